@@ -1,0 +1,156 @@
+package docstore
+
+import (
+	"context"
+	"errors"
+)
+
+// Entity is what a typed collection holds: a struct whose json tags name the
+// stored fields, its id under "_id".
+type Entity interface {
+	// DocumentID is the id the value is stored under.
+	DocumentID() string
+}
+
+// Collection is a store's collection seen as values of one type.
+type Collection[T Entity] struct {
+	store Store
+	codec Codec
+	name  string
+}
+
+// NewCollection views spec's collection in store as values of type T. The
+// caller declares spec (Store.Declare) before using it.
+func NewCollection[T Entity](store Store, spec Spec) *Collection[T] {
+	return &Collection[T]{store: store, codec: store.Codec(), name: spec.Collection}
+}
+
+// Get returns the value with the id, or ErrNotFound.
+func (c *Collection[T]) Get(ctx context.Context, id string) (T, error) {
+	var value T
+	raw, err := c.store.Get(ctx, c.name, id)
+	if err != nil {
+		return value, err
+	}
+	err = c.codec.Decode(raw, &value)
+	return value, err
+}
+
+// Find returns a page of values and the cursor of the next page, empty when
+// nothing follows. Errors as Store.Find.
+func (c *Collection[T]) Find(ctx context.Context, q Query) (values []T, next string, err error) {
+	page, err := c.store.Find(ctx, c.name, q)
+	if err != nil {
+		return nil, "", err
+	}
+	values = make([]T, len(page.Documents))
+	for i, raw := range page.Documents {
+		if err := c.codec.Decode(raw, &values[i]); err != nil {
+			return nil, "", err
+		}
+	}
+	return values, page.Next, nil
+}
+
+// First returns the first value of the query's range, or ErrNotFound.
+func (c *Collection[T]) First(ctx context.Context, q Query) (T, error) {
+	q.Limit = 1
+	values, _, err := c.Find(ctx, q)
+	if err != nil || len(values) == 0 {
+		var none T
+		return none, orNotFound(err)
+	}
+	return values[0], nil
+}
+
+func orNotFound(err error) error {
+	if err == nil {
+		return ErrNotFound
+	}
+	return err
+}
+
+// Insert adds values. Errors as Store.Insert.
+func (c *Collection[T]) Insert(ctx context.Context, values ...T) error {
+	docs := make([]Document, len(values))
+	for i, value := range values {
+		raw, err := c.codec.Encode(value)
+		if err != nil {
+			return err
+		}
+		docs[i] = Document{ID: value.DocumentID(), Body: raw}
+	}
+	return c.store.Insert(ctx, c.name, docs...)
+}
+
+// ErrUnchanged is returned by a change function to leave the value as it is
+// without that being an error.
+var ErrUnchanged = errors.New("left unchanged")
+
+// Update changes the value with the id by compare-and-swap and returns what
+// is stored after it. change may run again on a fresh value, so it only
+// touches the value it is given and variables it sets anew on each run.
+// Errors as Store.Update.
+func (c *Collection[T]) Update(ctx context.Context, id string, change func(*T) error) (T, error) {
+	var value T
+	err := c.store.Update(ctx, c.name, id, func(old Raw) (Raw, error) {
+		var fresh T
+		if err := c.codec.Decode(old, &fresh); err != nil {
+			return nil, err
+		}
+		err := change(&fresh)
+		value = fresh
+		return c.changed(fresh, err)
+	})
+	return value, err
+}
+
+// Upsert is Update for a value that may not exist yet: change gets initial,
+// with exists false, when there is none. initial carries the id.
+func (c *Collection[T]) Upsert(ctx context.Context, initial T, change func(value *T, exists bool) error) (T, error) {
+	var value T
+	err := c.store.Upsert(ctx, c.name, initial.DocumentID(), func(old Raw) (Raw, error) {
+		fresh := initial
+		if old != nil {
+			var stored T
+			if err := c.codec.Decode(old, &stored); err != nil {
+				return nil, err
+			}
+			fresh = stored
+		}
+		err := change(&fresh, old != nil)
+		value = fresh
+		return c.changed(fresh, err)
+	})
+	return value, err
+}
+
+func (c *Collection[T]) changed(value T, err error) (Raw, error) {
+	switch {
+	case errors.Is(err, ErrUnchanged):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return c.codec.Encode(value)
+}
+
+// Delete removes the value with the id, or returns ErrNotFound.
+func (c *Collection[T]) Delete(ctx context.Context, id string) error {
+	return c.store.Delete(ctx, c.name, id)
+}
+
+// DeleteAll removes every value in the query's range, a bounded number at a
+// time, and says how many went. Writers are never held up for long, and a
+// call that was interrupted is simply made again.
+func (c *Collection[T]) DeleteAll(ctx context.Context, q Query) (int, error) {
+	q.Limit, q.Cursor = MaxLimit, ""
+	total := 0
+	for {
+		n, err := c.store.DeleteRange(ctx, c.name, q)
+		total += n
+		if err != nil || n < q.Limit {
+			return total, err
+		}
+	}
+}

@@ -1,0 +1,183 @@
+// Package docstore keeps documents: it is the one interface every capability
+// stores through, so that its rules are written once and run on an embedded
+// SQLite file ([manus/docstore/sqlitedocs]) as they do on MongoDB.
+//
+// One aggregate is one document, and every business step is one atomic change
+// of one document; there are no transactions across documents. Work that
+// spans documents is a chain of idempotent steps.
+//
+// The package knows nothing of what the documents mean. The meaning of its
+// own methods, concurrency and crashes included, is fixed by the suite in
+// [manus/docstore/docstoretest], which every engine passes.
+package docstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Raw is one document in its engine's own encoding (JSON text in SQLite, BSON
+// in MongoDB). Only the engine's [Codec] reads or makes it.
+type Raw []byte
+
+// Document is an encoded document and the id it is stored under.
+type Document struct {
+	ID   string
+	Body Raw
+}
+
+// Spec declares a collection and its indexes. Every collection has the index
+// by id; the others are named here, and a query may only use a declared one.
+type Spec struct {
+	Collection string
+	Indexes    []Index
+}
+
+// Index declares an ordered index on top-level fields, ties ordered by id. A
+// document that lacks one of the fields, or has null there, is not in it.
+// Fields hold strings, integers, booleans or a [Time].
+type Index struct {
+	Name   string
+	Fields []string
+	Unique bool
+}
+
+// IDIndex is the name under which a conflict on the id itself is reported.
+const IDIndex = "_id"
+
+// Query selects a range of one index, in the index's order.
+type Query struct {
+	// Index is a declared index's name; empty means by id.
+	Index string
+	// Equal holds the values of the index's leading fields.
+	Equal []any
+	// From (included) and Until (excluded) bound the field after those.
+	// A nil bound is open.
+	From, Until any
+	// Descending turns the order of the fields after Equal, and of the id.
+	Descending bool
+	// Limit is the greatest number of documents returned, 1 to MaxLimit;
+	// 0 means DefaultLimit.
+	Limit int
+	// Cursor is a Page's Next, to go on after that page.
+	Cursor string
+}
+
+// Bounds of Query.Limit.
+const (
+	DefaultLimit = 100
+	MaxLimit     = 1000
+)
+
+// Page is a query's answer. Next is empty when nothing follows.
+type Page struct {
+	Documents []Raw
+	Next      string
+}
+
+// Change is one step of a batch: Apply gets the document as it stands, nil
+// when there is none, and returns what it shall be. Returning nil leaves it as
+// it is. Apply may run again, so it has no effects of its own; it runs where
+// other writes wait, so it is quick.
+type Change struct {
+	Collection string
+	ID         string
+	Apply      func(old Raw) (Raw, error)
+}
+
+// Store keeps documents. Writes are durable when the method returns nil. When
+// it returns a context's error or ErrUnavailable, the write may or may not
+// have happened.
+//
+// Every method may return ErrUnavailable (the engine can't be reached or can't
+// write now; the cause is wrapped for the operator) and the context's error.
+// Methods are safe for concurrent use.
+type Store interface {
+	// Declare makes the collections and indexes exist. It is idempotent, may
+	// be called by several processes at once, and builds what is missing.
+	// A ConflictError means that stored documents violate a unique index that
+	// was to be built.
+	Declare(ctx context.Context, specs ...Spec) error
+
+	// Get returns the document with the id, or ErrNotFound.
+	Get(ctx context.Context, collection, id string) (Raw, error)
+
+	// Find returns a page of documents in index order. ErrInvalid means that
+	// the query doesn't fit the index or the cursor wasn't made by one like it.
+	Find(ctx context.Context, collection string, q Query) (Page, error)
+
+	// Insert adds documents in the order given and stops at the first that
+	// conflicts (ConflictError); those before it are stored. A crash leaves a
+	// prefix of them.
+	Insert(ctx context.Context, collection string, docs ...Document) error
+
+	// Update changes one document by compare-and-swap. ErrNotFound when there
+	// is none, ConflictError when the new body violates a unique index, or the
+	// error that change returned, in which case nothing is written. Like
+	// Change.Apply, change may run again, is quick, and leaves the document as
+	// it is by returning nil.
+	Update(ctx context.Context, collection, id string, change func(old Raw) (Raw, error)) error
+
+	// Upsert is Update for a document that may not exist yet: change gets nil
+	// when there is none.
+	Upsert(ctx context.Context, collection, id string, change func(old Raw) (Raw, error)) error
+
+	// Delete removes the document with the id, or returns ErrNotFound.
+	Delete(ctx context.Context, collection, id string) error
+
+	// DeleteRange removes at most q.Limit documents from the start of the
+	// query's range and says how many went. Callers repeat it until the answer
+	// is less than the limit.
+	DeleteRange(ctx context.Context, collection string, q Query) (int, error)
+
+	// Batch applies independent changes, each atomic by itself, and returns an
+	// error for each in their order. An engine may commit them together; no
+	// order between them is promised.
+	Batch(ctx context.Context, changes []Change) []error
+
+	// Codec turns values into this engine's documents and back.
+	Codec() Codec
+
+	// Ping proves that the engine answers and, as far as can be told without
+	// writing, would take a write.
+	Ping(ctx context.Context) error
+
+	// Close waits for writes under way and releases the engine. Later calls
+	// return ErrUnavailable.
+	Close() error
+}
+
+// Codec encodes struct values by their json tags in the engine's own format.
+type Codec interface {
+	Encode(v any) (Raw, error)
+	Decode(raw Raw, v any) error
+}
+
+// Errors that a Store returns, to be tested with errors.Is.
+var (
+	ErrNotFound    = errors.New("no such document")
+	ErrConflict    = errors.New("a document with this value exists already")
+	ErrInvalid     = errors.New("invalid query")
+	ErrUnavailable = errors.New("the store is unavailable")
+)
+
+// ConflictError says which unique index refused a write. errors.Is(err,
+// ErrConflict) holds for it.
+type ConflictError struct {
+	Collection string
+	Index      string // IDIndex when it was the id itself
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("%s: unique index %s: %v", e.Collection, e.Index, ErrConflict)
+}
+
+// Is reports that a ConflictError is an ErrConflict.
+func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
+
+// ConflictsOn reports whether err is a conflict on the named index.
+func ConflictsOn(err error, index string) bool {
+	var conflict *ConflictError
+	return errors.As(err, &conflict) && conflict.Index == index
+}

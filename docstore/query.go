@@ -1,0 +1,111 @@
+package docstore
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// NewID makes an id for a document: a UUIDv7 (RFC 9562), so that ids made
+// later sort later and fall together in the index. It is an opaque string to
+// everybody else.
+func NewID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// Plan is a Query checked against its index and made ready for an engine:
+// what both engines do alike.
+type Plan struct {
+	Index Index
+	Query
+	// Rest are the index's fields after the equal ones, the id left out.
+	Rest []string
+	// After holds the position the cursor names: a value for each of Rest and
+	// then the id. It is nil without a cursor.
+	After []any
+}
+
+// PlanQuery checks q against spec. Engines call it first in Find and
+// DeleteRange. Every error is an ErrInvalid.
+func PlanQuery(spec Spec, q Query) (Plan, error) {
+	plan := Plan{Query: q}
+	if q.Index != "" {
+		index, ok := spec.index(q.Index)
+		if !ok {
+			return plan, fmt.Errorf("%w: collection %s has no index %q", ErrInvalid, spec.Collection, q.Index)
+		}
+		plan.Index = index
+	}
+	if len(q.Equal) > len(plan.Index.Fields) {
+		return plan, fmt.Errorf("%w: %d values for the %d fields of index %q", ErrInvalid, len(q.Equal), len(plan.Index.Fields), q.Index)
+	}
+	plan.Rest = plan.Index.Fields[len(q.Equal):]
+	switch {
+	case q.Limit == 0:
+		plan.Limit = DefaultLimit
+	case q.Limit < 0 || q.Limit > MaxLimit:
+		return plan, fmt.Errorf("%w: a limit is 1 to %d", ErrInvalid, MaxLimit)
+	}
+	if q.Cursor != "" {
+		after, err := decodeCursor(q.Cursor, len(plan.Rest)+1)
+		if err != nil {
+			return plan, err
+		}
+		plan.After = after
+	}
+	return plan, nil
+}
+
+func (s Spec) index(name string) (Index, bool) {
+	for _, index := range s.Indexes {
+		if index.Name == name {
+			return index, true
+		}
+	}
+	return Index{}, false
+}
+
+// maxCursor bounds the length of a cursor that is looked at.
+const maxCursor = 4096
+
+// EncodeCursor makes the cursor that stands for the position after a document
+// with these values of Plan.Rest, followed by its id. Values are strings,
+// int64 or bool.
+func EncodeCursor(position []any) string {
+	text, err := json.Marshal(position)
+	if err != nil { // engines pass scalars only
+		panic(err)
+	}
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+// decodeCursor reads a cursor of n values. It comes from strangers, so it is
+// bounded and holds nothing but scalars; all it can do is to move within the
+// range that the query allows anyway.
+func decodeCursor(cursor string, n int) ([]any, error) {
+	invalid := fmt.Errorf("%w: not a cursor of this list", ErrInvalid)
+	if len(cursor) > maxCursor {
+		return nil, invalid
+	}
+	text, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil {
+		return nil, invalid
+	}
+	var position []any
+	if err := json.Unmarshal(text, &position); err != nil || len(position) != n {
+		return nil, invalid
+	}
+	for i, value := range position {
+		switch v := value.(type) {
+		case string, bool:
+		case float64:
+			position[i] = int64(v)
+		default:
+			return nil, invalid
+		}
+	}
+	if _, ok := position[n-1].(string); !ok {
+		return nil, invalid
+	}
+	return position, nil
+}

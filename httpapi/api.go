@@ -1,0 +1,298 @@
+// Package httpapi is what all HTTP routes have in common: problem+json
+// errors, request ids, access logs, guards, caps and the OpenAPI document. A
+// capability registers its routes through it and keeps its rules to itself;
+// this package knows no capability.
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"manus/identity"
+)
+
+// Prefix is where the API's routes lie.
+const Prefix = "/api/v1"
+
+// DefaultMaxBody is the greatest request body in bytes where a route sets no
+// other.
+const DefaultMaxBody = 64 << 10
+
+// bodyReadTimeout is how long a client may take to send a body.
+const bodyReadTimeout = 10 * time.Second
+
+// API collects the routes of the program.
+type API struct {
+	mux    *http.ServeMux
+	huma   huma.API
+	log    *slog.Logger
+	routes []Route
+	kinds  Kinds
+
+	spec func() ([]byte, error)
+}
+
+// New makes an API without routes. version is the program's.
+func New(log *slog.Logger, version string) *API {
+	config := huma.DefaultConfig("Manus", version)
+	config.Info.Description = "Accounts, plans and metered sessions. Errors are RFC 9457 problems; times are RFC 3339 in UTC; ids are opaque."
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
+	config.CreateHooks = nil // they add $schema links that repeat the Host header
+	config.Formats = map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat}
+	config.Transformers = []huma.Transformer{cleanHumaError}
+	config.Servers = []*huma.Server{{URL: Prefix}}
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"bearer": {Type: "http", Scheme: "bearer", Description: "An access token from signing in, or an API key."},
+	}
+	mux := http.NewServeMux()
+	api := &API{
+		mux:   mux,
+		huma:  huma.NewAPI(config, humago.NewAdapter(mux, Prefix)),
+		log:   log,
+		kinds: slices.Clone(common),
+	}
+	api.spec = sync.OnceValues(api.openAPI)
+	return api
+}
+
+// Access is who may call a route.
+type Access int
+
+// The kinds of access.
+const (
+	Public    Access = iota // anybody
+	Known                   // whoever has proved an account
+	Operators               // operators of the installation
+)
+
+// Route is one route as registered.
+type Route struct {
+	Access Access
+	// Scope is what an API key needs, beside being its owner's; it is not
+	// looked at for Public routes.
+	Scope identity.Scope
+	huma.Operation
+}
+
+// Register adds a route below Prefix. What the handler returns as an error is
+// answered by the first match in kinds, then by what every route may answer; an
+// error that neither has is a 500 whose cause only the log gets.
+func Register[I, O any](api *API, route Route, kinds Kinds, handler func(context.Context, *I) (*O, error)) {
+	if route.MaxBodyBytes == 0 {
+		route.MaxBodyBytes = DefaultMaxBody
+	}
+	route.BodyReadTimeout = bodyReadTimeout
+	if route.Access != Public {
+		route.Security = []map[string][]string{{"bearer": {}}}
+	}
+	route.Middlewares = append(huma.Middlewares{api.guard(route)}, route.Middlewares...)
+	if route.Responses == nil {
+		route.Responses = map[string]*huma.Response{}
+	}
+	route.Responses["default"] = &huma.Response{
+		Description: "A problem",
+		Content: map[string]*huma.MediaType{"application/problem+json": {
+			Schema: huma.SchemaFromType(api.huma.OpenAPI().Components.Schemas, problemType),
+		}},
+	}
+	api.routes = append(api.routes, route)
+	for _, kind := range kinds {
+		if !slices.ContainsFunc(api.kinds, func(k Kind) bool { return k.Name == kind.Name }) {
+			api.kinds = append(api.kinds, kind)
+		}
+	}
+	huma.Register(api.huma, route.Operation, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handler(ctx, in)
+		if err != nil {
+			return nil, api.answer(ctx, kinds, err)
+		}
+		return out, nil
+	})
+}
+
+func (api *API) answer(ctx context.Context, kinds Kinds, err error) error {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	p, known := kinds.problem(ctx, err)
+	if p.Status >= http.StatusInternalServerError && ctx.Err() == nil {
+		level := slog.LevelWarn
+		if !known {
+			level = slog.LevelError
+		}
+		api.log.Log(ctx, level, "request failed", "request_id", RequestID(ctx), "status", p.Status, "error", err)
+	}
+	return p
+}
+
+// guard lets through the callers that the route is for.
+func (api *API) guard(route Route) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		setRoute(ctx.Context(), route.Method+" "+Prefix+route.Path)
+		if err := allowed(route, identity.From(ctx.Context())); err != nil {
+			p, _ := common.problem(ctx.Context(), err)
+			_, w := humago.Unwrap(ctx)
+			writeProblem(w, p)
+			return
+		}
+		next(ctx)
+	}
+}
+
+func allowed(route Route, caller identity.Caller) error {
+	switch {
+	case route.Access == Public:
+		return nil
+	case !caller.Known():
+		return ErrUnauthorized
+	case route.Access == Operators && caller.Role != identity.Operator:
+		return ErrForbidden
+	case route.Scope != "" && !caller.Can(route.Scope):
+		return ErrForbidden
+	}
+	return nil
+}
+
+// Routes lists every route registered, in order.
+func (api *API) Routes() []Route { return slices.Clone(api.routes) }
+
+// Problems lists every kind of problem a route may answer.
+func (api *API) Problems() Kinds { return slices.Clone(api.kinds) }
+
+// ServeHTTP answers the API's routes, with a problem for what is not one.
+func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { ServeMux(api.mux, w, r) }
+
+// ServeMux serves a request by mux, with problems in place of the mux's own
+// plain-text answers for an unknown path (404) and method (405).
+func ServeMux(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	handler, pattern := mux.Handler(r)
+	if pattern != "" {
+		mux.ServeHTTP(w, r)
+		return
+	}
+	var probe statusProbe
+	handler.ServeHTTP(&probe, r)
+	if probe.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", probe.header.Get("Allow"))
+		WriteProblem(w, r, http.StatusMethodNotAllowed, "method-not-allowed", "This address exists but doesn't take this method; 'Allow' lists those it takes.")
+		return
+	}
+	WriteProblem(w, r, http.StatusNotFound, "not-found", "There is nothing at this address.")
+}
+
+// statusProbe is a ResponseWriter that keeps the status and the headers only.
+type statusProbe struct {
+	header http.Header
+	status int
+}
+
+func (p *statusProbe) Header() http.Header {
+	if p.header == nil {
+		p.header = http.Header{}
+	}
+	return p.header
+}
+func (p *statusProbe) WriteHeader(status int)         { p.status = status }
+func (p *statusProbe) Write(body []byte) (int, error) { return len(body), nil }
+
+// OpenAPI is the OpenAPI 3.1 document of all routes, as JSON. It is made once,
+// when first asked for, so it is asked for after the last Register.
+func (api *API) OpenAPI() ([]byte, error) { return api.spec() }
+
+func (api *API) openAPI() ([]byte, error) {
+	doc := api.huma.OpenAPI()
+	// huma registers its own error schemas whether or not a route uses them.
+	delete(doc.Components.Schemas.Map(), "ErrorModel")
+	delete(doc.Components.Schemas.Map(), "ErrorDetail")
+	return json.MarshalIndent(doc, "", "  ")
+}
+
+// Document is the OpenAPI document as values, for pages that show it.
+func (api *API) Document() *huma.OpenAPI { return api.huma.OpenAPI() }
+
+var (
+	errNotJSON      = errors.New("the body is not valid JSON")
+	errDuplicateKey = errors.New("the body has a key twice in one object")
+)
+
+// jsonFormat is JSON whose errors don't repeat what was sent.
+var jsonFormat = huma.Format{
+	Marshal: func(w io.Writer, v any) error {
+		encoder := json.NewEncoder(w)
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(v)
+	},
+	Unmarshal: func(data []byte, v any) error {
+		if _, whole := v.(*any); whole { // huma's first pass; the second is for the fields
+			if err := checkKeys(data); err != nil {
+				return err
+			}
+		}
+		if json.Unmarshal(data, v) != nil {
+			return errNotJSON
+		}
+		return nil
+	},
+}
+
+// checkKeys refuses JSON with a key twice in one object: two parsers on a
+// request's way may each believe another one of them.
+func checkKeys(data []byte) error {
+	type level struct {
+		keys map[string]bool // nil in an array
+		key  bool            // a key comes next
+	}
+	var stack []level
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return errNotJSON
+		}
+		if delim, ok := token.(json.Delim); ok {
+			switch delim {
+			case '{':
+				stack = append(stack, level{keys: map[string]bool{}, key: true})
+			case '[':
+				stack = append(stack, level{})
+			default:
+				stack = stack[:len(stack)-1]
+				if len(stack) > 0 {
+					stack[len(stack)-1].key = true
+				}
+			}
+			continue
+		}
+		if len(stack) == 0 {
+			continue
+		}
+		top := &stack[len(stack)-1]
+		if top.keys == nil {
+			continue
+		}
+		if name, ok := token.(string); ok && top.key {
+			if top.keys[name] {
+				return errDuplicateKey
+			}
+			top.keys[name] = true
+			top.key = false
+			continue
+		}
+		top.key = true
+	}
+}

@@ -1,0 +1,193 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"manus/docstore"
+)
+
+// Problem is an RFC 9457 error answer. It never carries what the client sent.
+type Problem struct {
+	Type      string  `json:"type" doc:"Names the kind of problem; a link to its explanation." example:"/docs#not-found"`
+	Title     string  `json:"title" doc:"The status in words." example:"Not Found"`
+	Status    int     `json:"status" doc:"The HTTP status." example:"404"`
+	Detail    string  `json:"detail" doc:"What is wrong and what to do about it."`
+	RequestID string  `json:"request_id" doc:"Quote it when asking for help." example:"4GZTLGJVK3A5XOAWZBQ3PVNM4U"`
+	Errors    []Fault `json:"errors,omitempty" doc:"Each part of the request that is wrong."`
+
+	retryAfter time.Duration
+}
+
+// Fault is one wrong part of a request.
+type Fault struct {
+	Location string `json:"location" doc:"Where it is." example:"body.email"`
+	Message  string `json:"message" doc:"What it should be." example:"expected string"`
+}
+
+// Error makes a Problem an error that huma writes as it is.
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus is the HTTP status, for huma.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// GetHeaders is the headers that go with the problem, for huma.
+func (p *Problem) GetHeaders() http.Header {
+	header := http.Header{"Cache-Control": {"no-store"}}
+	if p.retryAfter > 0 {
+		seconds := (p.retryAfter + time.Second - 1) / time.Second
+		header.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
+	}
+	if p.Status == http.StatusUnauthorized {
+		header.Set("WWW-Authenticate", `Bearer realm="manus"`)
+	}
+	return header
+}
+
+// ContentType is the media type of a problem, for huma.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+// Kind is one row of a capability's table from its sentinel errors to HTTP:
+// what the client is told when a handler's error is Err.
+type Kind struct {
+	Err        error
+	Status     int
+	Name       string // in kebab case; the fragment of the problem's type
+	Detail     string // a sentence for the user: what is wrong, what to do
+	RetryAfter time.Duration
+}
+
+// Kinds is a table from errors to problems. The first match counts.
+type Kinds []Kind
+
+// ErrUnauthorized and ErrForbidden are what the guards of routes answer.
+var (
+	ErrUnauthorized = errors.New("the caller is unknown")
+	ErrForbidden    = errors.New("the caller may not do this")
+	errTooLarge     = errors.New("the body is too large")
+	errInternal     = errors.New("something broke")
+)
+
+// common is what every route may answer.
+var common = Kinds{
+	{ErrUnauthorized, http.StatusUnauthorized, "unauthorized", "Sign in first: send a valid access token as 'Authorization: Bearer …'.", 0},
+	{ErrForbidden, http.StatusForbidden, "forbidden", "Your account or key may not do this.", 0},
+	{errTooLarge, http.StatusRequestEntityTooLarge, "too-large", "The request is larger than this address takes.", 0},
+	{docstore.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "The service can't reach its storage just now. Nothing was lost; try again shortly.", 2 * time.Second},
+	{docstore.ErrInvalid, http.StatusBadRequest, "invalid-cursor", "The cursor is not one that this list gave out. Start again without it.", 0},
+	{context.DeadlineExceeded, http.StatusServiceUnavailable, "timeout", "This took too long and was given up. Try again shortly.", 2 * time.Second},
+	{context.Canceled, http.StatusServiceUnavailable, "cancelled", "The request was cancelled before it was done. Try again.", time.Second},
+	{errInternal, http.StatusInternalServerError, "internal", "Something broke on our side. It has been recorded; quote the request id when you ask about it.", 0},
+}
+
+func (k Kinds) find(err error) (Kind, bool) {
+	for _, kind := range k {
+		if errors.Is(err, kind.Err) {
+			return kind, true
+		}
+	}
+	return Kind{}, false
+}
+
+// problem turns a handler's error into the answer. known is false when no
+// table has it, so the cause has to be reported.
+func (k Kinds) problem(ctx context.Context, err error) (p *Problem, known bool) {
+	kind, known := k.find(err)
+	if !known {
+		kind, known = common.find(err)
+	}
+	if !known {
+		kind, _ = common.find(errInternal)
+	}
+	p = newProblem(ctx, kind.Status, kind.Name, kind.Detail)
+	p.retryAfter = kind.RetryAfter
+	var retry interface{ RetryAfter() time.Duration }
+	if errors.As(err, &retry) {
+		p.retryAfter = retry.RetryAfter()
+	}
+	return p, known
+}
+
+func newProblem(ctx context.Context, status int, name, detail string) *Problem {
+	return &Problem{
+		Type:      "/docs#" + name,
+		Title:     http.StatusText(status),
+		Status:    status,
+		Detail:    detail,
+		RequestID: RequestID(ctx),
+	}
+}
+
+// WriteProblem answers a request with a problem outside of a huma route.
+func WriteProblem(w http.ResponseWriter, r *http.Request, status int, name, detail string) {
+	writeProblem(w, newProblem(r.Context(), status, name, detail))
+}
+
+// WriteError answers a request with the problem that stands for err in the
+// tables, outside of a huma route.
+func WriteError(w http.ResponseWriter, r *http.Request, kinds Kinds, err error) {
+	p, _ := kinds.problem(r.Context(), err)
+	writeProblem(w, p)
+}
+
+func writeProblem(w http.ResponseWriter, p *Problem) {
+	header := w.Header()
+	for name, values := range p.GetHeaders() {
+		header[name] = values
+	}
+	header.Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails
+}
+
+// cleanHumaError is a huma transformer: it replaces huma's own error bodies,
+// which repeat submitted values, passwords included, by problems that don't.
+func cleanHumaError(ctx huma.Context, _ string, body any) (any, error) {
+	model, ok := body.(*huma.ErrorModel)
+	if !ok {
+		return body, nil
+	}
+	name, detail := "invalid-request", "The request is not what this address takes; 'errors' says which parts."
+	switch model.Status {
+	case http.StatusUnsupportedMediaType:
+		name, detail = "unsupported-media-type", "Send the body as application/json."
+	case http.StatusRequestEntityTooLarge:
+		name, detail = "too-large", "The request is larger than this address takes."
+	case http.StatusRequestTimeout:
+		name, detail = "timeout", "The body arrived too slowly. Send the request again."
+	}
+	p := newProblem(ctx.Context(), model.Status, name, detail)
+	for _, e := range model.Errors {
+		if e != nil && name == "invalid-request" {
+			p.Errors = append(p.Errors, cleanFault(e))
+		}
+	}
+	return p, nil
+}
+
+// maxFaultLocation bounds how much of a location is repeated to the client.
+const maxFaultLocation = 100
+
+// cleanFault keeps a validation message's own words: what huma appends after a
+// colon, and the name of a property we don't know, are the client's.
+func cleanFault(e *huma.ErrorDetail) Fault {
+	message, _, _ := strings.Cut(e.Message, ": ")
+	location := e.Location
+	if strings.HasPrefix(message, "unexpected property") {
+		message = "there is a property that this address doesn't know"
+		if i := strings.LastIndexByte(location, '.'); i >= 0 {
+			location = location[:i]
+		}
+	}
+	if len(location) > maxFaultLocation {
+		location = location[:maxFaultLocation]
+	}
+	return Fault{Location: location, Message: message}
+}

@@ -1,0 +1,81 @@
+// Package identity says who is calling: a value carried in the request's
+// context from the door to the rule that asks. It is a leaf; it knows neither
+// how callers prove who they are nor what they may do.
+package identity
+
+import (
+	"context"
+	"net/netip"
+)
+
+// Role is what a person may do on the whole installation.
+type Role string
+
+// The roles.
+const (
+	User     Role = "user"     // has their own account and sessions
+	Operator Role = "operator" // runs the installation
+)
+
+// Scope is what a program's key may do on its person's behalf.
+type Scope string
+
+// The scopes.
+const (
+	Read         Scope = "read"
+	Write        Scope = "write"
+	Worker       Scope = "worker"   // appends what the product did to session logs
+	ScopeOperate Scope = "operator" // what the person may do as an operator
+)
+
+// Caller is who sent a request. The zero Caller is a stranger.
+type Caller struct {
+	// UserID is the account; empty for a stranger.
+	UserID string
+	// LoginID is the login (device) the access token belongs to; empty for a
+	// stranger and for an API key.
+	LoginID string
+	// Role is the account's role now, not when the token was made.
+	Role Role
+	// Scopes bound what an API key may do; nil for a person, who may do all
+	// that the role allows.
+	Scopes []Scope
+	// Address is the client's address, as far as the trusted proxies vouch.
+	Address netip.Addr
+	// Alive tells whether the proof the caller came with still holds; long
+	// streams ask it again and again. Nil for a stranger. It returns an error
+	// when the login has ended or when that can't be told.
+	Alive func(context.Context) error
+}
+
+// Known tells whether the caller has proved an account.
+func (c Caller) Known() bool { return c.UserID != "" }
+
+// Can tells whether the caller's proof reaches as far as scope.
+func (c Caller) Can(scope Scope) bool {
+	if !c.Known() {
+		return false
+	}
+	if c.Scopes == nil {
+		return scope != ScopeOperate || c.Role == Operator
+	}
+	for _, s := range c.Scopes {
+		if s == scope {
+			return scope != ScopeOperate || c.Role == Operator
+		}
+	}
+	return false
+}
+
+type contextKey struct{}
+
+// With returns a context that carries the caller.
+func With(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, contextKey{}, c)
+}
+
+// From returns the context's caller, a stranger when there is none.
+func From(ctx context.Context) Caller {
+	c, _ := ctx.Value(contextKey{}).(Caller)
+	return c
+}
