@@ -3,6 +3,7 @@ package docstore
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // Entity is what a typed collection holds: a struct whose json tags name the
@@ -100,7 +101,7 @@ func (c *Collection[T]) Update(ctx context.Context, id string, change func(*T) e
 		}
 		err := change(&fresh)
 		value = fresh
-		return c.changed(fresh, err)
+		return c.changed(id, fresh, err)
 	})
 	return value, err
 }
@@ -120,17 +121,19 @@ func (c *Collection[T]) Upsert(ctx context.Context, initial T, change func(value
 		}
 		err := change(&fresh, old != nil)
 		value = fresh
-		return c.changed(fresh, err)
+		return c.changed(initial.DocumentID(), fresh, err)
 	})
 	return value, err
 }
 
-func (c *Collection[T]) changed(value T, err error) (Raw, error) {
+func (c *Collection[T]) changed(id string, value T, err error) (Raw, error) {
 	switch {
 	case errors.Is(err, ErrUnchanged):
 		return nil, nil
 	case err != nil:
 		return nil, err
+	case value.DocumentID() != id:
+		return nil, fmt.Errorf("collection %s: a change may not give a document another id", c.name)
 	}
 	return c.codec.Encode(value)
 }

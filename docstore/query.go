@@ -1,6 +1,7 @@
 package docstore
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -92,14 +93,18 @@ func decodeCursor(cursor string, n int) ([]any, error) {
 		return nil, invalid
 	}
 	var position []any
-	if err := json.Unmarshal(text, &position); err != nil || len(position) != n {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	if err := decoder.Decode(&position); err != nil || len(position) != n {
 		return nil, invalid
 	}
 	for i, value := range position {
 		switch v := value.(type) {
 		case string, bool:
-		case float64:
-			position[i] = int64(v)
+		case json.Number:
+			if position[i], err = v.Int64(); err != nil {
+				return nil, invalid
+			}
 		default:
 			return nil, invalid
 		}

@@ -1,0 +1,254 @@
+package sqlitedocs
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"manus/docstore"
+)
+
+// collection is a declared collection and the texts of its statements.
+type collection struct {
+	spec  docstore.Spec
+	table string // quoted
+
+	getText, insertText, updateText, deleteText string
+}
+
+// validName is what tables, indexes and fields may be called; none of it needs
+// escaping in SQL or in a JSON path.
+var validName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
+
+func newCollection(spec docstore.Spec) (*collection, error) {
+	names := []string{spec.Collection}
+	for _, index := range spec.Indexes {
+		names = append(append(names, index.Name), index.Fields...)
+		if len(index.Fields) == 0 {
+			return nil, fmt.Errorf("%w: index %q has no fields", docstore.ErrInvalid, index.Name)
+		}
+	}
+	for _, name := range names {
+		if !validName.MatchString(name) {
+			return nil, fmt.Errorf("%w: the name %q is not lower case letters, digits and _", docstore.ErrInvalid, name)
+		}
+	}
+	if slices.Contains(ownTables, spec.Collection) {
+		return nil, fmt.Errorf("%w: the name %q is taken", docstore.ErrInvalid, spec.Collection)
+	}
+	table := quote(spec.Collection)
+	return &collection{
+		spec:       spec,
+		table:      table,
+		getText:    "SELECT doc FROM " + table + " WHERE id = ?",
+		insertText: "INSERT INTO " + table + " (id, doc) VALUES (?, ?)",
+		updateText: "UPDATE " + table + " SET doc = ? WHERE id = ?",
+		deleteText: "DELETE FROM " + table + " WHERE id = ?",
+	}, nil
+}
+
+func quote(name string) string { return `"` + name + `"` }
+
+// indexName is the name in the file: index names are shared by all tables.
+func (c *collection) indexName(index docstore.Index) string {
+	return c.spec.Collection + "." + index.Name
+}
+
+// field is the expression that an index holds for a field of the document.
+func field(name string) string { return "doc ->> '$." + name + "'" }
+
+func (c *collection) get(r *conn, id string) (docstore.Raw, error) {
+	var doc []byte
+	err := r.queryRow(&doc, c.getText, id)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, docstore.ErrNotFound
+	case err != nil:
+		return nil, unavailable(err)
+	}
+	return doc, nil
+}
+
+func (c *collection) insert(w *conn, id string, doc docstore.Raw) error {
+	_, err := w.exec(c.insertText, id, string(doc))
+	return c.outcome(err)
+}
+
+// change stores what apply makes of the old document.
+func (c *collection) change(w *conn, id string, old docstore.Raw, apply func(docstore.Raw) (docstore.Raw, error)) error {
+	doc, err := apply(old)
+	switch {
+	case err != nil || doc == nil:
+		return err
+	case old == nil:
+		return c.insert(w, id, doc)
+	}
+	_, err = w.exec(c.updateText, string(doc), id)
+	return c.outcome(err)
+}
+
+func (c *collection) upsert(w *conn, id string, apply func(docstore.Raw) (docstore.Raw, error)) error {
+	old, err := c.get(w, id)
+	if err != nil && !errors.Is(err, docstore.ErrNotFound) {
+		return err
+	}
+	return c.change(w, id, old, apply)
+}
+
+func (c *collection) delete(w *conn, id string) error {
+	result, err := w.exec(c.deleteText, id)
+	if err != nil {
+		return unavailable(err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return docstore.ErrNotFound
+	}
+	return nil
+}
+
+// outcome turns a violated unique index into a ConflictError. SQLite tells
+// which one only in its message, "… failed: index 'users.by_email'" for an
+// index on expressions; the engine is linked in, so its words are fixed.
+func (c *collection) outcome(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case !isUnique(err):
+		return unavailable(err)
+	}
+	conflict := &docstore.ConflictError{Collection: c.spec.Collection, Index: docstore.IDIndex}
+	for _, index := range c.spec.Indexes {
+		if strings.Contains(err.Error(), "'"+c.indexName(index)+"'") {
+			conflict.Index = index.Name
+		}
+	}
+	return conflict
+}
+
+// selection is the part of a statement that picks a plan's range.
+type selection struct {
+	from  string // the table and the index to be used
+	where []string
+	args  []any
+	order []string // expressions, in the index's order
+}
+
+func (c *collection) selection(plan docstore.Plan) selection {
+	s := selection{from: c.table}
+	if plan.Index.Name != "" {
+		// An index that can't be used is an error then, not a slow answer.
+		s.from += " INDEXED BY " + quote(c.indexName(plan.Index))
+	}
+	for i, value := range plan.Equal {
+		s.add(field(plan.Index.Fields[i])+" = ?", value)
+	}
+	for _, name := range plan.Rest {
+		s.add(field(name) + " IS NOT NULL") // what the index is limited to
+		s.order = append(s.order, field(name))
+	}
+	if !plan.Index.Unique || len(plan.Rest) == 0 {
+		s.order = append(s.order, "id")
+	}
+	if plan.From != nil {
+		s.add(s.order[0]+" >= ?", plan.From)
+	}
+	if plan.Until != nil {
+		s.add(s.order[0]+" < ?", plan.Until)
+	}
+	if plan.After != nil {
+		s.after(plan)
+	}
+	return s
+}
+
+// after goes on behind the position of a cursor, by comparing row values.
+// SQLite doesn't search an index on expressions by a row value, so the first of
+// them is given as a bound of its own.
+func (s *selection) after(plan docstore.Plan) {
+	compare := " > "
+	if plan.Descending {
+		compare = " < "
+	}
+	n := len(s.order) // without the id where the fields are unique
+	marks := strings.TrimSuffix(strings.Repeat("?, ", n), ", ")
+	s.add(s.order[0]+strings.TrimSpace(compare)+"= ?", plan.After[0])
+	s.add("("+strings.Join(s.order, ", ")+")"+compare+"("+marks+")", plan.After[:n]...)
+}
+
+func (s *selection) add(condition string, values ...any) {
+	s.where = append(s.where, condition)
+	for _, value := range values {
+		s.args = append(s.args, argument(value))
+	}
+}
+
+// argument is a field's value as the index holds it.
+func argument(value any) any {
+	if t, ok := value.(docstore.Time); ok {
+		return t.String()
+	}
+	return value
+}
+
+// text is a statement that selects columns of the range, in order.
+func (s *selection) text(columns string, plan docstore.Plan) string {
+	var b strings.Builder
+	b.WriteString("SELECT " + columns + " FROM " + s.from)
+	if len(s.where) > 0 {
+		b.WriteString(" WHERE " + strings.Join(s.where, " AND "))
+	}
+	direction := ""
+	if plan.Descending {
+		direction = " DESC"
+	}
+	b.WriteString(" ORDER BY " + strings.Join(s.order, direction+", ") + direction + " LIMIT ?")
+	return b.String()
+}
+
+// find reads one document more than the limit to know whether more follow.
+func (c *collection) find(r *conn, plan docstore.Plan) (docstore.Page, error) {
+	s := c.selection(plan)
+	columns := []string{"doc"}
+	for _, name := range plan.Rest {
+		columns = append(columns, field(name))
+	}
+	columns = append(columns, "id")
+	rows, err := r.query(s.text(strings.Join(columns, ", "), plan), append(s.args, plan.Limit+1)...)
+	if err != nil {
+		return docstore.Page{}, unavailable(err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err has told
+
+	var page docstore.Page
+	var doc []byte
+	position := make([]any, len(plan.Rest)+1)
+	dest := []any{&doc}
+	for i := range position {
+		dest = append(dest, &position[i])
+	}
+	for rows.Next() {
+		if len(page.Documents) == plan.Limit {
+			page.Next = docstore.EncodeCursor(position)
+			break
+		}
+		if err := rows.Scan(dest...); err != nil {
+			return docstore.Page{}, unavailable(err)
+		}
+		page.Documents = append(page.Documents, doc)
+	}
+	return page, unavailable(rows.Err())
+}
+
+func (c *collection) deleteRange(w *conn, plan docstore.Plan) (int, error) {
+	s := c.selection(plan)
+	text := "DELETE FROM " + c.table + " WHERE id IN (" + s.text("id", plan) + ")"
+	result, err := w.exec(text, append(s.args, plan.Limit)...)
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	n, err := result.RowsAffected()
+	return int(n), unavailable(err)
+}

@@ -1,0 +1,343 @@
+// Package sqlitedocs keeps documents in one SQLite file: a table a collection,
+// a row a document, its body JSON text that the sqlite3 shell can query.
+//
+//	SELECT id, doc ->> '$.email' FROM users;
+//
+// One goroutine writes and commits whatever has queued up as one transaction;
+// every write is acknowledged after the commit that holds it has reached the
+// disk. Reads run beside it on connections of their own. Several processes may
+// have the file open at once.
+//
+// It knows nothing of what the documents mean.
+package sqlitedocs
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	_ "modernc.org/sqlite" // registers the driver
+
+	"manus/docstore"
+)
+
+var _ docstore.Store = (*Store)(nil)
+
+// Store is an open SQLite file. It is a [docstore.Store].
+type Store struct {
+	readers chan *conn // idle ones
+	writer  *writer
+	dbs     [2]*sql.DB // the readers' and the writer's
+
+	mu          sync.RWMutex
+	collections map[string]*collection
+
+	closed    chan struct{}
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open opens the file at path and makes it, and its folder, if need be. Both
+// are made for the owner's eyes only. Errors say what to do; they are
+// ErrUnavailable where a later try may succeed.
+func Open(ctx context.Context, path string) (*Store, error) {
+	if err := makeFile(path); err != nil {
+		return nil, err
+	}
+	s := &Store{collections: map[string]*collection{}, closed: make(chan struct{})}
+	for i, pragma := range []string{"query_only(1)", "query_only(0)"} {
+		db, err := sql.Open("sqlite", dsn(path, pragma))
+		if err != nil {
+			return nil, s.abandon(err)
+		}
+		s.dbs[i] = db
+	}
+	writing, err := newConn(ctx, s.dbs[1])
+	if err != nil {
+		return nil, s.abandon(explain(path, err))
+	}
+	if err := prepareFile(ctx, writing); err != nil {
+		return nil, s.abandon(explain(path, err))
+	}
+	s.readers = make(chan *conn, readers())
+	for range cap(s.readers) {
+		reading, err := newConn(ctx, s.dbs[0])
+		if err != nil {
+			return nil, s.abandon(explain(path, err))
+		}
+		s.readers <- reading
+	}
+	s.writer = startWriter(writing)
+	return s, nil
+}
+
+// readers is how many reads may run at once. SQLite computes more than it
+// waits, so a few more than there are processors are enough.
+func readers() int { return max(4, 2*runtime.GOMAXPROCS(0)) }
+
+func makeFile(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return explain(path, err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return explain(path, err)
+	}
+	return file.Close()
+}
+
+// explain says in the operator's words what can be done about err.
+func explain(path string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission), isReadOnly(err):
+		return fmt.Errorf("the data file %s can't be written: make its folder writable for this user, or name another folder: %w", path, err)
+	case isFull(err):
+		return fmt.Errorf("there is no space left for the data file %s: free some and try again: %w", path, unavailable(err))
+	case isNoDatabase(err):
+		return fmt.Errorf("the data file %s is not a SQLite database: move it away, or restore it from a backup: %w", path, err)
+	}
+	return fmt.Errorf("the data file %s can't be opened: %w", path, err)
+}
+
+func (s *Store) abandon(err error) error {
+	for _, db := range s.dbs {
+		if db != nil {
+			_ = db.Close() // err is what matters
+		}
+	}
+	return err
+}
+
+// dsn names the file and how each connection is set up. A commit waits for the
+// disk (synchronous=FULL); a lock held by another process is waited for, 5 s.
+func dsn(path, pragma string) string {
+	absolute, err := filepath.Abs(path)
+	if err != nil { // only when the working folder is gone
+		absolute = path
+	}
+	file := url.URL{Scheme: "file", Path: absolute}
+	file.RawQuery = url.Values{"_pragma": {
+		"busy_timeout(5000)",
+		"journal_mode(WAL)",
+		"synchronous(FULL)",
+		"journal_size_limit(67108864)",
+		"cache_size(-16384)",
+		"temp_store(MEMORY)",
+		"trusted_schema(0)",
+		pragma,
+	}}.Encode()
+	return file.String()
+}
+
+// Declare makes the collections and indexes exist.
+func (s *Store) Declare(ctx context.Context, specs ...docstore.Spec) error {
+	for _, spec := range specs {
+		c, err := newCollection(spec)
+		if err != nil {
+			return err
+		}
+		if err := s.writer.do(ctx, c.migrate); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.collections[spec.Collection] = c
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+func (s *Store) collection(name string) (*collection, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	c, ok := s.collections[name]
+	if !ok {
+		return nil, fmt.Errorf("%w: collection %q was not declared", docstore.ErrInvalid, name)
+	}
+	return c, nil
+}
+
+// read lends a connection to f.
+func (s *Store) read(ctx context.Context, f func(*conn) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-s.closed:
+		return errClosed
+	default:
+	}
+	select {
+	case reader := <-s.readers:
+		defer func() { s.readers <- reader }()
+		return f(reader)
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.closed:
+		return errClosed
+	}
+}
+
+// Get returns the document with the id, or ErrNotFound.
+func (s *Store) Get(ctx context.Context, collection, id string) (docstore.Raw, error) {
+	c, err := s.collection(collection)
+	if err != nil {
+		return nil, err
+	}
+	var doc docstore.Raw
+	err = s.read(ctx, func(r *conn) error {
+		doc, err = c.get(r, id)
+		return err
+	})
+	return doc, err
+}
+
+// Find returns a page of documents in index order.
+func (s *Store) Find(ctx context.Context, collection string, q docstore.Query) (docstore.Page, error) {
+	var page docstore.Page
+	c, err := s.collection(collection)
+	if err != nil {
+		return page, err
+	}
+	plan, err := docstore.PlanQuery(c.spec, q)
+	if err != nil {
+		return page, err
+	}
+	err = s.read(ctx, func(r *conn) error {
+		page, err = c.find(r, plan)
+		return err
+	})
+	return page, err
+}
+
+// Insert adds documents in the order given.
+func (s *Store) Insert(ctx context.Context, collection string, docs ...docstore.Document) error {
+	c, err := s.collection(collection)
+	if err != nil {
+		return err
+	}
+	return s.writer.do(ctx, func(w *conn) error {
+		for _, doc := range docs {
+			if err := c.insert(w, doc.ID, doc.Body); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Update changes one document. change runs once per try, inside the writer.
+func (s *Store) Update(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
+	c, err := s.collection(collection)
+	if err != nil {
+		return err
+	}
+	return s.writer.do(ctx, func(w *conn) error {
+		old, err := c.get(w, id)
+		if err != nil {
+			return err
+		}
+		return c.change(w, id, old, change)
+	})
+}
+
+// Upsert changes one document, or makes it.
+func (s *Store) Upsert(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
+	c, err := s.collection(collection)
+	if err != nil {
+		return err
+	}
+	return s.writer.do(ctx, func(w *conn) error { return c.upsert(w, id, change) })
+}
+
+// Delete removes the document with the id, or returns ErrNotFound.
+func (s *Store) Delete(ctx context.Context, collection, id string) error {
+	c, err := s.collection(collection)
+	if err != nil {
+		return err
+	}
+	return s.writer.do(ctx, func(w *conn) error { return c.delete(w, id) })
+}
+
+// DeleteRange removes documents from the start of the query's range.
+func (s *Store) DeleteRange(ctx context.Context, collection string, q docstore.Query) (int, error) {
+	c, err := s.collection(collection)
+	if err != nil {
+		return 0, err
+	}
+	plan, err := docstore.PlanQuery(c.spec, q)
+	if err != nil {
+		return 0, err
+	}
+	deleted := 0
+	err = s.writer.do(ctx, func(w *conn) error {
+		deleted, err = c.deleteRange(w, plan)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return deleted, nil
+}
+
+// Batch applies independent changes, in one commit where that is possible.
+func (s *Store) Batch(ctx context.Context, changes []docstore.Change) []error {
+	ops := make([]*op, len(changes))
+	errs := make([]error, len(changes))
+	for i, change := range changes {
+		c, err := s.collection(change.Collection)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		ops[i] = s.writer.enqueue(ctx, func(w *conn) error { return c.upsert(w, change.ID, change.Apply) })
+	}
+	for i, o := range ops {
+		if o != nil {
+			errs[i] = o.wait()
+		}
+	}
+	return errs
+}
+
+// Codec is JSON.
+func (s *Store) Codec() docstore.Codec { return jsonCodec{} }
+
+// Ping proves that a read and a write would work. It writes only while writes
+// have been failing, so that the end of a full disk is noticed without
+// anybody's request.
+func (s *Store) Ping(ctx context.Context) error {
+	err := s.read(ctx, func(r *conn) error {
+		_, err := r.exec("SELECT 1")
+		return unavailable(err)
+	})
+	if err != nil {
+		return err
+	}
+	return s.writer.do(ctx, func(w *conn) error {
+		if !s.writer.failing {
+			return nil
+		}
+		_, err := w.exec("UPDATE write_probe SET writes = writes + 1")
+		return unavailable(err)
+	})
+}
+
+// Close waits for writes under way and releases the file.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		s.writer.stop()
+		close(s.closed)
+		for range cap(s.readers) {
+			<-s.readers
+		}
+		s.closeErr = errors.Join(s.dbs[0].Close(), s.dbs[1].Close())
+	})
+	return s.closeErr
+}

@@ -1,0 +1,215 @@
+package sqlitedocs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// Bounds of the writer.
+const (
+	maxQueued = 1024 // writes waiting; more wait outside
+	maxGroup  = 256  // writes in one commit
+)
+
+// op is one write: run makes its changes inside the writer's transaction. It
+// runs again when the transaction it was part of had to be given up.
+type op struct {
+	ctx   context.Context
+	run   func(*conn) error
+	taken atomic.Bool   // by the writer, or by the caller who has given up
+	done  chan struct{} // closed when err and panicked are set
+
+	err      error
+	panicked any
+}
+
+// wait returns the op's outcome once it is on the disk. When the context ends
+// while the op is still queued it never runs; once the writer has it, it is
+// waited for. A panic of its function goes on in the caller, where it belongs.
+func (o *op) wait() error {
+	select {
+	case <-o.done:
+	case <-o.ctx.Done():
+		if o.taken.CompareAndSwap(false, true) {
+			return o.ctx.Err()
+		}
+		<-o.done
+	}
+	if o.panicked != nil {
+		panic(o.panicked)
+	}
+	return o.err
+}
+
+// writer is the one goroutine that writes.
+type writer struct {
+	conn  *conn
+	queue chan *op
+
+	// The goroutine's own: whether nothing has been written since a commit
+	// failed, and SQLite's count of changes at that time.
+	failing     bool
+	failedAfter int64
+
+	mu      sync.RWMutex // held for reading while an op is put in the queue
+	stopped bool
+	ended   chan struct{}
+}
+
+func startWriter(c *conn) *writer {
+	w := &writer{conn: c, queue: make(chan *op, maxQueued), ended: make(chan struct{})}
+	go w.loop()
+	return w
+}
+
+// do runs one write and waits until it is durable.
+func (w *writer) do(ctx context.Context, run func(*conn) error) error {
+	return w.enqueue(ctx, run).wait()
+}
+
+func (w *writer) enqueue(ctx context.Context, run func(*conn) error) *op {
+	o := &op{ctx: ctx, run: run, done: make(chan struct{})}
+	if err := w.put(o); err != nil {
+		o.taken.Store(true)
+		o.err = err
+		close(o.done)
+	}
+	return o
+}
+
+func (w *writer) put(o *op) error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.stopped {
+		return errClosed
+	}
+	if err := o.ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case w.queue <- o:
+		return nil
+	case <-o.ctx.Done():
+		return o.ctx.Err()
+	}
+}
+
+// stop lets the queue run dry and ends the goroutine.
+func (w *writer) stop() {
+	w.mu.Lock()
+	w.stopped = true
+	close(w.queue)
+	w.mu.Unlock()
+	<-w.ended
+}
+
+func (w *writer) loop() {
+	defer close(w.ended)
+	group := make([]*op, 0, maxGroup)
+	for first := range w.queue {
+		group = w.gather(group[:0], first)
+		w.commit(group)
+		for _, o := range group {
+			close(o.done)
+		}
+	}
+}
+
+// gather takes first and what else has queued up, without waiting for more
+// and without those whose callers have given up.
+func (w *writer) gather(group []*op, first *op) []*op {
+	for o := first; ; {
+		if o.taken.CompareAndSwap(false, true) {
+			group = append(group, o)
+		}
+		if len(group) == maxGroup {
+			return group
+		}
+		select {
+		case next, open := <-w.queue:
+			if !open {
+				return group
+			}
+			o = next
+		default:
+			return group
+		}
+	}
+}
+
+// commit makes a group durable. When that fails, each op is tried alone, so
+// that one which can't be written doesn't take the others with it.
+func (w *writer) commit(group []*op) {
+	err := w.transact(group)
+	if err != nil && len(group) > 1 && !errors.Is(err, errNotBegun) {
+		for i := range group {
+			w.settle(group[i:i+1], w.transact(group[i:i+1]))
+		}
+		return
+	}
+	w.settle(group, err)
+}
+
+// settle gives the ops the outcome of the transaction they were in.
+func (w *writer) settle(group []*op, err error) {
+	switch {
+	case err != nil:
+		w.failing, w.failedAfter = true, w.changes()
+	case w.failing:
+		w.failing = w.changes() == w.failedAfter
+	}
+	if err != nil {
+		for _, o := range group {
+			o.err = unavailable(err)
+		}
+	}
+}
+
+// changes is how many rows this connection has ever changed.
+func (w *writer) changes() int64 {
+	var n int64
+	_ = w.conn.queryRow(&n, "SELECT total_changes()") // touches no file
+	return n
+}
+
+// errNotBegun is wrapped by what transact returns when nothing could be tried.
+var errNotBegun = errors.New("no transaction could be started")
+
+// transact runs the ops in one transaction. Each op's own outcome is in its
+// err; what is returned is the engine's failure, after which nothing of the
+// group is stored.
+func (w *writer) transact(group []*op) error {
+	if _, err := w.conn.exec("BEGIN IMMEDIATE"); err != nil {
+		return fmt.Errorf("%w: %w", errNotBegun, err)
+	}
+	for _, o := range group {
+		if err := w.apply(o); err != nil {
+			w.rollback()
+			return err
+		}
+	}
+	if _, err := w.conn.exec("COMMIT"); err != nil {
+		w.rollback()
+		return err
+	}
+	return nil
+}
+
+func (w *writer) rollback() {
+	// It fails where SQLite has rolled back by itself, which is as good.
+	_, _ = w.conn.exec("ROLLBACK")
+}
+
+// apply runs one op and returns only a failure of the engine itself.
+func (w *writer) apply(o *op) (failure error) {
+	o.err, o.panicked = nil, nil
+	defer func() { o.panicked = recover() }()
+	o.err = o.run(w.conn)
+	if code(o.err) != 0 {
+		return o.err
+	}
+	return nil
+}
