@@ -1,0 +1,512 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+
+	"manus/docstore"
+	"manus/docstore/sqlitedocs"
+	"manus/identity"
+)
+
+const (
+	secretA = "a-first-secret-of-more-than-32-bytes-9f2c"
+	secretB = "another-secret-of-more-than-32-bytes-71de"
+	email   = "amal@example.com"
+	pass    = "correct horse battery staple"
+)
+
+// clock is a clock that tests set.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+type bench struct {
+	*Service
+	store docstore.Store
+	clock *clock
+}
+
+func openStore(t testing.TB) docstore.Store {
+	t.Helper()
+	store, err := sqlitedocs.Open(context.Background(), filepath.Join(t.TempDir(), "manus.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := store.Declare(context.Background(), Specs()...); err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+func setup(t testing.TB) bench {
+	t.Helper()
+	return copyOf(t, openStore(t), &clock{at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}, secretA)
+}
+
+// copyOf is a copy of the program on the same store.
+func copyOf(t testing.TB, store docstore.Store, c *clock, secrets ...string) bench {
+	t.Helper()
+	s, err := New(Config{Store: store, Secrets: secrets, Now: c.now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bench{s, store, c}
+}
+
+func (b bench) register(t testing.TB) Tokens {
+	t.Helper()
+	tokens, err := b.Register(t.Context(), NewUser{Email: email, Password: pass, FullName: "Amal"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
+}
+
+func (b bench) wantAlive(t *testing.T, tokens Tokens, alive bool) {
+	t.Helper()
+	_, err := b.Authenticate(t.Context(), tokens.Access)
+	if alive && err != nil || !alive && !errors.Is(err, ErrInvalidToken) {
+		t.Errorf("access token alive should be %v: %v", alive, err)
+	}
+}
+
+func TestRegisterSignsIn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tokens := b.register(t)
+	caller, err := b.Authenticate(t.Context(), tokens.Access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if caller.UserID != tokens.User.ID || caller.Role != identity.User || caller.Alive(t.Context()) != nil {
+		t.Errorf("got %+v", caller)
+	}
+}
+
+func TestOneMailboxHasOneAccount(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	spellings := []string{"Zoë@Example.com", "ZOË@example.COM", "zoe\u0308@example.com", "Zoë@EXAMPLE.com", "ｚｏë@example.com"}
+	var wg sync.WaitGroup
+	results := make([]error, len(spellings))
+	for i, spelling := range spellings {
+		wg.Go(func() { _, results[i] = b.Create(t.Context(), NewUser{Email: spelling, Password: pass}) })
+	}
+	wg.Wait()
+	made := 0
+	for i, err := range results {
+		switch {
+		case err == nil:
+			made++
+		case !errors.Is(err, ErrTaken):
+			t.Errorf("%s: %v", spellings[i], err)
+		}
+	}
+	if made != 1 {
+		t.Errorf("%d accounts for one mailbox", made)
+	}
+	for _, spelling := range spellings {
+		if _, err := b.Login(t.Context(), spelling, pass); err != nil {
+			t.Errorf("%s can't sign in: %v", spelling, err)
+		}
+	}
+}
+
+func TestInvalidAddressesAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{
+		"", "a", "@", "a@", "@b.c", "a@b@c", "Amal <amal@example.com>", "amal@example.com, b@c.d", `"a b"@example.com`,
+		"a b@example.com", "a@exa mple.com", "a\x00@example.com", "a@example.com\n", strings.Repeat("a", 65) + "@example.com",
+		"a@" + strings.Repeat("b", 260), "a@\xff.com", "amal@example.com(comment)", "a@[127.0.0.1]",
+	} {
+		if key, err := emailKey(address); !errors.Is(err, ErrInvalidEmail) || key != "" {
+			t.Errorf("%q was taken as %q", address, key)
+		}
+	}
+}
+
+func TestUnknownDisabledAndMistakenAreAlike(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.register(t)
+	disabled, err := b.Create(t.Context(), NewUser{Email: "off@example.com", Password: pass})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.SetDisabled(t.Context(), disabled.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	for name, try := range map[string][2]string{
+		"unknown": {"nobody@example.com", pass}, "mistaken": {email, "not the password"}, "disabled": {"off@example.com", pass},
+		"no address": {"nonsense", pass}, "empty": {email, ""},
+	} {
+		if _, err := b.Login(t.Context(), try[0], try[1]); !errors.Is(err, ErrBadCredentials) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestEveryAttemptHashes blocks hashing: whoever gets another answer than
+// "busy" has been answered without it, and so sooner than others.
+func TestEveryAttemptHashes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.register(t)
+	b.hasher.waiting.Store(maxHashQueue)
+	for _, address := range []string{email, "nobody@example.com", "nonsense", ""} {
+		for _, password := range []string{pass, "", "wrong"} {
+			if _, err := b.Login(t.Context(), address, password); !errors.Is(err, errBusy) {
+				t.Errorf("login of %q was answered without hashing: %v", address, err)
+			}
+		}
+	}
+	for _, address := range []string{email, "new@example.com"} {
+		if _, err := b.Register(t.Context(), NewUser{Email: address, Password: pass}); !errors.Is(err, errBusy) {
+			t.Errorf("registration of %q was answered without hashing: %v", address, err)
+		}
+	}
+}
+
+func TestAFloodOfLoginsWaitsInAShortQueue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHasher(1)
+		if err := h.memory.Acquire(t.Context(), h.capacity); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		waited := map[time.Duration]int{}
+		for range 1000 {
+			wg.Go(func() {
+				_, err := h.verify(t.Context(), pass, "")
+				var retry interface{ RetryAfter() time.Duration }
+				if !errors.Is(err, errBusy) || !errors.As(err, &retry) || retry.RetryAfter() <= 0 {
+					t.Errorf("got %v", err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				waited[time.Since(start)]++
+			})
+		}
+		wg.Wait()
+		if waited[0] != 1000-maxHashQueue || waited[maxHashWait] != maxHashQueue {
+			t.Errorf("waited: %v", waited)
+		}
+		h.memory.Release(h.capacity)
+		if h.waiting.Load() != 0 {
+			t.Error("the queue is not empty")
+		}
+	})
+}
+
+func TestAHashOfOtherCostsIsReplacedAtLogin(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	user := b.register(t).User
+	weak := "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$" + weakDigest(pass)
+	if _, err := b.users.Update(t.Context(), user.ID, func(u *User) error { u.PasswordHash = weak; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Login(t.Context(), email, pass); err != nil {
+		t.Fatal(err)
+	}
+	user, err := b.Get(t.Context(), user.ID)
+	if err != nil || user.PasswordHash == weak || outdated(user.PasswordHash) {
+		t.Errorf("still %q, %v", user.PasswordHash, err)
+	}
+	if _, err := b.Login(t.Context(), email, pass); err != nil {
+		t.Errorf("the new hash is another password's: %v", err)
+	}
+}
+
+func weakDigest(password string) string {
+	digest := argon2.IDKey([]byte(password), []byte("somesaltsomesalt"), 1, 64, 1, 32)
+	return encodeDigest(digest)
+}
+
+func TestPasswordsAreCountedInCharactersAndNeverCut(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	long := strings.Repeat("ض", MaxPassword)
+	if _, err := b.Create(t.Context(), NewUser{Email: "long@example.com", Password: long}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Login(t.Context(), "long@example.com", long[:len(long)-len("ض")]+"ص"); !errors.Is(err, ErrBadCredentials) {
+		t.Errorf("the last character doesn't count: %v", err)
+	}
+	for _, bad := range []string{"", "1234567", "ضضضضضضض", long + "ض", "\xff\xff\xff\xff\xff\xff\xff\xff"} {
+		if _, err := b.Create(t.Context(), NewUser{Email: "x@example.com", Password: bad}); !errors.Is(err, ErrWeakPassword) {
+			t.Errorf("%d bytes: %v", len(bad), err)
+		}
+	}
+}
+
+func TestLogoutEndsItsAccessTokensAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first := b.register(t)
+	second, err := b.Login(t.Context(), email, pass)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.wantAlive(t, first, true)
+	b.wantAlive(t, second, true)
+	caller, err := b.Authenticate(t.Context(), first.Access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // a repeated logout is no error
+		if err := b.Logout(t.Context(), caller.LoginID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.wantAlive(t, first, false)
+	b.wantAlive(t, second, true)
+	if err := caller.Alive(t.Context()); !errors.Is(err, ErrInvalidToken) {
+		t.Errorf("a stream of the login would go on: %v", err)
+	}
+	if _, err := b.Refresh(t.Context(), first.Refresh); !errors.Is(err, ErrInvalidToken) {
+		t.Errorf("its refresh token works: %v", err)
+	}
+}
+
+func TestEndingEveryLogin(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(b bench, user User) error{
+		"logout-all":         func(b bench, u User) error { return b.LogoutAll(context.Background(), u.ID) },
+		"operator's reset":   func(b bench, u User) error { return b.SetPassword(context.Background(), u.ID, pass) },
+		"disabling":          func(b bench, u User) error { return b.SetDisabled(context.Background(), u.ID, true) },
+		"disabling and back": disableAndBack,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			first := b.register(t)
+			second, err := b.Login(t.Context(), email, pass)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.wantAlive(t, first, true)
+			if err := end(b, first.User); err != nil {
+				t.Fatal(err)
+			}
+			for _, tokens := range []Tokens{first, second} {
+				b.wantAlive(t, tokens, false)
+				if _, err := b.Refresh(t.Context(), tokens.Refresh); !errors.Is(err, ErrInvalidToken) {
+					t.Errorf("a refresh token works: %v", err)
+				}
+			}
+		})
+	}
+}
+
+func disableAndBack(b bench, u User) error {
+	return errors.Join(b.SetDisabled(context.Background(), u.ID, true), b.SetDisabled(context.Background(), u.ID, false))
+}
+
+func TestAPasswordChangeSparesTheLoginItCameFrom(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first := b.register(t)
+	second, err := b.Login(t.Context(), email, pass)
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller, err := b.Authenticate(t.Context(), second.Access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.ChangePassword(t.Context(), caller.UserID, caller.LoginID, "wrong one", "a new password"); !errors.Is(err, ErrWrongPassword) {
+		t.Fatalf("got %v", err)
+	}
+	b.wantAlive(t, first, true)
+	if err := b.ChangePassword(t.Context(), caller.UserID, caller.LoginID, pass, "a new password"); err != nil {
+		t.Fatal(err)
+	}
+	b.wantAlive(t, first, false)
+	b.wantAlive(t, second, true)
+	if second, err = b.Refresh(t.Context(), second.Refresh); err != nil {
+		t.Errorf("the spared login can't be refreshed: %v", err)
+	}
+	if err := b.LogoutAll(t.Context(), caller.UserID); err != nil {
+		t.Fatal(err)
+	}
+	b.wantAlive(t, second, false)
+	if _, err := b.Login(t.Context(), email, pass); !errors.Is(err, ErrBadCredentials) {
+		t.Errorf("the old password works: %v", err)
+	}
+}
+
+func TestTwoPasswordChangesAtOnceMakeOne(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tokens := b.register(t)
+	caller, err := b.Authenticate(t.Context(), tokens.Access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	results := make([]error, 4)
+	for i := range results {
+		wg.Go(func() {
+			results[i] = b.ChangePassword(context.Background(), caller.UserID, caller.LoginID, pass, "new password "+string(rune('a'+i)))
+		})
+	}
+	wg.Wait()
+	won := 0
+	for i, err := range results {
+		if err == nil {
+			won++
+			if _, err := b.Login(t.Context(), email, "new password "+string(rune('a'+i))); err != nil {
+				t.Errorf("the change that was confirmed doesn't count: %v", err)
+			}
+		} else if !errors.Is(err, ErrWrongPassword) {
+			t.Error(err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d changes by the same old password", won)
+	}
+}
+
+func TestAnotherCopySeesALogoutWithinASecond(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	b := copyOf(t, a.store, a.clock, secretA)
+	tokens := a.register(t)
+	b.wantAlive(t, tokens, true)
+	if err := a.LogoutAll(t.Context(), tokens.User.ID); err != nil {
+		t.Fatal(err)
+	}
+	b.states.lifetime = 0 // as if a second had passed
+	b.wantAlive(t, tokens, false)
+}
+
+func TestStatesAreBelievedForTheirLifetimeOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newStateCache(time.Second)
+		alive := loginState{userID: "u"}
+		c.put("a", alive, c.begin())
+		if got, ok := c.get("a"); !ok || got != alive {
+			t.Errorf("got %+v, %v", got, ok)
+		}
+		<-time.After(time.Second - 1)
+		if _, ok := c.get("a"); !ok {
+			t.Error("forgotten too early")
+		}
+		<-time.After(1)
+		if _, ok := c.get("a"); ok {
+			t.Error("believed for too long")
+		}
+		before := c.begin()
+		c.forget()
+		c.put("a", alive, before)
+		if _, ok := c.get("a"); ok {
+			t.Error("kept a state that was read before a change")
+		}
+		for i := range 3 * maxStates {
+			c.put(string(rune(i)), alive, c.begin())
+		}
+		if n := len(c.young) + len(c.old); n > 2*maxStates {
+			t.Errorf("%d states are kept", n)
+		}
+	})
+}
+
+func TestExpiredLoginsAreSweptAndDead(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tokens := b.register(t)
+	b.clock.add(idleLifetime)
+	if _, err := b.Refresh(t.Context(), tokens.Refresh); !errors.Is(err, ErrInvalidToken) {
+		t.Errorf("an idle login is alive: %v", err)
+	}
+	fresh, err := b.Login(t.Context(), email, pass)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.clock.add(time.Second)
+	if err := b.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all, _, err := b.logins.Find(t.Context(), docstore.Query{})
+	if err != nil || len(all) != 1 {
+		t.Errorf("%d logins are left, %v", len(all), err)
+	}
+	b.wantAlive(t, fresh, true)
+}
+
+func TestRefreshingDoesNotOutliveTheAbsoluteLifetime(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tokens := b.register(t)
+	for range 8 {
+		b.clock.add(11 * 24 * time.Hour)
+		var err error
+		if tokens, err = b.Refresh(t.Context(), tokens.Refresh); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.clock.add(2 * 24 * time.Hour)
+	if _, err := b.Refresh(t.Context(), tokens.Refresh); !errors.Is(err, ErrInvalidToken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRolesAndListsAreForOperators(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tokens := b.register(t)
+	b.wantAlive(t, tokens, true)
+	if err := b.SetRole(t.Context(), tokens.User.ID, identity.Operator); err != nil {
+		t.Fatal(err)
+	}
+	caller, err := b.Authenticate(t.Context(), tokens.Access)
+	if err != nil || caller.Role != identity.Operator {
+		t.Errorf("the role of now doesn't count: %+v, %v", caller, err)
+	}
+	if err := b.SetRole(t.Context(), tokens.User.ID, "king"); err == nil {
+		t.Error("any role will do")
+	}
+	if err := b.SetRole(t.Context(), "nobody", identity.User); !errors.Is(err, ErrUnknownUser) {
+		t.Errorf("got %v", err)
+	}
+	users, next, err := b.List(t.Context(), 10, "")
+	if err != nil || len(users) != 1 || next != "" {
+		t.Errorf("got %v, %q, %v", users, next, err)
+	}
+	if _, err := b.Find(t.Context(), "AMAL@example.com"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,170 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/sync/semaphore"
+)
+
+// Bounds of a password, in characters. There are no rules on which.
+const (
+	MinPassword = 8
+	MaxPassword = 256
+)
+
+// argon2Params are argon2id's costs: memory in KiB, passes and lanes.
+type argon2Params struct {
+	memory, time uint32
+	threads      uint8
+}
+
+// current is OWASP's first choice for argon2id (Password Storage Cheat Sheet).
+var current = argon2Params{memory: 19 * 1024, time: 2, threads: 1}
+
+// highest is what a stored hash may ask for: a hash that somebody has planted
+// in the store can't take the machine.
+var highest = argon2Params{memory: 256 * 1024, time: 10, threads: 4}
+
+const (
+	saltLength = 16
+	hashLength = 32
+)
+
+// Bounds of the queue for hashing. A flood of logins gets a quick 503 once the
+// queue is full; it can take neither the memory nor every processor.
+const (
+	maxHashQueue = 128
+	maxHashWait  = 5 * time.Second
+)
+
+// busyError is returned when too many passwords wait to be hashed.
+type busyError struct{}
+
+var errBusy = errors.New("too many passwords are being checked")
+
+func (busyError) Error() string { return errBusy.Error() }
+
+// Is makes it an errBusy.
+func (busyError) Is(target error) bool { return target == errBusy }
+
+// RetryAfter is when it is worth trying again.
+func (busyError) RetryAfter() time.Duration { return maxHashWait }
+
+// hasher hashes passwords, a bounded number at a time.
+type hasher struct {
+	memory   *semaphore.Weighted // in KiB
+	capacity int64
+	waiting  atomic.Int64
+}
+
+// hashConcurrency leaves a processor to everything else.
+func hashConcurrency() int { return max(1, runtime.GOMAXPROCS(0)-1) }
+
+func newHasher(concurrency int) *hasher {
+	capacity := int64(concurrency) * int64(current.memory)
+	return &hasher{memory: semaphore.NewWeighted(capacity), capacity: capacity}
+}
+
+// checkPassword returns ErrWeakPassword for what can't be one.
+func checkPassword(password string) error {
+	n := utf8.RuneCountInString(password)
+	if n < MinPassword || n > MaxPassword || !utf8.ValidString(password) {
+		return ErrWeakPassword
+	}
+	return nil
+}
+
+// hash makes the PHC string of a password; ErrWeakPassword or a busy error.
+func (h *hasher) hash(ctx context.Context, password string) (string, error) {
+	if err := checkPassword(password); err != nil {
+		return "", err
+	}
+	salt := make([]byte, saltLength)
+	_, _ = rand.Read(salt) // never fails
+	digest, err := h.derive(ctx, password, salt, current, hashLength)
+	if err != nil {
+		return "", err
+	}
+	encode := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version,
+		current.memory, current.time, current.threads, encode(salt), encode(digest)), nil
+}
+
+// verify tells whether the password made the stored hash. A hash that is empty
+// or can't be read costs as much as a good one and matches nothing.
+func (h *hasher) verify(ctx context.Context, password, stored string) (bool, error) {
+	params, salt, want, readable := parseHash(stored)
+	if !readable {
+		params, salt, want = current, make([]byte, saltLength), make([]byte, hashLength)
+	}
+	got, err := h.derive(ctx, password, salt, params, len(want))
+	if err != nil {
+		return false, err
+	}
+	return subtle.ConstantTimeCompare(got, want) == 1 && readable, nil
+}
+
+func (h *hasher) derive(ctx context.Context, password string, salt []byte, p argon2Params, length int) ([]byte, error) {
+	weight := min(int64(p.memory), h.capacity)
+	if err := h.acquire(ctx, weight); err != nil {
+		return nil, err
+	}
+	defer h.memory.Release(weight)
+	return argon2.IDKey([]byte(password), salt, p.time, p.memory, p.threads, uint32(length)), nil //nolint:gosec // at most 64, see parseHash
+}
+
+func (h *hasher) acquire(ctx context.Context, weight int64) error {
+	if h.waiting.Add(1) > maxHashQueue {
+		h.waiting.Add(-1)
+		return busyError{}
+	}
+	defer h.waiting.Add(-1)
+	short, cancel := context.WithTimeout(ctx, maxHashWait)
+	defer cancel()
+	if err := h.memory.Acquire(short, weight); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return busyError{}
+	}
+	return nil
+}
+
+// outdated tells whether a stored hash was made with other costs than today's.
+func outdated(stored string) bool {
+	params, _, _, readable := parseHash(stored)
+	return readable && params != current
+}
+
+// parseHash reads a PHC string (github.com/P-H-C/phc-string-format) of
+// argon2id within bounds.
+func parseHash(stored string) (p argon2Params, salt, digest []byte, ok bool) {
+	parts := strings.Split(stored, "$")
+	if len(stored) > 512 || len(parts) != 6 || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
+		return p, nil, nil, false
+	}
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &p.memory, &p.time, &p.threads); err != nil {
+		return p, nil, nil, false
+	}
+	salt, saltErr := base64.RawStdEncoding.DecodeString(parts[4])
+	digest, digestErr := base64.RawStdEncoding.DecodeString(parts[5])
+	ok = saltErr == nil && digestErr == nil &&
+		within(uint32(p.threads), 1, uint32(highest.threads)) &&
+		within(p.time, 1, highest.time) &&
+		within(p.memory, 8*uint32(p.threads), highest.memory) &&
+		within(uint32(len(salt)), 8, 64) && within(uint32(len(digest)), 16, 64) //nolint:gosec // bounded by the length of stored
+	return p, salt, digest, ok
+}
+
+func within(n, low, high uint32) bool { return low <= n && n <= high }

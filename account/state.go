@@ -1,0 +1,90 @@
+package account
+
+import (
+	"sync"
+	"time"
+
+	"manus/identity"
+)
+
+// stateLifetime is how long a login's state is believed without asking the
+// store: what another copy of the program has changed is seen after that.
+const stateLifetime = time.Second
+
+// maxStates bounds each of the cache's two halves.
+const maxStates = 1 << 16
+
+// loginState is what a request needs to know of the login it came with. The
+// zero state is a login that has ended.
+type loginState struct {
+	userID  string
+	role    identity.Role
+	expires time.Time
+}
+
+type cachedState struct {
+	loginState
+	read time.Time // by the monotonic clock
+}
+
+// stateCache remembers states for a lifetime. It has two halves; when the
+// young one is full or has lived its lifetime it becomes the old one, whose
+// states are all too old by then. So nothing has to be searched for removal.
+type stateCache struct {
+	lifetime time.Duration
+
+	mu         sync.RWMutex
+	young, old map[string]cachedState
+	turned     time.Time
+	forgotten  uint64 // how often forget was called
+}
+
+func newStateCache(lifetime time.Duration) *stateCache {
+	return &stateCache{lifetime: lifetime, young: map[string]cachedState{}, turned: time.Now()}
+}
+
+func (c *stateCache) get(loginID string) (loginState, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	cached, ok := c.young[loginID]
+	if !ok {
+		cached, ok = c.old[loginID]
+	}
+	return cached.loginState, ok && time.Since(cached.read) < c.lifetime
+}
+
+// reading is when the store was about to be read.
+type reading struct {
+	at        time.Time
+	forgotten uint64
+}
+
+// begin is called before the store is read, for put.
+func (c *stateCache) begin() reading {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return reading{at: time.Now(), forgotten: c.forgotten}
+}
+
+// put keeps a state, unless something has been forgotten since the store was
+// read: the state may be of before that.
+func (c *stateCache) put(loginID string, state loginState, r reading) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.forgotten != r.forgotten {
+		return
+	}
+	if len(c.young) >= maxStates || r.at.Sub(c.turned) >= c.lifetime {
+		c.young, c.old, c.turned = map[string]cachedState{}, c.young, r.at
+	}
+	c.young[loginID] = cachedState{loginState: state, read: r.at}
+}
+
+// forget drops everything: changes of accounts are few beside requests, and a
+// state costs two reads.
+func (c *stateCache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.young, c.old = map[string]cachedState{}, nil
+	c.forgotten++
+}

@@ -1,0 +1,234 @@
+package account
+
+import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+
+	"manus/docstore"
+)
+
+// What an access token says of itself. Another program that shares the secret
+// by mistake makes none that is taken for ours.
+const (
+	issuer   = "manus"
+	audience = "manus-api"
+	// accessType is the typ of a JWT used as an access token (RFC 9068).
+	accessType = "at+jwt"
+	// clockSkew is how far apart the clocks of two copies may be.
+	clockSkew = 10 * time.Second
+	// maxToken bounds the length of what is looked at as a token.
+	maxToken = 2048
+)
+
+// key is one secret's keys, each for one purpose.
+type key struct {
+	id      string
+	access  []byte // signs access tokens
+	refresh []byte // derives and marks refresh tokens
+}
+
+// keyring holds the keys, the one that signs first.
+type keyring []key
+
+func newKeyring(secrets []string) (keyring, error) {
+	if len(secrets) == 0 {
+		return nil, errors.New("account: no secret to sign tokens with")
+	}
+	var keys keyring
+	for _, secret := range secrets {
+		if len(secret) < 32 {
+			return nil, errors.New("account: a secret has fewer than 32 bytes")
+		}
+		k := key{}
+		var id []byte
+		for purpose, out := range map[string]*[]byte{"access": &k.access, "refresh": &k.refresh, "key id": &id} {
+			derived, err := hkdf.Key(sha256.New, []byte(secret), nil, "manus "+purpose, 32)
+			if err != nil {
+				return nil, err
+			}
+			*out = derived
+		}
+		k.id = hex.EncodeToString(id[:8])
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+type accessClaims struct {
+	jwt.RegisteredClaims
+	LoginID string `json:"sid"`
+}
+
+func (keys keyring) signAccess(userID, loginID string, now time.Time) (string, error) {
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, accessClaims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Issuer:    issuer,
+			Audience:  jwt.ClaimStrings{audience},
+			Subject:   userID,
+			IssuedAt:  jwt.NewNumericDate(now),
+			ExpiresAt: jwt.NewNumericDate(now.Add(AccessLifetime)),
+		},
+		LoginID: loginID,
+	})
+	token.Header["typ"] = accessType
+	token.Header["kid"] = keys[0].id
+	return token.SignedString(keys[0].access)
+}
+
+// verifyAccess reads an access token that we signed and that is in force. Any
+// failure is ErrInvalidToken: which one is nobody's business.
+func (keys keyring) verifyAccess(token string, now time.Time) (userID, loginID string, err error) {
+	if len(token) > maxToken {
+		return "", "", ErrInvalidToken
+	}
+	var claims accessClaims
+	parser := jwt.NewParser(
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+		jwt.WithIssuer(issuer),
+		jwt.WithAudience(audience),
+		jwt.WithExpirationRequired(),
+		jwt.WithIssuedAt(),
+		jwt.WithLeeway(clockSkew),
+		jwt.WithTimeFunc(func() time.Time { return now }),
+	)
+	_, err = parser.ParseWithClaims(token, &claims, keys.accessKey)
+	if err != nil || claims.Subject == "" || claims.LoginID == "" || claims.IssuedAt == nil {
+		return "", "", ErrInvalidToken
+	}
+	return claims.Subject, claims.LoginID, nil
+}
+
+// accessKey picks the key that a token's header names, if the header is one of
+// ours. Keys that a header brings along (jku, jwk, x5u) are never looked at.
+func (keys keyring) accessKey(token *jwt.Token) (any, error) {
+	_, critical := token.Header["crit"]
+	if critical || token.Header["typ"] != accessType {
+		return nil, ErrInvalidToken
+	}
+	for _, k := range keys {
+		if token.Header["kid"] == k.id {
+			return k.access, nil
+		}
+	}
+	return nil, ErrInvalidToken
+}
+
+// A refresh token is refreshPrefix and the base64url of the login's id, a
+// secret and a mark. The store has only the secret's hash. The mark is a MAC: it
+// tells a token that was once ours, and has been used up, from an invented one.
+const (
+	refreshPrefix = "mr_" // for secret scanners
+	markLength    = 16
+	refreshLength = len(uuid.UUID{}) + len(refreshSecret{}) + markLength
+	// retryWindow is how long a used-up token gets the same answer again.
+	retryWindow = 10 * time.Second
+)
+
+type refreshSecret [32]byte
+
+func newRefreshSecret() (s refreshSecret) {
+	_, _ = rand.Read(s[:]) // never fails
+	return s
+}
+
+func hashSecret(s refreshSecret) string {
+	sum := sha256.Sum256(s[:])
+	return hex.EncodeToString(sum[:])
+}
+
+// presentedToken is a refresh token as somebody sent it.
+type presentedToken struct {
+	loginID string
+	secret  refreshSecret
+	ours    bool // the mark is right
+}
+
+func (keys keyring) formatRefresh(loginID string, secret refreshSecret) (string, error) {
+	id, err := uuid.Parse(loginID)
+	if err != nil {
+		return "", fmt.Errorf("account: a login's id is no UUID: %w", err)
+	}
+	token := append(id[:], secret[:]...)
+	token = append(token, keys[0].mark(token)...)
+	return refreshPrefix + base64.RawURLEncoding.EncodeToString(token), nil
+}
+
+func (keys keyring) parseRefresh(token string) (presentedToken, error) {
+	encoded, ok := strings.CutPrefix(token, refreshPrefix)
+	if !ok || len(encoded) != base64.RawURLEncoding.EncodedLen(refreshLength) {
+		return presentedToken{}, ErrInvalidToken
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	if err != nil {
+		return presentedToken{}, ErrInvalidToken
+	}
+	body, mark := raw[:refreshLength-markLength], raw[refreshLength-markLength:]
+	p := presentedToken{loginID: uuid.UUID(body[:16]).String(), secret: refreshSecret(body[16:])}
+	for _, k := range keys {
+		p.ours = p.ours || hmac.Equal(mark, k.mark(body))
+	}
+	return p, nil
+}
+
+func (k key) mark(body []byte) []byte { return k.mac("mark", body)[:markLength] }
+
+// successor is the secret that follows another. It is computed rather than
+// drawn, so that whoever repeats a refresh gets the same one, and nobody needs
+// to keep it.
+func (k key) successor(of, salt refreshSecret) refreshSecret {
+	return refreshSecret(k.mac("successor", of[:], salt[:]))
+}
+
+func (k key) mac(purpose string, parts ...[]byte) []byte {
+	mac := hmac.New(sha256.New, k.refresh)
+	mac.Write([]byte(purpose))
+	for _, part := range parts {
+		mac.Write(part)
+	}
+	return mac.Sum(nil)
+}
+
+// lineage is the refresh tokens of a login: the one that counts, and the one
+// before it. There is never more than one that counts.
+type lineage struct {
+	Current   string        `json:"current"` // hashes
+	Previous  string        `json:"previous,omitempty"`
+	Salt      []byte        `json:"salt,omitempty"` // that Current came from Previous with
+	RotatedAt docstore.Time `json:"rotated_at,omitzero"`
+}
+
+var errReused = errors.New("the refresh token was used before")
+
+// advance uses up the presented token and returns the secret that follows it.
+// When that has just been done, it returns the same secret once more and
+// docstore.ErrUnchanged. Otherwise the error is ErrInvalidToken or errReused.
+func (l *lineage) advance(keys keyring, p presentedToken, salt refreshSecret, now time.Time) (refreshSecret, error) {
+	presented := hashSecret(p.secret)
+	switch {
+	case presented == l.Current:
+		next := keys[0].successor(p.secret, salt)
+		*l = lineage{Current: hashSecret(next), Previous: presented, Salt: salt[:], RotatedAt: docstore.At(now)}
+		return next, nil
+	case presented == l.Previous && now.Sub(l.RotatedAt.Time).Abs() <= retryWindow && len(l.Salt) == len(salt):
+		for _, k := range keys { // the secret may have been rotated in between
+			if next := k.successor(p.secret, refreshSecret(l.Salt)); hashSecret(next) == l.Current {
+				return next, docstore.ErrUnchanged
+			}
+		}
+		return refreshSecret{}, ErrInvalidToken
+	case p.ours:
+		return refreshSecret{}, errReused
+	}
+	return refreshSecret{}, ErrInvalidToken
+}

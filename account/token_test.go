@@ -1,0 +1,330 @@
+package account
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"manus/docstore"
+)
+
+func encodeDigest(digest []byte) string { return base64.RawStdEncoding.EncodeToString(digest) }
+
+func TestRefreshRotates(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first := b.register(t)
+	second, err := b.Refresh(t.Context(), first.Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.Refresh == first.Refresh || !strings.HasPrefix(second.Refresh, "mr_") {
+		t.Error("the refresh token isn't new")
+	}
+	b.wantAlive(t, second, true)
+	if _, err := b.Refresh(t.Context(), second.Refresh); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestALostAnswerMayBeAskedForAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first := b.register(t)
+	second, err := b.Refresh(t.Context(), first.Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, passed := range []time.Duration{0, 10 * time.Second, -15 * time.Second} {
+		b.clock.add(passed)
+		again, err := b.Refresh(t.Context(), first.Refresh)
+		if err != nil || again.Refresh != second.Refresh {
+			t.Errorf("%v later: another token, %v", passed, err)
+		}
+	}
+}
+
+func TestATokenUsedTwiceEndsItsLogin(t *testing.T) {
+	t.Parallel()
+	for name, use := range map[string]func(t *testing.T, b bench, first Tokens) Tokens{
+		"after the window": func(t *testing.T, b bench, first Tokens) Tokens {
+			next, err := b.Refresh(t.Context(), first.Refresh)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.clock.add(retryWindow + time.Millisecond)
+			return next
+		},
+		"two generations on": func(t *testing.T, b bench, first Tokens) Tokens {
+			next := first
+			for range 2 {
+				var err error
+				if next, err = b.Refresh(t.Context(), next.Refresh); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return next
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			first := b.register(t)
+			newest := use(t, b, first)
+			b.wantAlive(t, newest, true)
+			if _, err := b.Refresh(t.Context(), first.Refresh); !errors.Is(err, ErrInvalidToken) {
+				t.Fatalf("got %v", err)
+			}
+			b.wantAlive(t, newest, false)
+			if _, err := b.Refresh(t.Context(), newest.Refresh); !errors.Is(err, ErrInvalidToken) {
+				t.Errorf("the family lives on: %v", err)
+			}
+		})
+	}
+}
+
+func TestAnInventedTokenEndsNobodysLogin(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tokens := b.register(t)
+	raw, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(tokens.Refresh, refreshPrefix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[20] ^= 1 // in the secret, so that the mark is wrong as well
+	if _, err := b.Refresh(t.Context(), refreshPrefix+base64.RawURLEncoding.EncodeToString(raw)); !errors.Is(err, ErrInvalidToken) {
+		t.Errorf("got %v", err)
+	}
+	b.wantAlive(t, tokens, true)
+}
+
+func TestAHundredRefreshesAtOnceLeaveOneLineage(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	copies := []bench{a, copyOf(t, a.store, a.clock, secretA)}
+	first := a.register(t)
+	var wg sync.WaitGroup
+	answers := make([]string, 100)
+	for i := range answers {
+		wg.Go(func() {
+			tokens, err := copies[i%2].Refresh(context.Background(), first.Refresh)
+			if err != nil {
+				t.Error(err)
+			}
+			answers[i] = tokens.Refresh
+		})
+	}
+	wg.Wait()
+	for _, answer := range answers {
+		if answer != answers[0] {
+			t.Fatal("two lineages")
+		}
+	}
+	if _, err := a.Refresh(t.Context(), answers[0]); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSecretsRotateWithoutSigningAnybodyOut(t *testing.T) {
+	t.Parallel()
+	old := setup(t)
+	first := old.register(t)
+	during := copyOf(t, old.store, old.clock, secretB, secretA)
+	during.wantAlive(t, first, true)
+	second, err := old.Refresh(t.Context(), first.Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := during.Refresh(t.Context(), first.Refresh); err != nil || !sameSecret(t, again.Refresh, second.Refresh) {
+		t.Errorf("a retry across the rotation gets another answer: %v", err)
+	}
+	after := copyOf(t, old.store, old.clock, secretB)
+	after.wantAlive(t, first, false)
+	third, err := after.Refresh(t.Context(), second.Refresh)
+	if err != nil {
+		t.Fatalf("the login was lost with the secret: %v", err)
+	}
+	after.wantAlive(t, third, true)
+}
+
+func sameSecret(t *testing.T, a, b string) bool {
+	t.Helper()
+	cut := base64.RawURLEncoding.EncodedLen(refreshLength - markLength)
+	return a[:len(refreshPrefix)+cut] == b[:len(refreshPrefix)+cut]
+}
+
+func TestSecretsAreNotStored(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tokens := b.register(t)
+	presented, err := b.keys.parseRefresh(tokens.Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := b.store.Get(t.Context(), loginSpec.Collection, presented.loginID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{tokens.Refresh, encodeDigest(presented.secret[:]), base64.RawURLEncoding.EncodeToString(presented.secret[:])} {
+		if strings.Contains(string(raw), secret) {
+			t.Error("the refresh token stands in the store")
+		}
+	}
+}
+
+func TestForeignAccessTokensAreRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tokens := b.register(t)
+	now := b.clock.now()
+	caller, err := b.Authenticate(t.Context(), tokens.Access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type header = map[string]any
+	good := header{"alg": "HS256", "typ": accessType, "kid": b.keys[0].id}
+	claims := jwt.MapClaims{"iss": issuer, "aud": audience, "sub": caller.UserID, "sid": caller.LoginID, "iat": now.Unix(), "exp": now.Add(time.Minute).Unix()}
+	with := func(m map[string]any, key string, value any) map[string]any {
+		changed := map[string]any{}
+		for k, v := range m {
+			changed[k] = v
+		}
+		if changed[key] = value; value == nil {
+			delete(changed, key)
+		}
+		return changed
+	}
+	sign := func(h header, c map[string]any, secret []byte) string {
+		token := &jwt.Token{Header: h, Claims: jwt.MapClaims(c), Method: jwt.SigningMethodHS256}
+		signed, err := token.SignedString(secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed
+	}
+	if _, err := b.Authenticate(t.Context(), sign(good, claims, b.keys[0].access)); err != nil {
+		t.Fatalf("the token that the others differ from is refused: %v", err)
+	}
+	foreign := map[string]string{
+		"empty":               "",
+		"dots":                "..",
+		"no expiry":           sign(good, with(claims, "exp", nil), b.keys[0].access),
+		"expired":             sign(good, with(claims, "exp", now.Add(-clockSkew-time.Second).Unix()), b.keys[0].access),
+		"issued later":        sign(good, with(claims, "iat", now.Add(clockSkew+2*time.Second).Unix()), b.keys[0].access),
+		"never issued":        sign(good, with(claims, "iat", nil), b.keys[0].access),
+		"another issuer":      sign(good, with(claims, "iss", "other"), b.keys[0].access),
+		"another audience":    sign(good, with(claims, "aud", "other"), b.keys[0].access),
+		"no audience":         sign(good, with(claims, "aud", nil), b.keys[0].access),
+		"no login":            sign(good, with(claims, "sid", nil), b.keys[0].access),
+		"an unknown login":    sign(good, with(claims, "sid", docstore.NewID()), b.keys[0].access),
+		"another subject":     sign(good, with(claims, "sub", "somebody"), b.keys[0].access),
+		"plain JWT type":      sign(with(good, "typ", "JWT"), claims, b.keys[0].access),
+		"no type":             sign(with(good, "typ", nil), claims, b.keys[0].access),
+		"crit":                sign(with(good, "crit", []string{"x"}), claims, b.keys[0].access),
+		"unknown kid":         sign(with(good, "kid", "0"), claims, b.keys[0].access),
+		"no kid":              sign(with(good, "kid", nil), claims, b.keys[0].access),
+		"empty key":           sign(good, claims, []byte{}),
+		"the secret itself":   sign(good, claims, []byte(secretA)),
+		"the refresh key":     sign(good, claims, b.keys[0].refresh),
+		"another algorithm":   signWith(t, jwt.SigningMethodHS512, with(good, "alg", "HS512"), claims, b.keys[0].access),
+		"no algorithm":        unsigned(t, with(good, "alg", "none"), claims),
+		"too long":            sign(with(good, "x", strings.Repeat("x", maxToken)), claims, b.keys[0].access),
+		"a refresh token":     tokens.Refresh,
+		"a changed signature": tokens.Access[:len(tokens.Access)-4] + "AAAA",
+	}
+	for name, token := range foreign {
+		if _, err := b.Authenticate(t.Context(), token); !errors.Is(err, ErrInvalidToken) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func signWith(t *testing.T, method jwt.SigningMethod, h, c map[string]any, secret any) string {
+	t.Helper()
+	signed, err := (&jwt.Token{Header: h, Claims: jwt.MapClaims(c), Method: method}).SignedString(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
+func unsigned(t *testing.T, h, c map[string]any) string {
+	t.Helper()
+	return signWith(t, jwt.SigningMethodNone, h, c, jwt.UnsafeAllowNoneSignatureType)
+}
+
+func FuzzParseRefresh(f *testing.F) {
+	keys, err := newKeyring([]string{secretA, secretB})
+	if err != nil {
+		f.Fatal(err)
+	}
+	good, err := keys.formatRefresh(docstore.NewID(), newRefreshSecret())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add("mr_")
+	f.Add("")
+	f.Fuzz(func(t *testing.T, token string) {
+		p, err := keys.parseRefresh(token)
+		if err != nil {
+			return
+		}
+		if back, err := keys.formatRefresh(p.loginID, p.secret); err != nil || p.ours && !sameSecret(t, back, token) {
+			t.Errorf("%q came back as %q, %v", token, back, err)
+		}
+	})
+}
+
+func FuzzVerifyAccess(f *testing.F) {
+	keys, err := newKeyring([]string{secretA})
+	if err != nil {
+		f.Fatal(err)
+	}
+	now := time.Unix(1_800_000_000, 0)
+	good, err := keys.signAccess("user", "login", now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add("a.b.c")
+	f.Fuzz(func(t *testing.T, token string) {
+		user, login, err := keys.verifyAccess(token, now)
+		if err == nil && (user != "user" || login != "login") {
+			t.Errorf("%q is somebody's: %q %q", token, user, login)
+		}
+	})
+}
+
+func FuzzParseHash(f *testing.F) {
+	f.Add("$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$" + weakDigest(pass))
+	f.Add("$argon2id$v=19$m=4294967295,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$" + weakDigest(pass))
+	f.Add("")
+	f.Fuzz(func(t *testing.T, stored string) {
+		p, salt, digest, ok := parseHash(stored)
+		if ok && (p.memory > highest.memory || p.time > highest.time || p.threads > highest.threads || p.threads == 0 || len(salt) < 8 || len(digest) < 16) {
+			t.Errorf("%q is taken as %+v", stored, p)
+		}
+	})
+}
+
+func FuzzEmailKey(f *testing.F) {
+	for _, address := range []string{email, "Zoë@Bücher.example", "a@b", `"q q"@x.y`, "ｚ@example.com"} {
+		f.Add(address)
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		key, err := emailKey(address)
+		if err != nil {
+			return
+		}
+		if again, err := emailKey(key); err == nil && again != key {
+			t.Errorf("%q has the key %q, whose key is %q", address, key, again)
+		}
+	})
+}
