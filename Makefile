@@ -1,0 +1,58 @@
+# The tools of the checks are pinned in tools/go.mod, apart from the product's.
+tool = go tool -modfile=tools/go.mod
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: dev
+dev: ## Run the whole product on this machine
+	go run ./cmd/manus dev
+
+.PHONY: build
+build: ## Build the binary, ./manus
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w \
+		-X main.version=$$(git describe --tags --always --dirty) \
+		-X main.commit=$$(git rev-parse HEAD) \
+		-X main.buildTime=$$(date -u +%Y-%m-%dT%H:%M:%SZ)" ./cmd/manus
+
+.PHONY: test
+test: ## Run the tests
+	go test ./...
+
+.PHONY: check
+check: format vet lint race deadcode ## Everything that has to be green before a commit
+
+.PHONY: format
+format: ## Fail when a file isn't formatted
+	@test -z "$$(gofmt -l .)" || { echo "not formatted (run gofmt -w):"; gofmt -l .; exit 1; }
+
+.PHONY: vet
+vet: ## Run go vet
+	go vet ./...
+
+.PHONY: lint
+lint: ## Run staticcheck
+	$(tool) staticcheck ./...
+
+.PHONY: race
+race: ## Run the tests with the race detector
+	go test -race ./...
+
+.PHONY: deadcode
+deadcode: ## Fail when code isn't reachable from the program or a test
+	@out=$$($(tool) deadcode -test ./...) && test -z "$$out" || { echo "$$out"; exit 1; }
+
+.PHONY: fuzz
+fuzz: ## Fuzz every parser of foreign bytes, 30 s each
+	@for pkg in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep ^Fuzz); do \
+			echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime 30s $$pkg || exit 1; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## Measure, beside the peers; see bench/RESULTS.md
+	cd bench && go run .

@@ -1,0 +1,322 @@
+// Package app builds the running product out of settings: it is the only room
+// that knows all the others. What the product does is in them; here they are
+// joined, started and stopped.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"manus/account"
+	"manus/billing"
+	"manus/config"
+	"manus/console"
+	"manus/docstore"
+	"manus/docstore/sqlitedocs"
+	"manus/health"
+	"manus/httpapi"
+	"manus/session"
+)
+
+// Options is what an App is made of.
+type Options struct {
+	Settings config.Settings
+	Version  health.Version
+	Log      *slog.Logger
+}
+
+// App is the product, ready to be started.
+type App struct {
+	settings config.Settings
+	log      *slog.Logger
+
+	accounts *account.Service
+	plans    *billing.Service
+	sessions *session.Service
+	health   *health.Service
+	metrics  *metrics
+	handler  http.Handler
+
+	public, ops *server
+	draining    atomic.Bool
+	background  sync.WaitGroup
+	cleanups    []func() error // run last to first
+}
+
+// New builds the product: it opens the store and joins the rooms, but doesn't
+// listen yet. What it has opened is closed again when it fails.
+func New(ctx context.Context, o Options) (*App, error) {
+	a := &App{settings: o.Settings, log: o.Log}
+	if err := a.build(ctx, o); err != nil {
+		return nil, errors.Join(err, a.cleanUp())
+	}
+	return a, nil
+}
+
+func (a *App) build(ctx context.Context, o Options) error {
+	store, err := OpenStore(ctx, o.Settings.DataDir)
+	if err != nil {
+		return err
+	}
+	a.onStop(store.Close)
+
+	a.accounts, err = account.New(account.Config{Store: store, Secrets: secrets(o.Settings), Log: o.Log})
+	if err != nil {
+		return err
+	}
+	// Billing asks sessions what became of a run, sessions take runs from
+	// billing: neither knows the other.
+	link := &runs{}
+	a.plans = billing.New(billing.Config{Store: store, Sessions: link, Log: o.Log, Catalog: o.Settings.Billing})
+	a.sessions = session.New(session.Config{Store: store, Quota: quota{a.plans}, Log: o.Log})
+	link.sessions = a.sessions
+	a.onStop(closer(a.sessions.Close))
+
+	a.health = health.New(health.Config{
+		Checks:  checks(o.Settings, store),
+		Version: o.Version,
+		Log:     o.Log,
+	})
+	a.metrics = newMetrics(o.Version)
+	a.handler, err = a.routes(o.Version.Version)
+	return err
+}
+
+// StoreFile is the embedded store's file in a data folder.
+func StoreFile(dataDir string) string { return filepath.Join(dataDir, "manus.db") }
+
+// OpenStore opens the embedded store in a data folder, with every collection
+// that the product needs.
+func OpenStore(ctx context.Context, dataDir string) (docstore.Store, error) {
+	store, err := sqlitedocs.Open(ctx, StoreFile(dataDir))
+	if err != nil {
+		return nil, err
+	}
+	for _, specs := range [][]docstore.Spec{account.Specs(), billing.Specs(), session.Specs()} {
+		if err := store.Declare(ctx, specs...); err != nil {
+			return nil, errors.Join(fmt.Errorf("prepare the store: %w", err), store.Close())
+		}
+	}
+	return store, nil
+}
+
+func secrets(s config.Settings) []string {
+	all := []string{s.JWTSecret.Reveal()}
+	for _, previous := range s.JWTPreviousSecrets {
+		all = append(all, previous.Reveal())
+	}
+	return all
+}
+
+// checks are what /ready tells of. What isn't configured has no probe.
+func checks(s config.Settings, store docstore.Store) []health.Check {
+	all := []health.Check{{Name: "database", Probe: store.Ping}, {Name: "redis"}, {Name: "stripe"}}
+	for i := range all {
+		for _, name := range s.ReadyCritical {
+			all[i].Critical = all[i].Critical || all[i].Name == name
+		}
+	}
+	return all
+}
+
+// maxBody bounds any request's body; routes set lower bounds of their own.
+const maxBody = 1 << 20
+
+// routes joins the rooms' routes and the layers that a request passes through,
+// outermost first: observe, security headers, deadlines, body cap, client
+// address, and for the API the caller.
+func (a *App) routes(version string) (http.Handler, error) {
+	api := httpapi.New(a.log, version)
+	a.accounts.Routes(api)
+	a.sessions.Routes(api)
+	a.plans.Routes(api)
+	a.health.Routes(api)
+
+	mux := http.NewServeMux()
+	mux.Handle(httpapi.Prefix+"/", a.accounts.Caller(api))
+	for _, path := range []string{"/health", "/ready", "/live", "/version"} {
+		// Whoever asks, these look at no proof: a probe mustn't need the store.
+		mux.Handle("GET "+httpapi.Prefix+path, api)
+	}
+	a.health.Mount(mux)
+	pages, err := console.New(console.Config{Version: version, API: api})
+	if err != nil {
+		return nil, err
+	}
+	pages.Mount(mux)
+
+	var handler http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { httpapi.ServeMux(mux, w, r) })
+	handler = httpapi.ClientAddress(a.settings.TrustedProxies, handler)
+	handler = httpapi.CapBody(maxBody, handler)
+	handler = a.lastAnswers(handler)
+	handler = httpapi.SecurityHeaders(handler)
+	return httpapi.Observe(a.log, a.metrics.observe, handler), nil
+}
+
+// lastAnswers closes each connection with its answer once the program is
+// stopping, so that no request comes on a connection that is being closed.
+func (a *App) lastAnswers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Start listens and serves. It returns once requests are answered.
+func (a *App) Start(ctx context.Context) error {
+	var err error
+	if a.public, err = listen(ctx, a.settings.Addr, a.handler, a.log); err != nil {
+		return fmt.Errorf("%w; set ADDR to another address", err)
+	}
+	if a.settings.OpsAddr != "" {
+		if a.ops, err = listen(ctx, a.settings.OpsAddr, a.metrics.handler(), a.log); err != nil {
+			return errors.Join(fmt.Errorf("%w; set OPS_ADDR to another address, or to 'off'", err), a.public.close())
+		}
+		a.onStop(a.ops.close)
+	}
+	a.every(time.Hour, "sweep expired logins", a.accounts.Sweep)
+	a.every(time.Hour, "finish deletions of sessions", a.sessions.Sweep)
+	if a.settings.ConfigPath != "" {
+		a.every(time.Second, "apply the changed "+filepath.Base(a.settings.ConfigPath), newReloader(a.settings.ConfigPath, a.plans.SetCatalog).check)
+	}
+	a.log.InfoContext(ctx, "started", "addr", a.Addr(), "ops_addr", a.OpsAddr(), "environment", a.settings.Environment)
+	return nil
+}
+
+// Addr is the address listened on, with the port that was picked.
+func (a *App) Addr() string { return a.public.addr() }
+
+// OpsAddr is the address of metrics and profiles, empty when they are off.
+func (a *App) OpsAddr() string { return a.ops.addr() }
+
+// Failed is closed when a listener has failed and the program should end.
+func (a *App) Failed() <-chan error { return a.public.failed }
+
+// Stop ends the product: /ready says so first, and after the configured delay
+// the listener closes while requests in flight are finished. When ctx ends, what
+// is left of the delay and of the requests is cut short.
+func (a *App) Stop(ctx context.Context) error {
+	a.health.Drain()
+	a.draining.Store(true)
+	a.log.InfoContext(ctx, "stopping", "delay", a.settings.ShutdownDelay)
+	select {
+	case <-time.After(a.settings.ShutdownDelay):
+	case <-ctx.Done():
+	}
+	a.sessions.Close() // ends live streams, which would never end by themselves
+	ctx, cancel := context.WithTimeout(ctx, a.settings.ShutdownTimeout)
+	defer cancel()
+	err := a.public.shutdown(ctx)
+	err = errors.Join(err, a.cleanUp())
+	a.log.InfoContext(ctx, "stopped")
+	return err
+}
+
+func (a *App) onStop(f func() error) { a.cleanups = append(a.cleanups, f) }
+
+func closer(f func()) func() error {
+	return func() error { f(); return nil }
+}
+
+func (a *App) cleanUp() error {
+	var err error
+	for i := len(a.cleanups) - 1; i >= 0; i-- {
+		err = errors.Join(err, a.cleanups[i]())
+	}
+	a.cleanups = nil
+	return err
+}
+
+// every runs a job now and then, until the product is stopped.
+func (a *App) every(period time.Duration, name string, job func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	a.background.Go(func() {
+		ticker := time.NewTicker(period)
+		defer ticker.Stop()
+		for {
+			if err := job(ctx); err != nil && ctx.Err() == nil {
+				a.log.ErrorContext(ctx, "could not "+name, "error", err)
+			}
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	a.onStop(func() error {
+		cancel()
+		a.background.Wait()
+		return nil
+	})
+}
+
+// Bounds against slow and greedy clients.
+const (
+	headerTimeout = 5 * time.Second
+	readTimeout   = 30 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 32 << 10
+)
+
+// server is a listener and what answers on it.
+type server struct {
+	http     *http.Server
+	listener net.Listener
+	failed   chan error
+}
+
+func listen(ctx context.Context, addr string, handler http.Handler, log *slog.Logger) (*server, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("can't listen on %s: %w", addr, err)
+	}
+	s := &server{
+		http: &http.Server{
+			Handler:           handler,
+			ReadHeaderTimeout: headerTimeout,
+			ReadTimeout:       readTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeader,
+			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		},
+		listener: listener,
+		failed:   make(chan error, 1),
+	}
+	go func() {
+		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- err
+		}
+	}()
+	return s, nil
+}
+
+func (s *server) addr() string {
+	if s == nil {
+		return ""
+	}
+	return s.listener.Addr().String()
+}
+
+// shutdown waits for requests in flight until ctx ends.
+func (s *server) shutdown(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
+	if err := s.http.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("requests were cut off: %w", err), s.http.Close())
+	}
+	return nil
+}
+
+func (s *server) close() error { return s.http.Close() }

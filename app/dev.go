@@ -1,0 +1,151 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"manus/account"
+	"manus/billing"
+	"manus/config"
+	"manus/identity"
+)
+
+// DevOperator is the e-mail address of the operator that DevSettings' product
+// starts with.
+const DevOperator = "operator@manus.local"
+
+// Dev is what `manus dev` is asked for.
+type Dev struct {
+	DataDir    string
+	Addr       string
+	ConfigFile string // manus.yaml, or empty
+	LogLevel   slog.Level
+}
+
+// DevSettings are settings for one machine with nothing configured. The
+// environment isn't looked at: what a shell has been set up for must not reach a
+// product that is only being tried. The secret is made once, in the data
+// folder. It returns config.Problems for a wrong address or file.
+func DevSettings(d Dev) (config.Settings, error) {
+	var problems config.Problems
+	if err := checkLoopback(d.Addr); err != nil {
+		problems = append(problems, config.Problem{Name: "--addr", Wrong: err.Error(), Mend: "use 127.0.0.1, ::1 or localhost and a port, or 'manus serve' to be reached from elsewhere"})
+	}
+	file := config.File{Billing: billing.DefaultCatalog()}
+	if d.ConfigFile != "" {
+		loaded, err := config.LoadFile(d.ConfigFile)
+		var found config.Problems
+		switch {
+		case errors.As(err, &found):
+			problems = append(problems, found...)
+		case err != nil:
+			return config.Settings{}, err
+		}
+		file = loaded
+	}
+	if len(problems) > 0 {
+		return config.Settings{}, problems
+	}
+	secret, err := devSecret(d.DataDir)
+	if err != nil {
+		return config.Settings{}, err
+	}
+	return config.Settings{
+		Environment:     "development",
+		Addr:            d.Addr,
+		LogLevel:        d.LogLevel,
+		LogFormat:       "text",
+		DataDir:         d.DataDir,
+		JWTSecret:       config.NewSecret(secret),
+		ReadyCritical:   []string{"database"},
+		ShutdownTimeout: config.DefaultShutdownTimeout,
+		Billing:         file.Billing,
+		ConfigPath:      d.ConfigFile,
+	}, nil
+}
+
+// checkLoopback refuses addresses that other machines can reach.
+func checkLoopback(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return errors.New("is not a host and a port")
+	}
+	if host == "localhost" {
+		return nil
+	}
+	if ip, err := netip.ParseAddr(host); err != nil || !ip.IsLoopback() {
+		return errors.New("is not a loopback address")
+	}
+	return nil
+}
+
+// devSecret reads the data folder's secret, or makes it. Of two programs that
+// start at once, one makes it and both use it.
+func devSecret(dataDir string) (string, error) {
+	path := filepath.Join(dataDir, "dev-secret")
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+		return "", fmt.Errorf("the data folder can't be made; choose another with --data: %w", err)
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeDevSecret(path); err != nil {
+			return "", fmt.Errorf("the data folder can't be written; choose another with --data: %w", err)
+		}
+		text, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("the data folder can't be read; choose another with --data: %w", err)
+	}
+	secret := strings.TrimSpace(string(text))
+	if len(secret) < 32 {
+		return "", fmt.Errorf("%s holds no secret; delete it and start again", path)
+	}
+	return secret, nil
+}
+
+// makeDevSecret writes the whole file under another name first, and links it
+// to its own name only if that is still free.
+func makeDevSecret(path string) error {
+	file, err := os.CreateTemp(filepath.Dir(path), "dev-secret-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name()) //nolint:errcheck // a leftover harms nobody
+	_, err = file.WriteString(rand.Text() + rand.Text() + "\n")
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(file.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// EnsureOperator makes an operator account if there is no account at all, and
+// returns its password then. It is empty when there was one.
+func (a *App) EnsureOperator(ctx context.Context) (password string, err error) {
+	users, _, err := a.accounts.List(ctx, 1, "")
+	if err != nil || len(users) > 0 {
+		return "", err
+	}
+	password = rand.Text()
+	_, err = a.accounts.Create(ctx, account.NewUser{
+		Email:    DevOperator,
+		Password: password,
+		FullName: "Operator",
+		Role:     identity.Operator,
+	})
+	if errors.Is(err, account.ErrTaken) { // by another program that started now
+		return "", nil
+	}
+	return password, err
+}

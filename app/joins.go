@@ -1,0 +1,68 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"os"
+
+	"manus/billing"
+	"manus/config"
+	"manus/session"
+)
+
+// quota is billing as sessions see it.
+type quota struct{ *billing.Service }
+
+// Reserve takes one run.
+func (q quota) Reserve(ctx context.Context, userID, sessionID string) error {
+	err := q.Service.Reserve(ctx, userID, sessionID)
+	if errors.Is(err, billing.ErrQuotaExhausted) {
+		return session.ErrQuotaExhausted
+	}
+	return err
+}
+
+// runs is sessions as billing sees them.
+type runs struct{ sessions *session.Service }
+
+// Exists tells whether a session came of a run.
+func (r *runs) Exists(ctx context.Context, sessionID string) (bool, error) {
+	return r.sessions.Exists(ctx, sessionID)
+}
+
+// reloader applies a changed manus.yaml, or refuses it whole. It looks at the
+// contents: times of files can be anything.
+type reloader struct {
+	path  string
+	apply func(billing.Catalog)
+	seen  []byte // the hash of what was last looked at
+}
+
+func newReloader(path string, apply func(billing.Catalog)) *reloader {
+	return &reloader{path: path, apply: apply}
+}
+
+func (r *reloader) check(context.Context) error {
+	text, err := os.ReadFile(r.path)
+	if err != nil {
+		return r.once([]byte(err.Error()), err)
+	}
+	file, err := config.LoadFile(r.path)
+	if err := r.once(text, err); err != nil {
+		return err
+	}
+	r.apply(file.Billing)
+	return nil
+}
+
+// once returns err the first time it is seen for the contents.
+func (r *reloader) once(contents []byte, err error) error {
+	hash := sha256.Sum256(contents)
+	if bytes.Equal(hash[:], r.seen) {
+		return nil
+	}
+	r.seen = hash[:]
+	return err
+}

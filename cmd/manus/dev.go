@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"manus/app"
+)
+
+type devCommand struct {
+	Data     string     `help:"Where the data is kept." default:"./data" placeholder:"DIR"`
+	Addr     string     `help:"The loopback address to listen on; port 0 picks a free one." default:"127.0.0.1:8080"`
+	Config   string     `help:"Plans and other structured settings, as in manus.example.yaml." placeholder:"FILE" type:"path"`
+	LogLevel slog.Level `help:"How much to log: debug, info, warn or error." default:"warn"`
+}
+
+// Run serves until a signal comes.
+func (c devCommand) Run(p *process) error {
+	settings, err := app.DevSettings(app.Dev{DataDir: c.Data, Addr: c.Addr, ConfigFile: c.Config, LogLevel: c.LogLevel})
+	if err != nil {
+		return err
+	}
+	a, err := app.New(p.ctx, app.Options{
+		Settings: settings,
+		Version:  buildVersion(settings.Environment),
+		Log:      newLogger(p.err, settings),
+	})
+	if err != nil {
+		return err
+	}
+	return serve(p, a, func(ctx context.Context) error {
+		password, err := a.EnsureOperator(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprint(p.out, c.welcome("http://"+a.Addr(), password))
+		return err
+	})
+}
+
+// welcome is what the person sees who has started it.
+func (c devCommand) welcome(url, password string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Manus is running. Its data is in %s.\n\n", c.Data)
+	for _, line := range [][2]string{{"Home", "/"}, {"API", "/docs"}, {"Readiness", "/ready"}} {
+		fmt.Fprintf(&b, "  %-10s %s%s\n", line[0], url, line[1])
+	}
+	if password != "" {
+		fmt.Fprintf(&b, "\nAn operator account was made for you. Its password is shown only now:\n\n  %-10s %s\n  %-10s %s\n", "E-mail", app.DevOperator, "Password", password)
+	}
+	b.WriteString("\nCtrl+C stops it.\n")
+	return b.String()
+}

@@ -1,0 +1,123 @@
+// Command manus is the production half of a SaaS: accounts, plans, metered
+// sessions and health in one program.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"manus/config"
+	"manus/docstore"
+)
+
+// Exit codes, as other programs rely on them.
+const (
+	exitDone      = 0
+	exitFailed    = 1
+	exitUsage     = 2
+	exitTemporary = 75 // EX_TEMPFAIL
+	exitConfig    = 78 // EX_CONFIG
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, stop, os.Args[1:], os.Environ(), stdio{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// stdio is what a command talks through.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// commands is the command line, one command a file.
+type commands struct {
+	Dev     devCommand     `cmd:"" help:"Run the whole product on this machine, with nothing configured."`
+	Serve   serveCommand   `cmd:"" help:"Run in production, by settings from the environment."`
+	Init    initCommand    `cmd:"" help:"Write a .env with fresh secrets and every setting explained."`
+	User    userCommand    `cmd:"" help:"Work on accounts, as an operator."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// process is what commands get of the process they run in.
+type process struct {
+	stdio
+	ctx     context.Context
+	stop    func() // from then on, a signal ends the program at once
+	environ []string
+}
+
+// run is the program: it returns the exit code.
+func run(ctx context.Context, stop func(), args, environ []string, io stdio) int {
+	var cli commands
+	exited := -1
+	parser, err := kong.New(&cli,
+		kong.Name("manus"),
+		kong.Description("The production half of a SaaS in one program: accounts, plans, metered sessions, health.\n\nStart with 'manus dev'."),
+		kong.UsageOnError(),
+		kong.Writers(io.out, io.err),
+		kong.Exit(func(code int) { exited = code; panic(exit{}) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 88}),
+	)
+	if err != nil {
+		return fail(io.err, err)
+	}
+	command, err := parse(parser, args)
+	switch {
+	case exited >= 0:
+		return exited
+	case err != nil:
+		return fail(io.err, usageError{err})
+	}
+	return fail(io.err, command.Run(&process{stdio: io, ctx: ctx, stop: stop, environ: environ}))
+}
+
+// exit unwinds kong's parser, which expects its exit function not to return.
+type exit struct{}
+
+func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			if _, ok := cause.(exit); !ok {
+				panic(cause)
+			}
+		}
+	}()
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	return parser.Parse(args)
+}
+
+// usageError is a command line that can't be understood.
+type usageError struct{ error }
+
+// fail reports an error, if there is one, and returns the exit code.
+func fail(stderr io.Writer, err error) int {
+	var usage usageError
+	var problems config.Problems
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "manus: %v. See 'manus --help'.\n", err)
+		return exitUsage
+	case errors.As(err, &problems):
+		fmt.Fprintf(stderr, "manus: the configuration has to be mended first:\n%v\n", problems)
+		return exitConfig
+	case errors.Is(err, docstore.ErrUnavailable):
+		fmt.Fprintf(stderr, "manus: %v\n", err)
+		return exitTemporary
+	}
+	fmt.Fprintf(stderr, "manus: %v\n", err)
+	return exitFailed
+}

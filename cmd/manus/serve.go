@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+
+	"manus/app"
+	"manus/config"
+)
+
+type serveCommand struct {
+	EnvFile string `help:"Read settings from this file too; the environment wins." placeholder:"FILE" type:"path"`
+	Config  string `help:"Plans and other structured settings, as in manus.example.yaml." placeholder:"FILE" type:"path"`
+}
+
+// Run serves until a signal comes.
+func (c serveCommand) Run(p *process) error {
+	settings, err := config.Load(config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config})
+	if err != nil {
+		return err
+	}
+	a, err := app.New(p.ctx, app.Options{
+		Settings: settings,
+		Version:  buildVersion(settings.Environment),
+		Log:      newLogger(p.err, settings),
+	})
+	if err != nil {
+		return err
+	}
+	return serve(p, a, func(context.Context) error { return nil })
+}
+
+// serve starts a product, calls ready, and stops it when a signal comes. A
+// second signal ends the program at once.
+func serve(p *process, a *app.App, ready func(context.Context) error) error {
+	failed := a.Start(p.ctx)
+	if failed == nil {
+		failed = ready(p.ctx)
+	}
+	if failed == nil {
+		select {
+		case failed = <-a.Failed():
+		case <-p.ctx.Done():
+		}
+	}
+	p.stop()
+	if err := a.Stop(context.WithoutCancel(p.ctx)); failed == nil {
+		failed = err
+	}
+	return failed
+}
+
+func newLogger(w io.Writer, s config.Settings) *slog.Logger {
+	options := &slog.HandlerOptions{Level: s.LogLevel}
+	if s.LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}

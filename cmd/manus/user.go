@@ -1,0 +1,269 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"golang.org/x/term"
+
+	"manus/account"
+	"manus/app"
+	"manus/billing"
+	"manus/config"
+	"manus/identity"
+)
+
+// userCommand works on the store directly, beside a running server or without.
+// A server sees the changes within a second.
+type userCommand struct {
+	Data    string `help:"The data folder. Without it: DATA_DIR of the environment or of --env-file, else ./data." placeholder:"DIR"`
+	EnvFile string `help:"The settings file that the server runs with." placeholder:"FILE" type:"path"`
+	Config  string `help:"The manus.yaml that the server runs with." placeholder:"FILE" type:"path"`
+
+	Create      userCreate      `cmd:"" help:"Make an account."`
+	List        userList        `cmd:"" help:"List accounts."`
+	SetRole     userSetRole     `cmd:"" help:"Make somebody an operator, or a user again."`
+	SetPlan     userSetPlan     `cmd:"" help:"Put an account on a plan."`
+	SetPassword userSetPassword `cmd:"" help:"Set a password and end every login of the account."`
+	Disable     userDisable     `cmd:"" help:"Keep an account from being used, and end its logins."`
+	Enable      userEnable      `cmd:"" help:"Let a disabled account be used again."`
+}
+
+// rooms is what the commands below work with.
+type rooms struct {
+	*process
+	accounts *account.Service
+	plans    *billing.Service
+}
+
+// with opens the store, runs f, and closes it.
+func (c *userCommand) with(p *process, f func(rooms) error) error {
+	dataDir, err := config.DataDir(config.Source{Environ: p.environ, EnvFile: c.EnvFile}, c.Data)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(app.StoreFile(dataDir)); err != nil {
+		return fmt.Errorf("there is no data in %s; name the server's data folder with --data, or start the server once: %w", dataDir, err)
+	}
+	catalog := billing.DefaultCatalog()
+	if c.Config != "" {
+		file, err := config.LoadFile(c.Config)
+		if err != nil {
+			return err
+		}
+		catalog = file.Billing
+	}
+	store, err := app.OpenStore(p.ctx, dataDir)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(p.err, nil))
+	accounts, err := account.New(account.Config{Store: store, Log: log, Secrets: []string{rand.Text() + rand.Text()}}) // signs nothing here
+	if err == nil {
+		err = f(rooms{p, accounts, billing.New(billing.Config{Store: store, Log: log, Catalog: catalog})})
+	}
+	return errors.Join(err, store.Close())
+}
+
+// on finds the account and runs f on it, then prints done.
+func (c *userCommand) on(p *process, email string, f func(context.Context, rooms, account.User) error, done string) error {
+	return c.with(p, func(r rooms) error {
+		user, err := r.accounts.Find(p.ctx, email)
+		if errors.Is(err, account.ErrUnknownUser) {
+			return fmt.Errorf("there is no account with this e-mail address; 'manus user list' shows all")
+		}
+		if err == nil {
+			err = f(p.ctx, r, user)
+		}
+		if err == nil {
+			_, err = fmt.Fprintf(p.out, "%s: %s\n", user.Email, done)
+		}
+		return err
+	})
+}
+
+// passwordFlag is where a command takes a password from. It is never an
+// argument: other users of the machine see those.
+type passwordFlag struct {
+	PasswordStdin bool `help:"Read the password from the standard input. Otherwise it is asked for on a terminal, and made up elsewhere."`
+}
+
+// read returns the password, and whether it was made up and has to be shown.
+func (f passwordFlag) read(p *process) (password string, madeUp bool, err error) {
+	if f.PasswordStdin {
+		line, err := bufio.NewReader(io.LimitReader(p.in, 4096)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", false, err
+		}
+		return strings.TrimRight(line, "\r\n"), false, nil
+	}
+	if terminal, ok := p.in.(*os.File); ok && term.IsTerminal(int(terminal.Fd())) {
+		fmt.Fprint(p.err, "New password: ")
+		text, err := term.ReadPassword(int(terminal.Fd()))
+		fmt.Fprintln(p.err)
+		return string(text), false, err
+	}
+	return rand.Text(), true, nil
+}
+
+func explainPassword(err error) error {
+	if errors.Is(err, account.ErrWeakPassword) {
+		return fmt.Errorf("the password has to have %d to %d characters", account.MinPassword, account.MaxPassword)
+	}
+	return err
+}
+
+type userCreate struct {
+	passwordFlag
+	Email string        `arg:"" help:"The e-mail address."`
+	Name  string        `help:"The person's full name."`
+	Role  identity.Role `help:"user or operator." default:"user" enum:"user,operator"`
+}
+
+// Run makes an account.
+func (c userCreate) Run(p *process, parent *userCommand) error {
+	return parent.with(p, func(r rooms) error {
+		password, madeUp, err := c.read(p)
+		if err != nil {
+			return err
+		}
+		user, err := r.accounts.Create(p.ctx, account.NewUser{Email: c.Email, Password: password, FullName: c.Name, Role: c.Role})
+		if err != nil {
+			return explainPassword(err)
+		}
+		if madeUp {
+			fmt.Fprintf(p.out, "Password (shown only now): %s\n", password)
+		}
+		_, err = fmt.Fprintf(p.out, "%s: made, with the role %s\n", user.Email, user.Role)
+		return err
+	})
+}
+
+type userList struct {
+	JSON bool `help:"One JSON object a line."`
+}
+
+// Run lists accounts.
+func (c userList) Run(p *process, parent *userCommand) error {
+	return parent.with(p, func(r rooms) error {
+		table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+		if !c.JSON {
+			fmt.Fprintln(table, "E-MAIL\tROLE\tPLAN\tSTATE\tSINCE\tID")
+		}
+		cursor := ""
+		for {
+			users, next, err := r.accounts.List(p.ctx, 100, cursor)
+			if err != nil {
+				return err
+			}
+			for _, user := range users {
+				if err := c.print(p, r, table, user); err != nil {
+					return err
+				}
+			}
+			if cursor = next; cursor == "" {
+				return table.Flush()
+			}
+		}
+	})
+}
+
+func (c userList) print(p *process, r rooms, table io.Writer, user account.User) error {
+	subscription, err := r.plans.Get(p.ctx, user.ID)
+	if err != nil {
+		return err
+	}
+	state := "active"
+	if user.Disabled {
+		state = "disabled"
+	}
+	if c.JSON {
+		return json.NewEncoder(p.out).Encode(map[string]any{
+			"id": user.ID, "email": user.Email, "full_name": user.FullName, "role": user.Role,
+			"plan": subscription.Plan, "state": state, "created_at": user.CreatedAt,
+		})
+	}
+	_, err = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", user.Email, user.Role, subscription.Plan, state, user.CreatedAt.Format("2006-01-02"), user.ID)
+	return err
+}
+
+type userSetRole struct {
+	Email string        `arg:"" help:"The account's e-mail address."`
+	Role  identity.Role `arg:"" help:"user or operator." enum:"user,operator"`
+}
+
+// Run sets a role.
+func (c userSetRole) Run(p *process, parent *userCommand) error {
+	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
+		return r.accounts.SetRole(ctx, u.ID, c.Role)
+	}, "has the role "+string(c.Role)+" now")
+}
+
+type userSetPlan struct {
+	Email string `arg:"" help:"The account's e-mail address."`
+	Plan  string `arg:"" help:"The plan's id, such as free or pro."`
+}
+
+// Run sets a plan.
+func (c userSetPlan) Run(p *process, parent *userCommand) error {
+	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
+		err := r.plans.SetPlan(ctx, u.ID, c.Plan)
+		if errors.Is(err, billing.ErrUnknownPlan) {
+			return errors.New("there is no such plan; name one of manus.yaml, and the file with --config")
+		}
+		return err
+	}, "is on the plan "+c.Plan+" now")
+}
+
+type userSetPassword struct {
+	passwordFlag
+	Email string `arg:"" help:"The account's e-mail address."`
+}
+
+// Run sets a password.
+func (c userSetPassword) Run(p *process, parent *userCommand) error {
+	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
+		password, madeUp, err := c.read(p)
+		if err != nil {
+			return err
+		}
+		if err := r.accounts.SetPassword(ctx, u.ID, password); err != nil {
+			return explainPassword(err)
+		}
+		if madeUp {
+			fmt.Fprintf(p.out, "Password (shown only now): %s\n", password)
+		}
+		return nil
+	}, "has a new password; every login of it was ended")
+}
+
+type userDisable struct {
+	Email string `arg:"" help:"The account's e-mail address."`
+}
+
+// Run disables an account.
+func (c userDisable) Run(p *process, parent *userCommand) error {
+	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
+		return r.accounts.SetDisabled(ctx, u.ID, true)
+	}, "is disabled; every login of it was ended")
+}
+
+type userEnable struct {
+	Email string `arg:"" help:"The account's e-mail address."`
+}
+
+// Run enables an account.
+func (c userEnable) Run(p *process, parent *userCommand) error {
+	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
+		return r.accounts.SetDisabled(ctx, u.ID, false)
+	}, "may be used again")
+}

@@ -1,0 +1,98 @@
+package manus_test
+
+import (
+	"go/build"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// arrows says what each room may import of this module, and why. A room that
+// isn't here may not exist; ARCHITECTURE.md draws the same picture.
+var arrows = map[string]struct {
+	may []string
+	why string
+}{
+	"docstore": {nil,
+		"the store's meaning depends on nothing of ours"},
+	"docstore/sqlitedocs": {[]string{"docstore"},
+		"an adapter imports the room it serves, and nothing else"},
+	"docstore/docstoretest": {[]string{"docstore"},
+		"the suite tests the interface, whichever engine is behind it"},
+	"identity": {nil,
+		"who is calling is a leaf that every room may ask"},
+	"httpapi": {[]string{"docstore", "identity"},
+		"what routes have in common: guards ask who is calling, problems include an unavailable store"},
+	"account": {[]string{"docstore", "httpapi", "identity"},
+		"a capability stores documents, registers routes, and knows no other capability"},
+	"billing": {[]string{"docstore", "httpapi", "identity"},
+		"as account"},
+	"session": {[]string{"docstore", "httpapi", "identity"},
+		"as account; what it wants of billing it declares itself (Quota)"},
+	"health": {[]string{"httpapi"},
+		"it is given its checks and knows no database"},
+	"console": {[]string{"httpapi"},
+		"pages show what the API says of itself"},
+	"config": {[]string{"billing"},
+		"the plans' section of manus.yaml is the billing room's own type"},
+	"app": {[]string{"account", "billing", "config", "console", "docstore", "docstore/sqlitedocs", "health", "httpapi", "identity", "session"},
+		"the only room that knows all the others, and the only one that knows adapters"},
+	"cmd/manus": {[]string{"account", "app", "billing", "config", "docstore", "health", "identity"},
+		"commands call app, and the rules of accounts and plans for operators"},
+}
+
+func TestTheArrowsOfTheHouse(t *testing.T) {
+	t.Parallel()
+	for dir, imports := range rooms(t) {
+		arrow, known := arrows[dir]
+		if !known {
+			t.Errorf("the room %s isn't in this test; add it with its reason, and to ARCHITECTURE.md", dir)
+			continue
+		}
+		for _, imported := range imports {
+			if room, ours := strings.CutPrefix(imported, "manus/"); ours && !slices.Contains(arrow.may, room) {
+				t.Errorf("%s imports %s, which it may not: %s", dir, room, arrow.why)
+			}
+		}
+		for _, room := range arrow.may {
+			if !slices.Contains(imports, "manus/"+room) {
+				t.Errorf("%s may import %s but doesn't; take the permission away", dir, room)
+			}
+		}
+	}
+}
+
+// rooms lists the module's packages and what they import, tests left out.
+func rooms(t *testing.T) map[string][]string {
+	t.Helper()
+	found := map[string][]string{}
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			return err
+		}
+		name := entry.Name()
+		if path == "bench" || path == "tools" || name == "testdata" || name == "data" || path != "." && strings.HasPrefix(name, ".") {
+			return fs.SkipDir
+		}
+		pkg, err := build.ImportDir(path, 0)
+		if _, none := err.(*build.NoGoError); none || path == "." { //nolint:errorlint // ImportDir returns it as it is
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		found[filepath.ToSlash(path)] = pkg.Imports
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dir := range arrows {
+		if _, ok := found[dir]; !ok {
+			t.Errorf("the room %s is gone; take it out of this test", dir)
+		}
+	}
+	return found
+}
