@@ -265,6 +265,7 @@ func (a *App) every(period time.Duration, name string, job func(context.Context)
 const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 30 * time.Second
+	writeTimeout  = time.Minute // streams set their own
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 32 << 10
 )
@@ -286,6 +287,7 @@ func listen(ctx context.Context, addr string, handler http.Handler, log *slog.Lo
 			Handler:           handler,
 			ReadHeaderTimeout: headerTimeout,
 			ReadTimeout:       readTimeout,
+			WriteTimeout:      writeTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeader,
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),

@@ -29,8 +29,12 @@ const Prefix = "/api/v1"
 // other.
 const DefaultMaxBody = 64 << 10
 
-// bodyReadTimeout is how long a client may take to send a body.
-const bodyReadTimeout = 10 * time.Second
+// bodyReadTimeout is how long a client may take to send a body, handlerTimeout
+// how long a handler may take to answer, live streams apart.
+const (
+	bodyReadTimeout = 10 * time.Second
+	handlerTimeout  = 30 * time.Second
+)
 
 // API collects the routes of the program.
 type API struct {
@@ -112,7 +116,13 @@ func Register[I, O any](api *API, route Route, kinds Kinds, handler func(context
 			api.kinds = append(api.kinds, kind)
 		}
 	}
+	_, stream := any((*O)(nil)).(*huma.StreamResponse)
 	huma.Register(api.huma, route.Operation, func(ctx context.Context, in *I) (*O, error) {
+		if !stream {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, handlerTimeout)
+			defer cancel()
+		}
 		out, err := handler(ctx, in)
 		if err != nil {
 			return nil, api.answer(ctx, kinds, err)
@@ -140,7 +150,6 @@ func (api *API) answer(ctx context.Context, kinds Kinds, err error) error {
 // guard lets through the callers that the route is for.
 func (api *API) guard(route Route) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		setRoute(ctx.Context(), route.Method+" "+Prefix+route.Path)
 		if err := allowed(route, identity.From(ctx.Context())); err != nil {
 			p, _ := common.problem(ctx.Context(), err)
 			_, w := humago.Unwrap(ctx)
@@ -178,6 +187,7 @@ func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { ServeMux(api
 // plain-text answers for an unknown path (404) and method (405).
 func ServeMux(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
 	handler, pattern := mux.Handler(r)
+	setRoute(r.Context(), pattern)
 	if pattern != "" {
 		mux.ServeHTTP(w, r)
 		return

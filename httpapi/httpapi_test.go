@@ -1,0 +1,368 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"manus/docstore"
+	"manus/identity"
+)
+
+const secret = "hunter2-secret-value"
+
+var errTeapot = errors.New("a teapot was asked for coffee: " + secret)
+
+type teaInput struct {
+	Kind string `query:"kind" enum:"green,black"`
+	Body struct {
+		Cups int    `json:"cups" minimum:"1"`
+		Note string `json:"note,omitempty" maxLength:"40"`
+	}
+}
+
+type teaOutput struct {
+	Body struct {
+		Cups int `json:"cups"`
+	}
+}
+
+// setup is an API with a route for each kind of access, all of which fail as
+// fails says.
+func setup(t *testing.T, fails error) (*API, http.Handler, *bytes.Buffer) {
+	t.Helper()
+	var logged bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	api := New(log, "test")
+	kinds := Kinds{{Err: errTeapot, Status: http.StatusTeapot, Name: "teapot", Detail: "Ask for tea instead.", RetryAfter: 1500 * time.Millisecond}}
+	handler := func(_ context.Context, in *teaInput) (*teaOutput, error) {
+		if fails != nil {
+			return nil, fails
+		}
+		out := &teaOutput{}
+		out.Body.Cups = in.Body.Cups
+		return out, nil
+	}
+	for path, access := range map[string]Access{"/tea": Public, "/my-tea": Known, "/all-tea": Operators} {
+		Register(api, Route{Access: access, Scope: identity.Write, Operation: huma.Operation{Method: http.MethodPost, Path: path, OperationID: path[1:]}}, kinds, handler)
+	}
+	return api, Observe(log, nil, api), &logged
+}
+
+func post(handler http.Handler, path, body string, caller identity.Caller) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r.WithContext(identity.With(r.Context(), caller)))
+	return w
+}
+
+func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, name string) Problem {
+	t.Helper()
+	var p Problem
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+		t.Fatalf("%d %s: %v", w.Code, w.Body, err)
+	}
+	if w.Code != status || p.Status != status || p.Type != "/docs#"+name || w.Header().Get("Content-Type") != "application/problem+json" {
+		t.Errorf("want %d %s, got %d %s %s", status, name, w.Code, w.Header().Get("Content-Type"), w.Body)
+	}
+	if p.Title == "" || p.Detail == "" || p.RequestID == "" || p.RequestID != w.Header().Get("X-Request-Id") {
+		t.Errorf("something is missing: %s", w.Body)
+	}
+	if strings.Contains(w.Body.String(), secret) {
+		t.Errorf("it repeats what was sent: %s", w.Body)
+	}
+	return p
+}
+
+func TestErrorsAreProblems(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err    error
+		status int
+		name   string
+		retry  string
+	}{
+		{fmt.Errorf("no coffee: %w", errTeapot), 418, "teapot", "2"},
+		{fmt.Errorf("disk: %w", docstore.ErrUnavailable), 503, "unavailable", "2"},
+		{docstore.ErrInvalid, 400, "invalid-cursor", ""},
+		{errors.New("the secret is " + secret), 500, "internal", ""},
+		{context.DeadlineExceeded, 503, "timeout", "2"},
+	} {
+		_, handler, logged := setup(t, c.err)
+		w := post(handler, "/api/v1/tea", `{"cups":1}`, identity.Caller{})
+		wantProblem(t, w, c.status, c.name)
+		if got := w.Header().Get("Retry-After"); got != c.retry {
+			t.Errorf("%s: Retry-After is %q", c.name, got)
+		}
+		if c.status >= 500 && !strings.Contains(logged.String(), "request failed") {
+			t.Errorf("%s: the operator isn't told why", c.name)
+		}
+	}
+}
+
+func TestWhoMayCall(t *testing.T) {
+	t.Parallel()
+	_, handler, _ := setup(t, nil)
+	person := identity.Caller{UserID: "u", LoginID: "l", Role: identity.User}
+	operator := identity.Caller{UserID: "o", LoginID: "l", Role: identity.Operator}
+	reader := identity.Caller{UserID: "u", Role: identity.User, Scopes: []identity.Scope{identity.Read}}
+	writer := identity.Caller{UserID: "u", Role: identity.User, Scopes: []identity.Scope{identity.Write}}
+	for _, c := range []struct {
+		path   string
+		caller identity.Caller
+		status int
+	}{
+		{"/tea", identity.Caller{}, 200}, {"/my-tea", identity.Caller{}, 401}, {"/all-tea", identity.Caller{}, 401},
+		{"/tea", person, 200}, {"/my-tea", person, 200}, {"/all-tea", person, 403}, {"/all-tea", operator, 200},
+		{"/my-tea", reader, 403}, {"/my-tea", writer, 200}, {"/all-tea", writer, 403},
+	} {
+		w := post(handler, "/api/v1"+c.path, `{"cups":1}`, c.caller)
+		if w.Code != c.status {
+			t.Errorf("%s by %+v: %d, want %d", c.path, c.caller, w.Code, c.status)
+		}
+		if w.Code == 401 && w.Header().Get("WWW-Authenticate") == "" {
+			t.Error("401 without WWW-Authenticate")
+		}
+	}
+}
+
+func TestBadRequestsAreSaidToBeSoWithoutEcho(t *testing.T) {
+	t.Parallel()
+	_, handler, logged := setup(t, nil)
+	for name, body := range map[string]string{
+		"not JSON":         secret,
+		"cut off":          `{"cups":1,"note":"` + secret,
+		"wrong type":       `{"cups":"` + secret + `"}`,
+		"unknown property": `{"cups":1,"` + secret + `":1}`,
+		"too long":         `{"cups":1,"note":"` + strings.Repeat(secret, 10) + `"}`,
+		"twice":            `{"cups":1,"cups":2,"note":"` + secret + `"}`,
+		"twice, deeper":    `{"cups":1,"note":{"` + secret + `":1,"` + secret + `":2}}`,
+		"an array":         `["` + secret + `"]`,
+		"nothing":          ``,
+	} {
+		w := post(handler, "/api/v1/tea", body, identity.Caller{})
+		if w.Code != 400 && w.Code != 422 {
+			t.Errorf("%s: %d", name, w.Code)
+		}
+		wantProblem(t, w, w.Code, "invalid-request")
+	}
+	wantProblem(t, post(handler, "/api/v1/tea?kind="+secret, `{"cups":1}`, identity.Caller{}), 422, "invalid-request")
+	wantProblem(t, post(handler, "/api/v1/tea", `{"cups":1,"note":"`+strings.Repeat("x", DefaultMaxBody)+`"}`, identity.Caller{}), 413, "too-large")
+	if strings.Contains(logged.String(), secret) {
+		t.Error("the log has it")
+	}
+}
+
+func TestFaultsSayWhere(t *testing.T) {
+	t.Parallel()
+	_, handler, _ := setup(t, nil)
+	p := wantProblem(t, post(handler, "/api/v1/tea", `{"cups":0}`, identity.Caller{}), 422, "invalid-request")
+	if len(p.Errors) != 1 || p.Errors[0].Location != "body.cups" || p.Errors[0].Message == "" {
+		t.Errorf("got %+v", p.Errors)
+	}
+}
+
+func TestUnknownAddressesAndMethodsAreProblems(t *testing.T) {
+	t.Parallel()
+	_, handler, _ := setup(t, nil)
+	for _, c := range []struct {
+		method, path string
+		status       int
+		name         string
+	}{
+		{"POST", "/api/v1/" + secret, 404, "not-found"},
+		{"GET", "/api/v1/tea", 405, "method-not-allowed"},
+		{secret, "/api/v1/tea", 405, "method-not-allowed"},
+	} {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
+		wantProblem(t, w, c.status, c.name)
+		if c.status == 405 && w.Header().Get("Allow") != "POST" {
+			t.Errorf("Allow is %q", w.Header().Get("Allow"))
+		}
+	}
+	r := httptest.NewRequest("POST", "/api/v1/tea", strings.NewReader("cups=1"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	wantProblem(t, w, 415, "unsupported-media-type")
+}
+
+func TestAPanicIsA500WithoutItsWords(t *testing.T) {
+	t.Parallel()
+	var logged bytes.Buffer
+	handler := Observe(slog.New(slog.NewTextHandler(&logged, nil)), nil, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(secret) }))
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	wantProblem(t, w, 500, "internal")
+	if !strings.Contains(logged.String(), "httpapi_test.go") {
+		t.Error("the log doesn't say where")
+	}
+}
+
+func TestAnAbortedAnswerIsAbortedForTheServerToo(t *testing.T) {
+	t.Parallel()
+	handler := Observe(slog.New(slog.DiscardHandler), nil, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	defer func() {
+		if recover() != http.ErrAbortHandler { //nolint:errorlint // the value itself
+			t.Error("the server would send an empty 200")
+		}
+	}()
+	handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+}
+
+func TestRequestIDsAreTakenOverWhenPlain(t *testing.T) {
+	t.Parallel()
+	handler := Observe(slog.New(slog.DiscardHandler), nil, http.NotFoundHandler())
+	for given, taken := range map[string]bool{
+		"0af7651916cd43dd": true, "a-b_c-1234": true, "short": false, strings.Repeat("x", 65): false,
+		"with space": false, "new\nline-1": false, "<script>alert": false, "": false,
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header["X-Request-Id"] = []string{given}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if got := w.Header().Get("X-Request-Id"); (got == given) != taken || got == "" {
+			t.Errorf("%q became %q", given, got)
+		}
+	}
+}
+
+func TestClientAddressIsReadFromTheRightThroughTrustedProxies(t *testing.T) {
+	t.Parallel()
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
+	for _, c := range []struct {
+		remote string
+		header []string
+		want   string
+	}{
+		{"203.0.113.9:1", nil, "203.0.113.9"},
+		{"203.0.113.9:1", []string{"198.51.100.1"}, "203.0.113.9"},
+		{"10.0.0.1:1", []string{"198.51.100.1"}, "198.51.100.1"},
+		{"10.0.0.1:1", []string{"1.2.3.4, 198.51.100.1"}, "198.51.100.1"},
+		{"10.0.0.1:1", []string{"1.2.3.4, 198.51.100.1, 10.2.3.4"}, "198.51.100.1"},
+		{"10.0.0.1:1", []string{"1.2.3.4", "198.51.100.1", "10.2.3.4"}, "198.51.100.1"},
+		{"10.0.0.1:1", []string{"10.1.1.1"}, "10.1.1.1"},
+		{"10.0.0.1:1", []string{"198.51.100.1, nonsense"}, "10.0.0.1"},
+		{"10.0.0.1:1", []string{""}, "10.0.0.1"},
+		{"[::ffff:10.0.0.1]:1", []string{"198.51.100.1:4711"}, "198.51.100.1"},
+		{"[fd00::1]:1", []string{"2001:db8::1"}, "2001:db8::1"},
+		{"[fd00::1]:1", []string{"[2001:db8::1]:80"}, "2001:db8::1"},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = c.remote
+		r.Header["X-Forwarded-For"] = c.header
+		if got := clientAddress(r, trusted).String(); got != c.want {
+			t.Errorf("%s %q: %s, want %s", c.remote, c.header, got, c.want)
+		}
+	}
+}
+
+func TestBodiesAreCapped(t *testing.T) {
+	t.Parallel()
+	read := make(chan error, 2)
+	handler := CapBody(10, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, err := r.Body.Read(make([]byte, 100))
+		for err == nil {
+			_, err = r.Body.Read(make([]byte, 100))
+		}
+		read <- err
+	}))
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, httptest.NewRequest("POST", "/", strings.NewReader("more than ten bytes")))
+	if w.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("a body known to be too large: %d", w.Code)
+	}
+	r := httptest.NewRequest("POST", "/", strings.NewReader("more than ten bytes"))
+	r.ContentLength = -1
+	handler.ServeHTTP(httptest.NewRecorder(), r)
+	var tooLarge *http.MaxBytesError
+	if err := <-read; !errors.As(err, &tooLarge) {
+		t.Errorf("a body of unknown length: %v", err)
+	}
+}
+
+func TestTheOpenAPIDocument(t *testing.T) {
+	t.Parallel()
+	api, _, _ := setup(t, nil)
+	text, err := api.OpenAPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		OpenAPI string `json:"openapi"`
+		Paths   map[string]map[string]struct {
+			Security  []map[string][]string `json:"security"`
+			Responses map[string]struct {
+				Content map[string]any `json:"content"`
+			} `json:"responses"`
+		} `json:"paths"`
+	}
+	if err := json.Unmarshal(text, &doc); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(doc.OpenAPI, "3.1") || len(doc.Paths) != 3 {
+		t.Errorf("version %q, %d paths", doc.OpenAPI, len(doc.Paths))
+	}
+	if len(doc.Paths["/tea"]["post"].Security) != 0 || len(doc.Paths["/my-tea"]["post"].Security) != 1 {
+		t.Error("security isn't what the guards do")
+	}
+	for path, operations := range doc.Paths {
+		for status, response := range operations["post"].Responses {
+			if _, isProblem := response.Content["application/problem+json"]; status != "200" && !isProblem {
+				t.Errorf("%s %s is no problem", path, status)
+			}
+		}
+	}
+	if bytes.Contains(text, []byte("ErrorModel")) {
+		t.Error("huma's error schema is in it")
+	}
+}
+
+func FuzzCheckKeys(f *testing.F) {
+	for _, text := range []string{`{"a":1,"a":2}`, `[{"a":{"b":[1,{"c":null}]}}]`, `{`, `]`, `"x"`, `{"a":"a","b":"a"}`, `{}{}`, `[[`, `{"a":[],"b":{}}`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		err := checkKeys(data)
+		var value any
+		if errors.Is(err, errDuplicateKey) || json.Unmarshal(data, &value) != nil {
+			return
+		}
+		if err != nil {
+			t.Errorf("valid JSON without doubles is refused: %v", err)
+		}
+	})
+}
+
+func FuzzClientAddress(f *testing.F) {
+	f.Add("10.0.0.1:1", "1.2.3.4, 10.1.1.1")
+	f.Add("", ",,,")
+	f.Fuzz(func(t *testing.T, remote, header string) {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr, r.Header["X-Forwarded-For"] = remote, []string{header}
+		if address := clientAddress(r, nil); address.IsValid() != (netip.AddrPort{} != mustOrZero(remote)) {
+			t.Errorf("%q: %v", remote, address)
+		}
+	})
+}
+
+func mustOrZero(remote string) netip.AddrPort {
+	parsed, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return parsed
+}
