@@ -1,0 +1,148 @@
+// Command bench measures Manus beside a peer on this machine, the client
+// included: the same requests in turn, several rounds, medians and ratios. It
+// prints a table in Markdown; RESULTS.md keeps what was seen and when.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+)
+
+func main() {
+	if dir := os.Getenv(peerEnv); dir != "" {
+		exit(servePocketBase(dir, os.Getenv(peerEnv+"_ADDR")))
+	}
+	rounds := flag.Int("rounds", 5, "how often each is measured, in turn")
+	length := flag.Duration("length", 4*time.Second, "how long each measurement takes")
+	connections := flag.Int("connections", 32, "connections of the client")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	exit(run(ctx, plan{*rounds, *length, *connections}))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+type plan struct {
+	rounds      int
+	length      time.Duration
+	connections int
+}
+
+func run(ctx context.Context, p plan) error {
+	dir, err := os.MkdirTemp("", "manus-bench-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	binary := filepath.Join(dir, "manus")
+	if err := build(ctx, binary); err != nil {
+		return err
+	}
+	fmt.Printf("%s, %d processors, client included; %d rounds of %v, %d connections; medians.\n\n",
+		runtime.Version(), runtime.GOMAXPROCS(0), p.rounds, p.length, p.connections)
+
+	manus := newManus(binary, filepath.Join(dir, "manus-data"))
+	peer := newPocketBase(filepath.Join(dir, "pocketbase-data"))
+	defer manus.stop()
+	defer peer.stop()
+	if err := errors.Join(manus.start(ctx), peer.start(ctx)); err != nil {
+		return err
+	}
+	if err := errors.Join(starts(ctx, p, dir, binary), throughput(ctx, p, manus, peer), flood(ctx, manus, peer)); err != nil {
+		return err
+	}
+	fmt.Printf("\nMemory after all of it (RSS): Manus %d MiB, PocketBase %d MiB.\n", manus.rss()>>20, peer.rss()>>20)
+	return nil
+}
+
+// starts measures the time from starting the process to its first answer.
+func starts(ctx context.Context, p plan, dir, binary string) error {
+	var ours, theirs []time.Duration
+	for i := range p.rounds {
+		for _, s := range []struct {
+			server
+			took *[]time.Duration
+		}{
+			{newManus(binary, filepath.Join(dir, fmt.Sprint("start-manus", i))), &ours},
+			{newPocketBase(filepath.Join(dir, fmt.Sprint("start-pocketbase", i))), &theirs},
+		} {
+			begin := time.Now()
+			err := s.launch(ctx)
+			*s.took = append(*s.took, time.Since(begin))
+			s.stop()
+			if err != nil {
+				return err
+			}
+		}
+	}
+	fmt.Printf("Start to first answer, new data folder: Manus %v, PocketBase %v.\n\n",
+		median(ours).Round(time.Millisecond), median(theirs).Round(time.Millisecond))
+	return nil
+}
+
+// throughput measures each kind of request on both, in turn.
+func throughput(ctx context.Context, p plan, manus, peer server) error {
+	fmt.Println("| request | Manus /s | p99 | PocketBase /s | p99 | ratio |")
+	fmt.Println("| --- | ---: | ---: | ---: | ---: | ---: |")
+	for _, kind := range []string{"health", "guarded read", "refresh"} {
+		var ours, theirs []result
+		for range p.rounds {
+			for _, s := range []struct {
+				server
+				results *[]result
+			}{{manus, &ours}, {peer, &theirs}} {
+				r, err := load(ctx, p, s.address(), s.requests(kind))
+				if err != nil {
+					return fmt.Errorf("%s: %w", kind, err)
+				}
+				*s.results = append(*s.results, r)
+			}
+		}
+		us, them := middle(ours), middle(theirs)
+		fmt.Printf("| %s | %.0f | %v | %.0f | %v | %.1f× |\n", kind,
+			us.perSecond, us.p99.Round(10*time.Microsecond), them.perSecond, them.p99.Round(10*time.Microsecond), us.perSecond/them.perSecond)
+	}
+	return nil
+}
+
+// flood sends a thousand logins at once and watches the memory, and how the
+// probe for being alive answers meanwhile.
+func flood(ctx context.Context, manus, peer server) error {
+	fmt.Println("\n| 1,000 logins at once | signed in | told to wait | took | peak RSS | alive p50 | alive p99 |")
+	fmt.Println("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+	for _, s := range []server{manus, peer} {
+		f, err := loginFlood(ctx, s, 1000)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("| %s | %d | %d | %v | %d MiB | %v | %v |\n", s.name(), f.accepted, f.refused, f.took.Round(time.Millisecond),
+			f.peak>>20, f.aliveP50.Round(10*time.Microsecond), f.aliveP99.Round(10*time.Microsecond))
+	}
+	return nil
+}
+
+func median[T ~int64](all []T) T {
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[len(sorted)/2]
+}
+
+// middle is the result with the median rate.
+func middle(all []result) result {
+	sorted := slices.SortedFunc(slices.Values(all), func(a, b result) int { return int(a.perSecond - b.perSecond) })
+	return sorted[len(sorted)/2]
+}
