@@ -1,0 +1,401 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"manus/docstore"
+)
+
+// subscription is what an account has and has used, one document an account.
+// An account without one is on the first plan and has used nothing.
+type subscription struct {
+	ID   string `json:"_id"` // the account's
+	Plan string `json:"plan"`
+	// Anchor is when it began; anniversaries count from it.
+	Anchor docstore.Time `json:"anchor"`
+	// Month is when the month began that Used counts the runs of.
+	Month docstore.Time `json:"month"`
+	Used  int64         `json:"used"`
+	// Trial is there from its start on for ever: there is one per account.
+	Trial *trial `json:"trial,omitempty"`
+	// Pending are runs that were taken for sessions which may not exist yet.
+	Pending []reservation `json:"pending,omitempty"`
+}
+
+// DocumentID is the account's id.
+func (s subscription) DocumentID() string { return s.ID }
+
+// trial counts apart: its runs aren't the plan's, and what is left of them is
+// lost at its end, when the plan counts again from where it stood.
+type trial struct {
+	StartedAt docstore.Time `json:"started_at"`
+	EndsAt    docstore.Time `json:"ends_at"`
+	Used      int64         `json:"used"`
+}
+
+// reservation is a run taken for a session.
+type reservation struct {
+	SessionID string        `json:"session_id"`
+	At        docstore.Time `json:"at"`
+	Trial     bool          `json:"trial,omitempty"` // which count it was taken from
+	Month     docstore.Time `json:"month"`
+}
+
+func (s *subscription) trialing(now time.Time) bool {
+	return s.Trial != nil && now.Before(s.Trial.EndsAt.Time)
+}
+
+// roll begins a new month when one is due. It never goes back: a clock that
+// steps back gives nobody a month twice.
+func (s *subscription) roll(plan Plan, now time.Time) {
+	if month := docstore.At(monthStart(plan.Reset, s.Anchor.Time, now)); month.After(s.Month.Time) {
+		s.Month, s.Used = month, 0
+	}
+}
+
+// take takes a run for the session from the count that is in force.
+func (s *subscription) take(c Catalog, plan Plan, sessionID string, now time.Time) error {
+	s.roll(plan, now)
+	used, limit := &s.Used, plan.Runs
+	trialing := s.trialing(now)
+	if trialing {
+		used, limit = &s.Trial.Used, c.Trial.Runs
+	}
+	switch {
+	case Runs(*used) >= limit:
+		return ErrQuotaExhausted
+	case len(s.Pending) >= maxPending:
+		return ErrTooManyAtOnce
+	}
+	*used++
+	s.Pending = append(s.Pending, reservation{SessionID: sessionID, At: docstore.At(now), Trial: trialing, Month: s.Month})
+	return nil
+}
+
+// settle drops a pending reservation, and gives its run back unless it was
+// spent. A run of a month that is over isn't given to the next.
+func (s *subscription) settle(sessionID string, spent bool) (found bool) {
+	i := s.pending(sessionID)
+	if i < 0 {
+		return false
+	}
+	r := s.Pending[i]
+	s.Pending = slices.Delete(s.Pending, i, i+1)
+	switch {
+	case spent:
+	case r.Trial && s.Trial != nil:
+		s.Trial.Used--
+	case !r.Trial && r.Month.Equal(s.Month.Time):
+		s.Used--
+	}
+	return true
+}
+
+func (s *subscription) pending(sessionID string) int {
+	return slices.IndexFunc(s.Pending, func(r reservation) bool { return r.SessionID == sessionID })
+}
+
+var subscriptionSpec = docstore.Spec{Collection: "subscriptions"}
+
+// Specs are the collections that the store has to have.
+func Specs() []docstore.Spec { return []docstore.Spec{subscriptionSpec} }
+
+// Errors of the room.
+var (
+	ErrQuotaExhausted    = errors.New("the plan's runs are used up")
+	ErrTooManyAtOnce     = errors.New("too many runs are being started at once")
+	ErrUnknownPlan       = errors.New("there is no such plan")
+	ErrTrialUsed         = errors.New("the account has had its trial")
+	ErrNoTrial           = errors.New("there is no trial on offer")
+	ErrAlreadySubscribed = errors.New("the account is on a plan that is paid for")
+)
+
+const (
+	// maxPending bounds the reservations of one account.
+	maxPending = 1000
+	// staleAfter is when a reservation that was neither confirmed nor released
+	// is looked into: its maker was killed, or couldn't reach the store.
+	staleAfter = 5 * time.Minute
+	// maxSettled is how many of those one call looks into.
+	maxSettled = 16
+)
+
+// Sessions tells what became of reservations.
+type Sessions interface {
+	// Exists tells whether the session is stored. Errors are the store's.
+	Exists(ctx context.Context, sessionID string) (bool, error)
+}
+
+// Config is what a Service is made of.
+type Config struct {
+	Store    docstore.Store
+	Sessions Sessions         // nil where no runs are taken
+	Now      func() time.Time // the clock; nil means time.Now
+	Log      *slog.Logger
+	Catalog  Catalog
+}
+
+// Service has the rules of plans and quotas. It is safe for concurrent use.
+type Service struct {
+	subscriptions *docstore.Collection[subscription]
+	sessions      Sessions
+	now           func() time.Time
+	log           *slog.Logger
+	catalog       atomic.Pointer[Catalog]
+}
+
+// New makes a Service. The store's collections are declared already (Specs),
+// and the catalogue has no Problems.
+func New(c Config) *Service {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	s := &Service{
+		subscriptions: docstore.NewCollection[subscription](c.Store, subscriptionSpec),
+		sessions:      c.Sessions,
+		now:           c.Now,
+		log:           c.Log,
+	}
+	s.SetCatalog(c.Catalog)
+	return s
+}
+
+// SetCatalog puts another catalogue in force, for requests from now on.
+func (s *Service) SetCatalog(c Catalog) { s.catalog.Store(&c) }
+
+// Plans are the plans on offer.
+func (s *Service) Plans() []Plan { return s.catalog.Load().Plans }
+
+// planOf is the subscription's plan. One that is no longer in the catalogue
+// counts as the first: the account goes on, and the operator is told.
+func (s *Service) planOf(ctx context.Context, c Catalog, sub subscription) Plan {
+	plan, err := c.plan(sub.Plan)
+	if err != nil {
+		s.log.WarnContext(ctx, "an account's plan isn't in the catalogue; the first plan's quota is used", "user", sub.ID, "plan", sub.Plan)
+		plan = c.Plans[0]
+	}
+	return plan
+}
+
+// initial is the subscription of an account that has none stored.
+func initial(c Catalog, userID string, now time.Time) subscription {
+	anchor := docstore.At(now)
+	return subscription{ID: userID, Plan: c.Plans[0].ID, Anchor: anchor, Month: docstore.At(monthStart(c.Plans[0].Reset, anchor.Time, now))}
+}
+
+// Reserve takes one run of the account's quota for a session that is about to
+// be made, in one atomic step: however many ask at once, no more get one than
+// there are. It returns ErrQuotaExhausted or ErrTooManyAtOnce. What is taken is
+// to be confirmed or released; when its maker is killed before that, a later
+// Reserve finds out whether the session exists. Asking again for the same
+// session takes nothing more.
+func (s *Service) Reserve(ctx context.Context, userID, sessionID string) error {
+	spent, err := s.lookInto(ctx, userID)
+	if err != nil {
+		return err
+	}
+	now, c := s.now(), *s.catalog.Load()
+	_, err = s.subscriptions.Upsert(ctx, initial(c, userID, now), func(sub *subscription, _ bool) error {
+		for id, spent := range spent {
+			sub.settle(id, spent)
+		}
+		if sub.pending(sessionID) >= 0 {
+			return nil
+		}
+		return sub.take(c, s.planOf(ctx, c, *sub), sessionID, now)
+	})
+	return err
+}
+
+// lookInto finds out which of the stale reservations were spent.
+func (s *Service) lookInto(ctx context.Context, userID string) (map[string]bool, error) {
+	sub, err := s.subscriptions.Get(ctx, userID)
+	if errors.Is(err, docstore.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	spent := map[string]bool{}
+	for _, r := range sub.Pending {
+		if len(spent) == maxSettled || s.now().Sub(r.At.Time) < staleAfter {
+			break // the rest is younger
+		}
+		if spent[r.SessionID], err = s.sessions.Exists(ctx, r.SessionID); err != nil {
+			return nil, err
+		}
+	}
+	return spent, nil
+}
+
+// Confirm says that the session exists: its run is spent for good.
+func (s *Service) Confirm(ctx context.Context, userID, sessionID string) error {
+	return s.settle(ctx, userID, sessionID, true)
+}
+
+// Release says that the session doesn't exist and won't: its run is given
+// back.
+func (s *Service) Release(ctx context.Context, userID, sessionID string) error {
+	return s.settle(ctx, userID, sessionID, false)
+}
+
+func (s *Service) settle(ctx context.Context, userID, sessionID string, spent bool) error {
+	_, err := s.subscriptions.Update(ctx, userID, func(sub *subscription) error {
+		if !sub.settle(sessionID, spent) {
+			return docstore.ErrUnchanged
+		}
+		return nil
+	})
+	if errors.Is(err, docstore.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// Status is how an account has its plan.
+type Status string
+
+// The statuses.
+const (
+	Active   Status = "active"
+	Trialing Status = "trialing"
+)
+
+// Subscription is how an account stands.
+type Subscription struct {
+	Plan   Plan
+	Status Status
+	Used   int64
+	Limit  Runs
+	// The period that Used counts: a month, or the trial.
+	PeriodStart, PeriodEnd time.Time
+	// TrialAvailable tells whether the account could start the trial.
+	TrialAvailable bool
+}
+
+// Get tells how the account stands now. It writes nothing.
+func (s *Service) Get(ctx context.Context, userID string) (Subscription, error) {
+	now, c := s.now(), *s.catalog.Load()
+	sub, err := s.subscriptions.Get(ctx, userID)
+	if errors.Is(err, docstore.ErrNotFound) {
+		sub, err = initial(c, userID, now), nil
+	}
+	if err != nil {
+		return Subscription{}, err
+	}
+	return s.view(ctx, c, sub, now), nil
+}
+
+func (s *Service) view(ctx context.Context, c Catalog, sub subscription, now time.Time) Subscription {
+	plan := s.planOf(ctx, c, sub)
+	sub.roll(plan, now)
+	view := Subscription{
+		Plan: plan, Status: Active, Used: sub.Used, Limit: plan.Runs,
+		PeriodStart:    sub.Month.Time,
+		PeriodEnd:      monthEnd(plan.Reset, sub.Anchor.Time, later(now, sub.Month.Time)),
+		TrialAvailable: sub.mayTry(c) == nil,
+	}
+	if sub.trialing(now) {
+		if tried, err := c.plan(c.Trial.Plan); err == nil {
+			view.Plan = tried
+		}
+		view.Status, view.Used, view.Limit = Trialing, sub.Trial.Used, c.Trial.Runs
+		view.PeriodStart, view.PeriodEnd = sub.Trial.StartedAt.Time, sub.Trial.EndsAt.Time
+	}
+	return view
+}
+
+func (s *subscription) mayTry(c Catalog) error {
+	switch {
+	case c.Trial.Days == 0:
+		return ErrNoTrial
+	case s.Trial != nil:
+		return ErrTrialUsed
+	case s.Plan != c.Plans[0].ID:
+		return ErrAlreadySubscribed
+	}
+	return nil
+}
+
+// StartTrial starts the account's one trial. It returns ErrTrialUsed,
+// ErrAlreadySubscribed or ErrNoTrial. A trial that has begun keeps its days when
+// the catalogue changes; its runs are the catalogue's of the moment.
+func (s *Service) StartTrial(ctx context.Context, userID string) (Subscription, error) {
+	now, c := s.now(), *s.catalog.Load()
+	sub, err := s.subscriptions.Upsert(ctx, initial(c, userID, now), func(sub *subscription, _ bool) error {
+		if err := sub.mayTry(c); err != nil {
+			return err
+		}
+		sub.Trial = &trial{StartedAt: docstore.At(now), EndsAt: docstore.At(now.AddDate(0, 0, c.Trial.Days))}
+		return nil
+	})
+	if err != nil {
+		return Subscription{}, err
+	}
+	return s.view(ctx, c, sub, now), nil
+}
+
+// SetPlan puts the account on a plan and ends its trial, or returns
+// ErrUnknownPlan. What has been used of the month stays used, unless a month of
+// the new plan has begun since.
+func (s *Service) SetPlan(ctx context.Context, userID, planID string) error {
+	now, c := s.now(), *s.catalog.Load()
+	plan, err := c.plan(planID)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnknownPlan, err)
+	}
+	_, err = s.subscriptions.Upsert(ctx, initial(c, userID, now), func(sub *subscription, _ bool) error {
+		sub.Plan = planID
+		if sub.trialing(now) {
+			sub.Trial.EndsAt = docstore.At(now)
+		}
+		sub.roll(plan, now)
+		return nil
+	})
+	return err
+}
+
+// monthStart is when the month began that now lies in.
+func monthStart(reset Reset, anchor, now time.Time) time.Time {
+	now, anchor = now.UTC(), anchor.UTC()
+	if reset != Anniversary {
+		return time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
+	}
+	months := (now.Year()-anchor.Year())*12 + int(now.Month()-anchor.Month())
+	if start := addMonths(anchor, months); !start.After(now) {
+		return start
+	}
+	return addMonths(anchor, months-1)
+}
+
+// monthEnd is when the month ends that now lies in.
+func monthEnd(reset Reset, anchor, now time.Time) time.Time {
+	start := monthStart(reset, anchor, now)
+	if reset != Anniversary {
+		return start.AddDate(0, 1, 0)
+	}
+	anchor = anchor.UTC()
+	months := (start.Year()-anchor.Year())*12 + int(start.Month()-anchor.Month())
+	return addMonths(anchor, months+1)
+}
+
+// addMonths is the same day and time n months later, or the last day of a
+// month that has no such day.
+func addMonths(t time.Time, n int) time.Time {
+	first := time.Date(t.Year(), t.Month()+time.Month(n), 1, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+	last := first.AddDate(0, 1, -1).Day()
+	return first.AddDate(0, 0, min(t.Day(), last)-1)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,427 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"manus/docstore"
+	"manus/docstore/sqlitedocs"
+	"manus/httpapi"
+	"manus/identity"
+)
+
+// world is sessions and a clock, as tests set them.
+type world struct {
+	mu       sync.Mutex
+	at       time.Time
+	sessions map[string]bool
+}
+
+func (w *world) now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.at
+}
+
+func (w *world) set(t time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.at = t
+}
+
+func (w *world) Exists(_ context.Context, id string) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sessions[id], nil
+}
+
+var start = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+
+func setup(t *testing.T, change ...func(*Catalog)) (*Service, *world) {
+	t.Helper()
+	store, err := sqlitedocs.Open(context.Background(), filepath.Join(t.TempDir(), "manus.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := store.Declare(context.Background(), Specs()...); err != nil {
+		t.Fatal(err)
+	}
+	catalog := DefaultCatalog()
+	for _, f := range change {
+		f(&catalog)
+	}
+	if problems := catalog.Problems(); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	w := &world{at: start, sessions: map[string]bool{}}
+	return New(Config{Store: store, Sessions: w, Now: w.now, Log: slog.New(slog.DiscardHandler), Catalog: catalog}), w
+}
+
+func wantUsed(t *testing.T, s *Service, want int64) Subscription {
+	t.Helper()
+	sub, err := s.Get(t.Context(), "u")
+	if err != nil || sub.Used != want {
+		t.Errorf("used %d, want %d (%v)", sub.Used, want, err)
+	}
+	return sub
+}
+
+// spend takes and confirms n runs.
+func spend(t *testing.T, s *Service, n int) {
+	t.Helper()
+	for range n {
+		id := docstore.NewID()
+		if err := errors.Join(s.Reserve(t.Context(), "u", id), s.Confirm(t.Context(), "u", id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAThousandAtOnceGetWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	s, _ := setup(t, func(c *Catalog) { c.Plans[0].Runs = 15 })
+	spend(t, s, 5)
+	var got, refused atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 1000 {
+		wg.Go(func() {
+			switch err := s.Reserve(context.Background(), "u", fmt.Sprint("s", i)); {
+			case err == nil:
+				got.Add(1)
+			case errors.Is(err, ErrQuotaExhausted):
+				refused.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got.Load() != 10 || refused.Load() != 990 {
+		t.Errorf("%d got a run, %d were refused", got.Load(), refused.Load())
+	}
+	wantUsed(t, s, 15)
+}
+
+func TestAReservationIsTakenOnceAndGivenBackOnce(t *testing.T) {
+	t.Parallel()
+	s, _ := setup(t)
+	for range 2 {
+		if err := s.Reserve(t.Context(), "u", "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantUsed(t, s, 1)
+	for range 2 {
+		if err := s.Release(t.Context(), "u", "a"); err != nil {
+			t.Fatal(err)
+		}
+		wantUsed(t, s, 0)
+	}
+	spend(t, s, 1)
+	if err := s.Reserve(t.Context(), "u", "b"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Confirm(t.Context(), "u", "b"), s.Release(t.Context(), "u", "b"), s.Release(t.Context(), "nobody", "b")); err != nil {
+		t.Fatal(err)
+	}
+	wantUsed(t, s, 2)
+}
+
+func TestWhatACrashLeftBehindIsLookedInto(t *testing.T) {
+	t.Parallel()
+	s, w := setup(t)
+	for _, id := range []string{"made", "never made"} {
+		if err := s.Reserve(t.Context(), "u", id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.sessions["made"] = true
+	spend(t, s, 1) // too early to look
+	wantUsed(t, s, 3)
+	w.set(start.Add(staleAfter))
+	spend(t, s, 1)
+	wantUsed(t, s, 3)
+	delete(w.sessions, "made") // deleted later, it stays spent
+	w.set(start.Add(2 * staleAfter))
+	spend(t, s, 1)
+	wantUsed(t, s, 4)
+}
+
+func TestACrashBeforeAMonthEndsGivesTheNextNothing(t *testing.T) {
+	t.Parallel()
+	s, w := setup(t)
+	if err := s.Reserve(t.Context(), "u", "never made"); err != nil {
+		t.Fatal(err)
+	}
+	w.set(time.Date(2026, 2, 2, 0, 0, 0, 0, time.UTC))
+	spend(t, s, 2)
+	wantUsed(t, s, 2)
+}
+
+func TestMonthsBegin(t *testing.T) {
+	t.Parallel()
+	at := func(text string) time.Time {
+		parsed, err := time.Parse("2006-01-02 15:04", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parsed
+	}
+	for _, c := range []struct {
+		reset                   Reset
+		anchor, now, start, end string
+	}{
+		{Calendar, "2026-01-31 12:00", "2026-02-15 00:00", "2026-02-01 00:00", "2026-03-01 00:00"},
+		{Calendar, "2026-01-31 12:00", "2026-12-31 23:59", "2026-12-01 00:00", "2027-01-01 00:00"},
+		{Anniversary, "2026-01-31 12:00", "2026-01-31 12:00", "2026-01-31 12:00", "2026-02-28 12:00"},
+		{Anniversary, "2026-01-31 12:00", "2026-02-28 11:59", "2026-01-31 12:00", "2026-02-28 12:00"},
+		{Anniversary, "2026-01-31 12:00", "2026-02-28 12:00", "2026-02-28 12:00", "2026-03-31 12:00"},
+		{Anniversary, "2026-01-31 12:00", "2026-03-31 11:59", "2026-02-28 12:00", "2026-03-31 12:00"},
+		{Anniversary, "2028-01-30 00:00", "2028-02-29 00:00", "2028-02-29 00:00", "2028-03-30 00:00"},
+		{Anniversary, "2026-05-15 06:00", "2029-05-15 05:59", "2029-04-15 06:00", "2029-05-15 06:00"},
+		{Anniversary, "2026-05-15 06:00", "2026-05-14 00:00", "2026-04-15 06:00", "2026-05-15 06:00"},
+	} {
+		if got := monthStart(c.reset, at(c.anchor), at(c.now)); !got.Equal(at(c.start)) {
+			t.Errorf("%+v: starts %v", c, got)
+		}
+		if got := monthEnd(c.reset, at(c.anchor), at(c.now)); !got.Equal(at(c.end)) {
+			t.Errorf("%+v: ends %v", c, got)
+		}
+	}
+}
+
+func FuzzMonths(f *testing.F) {
+	f.Add(int64(1769860800), int64(1772280000))
+	f.Add(int64(951782400), int64(4107542399))
+	f.Fuzz(func(t *testing.T, a, n int64) {
+		const years = 300 * 365 * 86400
+		anchor, now := time.Unix(a%years, 0), time.Unix(n%years, 0)
+		for _, reset := range []Reset{Calendar, Anniversary} {
+			start, end := monthStart(reset, anchor, now), monthEnd(reset, anchor, now)
+			if start.After(now) || !end.After(now) || end.Sub(start) < 28*24*time.Hour || end.Sub(start) > 31*24*time.Hour {
+				t.Errorf("%s from %v at %v: %v to %v", reset, anchor, now, start, end)
+			}
+			if next := monthStart(reset, anchor, end); !next.Equal(end) {
+				t.Errorf("%s from %v: a month ends %v, the next begins %v", reset, anchor, end, next)
+			}
+		}
+	})
+}
+
+func TestTheCountStartsAgainWithTheMonthAndNeverGoesBack(t *testing.T) {
+	t.Parallel()
+	s, w := setup(t)
+	spend(t, s, 10)
+	if err := s.Reserve(t.Context(), "u", "x"); !errors.Is(err, ErrQuotaExhausted) {
+		t.Fatalf("got %v", err)
+	}
+	w.set(time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC))
+	wantUsed(t, s, 0)
+	spend(t, s, 10)
+	w.set(start) // the clock steps back into January
+	if err := s.Reserve(t.Context(), "u", "x"); !errors.Is(err, ErrQuotaExhausted) {
+		t.Errorf("January's runs are given twice: %v", err)
+	}
+	if sub := wantUsed(t, s, 10); sub.PeriodEnd != time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC) {
+		t.Errorf("ends %v", sub.PeriodEnd)
+	}
+	w.set(time.Date(2029, 7, 9, 0, 0, 0, 0, time.UTC)) // asleep for years
+	spend(t, s, 10)
+}
+
+func TestTheTrialIsOncePerAccountAndCountsApart(t *testing.T) {
+	t.Parallel()
+	s, w := setup(t)
+	spend(t, s, 10)
+	var started, refused atomic.Int64
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			switch _, err := s.StartTrial(context.Background(), "u"); {
+			case err == nil:
+				started.Add(1)
+			case errors.Is(err, ErrTrialUsed):
+				refused.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if started.Load() != 1 || refused.Load() != 49 {
+		t.Errorf("%d trials", started.Load())
+	}
+	if sub := wantUsed(t, s, 0); sub.Status != Trialing || sub.Plan.ID != "basic" || sub.Limit != 50 || sub.PeriodEnd != start.AddDate(0, 0, 14) || sub.TrialAvailable {
+		t.Errorf("got %+v", sub)
+	}
+	w.set(start.AddDate(0, 0, 5)) // February has begun; a trial has no months
+	spend(t, s, 50)
+	if err := s.Reserve(t.Context(), "u", "x"); !errors.Is(err, ErrQuotaExhausted) {
+		t.Errorf("got %v", err)
+	}
+	w.set(start.AddDate(0, 0, 14))
+	if sub := wantUsed(t, s, 0); sub.Status != Active || sub.Plan.ID != "free" || sub.Limit != 10 {
+		t.Errorf("got %+v", sub)
+	}
+	if _, err := s.StartTrial(t.Context(), "u"); !errors.Is(err, ErrTrialUsed) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhoMayNotTry(t *testing.T) {
+	t.Parallel()
+	s, _ := setup(t)
+	if err := s.SetPlan(t.Context(), "u", "pro"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.StartTrial(t.Context(), "u"); !errors.Is(err, ErrAlreadySubscribed) {
+		t.Errorf("got %v", err)
+	}
+	none, _ := setup(t, func(c *Catalog) { c.Trial = Trial{} })
+	if _, err := none.StartTrial(t.Context(), "u"); !errors.Is(err, ErrNoTrial) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAPlanIsChangedAtOnceAndKeepsWhatWasUsed(t *testing.T) {
+	t.Parallel()
+	s, _ := setup(t, func(c *Catalog) { c.Plans[1].Reset = Calendar })
+	spend(t, s, 10)
+	if err := s.SetPlan(t.Context(), "u", "basic"); err != nil {
+		t.Fatal(err)
+	}
+	spend(t, s, 1)
+	if sub := wantUsed(t, s, 11); sub.Limit != 1000 {
+		t.Errorf("got %+v", sub)
+	}
+	if err := s.SetPlan(t.Context(), "u", "enterprise"); err != nil {
+		t.Fatal(err)
+	}
+	if sub, err := s.Get(t.Context(), "u"); err != nil || sub.Limit != Unlimited {
+		t.Errorf("got %+v, %v", sub, err)
+	}
+	if err := s.SetPlan(t.Context(), "u", "gold"); !errors.Is(err, ErrUnknownPlan) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAChangedCatalogueCountsAtOnce(t *testing.T) {
+	t.Parallel()
+	s, _ := setup(t)
+	spend(t, s, 10)
+	changed := DefaultCatalog()
+	changed.Plans[0].Runs = 11
+	s.SetCatalog(changed)
+	spend(t, s, 1)
+	if err := s.SetPlan(t.Context(), "u", "pro"); err != nil {
+		t.Fatal(err)
+	}
+	changed.Plans = changed.Plans[:2]
+	s.SetCatalog(changed)
+	if sub, err := s.Get(t.Context(), "u"); err != nil || sub.Plan.ID != "free" || sub.Limit != 11 {
+		t.Errorf("a plan that is gone: %+v, %v", sub, err)
+	}
+}
+
+func TestReservationsOfOneAccountAreBounded(t *testing.T) {
+	t.Parallel()
+	sub := subscription{Pending: make([]reservation, maxPending)}
+	if err := sub.take(DefaultCatalog(), Plan{Runs: Unlimited}, "x", start); !errors.Is(err, ErrTooManyAtOnce) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheDefaultCatalogueIsTheContracts(t *testing.T) {
+	t.Parallel()
+	c := DefaultCatalog()
+	if problems := c.Problems(); len(problems) > 0 {
+		t.Error(problems)
+	}
+	text, err := yaml.Marshal(c.Plans)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back []Plan
+	if err := yaml.Unmarshal(text, &back); err != nil || len(back) != 4 || back[3].Runs != Unlimited || back[3].PriceUSD != nil || *back[2].PriceUSD != 49 {
+		t.Errorf("got %+v, %v", back, err)
+	}
+}
+
+func TestProblemsOfACatalogue(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*Catalog){
+		"plans: list":           func(c *Catalog) { c.Plans = nil },
+		"plans[1].id: use":      func(c *Catalog) { c.Plans[1].ID = "Basic!" },
+		"plans[1].id: is":       func(c *Catalog) { c.Plans[1].ID = "free" },
+		"plans[2].name":         func(c *Catalog) { c.Plans[2].Name = "" },
+		"plans[2].price_usd":    func(c *Catalog) { c.Plans[2].PriceUSD = new(-1) },
+		"plans[0].price_usd":    func(c *Catalog) { c.Plans[0].PriceUSD = new(5) },
+		"plans[3].reset":        func(c *Catalog) { c.Plans[3].Reset = "weekly" },
+		"trial.days":            func(c *Catalog) { c.Trial.Days = -1 },
+		"trial.plan: name one ": func(c *Catalog) { c.Trial.Plan = "gold" },
+	} {
+		c := DefaultCatalog()
+		change(&c)
+		if got := strings.Join(c.Problems(), "\n"); !strings.Contains(got, want) {
+			t.Errorf("%s: got %q", want, got)
+		}
+	}
+	for _, bad := range []string{"runs: -1", "runs: many", "runs: 1.5", "runs: [1]", "runs: 99999999999"} {
+		if err := yaml.Unmarshal([]byte(bad), &Plan{}); err == nil {
+			t.Errorf("%s is taken", bad)
+		}
+	}
+}
+
+func TestTheRoutes(t *testing.T) {
+	t.Parallel()
+	s, _ := setup(t)
+	api := httpapi.New(slog.New(slog.DiscardHandler), "test")
+	s.Routes(api)
+	call := func(method, path, user string) (int, string) {
+		r := httptest.NewRequestWithContext(t.Context(), method, httpapi.Prefix+path, nil)
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r.WithContext(identity.With(r.Context(), identity.Caller{UserID: user})))
+		body, err := io.ReadAll(w.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.Code, string(body)
+	}
+	spend(t, s, 3)
+	for _, c := range []struct {
+		method, path, user string
+		status             int
+		want               string
+	}{
+		{http.MethodGet, "/billing/plans", "", 200, `{"id":"enterprise","name":"Enterprise","price_usd":null,"runs_per_month":null,"reset":"anniversary"}],"next_cursor":""}`},
+		{http.MethodGet, "/billing/subscription", "", 401, "unauthorized"},
+		{http.MethodGet, "/billing/subscription", "u", 200, `"runs_used":3,"runs_limit":10,"runs_remaining":7,"period_start":"2026-01-01T00:00:00Z","period_end":"2026-02-01T00:00:00Z","trial_available":true`},
+		{http.MethodGet, "/billing/subscription", "somebody else", 200, `"runs_used":0`},
+		{http.MethodPost, "/billing/trial", "", 401, "unauthorized"},
+		{http.MethodPost, "/billing/trial", "u", 200, `"status":"trialing"`},
+		{http.MethodPost, "/billing/trial", "u", 409, "trial-used"},
+	} {
+		if status, body := call(c.method, c.path, c.user); status != c.status || !strings.Contains(body, c.want) {
+			t.Errorf("%s %s as %q: %d %s", c.method, c.path, c.user, status, body)
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package billing
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"manus/httpapi"
+	"manus/identity"
+)
+
+// kinds is what the room's errors are to a client.
+var kinds = httpapi.Kinds{
+	{Err: ErrTrialUsed, Status: http.StatusConflict, Name: "trial-used", Detail: "This account has had its trial. Choose a plan instead."},
+	{Err: ErrAlreadySubscribed, Status: http.StatusConflict, Name: "already-subscribed", Detail: "This account is on a paid plan already; there is nothing to try."},
+	{Err: ErrNoTrial, Status: http.StatusConflict, Name: "no-trial", Detail: "There is no trial on offer at present."},
+}
+
+// planBody is a plan as customers see it.
+type planBody struct {
+	ID           string `json:"id" example:"basic"`
+	Name         string `json:"name" example:"Basic"`
+	PriceUSD     *int   `json:"price_usd" doc:"A month's price in US dollars; null means on request."`
+	RunsPerMonth *int64 `json:"runs_per_month" doc:"Null means unlimited."`
+	Reset        Reset  `json:"reset" enum:"calendar,anniversary" doc:"Whether months begin on the first or on the day you subscribed."`
+}
+
+func newPlanBody(p Plan) planBody {
+	return planBody{ID: p.ID, Name: p.Name, PriceUSD: p.PriceUSD, RunsPerMonth: p.Runs.finite(), Reset: p.Reset}
+}
+
+type plansOutput struct {
+	Body struct {
+		Items      []planBody `json:"items"`
+		NextCursor string     `json:"next_cursor" doc:"Always empty: this is the whole list."`
+	}
+}
+
+// subscriptionBody is how an account stands, as its owner sees it.
+type subscriptionBody struct {
+	Plan           string `json:"plan" doc:"The plan's id." example:"free"`
+	PlanName       string `json:"plan_name" example:"Free"`
+	Status         Status `json:"status" enum:"active,trialing"`
+	RunsUsed       int64  `json:"runs_used" doc:"In this period."`
+	RunsLimit      *int64 `json:"runs_limit" doc:"Null means unlimited."`
+	RunsRemaining  *int64 `json:"runs_remaining" doc:"Null means unlimited."`
+	PeriodStart    string `json:"period_start" format:"date-time"`
+	PeriodEnd      string `json:"period_end" format:"date-time" doc:"When the count starts again, or the trial ends."`
+	TrialAvailable bool   `json:"trial_available" doc:"Whether POST /billing/trial would start the trial."`
+}
+
+type subscriptionOutput struct{ Body subscriptionBody }
+
+func subscriptionAnswer(s Subscription, err error) (*subscriptionOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	body := subscriptionBody{
+		Plan:           s.Plan.ID,
+		PlanName:       s.Plan.Name,
+		Status:         s.Status,
+		RunsUsed:       s.Used,
+		PeriodStart:    s.PeriodStart.Format(time.RFC3339),
+		PeriodEnd:      s.PeriodEnd.Format(time.RFC3339),
+		TrialAvailable: s.TrialAvailable,
+	}
+	if limit := s.Limit.finite(); limit != nil {
+		body.RunsLimit, body.RunsRemaining = limit, new(max(0, *limit-s.Used))
+	}
+	return &subscriptionOutput{body}, nil
+}
+
+type noInput struct{}
+
+// Routes registers the room's routes.
+func (s *Service) Routes(api *httpapi.API) {
+	httpapi.Register(api, route(httpapi.Public, "", http.MethodGet, "/billing/plans", "list-plans", "List the plans"),
+		kinds, func(context.Context, *noInput) (*plansOutput, error) {
+			out := &plansOutput{}
+			for _, p := range s.Plans() {
+				out.Body.Items = append(out.Body.Items, newPlanBody(p))
+			}
+			return out, nil
+		})
+	httpapi.Register(api, route(httpapi.Known, identity.Read, http.MethodGet, "/billing/subscription", "get-subscription", "See your plan and what you have used of it"),
+		kinds, func(ctx context.Context, _ *noInput) (*subscriptionOutput, error) {
+			return subscriptionAnswer(s.Get(ctx, identity.From(ctx).UserID))
+		})
+	httpapi.Register(api, route(httpapi.Known, identity.Write, http.MethodPost, "/billing/trial", "start-trial", "Start the trial, once per account"),
+		kinds, func(ctx context.Context, _ *noInput) (*subscriptionOutput, error) {
+			return subscriptionAnswer(s.StartTrial(ctx, identity.From(ctx).UserID))
+		})
+}
+
+func route(access httpapi.Access, scope identity.Scope, method, path, id, summary string) httpapi.Route {
+	return httpapi.Route{Access: access, Scope: scope, Operation: huma.Operation{
+		Method: method, Path: path, OperationID: id, Summary: summary, Tags: []string{"Billing"},
+	}}
+}

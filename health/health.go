@@ -1,0 +1,244 @@
+// Package health tells whether the program runs and whether it can do its work:
+// what a load balancer, an orchestrator and a monitor ask, ten thousand times a
+// second if they like. It is given its checks and knows no database.
+package health
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Check is one thing that the program depends on.
+type Check struct {
+	Name string
+	// Critical checks make the program unavailable when they fail; the others
+	// only degrade it.
+	Critical bool
+	// Probe returns nil when the thing works. Nil means that it isn't
+	// configured.
+	Probe func(context.Context) error
+}
+
+// Status is how a check, or the program as a whole, stands.
+type Status string
+
+// The statuses of a check, and then of the program.
+const (
+	OK      Status = "ok"
+	Failed  Status = "failed"
+	Skipped Status = "skipped" // not configured
+
+	Ready       Status = "ready"
+	Degraded    Status = "degraded" // something that isn't critical fails
+	Unavailable Status = "unavailable"
+)
+
+// Version is what is running.
+type Version struct {
+	Version     string `json:"version"`
+	Commit      string `json:"commit"`
+	BuildTime   string `json:"build_time"`
+	GoVersion   string `json:"go_version"`
+	Environment string `json:"environment"`
+}
+
+// Config is what a Service is made of.
+type Config struct {
+	Checks  []Check
+	Version Version
+	Log     *slog.Logger
+	// Timeout is how long a probe may take; 0 means 2 s.
+	Timeout time.Duration
+	// Interval is the least time between two probes of a check; 0 means 1 s.
+	Interval time.Duration
+}
+
+// Service answers for the program.
+type Service struct {
+	version  Version
+	started  time.Time
+	checkers []*checker
+	draining atomic.Bool
+}
+
+// New makes a Service. The program counts as started now.
+func New(c Config) *Service {
+	if c.Timeout == 0 {
+		c.Timeout = 2 * time.Second
+	}
+	if c.Interval == 0 {
+		c.Interval = time.Second
+	}
+	s := &Service{version: c.Version, started: time.Now()}
+	for _, check := range c.Checks {
+		s.checkers = append(s.checkers, &checker{Check: check, log: c.Log, timeout: c.Timeout, interval: c.Interval})
+	}
+	return s
+}
+
+// Drain makes the program unavailable from now on, so that no new work is sent
+// to it while it finishes what it has.
+func (s *Service) Drain() { s.draining.Store(true) }
+
+// Result is how a check stands.
+type Result struct {
+	Status    Status  `json:"status" enum:"ok,failed,skipped"`
+	LatencyMS float64 `json:"latency_ms" doc:"How long the last probe took; 0 when there was none."`
+}
+
+// Readiness is how the program stands.
+type Readiness struct {
+	Status Status            `json:"status" enum:"ready,degraded,unavailable"`
+	Checks map[string]Result `json:"checks"`
+}
+
+// Readiness asks every check, all at once. It takes no longer than one
+// probe's timeout.
+func (s *Service) Readiness(ctx context.Context) Readiness {
+	results := make([]Result, len(s.checkers))
+	var asked sync.WaitGroup
+	for i, c := range s.checkers {
+		if recent, ok := c.recent(); ok {
+			results[i] = recent
+			continue
+		}
+		asked.Go(func() { results[i] = c.ask(ctx) })
+	}
+	asked.Wait()
+
+	r := Readiness{Status: Ready, Checks: map[string]Result{}}
+	for i, c := range s.checkers {
+		r.Checks[c.Name] = results[i]
+		if results[i].Status != Failed || r.Status == Unavailable {
+			continue
+		}
+		if r.Status = Degraded; c.Critical {
+			r.Status = Unavailable
+		}
+	}
+	if s.draining.Load() {
+		r.Status = Unavailable
+	}
+	return r
+}
+
+// checker probes one check, seldom enough: at most once an interval, and never
+// while an earlier probe hasn't returned. A probe that ignores its context thus
+// hangs once, not once a request.
+type checker struct {
+	Check
+	log      *slog.Logger
+	timeout  time.Duration
+	interval time.Duration
+
+	last atomic.Pointer[outcome]
+
+	mu      sync.Mutex
+	current *probe // nil while none runs
+}
+
+type outcome struct {
+	Result
+	at time.Time // when its probe started
+}
+
+// probe is one that is running.
+type probe struct {
+	started time.Time
+	settled chan struct{} // closed when it has an outcome: it returned, or its time is up
+}
+
+// recent is the last outcome, while it is younger than the interval. It takes
+// no lock.
+func (c *checker) recent() (Result, bool) {
+	if c.Probe == nil {
+		return Result{Status: Skipped}, true
+	}
+	last := c.last.Load()
+	if last == nil || time.Since(last.at) >= c.interval {
+		return Result{}, false
+	}
+	return last.Result, true
+}
+
+// ask waits for the outcome of the probe that is running, or of a new one.
+func (c *checker) ask(ctx context.Context) Result {
+	settled, recent := c.join()
+	if settled == nil {
+		return recent
+	}
+	select {
+	case <-settled:
+		return c.last.Load().Result
+	case <-ctx.Done():
+		return Result{Status: Failed}
+	}
+}
+
+// join returns the channel of the probe to wait for, or nil and a result when
+// there is nothing to wait for.
+func (c *checker) join() (<-chan struct{}, Result) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current != nil {
+		return c.current.settled, Result{}
+	}
+	if recent, ok := c.recent(); ok { // somebody else has just asked
+		return nil, recent
+	}
+	p := &probe{started: time.Now(), settled: make(chan struct{})}
+	c.current = p
+	go c.run(p)
+	return p.settled, Result{}
+}
+
+// run probes and settles the outcome, at the latest when the time is up. The
+// probe stays the current one until it has really returned.
+func (c *checker) run(p *probe) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+	defer cancel()
+	returned := make(chan error, 1)
+	go func() { returned <- c.guarded(ctx) }()
+	select {
+	case err := <-returned:
+		c.settle(p, err)
+	case <-ctx.Done():
+		c.settle(p, fmt.Errorf("no answer within %v", c.timeout))
+		<-returned
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.current = nil
+}
+
+// guarded is the probe, a panic in it being a failure.
+func (c *checker) guarded(ctx context.Context) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("the probe panicked: %v", cause)
+		}
+	}()
+	return c.Probe(ctx)
+}
+
+// settle notes an outcome, and tells the operator when it is another than
+// before. The public learns only that it failed.
+func (c *checker) settle(p *probe, err error) {
+	took := time.Since(p.started)
+	now := &outcome{Result: Result{Status: OK, LatencyMS: float64(took.Microseconds()) / 1000}, at: p.started}
+	if err != nil {
+		now.Status = Failed
+	}
+	before := c.last.Swap(now)
+	switch {
+	case err != nil && (before == nil || before.Status == OK):
+		c.log.Error("a health check fails", "check", c.Name, "error", err)
+	case err == nil && before != nil && before.Status == Failed:
+		c.log.Info("a health check succeeds again", "check", c.Name)
+	}
+	close(p.settled)
+}
