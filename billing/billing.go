@@ -119,8 +119,8 @@ var (
 const (
 	// maxPending bounds the reservations of one account.
 	maxPending = 1000
-	// staleAfter is when a reservation that was neither confirmed nor released
-	// is looked into: its maker was killed, or couldn't reach the store.
+	// staleAfter is when a reservation that wasn't confirmed is looked
+	// into: its maker was killed, or couldn't reach the store.
 	staleAfter = 5 * time.Minute
 	// maxSettled is how many of those one call looks into.
 	maxSettled = 16
@@ -192,8 +192,8 @@ func initial(c Catalog, userID string, now time.Time) subscription {
 // Reserve takes one run of the account's quota for a session that is about to
 // be made, in one atomic step: however many ask at once, no more get one than
 // there are. It returns ErrQuotaExhausted or ErrTooManyAtOnce. What is taken is
-// to be confirmed or released; when its maker is killed before that, a later
-// Reserve finds out whether the session exists. Asking again for the same
+// to be confirmed; when its maker is killed before that, or fails, a later
+// Reserve finds out whether the session exists, and gives the run back if not. Asking again for the same
 // session takes nothing more.
 func (s *Service) Reserve(ctx context.Context, userID, sessionID string) error {
 	spent, err := s.lookInto(ctx, userID)
@@ -236,18 +236,8 @@ func (s *Service) lookInto(ctx context.Context, userID string) (map[string]bool,
 
 // Confirm says that the session exists: its run is spent for good.
 func (s *Service) Confirm(ctx context.Context, userID, sessionID string) error {
-	return s.settle(ctx, userID, sessionID, true)
-}
-
-// Release says that the session doesn't exist and won't: its run is given
-// back.
-func (s *Service) Release(ctx context.Context, userID, sessionID string) error {
-	return s.settle(ctx, userID, sessionID, false)
-}
-
-func (s *Service) settle(ctx context.Context, userID, sessionID string, spent bool) error {
 	_, err := s.subscriptions.Update(ctx, userID, func(sub *subscription) error {
-		if !sub.settle(sessionID, spent) {
+		if !sub.settle(sessionID, true) {
 			return docstore.ErrUnchanged
 		}
 		return nil

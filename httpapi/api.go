@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -107,7 +108,7 @@ func Register[I, O any](api *API, route Route, kinds Kinds, handler func(context
 	route.Responses["default"] = &huma.Response{
 		Description: "A problem",
 		Content: map[string]*huma.MediaType{"application/problem+json": {
-			Schema: huma.SchemaFromType(api.huma.OpenAPI().Components.Schemas, problemType),
+			Schema: SchemaOf[Problem](api),
 		}},
 	}
 	api.routes = append(api.routes, route)
@@ -227,6 +228,12 @@ func (api *API) openAPI() ([]byte, error) {
 	delete(doc.Components.Schemas.Map(), "ErrorModel")
 	delete(doc.Components.Schemas.Map(), "ErrorDetail")
 	return json.MarshalIndent(doc, "", "  ")
+}
+
+// SchemaOf is the schema of T in the API's OpenAPI document, for routes that
+// write their answers themselves.
+func SchemaOf[T any](api *API) *huma.Schema {
+	return huma.SchemaFromType(api.huma.OpenAPI().Components.Schemas, reflect.TypeFor[T]())
 }
 
 // Document is the OpenAPI document as values, for pages that show it.

@@ -6,15 +6,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"reflect"
 	"runtime/debug"
 	"strings"
 	"time"
 
 	"manus/identity"
 )
-
-var problemType = reflect.TypeFor[Problem]()
 
 // exchange is what the layers of one request share.
 type exchange struct {

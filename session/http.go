@@ -1,0 +1,277 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"manus/httpapi"
+	"manus/identity"
+)
+
+// kinds is what the room's errors are to a client.
+var kinds = httpapi.Kinds{
+	{Err: ErrNotFound, Status: http.StatusNotFound, Name: "no-such-session", Detail: "You have no session with this id."},
+	{Err: ErrQuotaExhausted, Status: http.StatusPaymentRequired, Name: "quota-exhausted", Detail: "The runs of your plan are used up for this period. GET /billing/subscription says when it ends; a larger plan has more."},
+	{Err: ErrStopped, Status: http.StatusConflict, Name: "session-stopped", Detail: "The session has been stopped; nothing can be added to it. Open another one."},
+	{Err: ErrLogFull, Status: http.StatusConflict, Name: "session-full", Detail: "The session has as many events as one can have. Open another one."},
+	{Err: ErrKeyReused, Status: http.StatusConflict, Name: "client-key-reused", Detail: "This client key was used in this session for something else. Use a new key for each message."},
+	{Err: ErrInvalidText, Status: http.StatusUnprocessableEntity, Name: "invalid-text", Detail: "Send 1 to 16384 bytes of text without NUL characters."},
+	{Err: errBadEventID, Status: http.StatusBadRequest, Name: "invalid-event-id", Detail: "Last-Event-ID is the id of the last event you have seen, a whole number from 0."},
+	{Err: errInvalidData, Status: http.StatusUnprocessableEntity, Name: "invalid-data", Detail: "Send at most 32768 bytes of JSON as data."},
+	{Err: errReservedType, Status: http.StatusUnprocessableEntity, Name: "reserved-type", Detail: "Events of the types 'message' and 'stopped' are written by the service alone. Choose another type."},
+	{Err: ErrContended, Status: http.StatusServiceUnavailable, Name: "contended", Detail: "Too many are writing to this session at once. Try again shortly.", RetryAfter: time.Second},
+	{Err: errTooManyStreams, Status: http.StatusTooManyRequests, Name: "too-many-streams", Detail: "Too many live streams are open. Close one, or read the events as pages.", RetryAfter: 10 * time.Second},
+}
+
+var (
+	errInvalidData  = errors.New("the event's data is too large")
+	errReservedType = errors.New("the event's type is reserved")
+)
+
+// sessionBody is a session as its owner sees it.
+type sessionBody struct {
+	ID        string `json:"id" doc:"Opaque."`
+	Title     string `json:"title"`
+	Status    Status `json:"status" enum:"active,stopped"`
+	CreatedAt string `json:"created_at" format:"date-time"`
+	UpdatedAt string `json:"updated_at" format:"date-time"`
+}
+
+func newSessionBody(s Session) sessionBody {
+	return sessionBody{s.ID, s.Title, s.Status, s.CreatedAt.String(), s.UpdatedAt.String()}
+}
+
+// eventBody is an event as its reader sees it.
+type eventBody struct {
+	Seq       int64           `json:"seq" doc:"Its place in the log: 1, 2, 3, … without gaps. It is the id in a live stream."`
+	Type      string          `json:"type" example:"message"`
+	Data      json.RawMessage `json:"data" doc:"For a message {\"text\":…}; otherwise what the worker sent."`
+	CreatedAt string          `json:"created_at" format:"date-time"`
+}
+
+func newEventBody(e Event) eventBody {
+	return eventBody{e.Seq, e.Type, e.Data, e.CreatedAt.String()}
+}
+
+type listBody[T any] struct {
+	Items      []T    `json:"items"`
+	NextCursor string `json:"next_cursor" doc:"Send it as cursor for the next page; empty at the end."`
+}
+
+func newListBody[S, T any](from []S, next string, convert func(S) T) listBody[T] {
+	body := listBody[T]{Items: []T{}, NextCursor: next}
+	for _, item := range from {
+		body.Items = append(body.Items, convert(item))
+	}
+	return body
+}
+
+// IDParam is the session's id in a route's path. It is exported, as PageParams
+// is, because huma doesn't look into embedded types that aren't.
+type IDParam struct {
+	ID string `path:"id" maxLength:"64"`
+}
+
+// PageParams ask for a page of a list.
+type PageParams struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20"`
+	Cursor string `query:"cursor" maxLength:"4096"`
+}
+
+// Inputs and outputs.
+type (
+	createInput struct {
+		Body *struct {
+			Title string `json:"title,omitempty" maxLength:"200" example:"Quarterly report"`
+		} `required:"false"`
+	}
+	renameInput struct {
+		IDParam
+		Body struct {
+			Title string `json:"title" maxLength:"200"`
+		}
+	}
+	messageInput struct {
+		IDParam
+		Body struct {
+			Text      string `json:"text" minLength:"1" maxLength:"16384" example:"Summarise the third chapter."`
+			ClientKey string `json:"client_key,omitempty" pattern:"^[A-Za-z0-9._:-]{1,128}$" doc:"Made up by you, another for each message: a message sent again with its key is the same message."`
+		}
+	}
+	eventInput struct {
+		IDParam
+		Body struct {
+			Type      string          `json:"type" pattern:"^[a-z][a-z0-9._-]{0,63}$" example:"step.finished"`
+			Data      json.RawMessage `json:"data,omitempty" doc:"Any JSON, at most 32768 bytes."`
+			ClientKey string          `json:"client_key,omitempty" pattern:"^[A-Za-z0-9._:-]{1,128}$" doc:"An event sent again with its key is the same event."`
+		}
+	}
+	eventsInput struct {
+		IDParam
+		PageParams
+		After       int64  `query:"after" minimum:"0" maximum:"100001" doc:"Events after this place only."`
+		Accept      string `header:"Accept" doc:"text/event-stream for a live stream."`
+		LastEventID string `header:"Last-Event-ID" maxLength:"20" doc:"Goes on with a live stream after this event."`
+	}
+	sessionOutput struct{ Body sessionBody }
+	eventOutput   struct{ Body eventBody }
+	listOutput    struct{ Body listBody[sessionBody] }
+	noOutput      struct{}
+)
+
+func sessionAnswer(s Session, err error) (*sessionOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &sessionOutput{newSessionBody(s)}, nil
+}
+
+func eventAnswer(e Event, err error) (*eventOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &eventOutput{newEventBody(e)}, nil
+}
+
+// Routes registers the room's routes.
+func (s *Service) Routes(api *httpapi.API) {
+	httpapi.Register(api, route(identity.Write, http.MethodPost, "/sessions", "create-session", http.StatusCreated, "Open a session, for one run of your quota"),
+		kinds, func(ctx context.Context, in *createInput) (*sessionOutput, error) {
+			title := ""
+			if in.Body != nil {
+				title = in.Body.Title
+			}
+			return sessionAnswer(s.Create(ctx, identity.From(ctx).UserID, title))
+		})
+	httpapi.Register(api, route(identity.Read, http.MethodGet, "/sessions", "list-sessions", http.StatusOK, "List your sessions, newest first"),
+		kinds, func(ctx context.Context, in *PageParams) (*listOutput, error) {
+			found, next, err := s.List(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
+			if err != nil {
+				return nil, err
+			}
+			return &listOutput{newListBody(found, next, newSessionBody)}, nil
+		})
+	httpapi.Register(api, route(identity.Read, http.MethodGet, "/sessions/{id}", "get-session", http.StatusOK, "See a session"),
+		kinds, func(ctx context.Context, in *IDParam) (*sessionOutput, error) {
+			return sessionAnswer(s.Get(ctx, identity.From(ctx).UserID, in.ID))
+		})
+	httpapi.Register(api, route(identity.Write, http.MethodPatch, "/sessions/{id}", "rename-session", http.StatusOK, "Give a session another title"),
+		kinds, func(ctx context.Context, in *renameInput) (*sessionOutput, error) {
+			return sessionAnswer(s.Rename(ctx, identity.From(ctx).UserID, in.ID, in.Body.Title))
+		})
+	httpapi.Register(api, route(identity.Write, http.MethodDelete, "/sessions/{id}", "delete-session", http.StatusNoContent, "Delete a session and its events"),
+		kinds, func(ctx context.Context, in *IDParam) (*noOutput, error) {
+			return nil, s.Delete(ctx, identity.From(ctx).UserID, in.ID)
+		})
+	httpapi.Register(api, route(identity.Write, http.MethodPost, "/sessions/{id}/stop", "stop-session", http.StatusOK, "Stop a session for good"),
+		kinds, func(ctx context.Context, in *IDParam) (*sessionOutput, error) {
+			return sessionAnswer(s.Stop(ctx, identity.From(ctx).UserID, in.ID))
+		})
+	httpapi.Register(api, route(identity.Write, http.MethodPost, "/sessions/{id}/messages", "write-message", http.StatusAccepted, "Write a message to a session"),
+		kinds, func(ctx context.Context, in *messageInput) (*eventOutput, error) {
+			return eventAnswer(s.Write(ctx, identity.From(ctx).UserID, in.ID, in.Body.Text, in.Body.ClientKey))
+		})
+	httpapi.Register(api, route(identity.Worker, http.MethodPost, "/sessions/{id}/events", "append-event", http.StatusAccepted, "Append what a worker did to a session"),
+		kinds, s.appendEvent)
+	httpapi.Register(api, s.eventsRoute(api), kinds, s.readEvents)
+}
+
+func route(scope identity.Scope, method, path, id string, status int, summary string) httpapi.Route {
+	return httpapi.Route{Access: httpapi.Known, Scope: scope, Operation: huma.Operation{
+		Method: method, Path: path, OperationID: id, DefaultStatus: status, Summary: summary, Tags: []string{"Sessions"},
+	}}
+}
+
+func (s *Service) appendEvent(ctx context.Context, in *eventInput) (*eventOutput, error) {
+	data := in.Body.Data
+	if len(data) == 0 {
+		data = json.RawMessage("null")
+	}
+	var compact bytes.Buffer
+	if len(data) > maxData || json.Compact(&compact, data) != nil {
+		return nil, errInvalidData
+	}
+	if in.Body.Type == Message || in.Body.Type == StoppedType {
+		return nil, errReservedType
+	}
+	return eventAnswer(s.Append(ctx, identity.From(ctx).UserID, in.ID, in.Body.Type, compact.Bytes(), in.Body.ClientKey))
+}
+
+// eventsRoute answers in two media types, which huma has to be told.
+func (s *Service) eventsRoute(api *httpapi.API) httpapi.Route {
+	r := route(identity.Read, http.MethodGet, "/sessions/{id}/events", "read-events", http.StatusOK, "Read a session's events, as a page or live")
+	r.Description = "With `Accept: text/event-stream` the answer is a live stream of server-sent events: first what there is, then each event as it comes, until the session is stopped. A stream that broke off is resumed with `Last-Event-ID`; nothing is lost or doubled. A stream of a stopped session of which everything has been seen is 204."
+	r.Responses = map[string]*huma.Response{
+		"200": {Description: "A page of events, or a live stream", Content: map[string]*huma.MediaType{
+			"application/json":  {Schema: httpapi.SchemaOf[listBody[eventBody]](api)},
+			"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}},
+		}},
+		"204": {Description: "The session is stopped and everything has been seen"},
+	}
+	return r
+}
+
+func (s *Service) readEvents(ctx context.Context, in *eventsInput) (*huma.StreamResponse, error) {
+	userID := identity.From(ctx).UserID
+	if _, err := s.Get(ctx, userID, in.ID); err != nil {
+		return nil, err
+	}
+	if strings.Contains(in.Accept, "text/event-stream") {
+		return s.follow(ctx, userID, in)
+	}
+	events, next, err := s.Events(ctx, in.ID, in.After, in.Limit, in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	return &huma.StreamResponse{Body: func(hctx huma.Context) {
+		_, w := humago.Unwrap(hctx)
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(newListBody(events, next, newEventBody)) // the client is gone if this fails
+	}}, nil
+}
+
+// follow answers with a live stream, or 204 when there is nothing left to come.
+func (s *Service) follow(ctx context.Context, userID string, in *eventsInput) (*huma.StreamResponse, error) {
+	after := in.After
+	if in.LastEventID != "" {
+		var err error
+		if after, err = parseEventID(in.LastEventID); err != nil {
+			return nil, err
+		}
+	}
+	last, err := s.last(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if last.Type == StoppedType && after >= last.Seq {
+		return &huma.StreamResponse{Body: func(hctx huma.Context) {
+			_, w := humago.Unwrap(hctx)
+			w.WriteHeader(http.StatusNoContent)
+		}}, nil
+	}
+	poked, leave, err := s.streams.enter(userID, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &huma.StreamResponse{Body: func(hctx huma.Context) {
+		defer leave()
+		r, w := humago.Unwrap(hctx)
+		out, err := newSSEWriter(w, s.streams.WriteTimeout)
+		if err != nil {
+			return // the client is gone
+		}
+		st := &stream{service: s, session: in.ID, owner: userID, after: after, alive: identity.From(r.Context()).Alive, poked: poked, out: out}
+		if err := st.run(r.Context()); err != nil {
+			s.log.DebugContext(r.Context(), "a stream ended", "request_id", httpapi.RequestID(r.Context()), "error", err)
+			panic(http.ErrAbortHandler) // so that the reader doesn't take it for the end
+		}
+	}}, nil
+}

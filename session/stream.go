@@ -1,0 +1,254 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// StreamConfig sets the pace of live streams. Zero fields have the defaults.
+type StreamConfig struct {
+	// Poll is how often a stream looks at the store by itself, for what other
+	// copies of the program have appended, and asks whether its reader's proof
+	// still holds. Default 1 s.
+	Poll time.Duration
+	// Heartbeat is how long a stream is silent at most. Default 15 s.
+	Heartbeat time.Duration
+	// WriteTimeout is how long a reader may take to accept what is written;
+	// slower ones are dropped, and come back where they were. Default 10 s.
+	WriteTimeout time.Duration
+	// MaxPerUser and Max bound streams that are open at once. Defaults 20 and
+	// 10,000.
+	MaxPerUser, Max int
+}
+
+const (
+	// streamPage is how many events a stream holds in memory.
+	streamPage = 32
+	// reconnectAfter is what readers are told to wait before they come back.
+	reconnectAfter = 2 * time.Second
+)
+
+var (
+	errTooManyStreams = errors.New("too many streams are open")
+	errBadEventID     = errors.New("the Last-Event-ID isn't one of a stream")
+)
+
+// streams are the live streams of this copy of the program. A poke is a hint
+// that a log has grown and carries nothing: what a stream sends it reads from
+// the store.
+type streams struct {
+	StreamConfig
+	closing   chan struct{}
+	closeOnce sync.Once
+
+	mu     sync.Mutex
+	open   int
+	byUser map[string]int
+	pokes  map[string]map[chan struct{}]bool // by session
+}
+
+func newStreams(c StreamConfig) *streams {
+	setDefault(&c.Poll, time.Second)
+	setDefault(&c.Heartbeat, 15*time.Second)
+	setDefault(&c.WriteTimeout, 10*time.Second)
+	setDefault(&c.MaxPerUser, 20)
+	setDefault(&c.Max, 10_000)
+	return &streams{StreamConfig: c, closing: make(chan struct{}), byUser: map[string]int{}, pokes: map[string]map[chan struct{}]bool{}}
+}
+
+func setDefault[T comparable](value *T, standard T) {
+	var zero T
+	if *value == zero {
+		*value = standard
+	}
+}
+
+func (s *streams) close() { s.closeOnce.Do(func() { close(s.closing) }) }
+
+// enter counts a stream in, or returns errTooManyStreams. leave is to be called
+// at its end.
+func (s *streams) enter(userID, sessionID string) (poked chan struct{}, leave func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open >= s.Max || s.byUser[userID] >= s.MaxPerUser {
+		return nil, nil, errTooManyStreams
+	}
+	s.open++
+	s.byUser[userID]++
+	poked = make(chan struct{}, 1)
+	if s.pokes[sessionID] == nil {
+		s.pokes[sessionID] = map[chan struct{}]bool{}
+	}
+	s.pokes[sessionID][poked] = true
+	return poked, func() { s.leave(userID, sessionID, poked) }, nil
+}
+
+func (s *streams) leave(userID, sessionID string, poked chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+	if s.byUser[userID]--; s.byUser[userID] == 0 {
+		delete(s.byUser, userID)
+	}
+	if delete(s.pokes[sessionID], poked); len(s.pokes[sessionID]) == 0 {
+		delete(s.pokes, sessionID)
+	}
+}
+
+// poke wakes the session's streams.
+func (s *streams) poke(sessionID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for poked := range s.pokes[sessionID] {
+		select {
+		case poked <- struct{}{}:
+		default: // it will look anyway
+		}
+	}
+}
+
+// parseEventID reads a Last-Event-ID: the place of the last event seen.
+func parseEventID(id string) (int64, error) {
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil || n < 0 || n > maxEvents+1 {
+		return 0, errBadEventID
+	}
+	return n, nil
+}
+
+// stream is one reader following one log.
+type stream struct {
+	service *Service
+	session string
+	owner   string
+	after   int64 // the place of the last event sent
+	alive   func(context.Context) error
+	poked   chan struct{}
+	out     *sseWriter
+}
+
+// run sends events until the log's last one, the reader leaves or is too slow,
+// its proof ends, or the program stops. Whatever it was, the reader can come
+// back with the id of the last event that reached it.
+func (st *stream) run(ctx context.Context) error {
+	poll := time.NewTicker(st.service.streams.Poll)
+	defer poll.Stop()
+	for {
+		ended, err := st.catchUp(ctx)
+		if ended || err != nil {
+			return err
+		}
+		select {
+		case <-st.poked:
+		case <-poll.C:
+			if err := st.check(ctx); err != nil {
+				return err
+			}
+		case <-st.service.streams.closing:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// check ends the stream when the reader may not read any more, and breaks the
+// silence when it is time to.
+func (st *stream) check(ctx context.Context) error {
+	if err := st.alive(ctx); err != nil {
+		return err
+	}
+	if _, err := st.service.Get(ctx, st.owner, st.session); err != nil {
+		return err
+	}
+	if st.out.silent() < st.service.streams.Heartbeat {
+		return nil
+	}
+	return st.out.write([]byte(": still here\n\n"))
+}
+
+// catchUp sends what the log has that the reader doesn't.
+func (st *stream) catchUp(ctx context.Context) (ended bool, err error) {
+	for {
+		events, next, err := st.service.Events(ctx, st.session, st.after, streamPage, "")
+		if err != nil {
+			return false, err
+		}
+		for _, e := range events {
+			if err := st.out.event(e); err != nil {
+				return false, err
+			}
+			if st.after = e.Seq; e.Type == StoppedType {
+				return true, st.out.flush()
+			}
+		}
+		if err := st.out.flush(); err != nil || next == "" {
+			return false, err
+		}
+	}
+}
+
+// sseWriter writes server-sent events (the HTML standard, 9.2).
+type sseWriter struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration
+	last    time.Time
+}
+
+// newSSEWriter begins the answer.
+func newSSEWriter(w http.ResponseWriter, timeout time.Duration) (*sseWriter, error) {
+	s := &sseWriter{w: w, control: http.NewResponseController(w), timeout: timeout, last: time.Now()}
+	// The server's bound on reading is for requests; this one has been read.
+	if err := s.control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return nil, err
+	}
+	header := w.Header()
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	w.WriteHeader(http.StatusOK)
+	return s, s.write(fmt.Appendf(nil, "retry: %d\n\n", reconnectAfter.Milliseconds()))
+}
+
+func (s *sseWriter) silent() time.Duration { return time.Since(s.last) }
+
+// event writes one event without flushing. JSON has no line breaks outside of
+// strings and escapes them inside.
+func (s *sseWriter) event(e Event) error {
+	data, err := json.Marshal(newEventBody(e))
+	if err != nil {
+		return err
+	}
+	s.deadline()
+	_, err = fmt.Fprintf(s.w, "id: %d\nevent: %s\ndata: %s\n\n", e.Seq, e.Type, data)
+	return err
+}
+
+func (s *sseWriter) write(text []byte) error {
+	s.deadline()
+	if _, err := s.w.Write(text); err != nil {
+		return err
+	}
+	return s.flush()
+}
+
+func (s *sseWriter) flush() error {
+	s.deadline()
+	s.last = time.Now()
+	if err := s.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
+
+// deadline bounds the writes that follow.
+func (s *sseWriter) deadline() {
+	_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout)) // a recorder in a test has none
+}
