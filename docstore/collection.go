@@ -88,9 +88,9 @@ func (c *Collection[T]) Insert(ctx context.Context, values ...T) error {
 // without that being an error.
 var ErrUnchanged = errors.New("left unchanged")
 
-// Update changes the value with the id by compare-and-swap and returns what
-// is stored after it. change may run again on a fresh value, so it only
-// touches the value it is given and variables it sets anew on each run.
+// Update changes the value with the id by compare-and-swap and returns it as
+// change left it. change may run again on a fresh value, so it only touches
+// the value it is given and variables it sets anew on each run.
 // Errors as Store.Update.
 func (c *Collection[T]) Update(ctx context.Context, id string, change func(*T) error) (T, error) {
 	var value T
@@ -109,19 +109,24 @@ func (c *Collection[T]) Update(ctx context.Context, id string, change func(*T) e
 // Upsert is Update for a value that may not exist yet: change gets initial,
 // with exists false, when there is none. initial carries the id.
 func (c *Collection[T]) Upsert(ctx context.Context, initial T, change func(value *T, exists bool) error) (T, error) {
+	id := initial.DocumentID()
 	var value T
-	err := c.store.Upsert(ctx, c.name, initial.DocumentID(), func(old Raw) (Raw, error) {
-		fresh := initial
-		if old != nil {
-			var stored T
-			if err := c.codec.Decode(old, &stored); err != nil {
-				return nil, err
-			}
-			fresh = stored
+	start, err := c.codec.Encode(initial) // each run gets maps and slices of its own
+	if err != nil {
+		return value, err
+	}
+	err = c.store.Upsert(ctx, c.name, id, func(old Raw) (Raw, error) {
+		exists := old != nil
+		if !exists {
+			old = start
 		}
-		err := change(&fresh, old != nil)
+		var fresh T
+		if err := c.codec.Decode(old, &fresh); err != nil {
+			return nil, err
+		}
+		err := change(&fresh, exists)
 		value = fresh
-		return c.changed(initial.DocumentID(), fresh, err)
+		return c.changed(id, fresh, err)
 	})
 	return value, err
 }

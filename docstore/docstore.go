@@ -21,7 +21,8 @@ import (
 // in MongoDB). Only the engine's [Codec] reads or makes it.
 type Raw []byte
 
-// Document is an encoded document and the id it is stored under.
+// Document is an encoded document and the id it is stored under, which is
+// valid UTF-8.
 type Document struct {
 	ID   string
 	Body Raw
@@ -29,6 +30,7 @@ type Document struct {
 
 // Spec declares a collection and its indexes. Every collection has the index
 // by id; the others are named here, and a query may only use a declared one.
+// Names are lower case letters, digits and _.
 type Spec struct {
 	Collection string
 	Indexes    []Index
@@ -36,7 +38,10 @@ type Spec struct {
 
 // Index declares an ordered index on top-level fields, ties ordered by id. A
 // document that lacks one of the fields, or has null there, is not in it.
-// Fields hold strings, integers, booleans or a [Time].
+// A field holds strings, integers, booleans or a [Time], the same kind in every
+// document. Strings are valid UTF-8 of any characters, NUL included, and are
+// ordered by their bytes. A page can't be continued after a document whose
+// indexed strings are longer than 8 KiB together, as a cursor repeats them.
 type Index struct {
 	Name   string
 	Fields []string
@@ -52,8 +57,8 @@ type Query struct {
 	Index string
 	// Equal holds the values of the index's leading fields.
 	Equal []any
-	// From (included) and Until (excluded) bound the field after those.
-	// A nil bound is open.
+	// From (included) and Until (excluded) bound the field after those, or
+	// the id when there is none. A nil bound is open.
 	From, Until any
 	// Descending turns the order of the fields after Equal, and of the id.
 	Descending bool
@@ -91,20 +96,22 @@ type Change struct {
 // have happened.
 //
 // Every method may return ErrUnavailable (the engine can't be reached or can't
-// write now; the cause is wrapped for the operator) and the context's error.
-// Methods are safe for concurrent use.
+// write now; the cause is wrapped for the operator), the context's error, and
+// ErrInvalid for a collection that hasn't been declared. A read sees every
+// write that was acknowledged before it began. Methods are safe for concurrent
+// use.
 type Store interface {
 	// Declare makes the collections and indexes exist. It is idempotent, may
 	// be called by several processes at once, and builds what is missing.
 	// A ConflictError means that stored documents violate a unique index that
-	// was to be built.
+	// was to be built, ErrInvalid that a name isn't allowed.
 	Declare(ctx context.Context, specs ...Spec) error
 
 	// Get returns the document with the id, or ErrNotFound.
 	Get(ctx context.Context, collection, id string) (Raw, error)
 
 	// Find returns a page of documents in index order. ErrInvalid means that
-	// the query doesn't fit the index or the cursor wasn't made by one like it.
+	// the query doesn't fit the index, or the cursor can't be from one like it.
 	Find(ctx context.Context, collection string, q Query) (Page, error)
 
 	// Insert adds documents in the order given and stops at the first that
@@ -128,7 +135,7 @@ type Store interface {
 
 	// DeleteRange removes at most q.Limit documents from the start of the
 	// query's range and says how many went. Callers repeat it until the answer
-	// is less than the limit.
+	// is less than the limit. ErrInvalid as for Find.
 	DeleteRange(ctx context.Context, collection string, q Query) (int, error)
 
 	// Batch applies independent changes, each atomic by itself, and returns an

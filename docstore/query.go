@@ -5,6 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"math"
+	"reflect"
+	"slices"
 
 	"github.com/google/uuid"
 )
@@ -15,7 +18,8 @@ import (
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // Plan is a Query checked against its index and made ready for an engine:
-// what both engines do alike.
+// what both engines do alike. Its Equal, From and Until hold nothing but
+// string, int64, bool and Time, or nil for an open bound.
 type Plan struct {
 	Index Index
 	Query
@@ -41,6 +45,9 @@ func PlanQuery(spec Spec, q Query) (Plan, error) {
 		return plan, fmt.Errorf("%w: %d values for the %d fields of index %q", ErrInvalid, len(q.Equal), len(plan.Index.Fields), q.Index)
 	}
 	plan.Rest = plan.Index.Fields[len(q.Equal):]
+	if err := plan.simplify(); err != nil {
+		return plan, err
+	}
 	switch {
 	case q.Limit == 0:
 		plan.Limit = DefaultLimit
@@ -57,6 +64,47 @@ func PlanQuery(spec Spec, q Query) (Plan, error) {
 	return plan, nil
 }
 
+// simplify replaces the values asked for by scalars.
+func (p *Plan) simplify() error {
+	p.Equal = slices.Clone(p.Equal) // it is the caller's
+	for i, value := range p.Equal {
+		var err error
+		if p.Equal[i], err = scalar(value); err != nil {
+			return err
+		}
+	}
+	for _, bound := range []*any{&p.From, &p.Until} {
+		if *bound == nil {
+			continue
+		}
+		var err error
+		if *bound, err = scalar(*bound); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scalar is value as what an index can hold: a string, int64, bool or Time.
+// Types made of these are welcome. Others would be compared by each engine's
+// own rules, so they are refused.
+func scalar(value any) (any, error) {
+	if t, ok := value.(Time); ok {
+		return At(t.Time), nil
+	}
+	switch v := reflect.ValueOf(value); {
+	case v.Kind() == reflect.String:
+		return v.String(), nil
+	case v.Kind() == reflect.Bool:
+		return v.Bool(), nil
+	case v.CanInt():
+		return v.Int(), nil
+	case v.CanUint() && v.Uint() <= math.MaxInt64:
+		return int64(v.Uint()), nil //nolint:gosec // checked
+	}
+	return nil, fmt.Errorf("%w: an index holds no %T", ErrInvalid, value)
+}
+
 func (s Spec) index(name string) (Index, bool) {
 	for _, index := range s.Indexes {
 		if index.Name == name {
@@ -66,8 +114,9 @@ func (s Spec) index(name string) (Index, bool) {
 	return Index{}, false
 }
 
-// maxCursor bounds the length of a cursor that is looked at.
-const maxCursor = 4096
+// maxCursor bounds the length of a cursor that is looked at. It has room for
+// 8 KiB of strings in their longest JSON form, six bytes a byte, in base64.
+const maxCursor = 68 << 10
 
 // EncodeCursor makes the cursor that stands for the position after a document
 // with these values of Plan.Rest, followed by its id. Values are strings,

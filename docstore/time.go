@@ -3,6 +3,7 @@ package docstore
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -32,7 +33,11 @@ func (t *Time) UnmarshalText(text []byte) error {
 	if err != nil {
 		return fmt.Errorf("not an RFC 3339 time: %w", err)
 	}
-	*t = At(parsed)
+	at := At(parsed)
+	if year := at.Year(); year < 0 || year > 9999 { // an offset can lead there
+		return errors.New("not a time between the years 0 and 9999")
+	}
+	*t = at
 	return nil
 }
 

@@ -30,15 +30,7 @@ var people = docstore.Spec{Collection: "people", Indexes: []docstore.Index{
 
 func open(t testing.TB, path string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := openFile(t, path)
 	if err := s.Declare(t.Context(), people); err != nil {
 		t.Fatal(err)
 	}
@@ -248,37 +240,4 @@ func TestAWriteWhoseCallerGaveUpInTheQueueNeverRuns(t *testing.T) {
 	if _, err := c.Get(t.Context(), "2"); !errors.Is(err, docstore.ErrNotFound) {
 		t.Errorf("it was written all the same: %v", err)
 	}
-}
-
-func BenchmarkUpdate(b *testing.B) {
-	for _, parallel := range []int{1, 16, 64} {
-		b.Run(fmt.Sprint(parallel), func(b *testing.B) {
-			_, c := setup(b)
-			if err := c.Insert(b.Context(), person{ID: "1"}); err != nil {
-				b.Fatal(err)
-			}
-			b.SetParallelism((parallel + 1) / 2)
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					if _, err := c.Update(b.Context(), "1", func(p *person) error { p.Age++; return nil }); err != nil {
-						b.Error(err)
-					}
-				}
-			})
-		})
-	}
-}
-
-func BenchmarkGet(b *testing.B) {
-	_, c := setup(b)
-	if err := c.Insert(b.Context(), person{ID: "1", Email: "a@b", Team: "x"}); err != nil {
-		b.Fatal(err)
-	}
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if _, err := c.Get(b.Context(), "1"); err != nil {
-				b.Error(err)
-			}
-		}
-	})
 }

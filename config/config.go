@@ -1,0 +1,199 @@
+// Package config turns what an operator wrote into settings that are known to
+// be right: it reads the environment, an env file and manus.yaml, reports
+// every problem in them at once, keeps secrets unprintable, and writes the
+// first .env.
+//
+// It knows what a valid setting looks like and nothing of what it is used for:
+// it opens no listener and no store. Nothing it reports ever repeats a value.
+package config
+
+import (
+	"cmp"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"manus/billing"
+)
+
+// Settings are everything a server is started with, valid as a whole.
+type Settings struct {
+	// Environment names the installation, such as "production".
+	Environment string
+	// Addr is the public listener's host:port; the host may be empty.
+	Addr string
+	// OpsAddr is the host:port of metrics and profiles; empty is none.
+	OpsAddr string
+	// PublicURL is scheme://host[:port] as users reach the server, without a
+	// slash at its end; empty is not known.
+	PublicURL string
+	// LogLevel is the least level that is logged.
+	LogLevel slog.Level
+	// LogFormat is "json" or "text".
+	LogFormat string
+	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+	// DataDir is the folder of the embedded store. It need not exist yet.
+	DataDir string
+	// JWTSecret signs tokens.
+	JWTSecret Secret
+	// JWTPreviousSecrets still verify tokens during a rotation.
+	JWTPreviousSecrets []Secret
+	// ReadyCritical names the checks without which the server is not ready.
+	ReadyCritical []string
+	// ShutdownDelay is how long the server reports not to be ready before it
+	// stops to accept connections.
+	ShutdownDelay time.Duration
+	// ShutdownTimeout is how long requests in flight are waited for then.
+	ShutdownTimeout time.Duration
+	// Billing is the plans and the trial of manus.yaml, or the default ones.
+	Billing billing.Catalog
+	// ConfigPath is where manus.yaml is; empty is nowhere.
+	ConfigPath string
+}
+
+// Source is where settings come from. In order of precedence: the variables of
+// Environ, those of EnvFile, the defaults.
+type Source struct {
+	// Environ has NAME=value pairs, as os.Environ returns them.
+	Environ []string
+	// EnvFile is the path of a file of NAME=value lines; empty is none.
+	EnvFile string
+	// ConfigFile is the path of manus.yaml; empty is none.
+	ConfigFile string
+}
+
+// Problem is one thing that keeps a server from starting.
+type Problem struct {
+	// Name is the setting, the flag or the file it is about.
+	Name string
+	// Wrong says what is wrong, as the end of a sentence that begins with
+	// the name. It never has the value.
+	Wrong string
+	// Mend says what to do about it.
+	Mend string
+}
+
+// String is the problem in one line.
+func (p Problem) String() string {
+	line := p.Name + ": " + p.Wrong
+	if p.Mend != "" {
+		line += "; " + p.Mend
+	}
+	return line
+}
+
+// Problems is the error of settings that are not right: all that is wrong with
+// them, in the order of the settings.
+type Problems []Problem
+
+// Error has one line for each problem.
+func (p *Problems) Error() string {
+	lines := make([]string, len(*p))
+	for i, problem := range *p {
+		lines[i] = problem.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Load reads and checks all settings. Its only error is *Problems, and with it
+// come no settings.
+func Load(source Source) (Settings, error) {
+	l := loader{rows: table()}
+	l.readVariables(source)
+
+	settings := Settings{ConfigPath: source.ConfigFile}
+	for _, row := range l.rows {
+		l.apply(row, &settings)
+	}
+	l.checkTogether(settings)
+
+	file, err := loadOptionalFile(source.ConfigFile)
+	l.problems = append(l.problems, err...)
+	settings.Billing = file.Billing
+
+	if len(l.problems) > 0 {
+		l.sortProblems()
+		return Settings{}, &l.problems
+	}
+	return settings, nil
+}
+
+// loader is one run of Load.
+type loader struct {
+	rows      []setting
+	variables map[string]string // set ones only
+	// incomplete is true when the env file could not be read: then nobody
+	// knows whether a setting is missing.
+	incomplete bool
+	problems   Problems
+}
+
+// apply finds the row's value and lets the row check it and put it in place.
+func (l *loader) apply(row setting, settings *Settings) {
+	switch row.use {
+	case shared:
+		return
+	case later:
+		l.refuse(row)
+		return
+	}
+	name, text, problem := l.value(row)
+	switch {
+	case problem != nil:
+	case text != "":
+		problem = row.parse(settings, text)
+	case row.required && !l.incomplete:
+		problem = bad("is not set", row.mend)
+	}
+	if problem != nil {
+		problem.Name = name
+		l.problems = append(l.problems, *problem)
+	}
+}
+
+// refuse reports a setting that would otherwise be silently without effect.
+func (l *loader) refuse(row setting) {
+	for _, name := range []string{row.name, row.name + fileSuffix} {
+		if l.isSet(name) {
+			l.problems = append(l.problems, Problem{name, "is set, but this version of manus does not use it yet", "remove it"})
+		}
+	}
+}
+
+// checkTogether has the rules that are about more than one setting.
+func (l *loader) checkTogether(s Settings) {
+	add := func(name, wrong, mend string) {
+		l.problems = append(l.problems, Problem{name, wrong, mend})
+	}
+	if l.isSet("ADDR") && l.isSet("PORT") {
+		add("PORT", "is set together with ADDR", "keep one of them")
+	}
+	if sameListener(s.Addr, s.OpsAddr) {
+		add("OPS_ADDR", "is the public address too", "choose another port, so that metrics and profiles are never public")
+	}
+	for i, previous := range s.JWTPreviousSecrets {
+		if !s.JWTSecret.Empty() && previous.Equal(s.JWTSecret) {
+			add("JWT_PREVIOUS_SECRET_KEYS", entry(i)+" is the current JWT_SECRET_KEY", "list only the secrets from before")
+		}
+	}
+}
+
+// sortProblems puts the env file's problems first, then each setting's in the
+// order of the table, then those of manus.yaml.
+func (l *loader) sortProblems() {
+	place := func(p Problem) int {
+		switch p.Name {
+		case envFileFlag:
+			return -1
+		case FileName:
+			return len(l.rows)
+		}
+		return slices.IndexFunc(l.rows, func(row setting) bool {
+			return p.Name == row.name || p.Name == row.name+fileSuffix
+		})
+	}
+	slices.SortStableFunc(l.problems, func(a, b Problem) int { return cmp.Compare(place(a), place(b)) })
+}

@@ -1,0 +1,289 @@
+package config
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"manus/billing"
+)
+
+// write makes a file in a folder of the test's own and returns its path.
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// enough is an environment that is complete, and the extra variables.
+func enough(extra ...string) []string {
+	return append(extra, "JWT_SECRET_KEY="+RandomSecret().Reveal(), "DATA_DIR=data")
+}
+
+// problemsOf loads what has to be refused.
+func problemsOf(t *testing.T, source Source) Problems {
+	t.Helper()
+	settings, err := Load(source)
+	problems, ok := errors.AsType[*Problems](err)
+	if !ok {
+		t.Fatalf("Load returned %v, want *Problems", err)
+	}
+	if !reflect.DeepEqual(settings, Settings{}) {
+		t.Errorf("Load returned settings together with problems")
+	}
+	return *problems
+}
+
+// onlyProblem loads what has to be refused for one reason.
+func onlyProblem(t *testing.T, source Source) string {
+	t.Helper()
+	problems := problemsOf(t, source)
+	if len(problems) != 1 {
+		t.Fatalf("got %d problems, want one:\n%v", len(problems), problems.Error())
+	}
+	return problems.Error()
+}
+
+func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
+	t.Parallel()
+	secret := RandomSecret()
+	got, err := Load(Source{Environ: []string{"JWT_SECRET_KEY=" + secret.Reveal(), "DATA_DIR=/srv/manus/"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !got.JWTSecret.Equal(secret) {
+		t.Error("JWTSecret is another one")
+	}
+	got.JWTSecret = Secret{}
+	want := Settings{
+		Environment:     "production",
+		Addr:            ":8080",
+		OpsAddr:         "127.0.0.1:9090",
+		LogLevel:        slog.LevelInfo,
+		LogFormat:       "json",
+		DataDir:         "/srv/manus",
+		ReadyCritical:   []string{"database"},
+		ShutdownDelay:   2 * time.Second,
+		ShutdownTimeout: 20 * time.Second,
+		Billing:         billing.DefaultCatalog(),
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestValuesThatAreAccepted(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		set  string
+		got  func(Settings) any
+		want any
+	}{
+		{"ENVIRONMENT=eu-west-2", func(s Settings) any { return s.Environment }, "eu-west-2"},
+		{"ADDR=127.0.0.1:0", func(s Settings) any { return s.Addr }, "127.0.0.1:0"},
+		{"ADDR=[::1]:8080", func(s Settings) any { return s.Addr }, "[::1]:8080"},
+		{"ADDR= localhost:08080 ", func(s Settings) any { return s.Addr }, "localhost:8080"},
+		{"PORT=3000", func(s Settings) any { return s.Addr }, ":3000"},
+		{"OPS_ADDR=off", func(s Settings) any { return s.OpsAddr }, ""},
+		{"OPS_ADDR=10.1.2.3:9100", func(s Settings) any { return s.OpsAddr }, "10.1.2.3:9100"},
+		{"PUBLIC_URL=HTTPS://App.Example.com/", func(s Settings) any { return s.PublicURL }, "https://app.example.com"},
+		{"PUBLIC_URL=http://[::1]:8080", func(s Settings) any { return s.PublicURL }, "http://[::1]:8080"},
+		{"PUBLIC_URL=https://bücher.example", func(s Settings) any { return s.PublicURL }, "https://xn--bcher-kva.example"},
+		{"LOG_LEVEL=WARN", func(s Settings) any { return s.LogLevel }, slog.LevelWarn},
+		{"LOG_FORMAT=text", func(s Settings) any { return s.LogFormat }, "text"},
+		{"READY_CRITICAL=stripe, database,stripe", func(s Settings) any { return s.ReadyCritical }, []string{"stripe", "database"}},
+		{"SHUTDOWN_DELAY=0s", func(s Settings) any { return s.ShutdownDelay }, time.Duration(0)},
+		{"SHUTDOWN_TIMEOUT=1m30s", func(s Settings) any { return s.ShutdownTimeout }, 90 * time.Second},
+		{"TRUSTED_PROXIES=10.1.2.3/8,192.0.2.1, 2001:db8::/32,::ffff:172.16.0.0/108", func(s Settings) any { return s.TrustedProxies }, []netip.Prefix{
+			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"),
+			netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("172.16.0.0/12"),
+		}},
+	} {
+		t.Run(c.set, func(t *testing.T) {
+			t.Parallel()
+			settings, err := Load(Source{Environ: enough(c.set)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := c.got(settings); !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestEachWrongValueIsRefusedWithItsMend(t *testing.T) {
+	t.Parallel()
+	plainFile := write(t, "file", "x")
+	for _, c := range []struct{ set, want string }{
+		{"ENVIRONMENT=Production", "ENVIRONMENT: is not a short name; use at most 32 lower-case letters, digits and dashes, such as production"},
+		{"ENVIRONMENT=" + strings.Repeat("a", 33), "ENVIRONMENT: is not a short name; use at most 32 lower-case letters, digits and dashes, such as production"},
+		{"ENVIRONMENT=a\nb", "ENVIRONMENT: contains a line break or another control character; write it in one line"},
+		{"ENVIRONMENT=\xff", "ENVIRONMENT: is not valid UTF-8; write it as plain text"},
+		{"DATA_DIR=" + plainFile, "DATA_DIR: is not a folder; name a folder, or a path where one can be made"},
+		{"ADDR=8181", "ADDR: is not host:port; use host:port or :port, such as 127.0.0.1:8080, :8080 or [::1]:8080"},
+		{"ADDR=::1:8181", "ADDR: is not host:port; use host:port or :port, such as 127.0.0.1:8080, :8080 or [::1]:8080"},
+		{"ADDR=:65536", "ADDR: has no port from 0 to 65535; use host:port or :port, such as 127.0.0.1:8080, :8080 or [::1]:8080"},
+		{"ADDR=:http", "ADDR: has no port from 0 to 65535; use host:port or :port, such as 127.0.0.1:8080, :8080 or [::1]:8080"},
+		{"ADDR=b@d:8181", "ADDR: has a host that is neither an IP address nor a name; use host:port or :port, such as 127.0.0.1:8080, :8080 or [::1]:8080"},
+		{"PORT=tcp://10.0.0.1:80", "PORT: is not a port; use a number from 0 to 65535, such as 8080"},
+		{"PORT=-1", "PORT: is not a port; use a number from 0 to 65535, such as 8080"},
+		{"OPS_ADDR=none", "OPS_ADDR: is not host:port; use host:port, such as 127.0.0.1:9090, or off"},
+		{"OPS_ADDR=127.0.0.1:8080", "OPS_ADDR: is the public address too; choose another port, so that metrics and profiles are never public"},
+		{"PUBLIC_URL=app.example.com", "PUBLIC_URL: is not an absolute http or https URL; use the form https://app.example.com"},
+		{"PUBLIC_URL=ftp://app.example.com", "PUBLIC_URL: is not an absolute http or https URL; use the form https://app.example.com"},
+		{"PUBLIC_URL=https://user:hunter2@app.example.com", "PUBLIC_URL: has a user name or a password in it; use the form https://app.example.com"},
+		{"PUBLIC_URL=https://app.example.com/app", "PUBLIC_URL: has a path, a query or a fragment; use the form https://app.example.com"},
+		{"PUBLIC_URL=https://app.example.com?a=b", "PUBLIC_URL: has a path, a query or a fragment; use the form https://app.example.com"},
+		{"PUBLIC_URL=https://app.example.com#", "PUBLIC_URL: has a path, a query or a fragment; use the form https://app.example.com"},
+		{"PUBLIC_URL=https://app.example.com:0", "PUBLIC_URL: has no port from 1 to 65535; use the form https://app.example.com"},
+		{"PUBLIC_URL=https://a_b.example.com", "PUBLIC_URL: has a host that is neither an IP address nor a name; use the form https://app.example.com"},
+		{"TRUSTED_PROXIES=10.0.0.0/8,,", "TRUSTED_PROXIES: entry 2 is not a network; use CIDR notation, such as 10.0.0.0/8 or 2001:db8::/32"},
+		{"TRUSTED_PROXIES=fe80::1%eth0", "TRUSTED_PROXIES: entry 1 is not a network; use CIDR notation, such as 10.0.0.0/8 or 2001:db8::/32"},
+		{"TRUSTED_PROXIES=0.0.0.0/0", "TRUSTED_PROXIES: entry 1 is the whole internet, so that anybody could claim any address; name only your own proxies' networks"},
+		{"TRUSTED_PROXIES=::ffff:0.0.0.0/96", "TRUSTED_PROXIES: entry 1 is the whole internet, so that anybody could claim any address; name only your own proxies' networks"},
+		{"LOG_LEVEL=verbose", "LOG_LEVEL: is not a level; use debug, info, warn or error"},
+		{"LOG_FORMAT=xml", "LOG_FORMAT: is not a format; use json or text"},
+		{"READY_CRITICAL=database,mongo", "READY_CRITICAL: entry 2 is not a check; use database, redis or stripe, separated by commas"},
+		{"SHUTDOWN_DELAY=20", "SHUTDOWN_DELAY: is not a duration; use a number with its unit from 0s to 5m, such as 2s"},
+		{"SHUTDOWN_DELAY=-1s", "SHUTDOWN_DELAY: is out of range; use a number with its unit from 0s to 5m, such as 2s"},
+		{"SHUTDOWN_DELAY=301s", "SHUTDOWN_DELAY: is out of range; use a number with its unit from 0s to 5m, such as 2s"},
+		{"SHUTDOWN_TIMEOUT=0s", "SHUTDOWN_TIMEOUT: is out of range; use a number with its unit from 1s to 10m, such as 2s"},
+	} {
+		t.Run(c.set, func(t *testing.T) {
+			t.Parallel()
+			if got := onlyProblem(t, Source{Environ: enough(c.set)}); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestOpsAddressIsNeverThePublicOne(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		addr, ops string
+		same      bool
+	}{
+		{":8080", "127.0.0.1:8080", true},
+		{"127.0.0.1:8080", ":8080", true},
+		{"[::]:8080", "10.0.0.1:8080", true},
+		{"10.0.0.1:8080", "10.0.0.1:8080", true},
+		{"localhost:8080", "127.0.0.1:8080", true},
+		{"10.0.0.1:8080", "127.0.0.1:8080", false},
+		{":8080", ":8081", false},
+		{":0", ":0", false},
+	} {
+		_, err := Load(Source{Environ: enough("ADDR="+c.addr, "OPS_ADDR="+c.ops)})
+		if refused := err != nil; refused != c.same {
+			t.Errorf("ADDR=%s OPS_ADDR=%s: %v", c.addr, c.ops, err)
+		}
+	}
+}
+
+func TestAllProblemsAreReportedAtOnceInTableOrder(t *testing.T) {
+	t.Parallel()
+	got := problemsOf(t, Source{
+		Environ: []string{
+			"SHUTDOWN_DELAY=soon", "REDIS_URL=redis://:hunter2@localhost", "STRIPE_SECRET_KEY_FILE=/run/hunter2",
+			"ADDR=:8080", "PORT=8080", "LOG_LEVEL=hunter2", "JWT_SECRET_KEY=hunter2hunter", "JWT_PREVIOUS_SECRET_KEYS_FILE=/no/hunter2",
+		},
+		EnvFile:    write(t, ".env", "LOG_LEVL=hunter2\n"),
+		ConfigFile: write(t, "manus.yaml", "planz: hunter2\n"),
+	})
+	want := `--env-file: sets LOG_LEVL, which is no setting; perhaps LOG_LEVEL is meant
+JWT_SECRET_KEY: is 13 characters long; use at least 32, for example from 'openssl rand -base64 48' or 'manus init'
+JWT_PREVIOUS_SECRET_KEYS_FILE: the file does not exist; check the path
+DATA_DIR: is not set; name the folder of the embedded store, for example /var/lib/manus
+PORT: is set together with ADDR; keep one of them
+LOG_LEVEL: is not a level; use debug, info, warn or error
+SHUTDOWN_DELAY: is not a duration; use a number with its unit from 0s to 5m, such as 2s
+REDIS_URL: is set, but this version of manus does not use it yet; remove it
+STRIPE_SECRET_KEY_FILE: is set, but this version of manus does not use it yet; remove it
+manus.yaml: line 1 has an unknown key, planz; compare it with manus.example.yaml`
+	if got.Error() != want {
+		t.Errorf("got\n%s\nwant\n%s", got.Error(), want)
+	}
+}
+
+func TestSettingsOfOtherProgramsAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	environ := enough("AWS_ACCESS_KEY_ID=AKIA", "AWS_SECRET_ACCESS_KEY=x", "AWS_SECRET_ACCESS_KEY_FILE=y", "PATH=/bin", "LOG_LEVL=x", "no pair")
+	if _, err := Load(Source{Environ: environ}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestEverySettingOfTheContractIsInTheTable has the names that operators were
+// promised. Adding to the table is fine; losing one of these is not.
+func TestEverySettingOfTheContractIsInTheTable(t *testing.T) {
+	t.Parallel()
+	promised := map[use]string{
+		used: `JWT_SECRET_KEY JWT_PREVIOUS_SECRET_KEYS ADDR PORT OPS_ADDR PUBLIC_URL ENVIRONMENT
+			LOG_LEVEL LOG_FORMAT TRUSTED_PROXIES DATA_DIR READY_CRITICAL`,
+		later: `MONGODB_URI MONGODB_DATABASE REDIS_URL STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET
+			STRIPE_PRICE_ID_BASIC STRIPE_PRICE_ID_PRO STRIPE_API_BASE SENTRY_DSN SENTRY_ENVIRONMENT
+			SENTRY_TRACES_SAMPLE_RATE BACKUP_DIR BACKUP_SCHEDULE BACKUP_RETENTION_DAYS BACKUP_AGE_RECIPIENTS
+			S3_BUCKET S3_ENDPOINT S3_REGION SMTP_URL MAIL_FROM ALERT_EMAIL SLACK_WEBHOOK_URL`,
+		shared: `AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY`,
+	}
+	for use, names := range promised {
+		for name := range strings.FieldsSeq(names) {
+			if !slices.ContainsFunc(table(), func(row setting) bool { return row.name == name && row.use == use }) {
+				t.Errorf("%s is not in the table, or its use is not %d", name, use)
+			}
+		}
+	}
+}
+
+func TestEverySettingThatIsNotUsedYetIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, row := range table() {
+		if row.use != later {
+			continue
+		}
+		for _, name := range []string{row.name, row.name + fileSuffix} {
+			want := name + ": is set, but this version of manus does not use it yet; remove it"
+			if got := onlyProblem(t, Source{Environ: enough(name + "=hunter2")}); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		}
+	}
+}
+
+func TestTheTableIsWhole(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, row := range table() {
+		if seen[row.name] || strings.HasSuffix(row.name, fileSuffix) {
+			t.Errorf("%s is there twice or ends as a file's variable does", row.name)
+		}
+		seen[row.name] = true
+		if row.use != used {
+			continue
+		}
+		if row.help == "" || row.parse == nil || row.required != (row.mend != "") {
+			t.Errorf("%s lacks its help, its parser or its mend", row.name)
+		}
+		if row.fallback != "" {
+			if problem := row.parse(new(Settings), row.fallback); problem != nil {
+				t.Errorf("%s refuses its own default: %v", row.name, problem)
+			}
+		}
+		if row.example != "" {
+			if problem := row.parse(new(Settings), row.example); problem != nil {
+				t.Errorf("%s refuses its own example: %v", row.name, problem)
+			}
+		}
+	}
+}

@@ -1,0 +1,146 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"manus/billing"
+)
+
+// FileName is what the file of structured settings is called in problems,
+// whatever its path.
+const FileName = "manus.yaml"
+
+const (
+	maxFile         = 1 << 20 // bytes
+	maxFileProblems = 50      // as many as anybody reads
+)
+
+// File is the settings with a structure, which a running server can apply
+// anew. Secrets never stand in it.
+type File struct {
+	Billing billing.Catalog `yaml:",inline"`
+}
+
+// DefaultFile is what holds where there is no file, and for every key that a
+// file leaves out.
+func DefaultFile() File { return File{Billing: billing.DefaultCatalog()} }
+
+// LoadFile reads and checks a manus.yaml on its own. Its only error is
+// *Problems; then nothing of the file is to be applied.
+func LoadFile(path string) (File, error) {
+	data, problem := readFile(path, maxFile)
+	if problem != nil {
+		problem.Name = FileName
+		return File{}, &Problems{*problem}
+	}
+	file, problems := parseFile(data)
+	if more := len(problems) - maxFileProblems; more > 0 {
+		problems = append(problems[:maxFileProblems:maxFileProblems],
+			Problem{FileName, fmt.Sprintf("has %d more problems", more), "mend these first"})
+	}
+	if len(problems) > 0 {
+		return File{}, &problems
+	}
+	return file, nil
+}
+
+// loadOptionalFile is LoadFile, or the defaults where there is no path.
+func loadOptionalFile(path string) (File, Problems) {
+	if path == "" {
+		return DefaultFile(), nil
+	}
+	file, err := LoadFile(path)
+	if problems, ok := errors.AsType[*Problems](err); ok {
+		return File{}, *problems
+	}
+	return file, nil
+}
+
+func parseFile(data []byte) (File, Problems) {
+	file := DefaultFile()
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
+		return File{}, yamlProblems(err)
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return File{}, Problems{{FileName, "has more than one document", "keep what is before the second '---'"}}
+	}
+	var problems Problems
+	for _, sentence := range file.Billing.Problems() {
+		problems = append(problems, Problem{Name: FileName, Wrong: sentence})
+	}
+	return file, problems
+}
+
+// yamlProblems says what the decoder found in words of our own, since its
+// errors quote the file. Those without its prefix are not its own: they come
+// from the UnmarshalYAML of a setting's type, which knows better.
+func yamlProblems(err error) Problems {
+	wrong, ok := errors.AsType[*yaml.TypeError](err)
+	if !ok && strings.HasPrefix(err.Error(), "yaml: ") {
+		return Problems{syntaxProblem(err.Error())}
+	}
+	if !ok {
+		return Problems{{Name: FileName, Wrong: err.Error()}}
+	}
+	var problems Problems
+	for _, text := range wrong.Errors {
+		problems = append(problems, typeProblem(text))
+	}
+	return problems
+}
+
+func syntaxProblem(text string) Problem {
+	where := ""
+	if at := regexp.MustCompile(`^yaml: (line \d+): `).FindStringSubmatch(text); at != nil {
+		where = " near " + at[1]
+	}
+	return Problem{FileName, "is not valid YAML" + where, "check the indentation, the colons and the quotes there"}
+}
+
+// typeProblem puts one message of a yaml.TypeError into our words. The message
+// has no structure, so it is told apart by its text.
+func typeProblem(text string) Problem {
+	p := Problem{Name: FileName, Wrong: "has a value of the wrong kind", Mend: "compare it with manus.example.yaml"}
+	line, text, ok := strings.Cut(text, ": ")
+	if !ok || !regexp.MustCompile(`^line \d+$`).MatchString(line) {
+		return p
+	}
+	p.Wrong = line + " " + p.Wrong
+	field := regexp.MustCompile(`^field (?s:(.*)) not found in type [\w.]+$`).FindStringSubmatch(text)
+	switch {
+	case field != nil:
+		p.Wrong, p.Mend = unknownKey(line, field[1])
+	case strings.HasPrefix(text, "mapping key "):
+		p.Wrong, p.Mend = line+" has a key a second time", "keep one of them"
+	case strings.HasSuffix(text, " into int"), strings.HasSuffix(text, " into int64"):
+		p.Mend = "use a whole number"
+	case regexp.MustCompile(` into \[\][\w.]+$`).MatchString(text):
+		p.Mend = "use a list, each entry beginning with '- '"
+	}
+	return p
+}
+
+// unknownKey names a key that is none of the file's, unless it looks like
+// something that came to be a key by mistake.
+func unknownKey(line, key string) (wrong, mend string) {
+	wrong, mend = line+" has an unknown key", "compare it with manus.example.yaml"
+	if !regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,31}$`).MatchString(key) {
+		return wrong, mend
+	}
+	wrong += ", " + key
+	isSetting := func(row setting) bool { return strings.EqualFold(key, row.name) }
+	if slices.ContainsFunc(table(), isSetting) {
+		mend = "set it in the environment"
+	}
+	return wrong, mend
+}

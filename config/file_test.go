@@ -1,0 +1,178 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"manus/billing"
+)
+
+const examplePath = "../manus.example.yaml"
+
+func TestExampleFileIsTheDefaults(t *testing.T) {
+	t.Parallel()
+	file, err := LoadFile(examplePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(file, DefaultFile()) {
+		t.Errorf("got  %+v\nwant %+v", file, DefaultFile())
+	}
+}
+
+func TestExampleFileShowsEveryKey(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(examplePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := keysOf(reflect.TypeFor[File]())
+	if len(keys) < 10 {
+		t.Fatalf("only the keys %v were found", keys)
+	}
+	for _, key := range keys {
+		if !strings.Contains(string(text), key+":") {
+			t.Errorf("%s is not in the example", key)
+		}
+	}
+}
+
+// keysOf is every YAML key of a struct, and of the structs inside it.
+func keysOf(typ reflect.Type) (keys []string) {
+	switch typ.Kind() {
+	case reflect.Slice, reflect.Pointer, reflect.Map:
+		return keysOf(typ.Elem())
+	case reflect.Struct:
+		for i := range typ.NumField() {
+			field := typ.Field(i)
+			if name, _, _ := strings.Cut(field.Tag.Get("yaml"), ","); name != "" {
+				keys = append(keys, name)
+			}
+			keys = append(keys, keysOf(field.Type)...)
+		}
+	}
+	return keys
+}
+
+func TestFileChangesOnlyWhatItNames(t *testing.T) {
+	t.Parallel()
+	trial := DefaultFile()
+	trial.Billing.Trial.Days = 30
+	plans := DefaultFile()
+	plans.Billing.Plans = []billing.Plan{
+		{ID: "free", Name: "Free", PriceUSD: new(0), Runs: 3, Reset: billing.Calendar},
+		{ID: "basic", Name: "Team", Runs: billing.Unlimited, Reset: billing.Anniversary},
+	}
+	for _, c := range []struct {
+		name, text string
+		want       File
+	}{
+		{"empty", "", DefaultFile()},
+		{"only comments", "# nothing\n\n", DefaultFile()},
+		{"an empty document", "---\n", DefaultFile()},
+		{"one key", "trial: {days: 30}\n", trial},
+		{"a list of its own", `
+plans:
+  - {id: free, name: Free, price_usd: 0, runs: 3, reset: calendar}
+  - {id: basic, name: Team, runs: unlimited, reset: anniversary}
+`, plans},
+	} {
+		got, err := LoadFile(write(t, "manus.yaml", c.text))
+		if err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %+v, %v\nwant %+v", c.name, got, err, c.want)
+		}
+	}
+}
+
+func TestFileOfTheSettingsIsApplied(t *testing.T) {
+	t.Parallel()
+	path := write(t, "manus.yaml", "trial: {days: 30}\n")
+	settings, err := Load(Source{Environ: enough(), ConfigFile: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if settings.Billing.Trial.Days != 30 || settings.ConfigPath != path {
+		t.Errorf("got %+v", settings)
+	}
+}
+
+func TestWrongFileIsRefusedWhole(t *testing.T) {
+	t.Parallel()
+	const compare = "; compare it with manus.example.yaml"
+	for _, c := range []struct{ name, text, want string }{
+		{"unknown key", "trial:\n  days: 3\n  dayz: hunter2\n", "line 3 has an unknown key, dayz" + compare},
+		{"two unknown keys", "a: 1\nb: 2\n", "line 1 has an unknown key, a" + compare + "\nmanus.yaml: line 2 has an unknown key, b" + compare},
+		{"a setting of the environment", "jwt_secret_key: hunter2\n", "line 1 has an unknown key, jwt_secret_key; set it in the environment"},
+		{"a key that is no name", "hunter2 and more: 1\n", "line 1 has an unknown key" + compare},
+		{"a key of two lines", "\"hunter2\\nfield\": 1\n", "line 1 has an unknown key" + compare},
+		{"text for a number", "trial: {days: hunter2}\n", "line 1 has a value of the wrong kind; use a whole number"},
+		{"too large a number", "trial: {days: 99999999999999999999}\n", "line 1 has a value of the wrong kind; use a whole number"},
+		{"a list for a text", "trial:\n  plan: [hunter2]\n", "line 2 has a value of the wrong kind" + compare},
+		{"a text for a list", "plans: hunter2\n", "line 1 has a value of the wrong kind; use a list, each entry beginning with '- '"},
+		{"a text for a mapping", "trial: hunter2\n", "line 1 has a value of the wrong kind" + compare},
+		{"a list at the top", "- hunter2\n", "line 1 has a value of the wrong kind" + compare},
+		{"a setting's own rule", "trial:\n  runs: hunter2\n", "line 2: use a whole number from 0, or 'unlimited'"},
+		{"a key twice", "trial: {days: 3}\ntrial: {days: 4}\n", "line 2 has a key a second time; keep one of them"},
+		{"no YAML", "trial: {days: hunter2\nplans: []\n", "is not valid YAML near line 1; check the indentation, the colons and the quotes there"},
+		{"an unknown anchor", "trial: *hunter2\n", "is not valid YAML; check the indentation, the colons and the quotes there"},
+		{"a wrong tag", "trial:\n  days: !!int hunter2\n", "is not valid YAML; check the indentation, the colons and the quotes there"},
+		{"two documents", "trial: {days: 3}\n---\ntrial: {days: 4}\n", "has more than one document; keep what is before the second '---'"},
+		{"a broken second document", "trial: {days: 3}\n---\n{hunter2", "has more than one document; keep what is before the second '---'"},
+		{"too large", "#" + strings.Repeat("#", maxFile), "the file has more than 1024 KiB; check that it is the right file"},
+		{"no plans", "plans: []\ntrial: {days: 0}\n", "plans: list 1 to 32 plans"},
+		{"a plan that is not there", "trial: {plan: hunter2}\n", "trial.plan: name one of the plans"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			file, err := LoadFile(write(t, "manus.yaml", c.text))
+			if err == nil || err.Error() != "manus.yaml: "+c.want {
+				t.Errorf("got  %v\nwant manus.yaml: %s", err, c.want)
+			}
+			if !reflect.DeepEqual(file, File{}) {
+				t.Error("a refused file is returned")
+			}
+		})
+	}
+}
+
+func TestFileThatIsNotThereIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := LoadFile(filepath.Join(t.TempDir(), "manus.yaml"))
+	if want := "manus.yaml: the file does not exist; check the path"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestFileWithoutEndIsRefusedInFewWords(t *testing.T) {
+	t.Parallel()
+	var keys strings.Builder
+	for i := range 50_000 {
+		fmt.Fprintf(&keys, "key-%d: 1\n", i)
+	}
+	for name, text := range map[string]string{
+		"aliases that multiply": "plans:\n- &a {id: a, name: " + strings.Repeat("a", 400_000) + "}\n" + strings.Repeat("- *a\n", 100_000),
+		"unknown keys":          keys.String(),
+		"wrong plans":           "plans:\n" + strings.Repeat("- {}\n", 50_000),
+	} {
+		_, err := LoadFile(write(t, "manus.yaml", text))
+		if err == nil || len(err.Error()) > 10_000 {
+			t.Errorf("%s: the error is %.200v", name, err)
+		}
+	}
+}
+
+func FuzzLoadFile(f *testing.F) {
+	f.Add([]byte("plans:\n  - {id: free, name: '@', price_usd: 0, runs: @, reset: @}\ntrial: {plan: @, days: 1}\n"))
+	f.Add([]byte("trial: &a {days: '@'}\nplans: [*a, *a]\n@: *a\n"))
+	f.Add([]byte("trial:\n  days: !!int @\n  <<: @\n---\n@"))
+	f.Add([]byte("trial: *@\n%YAML @\n"))
+	f.Add([]byte("? [@]\n: !!binary @\n\"@\\n\": |\n @"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, problems := parseFile(withSecret(data))
+		mustNotShow(t, &problems)
+	})
+}

@@ -1,0 +1,233 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/idna"
+)
+
+func parseEnvironment(out *string, text string) *Problem {
+	const allowed = "abcdefghijklmnopqrstuvwxyz0123456789-"
+	if len(text) > 32 || strings.Trim(text, allowed) != "" {
+		return bad("is not a short name", "use at most 32 lower-case letters, digits and dashes, such as production")
+	}
+	*out = text
+	return nil
+}
+
+func parseFolder(out *string, text string) *Problem {
+	if info, err := os.Stat(text); err == nil && !info.IsDir() {
+		return bad("is not a folder", "name a folder, or a path where one can be made")
+	}
+	*out = filepath.Clean(text)
+	return nil
+}
+
+func parseAddress(out *string, text string) *Problem {
+	const mend = "use host:port or :port, such as 127.0.0.1:8080, :8080 or [::1]:8080"
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return bad("is not host:port", mend)
+	}
+	number, ok := portNumber(port)
+	if !ok {
+		return bad("has no port from 0 to 65535", mend)
+	}
+	if host != "" {
+		if host, ok = hostName(host); !ok {
+			return bad("has a host that is neither an IP address nor a name", mend)
+		}
+	}
+	*out = net.JoinHostPort(host, number)
+	return nil
+}
+
+func parsePort(out *string, text string) *Problem {
+	number, ok := portNumber(text)
+	if !ok {
+		return bad("is not a port", "use a number from 0 to 65535, such as 8080")
+	}
+	*out = ":" + number
+	return nil
+}
+
+func parseOpsAddress(out *string, text string) *Problem {
+	if text == "off" {
+		*out = ""
+		return nil
+	}
+	problem := parseAddress(out, text)
+	if problem != nil {
+		problem.Mend = "use host:port, such as 127.0.0.1:9090, or off"
+	}
+	return problem
+}
+
+func parsePublicURL(out *string, text string) *Problem {
+	const mend = "use the form https://app.example.com"
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return bad("is not an absolute http or https URL", mend)
+	case u.User != nil:
+		return bad("has a user name or a password in it", mend)
+	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#"):
+		return bad("has a path, a query or a fragment", mend)
+	}
+	host, ok := hostName(u.Hostname())
+	if !ok {
+		return bad("has a host that is neither an IP address nor a name", mend)
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if strings.HasSuffix(u.Host, ":") || u.Port() != "" {
+		port, ok := portNumber(u.Port())
+		if !ok || port == "0" {
+			return bad("has no port from 1 to 65535", mend)
+		}
+		host += ":" + port
+	}
+	*out = u.Scheme + "://" + host
+	return nil
+}
+
+// parseNetworks reads CIDRs and single addresses. A network of IPv4 written
+// inside IPv6 becomes the IPv4 one, which is how clients' addresses are
+// compared.
+func parseNetworks(out *[]netip.Prefix, text string) *Problem {
+	var networks []netip.Prefix
+	for i, item := range splitList(text) {
+		network, err := netip.ParsePrefix(item)
+		if address, addressErr := netip.ParseAddr(item); addressErr == nil && address.Zone() == "" {
+			network, err = netip.PrefixFrom(address, address.BitLen()), nil
+		}
+		if err != nil {
+			return bad(entry(i)+" is not a network", "use CIDR notation, such as 10.0.0.0/8 or 2001:db8::/32")
+		}
+		if network.Addr().Is4In6() && network.Bits() >= 96 {
+			network = netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-96)
+		}
+		if network.Bits() == 0 {
+			return bad(entry(i)+" is the whole internet, so that anybody could claim any address", "name only your own proxies' networks")
+		}
+		networks = append(networks, network.Masked())
+	}
+	*out = networks
+	return nil
+}
+
+func parseLevel(out *slog.Level, text string) *Problem {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	level, ok := levels[strings.ToLower(text)]
+	if !ok {
+		return bad("is not a level", "use debug, info, warn or error")
+	}
+	*out = level
+	return nil
+}
+
+func parseFormat(out *string, text string) *Problem {
+	if text != "json" && text != "text" {
+		return bad("is not a format", "use json or text")
+	}
+	*out = text
+	return nil
+}
+
+func parseChecks(out *[]string, text string) *Problem {
+	var checks []string
+	for i, item := range splitList(text) {
+		if !slices.Contains([]string{"database", "redis", "stripe"}, item) {
+			return bad(entry(i)+" is not a check", "use database, redis or stripe, separated by commas")
+		}
+		if !slices.Contains(checks, item) {
+			checks = append(checks, item)
+		}
+	}
+	*out = checks
+	return nil
+}
+
+func parseDuration(out *time.Duration, text string, least, most time.Duration) *Problem {
+	mend := fmt.Sprintf("use a number with its unit from %s to %s, such as 2s", short(least), short(most))
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return bad("is not a duration", mend)
+	}
+	if d < least || d > most {
+		return bad("is out of range", mend)
+	}
+	*out = d
+	return nil
+}
+
+// short writes a duration as a person does: 5m instead of 5m0s.
+func short(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		return strings.TrimSuffix(text, "0s")
+	}
+	return text
+}
+
+// entry names a place in a list, from 0.
+func entry(i int) string { return "entry " + strconv.Itoa(i+1) }
+
+// splitList cuts at commas, without the white space around the items.
+func splitList(text string) []string {
+	items := strings.Split(text, ",")
+	for i := range items {
+		items[i] = strings.TrimSpace(items[i])
+	}
+	return items
+}
+
+// portNumber is a port in its plain form. Names such as http are none: what
+// they mean differs between machines.
+func portNumber(text string) (string, bool) {
+	number, err := strconv.ParseUint(text, 10, 16)
+	return strconv.FormatUint(number, 10), err == nil
+}
+
+// hostName is an IP address, or a DNS name in its ASCII form.
+func hostName(text string) (string, bool) {
+	if address, err := netip.ParseAddr(text); err == nil {
+		return address.String(), true
+	}
+	name, err := idna.Lookup.ToASCII(text)
+	return name, err == nil && name != "" && !strings.ContainsAny(name, ":/%")
+}
+
+// sameListener reports whether two host:port can't both be listened on, or
+// would be one: a host that is not given is every host.
+func sameListener(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return false
+	}
+	return everyHost(hostA) || everyHost(hostB) || loopbackName(hostA) == loopbackName(hostB)
+}
+
+func everyHost(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "" || err == nil && address.IsUnspecified()
+}
+
+func loopbackName(host string) string {
+	if host == "localhost" {
+		return "127.0.0.1"
+	}
+	return host
+}

@@ -1,0 +1,186 @@
+package config
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+)
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b)
+	return b
+}
+
+func randomText(alphabet string, n int) string {
+	b := randomBytes(n)
+	for i := range b {
+		b[i] = alphabet[int(b[i])%len(alphabet)]
+	}
+	return string(b)
+}
+
+func TestEveryRandomSecretIsAccepted(t *testing.T) {
+	t.Parallel()
+	var printable strings.Builder
+	for c := '!'; c <= '~'; c++ {
+		if c != ',' {
+			printable.WriteRune(c)
+		}
+	}
+	for name, fresh := range map[string]func() string{
+		"16 bytes hex":          func() string { return hex.EncodeToString(randomBytes(16)) },
+		"32 bytes hex":          func() string { return hex.EncodeToString(randomBytes(32)) },
+		"32 bytes HEX":          func() string { return strings.ToUpper(hex.EncodeToString(randomBytes(32))) },
+		"24 bytes base64":       func() string { return base64.StdEncoding.EncodeToString(randomBytes(24)) },
+		"48 bytes base64":       func() string { return base64.StdEncoding.EncodeToString(randomBytes(48)) },
+		"48 bytes base64url":    func() string { return RandomSecret().Reveal() },
+		"one uuid":              uuid.NewString,
+		"two uuids":             func() string { return uuid.NewString() + uuid.NewString() },
+		"32 printable":          func() string { return randomText(printable.String(), 32) },
+		"32 letters and digits": func() string { return randomText("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", 32) },
+		"32 base32":             func() string { return randomText("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 32) },
+		"40 digits":             func() string { return randomText("0123456789", 40) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for range 1000 {
+				secret := fresh()
+				var out Secret
+				if problem := parseSecret(&out, secret); problem != nil {
+					t.Fatalf("%q is refused: %v", secret, problem)
+				}
+			}
+		})
+	}
+}
+
+func TestEachKindOfWeakSecretIsRefused(t *testing.T) {
+	t.Parallel()
+	const (
+		short       = "characters long; use at least 32, for example from 'openssl rand -base64 48' or 'manus init'"
+		example     = "is a published example, which attackers try first; use a new one"
+		placeholder = "reads like a placeholder; use a new one"
+		guessable   = "is easy to guess, being words, a repetition or a sequence; use a new one"
+	)
+	for _, c := range []struct{ secret, want string }{
+		{"x", "is 1 " + short},
+		{"4f9c8e7d6b5a4938271605f4e3d2c1b", "is 31 " + short},
+		{"éééééééééééééééé", "is 16 " + short}, // 32 bytes
+		{strings.Repeat("4f9c8e7d", 129), "is 1032 characters long; use at most 1024"},
+
+		{"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", example},
+		{"09D25E094FAA6CA2556C818166B7A9563B93F7099F6F0F4CAA6CF63B88E8D3E7", example},
+		{"192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf", example},
+		{"404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970", example},
+		{"3EK6FD+o0+c7tzBNVfjpMkNDi2yARAAKzQlk8O2IKoxQu4nF7EdAh8s3TwpHwrdWT6R", example},
+		{"VGhpc0lzTXlDdXN0b21TZWNyZXRLZXkwMTIzNDU2Nzg=", example},
+		{"SecretKey012345678901234567890123456789012345678901234567890123456789", example},
+		{"reallyreallyreallyreallyverysafe123", example},
+		{"a-string-secret-at-least-256-bits-long", example},
+		{"your-256-bit-secret-your-256-bit-secret", example},
+		{"super-secret-jwt-token-with-at-least-32-characters-long", example},
+		{"your-super-secret-jwt-token-with-at-least-32-characters-long", example},
+		{"django-insecure-k3v!x0z@1q9$w8e7r6t5y4u3i2o1p0a9s8d7f6g5h4j3k2l1", example},
+
+		{"changeme-changeme-changeme-changeme", placeholder},
+		{"CHANGE_ME_IN_PRODUCTION_9f8a7d6e5c4b", placeholder},
+		{"change-in-production-3f7a1c9e5b2d8046", placeholder},
+		{"your-secret-key-here-min-32-characters", placeholder},
+		{"<put-a-long-random-placeholder-value-here>", placeholder},
+		{"please.replace.this.example.secret.key", placeholder},
+		{"password_password_password_1a2f4c8b9e", placeholder},
+		{"XXXXXXXX-XXXX-XXXX-XXXX-XXXXXXXXXXXX", placeholder},
+		{"my-super-secret-jwt-key-for-my-saas-app-2024", placeholder},
+		{"development_secret_key_do_not_use_in_prod", placeholder},
+		{"p-a-s-s-w-o-r-d-f-o-r-m-y-s-e-r-v-e-r-k-e-y", placeholder},
+
+		{strings.Repeat("a", 32), guessable},
+		{strings.Repeat("ab", 20), guessable},
+		{strings.Repeat("abc", 12), guessable},
+		{strings.Repeat("4f9c8e7db", 4), guessable},
+		{strings.Repeat("9Kf3-xQ7p_", 30), guessable},
+		{strings.Repeat("-_", 20), guessable},
+		{"aabbccddeeffgghhiijjkkllmmnnooppqq", guessable},
+		{"0123456789abcdef0123456789abcdef", guessable},
+		{"fedcba9876543210fedcba9876543210", guessable},
+		{"00112233445566778899aabbccddeeff", guessable},
+		{"12345678901234567890123456789012", guessable},
+		{"abcdefghijklmnopqrstuvwxyz012345", guessable},
+		{"ABCDEFGHIJKLMNOPQRSTUVWXYZ-123456", guessable},
+		{"a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6", guessable},
+		{"qwertyuiopasdfghjklzxcvbnm123456", guessable},
+		{"1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9", guessable},
+		{"deadbeefdeadbeefdeadbeefdeadbeef", guessable},
+		{"31415926535897932384626433832795", guessable},
+		{"0000000000000000000000000000000f", guessable},
+		{"00000000-0000-0000-0000-000000000001", guessable},
+		{"the quick brown fox jumps over the lazy dog", guessable},
+		{"itwasthebestoftimesitwastheworst", guessable},
+	} {
+		t.Run(c.secret, func(t *testing.T) {
+			t.Parallel()
+			var out Secret
+			problem := parseSecret(&out, c.secret)
+			if problem == nil {
+				t.Fatalf("is accepted, at %.0f bits", estimateBits(normalize(c.secret)))
+			}
+			if got := problem.Wrong + "; " + problem.Mend; !strings.HasPrefix(got, c.want) {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+			if !out.Empty() {
+				t.Error("a refused secret is kept")
+			}
+		})
+	}
+}
+
+func TestWordsInARandomSecretDoNotSpoilIt(t *testing.T) {
+	t.Parallel()
+	random := base64.StdEncoding.EncodeToString(randomBytes(36))
+	for _, secret := range []string{"xxxx" + random, random + "changeme", random[:20] + "password" + random[20:], "acme-secret-key-" + random} {
+		if problem := parseSecret(new(Secret), secret); problem != nil {
+			t.Errorf("%q: %v", secret, problem)
+		}
+	}
+}
+
+func TestSecretWithACommaIsRefused(t *testing.T) {
+	t.Parallel()
+	got := onlyProblem(t, Source{Environ: []string{"DATA_DIR=data", "JWT_SECRET_KEY=" + RandomSecret().Reveal() + ","}})
+	if want := "JWT_SECRET_KEY: contains a comma, which the list of previous secrets could not hold; use one without"; !strings.HasPrefix(got, want) {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestPreviousSecretsFollowTheSameRules(t *testing.T) {
+	t.Parallel()
+	fresh := func() string { return RandomSecret().Reveal() }
+	current, other := fresh(), fresh()
+	for _, c := range []struct{ previous, want string }{
+		{fresh() + ", " + fresh(), ""},
+		{strings.Join([]string{fresh(), fresh(), fresh(), fresh(), fresh()}, ","), ""},
+		{strings.Join([]string{fresh(), fresh(), fresh(), fresh(), fresh(), fresh()}, ","), "has 6 secrets; keep at most the last 5"},
+		{fresh() + ",short", "entry 2 is 5 characters long; remove it: tokens that it signed should no longer count"},
+		{fresh() + ",", "entry 2 is 0 characters long; remove it: tokens that it signed should no longer count"},
+		{strings.Repeat("ab", 20), "entry 1 is easy to guess, being words, a repetition or a sequence; remove it: tokens that it signed should no longer count"},
+		{other + "," + other, "entry 2 stands there twice; list each secret once"},
+		{fresh() + "," + current, "entry 2 is the current JWT_SECRET_KEY; list only the secrets from before"},
+	} {
+		source := Source{Environ: []string{"DATA_DIR=data", "JWT_SECRET_KEY=" + current, "JWT_PREVIOUS_SECRET_KEYS=" + c.previous}}
+		if c.want == "" {
+			settings, err := Load(source)
+			if err != nil || len(settings.JWTPreviousSecrets) != strings.Count(c.previous, ",")+1 {
+				t.Errorf("%d previous secrets are kept: %v", len(settings.JWTPreviousSecrets), err)
+			}
+			continue
+		}
+		if got, want := onlyProblem(t, source), "JWT_PREVIOUS_SECRET_KEYS: "+c.want; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package config
+
+import (
+	"cmp"
+	"strings"
+	"time"
+)
+
+// setting is one row of the table that everything here is made from: what is
+// read, what is refused and what the first .env explains.
+type setting struct {
+	name string
+	// help is one or two sentences for the .env.
+	help string
+	// fallback is the value where none is set; empty is none.
+	fallback string
+	// example stands in the .env where there is no default.
+	example string
+	// initial makes the value that the first .env sets; nil leaves the
+	// setting commented out.
+	initial  func() string
+	secret   bool
+	required bool
+	mend     string // for a required one that is missing
+	use      use
+	// parse puts a value, which is not empty, in its place.
+	parse func(s *Settings, text string) *Problem
+}
+
+// use says what this version does with a setting.
+type use int
+
+const (
+	used use = iota
+	// later is a setting of a coming version. It is refused, because an
+	// operator who sets it relies on it.
+	later
+	// shared is a setting of a coming version too, but other programs have it
+	// in their environment for reasons of their own.
+	shared
+)
+
+// bad is a problem whose name its caller fills in.
+func bad(wrong, mend string) *Problem { return &Problem{Wrong: wrong, Mend: mend} }
+
+// table has every setting, in the order in which the .env explains them.
+func table() []setting {
+	return append([]setting{
+		{
+			name: "JWT_SECRET_KEY", secret: true, required: true,
+			help:    "Signs every token. At least 32 random characters, the same on every copy of the server; whoever knows it can sign in as anybody.",
+			initial: func() string { return RandomSecret().Reveal() },
+			mend:    "set it to a new one" + freshSecret,
+			parse:   func(s *Settings, text string) *Problem { return parseSecret(&s.JWTSecret, text) },
+		},
+		{
+			name: "JWT_PREVIOUS_SECRET_KEYS", secret: true,
+			help:  "The secrets before the current one, separated by commas, at most 5. Tokens they signed still count; a secret can go 30 days after its rotation.",
+			parse: func(s *Settings, text string) *Problem { return parsePrevious(&s.JWTPreviousSecrets, text) },
+		},
+		{
+			name: "ENVIRONMENT", fallback: "production",
+			help:    "What this installation is called in logs and at /version, such as production or staging.",
+			initial: func() string { return "production" },
+			parse:   func(s *Settings, text string) *Problem { return parseEnvironment(&s.Environment, text) },
+		},
+		{
+			name: "DATA_DIR", required: true,
+			help:    "The folder of the embedded store. It is made if it does not exist; a relative path starts where manus is started.",
+			initial: func() string { return "./data" },
+			mend:    "name the folder of the embedded store, for example /var/lib/manus",
+			parse:   func(s *Settings, text string) *Problem { return parseFolder(&s.DataDir, text) },
+		},
+		{
+			name: "ADDR", fallback: ":8080",
+			help:  "Where the public HTTP listener is, as host:port. Without a host it is every address of the machine.",
+			parse: func(s *Settings, text string) *Problem { return parseAddress(&s.Addr, text) },
+		},
+		{
+			name: "PORT", example: "8080",
+			help:  "The port alone, as hosting platforms set it. Takes the place of ADDR.",
+			parse: func(s *Settings, text string) *Problem { return parsePort(&s.Addr, text) },
+		},
+		{
+			name: "OPS_ADDR", fallback: "127.0.0.1:9090",
+			help:  "Where metrics and profiles are served, as host:port, or 'off'. Keep it away from the public.",
+			parse: func(s *Settings, text string) *Problem { return parseOpsAddress(&s.OpsAddr, text) },
+		},
+		{
+			name: "PUBLIC_URL", example: "https://app.example.com",
+			help:  "The URL under which users reach the server, for the links in mails and pages.",
+			parse: func(s *Settings, text string) *Problem { return parsePublicURL(&s.PublicURL, text) },
+		},
+		{
+			name: "TRUSTED_PROXIES", example: "10.0.0.0/8,2001:db8::/32",
+			help:  "The networks of your load balancers, separated by commas. Only they are believed when they say in X-Forwarded-For who the client is.",
+			parse: func(s *Settings, text string) *Problem { return parseNetworks(&s.TrustedProxies, text) },
+		},
+		{
+			name: "LOG_LEVEL", fallback: "info",
+			help:  "The least level that is logged: debug, info, warn or error.",
+			parse: func(s *Settings, text string) *Problem { return parseLevel(&s.LogLevel, text) },
+		},
+		{
+			name: "LOG_FORMAT", fallback: "json",
+			help:  "How log lines are written: json or text.",
+			parse: func(s *Settings, text string) *Problem { return parseFormat(&s.LogFormat, text) },
+		},
+		{
+			name: "READY_CRITICAL", fallback: "database",
+			help:  "The checks that make /ready answer 503 when they fail, separated by commas, of: database, redis, stripe. Those that are not configured are skipped.",
+			parse: func(s *Settings, text string) *Problem { return parseChecks(&s.ReadyCritical, text) },
+		},
+		{
+			name: "SHUTDOWN_DELAY", fallback: "2s",
+			help: "How long /ready answers 503 before the server stops to accept connections, so that load balancers notice in time. From 0s to 5m.",
+			parse: func(s *Settings, text string) *Problem {
+				return parseDuration(&s.ShutdownDelay, text, 0, 5*time.Minute)
+			},
+		},
+		{
+			name: "SHUTDOWN_TIMEOUT", fallback: "20s",
+			help: "How long requests in flight are waited for after that. From 1s to 10m.",
+			parse: func(s *Settings, text string) *Problem {
+				return parseDuration(&s.ShutdownTimeout, text, time.Second, 10*time.Minute)
+			},
+		},
+	}, futureSettings()...)
+}
+
+// futureSettings are the settings of coming versions.
+func futureSettings() []setting {
+	var rows []setting
+	for name := range strings.FieldsSeq(`
+		MONGODB_URI MONGODB_DATABASE REDIS_URL
+		STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET STRIPE_PRICE_ID_BASIC STRIPE_PRICE_ID_PRO STRIPE_API_BASE
+		SENTRY_DSN SENTRY_ENVIRONMENT SENTRY_TRACES_SAMPLE_RATE
+		BACKUP_DIR BACKUP_SCHEDULE BACKUP_RETENTION_DAYS BACKUP_AGE_RECIPIENTS
+		S3_BUCKET S3_ENDPOINT S3_REGION
+		SMTP_URL MAIL_FROM ALERT_EMAIL SLACK_WEBHOOK_URL`) {
+		rows = append(rows, setting{name: name, use: later})
+	}
+	return append(rows,
+		setting{name: "AWS_ACCESS_KEY_ID", use: shared},
+		setting{name: "AWS_SECRET_ACCESS_KEY", use: shared, secret: true})
+}
+
+// shown is what stands behind the setting's name in the .env.
+func (row setting) shown() string { return cmp.Or(row.fallback, row.example) }
