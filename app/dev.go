@@ -12,9 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"manus/account"
-	"manus/billing"
 	"manus/config"
 	"manus/identity"
 )
@@ -22,6 +22,9 @@ import (
 // DevOperator is the e-mail address of the operator that DevSettings' product
 // starts with.
 const DevOperator = "operator@manus.local"
+
+// devShutdownTimeout is how long requests in flight are waited for.
+const devShutdownTimeout = 5 * time.Second
 
 // Dev is what `manus dev` is asked for.
 type Dev struct {
@@ -34,26 +37,22 @@ type Dev struct {
 // DevSettings are settings for one machine with nothing configured. The
 // environment isn't looked at: what a shell has been set up for must not reach a
 // product that is only being tried. The secret is made once, in the data
-// folder. It returns config.Problems for a wrong address or file.
+// folder. It returns *config.Problems for a wrong address or file.
 func DevSettings(d Dev) (config.Settings, error) {
 	var problems config.Problems
 	if err := checkLoopback(d.Addr); err != nil {
 		problems = append(problems, config.Problem{Name: "--addr", Wrong: err.Error(), Mend: "use 127.0.0.1, ::1 or localhost and a port, or 'manus serve' to be reached from elsewhere"})
 	}
-	file := config.File{Billing: billing.DefaultCatalog()}
+	file := config.DefaultFile()
 	if d.ConfigFile != "" {
 		loaded, err := config.LoadFile(d.ConfigFile)
-		var found config.Problems
-		switch {
-		case errors.As(err, &found):
-			problems = append(problems, found...)
-		case err != nil:
-			return config.Settings{}, err
+		if found, ok := errors.AsType[*config.Problems](err); ok {
+			problems = append(problems, *found...)
 		}
 		file = loaded
 	}
 	if len(problems) > 0 {
-		return config.Settings{}, problems
+		return config.Settings{}, &problems
 	}
 	secret, err := devSecret(d.DataDir)
 	if err != nil {
@@ -67,7 +66,7 @@ func DevSettings(d Dev) (config.Settings, error) {
 		DataDir:         d.DataDir,
 		JWTSecret:       config.NewSecret(secret),
 		ReadyCritical:   []string{"database"},
-		ShutdownTimeout: config.DefaultShutdownTimeout,
+		ShutdownTimeout: devShutdownTimeout,
 		Billing:         file.Billing,
 		ConfigPath:      d.ConfigFile,
 	}, nil

@@ -197,10 +197,10 @@ func ServeMux(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
 	handler.ServeHTTP(&probe, r)
 	if probe.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", probe.header.Get("Allow"))
-		WriteProblem(w, r, http.StatusMethodNotAllowed, "method-not-allowed", "This address exists but doesn't take this method; 'Allow' lists those it takes.")
+		WriteError(w, r, nil, errMethodNotAllowed)
 		return
 	}
-	WriteProblem(w, r, http.StatusNotFound, "not-found", "There is nothing at this address.")
+	WriteError(w, r, nil, errNotFound)
 }
 
 // statusProbe is a ResponseWriter that keeps the status and the headers only.

@@ -69,16 +69,26 @@ type Kinds []Kind
 
 // ErrUnauthorized and ErrForbidden are what the guards of routes answer.
 var (
-	ErrUnauthorized = errors.New("the caller is unknown")
-	ErrForbidden    = errors.New("the caller may not do this")
-	errTooLarge     = errors.New("the body is too large")
-	errInternal     = errors.New("something broke")
+	ErrUnauthorized     = errors.New("the caller is unknown")
+	ErrForbidden        = errors.New("the caller may not do this")
+	errNotFound         = errors.New("there is nothing at this address")
+	errMethodNotAllowed = errors.New("the address doesn't take the method")
+	errInvalidRequest   = errors.New("the request isn't what the address takes")
+	errMediaType        = errors.New("the body isn't JSON")
+	errSlowBody         = errors.New("the body arrived too slowly")
+	errTooLarge         = errors.New("the body is too large")
+	errInternal         = errors.New("something broke")
 )
 
 // common is what every route may answer.
 var common = Kinds{
 	{ErrUnauthorized, http.StatusUnauthorized, "unauthorized", "Sign in first: send a valid access token as 'Authorization: Bearer …'.", 0},
 	{ErrForbidden, http.StatusForbidden, "forbidden", "Your account or key may not do this.", 0},
+	{errNotFound, http.StatusNotFound, "not-found", "There is nothing at this address.", 0},
+	{errMethodNotAllowed, http.StatusMethodNotAllowed, "method-not-allowed", "This address exists but doesn't take this method; 'Allow' lists those it takes.", 0},
+	{errInvalidRequest, http.StatusUnprocessableEntity, "invalid-request", "The request is not what this address takes; 'errors' says which parts.", 0},
+	{errMediaType, http.StatusUnsupportedMediaType, "unsupported-media-type", "Send the body as application/json.", 0},
+	{errSlowBody, http.StatusRequestTimeout, "slow-body", "The body arrived too slowly. Send the request again.", 0},
 	{errTooLarge, http.StatusRequestEntityTooLarge, "too-large", "The request is larger than this address takes.", 0},
 	{docstore.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "The service can't reach its storage just now. Nothing was lost; try again shortly.", 2 * time.Second},
 	{docstore.ErrInvalid, http.StatusBadRequest, "invalid-cursor", "The cursor is not one that this list gave out. Start again without it.", 0},
@@ -125,11 +135,6 @@ func newProblem(ctx context.Context, status int, name, detail string) *Problem {
 	}
 }
 
-// WriteProblem answers a request with a problem outside of a huma route.
-func WriteProblem(w http.ResponseWriter, r *http.Request, status int, name, detail string) {
-	writeProblem(w, newProblem(r.Context(), status, name, detail))
-}
-
 // WriteError answers a request with the problem that stands for err in the
 // tables, outside of a huma route.
 func WriteError(w http.ResponseWriter, r *http.Request, kinds Kinds, err error) {
@@ -154,18 +159,19 @@ func cleanHumaError(ctx huma.Context, _ string, body any) (any, error) {
 	if !ok {
 		return body, nil
 	}
-	name, detail := "invalid-request", "The request is not what this address takes; 'errors' says which parts."
+	err := errInvalidRequest
 	switch model.Status {
 	case http.StatusUnsupportedMediaType:
-		name, detail = "unsupported-media-type", "Send the body as application/json."
+		err = errMediaType
 	case http.StatusRequestEntityTooLarge:
-		name, detail = "too-large", "The request is larger than this address takes."
+		err = errTooLarge
 	case http.StatusRequestTimeout:
-		name, detail = "timeout", "The body arrived too slowly. Send the request again."
+		err = errSlowBody
 	}
-	p := newProblem(ctx.Context(), model.Status, name, detail)
+	kind, _ := common.find(err)
+	p := newProblem(ctx.Context(), model.Status, kind.Name, kind.Detail)
 	for _, e := range model.Errors {
-		if e != nil && name == "invalid-request" {
+		if e != nil && err == errInvalidRequest { //nolint:errorlint // set above
 			p.Errors = append(p.Errors, cleanFault(e))
 		}
 	}

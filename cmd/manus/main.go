@@ -104,7 +104,7 @@ type usageError struct{ error }
 // fail reports an error, if there is one, and returns the exit code.
 func fail(stderr io.Writer, err error) int {
 	var usage usageError
-	var problems config.Problems
+	var problems *config.Problems
 	switch {
 	case err == nil:
 		return exitDone

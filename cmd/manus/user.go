@@ -189,10 +189,10 @@ func (c userList) print(p *process, r rooms, table io.Writer, user account.User)
 	if c.JSON {
 		return json.NewEncoder(p.out).Encode(map[string]any{
 			"id": user.ID, "email": user.Email, "full_name": user.FullName, "role": user.Role,
-			"plan": subscription.Plan, "state": state, "created_at": user.CreatedAt,
+			"plan": subscription.Plan.ID, "state": state, "created_at": user.CreatedAt,
 		})
 	}
-	_, err = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", user.Email, user.Role, subscription.Plan, state, user.CreatedAt.Format("2006-01-02"), user.ID)
+	_, err = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", user.Email, user.Role, subscription.Plan.ID, state, user.CreatedAt.Format("2006-01-02"), user.ID)
 	return err
 }
 

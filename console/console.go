@@ -1,0 +1,148 @@
+// Package console is the pages that people look at: the homepage and the API's
+// reference. They are rendered here, need no script and nothing from another
+// host, and stand in English and Arabic, light and dark.
+//
+// It shows what the API says of itself and knows no capability.
+package console
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"html/template"
+	"net/http"
+
+	"golang.org/x/text/language"
+
+	"manus/httpapi"
+)
+
+//go:embed pages
+var files embed.FS
+
+// Config is what the pages are made of.
+type Config struct {
+	Version string
+	API     *httpapi.API
+}
+
+// Pages are the pages, ready to be served. They are rendered once: nothing in
+// them changes while the program runs.
+type Pages struct {
+	home, docs map[language.Tag]document
+	openapi    document
+	assets     map[string]document // by path
+}
+
+// New renders the pages. The API's routes are all registered already.
+func New(c Config) (*Pages, error) {
+	p := &Pages{home: map[language.Tag]document{}, docs: map[language.Tag]document{}, assets: map[string]document{}}
+	style, err := p.asset("pages/style.css", "text/css; charset=utf-8")
+	if err != nil {
+		return nil, err
+	}
+	icon, err := p.asset("pages/icon.svg", "image/svg+xml")
+	if err != nil {
+		return nil, err
+	}
+	spec, err := c.API.OpenAPI()
+	if err != nil {
+		return nil, err
+	}
+	p.openapi = newDocument("application/json", spec)
+
+	templates, err := template.New("").Option("missingkey=error").Funcs(template.FuncMap{"fieldList": newFieldList}).ParseFS(files, "pages/*.html")
+	if err != nil {
+		return nil, err
+	}
+	for _, tag := range languages {
+		page := frame{Words: words(tag), Lang: tag.String(), Dir: direction(tag), Style: style, Icon: icon, Version: c.Version}
+		if p.home[tag], err = render(templates, "home.html", home{frame: page}); err != nil {
+			return nil, err
+		}
+		if p.docs[tag], err = render(templates, "docs.html", newDocs(page, c.API)); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// frame is what all pages have.
+type frame struct {
+	Words       map[string]string
+	Lang, Dir   string
+	Style, Icon string // paths
+	Version     string
+}
+
+// home is the homepage.
+type home struct{ frame }
+
+// asset reads an embedded file and returns the path to serve it under: it has
+// the contents' hash in it, so that it can be cached for ever.
+func (p *Pages) asset(name, contentType string) (path string, err error) {
+	body, err := files.ReadFile(name)
+	if err != nil {
+		return "", err
+	}
+	d := newDocument(contentType, body)
+	path = "/assets/" + d.hash + name[len("pages/"):]
+	p.assets[path] = d
+	return path, nil
+}
+
+func render(templates *template.Template, name string, data any) (document, error) {
+	var out bytes.Buffer
+	if err := templates.ExecuteTemplate(&out, name, data); err != nil {
+		return document{}, err
+	}
+	return newDocument("text/html; charset=utf-8", out.Bytes()), nil
+}
+
+// document is something to be sent as it is.
+type document struct {
+	contentType string
+	body        []byte
+	hash        string
+}
+
+func newDocument(contentType string, body []byte) document {
+	sum := sha256.Sum256(body)
+	return document{contentType, body, hex.EncodeToString(sum[:8])}
+}
+
+func (d document) serve(w http.ResponseWriter, r *http.Request, caching string) {
+	header := w.Header()
+	header.Set("Content-Type", d.contentType)
+	header.Set("Cache-Control", caching)
+	header.Set("ETag", `"`+d.hash+`"`)
+	if r.Header.Get("If-None-Match") == `"`+d.hash+`"` {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	_, _ = w.Write(d.body) // the client is gone if this fails
+}
+
+// Mount adds the pages to the site's root.
+func (p *Pages) Mount(mux *http.ServeMux) {
+	mux.HandleFunc("GET /{$}", localized(p.home))
+	mux.HandleFunc("GET /docs", localized(p.docs))
+	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) { p.openapi.serve(w, r, "no-cache") })
+	for path, asset := range p.assets {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+			asset.serve(w, r, "public, max-age=31536000, immutable")
+		})
+	}
+}
+
+// localized serves a page in the language that ?lang= names, or else the one
+// that the browser prefers.
+func localized(pages map[language.Tag]document) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		tag := choose(r.URL.Query().Get("lang"), r.Header.Get("Accept-Language"))
+		w.Header().Set("Content-Language", tag.String())
+		w.Header().Set("Vary", "Accept-Language")
+		pages[tag].serve(w, r, "no-cache")
+	}
+}
