@@ -95,19 +95,19 @@ func tokensAnswer(t Tokens, err error) (*tokensOutput, error) {
 	}}, nil
 }
 
-// Inputs. Passwords are bounded in bytes here and in characters by the rules.
+// Inputs.
 type (
 	registerInput struct {
 		Body struct {
 			Email    string `json:"email" maxLength:"254" example:"amal@example.com"`
-			Password string `json:"password" maxLength:"1024" doc:"8 to 256 characters." example:"correct horse battery staple"`
+			Password string `json:"password" maxLength:"256" doc:"At least 8 characters, of any kind." example:"correct horse battery staple"`
 			FullName string `json:"full_name,omitempty" maxLength:"200" example:"Amal Haddad"`
 		}
 	}
 	loginInput struct {
 		Body struct {
 			Email    string `json:"email" maxLength:"254" example:"amal@example.com"`
-			Password string `json:"password" maxLength:"1024" example:"correct horse battery staple"`
+			Password string `json:"password" maxLength:"256" example:"correct horse battery staple"`
 		}
 	}
 	refreshInput struct {
@@ -117,8 +117,8 @@ type (
 	}
 	passwordInput struct {
 		Body struct {
-			CurrentPassword string `json:"current_password" maxLength:"1024"`
-			NewPassword     string `json:"new_password" maxLength:"1024" doc:"8 to 256 characters."`
+			CurrentPassword string `json:"current_password" maxLength:"256"`
+			NewPassword     string `json:"new_password" maxLength:"256" doc:"At least 8 characters, of any kind."`
 		}
 	}
 	profileInput struct {

@@ -19,8 +19,10 @@ import (
 const FileName = "manus.yaml"
 
 const (
-	maxFile         = 1 << 20 // bytes
-	maxFileProblems = 50      // as many as anybody reads
+	// maxFile is in bytes. The parser compares each key of a mapping with
+	// every other one, which takes it seconds at this size.
+	maxFile         = 256 << 10
+	maxFileProblems = 50 // as many as anybody reads
 )
 
 // File is the settings with a structure, which a running server can apply

@@ -107,6 +107,9 @@ func newOperation(f frame, schemas huma.Registry, route httpapi.Route, operation
 			continue // problems, which are told of once
 		}
 		answer := docsAnswer{Status: status, Description: response.Description, Fields: fields(schemas, response.Content)}
+		for i := range answer.Fields {
+			answer.Fields[i].Required = false // it is the server who has to send them
+		}
 		for mediaType := range response.Content {
 			answer.Types = append(answer.Types, mediaType)
 		}

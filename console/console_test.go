@@ -1,0 +1,176 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"manus/httpapi"
+	"manus/identity"
+)
+
+type teaInput struct {
+	ID   string `path:"id" doc:"<script>alert(1)</script>"`
+	Body struct {
+		Cups int    `json:"cups" minimum:"1" doc:"How many."`
+		Kind string `json:"kind,omitempty" enum:"green,black"`
+	}
+}
+
+type teaOutput struct {
+	Body struct {
+		Tags []string `json:"tags"`
+		Note *string  `json:"note"`
+	}
+}
+
+func setup(t *testing.T) (*httpapi.API, http.Handler) {
+	t.Helper()
+	api := httpapi.New(slog.New(slog.DiscardHandler), "v1.2.3")
+	kinds := httpapi.Kinds{{Err: errors.New("x"), Status: 418, Name: "teapot", Detail: "Ask for tea."}}
+	handler := func(context.Context, *teaInput) (*teaOutput, error) { return &teaOutput{}, nil }
+	for path, access := range map[string]httpapi.Access{"/public/{id}": httpapi.Public, "/known/{id}": httpapi.Known} {
+		for _, method := range []string{"POST", "PATCH", "DELETE", "GET"} {
+			httpapi.Register(api, httpapi.Route{Access: access, Scope: identity.Read, Operation: huma.Operation{
+				Method: method, Path: path, OperationID: strings.ToLower(method + path[1:2]), Summary: "Make tea", Tags: []string{"Tea"},
+			}}, kinds, handler)
+		}
+	}
+	pages, err := New(Config{Version: "v1.2.3", API: api})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	pages.Mount(mux)
+	return api, mux
+}
+
+func get(t *testing.T, handler http.Handler, path string, header ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	return w
+}
+
+var (
+	inline    = regexp.MustCompile(`(?i)<script|<style|\sstyle=|\son[a-z]+=|javascript:`)
+	elsewhere = regexp.MustCompile(`(?i)(?:src|href|action)="(?:[a-z]+:)?//`)
+	reference = regexp.MustCompile(`(?:src|href)="(/assets/[^"]+)"`)
+	links     = regexp.MustCompile(`href="#([^"]+)"`)
+)
+
+func TestPagesNeedNothingThatThePolicyForbids(t *testing.T) {
+	t.Parallel()
+	_, handler := setup(t)
+	for _, path := range []string{"/?lang=en", "/?lang=ar", "/docs?lang=en", "/docs?lang=ar"} {
+		w := get(t, handler, path)
+		body := w.Body.String()
+		if w.Code != 200 || w.Header().Get("Content-Type") != "text/html; charset=utf-8" {
+			t.Fatalf("%s: %d %s", path, w.Code, w.Header().Get("Content-Type"))
+		}
+		for what, pattern := range map[string]*regexp.Regexp{"inline code": inline, "another host": elsewhere} {
+			if found := pattern.FindString(body); found != "" {
+				t.Errorf("%s has %s: %s", path, what, found)
+			}
+		}
+		assets := reference.FindAllStringSubmatch(body, -1)
+		if len(assets) < 2 {
+			t.Errorf("%s has %d assets", path, len(assets))
+		}
+		for _, asset := range assets {
+			if a := get(t, handler, asset[1]); a.Code != 200 || !strings.Contains(a.Header().Get("Cache-Control"), "immutable") || elsewhere.MatchString(a.Body.String()) {
+				t.Errorf("%s: %d %v", asset[1], a.Code, a.Header())
+			}
+		}
+		for _, link := range links.FindAllStringSubmatch(body, -1) {
+			if !strings.Contains(body, `id="`+link[1]+`"`) {
+				t.Errorf("%s links to #%s, which isn't there", path, link[1])
+			}
+		}
+	}
+}
+
+func TestTheLanguageIsWhatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	_, handler := setup(t)
+	for _, c := range []struct{ path, accept, lang, dir string }{
+		{"/", "", "en", "ltr"}, {"/", "ar", "ar", "rtl"}, {"/", "ar-EG,en;q=0.5", "ar", "rtl"}, {"/", "de,en;q=0.1", "en", "ltr"},
+		{"/", "de", "en", "ltr"}, {"/?lang=ar", "en", "ar", "rtl"}, {"/?lang=en", "ar", "en", "ltr"}, {"/?lang=xx", "ar", "ar", "rtl"},
+		{"/docs", "ar", "ar", "rtl"}, {"/", strings.Repeat("ar,", 1000), "en", "ltr"}, {"/", ";;;=", "en", "ltr"},
+	} {
+		w := get(t, handler, c.path, "Accept-Language", c.accept)
+		if !strings.Contains(w.Body.String(), `<html lang="`+c.lang+`" dir="`+c.dir+`">`) || w.Header().Get("Content-Language") != c.lang || w.Header().Get("Vary") != "Accept-Language" {
+			t.Errorf("%s with %.20q isn't %s", c.path, c.accept, c.lang)
+		}
+	}
+}
+
+func TestEveryWordStandsInBothLanguages(t *testing.T) {
+	t.Parallel()
+	latin, arabic := regexp.MustCompile(`\p{Latin}`), regexp.MustCompile(`\p{Arabic}`)
+	for key, text := range vocabulary {
+		if key == "other" || key == "otherLang" || key == "otherDir" {
+			continue
+		}
+		if !latin.MatchString(text.english) || arabic.MatchString(text.english) || !arabic.MatchString(text.arabic) {
+			t.Errorf("%s: %q, %q", key, text.english, text.arabic)
+		}
+	}
+}
+
+func TestTheReferenceHasEveryRouteAndProblem(t *testing.T) {
+	t.Parallel()
+	api, handler := setup(t)
+	body := get(t, handler, "/docs?lang=en").Body.String()
+	for _, route := range api.Routes() {
+		if !strings.Contains(body, `id="`+route.OperationID+`"`) || !strings.Contains(body, "<code>"+route.Path+"</code>") {
+			t.Errorf("%s %s isn't there", route.Method, route.Path)
+		}
+	}
+	for _, problem := range api.Problems() {
+		if strings.Count(body, `id="`+problem.Name+`"`) != 1 {
+			t.Errorf("the problem %s has no place of its own", problem.Name)
+		}
+	}
+	for _, want := range []string{"How many.", "≥ 1", "green | black", "array of string", "string or null", "required", "Signed in", "Public", "&lt;script&gt;"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%q isn't there", want)
+		}
+	}
+}
+
+func TestTheOpenAPIDocumentIsServed(t *testing.T) {
+	t.Parallel()
+	_, handler := setup(t)
+	w := get(t, handler, "/openapi.json")
+	var doc struct{ OpenAPI string }
+	if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil || !strings.HasPrefix(doc.OpenAPI, "3.1") {
+		t.Errorf("got %+v, %v", doc, err)
+	}
+	if strings.Contains(w.Body.String(), "://") {
+		t.Error("it names another host")
+	}
+}
+
+func TestWhatHasntChangedIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	_, handler := setup(t)
+	for _, path := range []string{"/", "/docs", "/openapi.json"} {
+		etag := get(t, handler, path).Header().Get("ETag")
+		if w := get(t, handler, path, "If-None-Match", etag); w.Code != http.StatusNotModified || w.Body.Len() != 0 {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+}
