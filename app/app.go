@@ -184,10 +184,16 @@ func (a *App) Start(ctx context.Context) error {
 		}
 		a.onStop(a.ops.close)
 	}
-	a.every(time.Hour, "sweep expired logins", a.accounts.Sweep)
-	a.every(time.Hour, "finish deletions of sessions", a.sessions.Sweep)
+	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	a.onStop(func() error {
+		cancel()
+		a.background.Wait()
+		return nil
+	})
+	a.every(working, time.Hour, "sweep expired logins", a.accounts.Sweep)
+	a.every(working, time.Hour, "finish deletions of sessions", a.sessions.Sweep)
 	if a.settings.ConfigPath != "" {
-		a.every(time.Second, "apply the changed "+filepath.Base(a.settings.ConfigPath), newReloader(a.settings.ConfigPath, a.plans.SetCatalog).check)
+		a.every(working, time.Second, "apply the changed "+filepath.Base(a.settings.ConfigPath), newReloader(a.settings.ConfigPath, a.plans.SetCatalog).check)
 	}
 	a.log.InfoContext(ctx, "started", "addr", a.Addr(), "ops_addr", a.OpsAddr(), "environment", a.settings.Environment)
 	return nil
@@ -206,6 +212,9 @@ func (a *App) Failed() <-chan error { return a.public.failed }
 // the listener closes while requests in flight are finished. When ctx ends, what
 // is left of the delay and of the requests is cut short.
 func (a *App) Stop(ctx context.Context) error {
+	if a.public == nil { // it was never started
+		return a.cleanUp()
+	}
 	a.health.Drain()
 	a.draining.Store(true)
 	a.log.InfoContext(ctx, "stopping", "delay", a.settings.ShutdownDelay)
@@ -237,9 +246,8 @@ func (a *App) cleanUp() error {
 	return err
 }
 
-// every runs a job now and then, until the product is stopped.
-func (a *App) every(period time.Duration, name string, job func(context.Context) error) {
-	ctx, cancel := context.WithCancel(context.Background())
+// every runs a job now and then, until ctx ends.
+func (a *App) every(ctx context.Context, period time.Duration, name string, job func(context.Context) error) {
 	a.background.Go(func() {
 		ticker := time.NewTicker(period)
 		defer ticker.Stop()
@@ -253,11 +261,6 @@ func (a *App) every(period time.Duration, name string, job func(context.Context)
 				return
 			}
 		}
-	})
-	a.onStop(func() error {
-		cancel()
-		a.background.Wait()
-		return nil
 	})
 }
 

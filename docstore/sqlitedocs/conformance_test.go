@@ -1,6 +1,7 @@
 package sqlitedocs
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -29,4 +30,24 @@ func openFile(t testing.TB, path string) *Store {
 		}
 	})
 	return s
+}
+
+func TestCloseLeavesNothingBesideTheFile(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	s := open(t, filepath.Join(folder, "manus.db"))
+	c := docstore.NewCollection[person](s, people)
+	if err := c.Insert(t.Context(), person{ID: "1", Email: "a@b"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Get(t.Context(), "1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(folder)
+	if err != nil || len(files) != 1 {
+		t.Errorf("there are %v, %v: a connection was not closed", files, err)
+	}
 }

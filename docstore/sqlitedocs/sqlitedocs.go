@@ -35,6 +35,7 @@ type Store struct {
 	readers chan *conn // idle ones
 	writer  *writer
 	dbs     [2]*sql.DB // the readers' and the writer's
+	conns   []*conn    // all of them
 
 	mu          sync.RWMutex
 	collections map[string]*collection
@@ -59,7 +60,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		}
 		s.dbs[i] = db
 	}
-	writing, err := newConn(ctx, s.dbs[1])
+	writing, err := s.connect(ctx, s.dbs[1])
 	if err != nil {
 		return nil, s.abandon(explain(path, err))
 	}
@@ -68,7 +69,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	}
 	s.readers = make(chan *conn, readers())
 	for range cap(s.readers) {
-		reading, err := newConn(ctx, s.dbs[0])
+		reading, err := s.connect(ctx, s.dbs[0])
 		if err != nil {
 			return nil, s.abandon(explain(path, err))
 		}
@@ -106,13 +107,32 @@ func explain(path string, err error) error {
 	return fmt.Errorf("the data file %s can't be opened: %w", path, err)
 }
 
+func (s *Store) connect(ctx context.Context, db *sql.DB) (*conn, error) {
+	c, err := newConn(ctx, db)
+	if err == nil {
+		s.conns = append(s.conns, c)
+	}
+	return c, err
+}
+
 func (s *Store) abandon(err error) error {
+	_ = s.release() // err is what matters
+	return err
+}
+
+// release closes every connection, the writer's last: with it SQLite moves
+// what is left in the log to the file and removes the log.
+func (s *Store) release() error {
+	var errs []error
+	for _, c := range s.conns {
+		errs = append(errs, c.Close()) // gives it back to its pool
+	}
 	for _, db := range s.dbs {
 		if db != nil {
-			_ = db.Close() // err is what matters
+			errs = append(errs, db.Close())
 		}
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 // dsn names the file and how each connection is set up. A commit waits for the
@@ -337,7 +357,7 @@ func (s *Store) Close() error {
 		for range cap(s.readers) {
 			<-s.readers
 		}
-		s.closeErr = errors.Join(s.dbs[0].Close(), s.dbs[1].Close())
+		s.closeErr = s.release()
 	})
 	return s.closeErr
 }

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets the test binary be the program too, when it is called "manus".
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"manus": main})
+}
+
+// TestScripts runs what a person would type, from testdata.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Values[scriptKey{}] = &script{}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"start":     start,
+			"interrupt": interrupt,
+			"http":      request,
+			"save":      save,
+			"follow":    follow,
+			"mode":      mode,
+		},
+	})
+}
+
+// script is what the commands of one script share.
+type script struct {
+	running *program
+	last    []byte // the last answer's body
+}
+
+type scriptKey struct{}
+
+func of(ts *testscript.TestScript) *script { return ts.Value(scriptKey{}).(*script) }
+
+// start runs a manus command that serves, waits until it does, and sets $URL.
+// What it has printed by then is the output.
+func start(ts *testscript.TestScript, _ bool, args []string) {
+	env := []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME")}
+	for _, arg := range args {
+		if name, _, ok := strings.Cut(arg, "="); ok && strings.ToUpper(name) == name {
+			env, args = append(env, arg), args[1:]
+		}
+	}
+	p, err := startProgram(ts.MkAbs("."), env, args...)
+	ts.Check(err)
+	of(ts).running = p
+	ts.Defer(p.kill)
+	ts.Setenv("URL", p.url)
+	fmt.Fprint(ts.Stdout(), p.stdout.String())
+}
+
+// interrupt ends the running program as Ctrl+C does; it has to exit 0.
+func interrupt(ts *testscript.TestScript, _ bool, _ []string) {
+	p := of(ts).running
+	ts.Check(p.cmd.Process.Signal(os.Interrupt))
+	if err := p.wait(); err != nil {
+		ts.Fatalf("it ended with %v: %s", err, p.stderr.String())
+	}
+}
+
+// request sends METHOD PATH [BODY], with $TOKEN where it is set, and prints
+// the status and the body.
+func request(ts *testscript.TestScript, _ bool, args []string) {
+	body := strings.Join(args[2:], " ")
+	r, err := http.NewRequestWithContext(context.Background(), args[0], ts.Getenv("URL")+args[1], strings.NewReader(body))
+	ts.Check(err)
+	r.Header.Set("Content-Type", "application/json")
+	if token := ts.Getenv("TOKEN"); token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := http.DefaultClient.Do(r)
+	ts.Check(err)
+	defer response.Body.Close()
+	of(ts).last, err = io.ReadAll(response.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%d %s\n", response.StatusCode, of(ts).last)
+}
+
+// save sets a variable to a field of the last answer: save TOKEN access_token.
+func save(ts *testscript.TestScript, _ bool, args []string) {
+	var fields map[string]any
+	ts.Check(json.Unmarshal(of(ts).last, &fields))
+	value, ok := fields[args[1]].(string)
+	if !ok {
+		ts.Fatalf("the answer has no %s", args[1])
+	}
+	ts.Setenv(args[0], value)
+}
+
+// follow reads a session's live stream from after an event on until its
+// end: follow ID AFTER. It prints each event's id and data.
+func follow(ts *testscript.TestScript, _ bool, args []string) {
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, ts.Getenv("URL")+"/api/v1/sessions/"+args[0]+"/events", nil)
+	ts.Check(err)
+	r.Header.Set("Authorization", "Bearer "+ts.Getenv("TOKEN"))
+	r.Header.Set("Accept", "text/event-stream")
+	r.Header.Set("Last-Event-ID", args[1])
+	response, err := http.DefaultClient.Do(r)
+	ts.Check(err)
+	defer response.Body.Close()
+	fmt.Fprintf(ts.Stdout(), "%d %s\n", response.StatusCode, response.Header.Get("Content-Type"))
+	_, err = io.Copy(ts.Stdout(), response.Body)
+	ts.Check(err)
+}
+
+// mode checks a file's permissions: mode 0600 .env.
+func mode(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if got := fmt.Sprintf("%#o", info.Mode().Perm()); got != args[0] {
+		ts.Fatalf("%s has the mode %s", args[1], got)
+	}
+}
+
+// program is a running manus.
+type program struct {
+	cmd            *exec.Cmd
+	url            string
+	stdout, stderr lockedBuffer
+	ended          chan struct{}
+	err            error
+}
+
+// startProgram runs manus until it serves.
+func startProgram(dir string, env []string, args ...string) (*program, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	serving := make(chan string, 1)
+	p := &program{ended: make(chan struct{}), stdout: lockedBuffer{serving: serving}}
+	p.cmd = exec.Command(self, args...)
+	p.cmd.Args[0] = "manus" // which makes it that; see TestMain
+	p.cmd.Dir, p.cmd.Env = dir, env
+	p.cmd.Stdout = &p.stdout
+	logged, err := p.cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		defer close(p.ended)
+		for lines := bufio.NewScanner(logged); lines.Scan(); {
+			fmt.Fprintln(&p.stderr, lines.Text())
+			if addr := startedAt(lines.Text()); addr != "" {
+				serving <- addr
+			}
+		}
+		p.err = p.cmd.Wait()
+	}()
+	select {
+	case addr := <-serving:
+		p.url = "http://" + addr
+		return p, nil
+	case <-p.ended:
+		return nil, fmt.Errorf("it ended: %w: %s", p.err, p.stderr.String())
+	}
+}
+
+// startedAt is the address in the log line that says it serves.
+func startedAt(line string) string {
+	var entry struct{ Msg, Addr string }
+	if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "started" {
+		return entry.Addr
+	}
+	return ""
+}
+
+func (p *program) kill() {
+	_ = p.cmd.Process.Signal(syscall.SIGKILL) // it may have ended
+	<-p.ended
+}
+
+func (p *program) wait() error {
+	<-p.ended
+	return p.err
+}
+
+// lockedBuffer collects output, and notices the welcome of `manus dev`.
+type lockedBuffer struct {
+	mu      sync.Mutex
+	buffer  bytes.Buffer
+	serving chan<- string
+}
+
+func (b *lockedBuffer) Write(text []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.buffer.Write(text)
+	if _, rest, ok := strings.Cut(string(text), "http://"); ok && bytes.Contains(text, []byte("Ctrl+C")) {
+		addr, _, _ := strings.Cut(rest, "/")
+		b.serving <- addr
+	}
+	return len(text), nil
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
+
+// serveEnv are the settings of a server on a free port of this machine.
+func serveEnv(t *testing.T, dir string) []string {
+	t.Helper()
+	return []string{
+		"JWT_SECRET_KEY=qX4vT9mLz2Rk7Wp5Jd8Fh3Ns6Bc1Gy0Ae-tests",
+		"ADDR=127.0.0.1:0", "OPS_ADDR=off", "SHUTDOWN_DELAY=0s",
+		"DATA_DIR=" + filepath.Join(dir, "data"),
+	}
+}

@@ -1,0 +1,284 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+)
+
+// unlimited is a manus.yaml without a quota.
+const unlimited = `plans: [{id: free, name: Free, price_usd: 0, runs: unlimited, reset: calendar}]
+trial: {days: 0}
+`
+
+// client is somebody who uses the API.
+type client struct {
+	url    string
+	http   *http.Client
+	Access string `json:"access_token"`
+	// Refresh is the last refresh token that an answer has brought.
+	Refresh string `json:"refresh_token"`
+}
+
+func newClient(url string) *client {
+	return &client{url: url, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}}}
+}
+
+// call sends JSON and reads JSON. An error is the connection's; answers that
+// are no success are statusErrors.
+func (c *client) call(method, path string, body, answer any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(context.Background(), method, c.url+path, bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+c.Access)
+	response, err := c.http.Do(r)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	text, err = io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode >= 300 {
+		return statusError{response.StatusCode, string(text)}
+	}
+	return json.Unmarshal(text, answer)
+}
+
+type statusError struct {
+	status int
+	body   string
+}
+
+func (e statusError) Error() string { return fmt.Sprintf("%d %s", e.status, e.body) }
+
+func (c *client) signIn(path string) error {
+	return c.call("POST", "/api/v1/auth/"+path, map[string]string{"email": "amal@example.com", "password": "correct horse battery staple"}, c)
+}
+
+func (c *client) refresh() error {
+	return c.call("POST", "/api/v1/auth/refresh", map[string]string{"refresh_token": c.Refresh}, c)
+}
+
+func (c *client) write(session, text string) error {
+	return c.call("POST", "/api/v1/sessions/"+session+"/messages", map[string]string{"text": text}, &struct{}{})
+}
+
+func (c *client) open() (id string, err error) {
+	var made struct{ ID string }
+	err = c.call("POST", "/api/v1/sessions", struct{}{}, &made)
+	return made.ID, err
+}
+
+// messages reads a session's whole log and checks its order.
+func (c *client) messages(t *testing.T, session string) map[string]int {
+	t.Helper()
+	found := map[string]int{}
+	for after := int64(0); ; {
+		var page struct {
+			Items []struct {
+				Seq  int64
+				Data struct{ Text string }
+			}
+		}
+		if err := c.call("GET", fmt.Sprintf("/api/v1/sessions/%s/events?limit=100&after=%d", session, after), nil, &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range page.Items {
+			if item.Seq != after+1 {
+				t.Fatalf("after the event %d comes %d", after, item.Seq)
+			}
+			after = item.Seq
+			found[item.Data.Text]++
+		}
+		if len(page.Items) < 100 {
+			return found
+		}
+	}
+}
+
+func startServer(t *testing.T, dir string, env ...string) *program {
+	t.Helper()
+	p, err := startProgram(dir, append(serveEnv(t, dir), env...), "serve", "--config", "manus.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.kill)
+	return p
+}
+
+func serverDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "manus.yaml"), []byte(unlimited), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestKilledAtAnyMomentNothingAcknowledgedIsLost kills the server again and
+// again while clients write and refresh. What was answered is there afterwards,
+// once, and nobody has been signed out.
+func TestKilledAtAnyMomentNothingAcknowledgedIsLost(t *testing.T) {
+	t.Parallel()
+	const clients, rounds = 6, 5
+	dir := serverDir(t)
+	server := startServer(t, dir)
+	people := make([]*client, clients)
+	sessions := make([]string, clients)
+	written := make([][]string, clients)
+	for i := range people {
+		people[i] = newClient(server.url)
+		path := "login"
+		if i == 0 {
+			path = "register"
+		}
+		if err := people[i].signIn(path); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if sessions[i], err = people[i].open(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for round := range rounds {
+		var answers atomic.Int64
+		enough := make(chan struct{})
+		killAfter := int64(20 + rand.IntN(200))
+		var wg sync.WaitGroup
+		for i, person := range people {
+			wg.Go(func() {
+				for n := 0; ; n++ {
+					text := fmt.Sprintf("%d/%d/%d", round, i, n)
+					err := person.write(sessions[i], text)
+					if err == nil {
+						written[i] = append(written[i], text)
+						err = person.refresh()
+					}
+					var status statusError
+					if errors.As(err, &status) {
+						t.Errorf("an answer while it was being killed: %v", err)
+					}
+					if err != nil {
+						return // killed
+					}
+					if answers.Add(2) >= killAfter {
+						select {
+						case enough <- struct{}{}:
+						default:
+						}
+					}
+				}
+			})
+		}
+		<-enough
+		server.kill()
+		wg.Wait()
+		server = startServer(t, dir)
+		for i, person := range people {
+			person.url = server.url
+			if err := person.refresh(); err != nil {
+				t.Fatalf("round %d signed somebody out: %v", round, err)
+			}
+			there := person.messages(t, sessions[i])
+			for _, text := range written[i] {
+				if there[text] != 1 {
+					t.Fatalf("round %d: %q is there %d times", round, text, there[text])
+				}
+			}
+		}
+	}
+}
+
+// TestStoppedUnderLoadNoRequestFails sends requests without a pause while the
+// server is told to stop: each is answered, until there is nobody to connect to.
+func TestStoppedUnderLoadNoRequestFails(t *testing.T) {
+	t.Parallel()
+	dir := serverDir(t)
+	server := startServer(t, dir, "SHUTDOWN_DELAY=300ms")
+	first := newClient(server.url)
+	if err := first.signIn("register"); err != nil {
+		t.Fatal(err)
+	}
+	session, err := first.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var answered atomic.Int64
+	busy := make(chan struct{}, 1)
+	for i := range 6 {
+		person := newClient(server.url)
+		person.Access = first.Access
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				err := person.write(session, fmt.Sprintf("%d/%d", i, n))
+				if errors.Is(err, syscall.ECONNREFUSED) {
+					return
+				}
+				if err != nil {
+					t.Errorf("a request failed: %v", err)
+					return
+				}
+				if answered.Add(1) == 100 {
+					busy <- struct{}{}
+				}
+			}
+		})
+	}
+	<-busy
+	if err := server.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	probe := newClient(server.url)
+	for { // /ready says so first, while requests are still being answered
+		err := probe.call("GET", "/ready", nil, &struct{}{})
+		var status statusError
+		if errors.As(err, &status) && status.status == http.StatusServiceUnavailable {
+			break
+		}
+		if err != nil {
+			t.Fatalf("it stopped without saying so: %v", err)
+		}
+	}
+	wg.Wait()
+	if err := server.wait(); err != nil {
+		t.Errorf("it ended with %v: %s", err, server.stderr.String())
+	}
+	server = startServer(t, dir)
+	first.url = server.url
+	if there := first.messages(t, session); int64(len(there)) != answered.Load() {
+		t.Errorf("%d were answered, %d are there", answered.Load(), len(there))
+	}
+}
+
+// TestAStartThatFailsSaysWhy tries to listen where somebody else does.
+func TestAStartThatFailsSaysWhy(t *testing.T) {
+	t.Parallel()
+	dir := serverDir(t)
+	server := startServer(t, dir)
+	other := serverDir(t)
+	env := append(serveEnv(t, other), "ADDR="+server.url[len("http://"):])
+	_, err := startProgram(other, env, "serve")
+	if err == nil || !bytes.Contains([]byte(err.Error()), []byte("set ADDR to another address")) {
+		t.Errorf("got %v", err)
+	}
+}
