@@ -8,6 +8,7 @@ package account
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -63,7 +64,6 @@ var (
 		{Name: "by_created", Fields: []string{"created_at"}},
 	}}
 	loginSpec = docstore.Spec{Collection: "logins", Indexes: []docstore.Index{
-		{Name: "by_user", Fields: []string{"user_id", "created_at"}},
 		{Name: "by_expiry", Fields: []string{"expires_at"}},
 	}}
 )
@@ -103,13 +103,14 @@ type Config struct {
 
 // Service has the rules of accounts. It is safe for concurrent use.
 type Service struct {
-	users  *docstore.Collection[User]
-	logins *docstore.Collection[login]
-	hasher *hasher
-	keys   keyring
-	states *stateCache
-	now    func() time.Time
-	log    *slog.Logger
+	users    *docstore.Collection[User]
+	logins   *docstore.Collection[login]
+	hasher   *hasher
+	keys     keyring
+	states   *stateCache
+	verified *verified
+	now      func() time.Time
+	log      *slog.Logger
 }
 
 // New makes a Service. The store's collections are declared already (Specs).
@@ -122,13 +123,14 @@ func New(c Config) (*Service, error) {
 		c.Now = time.Now
 	}
 	return &Service{
-		users:  docstore.NewCollection[User](c.Store, userSpec),
-		logins: docstore.NewCollection[login](c.Store, loginSpec),
-		hasher: newHasher(hashConcurrency()),
-		keys:   keys,
-		states: newStateCache(stateLifetime),
-		now:    c.Now,
-		log:    c.Log,
+		users:    docstore.NewCollection[User](c.Store, userSpec),
+		logins:   docstore.NewCollection[login](c.Store, loginSpec),
+		hasher:   newHasher(hashConcurrency()),
+		keys:     keys,
+		states:   newStateCache(stateLifetime),
+		verified: newVerified(),
+		now:      c.Now,
+		log:      c.Log,
 	}, nil
 }
 
@@ -275,47 +277,39 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
-	user, err := s.userOf(ctx, presented.loginID)
-	if err != nil {
-		return Tokens{}, err
-	}
 	now, salt := s.now(), newRefreshSecret()
 	var next refreshSecret
-	var reused bool
-	_, err = s.logins.Update(ctx, presented.loginID, func(l *login) error {
-		if !l.aliveFor(user, now) {
+	changed, err := s.logins.Update(ctx, presented.loginID, func(l *login) error {
+		if !now.Before(l.ExpiresAt.Time) {
 			return ErrInvalidToken
 		}
 		var err error
 		next, err = l.Lineage.advance(s.keys, presented, salt, now)
-		reused = errors.Is(err, errReused)
 		if err == nil {
 			l.ExpiresAt = docstore.At(earlier(now.Add(idleLifetime), l.CreatedAt.Add(lifetime)))
 		}
 		return err
 	})
 	switch {
-	case reused:
-		s.log.WarnContext(ctx, "a refresh token was used twice; its login has been ended", "user", user.ID, "login", presented.loginID)
+	case errors.Is(err, errReused):
+		s.log.WarnContext(ctx, "a refresh token was used twice; its login has been ended", "user", changed.UserID, "login", presented.loginID)
 		if err := s.end(ctx, presented.loginID); err != nil {
 			return Tokens{}, err
 		}
 		return Tokens{}, ErrInvalidToken
-	case errors.Is(err, docstore.ErrNotFound):
-		return Tokens{}, ErrInvalidToken
 	case err != nil:
-		return Tokens{}, err
+		return Tokens{}, invalidIfGone(err)
+	}
+	// A login that its account has ended gets no tokens; that its refresh
+	// token has moved on helps nobody.
+	user, err := s.users.Get(ctx, changed.UserID)
+	if err != nil {
+		return Tokens{}, invalidIfGone(err)
+	}
+	if !changed.aliveFor(user, now) {
+		return Tokens{}, ErrInvalidToken
 	}
 	return s.tokens(user, presented.loginID, next)
-}
-
-func (s *Service) userOf(ctx context.Context, loginID string) (User, error) {
-	l, err := s.logins.Get(ctx, loginID)
-	if err != nil {
-		return User{}, invalidIfGone(err)
-	}
-	user, err := s.users.Get(ctx, l.UserID)
-	return user, invalidIfGone(err)
 }
 
 func invalidIfGone(err error) error {
@@ -423,26 +417,43 @@ func (s *Service) Rename(ctx context.Context, userID, fullName string) (User, er
 // most a second old for what other copies of the program have changed. It
 // returns ErrInvalidToken, or an error of the store.
 func (s *Service) Authenticate(ctx context.Context, token string) (identity.Caller, error) {
-	userID, loginID, err := s.keys.verifyAccess(token, s.now())
+	read, err := s.verify(token)
 	if err != nil {
 		return identity.Caller{}, err
 	}
-	state, err := s.state(ctx, loginID)
+	state, err := s.state(ctx, read.loginID)
 	if err != nil {
 		return identity.Caller{}, err
 	}
-	if state.userID != userID {
+	if state.userID != read.userID {
 		return identity.Caller{}, ErrInvalidToken
 	}
 	return identity.Caller{
-		UserID:  userID,
-		LoginID: loginID,
+		UserID:  read.userID,
+		LoginID: read.loginID,
 		Role:    state.role,
 		Alive: func(ctx context.Context) error {
-			_, err := s.state(ctx, loginID)
+			_, err := s.state(ctx, read.loginID)
 			return err
 		},
 	}, nil
+}
+
+// verify reads an access token, remembering those that it has read.
+func (s *Service) verify(token string) (accessToken, error) {
+	hash, now := sha256.Sum256([]byte(token)), s.now()
+	read, ok := s.verified.get(hash)
+	if !ok {
+		var err error
+		if read, err = s.keys.verifyAccess(token, now); err != nil {
+			return accessToken{}, err
+		}
+		s.verified.put(hash, read)
+	}
+	if !read.validAt(now) {
+		return accessToken{}, ErrInvalidToken
+	}
+	return read, nil
 }
 
 // state is what a living login stands for; ErrInvalidToken when it has ended.

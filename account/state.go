@@ -28,8 +28,8 @@ type cachedState struct {
 }
 
 // stateCache remembers states for a lifetime. It has two halves; when the
-// young one is full or has lived its lifetime it becomes the old one, whose
-// states are all too old by then. So nothing has to be searched for removal.
+// young one is full or has lived its lifetime it becomes the old one, and what
+// was the old one goes. So nothing has to be searched for removal.
 type stateCache struct {
 	lifetime time.Duration
 

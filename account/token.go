@@ -88,9 +88,9 @@ func (keys keyring) signAccess(userID, loginID string, now time.Time) (string, e
 
 // verifyAccess reads an access token that we signed and that is in force. Any
 // failure is ErrInvalidToken: which one is nobody's business.
-func (keys keyring) verifyAccess(token string, now time.Time) (userID, loginID string, err error) {
+func (keys keyring) verifyAccess(token string, now time.Time) (accessToken, error) {
 	if len(token) > maxToken {
-		return "", "", ErrInvalidToken
+		return accessToken{}, ErrInvalidToken
 	}
 	var claims accessClaims
 	parser := jwt.NewParser(
@@ -102,11 +102,11 @@ func (keys keyring) verifyAccess(token string, now time.Time) (userID, loginID s
 		jwt.WithLeeway(clockSkew),
 		jwt.WithTimeFunc(func() time.Time { return now }),
 	)
-	_, err = parser.ParseWithClaims(token, &claims, keys.accessKey)
+	_, err := parser.ParseWithClaims(token, &claims, keys.accessKey)
 	if err != nil || claims.Subject == "" || claims.LoginID == "" || claims.IssuedAt == nil {
-		return "", "", ErrInvalidToken
+		return accessToken{}, ErrInvalidToken
 	}
-	return claims.Subject, claims.LoginID, nil
+	return accessToken{claims.Subject, claims.LoginID, claims.IssuedAt.Time, claims.ExpiresAt.Time}, nil
 }
 
 // accessKey picks the key that a token's header names, if the header is one of

@@ -245,6 +245,30 @@ func TestForeignAccessTokensAreRefused(t *testing.T) {
 	}
 }
 
+func TestATokenThatWasVerifiedExpiresAllTheSame(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tokens := b.register(t)
+	for _, c := range []struct {
+		passed time.Duration
+		alive  bool
+	}{{0, true}, {AccessLifetime + clockSkew - time.Second, true}, {time.Second, false}, {-AccessLifetime - 2*clockSkew - time.Second, false}} {
+		b.clock.add(c.passed)
+		b.wantAlive(t, tokens, c.alive)
+	}
+}
+
+func TestVerifiedTokensAreBounded(t *testing.T) {
+	t.Parallel()
+	v := newVerified()
+	for i := range 3 * maxVerified {
+		v.put([32]byte{byte(i), byte(i >> 8), byte(i >> 16)}, accessToken{})
+	}
+	if n := len(v.young) + len(v.old); n > 2*maxVerified {
+		t.Errorf("%d are kept", n)
+	}
+}
+
 func signWith(t *testing.T, method jwt.SigningMethod, h, c map[string]any, secret any) string {
 	t.Helper()
 	signed, err := (&jwt.Token{Header: h, Claims: jwt.MapClaims(c), Method: method}).SignedString(secret)
@@ -295,9 +319,9 @@ func FuzzVerifyAccess(f *testing.F) {
 	f.Add(good)
 	f.Add("a.b.c")
 	f.Fuzz(func(t *testing.T, token string) {
-		user, login, err := keys.verifyAccess(token, now)
-		if err == nil && (user != "user" || login != "login") {
-			t.Errorf("%q is somebody's: %q %q", token, user, login)
+		read, err := keys.verifyAccess(token, now)
+		if err == nil && (read.userID != "user" || read.loginID != "login") {
+			t.Errorf("%q is somebody's: %+v", token, read)
 		}
 	})
 }
