@@ -24,25 +24,18 @@ var kinds = httpapi.Kinds{
 	{Err: errBusy, Status: http.StatusServiceUnavailable, Name: "busy", Detail: "Too many people are signing in at this moment. Try again in a few seconds."},
 }
 
-// Caller is the layer that finds out who sends a request, by its bearer token.
-// A token that isn't valid makes the caller a stranger, and routes that need
-// more say so; the request is refused only while the store can't tell.
-func (s *Service) Caller(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, ok := bearer(r)
-		if !ok {
-			next.ServeHTTP(w, r)
-			return
-		}
-		caller, err := s.Authenticate(r.Context(), token)
-		if err != nil && !errors.Is(err, ErrInvalidToken) {
-			httpapi.WriteError(w, r, kinds, err)
-			return
-		}
-		caller.Address = identity.From(r.Context()).Address
-		httpapi.SetUser(r.Context(), caller.UserID)
-		next.ServeHTTP(w, r.WithContext(identity.With(r.Context(), caller)))
-	})
+// Caller finds out who sends a request, by its bearer token. It is an
+// [httpapi.FindCaller]: a token that isn't valid makes a stranger.
+func (s *Service) Caller(r *http.Request) (identity.Caller, error) {
+	token, ok := bearer(r)
+	if !ok {
+		return identity.Caller{}, nil
+	}
+	caller, err := s.Authenticate(r.Context(), token)
+	if errors.Is(err, ErrInvalidToken) {
+		return identity.Caller{}, nil
+	}
+	return caller, err
 }
 
 // bearer is the request's one bearer token (RFC 6750, 2.1). Several

@@ -16,9 +16,9 @@ import (
 func serve(t *testing.T, b bench) *httptest.Server {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	api := httpapi.New(log, "test")
+	api := httpapi.New(log, "test", b.Caller)
 	b.Routes(api)
-	server := httptest.NewServer(httpapi.Observe(log, nil, b.Caller(api)))
+	server := httptest.NewServer(httpapi.Observe(log, nil, api))
 	t.Cleanup(server.Close)
 	return server
 }

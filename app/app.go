@@ -131,30 +131,22 @@ func checks(s config.Settings, store docstore.Store) []health.Check {
 const maxBody = 1 << 20
 
 // routes joins the rooms' routes and the layers that a request passes through,
-// outermost first: observe, security headers, deadlines, body cap, client
-// address, and for the API the caller.
+// outermost first: observe, security headers, last answers, body cap, client
+// address. Who is calling is found out by the routes that have to know.
 func (a *App) routes(version string) (http.Handler, error) {
-	api := httpapi.New(a.log, version)
+	api := httpapi.New(a.log, version, a.accounts.Caller)
 	a.accounts.Routes(api)
 	a.sessions.Routes(api)
 	a.plans.Routes(api)
 	a.health.Routes(api)
-
-	mux := http.NewServeMux()
-	mux.Handle(httpapi.Prefix+"/", a.accounts.Caller(api))
-	for _, path := range []string{"/health", "/ready", "/live", "/version"} {
-		// Whoever asks, these look at no proof: a probe mustn't need the store.
-		mux.Handle("GET "+httpapi.Prefix+path, api)
-	}
-	a.health.Mount(mux)
+	a.health.Mount(api.Mux())
 	pages, err := console.New(console.Config{Version: version, API: api})
 	if err != nil {
 		return nil, err
 	}
-	pages.Mount(mux)
+	pages.Mount(api.Mux())
 
-	var handler http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { httpapi.ServeMux(mux, w, r) })
-	handler = httpapi.ClientAddress(a.settings.TrustedProxies, handler)
+	handler := httpapi.ClientAddress(a.settings.TrustedProxies, api)
 	handler = httpapi.CapBody(maxBody, handler)
 	handler = a.lastAnswers(handler)
 	handler = httpapi.SecurityHeaders(handler)
@@ -222,6 +214,9 @@ func (a *App) Stop(ctx context.Context) error {
 	case <-time.After(a.settings.ShutdownDelay):
 	case <-ctx.Done():
 	}
+	if err := turnAway(a.public.listener); err != nil { // not in every sandbox
+		a.log.WarnContext(ctx, "connections that come right now may be reset", "error", err)
+	}
 	a.sessions.Close() // ends live streams, which would never end by themselves
 	ctx, cancel := context.WithTimeout(ctx, a.settings.ShutdownTimeout)
 	defer cancel()
@@ -281,7 +276,9 @@ type server struct {
 }
 
 func listen(ctx context.Context, addr string, handler http.Handler, log *slog.Logger) (*server, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	var listening net.ListenConfig
+	listening.SetMultipathTCP(false) // its sockets take no filter; see turnAway
+	listener, err := listening.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("can't listen on %s: %w", addr, err)
 	}

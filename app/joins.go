@@ -47,22 +47,20 @@ func newReloader(path string, apply func(billing.Catalog)) *reloader {
 func (r *reloader) check(context.Context) error {
 	text, err := os.ReadFile(r.path)
 	if err != nil {
-		return r.once([]byte(err.Error()), err)
+		text = []byte(err.Error())
 	}
-	file, err := config.LoadFile(r.path)
-	if err := r.once(text, err); err != nil {
-		return err
-	}
-	r.apply(file.Billing)
-	return nil
-}
-
-// once returns err the first time it is seen for the contents.
-func (r *reloader) once(contents []byte, err error) error {
-	hash := sha256.Sum256(contents)
+	hash := sha256.Sum256(text)
 	if bytes.Equal(hash[:], r.seen) {
 		return nil
 	}
 	r.seen = hash[:]
-	return err
+	if err != nil {
+		return err
+	}
+	file, err := config.LoadFile(r.path)
+	if err != nil {
+		return err
+	}
+	r.apply(file.Billing)
+	return nil
 }

@@ -386,12 +386,15 @@ func TestProblemsOfACatalogue(t *testing.T) {
 func TestTheRoutes(t *testing.T) {
 	t.Parallel()
 	s, _ := setup(t)
-	api := httpapi.New(slog.New(slog.DiscardHandler), "test")
+	api := httpapi.New(slog.New(slog.DiscardHandler), "test", func(r *http.Request) (identity.Caller, error) {
+		return identity.Caller{UserID: r.Header.Get("X-Test-User")}, nil
+	})
 	s.Routes(api)
 	call := func(method, path, user string) (int, string) {
 		r := httptest.NewRequestWithContext(t.Context(), method, httpapi.Prefix+path, nil)
+		r.Header.Set("X-Test-User", user)
 		w := httptest.NewRecorder()
-		api.ServeHTTP(w, r.WithContext(identity.With(r.Context(), identity.Caller{UserID: user})))
+		api.ServeHTTP(w, r)
 		body, err := io.ReadAll(w.Body)
 		if err != nil {
 			t.Fatal(err)

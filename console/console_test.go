@@ -34,7 +34,7 @@ type teaOutput struct {
 
 func setup(t *testing.T) (*httpapi.API, http.Handler) {
 	t.Helper()
-	api := httpapi.New(slog.New(slog.DiscardHandler), "v1.2.3")
+	api := httpapi.New(slog.New(slog.DiscardHandler), "v1.2.3", nil)
 	kinds := httpapi.Kinds{{Err: errors.New("x"), Status: 418, Name: "teapot", Detail: "Ask for tea."}}
 	handler := func(context.Context, *teaInput) (*teaOutput, error) { return &teaOutput{}, nil }
 	for path, access := range map[string]httpapi.Access{"/public/{id}": httpapi.Public, "/known/{id}": httpapi.Known} {

@@ -151,7 +151,7 @@ func TestTheEndpoints(t *testing.T) {
 		Version: Version{"v1", "abc", "2026-11-23T00:00:00Z", "go1.26", "test"},
 		Log:     slog.New(slog.DiscardHandler),
 	})
-	api := httpapi.New(slog.New(slog.DiscardHandler), "test")
+	api := httpapi.New(slog.New(slog.DiscardHandler), "test", nil)
 	s.Routes(api)
 	root := http.NewServeMux()
 	s.Mount(root)

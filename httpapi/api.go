@@ -37,10 +37,15 @@ const (
 	handlerTimeout  = 30 * time.Second
 )
 
+// FindCaller finds out who sends a request. Somebody who proves nothing, or
+// nothing valid, is the zero Caller; an error means that it can't be told.
+type FindCaller func(*http.Request) (identity.Caller, error)
+
 // API collects the routes of the program.
 type API struct {
 	mux    *http.ServeMux
 	huma   huma.API
+	caller FindCaller
 	log    *slog.Logger
 	routes []Route
 	kinds  Kinds
@@ -48,8 +53,9 @@ type API struct {
 	spec func() ([]byte, error)
 }
 
-// New makes an API without routes. version is the program's.
-func New(log *slog.Logger, version string) *API {
+// New makes an API without routes. version is the program's. caller is asked
+// for routes that aren't public, and for no others.
+func New(log *slog.Logger, version string, caller FindCaller) *API {
 	config := huma.DefaultConfig("Manus", version)
 	config.Info.Description = "Accounts, plans and metered sessions. Errors are RFC 9457 problems; times are RFC 3339 in UTC; ids are opaque."
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
@@ -62,10 +68,11 @@ func New(log *slog.Logger, version string) *API {
 	}
 	mux := http.NewServeMux()
 	api := &API{
-		mux:   mux,
-		huma:  huma.NewAPI(config, humago.NewAdapter(mux, Prefix)),
-		log:   log,
-		kinds: slices.Clone(common),
+		mux:    mux,
+		huma:   huma.NewAPI(config, humago.NewAdapter(mux, Prefix)),
+		caller: caller,
+		log:    log,
+		kinds:  slices.Clone(common),
 	}
 	api.spec = sync.OnceValues(api.openAPI)
 	return api
@@ -148,23 +155,30 @@ func (api *API) answer(ctx context.Context, kinds Kinds, err error) error {
 	return p
 }
 
-// guard lets through the callers that the route is for.
+// guard finds out who is calling and lets through those whom the route is for.
 func (api *API) guard(route Route) func(huma.Context, func(huma.Context)) {
+	if route.Access == Public {
+		return func(ctx huma.Context, next func(huma.Context)) { next(ctx) }
+	}
 	return func(ctx huma.Context, next func(huma.Context)) {
-		if err := allowed(route, identity.From(ctx.Context())); err != nil {
-			p, _ := common.problem(ctx.Context(), err)
-			_, w := humago.Unwrap(ctx)
+		r, w := humago.Unwrap(ctx)
+		caller, err := api.caller(r)
+		if err == nil {
+			setUser(r.Context(), caller.UserID)
+			err = allowed(route, caller)
+		}
+		if err != nil {
+			p, _ := common.problem(r.Context(), err)
 			writeProblem(w, p)
 			return
 		}
-		next(ctx)
+		caller.Address = identity.From(r.Context()).Address
+		next(huma.WithContext(ctx, identity.With(r.Context(), caller)))
 	}
 }
 
 func allowed(route Route, caller identity.Caller) error {
 	switch {
-	case route.Access == Public:
-		return nil
 	case !caller.Known():
 		return ErrUnauthorized
 	case route.Access == Operators && caller.Role != identity.Operator:
@@ -181,16 +195,16 @@ func (api *API) Routes() []Route { return slices.Clone(api.routes) }
 // Problems lists every kind of problem a route may answer.
 func (api *API) Problems() Kinds { return slices.Clone(api.kinds) }
 
-// ServeHTTP answers the API's routes, with a problem for what is not one.
-func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { ServeMux(api.mux, w, r) }
+// Mux is where the routes are, for what lies beside them at the site's root.
+func (api *API) Mux() *http.ServeMux { return api.mux }
 
-// ServeMux serves a request by mux, with problems in place of the mux's own
+// ServeHTTP answers what is in Mux, with problems in place of the mux's own
 // plain-text answers for an unknown path (404) and method (405).
-func ServeMux(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
-	handler, pattern := mux.Handler(r)
+func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	handler, pattern := api.mux.Handler(r)
 	setRoute(r.Context(), pattern)
 	if pattern != "" {
-		mux.ServeHTTP(w, r)
+		api.mux.ServeHTTP(w, r)
 		return
 	}
 	var probe statusProbe

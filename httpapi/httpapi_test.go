@@ -44,7 +44,7 @@ func setup(t *testing.T, fails error) (*API, http.Handler, *bytes.Buffer) {
 	t.Helper()
 	var logged bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	api := New(log, "test")
+	api := New(log, "test", func(r *http.Request) (identity.Caller, error) { return identity.From(r.Context()), nil })
 	kinds := Kinds{{Err: errTeapot, Status: http.StatusTeapot, Name: "teapot", Detail: "Ask for tea instead.", RetryAfter: 1500 * time.Millisecond}}
 	handler := func(_ context.Context, in *teaInput) (*teaOutput, error) {
 		if fails != nil {

@@ -43,8 +43,8 @@ func setRoute(ctx context.Context, route string) {
 	}
 }
 
-// SetUser notes whose request it is, for logs.
-func SetUser(ctx context.Context, userID string) {
+// setUser notes whose request it is, for logs.
+func setUser(ctx context.Context, userID string) {
 	if e := exchangeOf(ctx); e != nil {
 		e.user = userID
 	}

@@ -263,14 +263,15 @@ func (s *Service) follow(ctx context.Context, userID string, in *eventsInput) (*
 	}
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
 		defer leave()
-		r, w := humago.Unwrap(hctx)
+		_, w := humago.Unwrap(hctx)
+		ctx := hctx.Context()
 		out, err := newSSEWriter(w, s.streams.WriteTimeout)
 		if err != nil {
 			return // the client is gone
 		}
-		st := &stream{service: s, session: in.ID, owner: userID, after: after, alive: identity.From(r.Context()).Alive, poked: poked, out: out}
-		if err := st.run(r.Context()); err != nil {
-			s.log.DebugContext(r.Context(), "a stream ended", "request_id", httpapi.RequestID(r.Context()), "error", err)
+		st := &stream{service: s, session: in.ID, owner: userID, after: after, alive: identity.From(ctx).Alive, poked: poked, out: out}
+		if err := st.run(ctx); err != nil {
+			s.log.DebugContext(ctx, "a stream ended", "request_id", httpapi.RequestID(ctx), "error", err)
 			panic(http.ErrAbortHandler) // so that the reader doesn't take it for the end
 		}
 	}}, nil

@@ -27,12 +27,11 @@ import (
 func serve(t *testing.T, b bench, alive func(context.Context) error) *httptest.Server {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	api := httpapi.New(log, "test")
+	api := httpapi.New(log, "test", func(r *http.Request) (identity.Caller, error) {
+		return identity.Caller{UserID: r.Header.Get("X-Test-User"), Role: identity.User, Alive: alive}, nil
+	})
 	b.Routes(api)
-	server := httptest.NewUnstartedServer(httpapi.Observe(log, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller := identity.Caller{UserID: r.Header.Get("X-Test-User"), Role: identity.User, Alive: alive}
-		api.ServeHTTP(w, r.WithContext(identity.With(r.Context(), caller)))
-	})))
+	server := httptest.NewUnstartedServer(httpapi.Observe(log, nil, api))
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	server.Start()
 	t.Cleanup(server.Close)

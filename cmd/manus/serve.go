@@ -59,7 +59,7 @@ func serve(p *process, a *app.App, ready func(context.Context) error) error {
 // thousand requests. GOGC in the environment has the last word.
 func relaxGC() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
+		debug.SetGCPercent(200)
 	}
 }
 

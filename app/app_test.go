@@ -1,0 +1,292 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"manus/billing"
+	"manus/config"
+	"manus/health"
+)
+
+// lockedBuffer is a log that many write to.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(text []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(text)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
+
+// setup is a started product on free ports, and its log.
+func setup(t *testing.T) (*App, *lockedBuffer) {
+	t.Helper()
+	settings, err := DevSettings(Dev{DataDir: filepath.Join(t.TempDir(), "data"), Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings.OpsAddr = "127.0.0.1:0"
+	log := &lockedBuffer{}
+	a, err := New(t.Context(), Options{
+		Settings: settings,
+		Version:  health.Version{Version: "test"},
+		Log:      slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	return a, log
+}
+
+// call sends a request to the product's handler, without a network.
+func call(t *testing.T, a *App, method, path, token, body string) (int, string) {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	w := httptest.NewRecorder()
+	a.handler.ServeHTTP(w, r)
+	return w.Code, w.Body.String()
+}
+
+const person = `{"email":"amal@example.com","password":"correct horse battery staple","full_name":"Amal"}`
+
+type signedIn struct {
+	Access  string `json:"access_token"`
+	Refresh string `json:"refresh_token"`
+}
+
+func register(t *testing.T, a *App) (s signedIn) {
+	t.Helper()
+	status, body := call(t, a, "POST", "/api/v1/auth/register", "", person)
+	if err := json.Unmarshal([]byte(body), &s); status != 201 || err != nil {
+		t.Fatal(status, body, err)
+	}
+	return s
+}
+
+func TestAThousandSessionsAtOnceOnAPlanWithTenLeftAreTen(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t)
+	token := register(t, a).Access
+	var made, refused atomic.Int64
+	var wg sync.WaitGroup
+	for range 1000 {
+		wg.Go(func() {
+			switch status, body := call(t, a, "POST", "/api/v1/sessions", token, "{}"); status {
+			case 201:
+				made.Add(1)
+			case 402:
+				refused.Add(1)
+			default:
+				t.Errorf("%d %s", status, body)
+			}
+		})
+	}
+	wg.Wait()
+	if made.Load() != 10 || refused.Load() != 990 {
+		t.Errorf("%d were made, %d refused", made.Load(), refused.Load())
+	}
+	if _, body := call(t, a, "GET", "/api/v1/sessions?limit=100", token, ""); strings.Count(body, `"id"`) != 10 {
+		t.Errorf("there are %d", strings.Count(body, `"id"`))
+	}
+	if _, body := call(t, a, "GET", "/api/v1/billing/subscription", token, ""); !strings.Contains(body, `"runs_used":10,`) {
+		t.Errorf("got %s", body)
+	}
+}
+
+func TestTheLogHasNoSecretAndNoAddress(t *testing.T) {
+	t.Parallel()
+	a, log := setup(t)
+	s := register(t, a)
+	secrets := []string{"amal@example.com", "correct horse", s.Access, s.Refresh, a.settings.JWTSecret.Reveal()}
+	call(t, a, "POST", "/api/v1/auth/register", "", person)
+	call(t, a, "POST", "/api/v1/auth/login", "", person)
+	call(t, a, "POST", "/api/v1/auth/login", "", `{"email":"amal@example.com","password":"correct horse"}`)
+	call(t, a, "POST", "/api/v1/auth/login", "", `{"email":"amal@example.com","password":"correct horse`)
+	call(t, a, "POST", "/api/v1/auth/refresh", "", `{"refresh_token":"`+s.Refresh+`"}`)
+	call(t, a, "GET", "/api/v1/auth/me?token="+s.Access, s.Access, "")
+	call(t, a, "GET", "/amal@example.com", s.Access, "")
+	call(t, a, "POST", "/api/v1/auth/logout", s.Access, "")
+	call(t, a, "GET", "/api/v1/auth/me", s.Access, "")
+	lines := log.String()
+	if strings.Count(lines, `"msg":"request"`) < 10 {
+		t.Errorf("the log is missing: %s", lines)
+	}
+	for _, secret := range secrets {
+		if strings.Contains(lines, secret) {
+			t.Errorf("the log has %.12s…", secret)
+		}
+	}
+}
+
+func TestAStoreThatIsGoneIsReadyToBeSeen(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t)
+	token := register(t, a).Access
+	if err := a.cleanups[0](); err != nil { // the store was opened first
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{
+		"/live": 200, "/health": 200, "/version": 200, "/ready": 503, "/": 200, "/docs": 200,
+		"/api/v1/live": 200, "/api/v1/health": 200, "/api/v1/version": 200, "/api/v1/ready": 503,
+		"/api/v1/auth/me": 503, "/api/v1/sessions": 503,
+	} {
+		if status, body := call(t, a, "GET", path, token, ""); status != want {
+			t.Errorf("%s: %d, want %d: %.200s", path, status, want, body)
+		}
+	}
+}
+
+func TestMetricsAreOnTheirOwnListener(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t)
+	register(t, a)
+	call(t, a, "GET", "/no/such/path", "", "")
+	response, err := http.Get("http://" + a.OpsAddr() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`route="POST /api/v1/auth/register",status="201"`, `route="",status="404"`, `manus_build_info{commit="",version="test"} 1`, "go_goroutines"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s isn't there", want)
+		}
+	}
+	for _, path := range []string{"/metrics", "/debug/pprof/"} {
+		if status, _ := call(t, a, "GET", path, "", ""); status != 404 {
+			t.Errorf("%s is public: %d", path, status)
+		}
+	}
+}
+
+func TestEveryProblemThatIsAnsweredIsExplained(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t)
+	_, docs := call(t, a, "GET", "/docs", "", "")
+	for _, request := range [][3]string{
+		{"GET", "/nowhere", ""}, {"DELETE", "/docs", ""}, {"GET", "/api/v1/nowhere", ""}, {"PUT", "/api/v1/auth/me", ""},
+		{"GET", "/api/v1/auth/me", ""}, {"POST", "/api/v1/auth/login", "{"}, {"POST", "/api/v1/auth/login", person},
+		{"POST", "/api/v1/auth/register", `{"email":"x","password":"12345678"}`}, {"POST", "/api/v1/auth/login", strings.Repeat("x", 2<<20)},
+	} {
+		status, body := call(t, a, request[0], request[1], "", request[2])
+		var problem struct{ Type string }
+		if err := json.Unmarshal([]byte(body), &problem); err != nil || status < 400 {
+			t.Fatal(request, status, body, err)
+		}
+		name, ok := strings.CutPrefix(problem.Type, "/docs#")
+		if !ok || !strings.Contains(docs, `id="`+name+`"`) {
+			t.Errorf("%v: %s isn't explained", request[:2], problem.Type)
+		}
+	}
+}
+
+func TestAChangedFileIsAppliedWholeOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "manus.yaml")
+	var applied []billing.Catalog
+	r := newReloader(path, func(c billing.Catalog) { applied = append(applied, c) })
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(wantError bool, wantApplied int) {
+		t.Helper()
+		if err := r.check(t.Context()); (err != nil) != wantError || len(applied) != wantApplied {
+			t.Errorf("error %v, %d applied", err, len(applied))
+		}
+	}
+	const good = "plans: [{id: free, name: Free, price_usd: 0, runs: 3, reset: calendar}]\ntrial: {days: 0}\n"
+	write(good)
+	check(false, 1)
+	check(false, 1) // nothing has changed
+	write("plans: [{id: free, name: Free, price_usd: 0, runs: 4, reset: calendar}]\ntrial: {days: 0}\nplan: 1\n")
+	check(true, 1)
+	check(false, 1) // it is told once
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	check(true, 1)
+	check(false, 1)
+	write(good)
+	check(false, 2)
+	if applied[1].Plans[0].Runs != 3 {
+		t.Errorf("got %+v", applied[1])
+	}
+}
+
+func TestTwoFirstStartsAtOnceShareOneSecret(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	secrets := make([]string, 16)
+	var wg sync.WaitGroup
+	for i := range secrets {
+		wg.Go(func() {
+			settings, err := DevSettings(Dev{DataDir: dir, Addr: "localhost:0"})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			secrets[i] = settings.JWTSecret.Reveal()
+		})
+	}
+	wg.Wait()
+	for _, secret := range secrets {
+		if secret != secrets[0] || len(secret) < 32 {
+			t.Fatal("they have different secrets")
+		}
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestOnlyLoopbackAddressesWillDo(t *testing.T) {
+	t.Parallel()
+	for addr, ok := range map[string]bool{
+		"127.0.0.1:0": true, "[::1]:8080": true, "localhost:80": true, "127.9.9.9:1": true,
+		":8080": false, "0.0.0.0:80": false, "192.168.1.1:80": false, "example.com:80": false, "127.0.0.1": false, "": false, "[::]:1": false,
+	} {
+		_, err := DevSettings(Dev{DataDir: filepath.Join(t.TempDir(), "data"), Addr: addr})
+		if _, isProblem := errors.AsType[*config.Problems](err); ok != (err == nil) || !ok && !isProblem {
+			t.Errorf("%q: %v", addr, err)
+		}
+	}
+}
