@@ -43,6 +43,16 @@ func (c *conn) statement(text string) (*sql.Stmt, error) {
 	return stmt, nil
 }
 
+// release closes the statements, without which SQLite would keep the file open,
+// and gives the connection back to its pool.
+func (c *conn) release() error {
+	var errs []error
+	for _, stmt := range c.statements {
+		errs = append(errs, stmt.Close())
+	}
+	return errors.Join(append(errs, c.Close())...)
+}
+
 func (c *conn) exec(text string, args ...any) (sql.Result, error) {
 	stmt, err := c.statement(text)
 	if err != nil {

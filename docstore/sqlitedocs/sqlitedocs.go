@@ -125,7 +125,7 @@ func (s *Store) abandon(err error) error {
 func (s *Store) release() error {
 	var errs []error
 	for _, c := range s.conns {
-		errs = append(errs, c.Close()) // gives it back to its pool
+		errs = append(errs, c.release())
 	}
 	for _, db := range s.dbs {
 		if db != nil {
