@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"manus/httpapi"
 	"manus/identity"
 )
@@ -125,36 +123,37 @@ type (
 
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
-	httpapi.Register(api, route(httpapi.Public, "", http.MethodPost, "/auth/register", "register", http.StatusCreated, "Open an account and sign in"),
-		kinds, func(ctx context.Context, in *registerInput) (*tokensOutput, error) {
+	group := httpapi.Group{API: api, Name: "Accounts", Kinds: kinds}
+	httpapi.Register(group, httpapi.Route{Pattern: "POST /auth/register", ID: "register", Status: http.StatusCreated, Summary: "Open an account and sign in"},
+		func(ctx context.Context, in *registerInput) (*tokensOutput, error) {
 			return tokensAnswer(s.Register(ctx, NewUser{Email: in.Body.Email, Password: in.Body.Password, FullName: in.Body.FullName}))
 		})
-	httpapi.Register(api, route(httpapi.Public, "", http.MethodPost, "/auth/login", "login", http.StatusOK, "Sign in"),
-		kinds, func(ctx context.Context, in *loginInput) (*tokensOutput, error) {
+	httpapi.Register(group, httpapi.Route{Pattern: "POST /auth/login", ID: "login", Summary: "Sign in"},
+		func(ctx context.Context, in *loginInput) (*tokensOutput, error) {
 			return tokensAnswer(s.Login(ctx, in.Body.Email, in.Body.Password))
 		})
-	httpapi.Register(api, route(httpapi.Public, "", http.MethodPost, "/auth/refresh", "refresh", http.StatusOK, "Get new tokens for a refresh token"),
-		kinds, func(ctx context.Context, in *refreshInput) (*tokensOutput, error) {
+	httpapi.Register(group, httpapi.Route{Pattern: "POST /auth/refresh", ID: "refresh", Summary: "Get new tokens for a refresh token"},
+		func(ctx context.Context, in *refreshInput) (*tokensOutput, error) {
 			return tokensAnswer(s.Refresh(ctx, in.Body.RefreshToken))
 		})
-	httpapi.Register(api, route(httpapi.Known, identity.Write, http.MethodPost, "/auth/logout", "logout", http.StatusNoContent, "Sign out of this login"),
-		kinds, func(ctx context.Context, _ *noInput) (*noOutput, error) {
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "POST /auth/logout", ID: "logout", Summary: "Sign out of this login"},
+		func(ctx context.Context, _ *noInput) (*noOutput, error) {
 			return nil, s.Logout(ctx, identity.From(ctx).LoginID)
 		})
-	httpapi.Register(api, route(httpapi.Known, identity.Write, http.MethodPost, "/auth/logout-all", "logout-all", http.StatusNoContent, "Sign out of every login"),
-		kinds, func(ctx context.Context, _ *noInput) (*noOutput, error) {
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "POST /auth/logout-all", ID: "logout-all", Summary: "Sign out of every login"},
+		func(ctx context.Context, _ *noInput) (*noOutput, error) {
 			return nil, s.LogoutAll(ctx, identity.From(ctx).UserID)
 		})
-	httpapi.Register(api, route(httpapi.Known, identity.Read, http.MethodGet, "/auth/me", "get-me", http.StatusOK, "See your account"),
-		kinds, func(ctx context.Context, _ *noInput) (*userOutput, error) {
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Read, Pattern: "GET /auth/me", ID: "get-me", Summary: "See your account"},
+		func(ctx context.Context, _ *noInput) (*userOutput, error) {
 			return userAnswer(s.Get(ctx, identity.From(ctx).UserID))
 		})
-	httpapi.Register(api, route(httpapi.Known, identity.Write, http.MethodPatch, "/auth/me", "update-me", http.StatusOK, "Change your name"),
-		kinds, func(ctx context.Context, in *profileInput) (*userOutput, error) {
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "PATCH /auth/me", ID: "update-me", Summary: "Change your name"},
+		func(ctx context.Context, in *profileInput) (*userOutput, error) {
 			return userAnswer(s.Rename(ctx, identity.From(ctx).UserID, in.Body.FullName))
 		})
-	httpapi.Register(api, route(httpapi.Known, identity.Write, http.MethodPost, "/auth/password", "change-password", http.StatusNoContent, "Change your password and end your other logins"),
-		kinds, func(ctx context.Context, in *passwordInput) (*noOutput, error) {
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "POST /auth/password", ID: "change-password", Summary: "Change your password and end your other logins"},
+		func(ctx context.Context, in *passwordInput) (*noOutput, error) {
 			caller := identity.From(ctx)
 			return nil, s.ChangePassword(ctx, caller.UserID, caller.LoginID, in.Body.CurrentPassword, in.Body.NewPassword)
 		})
@@ -165,10 +164,4 @@ func userAnswer(u User, err error) (*userOutput, error) {
 		return nil, err
 	}
 	return &userOutput{newUserBody(u)}, nil
-}
-
-func route(access httpapi.Access, scope identity.Scope, method, path, id string, status int, summary string) httpapi.Route {
-	return httpapi.Route{Access: access, Scope: scope, Operation: huma.Operation{
-		Method: method, Path: path, OperationID: id, DefaultStatus: status, Summary: summary, Tags: []string{"Accounts"},
-	}}
 }

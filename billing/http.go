@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"manus/httpapi"
 	"manus/identity"
 )
@@ -76,26 +74,21 @@ type noInput struct{}
 
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
-	httpapi.Register(api, route(httpapi.Public, "", http.MethodGet, "/billing/plans", "list-plans", "List the plans"),
-		kinds, func(context.Context, *noInput) (*plansOutput, error) {
+	group := httpapi.Group{API: api, Name: "Billing", Kinds: kinds}
+	httpapi.Register(group, httpapi.Route{Pattern: "GET /billing/plans", ID: "list-plans", Summary: "List the plans"},
+		func(context.Context, *noInput) (*plansOutput, error) {
 			out := &plansOutput{}
 			for _, p := range s.Plans() {
 				out.Body.Items = append(out.Body.Items, newPlanBody(p))
 			}
 			return out, nil
 		})
-	httpapi.Register(api, route(httpapi.Known, identity.Read, http.MethodGet, "/billing/subscription", "get-subscription", "See your plan and what you have used of it"),
-		kinds, func(ctx context.Context, _ *noInput) (*subscriptionOutput, error) {
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Read, Pattern: "GET /billing/subscription", ID: "get-subscription", Summary: "See your plan and what you have used of it"},
+		func(ctx context.Context, _ *noInput) (*subscriptionOutput, error) {
 			return subscriptionAnswer(s.Get(ctx, identity.From(ctx).UserID))
 		})
-	httpapi.Register(api, route(httpapi.Known, identity.Write, http.MethodPost, "/billing/trial", "start-trial", "Start the trial, once per account"),
-		kinds, func(ctx context.Context, _ *noInput) (*subscriptionOutput, error) {
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "POST /billing/trial", ID: "start-trial", Summary: "Start the trial, once per account"},
+		func(ctx context.Context, _ *noInput) (*subscriptionOutput, error) {
 			return subscriptionAnswer(s.StartTrial(ctx, identity.From(ctx).UserID))
 		})
-}
-
-func route(access httpapi.Access, scope identity.Scope, method, path, id, summary string) httpapi.Route {
-	return httpapi.Route{Access: access, Scope: scope, Operation: huma.Operation{
-		Method: method, Path: path, OperationID: id, Summary: summary, Tags: []string{"Billing"},
-	}}
 }

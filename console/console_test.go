@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"manus/httpapi"
 	"manus/identity"
 )
@@ -39,9 +37,9 @@ func setup(t *testing.T) (*httpapi.API, http.Handler) {
 	handler := func(context.Context, *teaInput) (*teaOutput, error) { return &teaOutput{}, nil }
 	for path, access := range map[string]httpapi.Access{"/public/{id}": httpapi.Public, "/known/{id}": httpapi.Known} {
 		for _, method := range []string{"POST", "PATCH", "DELETE", "GET"} {
-			httpapi.Register(api, httpapi.Route{Access: access, Scope: identity.Read, Operation: huma.Operation{
-				Method: method, Path: path, OperationID: strings.ToLower(method + path[1:2]), Summary: "Make tea", Tags: []string{"Tea"},
-			}}, kinds, handler)
+			httpapi.Register(httpapi.Group{API: api, Name: "Tea", Kinds: kinds}, httpapi.Route{
+				Access: access, Scope: identity.Read, Pattern: method + " " + path, ID: strings.ToLower(method + path[1:2]), Summary: "Make tea",
+			}, handler)
 		}
 	}
 	pages, err := New(Config{Version: "v1.2.3", API: api})
@@ -135,8 +133,8 @@ func TestTheReferenceHasEveryRouteAndProblem(t *testing.T) {
 	api, handler := setup(t)
 	body := get(t, handler, "/docs?lang=en").Body.String()
 	for _, route := range api.Routes() {
-		if !strings.Contains(body, `id="`+route.OperationID+`"`) || !strings.Contains(body, "<code>"+route.Path+"</code>") {
-			t.Errorf("%s %s isn't there", route.Method, route.Path)
+		if !strings.Contains(body, `id="`+route.ID+`"`) || !strings.Contains(body, "<code>"+route.Path()+"</code>") {
+			t.Errorf("%s %s isn't there", route.Method(), route.Path())
 		}
 	}
 	for _, problem := range api.Problems() {

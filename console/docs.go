@@ -63,10 +63,10 @@ func newDocs(f frame, api *httpapi.API) docs {
 	schemas := api.Document().Components.Schemas
 	for _, route := range api.Routes() {
 		operation := find(api.Document(), route)
-		i := slices.IndexFunc(d.Groups, func(g docsGroup) bool { return g.Name == route.Tags[0] })
+		i := slices.IndexFunc(d.Groups, func(g docsGroup) bool { return g.Name == route.Group })
 		if i < 0 {
 			i = len(d.Groups)
-			d.Groups = append(d.Groups, docsGroup{Name: route.Tags[0], ID: "group-" + strings.ToLower(route.Tags[0])})
+			d.Groups = append(d.Groups, docsGroup{Name: route.Group, ID: "group-" + strings.ToLower(route.Group)})
 		}
 		d.Groups[i].Operations = append(d.Groups[i].Operations, newOperation(f, schemas, route, operation))
 	}
@@ -75,8 +75,8 @@ func newDocs(f frame, api *httpapi.API) docs {
 
 // find is the route's operation as huma has completed it.
 func find(document *huma.OpenAPI, route httpapi.Route) *huma.Operation {
-	item := document.Paths[route.Path]
-	switch route.Method {
+	item := document.Paths[route.Path()]
+	switch route.Method() {
 	case http.MethodPost:
 		return item.Post
 	case http.MethodPatch:
@@ -89,7 +89,7 @@ func find(document *huma.OpenAPI, route httpapi.Route) *huma.Operation {
 
 func newOperation(f frame, schemas huma.Registry, route httpapi.Route, operation *huma.Operation) docsOperation {
 	o := docsOperation{
-		ID: operation.OperationID, Method: route.Method, Path: route.Path,
+		ID: operation.OperationID, Method: route.Method(), Path: route.Path(),
 		Summary: operation.Summary, Description: operation.Description,
 		Access: f.Words[map[httpapi.Access]string{httpapi.Public: "public", httpapi.Known: "known", httpapi.Operators: "operators"}[route.Access]],
 	}

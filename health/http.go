@@ -51,27 +51,26 @@ type (
 
 // Routes registers the four endpoints with the API.
 func (s *Service) Routes(api *httpapi.API) {
-	httpapi.Register(api, route("/health", "health", "Whether the process runs"), nil, func(context.Context, *noInput) (*healthOutput, error) {
-		return &healthOutput{s.health()}, nil
-	})
-	httpapi.Register(api, route("/live", "live", "How long the process has been running"), nil, func(context.Context, *noInput) (*liveOutput, error) {
-		return &liveOutput{s.live()}, nil
-	})
-	httpapi.Register(api, route("/version", "version", "What is running"), nil, func(context.Context, *noInput) (*versionOutput, error) {
-		return &versionOutput{s.version}, nil
-	})
-	ready := route("/ready", "ready", "Whether the program can do its work")
-	ready.Responses = map[string]*huma.Response{"503": {Description: "Not now; the body says what fails"}}
-	httpapi.Register(api, ready, nil, func(ctx context.Context, _ *noInput) (*readyOutput, error) {
+	group := httpapi.Group{API: api, Name: "Health"}
+	httpapi.Register(group, httpapi.Route{Pattern: "GET /health", ID: "health", Summary: "Whether the process runs"},
+		func(context.Context, *noInput) (*healthOutput, error) {
+			return &healthOutput{s.health()}, nil
+		})
+	httpapi.Register(group, httpapi.Route{Pattern: "GET /live", ID: "live", Summary: "How long the process has been running"},
+		func(context.Context, *noInput) (*liveOutput, error) {
+			return &liveOutput{s.live()}, nil
+		})
+	httpapi.Register(group, httpapi.Route{Pattern: "GET /version", ID: "version", Summary: "What is running"},
+		func(context.Context, *noInput) (*versionOutput, error) {
+			return &versionOutput{s.version}, nil
+		})
+	httpapi.Register(group, httpapi.Route{
+		Pattern: "GET /ready", ID: "ready", Summary: "Whether the program can do its work",
+		Responses: map[string]*huma.Response{"503": {Description: "Not now; the body says what fails"}},
+	}, func(ctx context.Context, _ *noInput) (*readyOutput, error) {
 		r := s.Readiness(ctx)
 		return &readyOutput{Status: r.httpStatus(), Body: r}, nil
 	})
-}
-
-func route(path, id, summary string) httpapi.Route {
-	return httpapi.Route{Access: httpapi.Public, Operation: huma.Operation{
-		Method: http.MethodGet, Path: path, OperationID: id, Summary: summary, Tags: []string{"Health"},
-	}}
 }
 
 // Mount puts the same four at the root, where load balancers and orchestrators

@@ -11,9 +11,11 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,9 +28,8 @@ import (
 // Prefix is where the API's routes lie.
 const Prefix = "/api/v1"
 
-// DefaultMaxBody is the greatest request body in bytes where a route sets no
-// other.
-const DefaultMaxBody = 64 << 10
+// MaxBody is the greatest request body of a route, in bytes.
+const MaxBody = 64 << 10
 
 // bodyReadTimeout is how long a client may take to send a body, handlerTimeout
 // how long a handler may take to answer, live streams apart.
@@ -88,44 +89,52 @@ const (
 	Operators               // operators of the installation
 )
 
-// Route is one route as registered.
+// Group is the routes of one room.
+type Group struct {
+	API  *API
+	Name string // in the reference
+	// Kinds is what the room's errors are to a client.
+	Kinds Kinds
+}
+
+// Route is one route.
 type Route struct {
 	Access Access
 	// Scope is what an API key needs, beside being its owner's; it is not
 	// looked at for Public routes.
-	Scope identity.Scope
-	huma.Operation
+	Scope   identity.Scope
+	Pattern string // the method and the path below Prefix: "GET /sessions/{id}"
+	ID      string // of the operation, in kebab case
+	Group   string // its group's name, set by Register
+	Status  int    // of success; 0 means 200, or 204 where the answer has no body
+	Summary string // a few words; Description says the rest where it must
+	// Description and Responses are what the types can't tell.
+	Description string
+	Responses   map[string]*huma.Response
+}
+
+// Method is the HTTP method.
+func (r Route) Method() string {
+	method, _, _ := strings.Cut(r.Pattern, " ")
+	return method
+}
+
+// Path is where the route is, below Prefix.
+func (r Route) Path() string {
+	_, path, _ := strings.Cut(r.Pattern, " ")
+	return path
 }
 
 // Register adds a route below Prefix. What the handler returns as an error is
-// answered by the first match in kinds, then by what every route may answer; an
-// error that neither has is a 500 whose cause only the log gets.
-func Register[I, O any](api *API, route Route, kinds Kinds, handler func(context.Context, *I) (*O, error)) {
-	if route.MaxBodyBytes == 0 {
-		route.MaxBodyBytes = DefaultMaxBody
-	}
-	route.BodyReadTimeout = bodyReadTimeout
-	if route.Access != Public {
-		route.Security = []map[string][]string{{"bearer": {}}}
-	}
-	route.Middlewares = append(huma.Middlewares{api.guard(route)}, route.Middlewares...)
-	if route.Responses == nil {
-		route.Responses = map[string]*huma.Response{}
-	}
-	route.Responses["default"] = &huma.Response{
-		Description: "A problem",
-		Content: map[string]*huma.MediaType{"application/problem+json": {
-			Schema: SchemaOf[Problem](api),
-		}},
-	}
+// answered by the first match in the group's kinds, then by what every route
+// may answer; an error that neither has is a 500 whose cause only the log gets.
+func Register[I, O any](group Group, route Route, handler func(context.Context, *I) (*O, error)) {
+	api := group.API
+	route.Group = group.Name
 	api.routes = append(api.routes, route)
-	for _, kind := range kinds {
-		if !slices.ContainsFunc(api.kinds, func(k Kind) bool { return k.Name == kind.Name }) {
-			api.kinds = append(api.kinds, kind)
-		}
-	}
+	api.learn(group.Kinds)
 	_, stream := any((*O)(nil)).(*huma.StreamResponse)
-	huma.Register(api.huma, route.Operation, func(ctx context.Context, in *I) (*O, error) {
+	huma.Register(api.huma, api.operation(route), func(ctx context.Context, in *I) (*O, error) {
 		if !stream {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, handlerTimeout)
@@ -133,10 +142,39 @@ func Register[I, O any](api *API, route Route, kinds Kinds, handler func(context
 		}
 		out, err := handler(ctx, in)
 		if err != nil {
-			return nil, api.answer(ctx, kinds, err)
+			return nil, api.answer(ctx, group.Kinds, err)
 		}
 		return out, nil
 	})
+}
+
+// operation is the route as huma takes it.
+func (api *API) operation(route Route) huma.Operation {
+	operation := huma.Operation{
+		Method: route.Method(), Path: route.Path(), OperationID: route.ID, DefaultStatus: route.Status,
+		Summary: route.Summary, Description: route.Description, Tags: []string{route.Group},
+		MaxBodyBytes: MaxBody, BodyReadTimeout: bodyReadTimeout,
+		Middlewares: huma.Middlewares{api.guard(route)},
+		Responses:   map[string]*huma.Response{},
+	}
+	maps.Copy(operation.Responses, route.Responses)
+	operation.Responses["default"] = &huma.Response{
+		Description: "A problem",
+		Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: SchemaOf[Problem](api)}},
+	}
+	if route.Access != Public {
+		operation.Security = []map[string][]string{{"bearer": {}}}
+	}
+	return operation
+}
+
+// learn adds to the list of all problems.
+func (api *API) learn(kinds Kinds) {
+	for _, kind := range kinds {
+		if !slices.ContainsFunc(api.kinds, func(k Kind) bool { return k.Name == kind.Name }) {
+			api.kinds = append(api.kinds, kind)
+		}
+	}
 }
 
 func (api *API) answer(ctx context.Context, kinds Kinds, err error) error {

@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"manus/docstore"
 	"manus/identity"
 )
@@ -55,7 +53,7 @@ func setup(t *testing.T, fails error) (*API, http.Handler, *bytes.Buffer) {
 		return out, nil
 	}
 	for path, access := range map[string]Access{"/tea": Public, "/my-tea": Known, "/all-tea": Operators} {
-		Register(api, Route{Access: access, Scope: identity.Write, Operation: huma.Operation{Method: http.MethodPost, Path: path, OperationID: path[1:]}}, kinds, handler)
+		Register(Group{api, "Tea", kinds}, Route{Access: access, Scope: identity.Write, Pattern: "POST " + path, ID: path[1:]}, handler)
 	}
 	return api, Observe(log, nil, api), &logged
 }
@@ -159,7 +157,7 @@ func TestBadRequestsAreSaidToBeSoWithoutEcho(t *testing.T) {
 		wantProblem(t, w, w.Code, "invalid-request")
 	}
 	wantProblem(t, post(handler, "/api/v1/tea?kind="+secret, `{"cups":1}`, identity.Caller{}), 422, "invalid-request")
-	wantProblem(t, post(handler, "/api/v1/tea", `{"cups":1,"note":"`+strings.Repeat("x", DefaultMaxBody)+`"}`, identity.Caller{}), 413, "too-large")
+	wantProblem(t, post(handler, "/api/v1/tea", `{"cups":1,"note":"`+strings.Repeat("x", MaxBody)+`"}`, identity.Caller{}), 413, "too-large")
 	if strings.Contains(logged.String(), secret) {
 		t.Error("the log has it")
 	}

@@ -143,51 +143,46 @@ func eventAnswer(e Event, err error) (*eventOutput, error) {
 
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
-	httpapi.Register(api, route(identity.Write, http.MethodPost, "/sessions", "create-session", http.StatusCreated, "Open a session, for one run of your quota"),
-		kinds, func(ctx context.Context, in *createInput) (*sessionOutput, error) {
+	group := httpapi.Group{API: api, Name: "Sessions", Kinds: kinds}
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "POST /sessions", ID: "create-session", Status: http.StatusCreated, Summary: "Open a session, for one run of your quota"},
+		func(ctx context.Context, in *createInput) (*sessionOutput, error) {
 			title := ""
 			if in.Body != nil {
 				title = in.Body.Title
 			}
 			return sessionAnswer(s.Create(ctx, identity.From(ctx).UserID, title))
 		})
-	httpapi.Register(api, route(identity.Read, http.MethodGet, "/sessions", "list-sessions", http.StatusOK, "List your sessions, newest first"),
-		kinds, func(ctx context.Context, in *PageParams) (*listOutput, error) {
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Read, Pattern: "GET /sessions", ID: "list-sessions", Summary: "List your sessions, newest first"},
+		func(ctx context.Context, in *PageParams) (*listOutput, error) {
 			found, next, err := s.List(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
 			if err != nil {
 				return nil, err
 			}
 			return &listOutput{newListBody(found, next, newSessionBody)}, nil
 		})
-	httpapi.Register(api, route(identity.Read, http.MethodGet, "/sessions/{id}", "get-session", http.StatusOK, "See a session"),
-		kinds, func(ctx context.Context, in *IDParam) (*sessionOutput, error) {
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Read, Pattern: "GET /sessions/{id}", ID: "get-session", Summary: "See a session"},
+		func(ctx context.Context, in *IDParam) (*sessionOutput, error) {
 			return sessionAnswer(s.Get(ctx, identity.From(ctx).UserID, in.ID))
 		})
-	httpapi.Register(api, route(identity.Write, http.MethodPatch, "/sessions/{id}", "rename-session", http.StatusOK, "Give a session another title"),
-		kinds, func(ctx context.Context, in *renameInput) (*sessionOutput, error) {
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "PATCH /sessions/{id}", ID: "rename-session", Summary: "Give a session another title"},
+		func(ctx context.Context, in *renameInput) (*sessionOutput, error) {
 			return sessionAnswer(s.Rename(ctx, identity.From(ctx).UserID, in.ID, in.Body.Title))
 		})
-	httpapi.Register(api, route(identity.Write, http.MethodDelete, "/sessions/{id}", "delete-session", http.StatusNoContent, "Delete a session and its events"),
-		kinds, func(ctx context.Context, in *IDParam) (*noOutput, error) {
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "DELETE /sessions/{id}", ID: "delete-session", Summary: "Delete a session and its events"},
+		func(ctx context.Context, in *IDParam) (*noOutput, error) {
 			return nil, s.Delete(ctx, identity.From(ctx).UserID, in.ID)
 		})
-	httpapi.Register(api, route(identity.Write, http.MethodPost, "/sessions/{id}/stop", "stop-session", http.StatusOK, "Stop a session for good"),
-		kinds, func(ctx context.Context, in *IDParam) (*sessionOutput, error) {
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "POST /sessions/{id}/stop", ID: "stop-session", Summary: "Stop a session for good"},
+		func(ctx context.Context, in *IDParam) (*sessionOutput, error) {
 			return sessionAnswer(s.Stop(ctx, identity.From(ctx).UserID, in.ID))
 		})
-	httpapi.Register(api, route(identity.Write, http.MethodPost, "/sessions/{id}/messages", "write-message", http.StatusAccepted, "Write a message to a session"),
-		kinds, func(ctx context.Context, in *messageInput) (*eventOutput, error) {
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "POST /sessions/{id}/messages", ID: "write-message", Status: http.StatusAccepted, Summary: "Write a message to a session"},
+		func(ctx context.Context, in *messageInput) (*eventOutput, error) {
 			return eventAnswer(s.Write(ctx, identity.From(ctx).UserID, in.ID, in.Body.Text, in.Body.ClientKey))
 		})
-	httpapi.Register(api, route(identity.Worker, http.MethodPost, "/sessions/{id}/events", "append-event", http.StatusAccepted, "Append what a worker did to a session"),
-		kinds, s.appendEvent)
-	httpapi.Register(api, s.eventsRoute(api), kinds, s.readEvents)
-}
-
-func route(scope identity.Scope, method, path, id string, status int, summary string) httpapi.Route {
-	return httpapi.Route{Access: httpapi.Known, Scope: scope, Operation: huma.Operation{
-		Method: method, Path: path, OperationID: id, DefaultStatus: status, Summary: summary, Tags: []string{"Sessions"},
-	}}
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Worker, Pattern: "POST /sessions/{id}/events", ID: "append-event", Status: http.StatusAccepted, Summary: "Append what a worker did to a session"},
+		s.appendEvent)
+	httpapi.Register(group, eventsRoute(api), s.readEvents)
 }
 
 func (s *Service) appendEvent(ctx context.Context, in *eventInput) (*eventOutput, error) {
@@ -206,17 +201,18 @@ func (s *Service) appendEvent(ctx context.Context, in *eventInput) (*eventOutput
 }
 
 // eventsRoute answers in two media types, which huma has to be told.
-func (s *Service) eventsRoute(api *httpapi.API) httpapi.Route {
-	r := route(identity.Read, http.MethodGet, "/sessions/{id}/events", "read-events", http.StatusOK, "Read a session's events, as a page or live")
-	r.Description = "With `Accept: text/event-stream` the answer is a live stream of server-sent events: first what there is, then each event as it comes, until the session is stopped. A stream that broke off is resumed with `Last-Event-ID`; nothing is lost or doubled. A stream of a stopped session of which everything has been seen is 204."
-	r.Responses = map[string]*huma.Response{
-		"200": {Description: "A page of events, or a live stream", Content: map[string]*huma.MediaType{
-			"application/json":  {Schema: httpapi.SchemaOf[listBody[eventBody]](api)},
-			"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}},
-		}},
-		"204": {Description: "The session is stopped and everything has been seen"},
-	}
-	return r
+func eventsRoute(api *httpapi.API) httpapi.Route {
+	return httpapi.Route{
+		Access: httpapi.Known, Scope: identity.Read, Pattern: "GET /sessions/{id}/events", ID: "read-events",
+		Summary:     "Read a session's events, as a page or live",
+		Description: "With `Accept: text/event-stream` the answer is a live stream of server-sent events: first what there is, then each event as it comes, until the session is stopped. A stream that broke off is resumed with `Last-Event-ID`; nothing is lost or doubled. A stream of a stopped session of which everything has been seen is 204.",
+		Responses: map[string]*huma.Response{
+			"200": {Description: "A page of events, or a live stream", Content: map[string]*huma.MediaType{
+				"application/json":  {Schema: httpapi.SchemaOf[listBody[eventBody]](api)},
+				"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}},
+			}},
+			"204": {Description: "The session is stopped and everything has been seen"},
+		}}
 }
 
 func (s *Service) readEvents(ctx context.Context, in *eventsInput) (*huma.StreamResponse, error) {
