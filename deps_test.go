@@ -39,6 +39,8 @@ var arrows = map[string]struct {
 		"the plans' section of manus.yaml is the billing room's own type"},
 	"app": {[]string{"account", "billing", "config", "console", "docstore", "docstore/sqlitedocs", "health", "httpapi", "identity", "session"},
 		"the only room that knows all the others, and the only one that knows adapters"},
+	"internal/storetest": {[]string{"docstore", "docstore/sqlitedocs"},
+		"what tests of several rooms start from; no room imports it outside of tests"},
 	"cmd/manus": {[]string{"account", "app", "billing", "config", "docstore", "health", "identity"},
 		"commands call app, and the rules of accounts and plans for operators"},
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,8 +13,8 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"manus/docstore"
-	"manus/docstore/sqlitedocs"
 	"manus/identity"
+	"manus/internal/storetest"
 )
 
 const (
@@ -49,26 +48,9 @@ type bench struct {
 	clock *clock
 }
 
-func openStore(t testing.TB) docstore.Store {
-	t.Helper()
-	store, err := sqlitedocs.Open(context.Background(), filepath.Join(t.TempDir(), "manus.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := store.Declare(context.Background(), Specs()...); err != nil {
-		t.Fatal(err)
-	}
-	return store
-}
-
 func setup(t testing.TB) bench {
 	t.Helper()
-	return copyOf(t, openStore(t), &clock{at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}, secretA)
+	return copyOf(t, storetest.New(t, Specs()...), &clock{at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}, secretA)
 }
 
 // copyOf is a copy of the program on the same store.

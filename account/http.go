@@ -124,35 +124,35 @@ type (
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
 	group := httpapi.Group{API: api, Name: "Accounts", Kinds: kinds}
-	httpapi.Register(group, httpapi.Route{Pattern: "POST /auth/register", ID: "register", Status: http.StatusCreated, Summary: "Open an account and sign in"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/register", ID: "register", Status: http.StatusCreated, Summary: "Open an account and sign in"},
 		func(ctx context.Context, in *registerInput) (*tokensOutput, error) {
 			return tokensAnswer(s.Register(ctx, NewUser{Email: in.Body.Email, Password: in.Body.Password, FullName: in.Body.FullName}))
 		})
-	httpapi.Register(group, httpapi.Route{Pattern: "POST /auth/login", ID: "login", Summary: "Sign in"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/login", ID: "login", Summary: "Sign in"},
 		func(ctx context.Context, in *loginInput) (*tokensOutput, error) {
 			return tokensAnswer(s.Login(ctx, in.Body.Email, in.Body.Password))
 		})
-	httpapi.Register(group, httpapi.Route{Pattern: "POST /auth/refresh", ID: "refresh", Summary: "Get new tokens for a refresh token"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/refresh", ID: "refresh", Summary: "Get new tokens for a refresh token"},
 		func(ctx context.Context, in *refreshInput) (*tokensOutput, error) {
 			return tokensAnswer(s.Refresh(ctx, in.Body.RefreshToken))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "POST /auth/logout", ID: "logout", Summary: "Sign out of this login"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "POST /auth/logout", ID: "logout", Summary: "Sign out of this login"},
 		func(ctx context.Context, _ *noInput) (*noOutput, error) {
 			return nil, s.Logout(ctx, identity.From(ctx).LoginID)
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "POST /auth/logout-all", ID: "logout-all", Summary: "Sign out of every login"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "POST /auth/logout-all", ID: "logout-all", Summary: "Sign out of every login"},
 		func(ctx context.Context, _ *noInput) (*noOutput, error) {
 			return nil, s.LogoutAll(ctx, identity.From(ctx).UserID)
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Read, Pattern: "GET /auth/me", ID: "get-me", Summary: "See your account"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /auth/me", ID: "get-me", Summary: "See your account"},
 		func(ctx context.Context, _ *noInput) (*userOutput, error) {
 			return userAnswer(s.Get(ctx, identity.From(ctx).UserID))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "PATCH /auth/me", ID: "update-me", Summary: "Change your name"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "PATCH /auth/me", ID: "update-me", Summary: "Change your name"},
 		func(ctx context.Context, in *profileInput) (*userOutput, error) {
 			return userAnswer(s.Rename(ctx, identity.From(ctx).UserID, in.Body.FullName))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "POST /auth/password", ID: "change-password", Summary: "Change your password and end your other logins"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "POST /auth/password", ID: "change-password", Summary: "Change your password and end your other logins"},
 		func(ctx context.Context, in *passwordInput) (*noOutput, error) {
 			caller := identity.From(ctx)
 			return nil, s.ChangePassword(ctx, caller.UserID, caller.LoginID, in.Body.CurrentPassword, in.Body.NewPassword)

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,9 +17,9 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"manus/docstore"
-	"manus/docstore/sqlitedocs"
 	"manus/httpapi"
 	"manus/identity"
+	"manus/internal/storetest"
 )
 
 // world is sessions and a clock, as tests set them.
@@ -52,18 +51,6 @@ var start = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 
 func setup(t *testing.T, change ...func(*Catalog)) (*Service, *world) {
 	t.Helper()
-	store, err := sqlitedocs.Open(context.Background(), filepath.Join(t.TempDir(), "manus.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := store.Declare(context.Background(), Specs()...); err != nil {
-		t.Fatal(err)
-	}
 	catalog := DefaultCatalog()
 	for _, f := range change {
 		f(&catalog)
@@ -72,7 +59,7 @@ func setup(t *testing.T, change ...func(*Catalog)) (*Service, *world) {
 		t.Fatal(problems)
 	}
 	w := &world{at: start, sessions: map[string]bool{}}
-	return New(Config{Store: store, Sessions: w, Now: w.now, Log: slog.New(slog.DiscardHandler), Catalog: catalog}), w
+	return New(Config{Store: storetest.New(t, Specs()...), Sessions: w, Now: w.now, Log: slog.New(slog.DiscardHandler), Catalog: catalog}), w
 }
 
 func wantUsed(t *testing.T, s *Service, want int64) Subscription {

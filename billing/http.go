@@ -75,7 +75,7 @@ type noInput struct{}
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
 	group := httpapi.Group{API: api, Name: "Billing", Kinds: kinds}
-	httpapi.Register(group, httpapi.Route{Pattern: "GET /billing/plans", ID: "list-plans", Summary: "List the plans"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /billing/plans", ID: "list-plans", Summary: "List the plans"},
 		func(context.Context, *noInput) (*plansOutput, error) {
 			out := &plansOutput{}
 			for _, p := range s.Plans() {
@@ -83,11 +83,11 @@ func (s *Service) Routes(api *httpapi.API) {
 			}
 			return out, nil
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Read, Pattern: "GET /billing/subscription", ID: "get-subscription", Summary: "See your plan and what you have used of it"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /billing/subscription", ID: "get-subscription", Summary: "See your plan and what you have used of it"},
 		func(ctx context.Context, _ *noInput) (*subscriptionOutput, error) {
 			return subscriptionAnswer(s.Get(ctx, identity.From(ctx).UserID))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "POST /billing/trial", ID: "start-trial", Summary: "Start the trial, once per account"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "POST /billing/trial", ID: "start-trial", Summary: "Start the trial, once per account"},
 		func(ctx context.Context, _ *noInput) (*subscriptionOutput, error) {
 			return subscriptionAnswer(s.StartTrial(ctx, identity.From(ctx).UserID))
 		})

@@ -52,20 +52,20 @@ type (
 // Routes registers the four endpoints with the API.
 func (s *Service) Routes(api *httpapi.API) {
 	group := httpapi.Group{API: api, Name: "Health"}
-	httpapi.Register(group, httpapi.Route{Pattern: "GET /health", ID: "health", Summary: "Whether the process runs"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /health", ID: "health", Summary: "Whether the process runs"},
 		func(context.Context, *noInput) (*healthOutput, error) {
 			return &healthOutput{s.health()}, nil
 		})
-	httpapi.Register(group, httpapi.Route{Pattern: "GET /live", ID: "live", Summary: "How long the process has been running"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /live", ID: "live", Summary: "How long the process has been running"},
 		func(context.Context, *noInput) (*liveOutput, error) {
 			return &liveOutput{s.live()}, nil
 		})
-	httpapi.Register(group, httpapi.Route{Pattern: "GET /version", ID: "version", Summary: "What is running"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /version", ID: "version", Summary: "What is running"},
 		func(context.Context, *noInput) (*versionOutput, error) {
 			return &versionOutput{s.version}, nil
 		})
 	httpapi.Register(group, httpapi.Route{
-		Pattern: "GET /ready", ID: "ready", Summary: "Whether the program can do its work",
+		Access: httpapi.Public, Pattern: "GET /ready", ID: "ready", Summary: "Whether the program can do its work",
 		Responses: map[string]*huma.Response{"503": {Description: "Not now; the body says what fails"}},
 	}, func(ctx context.Context, _ *noInput) (*readyOutput, error) {
 		r := s.Readiness(ctx)

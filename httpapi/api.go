@@ -84,8 +84,8 @@ type Access int
 
 // The kinds of access.
 const (
-	Public    Access = iota // anybody
-	Known                   // whoever has proved an account
+	Known     Access = iota // whoever has proved an account; so a route has to say that it is public
+	Public                  // anybody
 	Operators               // operators of the installation
 )
 

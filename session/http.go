@@ -144,7 +144,7 @@ func eventAnswer(e Event, err error) (*eventOutput, error) {
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
 	group := httpapi.Group{API: api, Name: "Sessions", Kinds: kinds}
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "POST /sessions", ID: "create-session", Status: http.StatusCreated, Summary: "Open a session, for one run of your quota"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "POST /sessions", ID: "create-session", Status: http.StatusCreated, Summary: "Open a session, for one run of your quota"},
 		func(ctx context.Context, in *createInput) (*sessionOutput, error) {
 			title := ""
 			if in.Body != nil {
@@ -152,7 +152,7 @@ func (s *Service) Routes(api *httpapi.API) {
 			}
 			return sessionAnswer(s.Create(ctx, identity.From(ctx).UserID, title))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Read, Pattern: "GET /sessions", ID: "list-sessions", Summary: "List your sessions, newest first"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /sessions", ID: "list-sessions", Summary: "List your sessions, newest first"},
 		func(ctx context.Context, in *PageParams) (*listOutput, error) {
 			found, next, err := s.List(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
 			if err != nil {
@@ -160,27 +160,27 @@ func (s *Service) Routes(api *httpapi.API) {
 			}
 			return &listOutput{newListBody(found, next, newSessionBody)}, nil
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Read, Pattern: "GET /sessions/{id}", ID: "get-session", Summary: "See a session"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /sessions/{id}", ID: "get-session", Summary: "See a session"},
 		func(ctx context.Context, in *IDParam) (*sessionOutput, error) {
 			return sessionAnswer(s.Get(ctx, identity.From(ctx).UserID, in.ID))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "PATCH /sessions/{id}", ID: "rename-session", Summary: "Give a session another title"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "PATCH /sessions/{id}", ID: "rename-session", Summary: "Give a session another title"},
 		func(ctx context.Context, in *renameInput) (*sessionOutput, error) {
 			return sessionAnswer(s.Rename(ctx, identity.From(ctx).UserID, in.ID, in.Body.Title))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "DELETE /sessions/{id}", ID: "delete-session", Summary: "Delete a session and its events"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "DELETE /sessions/{id}", ID: "delete-session", Summary: "Delete a session and its events"},
 		func(ctx context.Context, in *IDParam) (*noOutput, error) {
 			return nil, s.Delete(ctx, identity.From(ctx).UserID, in.ID)
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "POST /sessions/{id}/stop", ID: "stop-session", Summary: "Stop a session for good"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "POST /sessions/{id}/stop", ID: "stop-session", Summary: "Stop a session for good"},
 		func(ctx context.Context, in *IDParam) (*sessionOutput, error) {
 			return sessionAnswer(s.Stop(ctx, identity.From(ctx).UserID, in.ID))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Write, Pattern: "POST /sessions/{id}/messages", ID: "write-message", Status: http.StatusAccepted, Summary: "Write a message to a session"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "POST /sessions/{id}/messages", ID: "write-message", Status: http.StatusAccepted, Summary: "Write a message to a session"},
 		func(ctx context.Context, in *messageInput) (*eventOutput, error) {
 			return eventAnswer(s.Write(ctx, identity.From(ctx).UserID, in.ID, in.Body.Text, in.Body.ClientKey))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Known, Scope: identity.Worker, Pattern: "POST /sessions/{id}/events", ID: "append-event", Status: http.StatusAccepted, Summary: "Append what a worker did to a session"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Worker, Pattern: "POST /sessions/{id}/events", ID: "append-event", Status: http.StatusAccepted, Summary: "Append what a worker did to a session"},
 		s.appendEvent)
 	httpapi.Register(group, eventsRoute(api), s.readEvents)
 }
@@ -203,7 +203,7 @@ func (s *Service) appendEvent(ctx context.Context, in *eventInput) (*eventOutput
 // eventsRoute answers in two media types, which huma has to be told.
 func eventsRoute(api *httpapi.API) httpapi.Route {
 	return httpapi.Route{
-		Access: httpapi.Known, Scope: identity.Read, Pattern: "GET /sessions/{id}/events", ID: "read-events",
+		Scope: identity.Read, Pattern: "GET /sessions/{id}/events", ID: "read-events",
 		Summary:     "Read a session's events, as a page or live",
 		Description: "With `Accept: text/event-stream` the answer is a live stream of server-sent events: first what there is, then each event as it comes, until the session is stopped. A stream that broke off is resumed with `Last-Event-ID`; nothing is lost or doubled. A stream of a stopped session of which everything has been seen is 204.",
 		Responses: map[string]*huma.Response{

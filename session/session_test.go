@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"manus/docstore"
-	"manus/docstore/sqlitedocs"
+	"manus/internal/storetest"
 )
 
 // runs is a quota of n runs.
@@ -48,19 +48,7 @@ type bench struct {
 
 func openStore(t testing.TB, path string) docstore.Store {
 	t.Helper()
-	store, err := sqlitedocs.Open(context.Background(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := store.Declare(context.Background(), Specs()...); err != nil {
-		t.Fatal(err)
-	}
-	return store
+	return storetest.Open(t, path, Specs()...)
 }
 
 func setup(t testing.TB) bench {

@@ -22,15 +22,7 @@ func (c devCommand) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	a, err := app.New(p.ctx, app.Options{
-		Settings: settings,
-		Version:  buildVersion(settings.Environment),
-		Log:      newLogger(p.err, settings),
-	})
-	if err != nil {
-		return err
-	}
-	return serve(p, a, func(ctx context.Context) error {
+	return serve(p, settings, func(ctx context.Context, a *app.App) error {
 		password, err := a.EnsureOperator(ctx)
 		if err != nil {
 			return err

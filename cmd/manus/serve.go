@@ -22,6 +22,13 @@ func (c serveCommand) Run(p *process) error {
 	if err != nil {
 		return err
 	}
+	return serve(p, settings, func(context.Context, *app.App) error { return nil })
+}
+
+// serve runs the product: it starts it, calls ready, and stops it when a signal
+// comes. A second signal ends the program at once.
+func serve(p *process, settings config.Settings, ready func(context.Context, *app.App) error) error {
+	relaxGC()
 	a, err := app.New(p.ctx, app.Options{
 		Settings: settings,
 		Version:  buildVersion(settings.Environment),
@@ -30,16 +37,9 @@ func (c serveCommand) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	return serve(p, a, func(context.Context) error { return nil })
-}
-
-// serve starts a product, calls ready, and stops it when a signal comes. A
-// second signal ends the program at once.
-func serve(p *process, a *app.App, ready func(context.Context) error) error {
-	relaxGC()
 	failed := a.Start(p.ctx)
 	if failed == nil {
-		failed = ready(p.ctx)
+		failed = ready(p.ctx, a)
 	}
 	if failed == nil {
 		select {
