@@ -193,24 +193,35 @@ func initial(c Catalog, userID string, now time.Time) subscription {
 // be made, in one atomic step: however many ask at once, no more get one than
 // there are. It returns ErrQuotaExhausted or ErrTooManyAtOnce. What is taken is
 // to be confirmed; when its maker is killed before that, or fails, a later
-// Reserve finds out whether the session exists, and gives the run back if not. Asking again for the same
-// session takes nothing more.
+// Reserve finds out whether the session exists, and gives the run back if not.
+// Asking again for the same session takes nothing more.
 func (s *Service) Reserve(ctx context.Context, userID, sessionID string) error {
 	spent, err := s.lookInto(ctx, userID)
 	if err != nil {
 		return err
 	}
 	now, c := s.now(), *s.catalog.Load()
+	var refused error
 	_, err = s.subscriptions.Upsert(ctx, initial(c, userID, now), func(sub *subscription, _ bool) error {
+		refused = nil
+		settled := false
 		for id, spent := range spent {
-			sub.settle(id, spent)
+			settled = sub.settle(id, spent) || settled
 		}
-		if sub.pending(sessionID) >= 0 {
-			return nil
+		if sub.pending(sessionID) < 0 {
+			refused = sub.take(c, s.planOf(ctx, c, *sub), sessionID, now)
 		}
-		return sub.take(c, s.planOf(ctx, c, *sub), sessionID, now)
+		if refused != nil && !settled {
+			return docstore.ErrUnchanged
+		}
+		// What was settled stays so when no run is left: otherwise each call
+		// would look into the same few, and never reach one that is owed.
+		return nil
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return refused
 }
 
 // lookInto finds out which of the stale reservations were spent.
@@ -224,8 +235,11 @@ func (s *Service) lookInto(ctx context.Context, userID string) (map[string]bool,
 	}
 	spent := map[string]bool{}
 	for _, r := range sub.Pending {
-		if len(spent) == maxSettled || s.now().Sub(r.At.Time) < staleAfter {
-			break // the rest is younger
+		if len(spent) == maxSettled {
+			break
+		}
+		if s.now().Sub(r.At.Time) < staleAfter {
+			continue // clocks step back, so older ones may follow
 		}
 		if spent[r.SessionID], err = s.sessions.Exists(ctx, r.SessionID); err != nil {
 			return nil, err
@@ -289,7 +303,7 @@ func (s *Service) view(ctx context.Context, c Catalog, sub subscription, now tim
 		Plan: plan, Status: Active, Used: sub.Used, Limit: plan.Runs,
 		PeriodStart:    sub.Month.Time,
 		PeriodEnd:      monthEnd(plan.Reset, sub.Anchor.Time, later(now, sub.Month.Time)),
-		TrialAvailable: sub.mayTry(c) == nil,
+		TrialAvailable: sub.mayTry(c, plan) == nil,
 	}
 	if sub.trialing(now) {
 		if tried, err := c.plan(c.Trial.Plan); err == nil {
@@ -301,13 +315,14 @@ func (s *Service) view(ctx context.Context, c Catalog, sub subscription, now tim
 	return view
 }
 
-func (s *subscription) mayTry(c Catalog) error {
+// mayTry tells why the trial can't be started from the plan, nil if it can.
+func (s *subscription) mayTry(c Catalog, plan Plan) error {
 	switch {
 	case c.Trial.Days == 0:
 		return ErrNoTrial
 	case s.Trial != nil:
 		return ErrTrialUsed
-	case s.Plan != c.Plans[0].ID:
+	case plan.ID != c.Plans[0].ID:
 		return ErrAlreadySubscribed
 	}
 	return nil
@@ -317,9 +332,9 @@ func (s *subscription) mayTry(c Catalog) error {
 // ErrAlreadySubscribed or ErrNoTrial. A trial that has begun keeps its days when
 // the catalogue changes; its runs are the catalogue's of the moment.
 func (s *Service) StartTrial(ctx context.Context, userID string) (Subscription, error) {
-	now, c := s.now(), *s.catalog.Load()
+	now, c := s.now().UTC(), *s.catalog.Load() // a day has 24 hours, whatever the machine's zone
 	sub, err := s.subscriptions.Upsert(ctx, initial(c, userID, now), func(sub *subscription, _ bool) error {
-		if err := sub.mayTry(c); err != nil {
+		if err := sub.mayTry(c, s.planOf(ctx, c, *sub)); err != nil {
 			return err
 		}
 		sub.Trial = &trial{StartedAt: docstore.At(now), EndsAt: docstore.At(now.AddDate(0, 0, c.Trial.Days))}

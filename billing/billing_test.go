@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	_ "time/tzdata" // zones, on machines that have none
 
 	"go.yaml.in/yaml/v3"
 
@@ -142,6 +143,46 @@ func TestWhatACrashLeftBehindIsLookedInto(t *testing.T) {
 	w.set(start.Add(2 * staleAfter))
 	spend(t, s, 1)
 	wantUsed(t, s, 4)
+}
+
+func TestARunThatIsOwedIsFoundBehindManyThatWereSpent(t *testing.T) {
+	t.Parallel()
+	s, w := setup(t, func(c *Catalog) { c.Plans[0].Runs = maxSettled + 1 })
+	for i := range maxSettled {
+		id := fmt.Sprint("made", i)
+		if err := s.Reserve(t.Context(), "u", id); err != nil {
+			t.Fatal(err)
+		}
+		w.sessions[id] = true
+	}
+	if err := s.Reserve(t.Context(), "u", "never made"); err != nil {
+		t.Fatal(err)
+	}
+	w.set(start.Add(staleAfter))
+	if err := s.Reserve(t.Context(), "u", "a"); !errors.Is(err, ErrQuotaExhausted) {
+		t.Errorf("none has been given back yet: %v", err)
+	}
+	if err := s.Reserve(t.Context(), "u", "b"); err != nil {
+		t.Errorf("the one that is owed isn't reached: %v", err)
+	}
+	wantUsed(t, s, maxSettled+1)
+}
+
+func TestAReservationOfAClockThatWasAheadHidesNoOther(t *testing.T) {
+	t.Parallel()
+	s, w := setup(t)
+	for _, r := range []struct {
+		id string
+		at time.Time
+	}{{"ahead", start.Add(6 * time.Hour)}, {"never made", start}} {
+		w.set(r.at)
+		if err := s.Reserve(t.Context(), "u", r.id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.set(start.Add(time.Hour))
+	spend(t, s, 1)
+	wantUsed(t, s, 2) // "ahead" is still held, the other was given back
 }
 
 func TestACrashBeforeAMonthEndsGivesTheNextNothing(t *testing.T) {
@@ -280,6 +321,35 @@ func TestWhoMayNotTry(t *testing.T) {
 	}
 }
 
+func TestAnAccountWhosePlanIsGoneMayTry(t *testing.T) {
+	t.Parallel()
+	s, _ := setup(t)
+	spend(t, s, 1)
+	changed := DefaultCatalog()
+	changed.Plans[0].ID = "starter"
+	s.SetCatalog(changed)
+	if sub := wantUsed(t, s, 1); sub.Plan.ID != "starter" || !sub.TrialAvailable {
+		t.Errorf("got %+v", sub)
+	}
+	if sub, err := s.StartTrial(t.Context(), "u"); err != nil || sub.Status != Trialing {
+		t.Errorf("got %+v, %v", sub, err)
+	}
+}
+
+func TestATrialLastsItsDaysWhereClocksAreChanged(t *testing.T) {
+	t.Parallel()
+	zone, err := time.LoadLocation("America/New_York")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, w := setup(t)
+	w.set(time.Date(2026, 3, 1, 12, 0, 0, 0, zone)) // summer time begins on the 8th
+	sub, err := s.StartTrial(t.Context(), "u")
+	if lasts := sub.PeriodEnd.Sub(sub.PeriodStart); err != nil || lasts != 14*24*time.Hour {
+		t.Errorf("it lasts %v, %v", lasts, err)
+	}
+}
+
 func TestAPlanIsChangedAtOnceAndKeepsWhatWasUsed(t *testing.T) {
 	t.Parallel()
 	s, _ := setup(t, func(c *Catalog) { c.Plans[1].Reset = Calendar })
@@ -353,6 +423,8 @@ func TestProblemsOfACatalogue(t *testing.T) {
 		"plans[2].name":         func(c *Catalog) { c.Plans[2].Name = "" },
 		"plans[2].price_usd":    func(c *Catalog) { c.Plans[2].PriceUSD = new(-1) },
 		"plans[0].price_usd":    func(c *Catalog) { c.Plans[0].PriceUSD = new(5) },
+		"plans[1].runs":         func(c *Catalog) { c.Plans[1].Runs = -1 },
+		"trial.runs":            func(c *Catalog) { c.Trial.Runs = -1 },
 		"plans[3].reset":        func(c *Catalog) { c.Plans[3].Reset = "weekly" },
 		"trial.days":            func(c *Catalog) { c.Trial.Days = -1 },
 		"trial.plan: name one ": func(c *Catalog) { c.Trial.Plan = "gold" },

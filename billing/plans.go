@@ -127,6 +127,7 @@ func (c Catalog) Problems() []string {
 		add(!seen[p.ID], "plans[%d].id: is the same as an earlier plan's; give each its own", i)
 		add(p.Name != "" && len(p.Name) <= 64, "plans[%d].name: give it a name of at most 64 bytes", i)
 		add(p.PriceUSD == nil || *p.PriceUSD >= 0, "plans[%d].price_usd: use a whole number from 0, or leave it out for 'on request'", i)
+		add(p.Runs >= 0, "plans[%d].runs: use a whole number from 0, or 'unlimited'", i)
 		add(p.Reset == Calendar || p.Reset == Anniversary, "plans[%d].reset: use 'calendar' or 'anniversary'", i)
 		seen[p.ID] = true
 	}
@@ -135,6 +136,7 @@ func (c Catalog) Problems() []string {
 		add(first != nil && *first == 0, "plans[0].price_usd: the first plan is every new account's, so it has to cost 0")
 	}
 	add(c.Trial.Days >= 0 && c.Trial.Days <= maxTrialDays, "trial.days: use 0 (no trial) to %d", maxTrialDays)
+	add(c.Trial.Runs >= 0, "trial.runs: use a whole number from 0, or 'unlimited'")
 	add(c.Trial.Days == 0 || seen[c.Trial.Plan], "trial.plan: name one of the plans")
 	return problems
 }
