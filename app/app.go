@@ -168,7 +168,7 @@ func (a *App) lastAnswers(next http.Handler) http.Handler {
 func (a *App) Start(ctx context.Context) error {
 	var err error
 	if a.public, err = listen(ctx, a.settings.Addr, a.handler, a.log); err != nil {
-		return fmt.Errorf("%w; set ADDR to another address", err)
+		return fmt.Errorf("%w; choose another address, by ADDR or by --addr of 'manus dev'", err)
 	}
 	if a.settings.OpsAddr != "" {
 		if a.ops, err = listen(ctx, a.settings.OpsAddr, a.metrics.handler(), a.log); err != nil {

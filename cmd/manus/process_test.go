@@ -278,7 +278,7 @@ func TestAStartThatFailsSaysWhy(t *testing.T) {
 	other := serverDir(t)
 	env := append(serveEnv(t, other), "ADDR="+server.url[len("http://"):])
 	_, err := startProgram(other, env, "serve")
-	if err == nil || !bytes.Contains([]byte(err.Error()), []byte("set ADDR to another address")) {
+	if err == nil || !bytes.Contains([]byte(err.Error()), []byte("choose another address")) {
 		t.Errorf("got %v", err)
 	}
 }
