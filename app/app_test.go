@@ -246,7 +246,7 @@ func TestAChangedFileIsAppliedWholeOrNotAtAll(t *testing.T) {
 	check(false, 1)
 	write(good)
 	check(false, 2)
-	if applied[1].Plans[0].Runs != 3 {
+	if *applied[1].Plans[0].Runs != 3 {
 		t.Errorf("got %+v", applied[1])
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,7 +18,8 @@ import (
 type subscription struct {
 	ID   string `json:"_id"` // the account's
 	Plan string `json:"plan"`
-	// Anchor is when it began; anniversaries count from it.
+	// Anchor is when it began, or when the account left the first plan for one
+	// that is paid for; anniversaries count from it.
 	Anchor docstore.Time `json:"anchor"`
 	// Month is when the month began that Used counts the runs of.
 	Month docstore.Time `json:"month"`
@@ -34,6 +36,8 @@ func (s subscription) DocumentID() string { return s.ID }
 // trial counts apart: its runs aren't the plan's, and what is left of them is
 // lost at its end, when the plan counts again from where it stood.
 type trial struct {
+	Plan      string        `json:"plan"` // as it was offered, like Runs
+	Runs      Runs          `json:"runs"`
 	StartedAt docstore.Time `json:"started_at"`
 	EndsAt    docstore.Time `json:"ends_at"`
 	Used      int64         `json:"used"`
@@ -60,12 +64,12 @@ func (s *subscription) roll(plan Plan, now time.Time) {
 }
 
 // take takes a run for the session from the count that is in force.
-func (s *subscription) take(c Catalog, plan Plan, sessionID string, now time.Time) error {
+func (s *subscription) take(plan Plan, sessionID string, now time.Time) error {
 	s.roll(plan, now)
-	used, limit := &s.Used, plan.Runs
+	used, limit := &s.Used, *plan.Runs
 	trialing := s.trialing(now)
 	if trialing {
-		used, limit = &s.Trial.Used, c.Trial.Runs
+		used, limit = &s.Trial.Used, s.Trial.Runs
 	}
 	switch {
 	case Runs(*used) >= limit:
@@ -148,6 +152,7 @@ type Service struct {
 	now           func() time.Time
 	log           *slog.Logger
 	catalog       atomic.Pointer[Catalog]
+	missing       sync.Map // plans that accounts have and the catalogue hasn't, told to the operator
 }
 
 // New makes a Service. The store's collections are declared already (Specs),
@@ -177,7 +182,9 @@ func (s *Service) Plans() []Plan { return s.catalog.Load().Plans }
 func (s *Service) planOf(ctx context.Context, c Catalog, sub subscription) Plan {
 	plan, err := c.plan(sub.Plan)
 	if err != nil {
-		s.log.WarnContext(ctx, "an account's plan isn't in the catalogue; the first plan's quota is used", "user", sub.ID, "plan", sub.Plan)
+		if _, told := s.missing.LoadOrStore(sub.Plan, true); !told {
+			s.log.WarnContext(ctx, "accounts are on a plan that isn't in the catalogue; the first plan's quota is used", "user", sub.ID, "plan", sub.Plan)
+		}
 		plan = c.Plans[0]
 	}
 	return plan
@@ -209,7 +216,7 @@ func (s *Service) Reserve(ctx context.Context, userID, sessionID string) error {
 			settled = sub.settle(id, spent) || settled
 		}
 		if sub.pending(sessionID) < 0 {
-			refused = sub.take(c, s.planOf(ctx, c, *sub), sessionID, now)
+			refused = sub.take(s.planOf(ctx, c, *sub), sessionID, now)
 		}
 		if refused != nil && !settled {
 			return docstore.ErrUnchanged
@@ -300,16 +307,16 @@ func (s *Service) view(ctx context.Context, c Catalog, sub subscription, now tim
 	plan := s.planOf(ctx, c, sub)
 	sub.roll(plan, now)
 	view := Subscription{
-		Plan: plan, Status: Active, Used: sub.Used, Limit: plan.Runs,
+		Plan: plan, Status: Active, Used: sub.Used, Limit: *plan.Runs,
 		PeriodStart:    sub.Month.Time,
 		PeriodEnd:      monthEnd(plan.Reset, sub.Anchor.Time, later(now, sub.Month.Time)),
 		TrialAvailable: sub.mayTry(c, plan) == nil,
 	}
 	if sub.trialing(now) {
-		if tried, err := c.plan(c.Trial.Plan); err == nil {
+		if tried, err := c.plan(sub.Trial.Plan); err == nil {
 			view.Plan = tried
 		}
-		view.Status, view.Used, view.Limit = Trialing, sub.Trial.Used, c.Trial.Runs
+		view.Status, view.Used, view.Limit = Trialing, sub.Trial.Used, sub.Trial.Runs
 		view.PeriodStart, view.PeriodEnd = sub.Trial.StartedAt.Time, sub.Trial.EndsAt.Time
 	}
 	return view
@@ -329,15 +336,15 @@ func (s *subscription) mayTry(c Catalog, plan Plan) error {
 }
 
 // StartTrial starts the account's one trial. It returns ErrTrialUsed,
-// ErrAlreadySubscribed or ErrNoTrial. A trial that has begun keeps its days when
-// the catalogue changes; its runs are the catalogue's of the moment.
+// ErrAlreadySubscribed or ErrNoTrial. A trial that has begun stays what it was
+// when the catalogue changes.
 func (s *Service) StartTrial(ctx context.Context, userID string) (Subscription, error) {
 	now, c := s.now().UTC(), *s.catalog.Load() // a day has 24 hours, whatever the machine's zone
 	sub, err := s.subscriptions.Upsert(ctx, initial(c, userID, now), func(sub *subscription, _ bool) error {
 		if err := sub.mayTry(c, s.planOf(ctx, c, *sub)); err != nil {
 			return err
 		}
-		sub.Trial = &trial{StartedAt: docstore.At(now), EndsAt: docstore.At(now.AddDate(0, 0, c.Trial.Days))}
+		sub.Trial = &trial{Plan: c.Trial.Plan, Runs: c.Trial.Runs, StartedAt: docstore.At(now), EndsAt: docstore.At(now.AddDate(0, 0, c.Trial.Days))}
 		return nil
 	})
 	if err != nil {
@@ -347,8 +354,9 @@ func (s *Service) StartTrial(ctx context.Context, userID string) (Subscription, 
 }
 
 // SetPlan puts the account on a plan and ends its trial, or returns
-// ErrUnknownPlan. What has been used of the month stays used, unless a month of
-// the new plan has begun since.
+// ErrUnknownPlan. From the first plan to another, the anniversaries begin now.
+// What has been used of the month stays used, unless a month of the new plan has
+// begun since.
 func (s *Service) SetPlan(ctx context.Context, userID, planID string) error {
 	now, c := s.now(), *s.catalog.Load()
 	plan, err := c.plan(planID)
@@ -356,6 +364,9 @@ func (s *Service) SetPlan(ctx context.Context, userID, planID string) error {
 		return fmt.Errorf("%w: %w", ErrUnknownPlan, err)
 	}
 	_, err = s.subscriptions.Upsert(ctx, initial(c, userID, now), func(sub *subscription, _ bool) error {
+		if first := c.Plans[0].ID; s.planOf(ctx, c, *sub).ID == first && planID != first {
+			sub.Anchor = docstore.At(now)
+		}
 		sub.Plan = planID
 		if sub.trialing(now) {
 			sub.Trial.EndsAt = docstore.At(now)

@@ -85,7 +85,7 @@ func spend(t *testing.T, s *Service, n int) {
 
 func TestAThousandAtOnceGetWhatIsLeft(t *testing.T) {
 	t.Parallel()
-	s, _ := setup(t, func(c *Catalog) { c.Plans[0].Runs = 15 })
+	s, _ := setup(t, func(c *Catalog) { c.Plans[0].Runs = new(Runs(15)) })
 	spend(t, s, 5)
 	var got, refused atomic.Int64
 	var wg sync.WaitGroup
@@ -147,7 +147,7 @@ func TestWhatACrashLeftBehindIsLookedInto(t *testing.T) {
 
 func TestARunThatIsOwedIsFoundBehindManyThatWereSpent(t *testing.T) {
 	t.Parallel()
-	s, w := setup(t, func(c *Catalog) { c.Plans[0].Runs = maxSettled + 1 })
+	s, w := setup(t, func(c *Catalog) { c.Plans[0].Runs = new(Runs(maxSettled + 1)) })
 	for i := range maxSettled {
 		id := fmt.Sprint("made", i)
 		if err := s.Reserve(t.Context(), "u", id); err != nil {
@@ -372,12 +372,44 @@ func TestAPlanIsChangedAtOnceAndKeepsWhatWasUsed(t *testing.T) {
 	}
 }
 
+func TestAnniversariesBeginWhenAnAccountSubscribes(t *testing.T) {
+	t.Parallel()
+	s, w := setup(t)
+	spend(t, s, 1)
+	day := start.AddDate(0, 0, 9)
+	for i, plan := range []string{"basic", "pro"} {
+		w.set(day.AddDate(0, 0, i))
+		if err := s.SetPlan(t.Context(), "u", plan); err != nil {
+			t.Fatal(err)
+		}
+		sub := wantUsed(t, s, 0)
+		if !sub.PeriodStart.Equal(day) || !sub.PeriodEnd.Equal(day.AddDate(0, 1, 0)) {
+			t.Errorf("%s lasts from %v to %v", plan, sub.PeriodStart, sub.PeriodEnd)
+		}
+	}
+}
+
+func TestATrialStaysWhatItWasOfferedAs(t *testing.T) {
+	t.Parallel()
+	s, _ := setup(t)
+	if _, err := s.StartTrial(t.Context(), "u"); err != nil {
+		t.Fatal(err)
+	}
+	changed := DefaultCatalog()
+	changed.Trial = Trial{}
+	s.SetCatalog(changed)
+	spend(t, s, 50)
+	if sub := wantUsed(t, s, 50); sub.Plan.ID != "basic" || sub.Limit != 50 {
+		t.Errorf("got %+v", sub)
+	}
+}
+
 func TestAChangedCatalogueCountsAtOnce(t *testing.T) {
 	t.Parallel()
 	s, _ := setup(t)
 	spend(t, s, 10)
 	changed := DefaultCatalog()
-	changed.Plans[0].Runs = 11
+	changed.Plans[0].Runs = new(Runs(11))
 	s.SetCatalog(changed)
 	spend(t, s, 1)
 	if err := s.SetPlan(t.Context(), "u", "pro"); err != nil {
@@ -393,7 +425,7 @@ func TestAChangedCatalogueCountsAtOnce(t *testing.T) {
 func TestReservationsOfOneAccountAreBounded(t *testing.T) {
 	t.Parallel()
 	sub := subscription{Pending: make([]reservation, maxPending)}
-	if err := sub.take(DefaultCatalog(), Plan{Runs: Unlimited}, "x", start); !errors.Is(err, ErrTooManyAtOnce) {
+	if err := sub.take(Plan{Runs: new(Unlimited)}, "x", start); !errors.Is(err, ErrTooManyAtOnce) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -409,7 +441,7 @@ func TestTheDefaultCatalogueIsTheContracts(t *testing.T) {
 		t.Fatal(err)
 	}
 	var back []Plan
-	if err := yaml.Unmarshal(text, &back); err != nil || len(back) != 4 || back[3].Runs != Unlimited || back[3].PriceUSD != nil || *back[2].PriceUSD != 49 {
+	if err := yaml.Unmarshal(text, &back); err != nil || len(back) != 4 || *back[3].Runs != Unlimited || back[3].PriceUSD != nil || *back[2].PriceUSD != 49 {
 		t.Errorf("got %+v, %v", back, err)
 	}
 }
@@ -423,8 +455,9 @@ func TestProblemsOfACatalogue(t *testing.T) {
 		"plans[2].name":         func(c *Catalog) { c.Plans[2].Name = "" },
 		"plans[2].price_usd":    func(c *Catalog) { c.Plans[2].PriceUSD = new(-1) },
 		"plans[0].price_usd":    func(c *Catalog) { c.Plans[0].PriceUSD = new(5) },
-		"plans[1].runs":         func(c *Catalog) { c.Plans[1].Runs = -1 },
-		"trial.runs":            func(c *Catalog) { c.Trial.Runs = -1 },
+		"plans[1].runs":         func(c *Catalog) { c.Plans[1].Runs = new(Runs(-1)) },
+		"plans[2].runs":         func(c *Catalog) { c.Plans[2].Runs = nil },
+		"trial.runs":            func(c *Catalog) { c.Trial.Runs = 0 },
 		"plans[3].reset":        func(c *Catalog) { c.Plans[3].Reset = "weekly" },
 		"trial.days":            func(c *Catalog) { c.Trial.Days = -1 },
 		"trial.plan: name one ": func(c *Catalog) { c.Trial.Plan = "gold" },

@@ -22,11 +22,11 @@ type planBody struct {
 	Name         string `json:"name" example:"Basic"`
 	PriceUSD     *int   `json:"price_usd" doc:"A month's price in US dollars; null means on request."`
 	RunsPerMonth *int64 `json:"runs_per_month" doc:"Null means unlimited."`
-	Reset        Reset  `json:"reset" enum:"calendar,anniversary" doc:"Whether months begin on the first or on the day you subscribed."`
+	Reset        Reset  `json:"reset" enum:"calendar,anniversary" doc:"Whether months begin on the first or on the day you subscribed, which for a new account is that of its first run."`
 }
 
 func newPlanBody(p Plan) planBody {
-	return planBody{ID: p.ID, Name: p.Name, PriceUSD: p.PriceUSD, RunsPerMonth: p.Runs.finite(), Reset: p.Reset}
+	return planBody{ID: p.ID, Name: p.Name, PriceUSD: p.PriceUSD, RunsPerMonth: (*p.Runs).finite(), Reset: p.Reset}
 }
 
 type plansOutput struct {

@@ -28,8 +28,8 @@ type Plan struct {
 	Name string `yaml:"name"`
 	// PriceUSD is the price of a month in US dollars; nil means on request.
 	PriceUSD *int `yaml:"price_usd"`
-	// Runs is how many runs a month holds.
-	Runs Runs `yaml:"runs"`
+	// Runs is how many runs a month holds. It has to be said.
+	Runs *Runs `yaml:"runs"`
 	// Reset is when a month begins.
 	Reset Reset `yaml:"reset"`
 }
@@ -56,7 +56,7 @@ func (r *Runs) UnmarshalYAML(node *yaml.Node) error {
 	}
 	n, err := strconv.ParseInt(node.Value, 10, 32)
 	if err != nil || n < 0 || node.Kind != yaml.ScalarNode {
-		return fmt.Errorf("line %d: use a whole number from 0, or 'unlimited'", node.Line)
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: use a whole number from 0, or 'unlimited'", node.Line)}}
 	}
 	*r = Runs(n)
 	return nil
@@ -94,10 +94,10 @@ const (
 func DefaultCatalog() Catalog {
 	return Catalog{
 		Plans: []Plan{
-			{ID: "free", Name: "Free", PriceUSD: new(0), Runs: 10, Reset: Calendar},
-			{ID: "basic", Name: "Basic", PriceUSD: new(19), Runs: 1000, Reset: Anniversary},
-			{ID: "pro", Name: "Pro", PriceUSD: new(49), Runs: 5000, Reset: Anniversary},
-			{ID: "enterprise", Name: "Enterprise", Runs: Unlimited, Reset: Anniversary},
+			{ID: "free", Name: "Free", PriceUSD: new(0), Runs: new(Runs(10)), Reset: Calendar},
+			{ID: "basic", Name: "Basic", PriceUSD: new(19), Runs: new(Runs(1000)), Reset: Anniversary},
+			{ID: "pro", Name: "Pro", PriceUSD: new(49), Runs: new(Runs(5000)), Reset: Anniversary},
+			{ID: "enterprise", Name: "Enterprise", Runs: new(Unlimited), Reset: Anniversary},
 		},
 		Trial: Trial{Plan: "basic", Days: 14, Runs: 50},
 	}
@@ -127,7 +127,7 @@ func (c Catalog) Problems() []string {
 		add(!seen[p.ID], "plans[%d].id: is the same as an earlier plan's; give each its own", i)
 		add(p.Name != "" && len(p.Name) <= 64, "plans[%d].name: give it a name of at most 64 bytes", i)
 		add(p.PriceUSD == nil || *p.PriceUSD >= 0, "plans[%d].price_usd: use a whole number from 0, or leave it out for 'on request'", i)
-		add(p.Runs >= 0, "plans[%d].runs: use a whole number from 0, or 'unlimited'", i)
+		add(p.Runs != nil && *p.Runs >= 0, "plans[%d].runs: use a whole number from 0, or 'unlimited'", i)
 		add(p.Reset == Calendar || p.Reset == Anniversary, "plans[%d].reset: use 'calendar' or 'anniversary'", i)
 		seen[p.ID] = true
 	}
@@ -136,7 +136,7 @@ func (c Catalog) Problems() []string {
 		add(first != nil && *first == 0, "plans[0].price_usd: the first plan is every new account's, so it has to cost 0")
 	}
 	add(c.Trial.Days >= 0 && c.Trial.Days <= maxTrialDays, "trial.days: use 0 (no trial) to %d", maxTrialDays)
-	add(c.Trial.Runs >= 0, "trial.runs: use a whole number from 0, or 'unlimited'")
+	add(c.Trial.Days == 0 || c.Trial.Runs > 0, "trial.runs: use a whole number from 1, or 'unlimited'")
 	add(c.Trial.Days == 0 || seen[c.Trial.Plan], "trial.plan: name one of the plans")
 	return problems
 }

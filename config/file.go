@@ -84,15 +84,11 @@ func parseFile(data []byte) (File, Problems) {
 }
 
 // yamlProblems says what the decoder found in words of our own, since its
-// errors quote the file. Those without its prefix are not its own: they come
-// from the UnmarshalYAML of a setting's type, which knows better.
+// errors quote the file.
 func yamlProblems(err error) Problems {
 	wrong, ok := errors.AsType[*yaml.TypeError](err)
-	if !ok && strings.HasPrefix(err.Error(), "yaml: ") {
-		return Problems{syntaxProblem(err.Error())}
-	}
 	if !ok {
-		return Problems{{Name: FileName, Wrong: err.Error()}}
+		return Problems{syntaxProblem(err.Error())}
 	}
 	var problems Problems
 	for _, text := range wrong.Errors {
@@ -126,6 +122,8 @@ func typeProblem(text string) Problem {
 		p.Wrong, p.Mend = line+" has a key a second time", "keep one of them"
 	case strings.HasSuffix(text, " into int"), strings.HasSuffix(text, " into int64"):
 		p.Mend = "use a whole number"
+	case strings.HasPrefix(text, "use "): // by the UnmarshalYAML of a setting's type
+		p.Mend = text
 	case regexp.MustCompile(` into \[\][\w.]+$`).MatchString(text):
 		p.Mend = "use a list, each entry beginning with '- '"
 	}

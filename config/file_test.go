@@ -64,8 +64,8 @@ func TestFileChangesOnlyWhatItNames(t *testing.T) {
 	trial.Billing.Trial.Days = 30
 	plans := DefaultFile()
 	plans.Billing.Plans = []billing.Plan{
-		{ID: "free", Name: "Free", PriceUSD: new(0), Runs: 3, Reset: billing.Calendar},
-		{ID: "basic", Name: "Team", Runs: billing.Unlimited, Reset: billing.Anniversary},
+		{ID: "free", Name: "Free", PriceUSD: new(0), Runs: new(billing.Runs(3)), Reset: billing.Calendar},
+		{ID: "basic", Name: "Team", Runs: new(billing.Unlimited), Reset: billing.Anniversary},
 	}
 	for _, c := range []struct {
 		name, text string
@@ -115,7 +115,9 @@ func TestWrongFileIsRefusedWhole(t *testing.T) {
 		{"a text for a list", "plans: hunter2\n", "line 1 has a value of the wrong kind; use a list, each entry beginning with '- '"},
 		{"a text for a mapping", "trial: hunter2\n", "line 1 has a value of the wrong kind" + compare},
 		{"a list at the top", "- hunter2\n", "line 1 has a value of the wrong kind" + compare},
-		{"a setting's own rule", "trial:\n  runs: hunter2\n", "line 2: use a whole number from 0, or 'unlimited'"},
+		{"a setting's own rule", "trial:\n  runs: hunter2\n", "line 2 has a value of the wrong kind; use a whole number from 0, or 'unlimited'"},
+		{"two of the same kind", "trial:\n  runs: hunter2\n  days: hunter2\n", "line 2 has a value of the wrong kind; use a whole number from 0, or 'unlimited'\nmanus.yaml: line 3 has a value of the wrong kind; use a whole number"},
+		{"a plan without runs", "plans: [{id: free, name: Free, price_usd: 0, reset: calendar}]\ntrial: {days: 0}\n", "plans[0].runs: use a whole number from 0, or 'unlimited'"},
 		{"a key twice", "trial: {days: 3}\ntrial: {days: 4}\n", "line 2 has a key a second time; keep one of them"},
 		{"no YAML", "trial: {days: hunter2\nplans: []\n", "is not valid YAML near line 1; check the indentation, the colons and the quotes there"},
 		{"an unknown anchor", "trial: *hunter2\n", "is not valid YAML; check the indentation, the colons and the quotes there"},

@@ -20,6 +20,7 @@ import (
 var kinds = httpapi.Kinds{
 	{Err: ErrNotFound, Status: http.StatusNotFound, Name: "no-such-session", Detail: "You have no session with this id."},
 	{Err: ErrQuotaExhausted, Status: http.StatusPaymentRequired, Name: "quota-exhausted", Detail: "The runs of your plan are used up for this period. GET /billing/subscription says when it ends; a larger plan has more."},
+	{Err: ErrTooManyAtOnce, Status: http.StatusServiceUnavailable, Name: "too-many-at-once", Detail: "Too many sessions are being opened for this account at once. Try again shortly.", RetryAfter: time.Second},
 	{Err: ErrStopped, Status: http.StatusConflict, Name: "session-stopped", Detail: "The session has been stopped; nothing can be added to it. Open another one."},
 	{Err: ErrLogFull, Status: http.StatusConflict, Name: "session-full", Detail: "The session has as many events as one can have. Open another one."},
 	{Err: ErrKeyReused, Status: http.StatusConflict, Name: "client-key-reused", Detail: "This client key was used in this session for something else. Use a new key for each message."},

@@ -104,13 +104,14 @@ var (
 	ErrInvalidText    = errors.New("the text is empty, too long, or not text")
 	ErrContended      = errors.New("too many write to the session at once")
 	ErrQuotaExhausted = errors.New("the quota of runs is used up")
+	ErrTooManyAtOnce  = errors.New("too many sessions are being opened at once")
 )
 
 // Quota is what sessions are metered by. Errors other than ErrQuotaExhausted
-// are the store's.
+// and ErrTooManyAtOnce are the store's.
 type Quota interface {
 	// Reserve takes a run for a session that is about to be made, or returns
-	// ErrQuotaExhausted.
+	// ErrQuotaExhausted or ErrTooManyAtOnce.
 	Reserve(ctx context.Context, userID, sessionID string) error
 	// Confirm says that the session exists. A run that isn't confirmed is to
 	// be looked into by the quota.
