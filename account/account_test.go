@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"manus/docstore"
 	"manus/identity"
 	"manus/internal/storetest"
+	"manus/mail"
 )
 
 const (
@@ -44,28 +47,90 @@ func (c *clock) add(d time.Duration) {
 
 type bench struct {
 	*Service
-	store docstore.Store
-	clock *clock
+	store  docstore.Store
+	clock  *clock
+	outbox *mail.Outbox // nil where no mail is sent
 }
 
-func setup(t testing.TB) bench {
+func noon() *clock { return &clock{at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)} }
+
+func testStore(t testing.TB) docstore.Store {
 	t.Helper()
-	return copyOf(t, storetest.New(t, Specs()...), &clock{at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}, secretA)
+	return storetest.New(t, append(Specs(), mail.Specs()...)...)
+}
+
+func setup(t testing.TB, change ...func(*Config)) bench {
+	t.Helper()
+	return copyOf(t, testStore(t), noon(), []string{secretA}, change...)
 }
 
 // copyOf is a copy of the program on the same store.
-func copyOf(t testing.TB, store docstore.Store, c *clock, secrets ...string) bench {
+func copyOf(t testing.TB, store docstore.Store, c *clock, secrets []string, change ...func(*Config)) bench {
 	t.Helper()
-	s, err := New(Config{Store: store, Secrets: secrets, Now: c.now, Log: slog.New(slog.DiscardHandler)})
+	config := Config{Store: store, Secrets: secrets, Now: c.now, Log: slog.New(slog.DiscardHandler), PublicURL: "https://app.example.com"}
+	for _, f := range change {
+		f(&config)
+	}
+	s, err := New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bench{s, store, c}
+	return bench{Service: s, store: store, clock: c, outbox: config.Mail}
+}
+
+// withMail keeps what is sent in an outbox.
+func withMail(t testing.TB, store docstore.Store, c *clock) func(*Config) {
+	t.Helper()
+	outbox, err := mail.New(mail.Config{Store: store, Secrets: []string{secretA}, Now: c.now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(config *Config) { config.Mail = outbox }
+}
+
+func confirmFirst(config *Config) { config.ConfirmFirst = true }
+
+// setupMail is a service that confirms addresses first, and its outbox.
+func setupMail(t testing.TB, change ...func(*Config)) bench {
+	t.Helper()
+	store, c := testStore(t), noon()
+	return copyOf(t, store, c, []string{secretA}, append([]func(*Config){withMail(t, store, c), confirmFirst}, change...)...)
+}
+
+// sent is the mails sent so far, oldest first.
+func (b bench) sent(t testing.TB) []mail.Kept {
+	t.Helper()
+	kept, err := b.outbox.Kept(t.Context(), 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Reverse(kept)
+	return kept
+}
+
+var linkToken = regexp.MustCompile(`token=(ml_[A-Za-z0-9_-]+)`)
+
+// link answers what is due and returns the token of the last mail, which has to
+// be to the address.
+func (b bench) link(t testing.TB, to string) string {
+	t.Helper()
+	if err := b.answerRequests(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mails := b.sent(t)
+	if len(mails) == 0 || mails[len(mails)-1].To != to {
+		t.Fatalf("no mail to %s; %d mails", to, len(mails))
+	}
+	found := linkToken.FindStringSubmatch(mails[len(mails)-1].Text)
+	if found == nil {
+		t.Fatalf("no link in %s", mails[len(mails)-1].Text)
+	}
+	return found[1]
 }
 
 func (b bench) register(t testing.TB) Tokens {
 	t.Helper()
-	tokens, err := b.Register(t.Context(), NewUser{Email: email, Password: pass, FullName: "Amal"})
+	tokens, _, err := b.Register(t.Context(), NewUser{Email: email, Password: pass, FullName: "Amal"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +181,7 @@ func TestOneMailboxHasOneAccount(t *testing.T) {
 		t.Errorf("%d accounts for one mailbox", made)
 	}
 	for _, spelling := range spellings {
-		if _, err := b.Login(t.Context(), spelling, pass); err != nil {
+		if _, err := b.Login(t.Context(), Credentials{Email: spelling, Password: pass}); err != nil {
 			t.Errorf("%s can't sign in: %v", spelling, err)
 		}
 	}
@@ -150,7 +215,7 @@ func TestUnknownDisabledAndMistakenAreAlike(t *testing.T) {
 		"unknown": {"nobody@example.com", pass}, "mistaken": {email, "not the password"}, "disabled": {"off@example.com", pass},
 		"no address": {"nonsense", pass}, "empty": {email, ""},
 	} {
-		if _, err := b.Login(t.Context(), try[0], try[1]); !errors.Is(err, ErrBadCredentials) {
+		if _, err := b.Login(t.Context(), Credentials{Email: try[0], Password: try[1]}); !errors.Is(err, ErrBadCredentials) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -165,13 +230,13 @@ func TestEveryAttemptHashes(t *testing.T) {
 	b.hasher.waiting.Store(maxHashQueue)
 	for _, address := range []string{email, "nobody@example.com", "nonsense", ""} {
 		for _, password := range []string{pass, "", "wrong"} {
-			if _, err := b.Login(t.Context(), address, password); !errors.Is(err, errBusy) {
+			if _, err := b.Login(t.Context(), Credentials{Email: address, Password: password}); !errors.Is(err, errBusy) {
 				t.Errorf("login of %q was answered without hashing: %v", address, err)
 			}
 		}
 	}
 	for _, address := range []string{email, "new@example.com"} {
-		if _, err := b.Register(t.Context(), NewUser{Email: address, Password: pass}); !errors.Is(err, errBusy) {
+		if _, _, err := b.Register(t.Context(), NewUser{Email: address, Password: pass}); !errors.Is(err, errBusy) {
 			t.Errorf("registration of %q was answered without hashing: %v", address, err)
 		}
 	}
@@ -219,14 +284,14 @@ func TestAHashOfOtherCostsIsReplacedAtLogin(t *testing.T) {
 	if _, err := b.users.Update(t.Context(), user.ID, func(u *User) error { u.PasswordHash = weak; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Login(t.Context(), email, pass); err != nil {
+	if _, err := b.Login(t.Context(), Credentials{Email: email, Password: pass}); err != nil {
 		t.Fatal(err)
 	}
 	user, err := b.Get(t.Context(), user.ID)
 	if err != nil || user.PasswordHash == weak || outdated(user.PasswordHash) {
 		t.Errorf("still %q, %v", user.PasswordHash, err)
 	}
-	if _, err := b.Login(t.Context(), email, pass); err != nil {
+	if _, err := b.Login(t.Context(), Credentials{Email: email, Password: pass}); err != nil {
 		t.Errorf("the new hash is another password's: %v", err)
 	}
 }
@@ -243,7 +308,7 @@ func TestPasswordsAreCountedInCharactersAndNeverCut(t *testing.T) {
 	if _, err := b.Create(t.Context(), NewUser{Email: "long@example.com", Password: long}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Login(t.Context(), "long@example.com", long[:len(long)-len("ض")]+"ص"); !errors.Is(err, ErrBadCredentials) {
+	if _, err := b.Login(t.Context(), Credentials{Email: "long@example.com", Password: long[:len(long)-len("ض")] + "ص"}); !errors.Is(err, ErrBadCredentials) {
 		t.Errorf("the last character doesn't count: %v", err)
 	}
 	for _, bad := range []string{"", "1234567", "ضضضضضضض", long + "ض", "\xff\xff\xff\xff\xff\xff\xff\xff"} {
@@ -257,7 +322,7 @@ func TestLogoutEndsItsAccessTokensAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	first := b.register(t)
-	second, err := b.Login(t.Context(), email, pass)
+	second, err := b.Login(t.Context(), Credentials{Email: email, Password: pass})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +333,7 @@ func TestLogoutEndsItsAccessTokensAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // a repeated logout is no error
-		if err := b.Logout(t.Context(), caller.LoginID); err != nil {
+		if err := b.Logout(t.Context(), caller.UserID, caller.LoginID); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -294,7 +359,7 @@ func TestEndingEveryLogin(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			first := b.register(t)
-			second, err := b.Login(t.Context(), email, pass)
+			second, err := b.Login(t.Context(), Credentials{Email: email, Password: pass})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -320,7 +385,7 @@ func TestAPasswordChangeSparesTheLoginItCameFrom(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	first := b.register(t)
-	second, err := b.Login(t.Context(), email, pass)
+	second, err := b.Login(t.Context(), Credentials{Email: email, Password: pass})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,7 +409,7 @@ func TestAPasswordChangeSparesTheLoginItCameFrom(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.wantAlive(t, second, false)
-	if _, err := b.Login(t.Context(), email, pass); !errors.Is(err, ErrBadCredentials) {
+	if _, err := b.Login(t.Context(), Credentials{Email: email, Password: pass}); !errors.Is(err, ErrBadCredentials) {
 		t.Errorf("the old password works: %v", err)
 	}
 }
@@ -369,7 +434,7 @@ func TestTwoPasswordChangesAtOnceMakeOne(t *testing.T) {
 	for i, err := range results {
 		if err == nil {
 			won++
-			if _, err := b.Login(t.Context(), email, "new password "+string(rune('a'+i))); err != nil {
+			if _, err := b.Login(t.Context(), Credentials{Email: email, Password: "new password " + string(rune('a'+i))}); err != nil {
 				t.Errorf("the change that was confirmed doesn't count: %v", err)
 			}
 		} else if !errors.Is(err, ErrWrongPassword) {
@@ -384,7 +449,7 @@ func TestTwoPasswordChangesAtOnceMakeOne(t *testing.T) {
 func TestAnotherCopySeesALogoutWithinASecond(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
-	b := copyOf(t, a.store, a.clock, secretA)
+	b := copyOf(t, a.store, a.clock, []string{secretA})
 	tokens := a.register(t)
 	b.wantAlive(t, tokens, true)
 	if err := a.LogoutAll(t.Context(), tokens.User.ID); err != nil {
@@ -398,9 +463,9 @@ func TestStatesAreBelievedForTheirLifetimeOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newStateCache(time.Second)
-		alive := loginState{userID: "u"}
+		alive := proofState{userID: "u"}
 		c.put("a", alive, c.begin())
-		if got, ok := c.get("a"); !ok || got != alive {
+		if got, ok := c.get("a"); !ok || got.userID != alive.userID {
 			t.Errorf("got %+v, %v", got, ok)
 		}
 		<-time.After(time.Second - 1)
@@ -434,7 +499,7 @@ func TestExpiredLoginsAreSweptAndDead(t *testing.T) {
 	if _, err := b.Refresh(t.Context(), tokens.Refresh); !errors.Is(err, ErrInvalidToken) {
 		t.Errorf("an idle login is alive: %v", err)
 	}
-	fresh, err := b.Login(t.Context(), email, pass)
+	fresh, err := b.Login(t.Context(), Credentials{Email: email, Password: pass})
 	if err != nil {
 		t.Fatal(err)
 	}

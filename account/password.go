@@ -76,20 +76,69 @@ func newHasher(concurrency int) *hasher {
 	return &hasher{memory: semaphore.NewWeighted(capacity), capacity: capacity}
 }
 
-// checkPassword returns ErrWeakPassword for what can't be one.
-func checkPassword(password string) error {
+// checkPassword returns ErrWeakPassword for what can't be a password, and
+// ErrCommonPassword for what is guessed first.
+func checkPassword(password, email, fullName string) error {
 	n := utf8.RuneCountInString(password)
 	if n < MinPassword || n > MaxPassword || !utf8.ValidString(password) {
 		return ErrWeakPassword
 	}
+	if guessable(password, email, fullName) {
+		return ErrCommonPassword
+	}
 	return nil
 }
 
-// hash makes the PHC string of a password; ErrWeakPassword or a busy error.
-func (h *hasher) hash(ctx context.Context, password string) (string, error) {
-	if err := checkPassword(password); err != nil {
+// newHash is the hash of an account's new password. It returns ErrWeakPassword,
+// ErrCommonPassword or a busy error.
+func (s *Service) newHash(ctx context.Context, u User, password string) (string, error) {
+	if err := checkPassword(password, u.Email, u.FullName); err != nil {
 		return "", err
 	}
+	return s.hasher.hash(ctx, password)
+}
+
+// setPassword sets a new password: links that could reset it are void, and so
+// are all logins but the spared one.
+func (u *User) setPassword(hash, spared string) {
+	u.PasswordHash = hash
+	u.dropTickets(ticketReset)
+	u.endLogins(spared)
+}
+
+// ChangePassword sets a new password and ends every login but the one it is
+// asked from. It returns ErrWrongPassword when current is wrong, ErrWeakPassword
+// or ErrCommonPassword for the new one.
+func (s *Service) ChangePassword(ctx context.Context, userID, loginID, current, password string) error {
+	user, err := s.Get(ctx, userID)
+	if err != nil {
+		return err
+	}
+	ok, err := s.hasher.verify(ctx, current, user.PasswordHash)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		s.failed(ctx, userID)
+		return ErrWrongPassword
+	}
+	hash, err := s.newHash(ctx, user, password)
+	if err != nil {
+		return err
+	}
+	_, err = s.change(ctx, userID, func(u *User) error {
+		if u.PasswordHash != user.PasswordHash { // another change came first
+			return ErrWrongPassword
+		}
+		u.setPassword(hash, loginID)
+		u.note(ctx, eventPasswordChanged, s.now())
+		return nil
+	})
+	return err
+}
+
+// hash makes the PHC string of a password, or returns a busy error.
+func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, saltLength)
 	_, _ = rand.Read(salt) // never fails
 	digest, err := h.derive(ctx, password, salt, current, hashLength)

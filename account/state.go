@@ -7,23 +7,26 @@ import (
 	"manus/identity"
 )
 
-// stateLifetime is how long a login's state is believed without asking the
+// stateLifetime is how long the state of a login or key is believed without asking the
 // store: what another copy of the program has changed is seen after that.
 const stateLifetime = time.Second
 
 // maxStates bounds each of the cache's two halves.
 const maxStates = 1 << 16
 
-// loginState is what a request needs to know of the login it came with. The
-// zero state is a login that has ended.
-type loginState struct {
+// proofState is what a request needs to know of the login or key it came with.
+// The zero state is one that has ended.
+type proofState struct {
 	userID  string
 	role    identity.Role
 	expires time.Time
+	// Of a key:
+	secretHash string
+	scopes     []identity.Scope
 }
 
 type cachedState struct {
-	loginState
+	proofState
 	read time.Time // by the monotonic clock
 }
 
@@ -43,14 +46,14 @@ func newStateCache(lifetime time.Duration) *stateCache {
 	return &stateCache{lifetime: lifetime, young: map[string]cachedState{}, turned: time.Now()}
 }
 
-func (c *stateCache) get(loginID string) (loginState, bool) {
+func (c *stateCache) get(id string) (proofState, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	cached, ok := c.young[loginID]
+	cached, ok := c.young[id]
 	if !ok {
-		cached, ok = c.old[loginID]
+		cached, ok = c.old[id]
 	}
-	return cached.loginState, ok && time.Since(cached.read) < c.lifetime
+	return cached.proofState, ok && time.Since(cached.read) < c.lifetime
 }
 
 // reading is when the store was about to be read.
@@ -68,7 +71,7 @@ func (c *stateCache) begin() reading {
 
 // put keeps a state, unless something has been forgotten since the store was
 // read: the state may be of before that.
-func (c *stateCache) put(loginID string, state loginState, r reading) {
+func (c *stateCache) put(id string, state proofState, r reading) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.forgotten != r.forgotten {
@@ -77,7 +80,7 @@ func (c *stateCache) put(loginID string, state loginState, r reading) {
 	if len(c.young) >= maxStates || r.at.Sub(c.turned) >= c.lifetime {
 		c.young, c.old, c.turned = map[string]cachedState{}, c.young, r.at
 	}
-	c.young[loginID] = cachedState{loginState: state, read: r.at}
+	c.young[id] = cachedState{proofState: state, read: r.at}
 }
 
 // forget drops everything: changes of accounts are few beside requests, and a

@@ -107,7 +107,7 @@ func TestAnInventedTokenEndsNobodysLogin(t *testing.T) {
 func TestAHundredRefreshesAtOnceLeaveOneLineage(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
-	copies := []bench{a, copyOf(t, a.store, a.clock, secretA)}
+	copies := []bench{a, copyOf(t, a.store, a.clock, []string{secretA})}
 	first := a.register(t)
 	var wg sync.WaitGroup
 	answers := make([]string, 100)
@@ -135,7 +135,7 @@ func TestSecretsRotateWithoutSigningAnybodyOut(t *testing.T) {
 	t.Parallel()
 	old := setup(t)
 	first := old.register(t)
-	during := copyOf(t, old.store, old.clock, secretB, secretA)
+	during := copyOf(t, old.store, old.clock, []string{secretB, secretA})
 	during.wantAlive(t, first, true)
 	second, err := old.Refresh(t.Context(), first.Refresh)
 	if err != nil {
@@ -144,7 +144,7 @@ func TestSecretsRotateWithoutSigningAnybodyOut(t *testing.T) {
 	if again, err := during.Refresh(t.Context(), first.Refresh); err != nil || !sameSecret(t, again.Refresh, second.Refresh) {
 		t.Errorf("a retry across the rotation gets another answer: %v", err)
 	}
-	after := copyOf(t, old.store, old.clock, secretB)
+	after := copyOf(t, old.store, old.clock, []string{secretB})
 	after.wantAlive(t, first, false)
 	third, err := after.Refresh(t.Context(), second.Refresh)
 	if err != nil {

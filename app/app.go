@@ -146,7 +146,7 @@ func (a *App) routes(version string) (http.Handler, error) {
 	}
 	pages.Mount(api.Mux())
 
-	handler := httpapi.ClientAddress(a.settings.TrustedProxies, api)
+	handler := httpapi.Client(a.settings.TrustedProxies, api)
 	handler = httpapi.CapBody(maxBody, handler)
 	handler = a.lastAnswers(handler)
 	handler = httpapi.SecurityHeaders(handler)

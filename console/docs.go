@@ -91,7 +91,7 @@ func newOperation(f frame, schemas huma.Registry, route httpapi.Route, operation
 	o := docsOperation{
 		ID: operation.OperationID, Method: route.Method(), Path: route.Path(),
 		Summary: operation.Summary, Description: operation.Description,
-		Access: f.Words[map[httpapi.Access]string{httpapi.Public: "public", httpapi.Known: "known", httpapi.Operators: "operators"}[route.Access]],
+		Access: f.Words[map[httpapi.Access]string{httpapi.Public: "public", httpapi.Known: "known", httpapi.Persons: "persons", httpapi.Operators: "operators"}[route.Access]],
 	}
 	for _, p := range operation.Parameters {
 		field := newField(schemas, p.Name, p.Schema, p.Required)

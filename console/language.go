@@ -92,6 +92,7 @@ var vocabulary = map[string]bilingual{
 	"basicsError": {"Errors are RFC 9457 problems; their type is a link into the list at the end of this page.", "الأخطاء وفق RFC 9457، ونوع كلّ خطأ رابط إلى القائمة في آخر هذه الصفحة."},
 	"public":      {"Public", "عام"},
 	"known":       {"Signed in", "بعد تسجيل الدخول"},
+	"persons":     {"Signed in; no API keys", "بعد تسجيل الدخول، لا بمفتاح"},
 	"operators":   {"Operators", "المشغّلون"},
 	"parameters":  {"Parameters", "المعاملات"},
 	"body":        {"Body", "جسم الطلب"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 )
 
 // Entity is what a typed collection holds: a struct whose json tags name the
@@ -51,6 +52,29 @@ func (c *Collection[T]) Find(ctx context.Context, q Query) (values []T, next str
 		}
 	}
 	return values, page.Next, nil
+}
+
+// All goes through every value of the query's range, reading a page at a time.
+// It ends after the first error.
+func (c *Collection[T]) All(ctx context.Context, q Query) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for {
+			values, next, err := c.Find(ctx, q)
+			if err != nil {
+				var none T
+				yield(none, err)
+				return
+			}
+			for _, value := range values {
+				if !yield(value, nil) {
+					return
+				}
+			}
+			if q.Cursor = next; next == "" {
+				return
+			}
+		}
+	}
 }
 
 // First returns the first value of the query's range, or ErrNotFound.

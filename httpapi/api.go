@@ -86,6 +86,7 @@ type Access int
 const (
 	Known     Access = iota // whoever has proved an account; so a route has to say that it is public
 	Public                  // anybody
+	Persons                 // whoever has signed in themselves: no API key
 	Operators               // operators of the installation
 )
 
@@ -210,7 +211,8 @@ func (api *API) guard(route Route) func(huma.Context, func(huma.Context)) {
 			writeProblem(w, p)
 			return
 		}
-		caller.Address = identity.From(r.Context()).Address
+		stranger := identity.From(r.Context())
+		caller.Address, caller.Agent = stranger.Address, stranger.Agent
 		next(huma.WithContext(ctx, identity.With(r.Context(), caller)))
 	}
 }
@@ -219,6 +221,8 @@ func allowed(route Route, caller identity.Caller) error {
 	switch {
 	case !caller.Known():
 		return ErrUnauthorized
+	case route.Access == Persons && caller.LoginID == "":
+		return ErrNotForKeys
 	case route.Access == Operators && caller.Role != identity.Operator:
 		return ErrForbidden
 	case route.Scope != "" && !caller.Can(route.Scope):

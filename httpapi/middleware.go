@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+	"unicode"
 
 	"manus/identity"
 )
@@ -188,13 +189,25 @@ func CapBody(limit int64, next http.Handler) http.Handler {
 	})
 }
 
-// ClientAddress notes the client's address for the layers below. trusted are
-// the proxies whose X-Forwarded-For is believed.
-func ClientAddress(trusted []netip.Prefix, next http.Handler) http.Handler {
+// Client notes the client's address and what it calls itself for the layers
+// below. trusted are the proxies whose X-Forwarded-For is believed.
+func Client(trusted []netip.Prefix, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		address := clientAddress(r, trusted)
-		next.ServeHTTP(w, r.WithContext(identity.With(r.Context(), identity.Caller{Address: address})))
+		stranger := identity.Caller{Address: clientAddress(r, trusted), Agent: clientAgent(r)}
+		next.ServeHTTP(w, r.WithContext(identity.With(r.Context(), stranger)))
 	})
+}
+
+// clientAgent is the User-Agent as short, printable text.
+func clientAgent(r *http.Request) string {
+	agent := r.UserAgent()
+	agent = strings.ToValidUTF8(agent[:min(len(agent), identity.MaxAgent)], "")
+	return strings.Map(func(c rune) rune {
+		if unicode.IsPrint(c) {
+			return c
+		}
+		return -1
+	}, agent)
 }
 
 // clientAddress reads X-Forwarded-For from the right, each hop vouched for by

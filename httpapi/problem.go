@@ -67,10 +67,11 @@ type Kind struct {
 // Kinds is a table from errors to problems. The first match counts.
 type Kinds []Kind
 
-// ErrUnauthorized and ErrForbidden are what the guards of routes answer.
+// ErrUnauthorized, ErrForbidden and ErrNotForKeys are what the guards of routes answer.
 var (
 	ErrUnauthorized     = errors.New("the caller is unknown")
 	ErrForbidden        = errors.New("the caller may not do this")
+	ErrNotForKeys       = errors.New("an API key may not do this")
 	errNotFound         = errors.New("there is nothing at this address")
 	errMethodNotAllowed = errors.New("the address doesn't take the method")
 	errInvalidRequest   = errors.New("the request isn't what the address takes")
@@ -84,6 +85,7 @@ var (
 var common = Kinds{
 	{ErrUnauthorized, http.StatusUnauthorized, "unauthorized", "Sign in first: send a valid access token as 'Authorization: Bearer …'.", 0},
 	{ErrForbidden, http.StatusForbidden, "forbidden", "Your account or key may not do this.", 0},
+	{ErrNotForKeys, http.StatusForbidden, "not-for-keys", "This is for people alone: sign in and send an access token, not an API key.", 0},
 	{errNotFound, http.StatusNotFound, "not-found", "There is nothing at this address.", 0},
 	{errMethodNotAllowed, http.StatusMethodNotAllowed, "method-not-allowed", "This address exists but doesn't take this method; 'Allow' lists those it takes.", 0},
 	{errInvalidRequest, http.StatusUnprocessableEntity, "invalid-request", "The request is not what this address takes; 'errors' says which parts.", 0},

@@ -28,6 +28,9 @@ const (
 	ScopeOperate Scope = "operator" // what the person may do as an operator
 )
 
+// MaxAgent bounds Caller.Agent, in bytes.
+const MaxAgent = 200
+
 // Caller is who sent a request. The zero Caller is a stranger.
 type Caller struct {
 	// UserID is the account; empty for a stranger.
@@ -40,8 +43,12 @@ type Caller struct {
 	// Scopes bound what an API key may do; nil for a person, who may do all
 	// that the role allows.
 	Scopes []Scope
+	// KeyID is the API key that was sent; empty for a stranger and for a person.
+	KeyID string
 	// Address is the client's address, as far as the trusted proxies vouch.
 	Address netip.Addr
+	// Agent is what the client calls itself, at most MaxAgent bytes of text.
+	Agent string
 	// Alive tells whether the proof the caller came with still holds; long
 	// streams ask it again and again. Nil for a stranger. It returns an error
 	// when the login has ended or when that can't be told.

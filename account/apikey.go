@@ -1,0 +1,219 @@
+package account
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"hash/crc32"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"manus/docstore"
+	"manus/identity"
+)
+
+// apiKey is a program's proof that it acts for an account, within its scopes.
+type apiKey struct {
+	ID         string           `json:"_id"`
+	UserID     string           `json:"user_id"`
+	Name       string           `json:"name"`
+	SecretHash string           `json:"secret_hash"`
+	Scopes     []identity.Scope `json:"scopes"`
+	CreatedAt  docstore.Time    `json:"created_at"`
+	ExpiresAt  docstore.Time    `json:"expires_at,omitzero"` // never, if it isn't there
+	UsedAt     docstore.Time    `json:"used_at,omitzero"`    // to usedPrecision
+}
+
+// DocumentID is the key's id.
+func (k apiKey) DocumentID() string { return k.ID }
+
+var keySpec = docstore.Spec{Collection: "api_keys", Indexes: []docstore.Index{
+	{Name: "by_user", Fields: []string{"user_id", "created_at"}},
+}}
+
+const (
+	// maxKeys bounds the keys of one account.
+	maxKeys = 100
+	// usedPrecision is how far behind UsedAt may be: it isn't written at
+	// every request.
+	usedPrecision = time.Minute
+)
+
+// A key is keyPrefix, by which secret scanners know it, and the base64url of its
+// id, its secret and a checksum, by which they know it isn't something else.
+const (
+	keyPrefix       = "mk_"
+	keySecretLength = 32
+	keyLength       = 16 + keySecretLength + 4
+)
+
+// Errors of API keys.
+var (
+	errUnknownKey   = errors.New("the account has no such key")
+	errTooManyKeys  = errors.New("the account has as many keys as one can have")
+	errInvalidScope = errors.New("there is no such scope, or the account may not give it")
+	errInvalidTime  = errors.New("the time has passed already")
+)
+
+func formatKey(id uuid.UUID, secret []byte) string {
+	body := append(id[:], secret...)
+	body = binary.BigEndian.AppendUint32(body, crc32.ChecksumIEEE(body))
+	return keyPrefix + base64.RawURLEncoding.EncodeToString(body)
+}
+
+func parseKey(token string) (id string, secret []byte, err error) {
+	encoded, ok := strings.CutPrefix(token, keyPrefix)
+	if !ok || len(encoded) != base64.RawURLEncoding.EncodedLen(keyLength) {
+		return "", nil, ErrInvalidToken
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	if err != nil || binary.BigEndian.Uint32(raw[keyLength-4:]) != crc32.ChecksumIEEE(raw[:keyLength-4]) {
+		return "", nil, ErrInvalidToken
+	}
+	return uuid.UUID(raw[:16]).String(), raw[16 : keyLength-4], nil
+}
+
+func keyHash(secret []byte) string {
+	sum := sha256.Sum256(secret)
+	return hex.EncodeToString(sum[:])
+}
+
+// makeKey makes a key for the account and returns it as it is shown, once.
+// expires may be zero. Only an operator's key may have the scope of one.
+func (s *Service) makeKey(ctx context.Context, userID, name string, scopes []identity.Scope, expires time.Time) (apiKey, string, error) {
+	user, err := s.Get(ctx, userID)
+	if err != nil {
+		return apiKey{}, "", err
+	}
+	for _, scope := range scopes {
+		switch scope {
+		case identity.Read, identity.Write, identity.Worker:
+		case identity.ScopeOperate:
+			if user.Role != identity.Operator {
+				return apiKey{}, "", errInvalidScope
+			}
+		default:
+			return apiKey{}, "", errInvalidScope
+		}
+	}
+	if !expires.IsZero() && !s.now().Before(expires) {
+		return apiKey{}, "", errInvalidTime
+	}
+	existing, _, err := s.keysOf(ctx, userID, maxKeys, "")
+	if err != nil {
+		return apiKey{}, "", err
+	}
+	if len(existing) >= maxKeys {
+		return apiKey{}, "", errTooManyKeys
+	}
+	secret := make([]byte, keySecretLength)
+	_, _ = rand.Read(secret) // never fails
+	id := uuid.Must(uuid.Parse(docstore.NewID()))
+	key := apiKey{ID: id.String(), UserID: userID, Name: name, SecretHash: keyHash(secret), Scopes: scopes, CreatedAt: docstore.At(s.now())}
+	if !expires.IsZero() {
+		key.ExpiresAt = docstore.At(expires)
+	}
+	if err := s.apiKeys.Insert(ctx, key); err != nil {
+		return apiKey{}, "", err
+	}
+	_, err = s.change(ctx, userID, func(u *User) error {
+		u.note(ctx, eventKeyMade, s.now())
+		return nil
+	})
+	return key, formatKey(id, secret), err
+}
+
+// keysOf returns the account's keys, latest first, and the next page's cursor.
+func (s *Service) keysOf(ctx context.Context, userID string, limit int, cursor string) ([]apiKey, string, error) {
+	return s.apiKeys.Find(ctx, docstore.Query{Index: "by_user", Equal: []any{userID}, Descending: true, Limit: limit, Cursor: cursor})
+}
+
+// revokeKey ends a key of the account, or returns errUnknownKey.
+func (s *Service) revokeKey(ctx context.Context, userID, id string) error {
+	key, err := s.apiKeys.Get(ctx, id)
+	if err == nil && key.UserID == userID {
+		err = s.apiKeys.Delete(ctx, id)
+		s.states.forget()
+	} else if err == nil {
+		err = docstore.ErrNotFound
+	}
+	if errors.Is(err, docstore.ErrNotFound) {
+		return errUnknownKey
+	}
+	if err == nil {
+		s.record(ctx, userID, eventKeyRevoked)
+	}
+	return err
+}
+
+// authenticateKey tells who an API key acts for, as things stand now: at most a
+// second old for what other copies of the program have changed. It returns
+// ErrInvalidToken, or an error of the store.
+func (s *Service) authenticateKey(ctx context.Context, token string) (identity.Caller, error) {
+	id, secret, err := parseKey(token)
+	if err != nil {
+		return identity.Caller{}, err
+	}
+	hash := keyHash(secret)
+	load := func(ctx context.Context, id string) (proofState, error) { return s.loadKey(ctx, id, hash) }
+	state, err := s.state(ctx, id, load)
+	if err != nil {
+		return identity.Caller{}, err
+	}
+	if !hmac.Equal([]byte(state.secretHash), []byte(hash)) {
+		return identity.Caller{}, ErrInvalidToken
+	}
+	return identity.Caller{
+		UserID: state.userID,
+		KeyID:  id,
+		Role:   state.role,
+		Scopes: state.scopes,
+		Alive: func(ctx context.Context) error {
+			_, err := s.state(ctx, id, load)
+			return err
+		},
+	}, nil
+}
+
+// forever is when a key expires that doesn't.
+var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// loadKey reads a key's state, and notes that it is used when the hash is its.
+func (s *Service) loadKey(ctx context.Context, id, hash string) (proofState, error) {
+	key, err := s.apiKeys.Get(ctx, id)
+	if err != nil {
+		return proofState{}, invalidIfGone(err)
+	}
+	user, err := s.users.Get(ctx, key.UserID)
+	if err != nil {
+		return proofState{}, invalidIfGone(err)
+	}
+	expires, now := key.ExpiresAt.Time, s.now()
+	if expires.IsZero() {
+		expires = forever
+	}
+	if user.Disabled || !now.Before(expires) {
+		return proofState{}, nil
+	}
+	if now.Sub(key.UsedAt.Time).Abs() >= usedPrecision && hmac.Equal([]byte(key.SecretHash), []byte(hash)) {
+		_, err = s.apiKeys.Update(ctx, id, func(k *apiKey) error {
+			k.UsedAt = docstore.At(now)
+			return nil
+		})
+		if err != nil { // a store that can't write still lets keys in
+			s.log.WarnContext(ctx, "the use of an API key was not written down", "key", id, "error", err)
+		}
+	}
+	scopes := key.Scopes
+	if scopes == nil {
+		scopes = []identity.Scope{}
+	}
+	return proofState{userID: user.ID, role: user.Role, expires: expires, secretHash: key.SecretHash, scopes: scopes}, nil
+}

@@ -1,0 +1,185 @@
+package account
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"manus/httpapi"
+	"manus/identity"
+)
+
+// keyBody is an API key as its owner sees it.
+type keyBody struct {
+	ID         string           `json:"id" doc:"Opaque."`
+	Name       string           `json:"name"`
+	Scopes     []identity.Scope `json:"scopes"`
+	CreatedAt  string           `json:"created_at" format:"date-time"`
+	ExpiresAt  string           `json:"expires_at" doc:"Empty if it doesn't."`
+	LastUsedAt string           `json:"last_used_at" doc:"To about a minute; empty if it never was."`
+}
+
+func newKeyBody(k apiKey) keyBody {
+	return keyBody{ID: k.ID, Name: k.Name, Scopes: k.Scopes, CreatedAt: k.CreatedAt.String(), ExpiresAt: timeText(k.ExpiresAt), LastUsedAt: timeText(k.UsedAt)}
+}
+
+type (
+	newKeyInput struct {
+		Body struct {
+			Name      string           `json:"name" minLength:"1" maxLength:"100" example:"CI" doc:"What it is for."`
+			Scopes    []identity.Scope `json:"scopes" minItems:"1" maxItems:"4" uniqueItems:"true" enum:"read,write,worker,operator" doc:"What it may do: read and change what is yours, append events as a worker, or what operators do."`
+			ExpiresAt *time.Time       `json:"expires_at,omitempty" doc:"When it ends; never if it is left out."`
+			proofBody
+		}
+	}
+	newKeyOutput struct {
+		Body struct {
+			keyBody
+			Key string `json:"key" doc:"Send it as 'Authorization: Bearer mk_…'. It is shown only now."`
+		}
+	}
+)
+
+func (s *Service) keyRoutes(group httpapi.Group) {
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/api-keys", ID: "list-api-keys", Summary: "See your API keys"},
+		func(ctx context.Context, in *pageInput) (*listOutput[keyBody], error) {
+			found, next, err := s.keysOf(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
+			return listAnswer(found, next, err, newKeyBody)
+		})
+	httpapi.Register(group, httpapi.Route{
+		Access: httpapi.Persons, Pattern: "POST /auth/api-keys", ID: "make-api-key", Status: http.StatusCreated, Summary: "Make an API key",
+		Description: "Needs a sign-in or a step-up of a moment ago.",
+	},
+		func(ctx context.Context, in *newKeyInput) (*newKeyOutput, error) {
+			caller, err := proved(ctx, s.Fresh, &in.Body.proofBody)
+			if err != nil {
+				return nil, err
+			}
+			var expires time.Time
+			if in.Body.ExpiresAt != nil {
+				expires = *in.Body.ExpiresAt
+			}
+			key, shown, err := s.makeKey(ctx, caller.UserID, in.Body.Name, in.Body.Scopes, expires)
+			if err != nil {
+				return nil, err
+			}
+			out := &newKeyOutput{}
+			out.Body.keyBody, out.Body.Key = newKeyBody(key), shown
+			return out, nil
+		})
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "DELETE /auth/api-keys/{id}", ID: "revoke-api-key", Summary: "Revoke an API key"},
+		func(ctx context.Context, in *idInput) (*noOutput, error) {
+			return nil, s.revokeKey(ctx, identity.From(ctx).UserID, in.ID)
+		})
+}
+
+// providerBody is a provider as people see it.
+type providerBody struct {
+	ID   string `json:"id" example:"google"`
+	Name string `json:"name" example:"Google"`
+}
+
+// identityBody is an account at a provider, as its owner sees it.
+type identityBody struct {
+	ID        string `json:"id" doc:"Opaque."`
+	Provider  string `json:"provider"`
+	Issuer    string `json:"issuer"`
+	Subject   string `json:"subject" doc:"Who you are at the provider."`
+	CreatedAt string `json:"created_at" format:"date-time"`
+}
+
+func newIdentityBody(i externalIdentity) identityBody {
+	return identityBody{ID: i.ID, Provider: i.Provider, Issuer: i.Issuer, Subject: i.Subject, CreatedAt: i.CreatedAt.String()}
+}
+
+type (
+	beginProviderInput struct {
+		ID   string `path:"id" maxLength:"32"`
+		Body *struct {
+			RedirectURL string `json:"redirect_url,omitempty" maxLength:"500" doc:"Where you are sent back to: one of those that the operator allows, the first if it is left out."`
+			proofBody
+		}
+	}
+	beginProviderOutput struct {
+		Body struct {
+			URL    string `json:"url" doc:"Open it in the browser."`
+			Ticket string `json:"ticket" doc:"Keep it, and finish with it within ten minutes."`
+		}
+	}
+	finishProviderInput struct {
+		Body struct {
+			Ticket  string        `json:"ticket" maxLength:"100"`
+			Code    string        `json:"code" maxLength:"4096" doc:"Of the address you were sent back to."`
+			State   string        `json:"state" maxLength:"200" doc:"Of the address you were sent back to."`
+			OTP     string        `json:"otp,omitempty" maxLength:"64" doc:"For accounts with a second factor, after 'second-factor-required'."`
+			Passkey *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'."`
+		}
+	}
+)
+
+func (s *Service) providerRoutes(group httpapi.Group) {
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /auth/providers", ID: "list-providers", Summary: "See which providers you can sign in with"},
+		func(context.Context, *noInput) (*listOutput[providerBody], error) {
+			return listAnswer(s.oidc.list, "", nil, func(p Provider) providerBody { return providerBody{p.ID, p.Name} })
+		})
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/providers/{id}", ID: "begin-provider", Summary: "Begin to sign in with a provider"},
+		func(ctx context.Context, in *beginProviderInput) (*beginProviderOutput, error) {
+			return s.beginProvider(ctx, in, "")
+		})
+	httpapi.Register(group, httpapi.Route{
+		Access: httpapi.Persons, Pattern: "POST /auth/providers/{id}/link", ID: "link-provider", Summary: "Begin to link a provider to your account",
+		Description: "Needs a sign-in or a step-up of a moment ago.",
+	},
+		func(ctx context.Context, in *beginProviderInput) (*beginProviderOutput, error) {
+			var proof *proofBody
+			if in.Body != nil {
+				proof = &in.Body.proofBody
+			}
+			caller, err := proved(ctx, s.Fresh, proof)
+			if err != nil {
+				return nil, err
+			}
+			return s.beginProvider(ctx, in, caller.UserID)
+		})
+	httpapi.Register(group, httpapi.Route{
+		Access: httpapi.Public, Pattern: "POST /auth/providers/finish", ID: "finish-provider", Summary: "Finish to sign in with a provider",
+		Description: "After 'second-factor-required', send the same again with 'otp' or 'passkey'.",
+	},
+		func(ctx context.Context, in *finishProviderInput) (*tokensOutput, error) {
+			passkey, err := in.Body.Passkey.answer()
+			if err != nil {
+				return nil, err
+			}
+			return tokensAnswer(s.FinishProvider(ctx, ProviderAnswer{in.Body.Ticket, in.Body.Code, in.Body.State, in.Body.OTP, passkey}))
+		})
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/identities", ID: "list-identities", Summary: "See which providers are linked to your account"},
+		func(ctx context.Context, _ *noInput) (*listOutput[identityBody], error) {
+			found, err := s.identitiesOf(ctx, identity.From(ctx).UserID)
+			return listAnswer(found, "", err, newIdentityBody)
+		})
+	httpapi.Register(group, httpapi.Route{
+		Access: httpapi.Persons, Pattern: "DELETE /auth/identities/{id}", ID: "unlink-identity", Summary: "Unlink a provider from your account",
+		Description: "Needs a step-up.",
+	},
+		func(ctx context.Context, in *idProofInput) (*noOutput, error) {
+			caller, err := proved(ctx, s.StepUp, in.Body)
+			if err != nil {
+				return nil, err
+			}
+			return nil, s.unlink(ctx, caller.UserID, in.ID)
+		})
+}
+
+func (s *Service) beginProvider(ctx context.Context, in *beginProviderInput, linkTo string) (*beginProviderOutput, error) {
+	redirect := ""
+	if in.Body != nil {
+		redirect = in.Body.RedirectURL
+	}
+	url, ticket, err := s.BeginProvider(ctx, in.ID, redirect, linkTo)
+	if err != nil {
+		return nil, err
+	}
+	out := &beginProviderOutput{}
+	out.Body.URL, out.Body.Ticket = url, ticket
+	return out, nil
+}

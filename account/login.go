@@ -1,0 +1,281 @@
+package account
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/netip"
+	"time"
+
+	"manus/docstore"
+	"manus/identity"
+)
+
+// How long proofs hold.
+const (
+	// AccessLifetime is how long an access token is valid.
+	AccessLifetime = 15 * time.Minute
+	// idleLifetime ends a login that isn't refreshed, lifetime any login.
+	idleLifetime = 30 * 24 * time.Hour
+	lifetime     = 90 * 24 * time.Hour
+)
+
+// login is one sign-in, from which access tokens come until it ends. An ended
+// login has no document.
+type login struct {
+	ID     string `json:"_id"`
+	UserID string `json:"user_id"`
+	Epoch  int64  `json:"epoch"`
+	// Name is what the person calls the device; Agent and Address are what it
+	// was when it signed in.
+	Name      string        `json:"name,omitempty"`
+	Agent     string        `json:"agent,omitempty"`
+	Address   string        `json:"address,omitempty"`
+	CreatedAt docstore.Time `json:"created_at"`
+	SeenAt    docstore.Time `json:"seen_at,omitzero"` // signed in or refreshed
+	ExpiresAt docstore.Time `json:"expires_at"`       // unless refreshed before
+	ProvedAt  docstore.Time `json:"proved_at,omitzero"`
+	Lineage   lineage       `json:"lineage"`
+}
+
+// DocumentID is the login's id.
+func (l login) DocumentID() string { return l.ID }
+
+// aliveFor tells whether the login still counts for its account.
+func (l login) aliveFor(u User, now time.Time) bool {
+	return !u.Disabled && l.UserID == u.ID && now.Before(l.ExpiresAt.Time) &&
+		(l.Epoch == u.Epoch || l.ID == u.Spared)
+}
+
+var loginSpec = docstore.Spec{Collection: "logins", Indexes: []docstore.Index{
+	{Name: "by_expiry", Fields: []string{"expires_at"}},
+	{Name: "by_user", Fields: []string{"user_id", "created_at"}},
+}}
+
+// Refresh gives new tokens for a refresh token, which is used up by that. The
+// same token given again within ten seconds gets the same answer, so that a
+// lost one can be asked for again; later, it has been stolen or its successor
+// has, and the login ends. Every failure is ErrInvalidToken.
+func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
+	presented, err := s.keys.parseRefresh(token)
+	if err != nil {
+		return Tokens{}, err
+	}
+	now, salt := s.now(), newRefreshSecret()
+	var next refreshSecret
+	changed, err := s.logins.Update(ctx, presented.loginID, func(l *login) error {
+		if !now.Before(l.ExpiresAt.Time) {
+			return ErrInvalidToken
+		}
+		var err error
+		next, err = l.Lineage.advance(s.keys, presented, salt, now)
+		if err == nil {
+			l.SeenAt = docstore.At(now)
+			l.ExpiresAt = docstore.At(earlier(now.Add(idleLifetime), l.CreatedAt.Add(lifetime)))
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, errReused):
+		s.log.WarnContext(ctx, "a refresh token was used twice; its login has been ended", "user", changed.UserID, "login", presented.loginID)
+		if err := s.end(ctx, presented.loginID); err != nil {
+			return Tokens{}, err
+		}
+		s.record(ctx, changed.UserID, eventRefreshReused)
+		return Tokens{}, ErrInvalidToken
+	case err != nil:
+		return Tokens{}, invalidIfGone(err)
+	}
+	// A login that its account has ended gets no tokens; that its refresh
+	// token has moved on helps nobody.
+	user, err := s.users.Get(ctx, changed.UserID)
+	if err != nil {
+		return Tokens{}, invalidIfGone(err)
+	}
+	if !changed.aliveFor(user, now) {
+		return Tokens{}, ErrInvalidToken
+	}
+	return s.tokens(user, presented.loginID, next)
+}
+
+func invalidIfGone(err error) error {
+	if errors.Is(err, docstore.ErrNotFound) {
+		return ErrInvalidToken
+	}
+	return err
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// Logout ends one login of the account. Its access tokens die at once here, and within a
+// second on other copies of the program.
+func (s *Service) Logout(ctx context.Context, userID, loginID string) error {
+	if err := s.end(ctx, loginID); err != nil {
+		return err
+	}
+	s.record(ctx, userID, eventSignedOut)
+	return nil
+}
+
+func (s *Service) end(ctx context.Context, loginID string) error {
+	err := s.logins.Delete(ctx, loginID)
+	s.states.forget()
+	if errors.Is(err, docstore.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// Authenticate tells who an access token belongs to, as things stand now: at
+// most a second old for what other copies of the program have changed. It
+// returns ErrInvalidToken, or an error of the store.
+func (s *Service) Authenticate(ctx context.Context, token string) (identity.Caller, error) {
+	read, err := s.verify(token)
+	if err != nil {
+		return identity.Caller{}, err
+	}
+	state, err := s.state(ctx, read.loginID, s.loadLogin)
+	if err != nil {
+		return identity.Caller{}, err
+	}
+	if state.userID != read.userID {
+		return identity.Caller{}, ErrInvalidToken
+	}
+	return identity.Caller{
+		UserID:  read.userID,
+		LoginID: read.loginID,
+		Role:    state.role,
+		Alive: func(ctx context.Context) error {
+			_, err := s.state(ctx, read.loginID, s.loadLogin)
+			return err
+		},
+	}, nil
+}
+
+// verify reads an access token, remembering those that it has read.
+func (s *Service) verify(token string) (accessToken, error) {
+	hash, now := sha256.Sum256([]byte(token)), s.now()
+	read, ok := s.verified.get(hash)
+	if !ok {
+		var err error
+		if read, err = s.keys.verifyAccess(token, now); err != nil {
+			return accessToken{}, err
+		}
+		s.verified.put(hash, read)
+	}
+	if !read.validAt(now) {
+		return accessToken{}, ErrInvalidToken
+	}
+	return read, nil
+}
+
+// state is what a living login or key stands for; ErrInvalidToken when it has
+// ended. What isn't cached is loaded; load returns the zero state for the ended.
+func (s *Service) state(ctx context.Context, id string, load func(context.Context, string) (proofState, error)) (proofState, error) {
+	state, ok := s.states.get(id)
+	if !ok {
+		var err error
+		reading := s.states.begin()
+		if state, err = load(ctx, id); err != nil {
+			return proofState{}, err
+		}
+		s.states.put(id, state, reading)
+	}
+	if state.expires.IsZero() || !s.now().Before(state.expires) {
+		return proofState{}, ErrInvalidToken
+	}
+	return state, nil
+}
+
+// loadLogin reads a login's state.
+func (s *Service) loadLogin(ctx context.Context, loginID string) (proofState, error) {
+	l, err := s.logins.Get(ctx, loginID)
+	if err != nil {
+		return proofState{}, invalidIfGone(err)
+	}
+	user, err := s.users.Get(ctx, l.UserID)
+	if err != nil {
+		return proofState{}, invalidIfGone(err)
+	}
+	if !l.aliveFor(user, s.now()) {
+		return proofState{}, nil
+	}
+	return proofState{userID: user.ID, role: user.Role, expires: l.ExpiresAt.Time}, nil
+}
+
+// LogoutAll ends every login of the account, in one step.
+func (s *Service) LogoutAll(ctx context.Context, userID string) error {
+	_, err := s.change(ctx, userID, func(u *User) error {
+		u.endLogins("")
+		u.note(ctx, eventSignedOutAll, s.now())
+		return nil
+	})
+	return err
+}
+
+// addressText is an address as it is written down; empty when it isn't known.
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+// devices returns the account's living logins, latest first, and the next page's
+// cursor. A page may have fewer than limit.
+func (s *Service) devices(ctx context.Context, userID string, limit int, cursor string) ([]login, string, error) {
+	user, err := s.Get(ctx, userID)
+	if err != nil {
+		return nil, "", err
+	}
+	found, next, err := s.logins.Find(ctx, docstore.Query{Index: "by_user", Equal: []any{userID}, Descending: true, Limit: limit, Cursor: cursor})
+	if err != nil {
+		return nil, "", err
+	}
+	var living []login
+	for _, l := range found {
+		if l.aliveFor(user, s.now()) {
+			living = append(living, l)
+		}
+	}
+	return living, next, nil
+}
+
+// nameDevice sets what the person calls a login of theirs, or returns
+// errUnknownDevice.
+func (s *Service) nameDevice(ctx context.Context, userID, loginID, name string) (login, error) {
+	l, err := s.logins.Update(ctx, loginID, func(l *login) error {
+		if l.UserID != userID {
+			return errUnknownDevice
+		}
+		l.Name = name
+		return nil
+	})
+	if errors.Is(err, docstore.ErrNotFound) {
+		err = errUnknownDevice
+	}
+	return l, err
+}
+
+// revokeDevice ends a login of the account, or returns errUnknownDevice.
+func (s *Service) revokeDevice(ctx context.Context, userID, loginID string) error {
+	l, err := s.logins.Get(ctx, loginID)
+	if errors.Is(err, docstore.ErrNotFound) || err == nil && l.UserID != userID {
+		return errUnknownDevice
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.end(ctx, loginID); err != nil {
+		return err
+	}
+	s.record(ctx, userID, eventDeviceRevoked)
+	return nil
+}
+
+var errUnknownDevice = errors.New("the account has no such login")

@@ -1,0 +1,428 @@
+package account
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"manus/docstore"
+	"manus/identity"
+)
+
+// Provider is an OpenID provider that people can sign in with (OpenID Connect
+// Core 1.0, authorization code flow).
+type Provider struct {
+	// ID names it in addresses: "google".
+	ID string `yaml:"id"`
+	// Name is what people know it as.
+	Name string `yaml:"name"`
+	// Issuer is its issuer URL, exactly as its tokens have it.
+	Issuer   string `yaml:"issuer"`
+	ClientID string `yaml:"client_id"`
+	// Scopes are asked for beside "openid", "email" and "profile".
+	Scopes []string `yaml:"scopes"`
+	// RedirectURLs are where people may be sent back to, the first if nothing
+	// is asked for. None means the account pages of the public URL.
+	RedirectURLs []string `yaml:"redirect_urls"`
+	// ClientSecret comes from the environment. It may be empty: PKCE is always
+	// used.
+	ClientSecret string `yaml:"-"`
+}
+
+var validProviderID = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+
+// Problems says what is wrong with the provider, each in the words behind its
+// place in manus.yaml; nothing when it can be used.
+func (p Provider) Problems() []string {
+	var problems []string
+	add := func(ok bool, text string) {
+		if !ok {
+			problems = append(problems, text)
+		}
+	}
+	add(validProviderID.MatchString(p.ID), "id: use lower-case letters, digits and '-', at most 32")
+	add(p.Name != "" && len(p.Name) <= 64, "name: give it a name of at most 64 bytes")
+	add(p.ClientID != "", "client_id: set it to what the provider has given you")
+	add(isWebURL(p.Issuer), "issuer: use its https URL; http is for this machine alone")
+	for _, redirect := range p.RedirectURLs {
+		add(isWebURL(redirect), "redirect_urls: use https URLs; http is for this machine alone")
+	}
+	return problems
+}
+
+// isWebURL tells whether text is an https URL, or an http one of a loopback
+// address, without credentials and fragment.
+func isWebURL(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
+		return false
+	}
+	loopback := slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname())
+	return u.Scheme == "https" || u.Scheme == "http" && loopback
+}
+
+// externalIdentity is an account at a provider: issuer and subject, never the
+// address, say who somebody is.
+type externalIdentity struct {
+	ID        string        `json:"_id"` // see identityID
+	UserID    string        `json:"user_id"`
+	Provider  string        `json:"provider"`
+	Issuer    string        `json:"issuer"`
+	Subject   string        `json:"subject"`
+	CreatedAt docstore.Time `json:"created_at"`
+}
+
+// DocumentID is the identity's id.
+func (i externalIdentity) DocumentID() string { return i.ID }
+
+var identitySpec = docstore.Spec{Collection: "identities", Indexes: []docstore.Index{
+	{Name: "by_user", Fields: []string{"user_id", "created_at"}},
+}}
+
+func identityID(issuer, subject string) string {
+	sum := sha256.Sum256([]byte(issuer + "\x00" + subject))
+	return hex.EncodeToString(sum[:])
+}
+
+// Errors of signing in with a provider.
+var (
+	errUnknownProvider = errors.New("there is no such provider")
+	errRedirect        = errors.New("people may not be sent back to this address")
+	errProvider        = errors.New("the provider did not say who this is")
+	errProviderDown    = errors.New("the provider can't be reached")
+	errUnverifiedEmail = errors.New("the provider has not verified the e-mail address")
+	errLinkFirst       = errors.New("the e-mail address has an account that isn't linked")
+	errLinked          = errors.New("the provider's account is another's")
+	errLastWayIn       = errors.New("it is the only way into the account")
+)
+
+// providerTimeout bounds each exchange with a provider.
+const providerTimeout = 10 * time.Second
+
+// providers are the OpenID providers, each asked for its addresses and keys when
+// first used: one that is down keeps nothing else from starting.
+type providers struct {
+	list   []Provider
+	client *http.Client
+
+	mu    sync.Mutex
+	found map[string]*oidc.Provider
+}
+
+func newProviders(list []Provider, publicURL string) (*providers, error) {
+	p := &providers{client: &http.Client{Timeout: providerTimeout}, found: map[string]*oidc.Provider{}}
+	for _, provider := range list {
+		if len(provider.RedirectURLs) == 0 {
+			if publicURL == "" {
+				return nil, fmt.Errorf("account: the provider %s needs redirect_urls, or a public URL", provider.ID)
+			}
+			provider.RedirectURLs = []string{publicURL + "/account/provider"}
+		}
+		p.list = append(p.list, provider)
+	}
+	return p, nil
+}
+
+func (p *providers) get(id string) (Provider, error) {
+	for _, provider := range p.list {
+		if provider.ID == id {
+			return provider, nil
+		}
+	}
+	return Provider{}, errUnknownProvider
+}
+
+// discover asks a provider for its addresses, once.
+func (p *providers) discover(ctx context.Context, provider Provider) (*oidc.Provider, error) {
+	p.mu.Lock()
+	found := p.found[provider.ID]
+	p.mu.Unlock()
+	if found != nil {
+		return found, nil
+	}
+	// The context stays with the provider, for fetching its keys later.
+	found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), p.client), provider.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errProviderDown, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.found[provider.ID] = found
+	return found, nil
+}
+
+func oauthConfig(provider Provider, found *oidc.Provider, redirect string) oauth2.Config {
+	return oauth2.Config{
+		ClientID: provider.ClientID, ClientSecret: provider.ClientSecret, Endpoint: found.Endpoint(), RedirectURL: redirect,
+		Scopes: append([]string{oidc.ScopeOpenID, "email", "profile"}, provider.Scopes...),
+	}
+}
+
+// providerFlow is a sign-in with a provider that is under way.
+type providerFlow struct {
+	Provider string `json:"provider"`
+	State    string `json:"state"`
+	Nonce    string `json:"nonce"`
+	Verifier string `json:"verifier"` // of PKCE (RFC 7636)
+	Redirect string `json:"redirect"`
+	LinkTo   string `json:"link_to,omitempty"` // the account that asked to be linked
+	// Proved is the account that the provider has vouched for, while its
+	// second factor is waited for.
+	Proved string `json:"proved,omitempty"`
+}
+
+// ceremonyOf is the id under which a ticket's flow is kept: who reads the store
+// has no tickets.
+func ceremonyOf(ticket string) string {
+	sum := sha256.Sum256([]byte(ticket))
+	return hex.EncodeToString(sum[:])
+}
+
+// BeginProvider begins to sign in with a provider, or to link it to an account
+// when linkTo is one. The person is sent to the URL; the ticket stays with the
+// client that asked, and it alone can finish.
+func (s *Service) BeginProvider(ctx context.Context, providerID, redirect, linkTo string) (authURL, ticket string, err error) {
+	provider, err := s.oidc.get(providerID)
+	if err != nil {
+		return "", "", err
+	}
+	if redirect == "" {
+		redirect = provider.RedirectURLs[0]
+	}
+	if !slices.Contains(provider.RedirectURLs, redirect) {
+		return "", "", errRedirect
+	}
+	found, err := s.oidc.discover(ctx, provider)
+	if err != nil {
+		return "", "", err
+	}
+	flow := providerFlow{Provider: provider.ID, State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Redirect: redirect, LinkTo: linkTo}
+	ticket = rand.Text() + rand.Text()
+	if err := s.begin(ctx, ceremonyOf(ticket), ceremonyProvider, "", flow); err != nil {
+		return "", "", err
+	}
+	config := oauthConfig(provider, found, redirect)
+	return config.AuthCodeURL(flow.State, oidc.Nonce(flow.Nonce), oauth2.S256ChallengeOption(flow.Verifier)), ticket, nil
+}
+
+// ProviderAnswer is what a client finishes a sign-in with a provider with.
+type ProviderAnswer struct {
+	Ticket      string
+	Code, State string // what the provider has sent back
+	OTP         string
+	Passkey     *PasskeyAnswer
+}
+
+// FinishProvider signs in whoever the provider says it is: the account that is
+// linked to it, or a new one when the provider has verified the address. An
+// account is never linked by its address. After ErrSecondFactor it is called
+// again with the ticket and the second factor.
+func (s *Service) FinishProvider(ctx context.Context, a ProviderAnswer) (Tokens, error) {
+	var flow providerFlow
+	if err := s.finish(ctx, ceremonyOf(a.Ticket), ceremonyProvider, "", &flow); err != nil {
+		return Tokens{}, err
+	}
+	var user User
+	var err error
+	if flow.Proved != "" {
+		user, err = s.Get(ctx, flow.Proved)
+	} else {
+		user, err = s.vouched(ctx, flow, a)
+	}
+	if err != nil {
+		return Tokens{}, err
+	}
+	if user.Disabled {
+		return Tokens{}, ErrBadCredentials
+	}
+	proved, err := s.secondFactor(ctx, user, a.OTP, a.Passkey)
+	if errors.Is(err, ErrSecondFactor) || errors.Is(err, ErrWrongPassword) {
+		flow.Proved = user.ID
+		if err := s.begin(ctx, ceremonyOf(a.Ticket), ceremonyProvider, "", flow); err != nil {
+			return Tokens{}, err
+		}
+	}
+	if err != nil {
+		return Tokens{}, err
+	}
+	return s.start(ctx, proved)
+}
+
+// vouched is the account that the provider vouches for.
+func (s *Service) vouched(ctx context.Context, flow providerFlow, a ProviderAnswer) (User, error) {
+	if !hmac.Equal([]byte(flow.State), []byte(a.State)) {
+		return User{}, errCeremony
+	}
+	provider, err := s.oidc.get(flow.Provider)
+	if err != nil {
+		return User{}, err
+	}
+	claims, err := s.oidc.exchange(ctx, provider, flow, a.Code)
+	if err != nil {
+		return User{}, err
+	}
+	if flow.LinkTo != "" {
+		return s.link(ctx, flow, claims)
+	}
+	id := identityID(claims.Issuer, claims.Subject)
+	known, err := s.identities.Get(ctx, id)
+	if errors.Is(err, docstore.ErrNotFound) {
+		known = externalIdentity{ID: id, UserID: docstore.NewID(), Provider: provider.ID, Issuer: claims.Issuer, Subject: claims.Subject, CreatedAt: docstore.At(s.now())}
+		return s.newcomer(ctx, known, claims, true)
+	}
+	if err != nil {
+		return User{}, err
+	}
+	user, err := s.users.Get(ctx, known.UserID)
+	if errors.Is(err, docstore.ErrNotFound) { // its making was cut short
+		return s.newcomer(ctx, known, claims, false)
+	}
+	return user, err
+}
+
+// providerClaims is what an ID token says.
+type providerClaims struct {
+	Issuer, Subject string
+	Email           string `json:"email"`
+	EmailVerified   bool   `json:"email_verified"`
+	Name            string `json:"name"`
+	Locale          string `json:"locale"`
+}
+
+// exchange turns the code into what the provider says of the person.
+func (p *providers) exchange(ctx context.Context, provider Provider, flow providerFlow, code string) (providerClaims, error) {
+	found, err := p.discover(ctx, provider)
+	if err != nil {
+		return providerClaims{}, err
+	}
+	config := oauthConfig(provider, found, flow.Redirect)
+	token, err := config.Exchange(oidc.ClientContext(ctx, p.client), code, oauth2.VerifierOption(flow.Verifier))
+	if err != nil {
+		if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok && refused.Response.StatusCode < http.StatusInternalServerError {
+			return providerClaims{}, errProvider
+		}
+		return providerClaims{}, fmt.Errorf("%w: %w", errProviderDown, err)
+	}
+	raw, _ := token.Extra("id_token").(string)
+	idToken, err := found.Verifier(&oidc.Config{ClientID: provider.ClientID}).Verify(ctx, raw)
+	if err != nil || !hmac.Equal([]byte(idToken.Nonce), []byte(flow.Nonce)) || idToken.Subject == "" {
+		return providerClaims{}, errProvider
+	}
+	claims := providerClaims{}
+	if err := idToken.Claims(&claims); err != nil {
+		return providerClaims{}, errProvider
+	}
+	if claims.Email == "" { // some say it at another address only
+		if info, err := found.UserInfo(oidc.ClientContext(ctx, p.client), oauth2.StaticTokenSource(token)); err == nil && info.Subject == idToken.Subject {
+			claims.Email, claims.EmailVerified = info.Email, info.EmailVerified
+			var more providerClaims
+			if info.Claims(&more) == nil {
+				claims.Name, claims.Locale = more.Name, more.Locale
+			}
+		}
+	}
+	claims.Issuer, claims.Subject = idToken.Issuer, idToken.Subject
+	return claims, nil
+}
+
+// newcomer makes the account of somebody who comes with a provider. The identity
+// is stored first: killed in between, the program makes the account the next
+// time.
+func (s *Service) newcomer(ctx context.Context, i externalIdentity, claims providerClaims, store bool) (User, error) {
+	key, err := emailKey(claims.Email)
+	if err != nil || !claims.EmailVerified {
+		return User{}, errUnverifiedEmail
+	}
+	if store {
+		err := s.identities.Insert(ctx, i)
+		if docstore.ConflictsOn(err, docstore.IDIndex) {
+			return User{}, errCeremony // the same person came twice at once; the other goes on
+		}
+		if err != nil {
+			return User{}, err
+		}
+	}
+	name := claims.Name[:min(len(claims.Name), 200)]
+	user, err := s.insert(ctx, User{
+		ID: i.UserID, Email: claims.Email, EmailKey: key, EmailVerified: true, FullName: name, Language: languageOf(claims.Locale),
+		Role: identity.User, CreatedAt: docstore.At(s.now()),
+	})
+	if errors.Is(err, ErrTaken) {
+		err = errors.Join(errLinkFirst, s.identities.Delete(ctx, i.ID))
+	}
+	return user, err
+}
+
+// link makes the provider's account a way into the account that asked.
+func (s *Service) link(ctx context.Context, flow providerFlow, claims providerClaims) (User, error) {
+	i := externalIdentity{ID: identityID(claims.Issuer, claims.Subject), UserID: flow.LinkTo, Provider: flow.Provider, Issuer: claims.Issuer, Subject: claims.Subject, CreatedAt: docstore.At(s.now())}
+	err := s.identities.Insert(ctx, i)
+	if docstore.ConflictsOn(err, docstore.IDIndex) {
+		known, getErr := s.identities.Get(ctx, i.ID)
+		if getErr != nil {
+			return User{}, getErr
+		}
+		if known.UserID != flow.LinkTo {
+			return User{}, errLinked
+		}
+		return s.Get(ctx, flow.LinkTo)
+	}
+	if err != nil {
+		return User{}, err
+	}
+	return s.change(ctx, flow.LinkTo, func(u *User) error {
+		u.note(ctx, eventIdentityLinked, s.now())
+		return nil
+	})
+}
+
+// identitiesOf returns the provider accounts that are linked to an account.
+func (s *Service) identitiesOf(ctx context.Context, userID string) ([]externalIdentity, error) {
+	all, _, err := s.identities.Find(ctx, docstore.Query{Index: "by_user", Equal: []any{userID}})
+	return all, err
+}
+
+// unlink takes a way into the account away, unless it is the only one. It is
+// for who has stepped up.
+func (s *Service) unlink(ctx context.Context, userID, id string) error {
+	user, err := s.Get(ctx, userID)
+	if err != nil {
+		return err
+	}
+	all, err := s.identitiesOf(ctx, userID)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(all, func(i externalIdentity) bool { return i.ID == id }) {
+		return errUnknownProvider
+	}
+	if len(all) == 1 && user.PasswordHash == "" && len(user.Passkeys) == 0 {
+		return errLastWayIn
+	}
+	if err := s.identities.Delete(ctx, id); err != nil && !errors.Is(err, docstore.ErrNotFound) {
+		return err
+	}
+	s.record(ctx, userID, eventIdentityUnlinked)
+	return nil
+}
+
+// languageOf is the language of mails for a language tag.
+func languageOf(tag string) string {
+	if len(tag) >= 2 && tag[:2] == "ar" {
+		return "ar"
+	}
+	return "en"
+}

@@ -1,0 +1,89 @@
+package account
+
+import (
+	"context"
+	"fmt"
+
+	"manus/docstore"
+	"manus/identity"
+)
+
+// List returns accounts, oldest first, and the next page's cursor.
+func (s *Service) List(ctx context.Context, limit int, cursor string) ([]User, string, error) {
+	return s.users.Find(ctx, docstore.Query{Index: "by_created", Limit: limit, Cursor: cursor})
+}
+
+// Find returns the account with the e-mail address, or ErrUnknownUser. It is
+// for operators: it tells whether an address is known.
+func (s *Service) Find(ctx context.Context, email string) (User, error) {
+	user, known, err := s.byEmail(ctx, email)
+	if err == nil && !known {
+		err = ErrUnknownUser
+	}
+	return user, err
+}
+
+// SetRole changes what the person may do on the installation.
+func (s *Service) SetRole(ctx context.Context, userID string, role identity.Role) error {
+	if role != identity.User && role != identity.Operator {
+		return fmt.Errorf("there is no such role; use %s or %s", identity.User, identity.Operator)
+	}
+	_, err := s.change(ctx, userID, func(u *User) error {
+		if u.Role == role {
+			return docstore.ErrUnchanged
+		}
+		u.Role = role
+		u.note(ctx, eventRoleChanged, s.now())
+		return nil
+	})
+	return err
+}
+
+// SetPassword sets a password without knowing the old one and ends every
+// login. It is for operators.
+func (s *Service) SetPassword(ctx context.Context, userID, password string) error {
+	user, err := s.Get(ctx, userID)
+	if err != nil {
+		return err
+	}
+	hash, err := s.newHash(ctx, user, password)
+	if err != nil {
+		return err
+	}
+	_, err = s.change(ctx, userID, func(u *User) error {
+		u.setPassword(hash, "")
+		u.note(ctx, eventPasswordSet, s.now())
+		return nil
+	})
+	return err
+}
+
+// SetDisabled keeps an account from being used, or lets it be used again.
+// Disabling ends every login.
+func (s *Service) SetDisabled(ctx context.Context, userID string, disabled bool) error {
+	_, err := s.change(ctx, userID, func(u *User) error {
+		u.Disabled = disabled
+		kind := eventEnabled
+		if disabled {
+			u.endLogins("")
+			kind = eventDisabled
+		}
+		u.note(ctx, kind, s.now())
+		return nil
+	})
+	return err
+}
+
+// ResetSecondFactor takes the authenticator app, the recovery codes and the
+// passkeys from an account whose owner has lost them, and ends every login. It
+// is for operators, who have made sure of who is asking.
+func (s *Service) ResetSecondFactor(ctx context.Context, userID string) error {
+	_, err := s.change(ctx, userID, func(u *User) error {
+		u.dropTOTP()
+		u.Passkeys, u.Recovery = nil, nil
+		u.endLogins("")
+		u.note(ctx, eventSecondFactorReset, s.now())
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,319 @@
+package account
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/webauthn"
+
+	"manus/docstore"
+)
+
+// passkey is a WebAuthn credential (W3C Web Authentication, level 3).
+type passkey struct {
+	ID         string        `json:"id"` // base64url
+	Name       string        `json:"name"`
+	Credential []byte        `json:"credential"` // JSON of a webauthn.Credential: public key, counter, flags
+	CreatedAt  docstore.Time `json:"created_at"`
+	UsedAt     docstore.Time `json:"used_at,omitzero"`
+	// SecondFactor makes the account need a second factor.
+	SecondFactor bool `json:"second_factor,omitempty"`
+}
+
+// maxPasskeys bounds the passkeys of one account.
+const maxPasskeys = 20
+
+// ceremony is what is remembered between the two halves of using a passkey or
+// of signing in with a provider. It is used once.
+type ceremony struct {
+	ID      string        `json:"_id"`
+	UserID  string        `json:"user_id,omitempty"` // empty where it isn't known yet
+	Kind    ceremonyKind  `json:"kind"`
+	Data    []byte        `json:"data"`
+	Expires docstore.Time `json:"expires_at"`
+}
+
+// DocumentID is the ceremony's id.
+func (c ceremony) DocumentID() string { return c.ID }
+
+type ceremonyKind string
+
+const (
+	ceremonyAddPasskey ceremonyKind = "add-passkey"
+	ceremonyUsePasskey ceremonyKind = "use-passkey"
+	ceremonyProvider   ceremonyKind = "provider"
+)
+
+var ceremonySpec = docstore.Spec{Collection: "ceremonies", Indexes: []docstore.Index{
+	{Name: "by_expiry", Fields: []string{"expires_at"}},
+}}
+
+const ceremonyLifetime = 10 * time.Minute
+
+// errCeremony is returned for the second half of a ceremony that isn't under
+// way, or went wrong.
+var errCeremony = errors.New("the ceremony isn't under way, or not any more")
+
+// begin remembers a ceremony under a new id.
+func (s *Service) begin(ctx context.Context, id string, kind ceremonyKind, userID string, data any) error {
+	encoded, err := json.Marshal(data)
+	if err != nil {
+		return err
+	}
+	return s.ceremonies.Insert(ctx, ceremony{ID: id, Kind: kind, UserID: userID, Data: encoded, Expires: docstore.At(s.now().Add(ceremonyLifetime))})
+}
+
+// finish takes a ceremony, so that nobody can finish it again.
+func (s *Service) finish(ctx context.Context, id string, kind ceremonyKind, userID string, data any) error {
+	c, err := s.ceremonies.Get(ctx, id)
+	if errors.Is(err, docstore.ErrNotFound) || err == nil && (c.Kind != kind || c.UserID != userID || !s.now().Before(c.Expires.Time)) {
+		return errCeremony
+	}
+	if err != nil {
+		return err
+	}
+	err = s.ceremonies.Delete(ctx, id)
+	if errors.Is(err, docstore.ErrNotFound) {
+		return errCeremony // somebody else was faster
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(c.Data, data)
+}
+
+// passkeyCeremonies knows what passkeys are bound to.
+type passkeyCeremonies struct {
+	*webauthn.WebAuthn
+	id string // the relying party's: the host of the public URL
+}
+
+func newPasskeyCeremonies(publicURL string) (*passkeyCeremonies, error) {
+	if publicURL == "" {
+		return nil, nil
+	}
+	parsed, err := url.Parse(publicURL)
+	if err != nil || parsed.Hostname() == "" {
+		return nil, fmt.Errorf("account: the public URL can't be read")
+	}
+	w, err := webauthn.New(&webauthn.Config{RPID: parsed.Hostname(), RPDisplayName: "Manus", RPOrigins: []string{publicURL}})
+	if err != nil {
+		return nil, fmt.Errorf("account: passkeys: %w", err)
+	}
+	return &passkeyCeremonies{w, parsed.Hostname()}, nil
+}
+
+// errNoPasskeys is returned where no public URL is configured.
+var errNoPasskeys = errors.New("passkeys need a public URL")
+
+// passkeyUser is an account as the library sees it.
+type passkeyUser struct{ User }
+
+// WebAuthnID is the user handle.
+func (u passkeyUser) WebAuthnID() []byte { return []byte(u.ID) }
+
+// WebAuthnName is what tells accounts apart on the authenticator.
+func (u passkeyUser) WebAuthnName() string { return u.Email }
+
+// WebAuthnDisplayName is the person's name.
+func (u passkeyUser) WebAuthnDisplayName() string { return u.FullName }
+
+// WebAuthnCredentials are the account's passkeys.
+func (u passkeyUser) WebAuthnCredentials() []webauthn.Credential {
+	var all []webauthn.Credential
+	for _, p := range u.Passkeys {
+		var c webauthn.Credential
+		if json.Unmarshal(p.Credential, &c) == nil {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// beginPasskey begins to add a passkey: the options go to the browser.
+func (s *Service) beginPasskey(ctx context.Context, userID string) (id string, options any, err error) {
+	if s.passkeys == nil {
+		return "", nil, errNoPasskeys
+	}
+	user, err := s.Get(ctx, userID)
+	if err != nil {
+		return "", nil, err
+	}
+	var known []protocol.CredentialDescriptor
+	for _, c := range (passkeyUser{user}).WebAuthnCredentials() {
+		known = append(known, c.Descriptor())
+	}
+	creation, session, err := s.passkeys.BeginRegistration(passkeyUser{user},
+		webauthn.WithExclusions(known),
+		webauthn.WithAuthenticatorSelection(protocol.AuthenticatorSelection{
+			ResidentKey: protocol.ResidentKeyRequirementRequired, UserVerification: protocol.VerificationRequired,
+		}))
+	if err != nil {
+		return "", nil, err
+	}
+	id = docstore.NewID()
+	return id, creation.Response, s.begin(ctx, id, ceremonyAddPasskey, userID, session)
+}
+
+// addPasskey keeps the passkey that the browser has made. With secondFactor the
+// account needs a second factor from then on; recovery codes are returned if it
+// had none. It is for who has stepped up.
+func (s *Service) addPasskey(ctx context.Context, userID, loginID, ceremonyID, name string, secondFactor bool, answer json.RawMessage) (added passkey, codes []string, err error) {
+	if s.passkeys == nil {
+		return passkey{}, nil, errNoPasskeys
+	}
+	var session webauthn.SessionData
+	if err := s.finish(ctx, ceremonyID, ceremonyAddPasskey, userID, &session); err != nil {
+		return passkey{}, nil, err
+	}
+	parsed, err := protocol.ParseCredentialCreationResponseBytes(answer)
+	if err != nil {
+		return passkey{}, nil, errCeremony
+	}
+	user, err := s.Get(ctx, userID)
+	if err != nil {
+		return passkey{}, nil, err
+	}
+	credential, err := s.passkeys.CreateCredential(passkeyUser{user}, session, parsed)
+	if err != nil {
+		return passkey{}, nil, errCeremony
+	}
+	encoded, err := json.Marshal(credential)
+	if err != nil {
+		return passkey{}, nil, err
+	}
+	added = passkey{ID: parsed.ID, Name: name, Credential: encoded, CreatedAt: docstore.At(s.now()), SecondFactor: secondFactor}
+	_, err = s.change(ctx, userID, func(u *User) error {
+		codes = nil
+		if len(u.Passkeys) >= maxPasskeys {
+			return errTooManyPasskeys
+		}
+		needed := u.needsSecondFactor()
+		u.Passkeys = append(u.Passkeys, added)
+		if !needed && u.needsSecondFactor() {
+			codes = u.newRecoveryCodes()
+			u.endLogins(loginID)
+		}
+		u.note(ctx, eventPasskeyAdded, s.now())
+		return nil
+	})
+	return added, codes, err
+}
+
+var errTooManyPasskeys = errors.New("the account has as many passkeys as one can have")
+
+// removePasskey forgets a passkey and ends every other login. It is for who has
+// stepped up.
+func (s *Service) removePasskey(ctx context.Context, userID, loginID, id string) error {
+	_, err := s.change(ctx, userID, func(u *User) error {
+		i := slices.IndexFunc(u.Passkeys, func(p passkey) bool { return p.ID == id })
+		if i < 0 {
+			return errNoFactor
+		}
+		u.Passkeys = slices.Delete(u.Passkeys, i, i+1)
+		if !u.needsSecondFactor() {
+			u.Recovery = nil
+		}
+		u.endLogins(loginID)
+		u.note(ctx, eventPasskeyRemoved, s.now())
+		return nil
+	})
+	return err
+}
+
+// PasskeyAnswer is what a browser answers to beginPasskeyUse.
+type PasskeyAnswer struct {
+	CeremonyID string
+	Credential string // JSON
+}
+
+// beginPasskeyUse begins to prove something with a passkey. It asks for any
+// passkey of this service, so it tells nothing of anybody.
+func (s *Service) beginPasskeyUse(ctx context.Context) (id string, options any, err error) {
+	if s.passkeys == nil {
+		return "", nil, errNoPasskeys
+	}
+	assertion, session, err := s.passkeys.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
+	if err != nil {
+		return "", nil, err
+	}
+	id = docstore.NewID()
+	return id, assertion.Response, s.begin(ctx, id, ceremonyUsePasskey, "", session)
+}
+
+// LoginWithPasskey signs in with a passkey, which is two factors in one: the
+// authenticator and what it asks its owner for. It returns ErrBadCredentials.
+func (s *Service) LoginWithPasskey(ctx context.Context, answer PasskeyAnswer) (Tokens, error) {
+	user, err := s.takePasskey(ctx, "", answer)
+	if errors.Is(err, ErrWrongPassword) || err == nil && user.Disabled {
+		return Tokens{}, ErrBadCredentials
+	}
+	if err != nil {
+		return Tokens{}, err
+	}
+	return s.start(ctx, user)
+}
+
+// takePasskey checks an answer, which has to be of the account when userID is
+// given, and returns the account it proves. It returns ErrWrongPassword.
+func (s *Service) takePasskey(ctx context.Context, userID string, answer PasskeyAnswer) (User, error) {
+	if s.passkeys == nil {
+		return User{}, errNoPasskeys
+	}
+	var session webauthn.SessionData
+	err := s.finish(ctx, answer.CeremonyID, ceremonyUsePasskey, "", &session)
+	if errors.Is(err, errCeremony) {
+		return User{}, ErrWrongPassword
+	}
+	if err != nil {
+		return User{}, err
+	}
+	parsed, err := protocol.ParseCredentialRequestResponseBytes([]byte(answer.Credential))
+	if err != nil {
+		return User{}, ErrWrongPassword
+	}
+	var found User
+	var storeErr error
+	credential, err := s.passkeys.ValidateDiscoverableLogin(func(_, handle []byte) (webauthn.User, error) {
+		if found, storeErr = s.users.Get(ctx, string(handle)); storeErr != nil {
+			return nil, storeErr
+		}
+		return passkeyUser{found}, nil
+	}, session, parsed)
+	switch {
+	case storeErr != nil && !errors.Is(storeErr, docstore.ErrNotFound):
+		return User{}, storeErr
+	case err != nil, userID != "" && found.ID != userID, credential.Authenticator.CloneWarning:
+		return User{}, ErrWrongPassword
+	}
+	return s.usedPasskey(ctx, found.ID, credential)
+}
+
+// usedPasskey keeps the passkey's counter, which never goes back.
+func (s *Service) usedPasskey(ctx context.Context, userID string, credential *webauthn.Credential) (User, error) {
+	encoded, err := json.Marshal(credential)
+	if err != nil {
+		return User{}, err
+	}
+	return s.change(ctx, userID, func(u *User) error {
+		for i := range u.Passkeys {
+			var stored webauthn.Credential
+			if json.Unmarshal(u.Passkeys[i].Credential, &stored) != nil || !bytes.Equal(stored.ID, credential.ID) {
+				continue
+			}
+			if stored.Authenticator.SignCount > credential.Authenticator.SignCount {
+				return ErrWrongPassword // another use came first
+			}
+			u.Passkeys[i].Credential, u.Passkeys[i].UsedAt = encoded, docstore.At(s.now())
+			return nil
+		}
+		return ErrWrongPassword // it has been removed
+	})
+}

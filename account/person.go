@@ -1,0 +1,226 @@
+package account
+
+import (
+	"archive/zip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"manus/docstore"
+)
+
+// Holder is another room that keeps something of a person.
+type Holder interface {
+	// Export gives all that is kept of the account's owner, as files of
+	// values: add writes one, named without an ending. Errors are the store's
+	// and add's.
+	Export(ctx context.Context, userID string, add func(name string, values iter.Seq2[any, error]) error) error
+	// Erase removes it. It may be cut short and be called again. Errors are
+	// the store's.
+	Erase(ctx context.Context, userID string) error
+}
+
+// Export writes everything that is held about the account's owner to w, as a
+// zip archive of JSON files. It holds one page of values in memory at a time.
+func (s *Service) Export(ctx context.Context, userID string, w io.Writer) error {
+	archive := zip.NewWriter(w)
+	add := func(name string, values iter.Seq2[any, error]) error {
+		file, err := archive.Create(name + ".json")
+		if err != nil {
+			return err
+		}
+		return writeArray(file, values)
+	}
+	if err := s.exportOwn(ctx, userID, add); err != nil {
+		return err
+	}
+	for _, holder := range s.holders {
+		if err := holder.Export(ctx, userID, add); err != nil {
+			return err
+		}
+	}
+	s.record(ctx, userID, eventExported)
+	return archive.Close()
+}
+
+// writeArray writes values as a JSON array, one a line.
+func writeArray(w io.Writer, values iter.Seq2[any, error]) error {
+	separator := "[\n"
+	for value, err := range values {
+		if err != nil {
+			return err
+		}
+		line, err := json.Marshal(value)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "%s%s", separator, line); err != nil {
+			return err
+		}
+		separator = ",\n"
+	}
+	if separator == "[\n" {
+		_, err := io.WriteString(w, "[]\n")
+		return err
+	}
+	_, err := io.WriteString(w, "\n]\n")
+	return err
+}
+
+// exportOwn gives what this room holds. What proves somebody (hashes, seeds,
+// public keys' counters) says nothing about them and stays.
+func (s *Service) exportOwn(ctx context.Context, userID string, add func(string, iter.Seq2[any, error]) error) error {
+	user, err := s.Get(ctx, userID)
+	if err != nil {
+		return err
+	}
+	one := func(yield func(any, error) bool) { yield(newExportedUser(user), nil) }
+	if err := add("account", one); err != nil {
+		return err
+	}
+	mine := docstore.Query{Index: "by_user", Equal: []any{userID}}
+	return errors.Join(
+		add("devices", exported(s.logins.All(ctx, mine), func(l login) any { return newDeviceBody(l, "") })),
+		add("api-keys", exported(s.apiKeys.All(ctx, mine), func(k apiKey) any { return newKeyBody(k) })),
+		add("identities", exported(s.identities.All(ctx, mine), func(i externalIdentity) any { return newIdentityBody(i) })),
+		add("security-events", exported(s.audit.All(ctx, mine), func(e event) any { return newEventBody(e) })),
+	)
+}
+
+// exported is values as an export shows them.
+func exported[T any](values iter.Seq2[T, error], show func(T) any) iter.Seq2[any, error] {
+	return func(yield func(any, error) bool) {
+		for value, err := range values {
+			if !yield(show(value), err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// exportedUser is an account as an export shows it.
+type exportedUser struct {
+	userBody
+	Disabled      bool          `json:"disabled"`
+	HasPassword   bool          `json:"has_password"`
+	RecoveryCodes int           `json:"recovery_codes_left"`
+	Passkeys      []passkeyBody `json:"passkeys"`
+}
+
+func newExportedUser(u User) exportedUser {
+	e := exportedUser{userBody: newUserBody(u), Disabled: u.Disabled, HasPassword: u.PasswordHash != "", RecoveryCodes: len(u.Recovery)}
+	for _, p := range u.Passkeys {
+		e.Passkeys = append(e.Passkeys, newPasskeyBody(p))
+	}
+	return e
+}
+
+// Erase removes the account and all that is kept of its owner, but for the audit
+// log's lines, which name nobody once the account is gone and go with their age.
+// In one atomic step the account can't be used any more and has nothing personal
+// left; the rest goes after that, and is finished by Sweep when it is cut short.
+// It is for who has stepped up, and for operators.
+func (s *Service) Erase(ctx context.Context, userID string) error {
+	// Not even a client that leaves stops what has been begun.
+	ctx = context.WithoutCancel(ctx)
+	user, err := s.Get(ctx, userID)
+	if err != nil {
+		return err
+	}
+	if err := s.eraseAddress(ctx, user); err != nil {
+		return err
+	}
+	_, err = s.change(ctx, userID, func(u *User) error {
+		if !u.ErasingSince.IsZero() {
+			return docstore.ErrUnchanged
+		}
+		u.note(ctx, eventErased, s.now())
+		*u = User{
+			ID: u.ID, Role: u.Role, Language: u.Language, Disabled: true, Epoch: u.Epoch + 1, CreatedAt: u.CreatedAt,
+			Pending: u.Pending, PendingSince: u.PendingSince, ErasingSince: docstore.At(s.now()),
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.finishErasure(ctx, userID)
+}
+
+// eraseAddress removes what is kept under the person's address.
+func (s *Service) eraseAddress(ctx context.Context, u User) error {
+	if u.EmailKey == "" {
+		return nil
+	}
+	_, err := s.requests.DeleteAll(ctx, docstore.Query{Index: "by_email", Equal: []any{u.EmailKey}})
+	if err == nil && s.mail != nil {
+		err = s.mail.Erase(ctx, u.Email)
+	}
+	return err
+}
+
+// finishErasure removes what hangs on an account that is being erased, and then
+// it. What waits in it to be told goes out first.
+func (s *Service) finishErasure(ctx context.Context, userID string) error {
+	user, err := s.Get(ctx, userID)
+	if errors.Is(err, ErrUnknownUser) {
+		return nil
+	}
+	if err == nil {
+		err = s.deliver(ctx, user)
+	}
+	if err != nil {
+		return err
+	}
+	for _, holder := range s.holders {
+		if err := holder.Erase(ctx, userID); err != nil {
+			return err
+		}
+	}
+	mine := docstore.Query{Index: "by_user", Equal: []any{userID}}
+	_, logins := s.logins.DeleteAll(ctx, mine)
+	_, keys := s.apiKeys.DeleteAll(ctx, mine)
+	_, identities := s.identities.DeleteAll(ctx, mine)
+	if err := errors.Join(logins, keys, identities, s.forgetClients(ctx, userID)); err != nil {
+		return err
+	}
+	err = s.users.Delete(ctx, userID)
+	if errors.Is(err, docstore.ErrNotFound) {
+		err = nil
+	}
+	return err
+}
+
+// forgetClients takes the addresses and programs out of the audit log's lines
+// about an account.
+func (s *Service) forgetClients(ctx context.Context, userID string) error {
+	for e, err := range s.audit.All(ctx, docstore.Query{Index: "by_user", Equal: []any{userID}}) {
+		if err != nil {
+			return err
+		}
+		_, err := s.audit.Update(ctx, e.ID, func(e *event) error {
+			e.Address, e.Agent = "", ""
+			return nil
+		})
+		if err != nil && !errors.Is(err, docstore.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// finishErasures finishes what was cut short.
+func (s *Service) finishErasures(ctx context.Context) error {
+	for u, err := range s.users.All(ctx, docstore.Query{Index: "by_erasing"}) {
+		if err == nil {
+			err = s.finishErasure(ctx, u.ID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

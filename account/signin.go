@@ -1,0 +1,242 @@
+package account
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"regexp"
+	"slices"
+
+	"manus/docstore"
+	"manus/identity"
+)
+
+// NewUser is what an account is made from.
+type NewUser struct {
+	Email    string
+	Password string
+	FullName string
+	Language string
+	Role     identity.Role // empty means identity.User
+}
+
+// Tokens is what signing in and refreshing give.
+type Tokens struct {
+	User    User
+	Access  string
+	Refresh string
+}
+
+// prepare makes an account that isn't stored yet. It returns ErrInvalidEmail,
+// ErrWeakPassword, ErrCommonPassword or a busy error.
+func (s *Service) prepare(ctx context.Context, n NewUser) (User, error) {
+	key, err := emailKey(n.Email)
+	if err != nil {
+		return User{}, err
+	}
+	if err := checkPassword(n.Password, n.Email, n.FullName); err != nil {
+		return User{}, err
+	}
+	hash, err := s.hasher.hash(ctx, n.Password)
+	if err != nil {
+		return User{}, err
+	}
+	user := User{
+		ID:           docstore.NewID(),
+		Email:        n.Email,
+		EmailKey:     key,
+		FullName:     n.FullName,
+		Language:     n.Language,
+		Role:         n.Role,
+		PasswordHash: hash,
+		CreatedAt:    docstore.At(s.now()),
+	}
+	if user.Role == "" {
+		user.Role = identity.User
+	}
+	return user, nil
+}
+
+// Create makes an account without signing in; its address counts as verified.
+// It returns ErrTaken or an error as of registration. It is for operators.
+func (s *Service) Create(ctx context.Context, n NewUser) (User, error) {
+	user, err := s.prepare(ctx, n)
+	if err != nil {
+		return User{}, err
+	}
+	user.EmailVerified = true
+	return s.insert(ctx, user)
+}
+
+func (s *Service) insert(ctx context.Context, user User) (User, error) {
+	user.note(ctx, eventRegistered, s.now())
+	err := s.users.Insert(ctx, user)
+	if docstore.ConflictsOn(err, "by_email") {
+		err = ErrTaken
+	}
+	if err != nil {
+		return User{}, err
+	}
+	s.settle(ctx, user)
+	return user, nil
+}
+
+// Register makes an account and signs it in, or returns ErrTaken. Where
+// addresses are confirmed first, it makes nothing yet and returns no tokens: the
+// rest is told by mail, and nothing here depends on whether the address is known.
+func (s *Service) Register(ctx context.Context, n NewUser) (tokens Tokens, signedIn bool, err error) {
+	n.Role = identity.User
+	user, err := s.prepare(ctx, n)
+	if err != nil {
+		return Tokens{}, false, err
+	}
+	if s.confirmFirst {
+		return Tokens{}, false, s.requestRegistration(ctx, user)
+	}
+	if user, err = s.insert(ctx, user); err != nil {
+		return Tokens{}, false, err
+	}
+	if s.mail != nil {
+		err = s.mailTicket(ctx, user.ID, ticketEmail, user.Email)
+	}
+	if err == nil {
+		tokens, err = s.start(ctx, user)
+	}
+	return tokens, err == nil, err
+}
+
+// Credentials are what somebody signs in with.
+type Credentials struct {
+	Email    string
+	Password string
+	OTP      string         // of the authenticator app, or a recovery code
+	Passkey  *PasskeyAnswer // in place of OTP
+}
+
+// Login signs in with a password, and with the second factor where the account
+// has one. Whatever of it is wrong, or the account disabled, it takes the same
+// work and is the same ErrBadCredentials. ErrSecondFactor says that the password
+// was right and nothing came with it.
+func (s *Service) Login(ctx context.Context, c Credentials) (Tokens, error) {
+	user, known, err := s.byEmail(ctx, c.Email)
+	if err != nil {
+		return Tokens{}, err
+	}
+	ok, err := s.hasher.verify(ctx, c.Password, user.PasswordHash)
+	if err != nil {
+		return Tokens{}, err
+	}
+	if !known || !ok || user.Disabled {
+		s.failed(ctx, user.ID)
+		return Tokens{}, ErrBadCredentials
+	}
+	if user, err = s.secondFactor(ctx, user, c.OTP, c.Passkey); err != nil {
+		if errors.Is(err, ErrWrongPassword) {
+			s.failed(ctx, user.ID)
+			err = ErrBadCredentials
+		}
+		return Tokens{}, err
+	}
+	s.strengthen(ctx, user, c.Password)
+	return s.start(ctx, user)
+}
+
+// byEmail finds an account. An unknown address, or what is none at all, gives
+// the zero User, whose empty hash costs as much to verify as any other.
+func (s *Service) byEmail(ctx context.Context, email string) (user User, known bool, err error) {
+	key, _ := emailKey(email) // an invalid one has the empty key, which nobody has
+	user, err = s.users.First(ctx, docstore.Query{Index: "by_email", Equal: []any{key}})
+	if errors.Is(err, docstore.ErrNotFound) {
+		return User{}, false, nil
+	}
+	return user, err == nil, err
+}
+
+// strengthen hashes a password anew when its stored hash was made with other
+// parameters than today's. Failing to is no reason not to sign in.
+func (s *Service) strengthen(ctx context.Context, user User, password string) {
+	if !outdated(user.PasswordHash) {
+		return
+	}
+	hash, err := s.hasher.hash(ctx, password)
+	if err == nil {
+		_, err = s.users.Update(ctx, user.ID, func(u *User) error {
+			if u.PasswordHash != user.PasswordHash {
+				return docstore.ErrUnchanged
+			}
+			u.PasswordHash = hash
+			return nil
+		})
+	}
+	if err != nil {
+		s.log.WarnContext(ctx, "a password hash was not strengthened", "user", user.ID, "error", err)
+	}
+}
+
+// start makes a login for the user as just read, who has proved to be the
+// account's in every way it asks for.
+func (s *Service) start(ctx context.Context, user User) (Tokens, error) {
+	if err := s.greet(ctx, user); err != nil {
+		return Tokens{}, err
+	}
+	now, caller := s.now(), identity.From(ctx)
+	secret := newRefreshSecret()
+	l := login{
+		ID:        docstore.NewID(),
+		UserID:    user.ID,
+		Epoch:     user.Epoch,
+		Agent:     caller.Agent,
+		Address:   addressText(caller.Address),
+		CreatedAt: docstore.At(now),
+		SeenAt:    docstore.At(now),
+		ExpiresAt: docstore.At(now.Add(idleLifetime)),
+		Lineage:   lineage{Current: hashSecret(secret)},
+	}
+	if err := s.logins.Insert(ctx, l); err != nil {
+		return Tokens{}, err
+	}
+	s.record(ctx, user.ID, eventSignedIn)
+	return s.tokens(user, l.ID, secret)
+}
+
+// maxAgents is how many programs of a person are remembered.
+const maxAgents = 20
+
+// greet tells the person when a program signs in that hasn't before. The first
+// of an account is no news.
+func (s *Service) greet(ctx context.Context, user User) error {
+	hash := agentHash(identity.From(ctx).Agent)
+	if slices.Contains(user.Agents, hash) {
+		return nil
+	}
+	_, err := s.change(ctx, user.ID, func(u *User) error {
+		if slices.Contains(u.Agents, hash) {
+			return docstore.ErrUnchanged
+		}
+		if len(u.Agents) > 0 {
+			u.note(ctx, eventNewDevice, s.now())
+		}
+		u.Agents = append(u.Agents, hash)
+		u.Agents = slices.Delete(u.Agents, 0, max(0, len(u.Agents)-maxAgents))
+		return nil
+	})
+	return err
+}
+
+var digits = regexp.MustCompile(`[0-9]+`)
+
+// agentHash is the same for a program's later versions.
+func agentHash(agent string) string {
+	sum := sha256.Sum256(digits.ReplaceAll([]byte(agent), nil))
+	return hex.EncodeToString(sum[:8])
+}
+
+func (s *Service) tokens(user User, loginID string, secret refreshSecret) (Tokens, error) {
+	access, err := s.keys.signAccess(user.ID, loginID, s.now())
+	if err != nil {
+		return Tokens{}, err
+	}
+	refresh, err := s.keys.formatRefresh(loginID, secret)
+	return Tokens{User: user, Access: access, Refresh: refresh}, err
+}

@@ -1,0 +1,250 @@
+package account
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"manus/docstore"
+)
+
+// ticketPurpose is what a mailed link is for.
+type ticketPurpose string
+
+const (
+	ticketReset ticketPurpose = "reset" // sets a new password
+	ticketEmail ticketPurpose = "email" // verifies an address, and makes it the account's
+)
+
+// How long mailed links hold.
+const (
+	resetLifetime        = time.Hour
+	emailLifetime        = 24 * time.Hour
+	registrationLifetime = 24 * time.Hour
+)
+
+// maxTickets is how many links of one purpose an account has at a time. So it is
+// also how many mails somebody else can have sent to a person in a lifetime.
+const maxTickets = 3
+
+// ticket is what is kept of a mailed link. It stands in the account, so that
+// using it and its effect are one atomic change.
+type ticket struct {
+	Hash      string        `json:"hash"`
+	Purpose   ticketPurpose `json:"purpose"`
+	Email     string        `json:"email"` // that the link was sent to
+	ExpiresAt docstore.Time `json:"expires_at"`
+}
+
+// errTooManyTickets is returned when enough links are under way.
+var errTooManyTickets = errors.New("enough mails have been sent already")
+
+func (u *User) addTicket(t ticket, now time.Time) error {
+	u.Tickets = slices.DeleteFunc(u.Tickets, func(t ticket) bool { return !now.Before(t.ExpiresAt.Time) })
+	n := 0
+	for _, other := range u.Tickets {
+		if other.Purpose == t.Purpose {
+			n++
+		}
+	}
+	if n >= maxTickets {
+		return errTooManyTickets
+	}
+	u.Tickets = append(u.Tickets, t)
+	return nil
+}
+
+func (u *User) dropTickets(purpose ticketPurpose) {
+	u.Tickets = slices.DeleteFunc(u.Tickets, func(t ticket) bool { return t.Purpose == purpose })
+}
+
+// ticket finds the living ticket that a link's secret stands for.
+func (u *User) ticket(purpose ticketPurpose, secret linkSecret, now time.Time) (ticket, error) {
+	hash := secret.hash()
+	for _, t := range u.Tickets {
+		if t.Purpose == purpose && hmac.Equal([]byte(t.Hash), []byte(hash)) && now.Before(t.ExpiresAt.Time) {
+			return t, nil
+		}
+	}
+	return ticket{}, ErrInvalidLink
+}
+
+// linkSecret is what makes a link unguessable. The store has its hash.
+type linkSecret [32]byte
+
+func newLinkSecret() (l linkSecret) {
+	_, _ = rand.Read(l[:]) // never fails
+	return l
+}
+
+func (l linkSecret) hash() string {
+	sum := sha256.Sum256(l[:])
+	return hex.EncodeToString(sum[:])
+}
+
+// A link's token is linkPrefix and the base64url of the id of the account or
+// registration it belongs to, and its secret.
+const linkPrefix = "ml_"
+
+func formatLink(id string, secret linkSecret) (string, error) {
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return "", err
+	}
+	return linkPrefix + base64.RawURLEncoding.EncodeToString(append(parsed[:], secret[:]...)), nil
+}
+
+func parseLink(token string) (id string, secret linkSecret, err error) {
+	encoded, ok := strings.CutPrefix(token, linkPrefix)
+	const length = len(uuid.UUID{}) + len(secret)
+	if !ok || len(encoded) != base64.RawURLEncoding.EncodedLen(length) {
+		return "", secret, ErrInvalidLink
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	if err != nil {
+		return "", secret, ErrInvalidLink
+	}
+	return uuid.UUID(raw[:16]).String(), linkSecret(raw[16:]), nil
+}
+
+// mailTicket sends a link for the purpose to an address, unless enough have
+// been sent (errTooManyTickets). Killed in between, it leaves a ticket that
+// nobody has, and is called again by who wanted the mail.
+func (s *Service) mailTicket(ctx context.Context, userID string, purpose ticketPurpose, address string) error {
+	now, secret := s.now(), newLinkSecret()
+	lifetime, kind := resetLifetime, eventResetAsked
+	if purpose == ticketEmail {
+		lifetime, kind = emailLifetime, eventEmailChangeAsked
+	}
+	expires := now.Add(lifetime)
+	user, err := s.change(ctx, userID, func(u *User) error {
+		if err := u.addTicket(ticket{secret.hash(), purpose, address, docstore.At(expires)}, now); err != nil {
+			return err
+		}
+		if purpose == ticketReset || address != u.Email {
+			u.note(ctx, kind, now)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	token, err := formatLink(userID, secret)
+	if err != nil {
+		return err
+	}
+	text, page := mails[mailReset], "reset"
+	if purpose == ticketEmail {
+		text, page = mails[mailConfirm], "verify"
+	}
+	return s.mailLink(ctx, user.Language, text, page, token, address, expires)
+}
+
+// Verify does what a verification link is for: it makes the account that was
+// asked for, or makes the address the account's. It returns ErrInvalidLink, or
+// ErrTaken when the address has become another's.
+func (s *Service) Verify(ctx context.Context, token string) error {
+	id, secret, err := parseLink(token)
+	if err != nil {
+		return err
+	}
+	r, err := s.requests.Get(ctx, id)
+	if err == nil {
+		return s.finishRegistration(ctx, r, secret)
+	}
+	if !errors.Is(err, docstore.ErrNotFound) {
+		return err
+	}
+	_, err = s.change(ctx, id, func(u *User) error {
+		t, err := u.ticket(ticketEmail, secret, s.now())
+		if err != nil {
+			return err
+		}
+		key, err := emailKey(t.Email)
+		if err != nil {
+			return ErrInvalidLink
+		}
+		kind := eventEmailVerified
+		if t.Email != u.Email {
+			kind = eventEmailChanged
+		}
+		u.note(ctx, kind, s.now()) // to the address of before
+		if key != u.EmailKey {
+			u.dropTickets(ticketReset) // they were sent to the other mailbox
+		}
+		u.Email, u.EmailKey, u.EmailVerified = t.Email, key, true
+		u.dropTickets(ticketEmail)
+		return nil
+	})
+	switch {
+	case errors.Is(err, ErrUnknownUser):
+		return ErrInvalidLink
+	case docstore.ConflictsOn(err, "by_email"):
+		return ErrTaken
+	}
+	return err
+}
+
+// ResetPassword sets a new password by a mailed link and ends every login. It
+// signs nobody in and leaves the second factor as it is. It returns
+// ErrInvalidLink, or an error of the password.
+func (s *Service) ResetPassword(ctx context.Context, token, password string) error {
+	id, secret, err := parseLink(token)
+	if err != nil {
+		return err
+	}
+	user, err := s.users.Get(ctx, id)
+	if errors.Is(err, docstore.ErrNotFound) {
+		return ErrInvalidLink
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := user.ticket(ticketReset, secret, s.now()); err != nil {
+		return err
+	}
+	hash, err := s.newHash(ctx, user, password)
+	if err != nil {
+		return err
+	}
+	_, err = s.change(ctx, id, func(u *User) error {
+		t, err := u.ticket(ticketReset, secret, s.now())
+		if err != nil {
+			return err
+		}
+		u.setPassword(hash, "")
+		u.EmailVerified = u.EmailVerified || t.Email == u.Email
+		u.note(ctx, eventPasswordReset, s.now())
+		return nil
+	})
+	if errors.Is(err, ErrUnknownUser) {
+		return ErrInvalidLink
+	}
+	return err
+}
+
+// ChangeEmail sends a link to a new address, which becomes the account's when
+// the link is opened. Nothing tells whether the address has an account already:
+// only its mailbox is told. It returns ErrInvalidEmail or ErrNoMail.
+func (s *Service) ChangeEmail(ctx context.Context, userID, address string) error {
+	if s.mail == nil {
+		return ErrNoMail
+	}
+	if _, err := emailKey(address); err != nil {
+		return err
+	}
+	err := s.mailTicket(ctx, userID, ticketEmail, address)
+	if errors.Is(err, errTooManyTickets) {
+		return nil // the mails that were sent hold
+	}
+	return err
+}

@@ -1,0 +1,134 @@
+package mail
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	stdmail "net/mail"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	gomail "github.com/wneessen/go-mail"
+)
+
+// SMTP sends mails through a mail server. It is safe for concurrent use.
+type SMTP struct {
+	from    string
+	domain  string // of from, for message ids
+	host    string
+	options []gomail.Option
+}
+
+// Errors of NewSMTP. They never have the URL, which has a password in it.
+var (
+	errURL  = errors.New("is not a mail server's URL; use smtp://user:password@host:587 or smtps://user:password@host:465")
+	errFrom = errors.New("is not an e-mail address; use 'name@example.com' or 'Name <name@example.com>'")
+)
+
+// NewSMTP is the mail server at a URL. "smtps" is TLS from the start (port 465),
+// "smtp" becomes TLS by STARTTLS (port 587), which is required unless the server
+// is on this machine or the URL ends in "?tls=off". Certificates are verified.
+func NewSMTP(serverURL, from string) (*SMTP, error) {
+	u, err := url.Parse(serverURL)
+	if err != nil || u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.Fragment != "" {
+		return nil, errURL
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil || len(query) > 1 || len(query) == 1 && u.RawQuery != "tls=off" {
+		return nil, errURL
+	}
+	sender, err := stdmail.ParseAddress(from)
+	if err != nil {
+		return nil, errFrom
+	}
+	s := &SMTP{from: from, domain: sender.Address[strings.LastIndexByte(sender.Address, '@')+1:], host: u.Hostname()}
+	port := 587
+	tlsOptions := []gomail.Option{gomail.WithTLSPolicy(gomail.TLSMandatory)}
+	switch {
+	case u.Scheme == "smtps" && len(query) == 0:
+		port, tlsOptions = 465, []gomail.Option{gomail.WithSSL()}
+	case u.Scheme != "smtp":
+		return nil, errURL
+	case len(query) == 1:
+		tlsOptions = []gomail.Option{gomail.WithTLSPolicy(gomail.NoTLS)}
+	case isLoopback(u.Hostname()):
+		tlsOptions = []gomail.Option{gomail.WithTLSPolicy(gomail.TLSOpportunistic)}
+	}
+	if u.Port() != "" {
+		if port, err = strconv.Atoi(u.Port()); err != nil || port < 1 || port > 65535 {
+			return nil, errURL
+		}
+	}
+	s.options = append(tlsOptions,
+		gomail.WithPort(port), gomail.WithTimeout(sendTimeout/2), gomail.WithHELO("localhost"),
+		gomail.WithTLSConfig(&tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}))
+	if password, ok := u.User.Password(); ok {
+		s.options = append(s.options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(u.User.Username()), gomail.WithPassword(password))
+	}
+	if _, err := gomail.NewClient(s.host, s.options...); err != nil {
+		return nil, errURL
+	}
+	return s, nil
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// Send sends one mail. ErrRefused means that the server won't take it (a 5xx
+// answer to the sender, the recipient or the text).
+func (s *SMTP) Send(ctx context.Context, m Message) error {
+	message, err := s.message(m)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	options := append(s.options[:len(s.options):len(s.options)], gomail.WithDialContextFunc(dialUntil(ctx)))
+	client, err := gomail.NewClient(s.host, options...)
+	if err != nil {
+		return err
+	}
+	err = client.DialAndSendWithContext(ctx, message)
+	if message.IsDelivered() {
+		return nil // what failed came after that
+	}
+	if refused, ok := errors.AsType[*gomail.SendError](err); ok && refused.ErrorCode() >= 500 {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return err
+}
+
+// dialUntil dials connections that are closed when ctx ends, so that a server
+// that hangs holds nothing up.
+func dialUntil(ctx context.Context) gomail.DialContextFunc {
+	return func(dialCtx context.Context, network, address string) (net.Conn, error) {
+		dialer := net.Dialer{Timeout: 10 * time.Second}
+		conn, err := dialer.DialContext(dialCtx, network, address)
+		if err == nil {
+			context.AfterFunc(ctx, func() { _ = conn.Close() })
+		}
+		return conn, err
+	}
+}
+
+func (s *SMTP) message(m Message) (*gomail.Msg, error) {
+	message := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
+	if err := errors.Join(message.From(s.from), message.To(m.To)); err != nil {
+		return nil, err
+	}
+	message.Subject(m.Subject)
+	message.SetDate()
+	message.SetMessageIDWithValue(m.ID + "@" + s.domain)
+	message.SetGenHeader("Auto-Submitted", "auto-generated")
+	message.SetGenHeader("Content-Language", m.Language)
+	message.SetBodyString(gomail.TypeTextPlain, m.Text)
+	if m.HTML != "" {
+		message.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
+	}
+	return message, nil
+}
