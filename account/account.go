@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"manus/docstore"
@@ -116,6 +117,9 @@ type Config struct {
 	Providers []Provider
 	// Holders are the other rooms that keep something of a person.
 	Holders []Holder
+	// Offline leaves what changes note in the accounts, for a server on the same
+	// store to write down and to mail. It is for commands.
+	Offline bool
 	Now     func() time.Time // the clock; nil means time.Now
 	Log     *slog.Logger
 }
@@ -136,12 +140,13 @@ type Service struct {
 	states   *stateCache
 	verified *verified
 	passkeys *passkeyCeremonies // nil without a public URL
-	oidc     *providers
+	oidc     atomic.Pointer[providers]
 	failures *failureLog
 	wake     chan struct{} // tells Run that a request has come
 
 	mail         *mail.Outbox
 	confirmFirst bool
+	offline      bool
 	publicURL    string
 	holders      []Holder
 	now          func() time.Time
@@ -162,14 +167,10 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	providers, err := newProviders(c.Providers, c.PublicURL)
-	if err != nil {
-		return nil, err
-	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Service{
+	s := &Service{
 		users:        docstore.NewCollection[User](c.Store, userSpec),
 		logins:       docstore.NewCollection[login](c.Store, loginSpec),
 		requests:     docstore.NewCollection[request](c.Store, requestSpec),
@@ -183,16 +184,18 @@ func New(c Config) (*Service, error) {
 		states:       newStateCache(stateLifetime),
 		verified:     newVerified(),
 		passkeys:     ceremonies,
-		oidc:         providers,
 		failures:     newFailureLog(),
 		wake:         make(chan struct{}, 1),
 		mail:         c.Mail,
 		confirmFirst: c.ConfirmFirst && c.Mail != nil,
+		offline:      c.Offline,
 		publicURL:    c.PublicURL,
 		holders:      c.Holders,
 		now:          c.Now,
 		log:          c.Log,
-	}, nil
+	}
+	s.SetProviders(c.Providers)
+	return s, nil
 }
 
 // change changes an account in one step, forgets what is cached of it, and
@@ -238,8 +241,8 @@ func (s *Service) SetProfile(ctx context.Context, userID string, p Profile) (Use
 	})
 }
 
-// Run answers registrations and forgotten passwords, and writes down failed
-// attempts to sign in, until ctx ends. Several copies of the program may run it.
+// Run answers registrations and forgotten passwords, writes down what has been
+// noted, and finishes what was cut short, until ctx ends. Several copies of the program may run it.
 func (s *Service) Run(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -251,6 +254,9 @@ func (s *Service) Run(ctx context.Context) {
 		case <-s.wake:
 		case <-ticker.C:
 			s.flushFailures(ctx)
+			if err := errors.Join(s.settleAll(ctx), s.finishErasures(ctx)); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "could not finish what was cut short", "error", err)
+			}
 		}
 		if err := s.answerRequests(ctx); err != nil && ctx.Err() == nil {
 			s.log.ErrorContext(ctx, "could not answer requests of strangers", "error", err)
@@ -258,13 +264,13 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-// Sweep removes what has expired and finishes what was cut short. It may be run
-// by several copies at once and be cut short itself.
+// Sweep removes what has expired, and seals anew what an earlier secret has
+// sealed. It may be run by several copies at once and be cut short.
 func (s *Service) Sweep(ctx context.Context) error {
 	now := docstore.At(s.now())
 	_, logins := s.logins.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: now})
 	_, requests := s.requests.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: now})
 	_, ceremonies := s.ceremonies.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: now})
 	_, audit := s.audit.DeleteAll(ctx, docstore.Query{Index: "by_time", Until: docstore.At(s.now().Add(-auditRetention))})
-	return errors.Join(logins, requests, ceremonies, audit, s.settleAll(ctx), s.sealAnew(ctx), s.finishErasures(ctx))
+	return errors.Join(logins, requests, ceremonies, audit, s.sealAnew(ctx))
 }

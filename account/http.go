@@ -182,10 +182,6 @@ type (
 			Token string `json:"token" maxLength:"200" doc:"Of the mailed link."`
 		}
 	}
-	pageInput struct {
-		Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20"`
-		Cursor string `query:"cursor" maxLength:"1000" doc:"The next_cursor of the page before."`
-	}
 	noInput  struct{}
 	noOutput struct{}
 )

@@ -64,8 +64,8 @@ func newDeviceBody(l login, current string) deviceBody {
 	}
 }
 
-// eventBody is a line of the audit log.
-type eventBody struct {
+// auditBody is a line of the audit log.
+type auditBody struct {
 	ID      string    `json:"id"`
 	UserID  string    `json:"user_id"`
 	Kind    eventKind `json:"kind" example:"signed-in"`
@@ -76,29 +76,8 @@ type eventBody struct {
 	KeyID   string    `json:"key_id,omitempty" doc:"The API key that did it."`
 }
 
-func newEventBody(e event) eventBody {
-	return eventBody{ID: e.ID, UserID: e.UserID, Kind: e.Kind, At: e.At.String(), Count: max(1, e.Count), Address: e.Address, Agent: e.Agent, KeyID: e.ByKey}
-}
-
-// listOutput is a page of a list.
-type listOutput[T any] struct {
-	Body struct {
-		Items      []T    `json:"items"`
-		NextCursor string `json:"next_cursor" doc:"Ask with it for the next page; empty at the end."`
-	}
-}
-
-func listAnswer[S, T any](found []S, next string, err error, show func(S) T) (*listOutput[T], error) {
-	if err != nil {
-		return nil, err
-	}
-	out := &listOutput[T]{}
-	out.Body.Items = []T{}
-	for _, value := range found {
-		out.Body.Items = append(out.Body.Items, show(value))
-	}
-	out.Body.NextCursor = next
-	return out, nil
+func newAuditBody(e event) auditBody {
+	return auditBody{ID: e.ID, UserID: e.UserID, Kind: e.Kind, At: e.At.String(), Count: max(1, e.Count), Address: e.Address, Agent: e.Agent, KeyID: e.ByKey}
 }
 
 // proofBody is a proof as requests carry it; it may be left out.
@@ -158,7 +137,7 @@ type (
 		}
 	}
 	auditInput struct {
-		pageInput
+		httpapi.Page
 		User string `query:"user" maxLength:"64" doc:"Of this account alone."`
 	}
 )
@@ -188,14 +167,14 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 		Responses: map[string]*huma.Response{"200": {Description: "A zip archive of JSON files", Content: map[string]*huma.MediaType{"application/zip": {}}}},
 	}, s.export)
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/me/events", ID: "list-my-events", Summary: "See what has happened to your account's security"},
-		func(ctx context.Context, in *pageInput) (*listOutput[eventBody], error) {
+		func(ctx context.Context, in *httpapi.Page) (*httpapi.ListOutput[auditBody], error) {
 			found, next, err := s.events(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
-			return listAnswer(found, next, err, newEventBody)
+			return httpapi.ListOf(found, next, err, newAuditBody)
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "GET /audit", ID: "list-events", Summary: "See the security events of all accounts"},
-		func(ctx context.Context, in *auditInput) (*listOutput[eventBody], error) {
+		func(ctx context.Context, in *auditInput) (*httpapi.ListOutput[auditBody], error) {
 			found, next, err := s.events(ctx, in.User, in.Limit, in.Cursor)
-			return listAnswer(found, next, err, newEventBody)
+			return httpapi.ListOf(found, next, err, newAuditBody)
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/password", ID: "change-password", Summary: "Change your password and end your other logins"},
 		func(ctx context.Context, in *passwordInput) (*noOutput, error) {
@@ -229,10 +208,10 @@ func (s *Service) deviceRoutes(group httpapi.Group) {
 		Access: httpapi.Persons, Pattern: "GET /auth/devices", ID: "list-devices", Summary: "See where you are signed in",
 		Description: "Latest first. A page may have fewer logins than its limit, as those that have ended are left out.",
 	},
-		func(ctx context.Context, in *pageInput) (*listOutput[deviceBody], error) {
+		func(ctx context.Context, in *httpapi.Page) (*httpapi.ListOutput[deviceBody], error) {
 			caller := identity.From(ctx)
 			found, next, err := s.devices(ctx, caller.UserID, in.Limit, in.Cursor)
-			return listAnswer(found, next, err, func(l login) deviceBody { return newDeviceBody(l, caller.LoginID) })
+			return httpapi.ListOf(found, next, err, func(l login) deviceBody { return newDeviceBody(l, caller.LoginID) })
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "PATCH /auth/devices/{id}", ID: "name-device", Summary: "Give a login a name"},
 		func(ctx context.Context, in *deviceInput) (*struct{ Body deviceBody }, error) {

@@ -135,9 +135,9 @@ func (s *Service) factorRoutes(group httpapi.Group) {
 
 func (s *Service) passkeyRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/passkeys", ID: "list-passkeys", Summary: "See your passkeys"},
-		func(ctx context.Context, _ *noInput) (*listOutput[passkeyBody], error) {
+		func(ctx context.Context, _ *noInput) (*httpapi.ListOutput[passkeyBody], error) {
 			user, err := s.Get(ctx, identity.From(ctx).UserID)
-			return listAnswer(user.Passkeys, "", err, newPasskeyBody)
+			return httpapi.ListOf(user.Passkeys, "", err, newPasskeyBody)
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Persons, Pattern: "POST /auth/passkeys/new", ID: "begin-passkey", Summary: "Begin to add a passkey",

@@ -42,9 +42,9 @@ type (
 
 func (s *Service) keyRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/api-keys", ID: "list-api-keys", Summary: "See your API keys"},
-		func(ctx context.Context, in *pageInput) (*listOutput[keyBody], error) {
+		func(ctx context.Context, in *httpapi.Page) (*httpapi.ListOutput[keyBody], error) {
 			found, next, err := s.keysOf(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
-			return listAnswer(found, next, err, newKeyBody)
+			return httpapi.ListOf(found, next, err, newKeyBody)
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Persons, Pattern: "POST /auth/api-keys", ID: "make-api-key", Status: http.StatusCreated, Summary: "Make an API key",
@@ -119,8 +119,8 @@ type (
 
 func (s *Service) providerRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /auth/providers", ID: "list-providers", Summary: "See which providers you can sign in with"},
-		func(context.Context, *noInput) (*listOutput[providerBody], error) {
-			return listAnswer(s.oidc.list, "", nil, func(p Provider) providerBody { return providerBody{p.ID, p.Name} })
+		func(context.Context, *noInput) (*httpapi.ListOutput[providerBody], error) {
+			return httpapi.ListOf(s.oidc.Load().list, "", nil, func(p Provider) providerBody { return providerBody{p.ID, p.Name} })
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/providers/{id}", ID: "begin-provider", Summary: "Begin to sign in with a provider"},
 		func(ctx context.Context, in *beginProviderInput) (*beginProviderOutput, error) {
@@ -153,9 +153,9 @@ func (s *Service) providerRoutes(group httpapi.Group) {
 			return tokensAnswer(s.FinishProvider(ctx, ProviderAnswer{in.Body.Ticket, in.Body.Code, in.Body.State, in.Body.OTP, passkey}))
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/identities", ID: "list-identities", Summary: "See which providers are linked to your account"},
-		func(ctx context.Context, _ *noInput) (*listOutput[identityBody], error) {
+		func(ctx context.Context, _ *noInput) (*httpapi.ListOutput[identityBody], error) {
 			found, err := s.identitiesOf(ctx, identity.From(ctx).UserID)
-			return listAnswer(found, "", err, newIdentityBody)
+			return httpapi.ListOf(found, "", err, newIdentityBody)
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Persons, Pattern: "DELETE /auth/identities/{id}", ID: "unlink-identity", Summary: "Unlink a provider from your account",

@@ -35,7 +35,7 @@ type Provider struct {
 	// Scopes are asked for beside "openid", "email" and "profile".
 	Scopes []string `yaml:"scopes"`
 	// RedirectURLs are where people may be sent back to, the first if nothing
-	// is asked for. None means the account pages of the public URL.
+	// is asked for: pages of the product that finish the sign-in.
 	RedirectURLs []string `yaml:"redirect_urls"`
 	// ClientSecret comes from the environment. It may be empty: PKCE is always
 	// used.
@@ -57,6 +57,7 @@ func (p Provider) Problems() []string {
 	add(p.Name != "" && len(p.Name) <= 64, "name: give it a name of at most 64 bytes")
 	add(p.ClientID != "", "client_id: set it to what the provider has given you")
 	add(isWebURL(p.Issuer), "issuer: use its https URL; http is for this machine alone")
+	add(len(p.RedirectURLs) > 0, "redirect_urls: list the pages of your product that finish the sign-in")
 	for _, redirect := range p.RedirectURLs {
 		add(isWebURL(redirect), "redirect_urls: use https URLs; http is for this machine alone")
 	}
@@ -122,19 +123,12 @@ type providers struct {
 	found map[string]*oidc.Provider
 }
 
-func newProviders(list []Provider, publicURL string) (*providers, error) {
-	p := &providers{client: &http.Client{Timeout: providerTimeout}, found: map[string]*oidc.Provider{}}
-	for _, provider := range list {
-		if len(provider.RedirectURLs) == 0 {
-			if publicURL == "" {
-				return nil, fmt.Errorf("account: the provider %s needs redirect_urls, or a public URL", provider.ID)
-			}
-			provider.RedirectURLs = []string{publicURL + "/account/provider"}
-		}
-		p.list = append(p.list, provider)
-	}
-	return p, nil
+func newProviders(list []Provider) *providers {
+	return &providers{list: list, client: &http.Client{Timeout: providerTimeout}, found: map[string]*oidc.Provider{}}
 }
+
+// SetProviders puts other providers in force. They have no Problems.
+func (s *Service) SetProviders(list []Provider) { s.oidc.Store(newProviders(list)) }
 
 func (p *providers) get(id string) (Provider, error) {
 	for _, provider := range p.list {
@@ -195,7 +189,7 @@ func ceremonyOf(ticket string) string {
 // when linkTo is one. The person is sent to the URL; the ticket stays with the
 // client that asked, and it alone can finish.
 func (s *Service) BeginProvider(ctx context.Context, providerID, redirect, linkTo string) (authURL, ticket string, err error) {
-	provider, err := s.oidc.get(providerID)
+	provider, err := s.oidc.Load().get(providerID)
 	if err != nil {
 		return "", "", err
 	}
@@ -205,7 +199,7 @@ func (s *Service) BeginProvider(ctx context.Context, providerID, redirect, linkT
 	if !slices.Contains(provider.RedirectURLs, redirect) {
 		return "", "", errRedirect
 	}
-	found, err := s.oidc.discover(ctx, provider)
+	found, err := s.oidc.Load().discover(ctx, provider)
 	if err != nil {
 		return "", "", err
 	}
@@ -266,11 +260,11 @@ func (s *Service) vouched(ctx context.Context, flow providerFlow, a ProviderAnsw
 	if !hmac.Equal([]byte(flow.State), []byte(a.State)) {
 		return User{}, errCeremony
 	}
-	provider, err := s.oidc.get(flow.Provider)
+	provider, err := s.oidc.Load().get(flow.Provider)
 	if err != nil {
 		return User{}, err
 	}
-	claims, err := s.oidc.exchange(ctx, provider, flow, a.Code)
+	claims, err := s.oidc.Load().exchange(ctx, provider, flow, a.Code)
 	if err != nil {
 		return User{}, err
 	}

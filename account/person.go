@@ -83,22 +83,11 @@ func (s *Service) exportOwn(ctx context.Context, userID string, add func(string,
 	}
 	mine := docstore.Query{Index: "by_user", Equal: []any{userID}}
 	return errors.Join(
-		add("devices", exported(s.logins.All(ctx, mine), func(l login) any { return newDeviceBody(l, "") })),
-		add("api-keys", exported(s.apiKeys.All(ctx, mine), func(k apiKey) any { return newKeyBody(k) })),
-		add("identities", exported(s.identities.All(ctx, mine), func(i externalIdentity) any { return newIdentityBody(i) })),
-		add("security-events", exported(s.audit.All(ctx, mine), func(e event) any { return newEventBody(e) })),
+		add("devices", docstore.Show(s.logins.All(ctx, mine), func(l login) deviceBody { return newDeviceBody(l, "") })),
+		add("api-keys", docstore.Show(s.apiKeys.All(ctx, mine), newKeyBody)),
+		add("identities", docstore.Show(s.identities.All(ctx, mine), newIdentityBody)),
+		add("security-events", docstore.Show(s.audit.All(ctx, mine), newAuditBody)),
 	)
-}
-
-// exported is values as an export shows them.
-func exported[T any](values iter.Seq2[T, error], show func(T) any) iter.Seq2[any, error] {
-	return func(yield func(any, error) bool) {
-		for value, err := range values {
-			if !yield(show(value), err) || err != nil {
-				return
-			}
-		}
-	}
 }
 
 // exportedUser is an account as an export shows it.
@@ -146,6 +135,9 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 	})
 	if err != nil {
 		return err
+	}
+	if s.offline {
+		return nil
 	}
 	return s.finishErasure(ctx, userID)
 }
@@ -214,7 +206,7 @@ func (s *Service) forgetClients(ctx context.Context, userID string) error {
 
 // finishErasures finishes what was cut short.
 func (s *Service) finishErasures(ctx context.Context) error {
-	for u, err := range s.users.All(ctx, docstore.Query{Index: "by_erasing"}) {
+	for u, err := range s.users.All(ctx, docstore.Query{Index: "by_erasing", Until: docstore.At(s.now().Add(-settleAfter))}) {
 		if err == nil {
 			err = s.finishErasure(ctx, u.ID)
 		}

@@ -73,6 +73,8 @@ var auditSpec = docstore.Spec{Collection: "audit", Indexes: []docstore.Index{
 }}
 
 const (
+	// settleAfter is when pending events were forgotten, rather than on their way.
+	settleAfter = 5 * time.Second
 	// auditRetention is how long the audit log goes back.
 	auditRetention = 180 * 24 * time.Hour
 	// maxPendingEvents bounds what waits in an account while the log can't be
@@ -106,7 +108,7 @@ func (u *User) note(ctx context.Context, kind eventKind, now time.Time) {
 // settle brings an account's pending events where they belong. What fails is
 // tried again by Sweep: each link of the chain may be done twice.
 func (s *Service) settle(ctx context.Context, u User) {
-	if len(u.Pending) == 0 {
+	if len(u.Pending) == 0 || s.offline {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -140,10 +142,10 @@ func (s *Service) deliver(ctx context.Context, u User) error {
 	return err
 }
 
-// settleAll settles what was cut short. What is younger than a minute may still
-// be on its way.
+// settleAll settles what was cut short, or done by a command. What is younger
+// than a few seconds may still be on its way.
 func (s *Service) settleAll(ctx context.Context) error {
-	stale := docstore.Query{Index: "by_pending", Until: docstore.At(s.now().Add(-time.Minute))}
+	stale := docstore.Query{Index: "by_pending", Until: docstore.At(s.now().Add(-settleAfter))}
 	for u, err := range s.users.All(ctx, stale) {
 		if err == nil {
 			err = s.deliver(ctx, u)

@@ -23,6 +23,7 @@ import (
 	"manus/docstore/sqlitedocs"
 	"manus/health"
 	"manus/httpapi"
+	"manus/mail"
 	"manus/session"
 )
 
@@ -39,6 +40,7 @@ type App struct {
 	log      *slog.Logger
 
 	accounts *account.Service
+	outbox   *mail.Outbox // nil where no mails are sent or kept
 	plans    *billing.Service
 	sessions *session.Service
 	health   *health.Service
@@ -68,10 +70,6 @@ func (a *App) build(ctx context.Context, o Options) error {
 	}
 	a.onStop(store.Close)
 
-	a.accounts, err = account.New(account.Config{Store: store, Secrets: secrets(o.Settings), Log: o.Log})
-	if err != nil {
-		return err
-	}
 	// Billing asks sessions what became of a run, sessions take runs from
 	// billing: neither knows the other.
 	link := &runs{}
@@ -79,6 +77,23 @@ func (a *App) build(ctx context.Context, o Options) error {
 	a.sessions = session.New(session.Config{Store: store, Quota: quota{a.plans}, Log: o.Log})
 	link.sessions = a.sessions
 	a.onStop(closer(a.sessions.Close))
+
+	if a.outbox, err = newOutbox(o.Settings, store, o.Log); err != nil {
+		return err
+	}
+	a.accounts, err = account.New(account.Config{
+		Store:        store,
+		Secrets:      secrets(o.Settings),
+		Mail:         a.outbox,
+		ConfirmFirst: !o.Settings.SMTP.Empty(),
+		PublicURL:    o.Settings.PublicURL,
+		Providers:    o.Settings.Providers,
+		Holders:      []account.Holder{a.plans, a.sessions},
+		Log:          o.Log,
+	})
+	if err != nil {
+		return err
+	}
 
 	a.health = health.New(health.Config{
 		Checks:  checks(o.Settings, store),
@@ -88,6 +103,22 @@ func (a *App) build(ctx context.Context, o Options) error {
 	a.metrics = newMetrics(o.Version)
 	a.handler, err = a.routes(o.Version.Version)
 	return err
+}
+
+// newOutbox is where mails go: to the mail server, or nowhere but into the store;
+// nil for neither.
+func newOutbox(s config.Settings, store docstore.Store, log *slog.Logger) (*mail.Outbox, error) {
+	c := mail.Config{Store: store, Secrets: secrets(s), Log: log}
+	if !s.SMTP.Empty() {
+		server, err := mail.NewSMTP(s.SMTP.Reveal(), s.MailFrom)
+		if err != nil {
+			return nil, fmt.Errorf("the mail server: %w", err)
+		}
+		c.Sender = server
+	} else if !s.KeepMails {
+		return nil, nil
+	}
+	return mail.New(c)
 }
 
 // StoreFile is the embedded store's file in a data folder.
@@ -100,7 +131,7 @@ func OpenStore(ctx context.Context, dataDir string) (docstore.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, specs := range [][]docstore.Spec{account.Specs(), billing.Specs(), session.Specs()} {
+	for _, specs := range [][]docstore.Spec{account.Specs(), billing.Specs(), session.Specs(), mail.Specs()} {
 		if err := store.Declare(ctx, specs...); err != nil {
 			return nil, errors.Join(fmt.Errorf("prepare the store: %w", err), store.Close())
 		}
@@ -140,11 +171,15 @@ func (a *App) routes(version string) (http.Handler, error) {
 	a.plans.Routes(api)
 	a.health.Routes(api)
 	a.health.Mount(api.Mux())
-	pages, err := console.New(console.Config{Version: version, API: api})
+	pages := console.Config{Version: version, API: api, Accounts: a.accounts, Log: a.log}
+	if a.settings.KeepMails {
+		pages.Mails = a.outbox
+	}
+	site, err := console.New(pages)
 	if err != nil {
 		return nil, err
 	}
-	pages.Mount(api.Mux())
+	site.Mount(api.Mux())
 
 	handler := httpapi.Client(a.settings.TrustedProxies, api)
 	handler = httpapi.CapBody(maxBody, handler)
@@ -182,13 +217,24 @@ func (a *App) Start(ctx context.Context) error {
 		a.background.Wait()
 		return nil
 	})
-	a.every(working, time.Hour, "sweep expired logins", a.accounts.Sweep)
+	a.background.Go(func() { a.accounts.Run(working) })
+	a.every(working, time.Hour, "sweep accounts", a.accounts.Sweep)
+	if a.outbox != nil {
+		a.background.Go(func() { a.outbox.Run(working) })
+		a.every(working, time.Hour, "sweep mails", a.outbox.Sweep)
+	}
 	a.every(working, time.Hour, "finish deletions of sessions", a.sessions.Sweep)
 	if a.settings.ConfigPath != "" {
-		a.every(working, time.Second, "apply the changed "+filepath.Base(a.settings.ConfigPath), newReloader(a.settings.ConfigPath, a.plans.SetCatalog).check)
+		a.every(working, time.Second, "apply the changed "+filepath.Base(a.settings.ConfigPath), newReloader(a.settings.ConfigPath, a.apply).check)
 	}
 	a.log.InfoContext(ctx, "started", "addr", a.Addr(), "ops_addr", a.OpsAddr(), "environment", a.settings.Environment)
 	return nil
+}
+
+// apply puts a changed manus.yaml in force.
+func (a *App) apply(file config.File) {
+	a.accounts.SetProviders(file.WithSecrets(a.settings.ProviderSecrets))
+	a.plans.SetCatalog(file.Billing)
 }
 
 // Addr is the address listened on, with the port that was picked.

@@ -220,7 +220,7 @@ func TestAChangedFileIsAppliedWholeOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "manus.yaml")
 	var applied []billing.Catalog
-	r := newReloader(path, func(c billing.Catalog) { applied = append(applied, c) })
+	r := newReloader(path, func(f config.File) { applied = append(applied, f.Billing) })
 	write := func(text string) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -68,8 +68,22 @@ func DevSettings(d Dev) (config.Settings, error) {
 		ReadyCritical:   []string{"database"},
 		ShutdownTimeout: devShutdownTimeout,
 		Billing:         file.Billing,
+		Providers:       file.WithSecrets(nil),
+		PublicURL:       devURL(d.Addr),
+		KeepMails:       true,
 		ConfigPath:      d.ConfigFile,
 	}, nil
+}
+
+// devURL is where the browser finds the product. Passkeys need a name there,
+// rather than an address. It is empty for a port that is still to be picked:
+// then links in mails are relative, and there are no passkeys.
+func devURL(addr string) string {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "0" {
+		return ""
+	}
+	return "http://localhost:" + port
 }
 
 // checkLoopback refuses addresses that other machines can reach.

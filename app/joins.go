@@ -43,11 +43,11 @@ func (r *runs) Exists(ctx context.Context, sessionID string) (bool, error) {
 // contents: times of files can be anything.
 type reloader struct {
 	path  string
-	apply func(billing.Catalog)
+	apply func(config.File)
 	seen  []byte // the hash of what was last looked at
 }
 
-func newReloader(path string, apply func(billing.Catalog)) *reloader {
+func newReloader(path string, apply func(config.File)) *reloader {
 	return &reloader{path: path, apply: apply}
 }
 
@@ -68,6 +68,6 @@ func (r *reloader) check(context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.apply(file.Billing)
+	r.apply(file)
 	return nil
 }

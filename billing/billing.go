@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"sync"
@@ -374,6 +375,27 @@ func (s *Service) SetPlan(ctx context.Context, userID, planID string) error {
 		sub.roll(plan, now)
 		return nil
 	})
+	return err
+}
+
+// Export gives what is kept of the account.
+func (s *Service) Export(ctx context.Context, userID string, add func(name string, values iter.Seq2[any, error]) error) error {
+	return add("subscription", func(yield func(any, error) bool) {
+		answer, err := subscriptionAnswer(s.Get(ctx, userID))
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		yield(answer.Body, nil)
+	})
+}
+
+// Erase removes what is kept of the account.
+func (s *Service) Erase(ctx context.Context, userID string) error {
+	err := s.subscriptions.Delete(ctx, userID)
+	if errors.Is(err, docstore.ErrNotFound) {
+		return nil
+	}
 	return err
 }
 

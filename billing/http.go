@@ -29,13 +29,6 @@ func newPlanBody(p Plan) planBody {
 	return planBody{ID: p.ID, Name: p.Name, PriceUSD: p.PriceUSD, RunsPerMonth: (*p.Runs).finite(), Reset: p.Reset}
 }
 
-type plansOutput struct {
-	Body struct {
-		Items      []planBody `json:"items"`
-		NextCursor string     `json:"next_cursor" doc:"Always empty: this is the whole list."`
-	}
-}
-
 // subscriptionBody is how an account stands, as its owner sees it.
 type subscriptionBody struct {
 	Plan           string `json:"plan" doc:"The plan's id." example:"free"`
@@ -76,12 +69,8 @@ type noInput struct{}
 func (s *Service) Routes(api *httpapi.API) {
 	group := httpapi.Group{API: api, Name: "Billing", Kinds: kinds}
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /billing/plans", ID: "list-plans", Summary: "List the plans"},
-		func(context.Context, *noInput) (*plansOutput, error) {
-			out := &plansOutput{}
-			for _, p := range s.Plans() {
-				out.Body.Items = append(out.Body.Items, newPlanBody(p))
-			}
-			return out, nil
+		func(context.Context, *noInput) (*httpapi.ListOutput[planBody], error) {
+			return httpapi.ListOf(s.Plans(), "", nil, newPlanBody)
 		})
 	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /billing/subscription", ID: "get-subscription", Summary: "See your plan and what you have used of it"},
 		func(ctx context.Context, _ *noInput) (*subscriptionOutput, error) {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"manus/account"
 	"manus/billing"
 )
 
@@ -48,6 +49,16 @@ type Settings struct {
 	ShutdownDelay time.Duration
 	// ShutdownTimeout is how long requests in flight are waited for then.
 	ShutdownTimeout time.Duration
+	// SMTP is the mail server's URL, which has a password in it; empty is none.
+	SMTP Secret
+	// MailFrom is the sender of mails.
+	MailFrom string
+	// KeepMails keeps mails in the store, to be looked at, when there is no SMTP.
+	KeepMails bool
+	// Providers are the OpenID providers of manus.yaml, with their secrets.
+	Providers []account.Provider
+	// ProviderSecrets are the client secrets of providers, by ProviderVariable.
+	ProviderSecrets map[string]Secret
 	// Billing is the plans and the trial of manus.yaml, or the default ones.
 	Billing billing.Catalog
 	// ConfigPath is where manus.yaml is; empty is nowhere.
@@ -113,6 +124,8 @@ func Load(source Source) (Settings, error) {
 	file, err := loadOptionalFile(source.ConfigFile)
 	l.problems = append(l.problems, err...)
 	settings.Billing = file.Billing
+	settings.ProviderSecrets = l.providerSecrets()
+	settings.Providers = file.WithSecrets(settings.ProviderSecrets)
 
 	if len(l.problems) > 0 {
 		l.sortProblems()
@@ -173,6 +186,13 @@ func (l *loader) checkTogether(s Settings) {
 	}
 	if sameListener(s.Addr, s.OpsAddr) {
 		add("OPS_ADDR", "is the public address too", "choose another port, so that metrics and profiles are never public")
+	}
+	mails := !s.SMTP.Empty()
+	if mails && s.MailFrom == "" {
+		add("MAIL_FROM", "is not set, but SMTP_URL is", "set it to the address that mails come from")
+	}
+	if mails && s.PublicURL == "" {
+		add("PUBLIC_URL", "is not set, but SMTP_URL is, and mails have links in them", "set it to the URL under which users reach the server")
 	}
 	for i, previous := range s.JWTPreviousSecrets {
 		if !s.JWTSecret.Empty() && previous.Equal(s.JWTSecret) {

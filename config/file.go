@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"manus/account"
 	"manus/billing"
 )
 
@@ -29,6 +30,46 @@ const (
 // anew. Secrets never stand in it.
 type File struct {
 	Billing billing.Catalog `yaml:",inline"`
+	// Providers are the OpenID providers that people can sign in with.
+	Providers []account.Provider `yaml:"providers"`
+}
+
+// WithSecrets is the file's providers, each with its secret.
+func (f File) WithSecrets(secrets map[string]Secret) []account.Provider {
+	var providers []account.Provider
+	for _, p := range f.Providers {
+		if secret, ok := secrets[ProviderVariable(p.ID)]; ok {
+			p.ClientSecret = secret.Reveal()
+		}
+		providers = append(providers, p)
+	}
+	return providers
+}
+
+// maxProviders bounds the providers of a file.
+const maxProviders = 20
+
+// problems says what is wrong with the file's values.
+func (f File) problems() Problems {
+	var problems Problems
+	for _, sentence := range f.Billing.Problems() {
+		problems = append(problems, Problem{Name: FileName, Wrong: sentence})
+	}
+	if len(f.Providers) > maxProviders {
+		problems = append(problems, Problem{Name: FileName, Wrong: fmt.Sprintf("providers: list at most %d", maxProviders)})
+	}
+	seen := map[string]bool{}
+	for i, p := range f.Providers {
+		found := p.Problems()
+		if seen[p.ID] {
+			found = append(found, "id: is the same as an earlier provider's; give each its own")
+		}
+		seen[p.ID] = true
+		for _, sentence := range found {
+			problems = append(problems, Problem{Name: FileName, Wrong: fmt.Sprintf("providers[%d].%s", i, sentence)})
+		}
+	}
+	return problems
 }
 
 // DefaultFile is what holds where there is no file, and for every key that a
@@ -76,11 +117,7 @@ func parseFile(data []byte) (File, Problems) {
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return File{}, Problems{{FileName, "has more than one document", "keep what is before the second '---'"}}
 	}
-	var problems Problems
-	for _, sentence := range file.Billing.Problems() {
-		problems = append(problems, Problem{Name: FileName, Wrong: sentence})
-	}
-	return file, problems
+	return file, file.problems()
 }
 
 // yamlProblems says what the decoder found in words of our own, since its

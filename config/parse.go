@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/net/idna"
+
+	"manus/mail"
 )
 
 func parseEnvironment(out *string, text string) *Problem {
@@ -71,6 +73,22 @@ func parseOpsAddress(out *string, text string) *Problem {
 		problem.Mend = "use host:port, such as 127.0.0.1:9090, or off"
 	}
 	return problem
+}
+
+func parseSMTP(out *Secret, text string) *Problem {
+	if err := mail.CheckURL(text); err != nil {
+		return bad("is not a mail server's URL", "use smtp://user:password@host:587 or smtps://user:password@host:465; write special characters of the password as %XX")
+	}
+	*out = NewSecret(text)
+	return nil
+}
+
+func parseMailFrom(out *string, text string) *Problem {
+	if err := mail.CheckFrom(text); err != nil {
+		return bad("is not an e-mail address", "use the form name@example.com, or 'Name <name@example.com>'")
+	}
+	*out = text
+	return nil
 }
 
 func parsePublicURL(out *string, text string) *Problem {

@@ -92,6 +92,16 @@ func table() []setting {
 			parse: func(s *Settings, text string) *Problem { return parsePublicURL(&s.PublicURL, text) },
 		},
 		{
+			name: "SMTP_URL", secret: true, example: "smtp://user:password@mail.example.com:587",
+			help:  "The mail server: smtp:// with STARTTLS, or smtps://. With it, people confirm their address before they have an account, and can reset their password. Needs MAIL_FROM and PUBLIC_URL.",
+			parse: func(s *Settings, text string) *Problem { return parseSMTP(&s.SMTP, text) },
+		},
+		{
+			name: "MAIL_FROM", example: "'Example <no-reply@example.com>'",
+			help:  "The address that mails come from.",
+			parse: func(s *Settings, text string) *Problem { return parseMailFrom(&s.MailFrom, text) },
+		},
+		{
 			name: "TRUSTED_PROXIES", example: "10.0.0.0/8,2001:db8::/32",
 			help:  "The networks of your load balancers, separated by commas. Only they are believed when they say in X-Forwarded-For who the client is.",
 			parse: func(s *Settings, text string) *Problem { return parseNetworks(&s.TrustedProxies, text) },
@@ -137,7 +147,7 @@ func futureSettings() []setting {
 		SENTRY_DSN SENTRY_ENVIRONMENT SENTRY_TRACES_SAMPLE_RATE
 		BACKUP_DIR BACKUP_SCHEDULE BACKUP_RETENTION_DAYS BACKUP_AGE_RECIPIENTS
 		S3_BUCKET S3_ENDPOINT S3_REGION
-		SMTP_URL MAIL_FROM ALERT_EMAIL SLACK_WEBHOOK_URL`) {
+		ALERT_EMAIL SLACK_WEBHOOK_URL`) {
 		rows = append(rows, setting{name: name, use: later})
 	}
 	return append(rows,

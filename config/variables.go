@@ -67,7 +67,36 @@ func (l *loader) isSet(name string) bool {
 	return ok
 }
 
+// providerSecret matches the variables that hold providers' client secrets.
+var providerSecret = regexp.MustCompile(`^OIDC_[A-Z][A-Z0-9_]{0,31}_CLIENT_SECRET$`)
+
+// ProviderVariable is the variable that holds a provider's client secret.
+func ProviderVariable(id string) string {
+	return "OIDC_" + strings.ToUpper(strings.ReplaceAll(id, "-", "_")) + "_CLIENT_SECRET"
+}
+
+// providerSecrets reads the client secrets of providers, by their variables.
+func (l *loader) providerSecrets() map[string]Secret {
+	secrets := map[string]Secret{}
+	for _, name := range slices.Sorted(maps.Keys(l.variables)) {
+		name = strings.TrimSuffix(name, fileSuffix)
+		if !providerSecret.MatchString(name) {
+			continue
+		}
+		at, text, problem := l.value(setting{name: name, secret: true})
+		if problem != nil {
+			problem.Name = at
+			l.problems = append(l.problems, *problem)
+		}
+		secrets[name] = NewSecret(text)
+	}
+	return secrets
+}
+
 func (l *loader) known(name string) bool {
+	if providerSecret.MatchString(strings.TrimSuffix(name, fileSuffix)) {
+		return true
+	}
 	return slices.ContainsFunc(l.rows, func(row setting) bool {
 		return name == row.name || name == row.name+fileSuffix
 	})

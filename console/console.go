@@ -2,7 +2,8 @@
 // reference. They are rendered here, need no script and nothing from another
 // host, and stand in English and Arabic, light and dark.
 //
-// It shows what the API says of itself and knows no capability.
+// Those about the product are rendered once; those behind mailed links, and of
+// kept mails, as they are asked for.
 package console
 
 import (
@@ -11,7 +12,9 @@ import (
 	"embed"
 	"encoding/hex"
 	"html/template"
+	"log/slog"
 	"net/http"
+	"net/url"
 
 	"golang.org/x/text/language"
 
@@ -25,19 +28,32 @@ var files embed.FS
 type Config struct {
 	Version string
 	API     *httpapi.API
+	// Accounts is behind the pages that mailed links lead to.
+	Accounts Accounts
+	// Mails are shown at /dev/mails; nil shows none.
+	Mails Mails
+	Log   *slog.Logger
 }
 
-// Pages are the pages, ready to be served. They are rendered once: nothing in
-// them changes while the program runs.
+// Pages are the pages, ready to be served.
 type Pages struct {
 	home, docs map[language.Tag]document
 	openapi    document
 	assets     map[string]document // by path
+
+	templates *template.Template
+	frames    map[language.Tag]frame
+	accounts  Accounts
+	mails     Mails
+	log       *slog.Logger
 }
 
 // New renders the pages. The API's routes are all registered already.
 func New(c Config) (*Pages, error) {
-	p := &Pages{home: map[language.Tag]document{}, docs: map[language.Tag]document{}, assets: map[string]document{}}
+	p := &Pages{
+		home: map[language.Tag]document{}, docs: map[language.Tag]document{}, assets: map[string]document{},
+		frames: map[language.Tag]frame{}, accounts: c.Accounts, mails: c.Mails, log: c.Log,
+	}
 	style, err := p.asset("pages/style.css", "text/css; charset=utf-8")
 	if err != nil {
 		return nil, err
@@ -52,16 +68,17 @@ func New(c Config) (*Pages, error) {
 	}
 	p.openapi = newDocument("application/json", spec)
 
-	templates, err := template.New("").Option("missingkey=error").Funcs(template.FuncMap{"fieldList": newFieldList}).ParseFS(files, "pages/*.html")
+	p.templates, err = template.New("").Option("missingkey=error").Funcs(template.FuncMap{"fieldList": newFieldList}).ParseFS(files, "pages/*.html")
 	if err != nil {
 		return nil, err
 	}
 	for _, tag := range languages {
 		page := frame{Words: words(tag), Lang: tag.String(), Dir: direction(tag), Style: style, Icon: icon, Version: c.Version}
-		if p.home[tag], err = render(templates, "home.html", home{frame: page}); err != nil {
+		p.frames[tag] = page
+		if p.home[tag], err = render(p.templates, "home.html", home{frame: page}); err != nil {
 			return nil, err
 		}
-		if p.docs[tag], err = render(templates, "docs.html", newDocs(page, c.API)); err != nil {
+		if p.docs[tag], err = render(p.templates, "docs.html", newDocs(page, c.API)); err != nil {
 			return nil, err
 		}
 	}
@@ -74,6 +91,18 @@ type frame struct {
 	Lang, Dir   string
 	Style, Icon string // paths
 	Version     string
+	Query       url.Values // that stays when the language is changed
+}
+
+// OtherLanguage is where the page is in the other language.
+func (f frame) OtherLanguage() string {
+	query := url.Values{"lang": {f.Words["otherLang"]}}
+	for key, values := range f.Query {
+		if len(values) == 1 && values[0] != "" {
+			query.Set(key, values[0])
+		}
+	}
+	return "?" + query.Encode()
 }
 
 // home is the homepage.
@@ -124,8 +153,35 @@ func (d document) serve(w http.ResponseWriter, r *http.Request, caching string) 
 	_, _ = w.Write(d.body) // the client is gone if this fails
 }
 
+// frame is what the page has in the request's language.
+func (p *Pages) frame(r *http.Request) frame {
+	f := p.frames[choose(r.URL.Query().Get("lang"), r.Header.Get("Accept-Language"))]
+	f.Query = url.Values{"token": r.URL.Query()["token"]}
+	return f
+}
+
+// show renders a page for one request. Nobody keeps it.
+func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	d, err := render(p.templates, name, data)
+	if err != nil {
+		p.log.ErrorContext(r.Context(), "a page could not be rendered", "page", name, "error", err)
+		httpapi.WriteError(w, r, nil, err)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", d.contentType)
+	header.Set("Cache-Control", "no-store")
+	header.Set("Vary", "Accept-Language")
+	w.WriteHeader(status)
+	_, _ = w.Write(d.body) // the client is gone if this fails
+}
+
 // Mount adds the pages to the site's root.
 func (p *Pages) Mount(mux *http.ServeMux) {
+	p.accountPages(mux)
+	if p.mails != nil {
+		p.mailPages(mux)
+	}
 	mux.HandleFunc("GET /{$}", localized(p.home))
 	mux.HandleFunc("GET /docs", localized(p.docs))
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) { p.openapi.serve(w, r, "no-cache") })

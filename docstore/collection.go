@@ -77,6 +77,21 @@ func (c *Collection[T]) All(ctx context.Context, q Query) iter.Seq2[T, error] {
 	}
 }
 
+// Show turns each value into what show makes of it, until the first error.
+func Show[S, T any](values iter.Seq2[S, error], show func(S) T) iter.Seq2[any, error] {
+	return func(yield func(any, error) bool) {
+		for value, err := range values {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(show(value), nil) {
+				return
+			}
+		}
+	}
+}
+
 // First returns the first value of the query's range, or ErrNotFound.
 func (c *Collection[T]) First(ctx context.Context, q Query) (T, error) {
 	q.Limit = 1

@@ -24,6 +24,18 @@ type SMTP struct {
 	options []gomail.Option
 }
 
+// CheckURL tells what is wrong with a mail server's URL.
+func CheckURL(serverURL string) error {
+	_, err := NewSMTP(serverURL, "nobody@example.com")
+	return err
+}
+
+// CheckFrom tells what is wrong with a sender.
+func CheckFrom(from string) error {
+	_, err := NewSMTP("smtp://localhost", from)
+	return err
+}
+
 // Errors of NewSMTP. They never have the URL, which has a password in it.
 var (
 	errURL  = errors.New("is not a mail server's URL; use smtp://user:password@host:587 or smtps://user:password@host:465")

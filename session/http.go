@@ -62,29 +62,10 @@ func newEventBody(e Event) eventBody {
 	return eventBody{e.Seq, e.Type, e.Data, e.CreatedAt.String()}
 }
 
-type listBody[T any] struct {
-	Items      []T    `json:"items"`
-	NextCursor string `json:"next_cursor" doc:"Send it as cursor for the next page; empty at the end."`
-}
-
-func newListBody[S, T any](from []S, next string, convert func(S) T) listBody[T] {
-	body := listBody[T]{Items: []T{}, NextCursor: next}
-	for _, item := range from {
-		body.Items = append(body.Items, convert(item))
-	}
-	return body
-}
-
-// IDParam is the session's id in a route's path. It is exported, as PageParams
-// is, because huma doesn't look into embedded types that aren't.
+// IDParam is the session's id in a route's path. It is exported because huma
+// doesn't look into embedded types that aren't.
 type IDParam struct {
 	ID string `path:"id" maxLength:"64"`
-}
-
-// PageParams ask for a page of a list.
-type PageParams struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20"`
-	Cursor string `query:"cursor" maxLength:"4096"`
 }
 
 // Inputs and outputs.
@@ -117,14 +98,13 @@ type (
 	}
 	eventsInput struct {
 		IDParam
-		PageParams
+		httpapi.Page
 		After       int64  `query:"after" minimum:"0" maximum:"100001" doc:"Events after this place only."`
 		Accept      string `header:"Accept" doc:"text/event-stream for a live stream."`
 		LastEventID string `header:"Last-Event-ID" maxLength:"20" doc:"Goes on with a live stream after this event."`
 	}
 	sessionOutput struct{ Body sessionBody }
 	eventOutput   struct{ Body eventBody }
-	listOutput    struct{ Body listBody[sessionBody] }
 	noOutput      struct{}
 )
 
@@ -154,12 +134,9 @@ func (s *Service) Routes(api *httpapi.API) {
 			return sessionAnswer(s.Create(ctx, identity.From(ctx).UserID, title))
 		})
 	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /sessions", ID: "list-sessions", Summary: "List your sessions, newest first"},
-		func(ctx context.Context, in *PageParams) (*listOutput, error) {
+		func(ctx context.Context, in *httpapi.Page) (*httpapi.ListOutput[sessionBody], error) {
 			found, next, err := s.List(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
-			if err != nil {
-				return nil, err
-			}
-			return &listOutput{newListBody(found, next, newSessionBody)}, nil
+			return httpapi.ListOf(found, next, err, newSessionBody)
 		})
 	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /sessions/{id}", ID: "get-session", Summary: "See a session"},
 		func(ctx context.Context, in *IDParam) (*sessionOutput, error) {
@@ -209,7 +186,7 @@ func eventsRoute(api *httpapi.API) httpapi.Route {
 		Description: "With `Accept: text/event-stream` the answer is a live stream of server-sent events: first what there is, then each event as it comes, until the session is stopped. A stream that broke off is resumed with `Last-Event-ID`; nothing is lost or doubled. A stream of a stopped session of which everything has been seen is 204.",
 		Responses: map[string]*huma.Response{
 			"200": {Description: "A page of events, or a live stream", Content: map[string]*huma.MediaType{
-				"application/json":  {Schema: httpapi.SchemaOf[listBody[eventBody]](api)},
+				"application/json":  {Schema: httpapi.SchemaOf[httpapi.List[eventBody]](api)},
 				"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}},
 			}},
 			"204": {Description: "The session is stopped and everything has been seen"},
@@ -225,13 +202,14 @@ func (s *Service) readEvents(ctx context.Context, in *eventsInput) (*huma.Stream
 		return s.follow(ctx, userID, in)
 	}
 	events, next, err := s.Events(ctx, in.ID, in.After, in.Limit, in.Cursor)
+	page, err := httpapi.ListOf(events, next, err, newEventBody)
 	if err != nil {
 		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
 		_, w := humago.Unwrap(hctx)
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(newListBody(events, next, newEventBody)) // the client is gone if this fails
+		_ = json.NewEncoder(w).Encode(page.Body) // the client is gone if this fails
 	}}, nil
 }
 

@@ -101,7 +101,7 @@ func TestTheLifeOfASession(t *testing.T) {
 	call(t, server, "u", "POST", path+"/stop", "", 200)
 	call(t, server, "u", "POST", path+"/stop", "", 200)
 	call(t, server, "u", "POST", path+"/messages", `{"text":"more"}`, 409)
-	var page listBody[eventBody]
+	var page httpapi.List[eventBody]
 	if err := json.Unmarshal([]byte(call(t, server, "u", "GET", path+"/events?limit=2&after=1", "", 200)), &page); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"log/slog"
 	"strings"
 	"sync"
@@ -295,6 +296,38 @@ func (s *Service) Sweep(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// Export gives the user's sessions, and the events of each in a file of its
+// own. It holds one page in memory at a time.
+func (s *Service) Export(ctx context.Context, userID string, add func(name string, values iter.Seq2[any, error]) error) error {
+	mine := docstore.Query{Index: "by_user", Equal: []any{userID}}
+	if err := add("sessions", docstore.Show(s.sessions.All(ctx, mine), newSessionBody)); err != nil {
+		return err
+	}
+	for found, err := range s.sessions.All(ctx, mine) {
+		if err == nil {
+			err = add("sessions/"+found.ID, docstore.Show(s.events.All(ctx, logRange(found.ID, 0)), newEventBody))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Erase deletes the user's sessions and their logs. It may be cut short and be
+// called again.
+func (s *Service) Erase(ctx context.Context, userID string) error {
+	for found, err := range s.sessions.All(ctx, docstore.Query{Index: "by_user", Equal: []any{userID}}) {
+		if err == nil {
+			err = s.Delete(ctx, userID, found.ID)
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Append adds an event to the log of the user's session. With a client key, the

@@ -36,7 +36,7 @@ func (c devCommand) Run(p *process) error {
 func (c devCommand) welcome(url, password string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Manus is running. Its data is in %s.\n\n", c.Data)
-	for _, line := range [][2]string{{"Home", "/"}, {"API", "/docs"}, {"Readiness", "/ready"}} {
+	for _, line := range [][2]string{{"Home", "/"}, {"API", "/docs"}, {"Readiness", "/ready"}, {"Mails", "/dev/mails"}} {
 		fmt.Fprintf(&b, "  %-10s %s%s\n", line[0], url, line[1])
 	}
 	if password != "" {

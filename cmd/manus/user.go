@@ -29,13 +29,16 @@ type userCommand struct {
 	EnvFile string `help:"The settings file that the server runs with." placeholder:"FILE" type:"path"`
 	Config  string `help:"The manus.yaml that the server runs with." placeholder:"FILE" type:"path"`
 
-	Create      userCreate      `cmd:"" help:"Make an account."`
-	List        userList        `cmd:"" help:"List accounts."`
-	SetRole     userSetRole     `cmd:"" help:"Make somebody an operator, or a user again."`
-	SetPlan     userSetPlan     `cmd:"" help:"Put an account on a plan."`
-	SetPassword userSetPassword `cmd:"" help:"Set a password and end every login of the account."`
-	Disable     userDisable     `cmd:"" help:"Keep an account from being used, and end its logins."`
-	Enable      userEnable      `cmd:"" help:"Let a disabled account be used again."`
+	Create            userCreate            `cmd:"" help:"Make an account."`
+	List              userList              `cmd:"" help:"List accounts."`
+	SetRole           userSetRole           `cmd:"" help:"Make somebody an operator, or a user again."`
+	SetPlan           userSetPlan           `cmd:"" help:"Put an account on a plan."`
+	SetPassword       userSetPassword       `cmd:"" help:"Set a password and end every login of the account."`
+	Disable           userDisable           `cmd:"" help:"Keep an account from being used, and end its logins."`
+	Enable            userEnable            `cmd:"" help:"Let a disabled account be used again."`
+	SignOut           userSignOut           `cmd:"" help:"End every login of an account."`
+	ResetSecondFactor userResetSecondFactor `cmd:"" help:"Take the second factor and the passkeys from an account whose owner has lost them, and end its logins."`
+	Erase             userErase             `cmd:"" help:"Erase an account and everything kept of its owner, for good."`
 }
 
 // rooms is what the commands below work with.
@@ -67,7 +70,8 @@ func (c *userCommand) with(p *process, f func(rooms) error) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(p.err, nil))
-	accounts, err := account.New(account.Config{Store: store, Log: log, Secrets: []string{rand.Text() + rand.Text()}}) // signs nothing here
+	secrets := []string{rand.Text() + rand.Text()} // they sign and open nothing here
+	accounts, err := account.New(account.Config{Store: store, Log: log, Secrets: secrets, Offline: true})
 	if err == nil {
 		err = f(rooms{p, accounts, billing.New(billing.Config{Store: store, Log: log, Catalog: catalog})})
 	}
@@ -116,6 +120,9 @@ func (f passwordFlag) read(p *process) (password string, madeUp bool, err error)
 }
 
 func explainPassword(err error) error {
+	if errors.Is(err, account.ErrCommonPassword) {
+		return errors.New("the password is among the first that are guessed; use another one")
+	}
 	if errors.Is(err, account.ErrWeakPassword) {
 		return fmt.Errorf("the password has to have %d to %d characters", account.MinPassword, account.MaxPassword)
 	}
@@ -266,4 +273,41 @@ func (c userEnable) Run(p *process, parent *userCommand) error {
 	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
 		return r.accounts.SetDisabled(ctx, u.ID, false)
 	}, "may be used again")
+}
+
+type userSignOut struct {
+	Email string `arg:"" help:"The account's e-mail address."`
+}
+
+// Run ends every login of an account.
+func (c userSignOut) Run(p *process, parent *userCommand) error {
+	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
+		return r.accounts.LogoutAll(ctx, u.ID)
+	}, "is signed out everywhere")
+}
+
+type userResetSecondFactor struct {
+	Email string `arg:"" help:"The account's e-mail address."`
+}
+
+// Run takes an account's second factor away.
+func (c userResetSecondFactor) Run(p *process, parent *userCommand) error {
+	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
+		return r.accounts.ResetSecondFactor(ctx, u.ID)
+	}, "has no second factor and no passkeys any more; every login of it was ended")
+}
+
+type userErase struct {
+	Email string `arg:"" help:"The account's e-mail address."`
+	Yes   bool   `help:"Really erase it."`
+}
+
+// Run erases an account.
+func (c userErase) Run(p *process, parent *userCommand) error {
+	if !c.Yes {
+		return usageError{errors.New("erasing can't be undone; add --yes to do it")}
+	}
+	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
+		return r.accounts.Erase(ctx, u.ID)
+	}, "can't be used any more; the server erases the rest within moments, or when it is next started")
 }

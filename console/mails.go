@@ -1,0 +1,61 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"manus/docstore"
+	"manus/httpapi"
+	"manus/mail"
+)
+
+// Mails is what the page of kept mails shows.
+type Mails interface {
+	// Kept returns the latest mails, newest first.
+	Kept(ctx context.Context, limit int) ([]mail.Kept, error)
+	// Get returns one, or docstore.ErrNotFound.
+	Get(ctx context.Context, id string) (mail.Kept, error)
+}
+
+// maxMails is how many the page shows.
+const maxMails = 100
+
+type mailsPage struct {
+	frame
+	Mails []mail.Kept
+}
+
+// mailPages shows the mails of a product that is only being tried.
+func (p *Pages) mailPages(mux *http.ServeMux) {
+	mux.HandleFunc("GET /dev/mails", p.mailList)
+	mux.HandleFunc("GET /dev/mails/{id}", p.mailHTML)
+}
+
+func (p *Pages) mailList(w http.ResponseWriter, r *http.Request) {
+	kept, err := p.mails.Kept(r.Context(), maxMails)
+	if err != nil {
+		httpapi.WriteError(w, r, nil, err)
+		return
+	}
+	p.show(w, r, http.StatusOK, "mails.html", mailsPage{p.frame(r), kept})
+}
+
+// mailHTML shows a mail as the person sees it. It may have its own style, and
+// nothing else.
+func (p *Pages) mailHTML(w http.ResponseWriter, r *http.Request) {
+	kept, err := p.mails.Get(r.Context(), r.PathValue("id"))
+	if errors.Is(err, docstore.ErrNotFound) {
+		http.Redirect(w, r, "/dev/mails", http.StatusSeeOther)
+		return
+	}
+	if err != nil {
+		httpapi.WriteError(w, r, nil, err)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; sandbox")
+	header.Set("Cache-Control", "no-store")
+	_, _ = w.Write([]byte(kept.HTML)) // the client is gone if this fails
+}
