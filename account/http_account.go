@@ -80,14 +80,15 @@ func newAuditBody(e event) auditBody {
 	return auditBody{ID: e.ID, UserID: e.UserID, Kind: e.Kind, At: e.At.String(), Count: max(1, e.Count), Address: e.Address, Agent: e.Agent, KeyID: e.ByKey}
 }
 
-// proofBody is a proof as requests carry it; it may be left out.
-type proofBody struct {
+// ProofBody is a proof as requests carry it; it may be left out. It is exported
+// because huma looks into no embedded types that are not.
+type ProofBody struct {
 	Password string        `json:"password,omitempty" maxLength:"256"`
 	OTP      string        `json:"otp,omitempty" maxLength:"64" doc:"A code of the authenticator app, or a recovery code."`
 	Passkey  *passkeyInput `json:"passkey,omitempty" doc:"A passkey, in place of both."`
 }
 
-func (b *proofBody) proof() (Proof, error) {
+func (b *ProofBody) proof() (Proof, error) {
 	if b == nil {
 		return Proof{}, nil
 	}
@@ -99,7 +100,7 @@ func (b *proofBody) proof() (Proof, error) {
 type gate func(ctx context.Context, caller identity.Caller, proof Proof) error
 
 // proved asks the gate, and returns the caller it has let through.
-func proved(ctx context.Context, ask gate, body *proofBody) (identity.Caller, error) {
+func proved(ctx context.Context, ask gate, body *ProofBody) (identity.Caller, error) {
 	caller := identity.From(ctx)
 	proof, err := body.proof()
 	if err == nil {
@@ -119,16 +120,16 @@ type (
 	emailInput struct {
 		Body struct {
 			Email string `json:"email" maxLength:"254" example:"amal@example.com"`
-			proofBody
+			ProofBody
 		}
 	}
-	proofInput struct{ Body *proofBody }
+	proofInput struct{ Body *ProofBody }
 	idInput    struct {
 		ID string `path:"id" maxLength:"64"`
 	}
 	idProofInput struct {
 		ID   string `path:"id" maxLength:"512"`
-		Body *proofBody
+		Body *ProofBody
 	}
 	deviceInput struct {
 		ID   string `path:"id" maxLength:"64"`
@@ -186,7 +187,7 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 		Description: "A link is mailed to the address; it becomes yours when the link is opened. Needs a step-up.",
 	},
 		func(ctx context.Context, in *emailInput) (*acceptedOutput, error) {
-			caller, err := proved(ctx, s.StepUp, &in.Body.proofBody)
+			caller, err := proved(ctx, s.StepUp, &in.Body.ProofBody)
 			if err == nil {
 				err = s.ChangeEmail(ctx, caller.UserID, in.Body.Email)
 			}

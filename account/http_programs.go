@@ -29,7 +29,7 @@ type (
 			Name      string           `json:"name" minLength:"1" maxLength:"100" example:"CI" doc:"What it is for."`
 			Scopes    []identity.Scope `json:"scopes" minItems:"1" maxItems:"4" uniqueItems:"true" enum:"read,write,worker,operator" doc:"What it may do: read and change what is yours, append events as a worker, or what operators do."`
 			ExpiresAt *time.Time       `json:"expires_at,omitempty" doc:"When it ends; never if it is left out."`
-			proofBody
+			ProofBody
 		}
 	}
 	newKeyOutput struct {
@@ -51,7 +51,7 @@ func (s *Service) keyRoutes(group httpapi.Group) {
 		Description: "Needs a sign-in or a step-up of a moment ago.",
 	},
 		func(ctx context.Context, in *newKeyInput) (*newKeyOutput, error) {
-			caller, err := proved(ctx, s.Fresh, &in.Body.proofBody)
+			caller, err := proved(ctx, s.Fresh, &in.Body.ProofBody)
 			if err != nil {
 				return nil, err
 			}
@@ -97,7 +97,7 @@ type (
 		ID   string `path:"id" maxLength:"32"`
 		Body *struct {
 			RedirectURL string `json:"redirect_url,omitempty" maxLength:"500" doc:"Where you are sent back to: one of those that the operator allows, the first if it is left out."`
-			proofBody
+			ProofBody
 		}
 	}
 	beginProviderOutput struct {
@@ -131,9 +131,9 @@ func (s *Service) providerRoutes(group httpapi.Group) {
 		Description: "Needs a sign-in or a step-up of a moment ago.",
 	},
 		func(ctx context.Context, in *beginProviderInput) (*beginProviderOutput, error) {
-			var proof *proofBody
+			var proof *ProofBody
 			if in.Body != nil {
-				proof = &in.Body.proofBody
+				proof = &in.Body.ProofBody
 			}
 			caller, err := proved(ctx, s.Fresh, proof)
 			if err != nil {

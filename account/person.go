@@ -100,7 +100,7 @@ type exportedUser struct {
 }
 
 func newExportedUser(u User) exportedUser {
-	e := exportedUser{userBody: newUserBody(u), Disabled: u.Disabled, HasPassword: u.PasswordHash != "", RecoveryCodes: len(u.Recovery)}
+	e := exportedUser{userBody: newUserBody(u), Disabled: u.Disabled, HasPassword: u.PasswordHash != "", RecoveryCodes: len(u.Recovery), Passkeys: []passkeyBody{}}
 	for _, p := range u.Passkeys {
 		e.Passkeys = append(e.Passkeys, newPasskeyBody(p))
 	}

@@ -127,11 +127,7 @@ func (s *Service) answer(ctx context.Context, r request) error {
 			return err
 		}
 	}
-	err = s.requests.Delete(ctx, r.ID)
-	if errors.Is(err, docstore.ErrNotFound) {
-		err = nil
-	}
-	return err
+	return s.forgetRequest(ctx, r.ID)
 }
 
 // answerRegistration sends the link that makes the account, or tells the owner
@@ -180,15 +176,23 @@ func (s *Service) finishRegistration(ctx context.Context, r request, secret link
 	if !hmac.Equal([]byte(r.LinkHash), []byte(secret.hash())) || !s.now().Before(r.Expires.Time) {
 		return ErrInvalidLink
 	}
+	if _, err := s.users.Get(ctx, r.ID); err == nil { // cut short before
+		return s.forgetRequest(ctx, r.ID)
+	}
 	_, err := s.insert(ctx, User{
 		ID: r.ID, Email: r.Email, EmailKey: r.EmailKey, EmailVerified: true, FullName: r.FullName, Language: r.Language,
 		Role: identity.User, PasswordHash: r.PasswordHash, CreatedAt: docstore.At(s.now()),
 	})
-	if err != nil && !docstore.ConflictsOn(err, docstore.IDIndex) {
+	if err != nil {
 		return err
 	}
-	if err := s.requests.Delete(ctx, r.ID); err != nil && !errors.Is(err, docstore.ErrNotFound) {
-		return err
+	return s.forgetRequest(ctx, r.ID)
+}
+
+func (s *Service) forgetRequest(ctx context.Context, id string) error {
+	err := s.requests.Delete(ctx, id)
+	if errors.Is(err, docstore.ErrNotFound) {
+		return nil
 	}
-	return nil
+	return err
 }

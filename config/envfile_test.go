@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -44,14 +45,18 @@ func TestFirstEnvFileExplainsEverySetting(t *testing.T) {
 	}
 }
 
-// Each commented setting must work when somebody takes the # away.
+// Each commented setting must work when somebody takes the # away, with those
+// that its explanation says it needs.
 func TestEverySettingOfTheFirstEnvFileWorksUncommented(t *testing.T) {
 	t.Parallel()
 	for _, row := range table() {
 		if row.use != used || row.initial != nil {
 			continue
 		}
-		text := strings.Replace(envText(), "\n#"+row.name+"=", "\n"+row.name+"=", 1)
+		text := envText()
+		for _, name := range append(regexp.MustCompile(`[A-Z]+_[A-Z]+`).FindAllString(row.help, -1), row.name) {
+			text = strings.Replace(text, "\n#"+name+"=", "\n"+name+"=", 1)
+		}
 		if _, err := Load(Source{EnvFile: write(t, ".env", text)}); err != nil {
 			t.Error(err)
 		}

@@ -74,7 +74,9 @@ func (f File) problems() Problems {
 
 // DefaultFile is what holds where there is no file, and for every key that a
 // file leaves out.
-func DefaultFile() File { return File{Billing: billing.DefaultCatalog()} }
+func DefaultFile() File {
+	return File{Billing: billing.DefaultCatalog(), Providers: []account.Provider{}}
+}
 
 // LoadFile reads and checks a manus.yaml on its own. Its only error is
 // *Problems; then nothing of the file is to be applied.

@@ -49,7 +49,7 @@ func keysOf(typ reflect.Type) (keys []string) {
 	case reflect.Struct:
 		for i := range typ.NumField() {
 			field := typ.Field(i)
-			if name, _, _ := strings.Cut(field.Tag.Get("yaml"), ","); name != "" {
+			if name, _, _ := strings.Cut(field.Tag.Get("yaml"), ","); name != "" && name != "-" {
 				keys = append(keys, name)
 			}
 			keys = append(keys, keysOf(field.Type)...)

@@ -97,8 +97,8 @@ func table() []setting {
 			parse: func(s *Settings, text string) *Problem { return parseSMTP(&s.SMTP, text) },
 		},
 		{
-			name: "MAIL_FROM", example: "'Example <no-reply@example.com>'",
-			help:  "The address that mails come from.",
+			name: "MAIL_FROM", example: "no-reply@example.com",
+			help:  "The address that mails come from, or a name and an address: 'Example <no-reply@example.com>'.",
 			parse: func(s *Settings, text string) *Problem { return parseMailFrom(&s.MailFrom, text) },
 		},
 		{

@@ -77,7 +77,7 @@ func ProviderVariable(id string) string {
 
 // providerSecrets reads the client secrets of providers, by their variables.
 func (l *loader) providerSecrets() map[string]Secret {
-	secrets := map[string]Secret{}
+	var secrets map[string]Secret
 	for _, name := range slices.Sorted(maps.Keys(l.variables)) {
 		name = strings.TrimSuffix(name, fileSuffix)
 		if !providerSecret.MatchString(name) {
@@ -87,6 +87,9 @@ func (l *loader) providerSecrets() map[string]Secret {
 		if problem != nil {
 			problem.Name = at
 			l.problems = append(l.problems, *problem)
+		}
+		if secrets == nil {
+			secrets = map[string]Secret{}
 		}
 		secrets[name] = NewSecret(text)
 	}

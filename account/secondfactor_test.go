@@ -1,0 +1,388 @@
+package account
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+
+	"manus/docstore"
+	"manus/identity"
+	"manus/internal/storetest"
+	"manus/mail"
+)
+
+// countingStore counts what is asked of a store.
+type countingStore struct {
+	docstore.Store
+	calls atomic.Int64
+}
+
+func (s *countingStore) Get(ctx context.Context, collection, id string) (docstore.Raw, error) {
+	s.calls.Add(1)
+	return s.Store.Get(ctx, collection, id)
+}
+
+func (s *countingStore) Find(ctx context.Context, collection string, q docstore.Query) (docstore.Page, error) {
+	s.calls.Add(1)
+	return s.Store.Find(ctx, collection, q)
+}
+
+// authenticator is an app with a seed, and the recovery codes that came with it.
+type authenticator struct {
+	seed     string
+	recovery []string
+}
+
+func (a authenticator) code(at time.Time) string {
+	code, err := totp.GenerateCode(a.seed, at)
+	if err != nil {
+		panic(err)
+	}
+	return code
+}
+
+// withTOTP adds an authenticator app to the account.
+func (b bench) withTOTP(t testing.TB, userID, loginID string) authenticator {
+	t.Helper()
+	key, err := b.newTOTP(t.Context(), userID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := authenticator{seed: key.Secret()}
+	if app.recovery, err = b.confirmTOTP(t.Context(), userID, loginID, app.code(b.clock.now())); err != nil {
+		t.Fatal(err)
+	}
+	return app
+}
+
+func (b bench) login(t testing.TB, otp string) error {
+	t.Helper()
+	_, err := b.Login(t.Context(), Credentials{Email: email, Password: pass, OTP: otp})
+	return err
+}
+
+func TestAnAppCountsOnceItIsConfirmed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tokens := b.register(t)
+	other, err := b.Login(t.Context(), Credentials{Email: email, Password: pass})
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller, err := b.Authenticate(t.Context(), tokens.Access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := b.newTOTP(t.Context(), tokens.User.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.confirmTOTP(t.Context(), tokens.User.ID, caller.LoginID, "000000"); !errors.Is(err, ErrWrongPassword) {
+		t.Errorf("a wrong code: %v", err)
+	}
+	if err := b.login(t, ""); err != nil {
+		t.Errorf("it counts before it is confirmed: %v", err)
+	}
+	app := authenticator{seed: key.Secret()}
+	codes, err := b.confirmTOTP(t.Context(), tokens.User.ID, caller.LoginID, app.code(b.clock.now()))
+	if err != nil || len(codes) != recoveryCodes {
+		t.Fatal(codes, err)
+	}
+	b.wantAlive(t, tokens, true)
+	b.wantAlive(t, other, false)
+	if err := b.login(t, ""); !errors.Is(err, ErrSecondFactor) {
+		t.Errorf("without a code: %v", err)
+	}
+	if err := b.login(t, app.code(b.clock.now())); !errors.Is(err, ErrBadCredentials) {
+		t.Errorf("the code of the confirmation works again: %v", err)
+	}
+	if _, err := b.newTOTP(t.Context(), tokens.User.ID); !errors.Is(err, errFactorExists) {
+		t.Errorf("a second app: %v", err)
+	}
+	if err := b.removeTOTP(t.Context(), tokens.User.ID, caller.LoginID); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.login(t, ""); err != nil {
+		t.Errorf("after it was removed: %v", err)
+	}
+	if err := b.login(t, codes[0]); err != nil { // nothing asks for it
+		t.Error(err)
+	}
+}
+
+func TestACodeWorksOnceAndForOneStepAroundNow(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	app := b.withTOTP(t, b.register(t).User.ID, "")
+	const step = totpPeriod * time.Second
+	for _, c := range []struct {
+		name string
+		pass time.Duration // before the attempt
+		skew time.Duration // of the app's clock
+		ok   bool
+	}{
+		{"now", 10 * step, 0, true},
+		{"the same again", 0, 0, false},
+		{"a step ahead", 0, step, true},
+		{"now, after the one ahead", 0, 0, false},
+		{"two steps ahead", 10 * step, 2 * step, false},
+		{"two steps behind", 0, -2 * step, false},
+		{"a step behind", 0, -step, true},
+		{"now, after the one behind", 0, 0, true},
+	} {
+		b.clock.add(c.pass)
+		if err := b.login(t, app.code(b.clock.now().Add(c.skew))); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	// A clock that steps back lets no code in twice.
+	b.clock.add(-step)
+	if err := b.login(t, app.code(b.clock.now())); !errors.Is(err, ErrBadCredentials) {
+		t.Errorf("after the clock stepped back: %v", err)
+	}
+}
+
+func TestOneOfManyAtOnceGetsInWithACode(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	user := b.register(t).User
+	app := b.withTOTP(t, user.ID, "")
+	b.clock.add(time.Minute)
+	for name, code := range map[string]string{"the app's": app.code(b.clock.now()), "a recovery": app.recovery[0]} {
+		var in atomic.Int64
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				if _, err := b.takeCode(t.Context(), user.ID, code); err == nil {
+					in.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if in.Load() != 1 {
+			t.Errorf("%s code let %d in", name, in.Load())
+		}
+		b.clock.add(48 * time.Hour) // wrong guesses block for a while
+	}
+}
+
+func TestWrongCodesAreBounded(t *testing.T) {
+	t.Parallel()
+	store, c := testStore(t), noon()
+	b := copyOf(t, store, c, []string{secretA}, withMail(t, store, c))
+	app := b.withTOTP(t, b.register(t).User.ID, "")
+	for round := range 3 {
+		b.clock.add(time.Minute)
+		for range maxGuesses {
+			if err := b.login(t, "000000"); !errors.Is(err, ErrBadCredentials) {
+				t.Fatal(err)
+			}
+		}
+		if err := b.login(t, app.code(b.clock.now())); !errors.Is(err, ErrBadCredentials) {
+			t.Errorf("round %d: a right code right after is let in: %v", round, err)
+		}
+		b.clock.add(firstBlock<<round - time.Second)
+		if err := b.login(t, app.code(b.clock.now())); !errors.Is(err, ErrBadCredentials) {
+			t.Errorf("round %d: the block ends too soon: %v", round, err)
+		}
+		b.clock.add(time.Second)
+		if round == 2 {
+			break
+		}
+	}
+	if err := b.login(t, app.code(b.clock.now())); err != nil {
+		t.Errorf("after the block: %v", err)
+	}
+	for range maxGuesses {
+		_ = b.login(t, "000000")
+	}
+	if err := b.login(t, strings.ToLower(app.recovery[3])); err != nil {
+		t.Errorf("a recovery code in a block: %v", err)
+	}
+	told := 0
+	for _, m := range b.sent(t) {
+		if m.Subject == notices[eventCodesBlocked].subject.english {
+			told++
+		}
+	}
+	if told != 4 {
+		t.Errorf("the owner was told %d times", told)
+	}
+}
+
+func TestRecoveryCodes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	user := b.register(t).User
+	app := b.withTOTP(t, user.ID, "")
+	spaced := strings.ReplaceAll(app.recovery[0], "-", " ")
+	if err := b.login(t, spaced); err != nil {
+		t.Errorf("spaced otherwise: %v", err)
+	}
+	if err := b.login(t, app.recovery[0]); !errors.Is(err, ErrBadCredentials) {
+		t.Errorf("a second time: %v", err)
+	}
+	codes, err := b.renewRecoveryCodes(t.Context(), user.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.login(t, app.recovery[1]); !errors.Is(err, ErrBadCredentials) {
+		t.Errorf("one of before: %v", err)
+	}
+	for _, code := range codes {
+		if err := b.login(t, code); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// ASVS 6.5.2: a code of 112 bits and more may be hashed without salt.
+func TestRecoveryCodesHave120Bits(t *testing.T) {
+	t.Parallel()
+	var u User
+	seen := map[string]bool{}
+	for range 100 {
+		for _, code := range u.newRecoveryCodes() {
+			plain := strings.ReplaceAll(code, "-", "")
+			if len(plain) != 24 || strings.Trim(plain, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") != "" || seen[plain] {
+				t.Fatalf("got %q", code)
+			}
+			seen[plain] = true
+		}
+	}
+}
+
+func TestNothingThatProvesSomebodyIsInTheStoreInClear(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "manus.db")
+	store := storetest.Open(t, path, append(Specs(), mail.Specs()...)...)
+	c := noon()
+	b := copyOf(t, store, c, []string{secretA}, withMail(t, store, c))
+	tokens := b.register(t)
+	app := b.withTOTP(t, tokens.User.ID, "")
+	_, key, err := b.makeKey(t.Context(), tokens.User.ID, "ci", []identity.Scope{identity.Read}, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.ForgotPassword(t.Context(), email); err != nil {
+		t.Fatal(err)
+	}
+	secrets := append(app.recovery, pass, app.seed, key, b.link(t, email), tokens.Access, tokens.Refresh)
+	for _, code := range app.recovery {
+		secrets = append(secrets, strings.ReplaceAll(code, "-", ""))
+	}
+	read := 0
+	for _, name := range []string{path, path + "-wal"} {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		read += len(data)
+		for _, secret := range secrets {
+			if bytes.Contains(data, []byte(secret)) {
+				t.Errorf("%s has %.8s…", filepath.Base(name), secret)
+			}
+		}
+	}
+	if read < 10_000 {
+		t.Errorf("only %d bytes were read", read)
+	}
+}
+
+func TestASeedIsBoundToItsAccountAndSealedAnewAfterARotation(t *testing.T) {
+	t.Parallel()
+	before := setup(t)
+	user := before.register(t).User
+	app := before.withTOTP(t, user.ID, "")
+	other, err := before.Create(t.Context(), NewUser{Email: "b@example.com", Password: pass})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := before.users.Get(t.Context(), user.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := before.users.Update(t.Context(), other.ID, func(u *User) error { u.TOTP = stored.TOTP; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := before.takeCode(t.Context(), other.ID, app.code(before.clock.now().Add(time.Minute))); err == nil || errors.Is(err, ErrWrongPassword) {
+		t.Errorf("a seed works in another account: %v", err)
+	}
+	during := copyOf(t, before.store, before.clock, []string{secretB, secretA})
+	if err := during.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	after := copyOf(t, before.store, before.clock, []string{secretB})
+	after.clock.add(time.Minute)
+	if err := after.login(t, app.code(after.clock.now())); err != nil {
+		t.Errorf("once the earlier secret is gone: %v", err)
+	}
+}
+
+func TestStepUp(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tokens := b.register(t)
+	caller, err := b.Authenticate(t.Context(), tokens.Access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(proof Proof) error { return b.StepUp(t.Context(), caller, proof) }
+	if err := ask(Proof{}); !errors.Is(err, ErrStepUp) {
+		t.Errorf("right after signing in: %v", err)
+	}
+	if err := b.Fresh(t.Context(), caller, Proof{}); err != nil {
+		t.Errorf("signing in is fresh enough to add something: %v", err)
+	}
+	if err := ask(Proof{Password: "not the password"}); !errors.Is(err, ErrWrongPassword) {
+		t.Errorf("a wrong password: %v", err)
+	}
+	if err := ask(Proof{Password: pass}); err != nil {
+		t.Error(err)
+	}
+	if err := ask(Proof{}); err != nil {
+		t.Errorf("a moment later: %v", err)
+	}
+	b.clock.add(provedFor)
+	if err := ask(Proof{}); !errors.Is(err, ErrStepUp) {
+		t.Errorf("five minutes later: %v", err)
+	}
+	b.clock.add(freshFor)
+	if err := b.Fresh(t.Context(), caller, Proof{}); !errors.Is(err, ErrStepUp) {
+		t.Errorf("signing in was long ago: %v", err)
+	}
+	app := b.withTOTP(t, tokens.User.ID, caller.LoginID)
+	b.clock.add(time.Minute)
+	if err := ask(Proof{Password: pass}); !errors.Is(err, ErrWrongPassword) {
+		t.Errorf("without the second factor: %v", err)
+	}
+	if err := ask(Proof{OTP: app.code(b.clock.now())}); !errors.Is(err, ErrWrongPassword) {
+		t.Errorf("without the password: %v", err)
+	}
+	if err := ask(Proof{Password: pass, OTP: app.code(b.clock.now())}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOperatorsHelpWhoHasLostTheSecondFactor(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tokens := b.register(t)
+	b.withTOTP(t, tokens.User.ID, "")
+	if err := b.ResetSecondFactor(t.Context(), tokens.User.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.login(t, ""); err != nil {
+		t.Error(err)
+	}
+	b.wantAlive(t, tokens, false)
+}
