@@ -28,6 +28,8 @@ var arrows = map[string]struct {
 		"what routes have in common: guards ask who is calling, problems include an unavailable store"},
 	"internal/seal": {nil,
 		"encryption of what the store must not know, for the rooms that keep such things"},
+	"internal/smtptest": {nil,
+		"the mail server of the tests; no room imports it outside of tests"},
 	"internal/oidctest": {nil,
 		"what tests of signing in with a provider start; no room imports it outside of tests"},
 	"mail": {[]string{"docstore", "internal/seal"},
