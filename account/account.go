@@ -33,7 +33,9 @@ type User struct {
 	Language string `json:"language,omitempty"`
 	// PasswordHash is in the PHC format; empty for who signs in without one.
 	PasswordHash string `json:"password_hash,omitempty"`
-	Disabled     bool   `json:"disabled,omitempty"`
+	// PasswordUntil is when a password that was made up for the person ends.
+	PasswordUntil docstore.Time `json:"password_until,omitzero"`
+	Disabled      bool          `json:"disabled,omitempty"`
 	// Epoch counts the times that all logins were ended at once. A login of
 	// an earlier epoch is over, but for the one named by Spared.
 	Epoch     int64         `json:"epoch"`

@@ -351,7 +351,7 @@ func TestEndingEveryLogin(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(b bench, user User) error{
 		"logout-all":         func(b bench, u User) error { return b.LogoutAll(context.Background(), u.ID) },
-		"operator's reset":   func(b bench, u User) error { return b.SetPassword(context.Background(), u.ID, pass) },
+		"operator's reset":   func(b bench, u User) error { return b.SetPassword(context.Background(), u.ID, pass, false) },
 		"disabling":          func(b bench, u User) error { return b.SetDisabled(context.Background(), u.ID, true) },
 		"disabling and back": disableAndBack,
 	} {
@@ -393,11 +393,11 @@ func TestAPasswordChangeSparesTheLoginItCameFrom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.ChangePassword(t.Context(), caller.UserID, caller.LoginID, "wrong one", "a new password"); !errors.Is(err, ErrWrongPassword) {
+	if err := b.ChangePassword(t.Context(), caller.UserID, caller.LoginID, Proof{Password: "wrong one"}, "a new password"); !errors.Is(err, ErrWrongPassword) {
 		t.Fatalf("got %v", err)
 	}
 	b.wantAlive(t, first, true)
-	if err := b.ChangePassword(t.Context(), caller.UserID, caller.LoginID, pass, "a new password"); err != nil {
+	if err := b.ChangePassword(t.Context(), caller.UserID, caller.LoginID, Proof{Password: pass}, "a new password"); err != nil {
 		t.Fatal(err)
 	}
 	b.wantAlive(t, first, false)
@@ -426,7 +426,7 @@ func TestTwoPasswordChangesAtOnceMakeOne(t *testing.T) {
 	results := make([]error, 4)
 	for i := range results {
 		wg.Go(func() {
-			results[i] = b.ChangePassword(context.Background(), caller.UserID, caller.LoginID, pass, "new password "+string(rune('a'+i)))
+			results[i] = b.ChangePassword(context.Background(), caller.UserID, caller.LoginID, Proof{Password: pass}, "new password "+string(rune('a'+i)))
 		})
 	}
 	wg.Wait()

@@ -162,8 +162,10 @@ type (
 	}
 	passwordInput struct {
 		Body struct {
-			CurrentPassword string `json:"current_password" maxLength:"256"`
-			NewPassword     string `json:"new_password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one."`
+			CurrentPassword string        `json:"current_password" maxLength:"256"`
+			NewPassword     string        `json:"new_password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one."`
+			OTP             string        `json:"otp,omitempty" maxLength:"64" doc:"For accounts with a second factor that was not proved in the last five minutes."`
+			Passkey         *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'."`
 		}
 	}
 	forgotInput struct {

@@ -180,7 +180,11 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/password", ID: "change-password", Summary: "Change your password and end your other logins"},
 		func(ctx context.Context, in *passwordInput) (*noOutput, error) {
 			caller := identity.From(ctx)
-			return nil, s.ChangePassword(ctx, caller.UserID, caller.LoginID, in.Body.CurrentPassword, in.Body.NewPassword)
+			passkey, err := in.Body.Passkey.answer()
+			if err != nil {
+				return nil, err
+			}
+			return nil, s.ChangePassword(ctx, caller.UserID, caller.LoginID, Proof{in.Body.CurrentPassword, in.Body.OTP, passkey}, in.Body.NewPassword)
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Persons, Pattern: "POST /auth/email", ID: "change-email", Status: http.StatusAccepted, Summary: "Change or confirm your e-mail address",
@@ -223,9 +227,16 @@ func (s *Service) deviceRoutes(group httpapi.Group) {
 			}
 			return &struct{ Body deviceBody }{newDeviceBody(l, caller.LoginID)}, nil
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "DELETE /auth/devices/{id}", ID: "revoke-device", Summary: "End a login"},
-		func(ctx context.Context, in *idInput) (*noOutput, error) {
-			return nil, s.revokeDevice(ctx, identity.From(ctx).UserID, in.ID)
+	httpapi.Register(group, httpapi.Route{
+		Access: httpapi.Persons, Pattern: "DELETE /auth/devices/{id}", ID: "revoke-device", Summary: "End a login",
+		Description: "Needs a sign-in or a step-up of a moment ago.",
+	},
+		func(ctx context.Context, in *idProofInput) (*noOutput, error) {
+			caller, err := proved(ctx, s.Fresh, in.Body)
+			if err != nil {
+				return nil, err
+			}
+			return nil, s.revokeDevice(ctx, caller.UserID, in.ID)
 		})
 }
 

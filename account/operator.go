@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"manus/docstore"
@@ -40,8 +41,8 @@ func (s *Service) SetRole(ctx context.Context, userID string, role identity.Role
 }
 
 // SetPassword sets a password without knowing the old one and ends every
-// login. It is for operators.
-func (s *Service) SetPassword(ctx context.Context, userID, password string) error {
+// login. A temporary one holds for TemporaryLifetime. It is for operators.
+func (s *Service) SetPassword(ctx context.Context, userID, password string, temporary bool) error {
 	user, err := s.Get(ctx, userID)
 	if err != nil {
 		return err
@@ -52,6 +53,9 @@ func (s *Service) SetPassword(ctx context.Context, userID, password string) erro
 	}
 	_, err = s.change(ctx, userID, func(u *User) error {
 		u.setPassword(hash, "")
+		if temporary {
+			u.PasswordUntil = docstore.At(s.now().Add(TemporaryLifetime))
+		}
 		u.note(ctx, eventPasswordSet, s.now())
 		return nil
 	})
@@ -86,4 +90,19 @@ func (s *Service) ResetSecondFactor(ctx context.Context, userID string) error {
 		return nil
 	})
 	return err
+}
+
+// LogoutEverybody ends every login of every account, and says of how many. It is
+// for operators.
+func (s *Service) LogoutEverybody(ctx context.Context) (accounts int, err error) {
+	for u, err := range s.users.All(ctx, docstore.Query{Index: "by_created"}) {
+		if err == nil {
+			err = s.LogoutAll(ctx, u.ID)
+		}
+		if err != nil && !errors.Is(err, ErrUnknownUser) {
+			return accounts, err
+		}
+		accounts++
+	}
+	return accounts, nil
 }

@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/sync/semaphore"
+
+	"manus/docstore"
 )
 
 // Bounds of a password, in characters. There are no rules on which.
@@ -101,26 +103,41 @@ func (s *Service) newHash(ctx context.Context, u User, password string) (string,
 // setPassword sets a new password: links that could reset it are void, and so
 // are all logins but the spared one.
 func (u *User) setPassword(hash, spared string) {
-	u.PasswordHash = hash
+	u.PasswordHash, u.PasswordUntil = hash, docstore.Time{}
 	u.dropTickets(ticketReset)
 	u.endLogins(spared)
 }
 
+// passwordOver tells whether the password was made up for the person, too long
+// ago.
+func (u User) passwordOver(now time.Time) bool {
+	return !u.PasswordUntil.IsZero() && !now.Before(u.PasswordUntil.Time)
+}
+
 // ChangePassword sets a new password and ends every login but the one it is
-// asked from. It returns ErrWrongPassword when current is wrong, ErrWeakPassword
-// or ErrCommonPassword for the new one.
-func (s *Service) ChangePassword(ctx context.Context, userID, loginID, current, password string) error {
+// asked from. The proof has the current password; where the account has a second
+// factor, that too, unless it was proved lately. It returns ErrWrongPassword when
+// the proof is wrong, ErrStepUp when it lacks the second factor, ErrWeakPassword
+// or ErrCommonPassword for the new password.
+func (s *Service) ChangePassword(ctx context.Context, userID, loginID string, proof Proof, password string) error {
 	user, err := s.Get(ctx, userID)
 	if err != nil {
 		return err
 	}
-	ok, err := s.hasher.verify(ctx, current, user.PasswordHash)
+	ok, err := s.hasher.verify(ctx, proof.Password, user.PasswordHash)
 	if err != nil {
 		return err
 	}
 	if !ok {
 		s.failed(ctx, userID)
 		return ErrWrongPassword
+	}
+	_, err = s.secondFactor(ctx, user, proof.OTP, proof.Passkey)
+	if errors.Is(err, ErrSecondFactor) {
+		err = s.provedLately(ctx, loginID, false)
+	}
+	if err != nil {
+		return err
 	}
 	hash, err := s.newHash(ctx, user, password)
 	if err != nil {

@@ -239,7 +239,7 @@ func TestANoticeSurvivesACrashAndIsOneMail(t *testing.T) {
 	}
 	// A command leaves its notes behind, as a crash right after the change does.
 	command := copyOf(t, store, c, []string{secretA}, func(c *Config) { c.Offline = true })
-	if err := command.SetPassword(t.Context(), user.ID, "a new password"); err != nil {
+	if err := command.SetPassword(t.Context(), user.ID, "a new password", false); err != nil {
 		t.Fatal(err)
 	}
 	left, err := server.Get(t.Context(), user.ID)

@@ -389,3 +389,79 @@ func TestOperatorsHelpWhoHasLostTheSecondFactor(t *testing.T) {
 	}
 	b.wantAlive(t, tokens, false)
 }
+
+func TestChangingThePasswordNeedsTheSecondFactorToo(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tokens := b.register(t)
+	caller, err := b.Authenticate(t.Context(), tokens.Access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := b.withTOTP(t, tokens.User.ID, caller.LoginID)
+	b.clock.add(freshFor)
+	change := func(p Proof, password string) error {
+		return b.ChangePassword(t.Context(), caller.UserID, caller.LoginID, p, password)
+	}
+	if err := change(Proof{Password: pass}, "a new password"); !errors.Is(err, ErrStepUp) {
+		t.Errorf("without a code: %v", err)
+	}
+	if err := change(Proof{Password: pass, OTP: "000000"}, "a new password"); !errors.Is(err, ErrWrongPassword) {
+		t.Errorf("with a wrong code: %v", err)
+	}
+	if err := change(Proof{Password: pass, OTP: app.code(b.clock.now())}, "a new password"); err != nil {
+		t.Error(err)
+	}
+	if err := b.StepUp(t.Context(), caller, Proof{Password: "a new password", OTP: app.recovery[0]}); err != nil {
+		t.Fatal(err)
+	}
+	if err := change(Proof{Password: "a new password"}, "another password"); err != nil {
+		t.Errorf("a moment after a step-up: %v", err)
+	}
+}
+
+func TestAMadeUpPasswordEnds(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	user, err := b.Create(t.Context(), NewUser{Email: email, Password: pass, Temporary: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := b.Login(t.Context(), Credentials{Email: email, Password: pass})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.clock.add(TemporaryLifetime)
+	if err := b.login(t, ""); !errors.Is(err, ErrBadCredentials) {
+		t.Errorf("after three days: %v", err)
+	}
+	caller, err := b.Authenticate(t.Context(), tokens.Access)
+	if err == nil { // the access token has expired by then
+		t.Errorf("got %+v", caller)
+	}
+	if err := b.SetPassword(t.Context(), user.ID, pass, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.ChangePassword(t.Context(), user.ID, "", Proof{Password: pass}, "one of my own"); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.add(TemporaryLifetime)
+	if _, err := b.Login(t.Context(), Credentials{Email: email, Password: "one of my own"}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOperatorsCanEndEveryLogin(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tokens := b.register(t)
+	other, _, err := b.Register(t.Context(), NewUser{Email: "b@example.com", Password: pass})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := b.LogoutEverybody(t.Context()); err != nil || n != 2 {
+		t.Errorf("%d, %v", n, err)
+	}
+	b.wantAlive(t, tokens, false)
+	b.wantAlive(t, other, false)
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"regexp"
 	"slices"
+	"time"
 
 	"manus/docstore"
 	"manus/identity"
@@ -19,7 +20,13 @@ type NewUser struct {
 	FullName string
 	Language string
 	Role     identity.Role // empty means identity.User
+	// Temporary means that the password was made up for the person, who has to
+	// set another within TemporaryLifetime.
+	Temporary bool
 }
+
+// TemporaryLifetime is how long a password holds that was made up for a person.
+const TemporaryLifetime = 3 * 24 * time.Hour
 
 // Tokens is what signing in and refreshing give.
 type Tokens struct {
@@ -54,6 +61,9 @@ func (s *Service) prepare(ctx context.Context, n NewUser) (User, error) {
 	}
 	if user.Role == "" {
 		user.Role = identity.User
+	}
+	if n.Temporary {
+		user.PasswordUntil = docstore.At(s.now().Add(TemporaryLifetime))
 	}
 	return user, nil
 }
@@ -127,7 +137,7 @@ func (s *Service) Login(ctx context.Context, c Credentials) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
-	if !known || !ok || user.Disabled {
+	if !known || !ok || user.Disabled || user.passwordOver(s.now()) {
 		s.failed(ctx, user.ID)
 		return Tokens{}, ErrBadCredentials
 	}

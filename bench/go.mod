@@ -2,7 +2,10 @@ module manus/bench
 
 go 1.26.8
 
-require github.com/pocketbase/pocketbase v0.38.2
+require (
+	github.com/pocketbase/pocketbase v0.38.2
+	modernc.org/sqlite v1.50.1
+)
 
 require (
 	github.com/asaskevich/govalidator v0.0.0-20230301143203-a9d515a09cc2 // indirect
@@ -35,5 +38,4 @@ require (
 	modernc.org/libc v1.72.3 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.11.0 // indirect
-	modernc.org/sqlite v1.50.1 // indirect
 )

@@ -27,10 +27,11 @@ func main() {
 	length := flag.Duration("length", 4*time.Second, "how long each measurement takes")
 	connections := flag.Int("connections", 32, "connections of the client")
 	onlyFlood := flag.Bool("flood", false, "only the flood of logins")
+	attempts := flag.Int("alike", 0, "only how alike refused sign-ins are, by so many attempts")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	exit(run(ctx, plan{*rounds, *length, *connections, *onlyFlood}))
+	exit(run(ctx, plan{*rounds, *length, *connections, *onlyFlood, *attempts}))
 }
 
 func exit(err error) {
@@ -46,6 +47,7 @@ type plan struct {
 	length      time.Duration
 	connections int
 	onlyFlood   bool
+	attempts    int // to sign in; 0 measures the rest
 }
 
 func run(ctx context.Context, p plan) error {
@@ -67,6 +69,9 @@ func run(ctx context.Context, p plan) error {
 	defer peer.stop()
 	if err := errors.Join(manus.start(ctx), peer.start(ctx)); err != nil {
 		return err
+	}
+	if p.attempts > 0 {
+		return alike(ctx, p.attempts, manus, peer, binary, filepath.Join(dir, "manus-data"))
 	}
 	if p.onlyFlood {
 		return flood(ctx, manus, peer)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -152,6 +153,13 @@ func (o outbox) run(t *testing.T) (stop func()) {
 	return stop
 }
 
+// until waits for what another goroutine is about to do.
+func until(done func() bool) {
+	for !done() {
+		runtime.Gosched()
+	}
+}
+
 // left is how many mails are in the outbox.
 func (o outbox) left(t *testing.T) int {
 	t.Helper()
@@ -237,16 +245,12 @@ func TestATemporaryRefusalIsTriedAgain(t *testing.T) {
 	if err := o.Send(t.Context(), hello()); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		server.Tried(t)
-		for strings.Count(o.log.String(), "it will be tried again") == 0 && len(server.Mails()) == 0 {
-			o.clock.add(time.Millisecond)
-		}
-		o.clock.add(lastRetry)
+	for n := range 2 {
+		until(func() bool { return strings.Count(o.log.String(), "it will be tried again") == n+1 })
+		o.clock.add(2 * lastRetry)
+		o.signal()
 	}
-	for len(server.Mails()) == 0 {
-		o.clock.add(lastRetry / 100)
-	}
+	server.Wait(t, 1)
 	if strings.Contains(o.log.String(), "amal@example.com") {
 		t.Errorf("the log names the person: %s", o.log)
 	}
@@ -262,8 +266,7 @@ func TestARefusalForGoodIsGivenUpAndTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Tried(t)
-	for o.left(t) > 0 {
-	}
+	until(func() bool { return o.left(t) == 0 })
 	if log := o.log.String(); !strings.Contains(log, "given up") || strings.Contains(log, "amal@example.com") || strings.Contains(log, "ml_secret") {
 		t.Errorf("the log: %s", log)
 	}
@@ -278,8 +281,7 @@ func TestWhatIsTooLateIsNotSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.run(t)
-	for o.left(t) > 0 {
-	}
+	until(func() bool { return o.left(t) == 0 })
 	if !strings.Contains(o.log.String(), "given up") {
 		t.Errorf("the log: %s", o.log)
 	}
@@ -305,8 +307,7 @@ func TestTwoCopiesSendEachMailOnce(t *testing.T) {
 		o.run(t)
 	}
 	server.Wait(t, mails)
-	for copies[0].left(t) > 0 {
-	}
+	until(func() bool { return copies[0].left(t) == 0 })
 	seen := map[string]int{}
 	for _, m := range server.Mails() {
 		seen[m.Header.Get("Message-Id")]++

@@ -143,12 +143,12 @@ func (c userCreate) Run(p *process, parent *userCommand) error {
 		if err != nil {
 			return err
 		}
-		user, err := r.accounts.Create(p.ctx, account.NewUser{Email: c.Email, Password: password, FullName: c.Name, Role: c.Role})
+		user, err := r.accounts.Create(p.ctx, account.NewUser{Email: c.Email, Password: password, FullName: c.Name, Role: c.Role, Temporary: madeUp})
 		if err != nil {
 			return explainPassword(err)
 		}
 		if madeUp {
-			fmt.Fprintf(p.out, "Password (shown only now): %s\n", password)
+			fmt.Fprintf(p.out, "Password (shown only now, to be changed within three days): %s\n", password)
 		}
 		_, err = fmt.Fprintf(p.out, "%s: made, with the role %s\n", user.Email, user.Role)
 		return err
@@ -243,11 +243,11 @@ func (c userSetPassword) Run(p *process, parent *userCommand) error {
 		if err != nil {
 			return err
 		}
-		if err := r.accounts.SetPassword(ctx, u.ID, password); err != nil {
+		if err := r.accounts.SetPassword(ctx, u.ID, password, madeUp); err != nil {
 			return explainPassword(err)
 		}
 		if madeUp {
-			fmt.Fprintf(p.out, "Password (shown only now): %s\n", password)
+			fmt.Fprintf(p.out, "Password (shown only now, to be changed within three days): %s\n", password)
 		}
 		return nil
 	}, "has a new password; every login of it was ended")
@@ -276,11 +276,24 @@ func (c userEnable) Run(p *process, parent *userCommand) error {
 }
 
 type userSignOut struct {
-	Email string `arg:"" help:"The account's e-mail address."`
+	Email     string `arg:"" optional:"" help:"The account's e-mail address."`
+	Everybody bool   `help:"End every login of every account."`
 }
 
-// Run ends every login of an account.
+// Run ends every login of an account, or of all.
 func (c userSignOut) Run(p *process, parent *userCommand) error {
+	if (c.Email == "") != c.Everybody {
+		return usageError{errors.New("name one account, or use --everybody")}
+	}
+	if c.Everybody {
+		return parent.with(p, func(r rooms) error {
+			n, err := r.accounts.LogoutEverybody(p.ctx)
+			if err == nil {
+				_, err = fmt.Fprintf(p.out, "%d accounts are signed out everywhere\n", n)
+			}
+			return err
+		})
+	}
 	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
 		return r.accounts.LogoutAll(ctx, u.ID)
 	}, "is signed out everywhere")
