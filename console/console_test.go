@@ -9,10 +9,14 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
+	"manus/account"
 	"manus/httpapi"
 	"manus/identity"
+	"manus/internal/storetest"
+	"manus/mail"
 )
 
 type teaInput struct {
@@ -32,6 +36,28 @@ type teaOutput struct {
 
 func setup(t *testing.T) (*httpapi.API, http.Handler) {
 	t.Helper()
+	api, handler, _ := setupAccounts(t)
+	return api, handler
+}
+
+// setupAccounts has the accounts behind the pages too, whose mails are kept.
+func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	store := storetest.New(t, append(account.Specs(), mail.Specs()...)...)
+	secrets := []string{"a-first-secret-of-more-than-32-bytes-9f2c"}
+	outbox, err := mail.New(mail.Config{Store: store, Secrets: secrets, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	accounts, err := account.New(account.Config{Store: store, Secrets: secrets, Mail: outbox, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { accounts.Run(ctx) })
+	t.Cleanup(func() { stop(); running.Wait() })
 	api := httpapi.New(slog.New(slog.DiscardHandler), "v1.2.3", nil)
 	kinds := httpapi.Kinds{{Err: errors.New("x"), Status: 418, Name: "teapot", Detail: "Ask for tea."}}
 	handler := func(context.Context, *teaInput) (*teaOutput, error) { return &teaOutput{}, nil }
@@ -42,13 +68,13 @@ func setup(t *testing.T) (*httpapi.API, http.Handler) {
 			}, handler)
 		}
 	}
-	pages, err := New(Config{Version: "v1.2.3", API: api})
+	pages, err := New(Config{Version: "v1.2.3", API: api, Accounts: accounts, Mails: outbox, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
 	pages.Mount(mux)
-	return api, mux
+	return api, mux, accounts
 }
 
 func get(t *testing.T, handler http.Handler, path string, header ...string) *httptest.ResponseRecorder {
@@ -72,7 +98,9 @@ var (
 func TestPagesNeedNothingThatThePolicyForbids(t *testing.T) {
 	t.Parallel()
 	_, handler := setup(t)
-	for _, path := range []string{"/?lang=en", "/?lang=ar", "/docs?lang=en", "/docs?lang=ar"} {
+	for _, path := range []string{
+		"/?lang=en", "/?lang=ar", "/docs?lang=en", "/docs?lang=ar", "/account/verify?token=x", "/account/reset?token=x&lang=ar", "/account/forgot", "/dev/mails",
+	} {
 		w := get(t, handler, path)
 		body := w.Body.String()
 		if w.Code != 200 || w.Header().Get("Content-Type") != "text/html; charset=utf-8" {

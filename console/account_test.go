@@ -1,0 +1,136 @@
+package console
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"manus/account"
+)
+
+const (
+	email = "amal@example.com"
+	pass  = "correct horse battery staple"
+)
+
+func post(t *testing.T, handler http.Handler, path string, values url.Values, header ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(values.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	return w
+}
+
+var (
+	mailLink = regexp.MustCompile(`href="(/dev/mails/[^"]+)"`)
+	token    = regexp.MustCompile(`token=(ml_[A-Za-z0-9_-]+)`)
+)
+
+// latest is the HTML of the latest kept mail, once there are n.
+func latest(t *testing.T, handler http.Handler, n int) string {
+	t.Helper()
+	for {
+		list := get(t, handler, "/dev/mails").Body.String()
+		if found := mailLink.FindAllStringSubmatch(list, -1); len(found) >= n {
+			w := get(t, handler, found[0][1])
+			if policy := w.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "sandbox") || !strings.Contains(policy, "default-src 'none'") {
+				t.Errorf("a mail may do anything: %q", policy)
+			}
+			return w.Body.String()
+		}
+		runtime.Gosched()
+	}
+}
+
+func TestAForgottenPasswordIsSetByThePages(t *testing.T) {
+	t.Parallel()
+	_, handler, accounts := setupAccounts(t)
+	if _, err := accounts.Create(t.Context(), account.NewUser{Email: email, Password: pass}); err != nil {
+		t.Fatal(err)
+	}
+	if w := post(t, handler, "/account/forgot", url.Values{"email": {"nonsense"}}); w.Code != 422 || !strings.Contains(w.Body.String(), "role=\"alert\"") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	known := post(t, handler, "/account/forgot", url.Values{"email": {email}})
+	unknown := post(t, handler, "/account/forgot", url.Values{"email": {"nobody@example.com"}})
+	if known.Code != 200 || known.Body.String() != unknown.Body.String() {
+		t.Errorf("%d %d", known.Code, unknown.Code)
+	}
+	found := token.FindStringSubmatch(latest(t, handler, 1))
+	if found == nil {
+		t.Fatal("the mail has no link")
+	}
+	// Opening the link changes nothing; changing the language keeps the token.
+	page := get(t, handler, "/account/reset?token="+found[1]).Body.String()
+	if !strings.Contains(page, `value="`+found[1]+`"`) || !strings.Contains(page, `href="?lang=ar&amp;token=`+found[1]+`"`) {
+		t.Errorf("the page: %s", page)
+	}
+	for _, c := range []struct {
+		password, says string
+		status         int
+	}{{"short", "8 to 256", 422}, {"iloveyou", "first that are guessed", 422}, {"a new password", "was changed", 200}, {"another password", "isn&#39;t valid", 422}} {
+		w := post(t, handler, "/account/reset", url.Values{"token": {found[1]}, "password": {c.password}})
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) || strings.Contains(w.Body.String(), c.password) || w.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %d %s", c.password, w.Code, w.Body)
+		}
+	}
+	if _, err := accounts.Login(t.Context(), account.Credentials{Email: email, Password: "a new password"}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnAddressIsConfirmedByThePage(t *testing.T) {
+	t.Parallel()
+	_, handler, accounts := setupAccounts(t)
+	if _, _, err := accounts.Register(t.Context(), account.NewUser{Email: email, Password: pass, Language: "ar"}); err != nil {
+		t.Fatal(err)
+	}
+	html := latest(t, handler, 1)
+	found := token.FindStringSubmatch(html)
+	if found == nil || !strings.Contains(html, `dir="rtl"`) || !strings.Contains(html, "lang=ar") {
+		t.Fatalf("the mail: %s", html)
+	}
+	if w := get(t, handler, "/account/verify?lang=ar&token="+found[1]); !strings.Contains(w.Body.String(), `<html lang="ar" dir="rtl">`) {
+		t.Errorf("the page: %s", w.Body)
+	}
+	for _, want := range []int{200, 422} {
+		if w := post(t, handler, "/account/verify", url.Values{"token": {found[1]}}); w.Code != want {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+}
+
+func TestFormsOfOtherSitesAndHugeOnesAreRefused(t *testing.T) {
+	t.Parallel()
+	_, handler, _ := setupAccounts(t)
+	for _, path := range []string{"/account/verify", "/account/reset", "/account/forgot"} {
+		if w := post(t, handler, path, url.Values{"email": {email}}, "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusForbidden {
+			t.Errorf("%s of another site: %d", path, w.Code)
+		}
+		if w := post(t, handler, path, url.Values{"email": {email}, "x": {strings.Repeat("x", maxForm)}}); w.Code < 400 {
+			t.Errorf("%s, huge: %d", path, w.Code)
+		}
+	}
+	if w := get(t, handler, "/dev/mails/nothing"); w.Code != http.StatusSeeOther {
+		t.Errorf("a mail that isn't there: %d", w.Code)
+	}
+}
+
+func TestWhatALinkBringsAlongIsNoMarkup(t *testing.T) {
+	t.Parallel()
+	_, handler, _ := setupAccounts(t)
+	for _, path := range []string{"/account/verify", "/account/reset"} {
+		w := get(t, handler, path+"?token="+url.QueryEscape(`"><script>alert(1)</script>`))
+		if strings.Contains(w.Body.String(), "<script>") {
+			t.Errorf("%s: %s", path, w.Body)
+		}
+	}
+}
