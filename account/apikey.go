@@ -10,7 +10,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"hash/crc32"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -69,12 +68,8 @@ func formatKey(id uuid.UUID, secret []byte) string {
 }
 
 func parseKey(token string) (id string, secret []byte, err error) {
-	encoded, ok := strings.CutPrefix(token, keyPrefix)
-	if !ok || len(encoded) != base64.RawURLEncoding.EncodedLen(keyLength) {
-		return "", nil, ErrInvalidToken
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	if err != nil || binary.BigEndian.Uint32(raw[keyLength-4:]) != crc32.ChecksumIEEE(raw[:keyLength-4]) {
+	raw, ok := decodeToken(token, keyPrefix, keyLength)
+	if !ok || binary.BigEndian.Uint32(raw[keyLength-4:]) != crc32.ChecksumIEEE(raw[:keyLength-4]) {
 		return "", nil, ErrInvalidToken
 	}
 	return uuid.UUID(raw[:16]).String(), raw[16 : keyLength-4], nil

@@ -3,7 +3,9 @@ package account
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -251,11 +253,28 @@ func (s *Service) export(ctx context.Context, _ *noInput) (*huma.StreamResponse,
 		_, w := humago.Unwrap(h)
 		w.Header().Set("Content-Type", "application/zip")
 		w.Header().Set("Content-Disposition", `attachment; filename="manus-export.zip"`)
-		if err := s.Export(h.Context(), user.ID, w); err != nil {
+		if err := s.Export(h.Context(), user.ID, patient{w, http.NewResponseController(w)}); err != nil {
 			s.log.ErrorContext(h.Context(), "an export was broken off", "request_id", httpapi.RequestID(h.Context()), "error", err)
 			panic(http.ErrAbortHandler)
 		}
 	}}, nil
+}
+
+// patient is an answer that may take as long as it is being read: each part of it
+// has a while of its own.
+type patient struct {
+	http.ResponseWriter
+	controller *http.ResponseController
+}
+
+const partTimeout = 30 * time.Second
+
+// Write sends a part.
+func (p patient) Write(part []byte) (int, error) {
+	if err := p.controller.SetWriteDeadline(time.Now().Add(partTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, err
+	}
+	return p.ResponseWriter.Write(part)
 }
 
 // jsonText is a JSON object as text again.

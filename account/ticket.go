@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -104,13 +103,8 @@ func formatLink(id string, secret linkSecret) (string, error) {
 }
 
 func parseLink(token string) (id string, secret linkSecret, err error) {
-	encoded, ok := strings.CutPrefix(token, linkPrefix)
-	const length = len(uuid.UUID{}) + len(secret)
-	if !ok || len(encoded) != base64.RawURLEncoding.EncodedLen(length) {
-		return "", secret, ErrInvalidLink
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	if err != nil {
+	raw, ok := decodeToken(token, linkPrefix, len(uuid.UUID{})+len(secret))
+	if !ok {
 		return "", secret, ErrInvalidLink
 	}
 	return uuid.UUID(raw[:16]).String(), linkSecret(raw[16:]), nil

@@ -165,12 +165,8 @@ func (keys keyring) formatRefresh(loginID string, secret refreshSecret) (string,
 }
 
 func (keys keyring) parseRefresh(token string) (presentedToken, error) {
-	encoded, ok := strings.CutPrefix(token, refreshPrefix)
-	if !ok || len(encoded) != base64.RawURLEncoding.EncodedLen(refreshLength) {
-		return presentedToken{}, ErrInvalidToken
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	if err != nil {
+	raw, ok := decodeToken(token, refreshPrefix, refreshLength)
+	if !ok {
 		return presentedToken{}, ErrInvalidToken
 	}
 	body, mark := raw[:refreshLength-markLength], raw[refreshLength-markLength:]
@@ -179,6 +175,17 @@ func (keys keyring) parseRefresh(token string) (presentedToken, error) {
 		p.ours = p.ours || hmac.Equal(mark, k.mark(body))
 	}
 	return p, nil
+}
+
+// decodeToken reads a token that is a prefix and the base64url of length bytes. The
+// decoder skips line breaks, so what comes out is measured, too.
+func decodeToken(token, prefix string, length int) (raw []byte, ok bool) {
+	encoded, ok := strings.CutPrefix(token, prefix)
+	if !ok || len(encoded) != base64.RawURLEncoding.EncodedLen(length) {
+		return nil, false
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	return raw, err == nil && len(raw) == length
 }
 
 func (k key) mark(body []byte) []byte { return k.mac("mark", body)[:markLength] }

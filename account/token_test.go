@@ -284,6 +284,7 @@ func unsigned(t *testing.T, h, c map[string]any) string {
 }
 
 func FuzzParseRefresh(f *testing.F) {
+	f.Add(refreshPrefix + strings.Repeat("A", base64.RawURLEncoding.EncodedLen(refreshLength)-2) + "\r\n")
 	keys, err := newKeyring([]string{secretA, secretB})
 	if err != nil {
 		f.Fatal(err)

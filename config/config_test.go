@@ -141,6 +141,8 @@ func TestEachWrongValueIsRefusedWithItsMend(t *testing.T) {
 		{"OPS_ADDR=none", "OPS_ADDR: is not host:port; use host:port, such as 127.0.0.1:9090, or off"},
 		{"OPS_ADDR=127.0.0.1:8080", "OPS_ADDR: is the public address too; choose another port, so that metrics and profiles are never public"},
 		{"PUBLIC_URL=app.example.com", "PUBLIC_URL: is not an absolute http or https URL; use the form https://app.example.com"},
+		{"SMTP_URL=http://u:hunter2@mail.example.com", "SMTP_URL: is not a mail server's URL; use smtp://user:password@host:587 or smtps://user:password@host:465; write special characters of the password as %XX"},
+		{"MAIL_FROM=hunter2", "MAIL_FROM: is not an e-mail address; use the form name@example.com, or 'Name <name@example.com>'"},
 		{"PUBLIC_URL=ftp://app.example.com", "PUBLIC_URL: is not an absolute http or https URL; use the form https://app.example.com"},
 		{"PUBLIC_URL=https://user:hunter2@app.example.com", "PUBLIC_URL: has a user name or a password in it; use the form https://app.example.com"},
 		{"PUBLIC_URL=https://app.example.com/app", "PUBLIC_URL: has a path, a query or a fragment; use the form https://app.example.com"},
@@ -285,5 +287,18 @@ func TestTheTableIsWhole(t *testing.T) {
 				t.Errorf("%s refuses its own example: %v", row.name, problem)
 			}
 		}
+	}
+}
+
+func TestMailNeedsASenderAndAPublicURL(t *testing.T) {
+	t.Parallel()
+	_, err := Load(Source{Environ: enough("SMTP_URL=smtp://u:hunter2@mail.example.com")})
+	const want = "PUBLIC_URL: is not set, but SMTP_URL is, and mails have links in them; set it to the URL under which users reach the server\n" +
+		"MAIL_FROM: is not set, but SMTP_URL is; set it to the address that mails come from"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Load(Source{Environ: enough("SMTP_URL=smtp://u:hunter2@mail.example.com", "MAIL_FROM=a@example.com", "PUBLIC_URL=https://app.example.com")}); err != nil {
+		t.Error(err)
 	}
 }

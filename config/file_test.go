@@ -178,3 +178,41 @@ func FuzzLoadFile(f *testing.F) {
 		mustNotShow(t, &problems)
 	})
 }
+
+func TestProvidersGetTheirSecretsFromTheEnvironment(t *testing.T) {
+	t.Parallel()
+	file := write(t, "manus.yaml", `providers:
+  - {id: google, name: Google, issuer: "https://accounts.google.com", client_id: a, redirect_urls: ["https://app.example.com/in"]}
+  - {id: my-idp, name: Mine, issuer: "https://id.example.com", client_id: b, redirect_urls: ["https://app.example.com/in"]}
+`)
+	source := Source{ConfigFile: file, Environ: enough(
+		"OIDC_GOOGLE_CLIENT_SECRET=hunter2-google", "OIDC_MY_IDP_CLIENT_SECRET_FILE="+write(t, "secret", "hunter2-mine\n"))}
+	settings, err := Load(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(settings.Providers) != 2 || settings.Providers[0].ClientSecret != "hunter2-google" || settings.Providers[1].ClientSecret != "hunter2-mine" {
+		t.Errorf("got %d providers", len(settings.Providers))
+	}
+	source.Environ = append(source.Environ, "OIDC_MY_IDP_CLIENT_SECRET=hunter2-again")
+	if _, err := Load(source); err == nil || !strings.Contains(err.Error(), "OIDC_MY_IDP_CLIENT_SECRET: is set together with OIDC_MY_IDP_CLIENT_SECRET_FILE") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("both: %v", err)
+	}
+}
+
+func TestProblemsOfProviders(t *testing.T) {
+	t.Parallel()
+	_, err := LoadFile(write(t, "manus.yaml", `providers:
+  - {id: "not an id", name: X, issuer: "http://accounts.example.com", client_id: a, redirect_urls: []}
+  - {id: b, name: B, issuer: "https://b.example.com", client_id: a, redirect_urls: ["https://app.example.com/in"]}
+  - {id: b, name: B, issuer: "https://b.example.com", client_id: a, redirect_urls: ["https://app.example.com/in"]}
+`))
+	if err == nil {
+		t.Fatal("it is taken")
+	}
+	for _, want := range []string{"providers[0].id: ", "providers[0].issuer: ", "providers[0].redirect_urls: ", "providers[2].id: is the same"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s isn't said: %v", want, err)
+		}
+	}
+}
