@@ -1,0 +1,85 @@
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Check is one count that a request has to pass: a limit for a key.
+type Check struct {
+	// Key is whose count it is, of which rule: any text. What the limit's
+	// numbers are isn't part of it, so that counts outlive a change of them.
+	Key   string
+	Limit Limit
+	// Cost is how much of the limit the request takes; at least 1.
+	Cost int
+	// Shadow means that the check refuses nothing: it is only told what it
+	// would have done.
+	Shadow bool
+}
+
+// Standing is where a window stands after a decision. Durations are from the
+// engine's now.
+type Standing struct {
+	// Remaining is how many more the window would admit now.
+	Remaining int
+	// Reset is when it admits more than Remaining; 0 when it is untouched.
+	Reset time.Duration
+	// Retry is when it would admit what was asked for; 0 when it does now.
+	Retry time.Duration
+}
+
+// Verdict is a check's part of a decision.
+type Verdict struct {
+	// Allowed tells whether each of the check's windows admits the request.
+	Allowed bool
+	Windows []Standing // in the order of the limit's
+}
+
+// Decision is the answer for a whole request.
+type Decision struct {
+	// Allowed tells whether every check that isn't a shadow admits it. Only
+	// then has it been counted, by these and by the shadows that admit it.
+	Allowed bool
+	Checks  []Verdict // in the order asked
+	// At is when it was counted by the engine's clock, for Refund.
+	At time.Time
+}
+
+// ErrUnavailable is returned by an engine that can't count just now.
+var ErrUnavailable = errors.New("the counters are unavailable")
+
+// Engine counts. Its time is its own: the clocks of the copies that ask play no
+// part. Every method may return ErrUnavailable (with its cause) or the context's
+// error; a count that was given up may have been made. Its meaning is fixed by
+// the suite in limittest, which every engine passes. Engines are safe for
+// concurrent use.
+type Engine interface {
+	// Take decides about a request and counts it if it is allowed, in one
+	// atomic step. Into is a decision whose memory may be used again.
+	Take(ctx context.Context, checks []Check, into *Decision) error
+	// Peek is Take that counts nothing.
+	Peek(ctx context.Context, checks []Check, into *Decision) error
+	// Refund takes back what Take has counted at the time it said. What has
+	// left the windows meanwhile needs no refund.
+	Refund(ctx context.Context, checks []Check, at time.Time) error
+	// Reset forgets what was counted for the keys, on every copy within a
+	// second.
+	Reset(ctx context.Context, keys []string) error
+}
+
+// Resize makes room for the checks in a decision, using its memory again.
+func (d *Decision) Resize(checks []Check) {
+	if cap(d.Checks) < len(checks) {
+		d.Checks = make([]Verdict, len(checks))
+	}
+	d.Checks = d.Checks[:len(checks)]
+	for i := range d.Checks {
+		n := len(checks[i].Limit)
+		if cap(d.Checks[i].Windows) < n {
+			d.Checks[i].Windows = make([]Standing, n)
+		}
+		d.Checks[i].Windows = d.Checks[i].Windows[:n]
+	}
+}

@@ -1,0 +1,38 @@
+package ratelimit
+
+import (
+	"errors"
+	"testing"
+)
+
+func TestLimitsAreReadAndWritten(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"5/minute": "5/minute", "5/minute, 20/hour": "5/minute, 20/hour", " 20/hour ,5/minute": "5/minute, 20/hour",
+		"100/15minutes": "100/15minutes", "1/60seconds": "1/minute", "3/day": "3/day", "10/2hours": "10/2hours", "7 / minute": "7/minute",
+	} {
+		l, err := ParseLimit(text)
+		if err != nil || l.String() != want {
+			t.Errorf("%q: %v, %v", text, l, err)
+		}
+	}
+	for _, text := range []string{"", "5", "5/", "/minute", "0/minute", "-1/minute", "5/fortnight", "5/minute, 6/minute", "5/minute,", "1e3/minute", "5/0minutes", "5/40days", "99999999/minute", "1/second,1/minute,1/hour,1/day,1/2days"} {
+		if l, err := ParseLimit(text); !errors.Is(err, ErrLimit) {
+			t.Errorf("%q is taken as %v", text, l)
+		}
+	}
+}
+
+func FuzzParseLimit(f *testing.F) {
+	f.Add("5/minute, 20/hour")
+	f.Add("100/15minutes")
+	f.Fuzz(func(t *testing.T, text string) {
+		l, err := ParseLimit(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParseLimit(l.String()); err != nil || again.String() != l.String() {
+			t.Errorf("%q became %q, %v", text, l, err)
+		}
+	})
+}

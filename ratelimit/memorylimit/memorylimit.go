@@ -1,0 +1,380 @@
+// Package memorylimit counts limits in memory, for one machine.
+//
+// What is counted is lost when the program ends. Memory is bounded: when there is
+// no room, the counts of somebody who isn't being refused are forgotten, so a
+// spray of new keys doesn't free one that is.
+package memorylimit
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"manus/ratelimit"
+)
+
+// Config is what an Engine is made of.
+type Config struct {
+	// MaxKeys bounds the keys that are counted at once; 0 means a million.
+	MaxKeys int
+	Now     func() time.Time // the clock; nil means time.Now
+}
+
+// Engine is a [ratelimit.Engine] in memory.
+type Engine struct {
+	seed   maphash.Seed
+	now    func() time.Time
+	shards [shards]shard
+	// started is what times are counted from, by the monotonic clock.
+	started time.Time
+}
+
+// shards is how many parts the keys are in, each with a lock of its own. A
+// request of several keys locks all of theirs, lowest first.
+const shards = 64
+
+type shard struct {
+	mu   sync.Mutex
+	keys map[uint64]*counts
+	// ring is the keys in the order in which they came, for making room.
+	ring []uint64
+	hand int
+	max  int
+	_    [64]byte // shards don't share a cache line
+}
+
+// counts is what one key has used.
+type counts struct {
+	log     []int64 // times of what the exact windows admitted, oldest first
+	buckets []bucket
+	expires int64 // when nothing of it counts any more
+	refused int64 // until when it is refused
+}
+
+// bucket is what a large window admitted in one step.
+type bucket struct {
+	per   int64 // the window's length
+	step  int64 // which step
+	count int64
+}
+
+// New makes an Engine.
+func New(c Config) *Engine {
+	if c.MaxKeys == 0 {
+		c.MaxKeys = 1_000_000
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	e := &Engine{seed: maphash.MakeSeed(), now: c.Now, started: c.Now()}
+	for i := range e.shards {
+		e.shards[i].keys = map[uint64]*counts{}
+		e.shards[i].max = max(1, (c.MaxKeys+shards-1)/shards)
+	}
+	return e
+}
+
+// nanos is now, in nanoseconds from the start on. It never goes back.
+func (e *Engine) nanos() int64 { return int64(e.now().Sub(e.started)) + int64(time.Hour)*24*366 }
+
+// place is a check's counts and their shard.
+type place struct {
+	hash   uint64
+	counts *counts
+}
+
+// maxChecks bounds the checks of one request.
+const maxChecks = 16
+
+// Take is [ratelimit.Engine].Take.
+func (e *Engine) Take(_ context.Context, checks []ratelimit.Check, into *ratelimit.Decision) error {
+	return e.decide(checks, into, true)
+}
+
+// Peek is [ratelimit.Engine].Peek.
+func (e *Engine) Peek(_ context.Context, checks []ratelimit.Check, into *ratelimit.Decision) error {
+	return e.decide(checks, into, false)
+}
+
+func (e *Engine) decide(checks []ratelimit.Check, into *ratelimit.Decision, take bool) error {
+	if len(checks) > maxChecks {
+		return ratelimit.ErrUnavailable
+	}
+	into.Resize(checks)
+	var places [maxChecks]place
+	locked := e.lock(checks, &places)
+	defer e.unlock(locked)
+
+	now := e.nanos()
+	into.At, into.Allowed = e.started.Add(time.Duration(now)), true
+	for i := range checks {
+		shard := &e.shards[places[i].hash%shards]
+		places[i].counts = shard.keys[places[i].hash]
+		weigh(&checks[i], places[i].counts, now, &into.Checks[i])
+		into.Allowed = into.Allowed && (into.Checks[i].Allowed || checks[i].Shadow)
+	}
+	for i := range checks {
+		verdict := &into.Checks[i]
+		switch {
+		case !into.Allowed && !verdict.Allowed && !checks[i].Shadow && places[i].counts != nil:
+			places[i].counts.refused = now + int64(longestRetry(verdict))
+		case take && into.Allowed && verdict.Allowed:
+			e.count(&checks[i], places[i].hash, now)
+			settle(&checks[i], verdict)
+		}
+	}
+	return nil
+}
+
+func longestRetry(v *ratelimit.Verdict) (longest time.Duration) {
+	for i := range v.Windows {
+		longest = max(longest, v.Windows[i].Retry)
+	}
+	return longest
+}
+
+// settle brings the standings up to what has just been counted.
+func settle(c *ratelimit.Check, v *ratelimit.Verdict) {
+	for i, w := range c.Limit {
+		standing := &v.Windows[i]
+		standing.Remaining -= c.Cost
+		if standing.Reset == 0 {
+			standing.Reset = w.Per
+			if !w.Exact() {
+				standing.Reset += w.Step()
+			}
+		}
+	}
+}
+
+// weigh tells where each of the check's windows stands, and whether all admit.
+func weigh(c *ratelimit.Check, k *counts, now int64, v *ratelimit.Verdict) {
+	v.Allowed = true
+	for i, w := range c.Limit {
+		v.Windows[i] = ratelimit.Standing{Remaining: w.N}
+		if k != nil {
+			if w.Exact() {
+				k.weighLog(w, c.Cost, now, &v.Windows[i])
+			} else {
+				k.weighBuckets(w, c.Cost, now, &v.Windows[i])
+			}
+		}
+		if v.Windows[i].Remaining < c.Cost {
+			v.Allowed = false
+			if v.Windows[i].Retry == 0 { // more than the window ever admits
+				v.Windows[i].Retry = w.Per
+			}
+		}
+	}
+}
+
+func (k *counts) weighLog(w ratelimit.Window, cost int, now int64, s *ratelimit.Standing) {
+	first := len(k.log) // the first that still counts
+	for first > 0 && k.log[first-1] > now-int64(w.Per) {
+		first--
+	}
+	used := len(k.log) - first
+	s.Remaining = max(0, w.N-used)
+	if used > 0 {
+		s.Reset = time.Duration(k.log[first] + int64(w.Per) - now)
+	}
+	if over := used + cost - w.N; over > 0 && over <= used {
+		s.Retry = time.Duration(k.log[first+over-1] + int64(w.Per) - now)
+	}
+}
+
+func (k *counts) weighBuckets(w ratelimit.Window, cost int, now int64, s *ratelimit.Standing) {
+	per, step := int64(w.Per), int64(w.Step())
+	used := int64(0)
+	for i := range k.buckets {
+		b := &k.buckets[i]
+		if b.per == per && (b.step+1)*step > now-per {
+			if used == 0 {
+				s.Reset = time.Duration((b.step+1)*step + per - now)
+			}
+			used += b.count
+		}
+	}
+	s.Remaining = max(0, w.N-int(used))
+	over := used + int64(cost) - int64(w.N)
+	if over <= 0 || over > used {
+		return
+	}
+	for i := range k.buckets {
+		b := &k.buckets[i]
+		if b.per == per && (b.step+1)*step > now-per {
+			if over -= b.count; over <= 0 {
+				s.Retry = time.Duration((b.step+1)*step + per - now)
+				return
+			}
+		}
+	}
+}
+
+// count writes down what was admitted.
+func (e *Engine) count(c *ratelimit.Check, hash uint64, now int64) {
+	shard := &e.shards[hash%shards]
+	k := shard.keys[hash]
+	if k == nil {
+		if k = shard.add(hash, now); k == nil {
+			return // every key is being refused, and there is no room
+		}
+	}
+	keep := 0
+	for _, w := range c.Limit {
+		if w.Exact() {
+			keep = max(keep, w.N)
+		} else {
+			k.countBucket(w, int64(c.Cost), now)
+		}
+		k.expires = max(k.expires, now+int64(w.Per)+int64(w.Step()))
+	}
+	if keep > 0 {
+		k.countLog(keep, c.Cost, now)
+	}
+}
+
+// countLog appends to the log, which never has more than keep entries.
+func (k *counts) countLog(keep, cost int, now int64) {
+	if drop := len(k.log) + cost - keep; drop > 0 {
+		k.log = k.log[:copy(k.log, k.log[min(drop, len(k.log)):])]
+	}
+	for range min(cost, keep) {
+		k.log = append(k.log, now)
+	}
+}
+
+// countBucket adds to the window's present step, and drops the step that has
+// left the window.
+func (k *counts) countBucket(w ratelimit.Window, cost, now int64) {
+	per, step := int64(w.Per), int64(w.Step())
+	present := now / step
+	free := -1
+	for i := range k.buckets {
+		b := &k.buckets[i]
+		switch {
+		case b.per == per && b.step == present:
+			b.count += cost
+			return
+		case b.per == per && (b.step+1)*step <= now-per:
+			free = i
+		}
+	}
+	if free >= 0 { // the buckets of a window stay in the order of their steps
+		copy(k.buckets[free:], k.buckets[free+1:])
+		k.buckets[len(k.buckets)-1] = bucket{per, present, cost}
+		return
+	}
+	k.buckets = append(k.buckets, bucket{per, present, cost})
+}
+
+// add makes counts for a key, and room for them if there is none.
+func (s *shard) add(hash uint64, now int64) *counts {
+	k := &counts{}
+	if len(s.ring) < s.max {
+		s.ring = append(s.ring, hash)
+		s.keys[hash] = k
+		return k
+	}
+	// The hand goes round: what doesn't count any more goes first, but what is
+	// being refused never. Who has used the least of those it passes goes if
+	// nothing is over.
+	const looked = 16
+	victim := -1
+	for range looked {
+		s.hand = (s.hand + 1) % len(s.ring)
+		other := s.keys[s.ring[s.hand]]
+		if other == nil || other.expires <= now {
+			victim = s.hand
+			break
+		}
+		if other.refused <= now && (victim < 0 || other.expires < s.keys[s.ring[victim]].expires) {
+			victim = s.hand
+		}
+	}
+	if victim < 0 {
+		return nil
+	}
+	delete(s.keys, s.ring[victim])
+	s.ring[victim] = hash
+	s.keys[hash] = k
+	return k
+}
+
+// lock locks the shards of the checks' keys, in order, and returns which.
+func (e *Engine) lock(checks []ratelimit.Check, places *[maxChecks]place) (locked uint64) {
+	for i := range checks {
+		places[i].hash = maphash.String(e.seed, checks[i].Key)
+		locked |= 1 << (places[i].hash % shards)
+	}
+	for i := range e.shards {
+		if locked&(1<<i) != 0 {
+			e.shards[i].mu.Lock()
+		}
+	}
+	return locked
+}
+
+func (e *Engine) unlock(locked uint64) {
+	for i := range e.shards {
+		if locked&(1<<i) != 0 {
+			e.shards[i].mu.Unlock()
+		}
+	}
+}
+
+// Refund is [ratelimit.Engine].Refund.
+func (e *Engine) Refund(_ context.Context, checks []ratelimit.Check, at time.Time) error {
+	var places [maxChecks]place
+	if len(checks) > maxChecks {
+		return ratelimit.ErrUnavailable
+	}
+	locked := e.lock(checks, &places)
+	defer e.unlock(locked)
+	then := int64(at.Sub(e.started))
+	for i := range checks {
+		if k := e.shards[places[i].hash%shards].keys[places[i].hash]; k != nil {
+			k.refund(&checks[i], then)
+		}
+	}
+	return nil
+}
+
+func (k *counts) refund(c *ratelimit.Check, then int64) {
+	exact := false
+	for _, w := range c.Limit {
+		if w.Exact() {
+			exact = true
+			continue
+		}
+		for i := range k.buckets {
+			if b := &k.buckets[i]; b.per == int64(w.Per) && b.step == then/int64(w.Step()) {
+				b.count = max(0, b.count-int64(c.Cost))
+			}
+		}
+	}
+	for left := c.Cost; exact && left > 0; left-- {
+		for i := len(k.log) - 1; i >= 0; i-- {
+			if k.log[i] == then {
+				k.log = append(k.log[:i], k.log[i+1:]...)
+				break
+			}
+		}
+	}
+	k.refused = 0
+}
+
+// Reset is [ratelimit.Engine].Reset.
+func (e *Engine) Reset(_ context.Context, keys []string) error {
+	for _, key := range keys {
+		hash := maphash.String(e.seed, key)
+		shard := &e.shards[hash%shards]
+		shard.mu.Lock()
+		if k := shard.keys[hash]; k != nil {
+			*k = counts{}
+		}
+		shard.mu.Unlock()
+	}
+	return nil
+}

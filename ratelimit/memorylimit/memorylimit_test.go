@@ -1,0 +1,148 @@
+package memorylimit
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"manus/ratelimit"
+	"manus/ratelimit/limittest"
+)
+
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+func setup(maxKeys int) (*Engine, *clock) {
+	c := &clock{at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
+	return New(Config{MaxKeys: maxKeys, Now: c.now}), c
+}
+
+func TestEngine(t *testing.T) {
+	t.Parallel()
+	limittest.Run(t, func(*testing.T) limittest.Bench {
+		e, c := setup(0)
+		return limittest.Bench{Engine: e, Advance: c.add}
+	})
+}
+
+func check(t testing.TB, key, text string) []ratelimit.Check {
+	t.Helper()
+	l, err := ratelimit.ParseLimit(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []ratelimit.Check{{Key: key, Limit: l, Cost: 1}}
+}
+
+func TestASprayDoesNotFreeWhoIsRefused(t *testing.T) {
+	t.Parallel()
+	e, c := setup(1000)
+	mine := check(t, "attacker", "5/minute, 20/hour")
+	var d ratelimit.Decision
+	refused := func() bool {
+		if err := e.Take(t.Context(), mine, &d); err != nil {
+			t.Fatal(err)
+		}
+		return !d.Allowed
+	}
+	for !refused() {
+	}
+	for i := range 100_000 {
+		if err := e.Take(t.Context(), check(t, fmt.Sprint("spray-", i), "5/minute, 20/hour"), &d); err != nil {
+			t.Fatal(err)
+		}
+		if i%1000 == 0 {
+			c.add(time.Millisecond)
+			if !refused() {
+				t.Fatalf("after %d others it is admitted again", i)
+			}
+		}
+	}
+	n := 0
+	for i := range e.shards {
+		n += len(e.shards[i].keys)
+	}
+	if n > 1000+shards {
+		t.Errorf("there are %d keys", n)
+	}
+	c.add(time.Minute)
+	if refused() {
+		t.Error("it is refused for ever")
+	}
+}
+
+func TestADecisionAllocatesNothing(t *testing.T) {
+	e, c := setup(0)
+	checks := append(check(t, "a", "5/minute, 20/hour"), check(t, "b", "100/minute, 1000/hour")...)
+	var d ratelimit.Decision
+	decide := func() {
+		if err := e.Take(t.Context(), checks, &d); err != nil {
+			t.Fatal(err)
+		}
+		c.add(time.Second)
+	}
+	for range 5000 {
+		decide()
+	}
+	if n := testing.AllocsPerRun(1000, decide); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// BenchmarkMillionKeys tells what a million subjects cost in memory.
+func BenchmarkMillionKeys(b *testing.B) {
+	for b.Loop() {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		e := New(Config{})
+		checks := check(b, "", "5/minute, 20/hour")
+		var d ratelimit.Decision
+		for i := range 1_000_000 {
+			checks[0].Key = fmt.Sprint("address:", i)
+			if err := e.Take(b.Context(), checks, &d); err != nil {
+				b.Fatal(err)
+			}
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/(1<<20), "MiB")
+		runtime.KeepAlive(e)
+	}
+}
+
+func BenchmarkTwoLimits(b *testing.B) {
+	e := New(Config{})
+	l := check(b, "", "5/minute, 20/hour")[0].Limit
+	keys := make([]string, 10_000)
+	for i := range keys {
+		keys[i] = fmt.Sprint("address:", i)
+	}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		checks := []ratelimit.Check{{Limit: l, Cost: 1}}
+		var d ratelimit.Decision
+		for i := 0; pb.Next(); i++ {
+			checks[0].Key = keys[i%len(keys)]
+			if err := e.Take(b.Context(), checks, &d); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
