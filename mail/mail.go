@@ -13,6 +13,9 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	stdmail "net/mail"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -90,6 +93,9 @@ func Specs() []docstore.Spec { return []docstore.Spec{spec} }
 
 // personOf is the same for all mails to one address, and not the address.
 func personOf(to string) string {
+	if parsed, err := stdmail.ParseAddress(to); err == nil {
+		to = parsed.Address // without the name
+	}
 	sum := sha256.Sum256([]byte(strings.ToLower(to)))
 	return hex.EncodeToString(sum[:])
 }
@@ -261,10 +267,18 @@ func (o *Outbox) claim(ctx context.Context, q queued) (mine bool, err error) {
 	return mine, err
 }
 
-// deliver sends a message, and removes it or puts it back for later.
+var errTooLate = errors.New("it could not be sent in time")
+
+// deliver sends a message, and removes it or puts it back for later. One that
+// can't be opened is put back as well: while a secret is being changed, another
+// copy of the program has the one that opens it.
 func (o *Outbox) deliver(ctx context.Context, q queued) {
 	m, err := o.open(q)
-	if err == nil {
+	switch {
+	case err != nil:
+	case !o.now().Before(q.Expires.Time):
+		err = errTooLate
+	default:
 		err = o.send(ctx, m)
 	}
 	if ctx.Err() != nil {
@@ -274,7 +288,7 @@ func (o *Outbox) deliver(ctx context.Context, q queued) {
 	switch {
 	case err == nil:
 		err = o.mails.Delete(ctx, q.ID)
-	case errors.Is(err, ErrRefused), errors.Is(err, seal.ErrUnreadable), !again.Before(q.Expires.Time):
+	case errors.Is(err, ErrRefused), !again.Before(q.Expires.Time):
 		o.log.ErrorContext(ctx, "a mail was given up", "mail", q.ID, "attempts", q.Attempts+1, "error", err)
 		err = o.mails.Delete(ctx, q.ID)
 	default:
@@ -317,18 +331,30 @@ func (a anonymous) orNil() error {
 	return a
 }
 
-// Error has the cause's words, but for the address.
+// Error has the cause's words, but for the address in whichever way it is written
+// there: servers repeat it without the name, in other letters or in quotes.
 func (a anonymous) Error() string {
-	return strings.ReplaceAll(a.error.Error(), a.address, "the recipient")
+	ways := []string{a.address}
+	if parsed, err := stdmail.ParseAddress(a.address); err == nil {
+		parsed.Name = ""
+		ways = append(ways, strings.Trim(parsed.String(), "<>"), parsed.Address)
+	}
+	var patterns []string
+	for _, way := range ways {
+		quoted := strconv.Quote(way)
+		patterns = append(patterns, regexp.QuoteMeta(way), regexp.QuoteMeta(quoted[1:len(quoted)-1]))
+	}
+	return regexp.MustCompile("(?i)"+strings.Join(patterns, "|")).ReplaceAllLiteralString(a.error.Error(), "the recipient")
 }
 
 // Unwrap gives the cause.
 func (a anonymous) Unwrap() error { return a.error }
 
-// retryAfter doubles with each attempt, give or take a fifth.
+// retryAfter doubles with each attempt, less up to a fifth, so that what failed
+// together isn't tried again together.
 func retryAfter(attempts int) time.Duration {
 	wait := min(firstRetry<<min(attempts, 16), lastRetry)
-	return wait*4/5 + rand.N(wait*2/5)
+	return wait - rand.N(wait/5)
 }
 
 // Kept is a message in the outbox and when it came there.

@@ -21,6 +21,8 @@ type SMTP struct {
 	from    string
 	domain  string // of from, for message ids
 	host    string
+	tls     *tls.Config
+	fromTLS bool // TLS from the start
 	options []gomail.Option
 }
 
@@ -58,27 +60,33 @@ func NewSMTP(serverURL, from string) (*SMTP, error) {
 	if err != nil {
 		return nil, errFrom
 	}
-	s := &SMTP{from: from, domain: sender.Address[strings.LastIndexByte(sender.Address, '@')+1:], host: u.Hostname()}
+	s := &SMTP{
+		from: from, domain: sender.Address[strings.LastIndexByte(sender.Address, '@')+1:], host: u.Hostname(),
+		tls: &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12},
+	}
 	port := 587
-	tlsOptions := []gomail.Option{gomail.WithTLSPolicy(gomail.TLSMandatory)}
+	policy := gomail.TLSMandatory
 	switch {
 	case u.Scheme == "smtps" && len(query) == 0:
-		port, tlsOptions = 465, []gomail.Option{gomail.WithSSL()}
+		// The client is left nothing to do: dialUntil has begun TLS by then. With
+		// its own option for this it takes the connection for one in clear.
+		port, policy, s.fromTLS = 465, gomail.TLSOpportunistic, true
 	case u.Scheme != "smtp":
 		return nil, errURL
 	case len(query) == 1:
-		tlsOptions = []gomail.Option{gomail.WithTLSPolicy(gomail.NoTLS)}
+		policy = gomail.NoTLS
 	case isLoopback(u.Hostname()):
-		tlsOptions = []gomail.Option{gomail.WithTLSPolicy(gomail.TLSOpportunistic)}
+		policy = gomail.TLSOpportunistic
 	}
 	if u.Port() != "" {
 		if port, err = strconv.Atoi(u.Port()); err != nil || port < 1 || port > 65535 {
 			return nil, errURL
 		}
 	}
-	s.options = append(tlsOptions,
-		gomail.WithPort(port), gomail.WithTimeout(sendTimeout/2), gomail.WithHELO("localhost"),
-		gomail.WithTLSConfig(&tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}))
+	s.options = []gomail.Option{
+		gomail.WithTLSPolicy(policy), gomail.WithTLSConfig(s.tls),
+		gomail.WithPort(port), gomail.WithTimeout(sendTimeout / 2), gomail.WithHELO("localhost"),
+	}
 	if password, ok := u.User.Password(); ok {
 		s.options = append(s.options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(u.User.Username()), gomail.WithPassword(password))
 	}
@@ -96,11 +104,13 @@ func isLoopback(host string) bool {
 // Send sends one mail. ErrRefused means that the server won't take it (a 5xx
 // answer to the sender, the recipient or the text).
 func (s *SMTP) Send(ctx context.Context, m Message) error {
+	ctx, cancel := context.WithCancel(ctx) // closes the connection, however it went
+	defer cancel()
 	message, err := s.message(m)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	options := append(s.options[:len(s.options):len(s.options)], gomail.WithDialContextFunc(dialUntil(ctx)))
+	options := append(s.options[:len(s.options):len(s.options)], gomail.WithDialContextFunc(s.dialUntil(ctx)))
 	client, err := gomail.NewClient(s.host, options...)
 	if err != nil {
 		return err
@@ -116,15 +126,23 @@ func (s *SMTP) Send(ctx context.Context, m Message) error {
 }
 
 // dialUntil dials connections that are closed when ctx ends, so that a server
-// that hangs holds nothing up.
-func dialUntil(ctx context.Context) gomail.DialContextFunc {
+// that hangs holds nothing up. They are TLS already where that is asked for.
+func (s *SMTP) dialUntil(ctx context.Context) gomail.DialContextFunc {
 	return func(dialCtx context.Context, network, address string) (net.Conn, error) {
 		dialer := net.Dialer{Timeout: 10 * time.Second}
 		conn, err := dialer.DialContext(dialCtx, network, address)
-		if err == nil {
-			context.AfterFunc(ctx, func() { _ = conn.Close() })
+		if err != nil {
+			return nil, err
 		}
-		return conn, err
+		context.AfterFunc(ctx, func() { _ = conn.Close() })
+		if !s.fromTLS {
+			return conn, nil
+		}
+		encrypted := tls.Client(conn, s.tls)
+		if err := encrypted.HandshakeContext(dialCtx); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		return encrypted, nil
 	}
 }
 

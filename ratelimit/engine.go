@@ -35,6 +35,9 @@ type Verdict struct {
 	// Allowed tells whether each of the check's windows admits the request.
 	Allowed bool
 	Windows []Standing // in the order of the limit's
+	// At is when it was decided, by the engine's clock; what was counted was
+	// counted then.
+	At time.Time
 }
 
 // Decision is the answer for a whole request.
@@ -43,8 +46,6 @@ type Decision struct {
 	// then has it been counted, by these and by the shadows that admit it.
 	Allowed bool
 	Checks  []Verdict // in the order asked
-	// At is when it was counted by the engine's clock, for Refund.
-	At time.Time
 }
 
 // ErrUnavailable is returned by an engine that can't count just now.
@@ -61,9 +62,9 @@ type Engine interface {
 	Take(ctx context.Context, checks []Check, into *Decision) error
 	// Peek is Take that counts nothing.
 	Peek(ctx context.Context, checks []Check, into *Decision) error
-	// Refund takes back what Take has counted at the time it said. What has
+	// Refund takes back, once, what Take has counted by a decision. What has
 	// left the windows meanwhile needs no refund.
-	Refund(ctx context.Context, checks []Check, at time.Time) error
+	Refund(ctx context.Context, checks []Check, counted *Decision) error
 	// Reset forgets what was counted for the keys, on every copy within a
 	// second.
 	Reset(ctx context.Context, keys []string) error

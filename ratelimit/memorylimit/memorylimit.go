@@ -107,11 +107,12 @@ func (e *Engine) decide(checks []ratelimit.Check, into *ratelimit.Decision, take
 	defer e.unlock(locked)
 
 	now := e.nanos()
-	into.At, into.Allowed = e.started.Add(time.Duration(now)), true
+	into.Allowed = true
 	for i := range checks {
 		shard := &e.shards[places[i].hash%shards]
 		places[i].counts = shard.keys[places[i].hash]
 		weigh(&checks[i], places[i].counts, now, &into.Checks[i])
+		into.Checks[i].At = e.started.Add(time.Duration(now))
 		into.Allowed = into.Allowed && (into.Checks[i].Allowed || checks[i].Shadow)
 	}
 	for i := range checks {
@@ -325,15 +326,15 @@ func (e *Engine) unlock(locked uint64) {
 }
 
 // Refund is [ratelimit.Engine].Refund.
-func (e *Engine) Refund(_ context.Context, checks []ratelimit.Check, at time.Time) error {
+func (e *Engine) Refund(_ context.Context, checks []ratelimit.Check, counted *ratelimit.Decision) error {
 	var places [maxChecks]place
-	if len(checks) > maxChecks {
+	if len(checks) > maxChecks || len(counted.Checks) != len(checks) {
 		return ratelimit.ErrUnavailable
 	}
 	locked := e.lock(checks, &places)
 	defer e.unlock(locked)
-	then := int64(at.Sub(e.started))
 	for i := range checks {
+		then := int64(counted.Checks[i].At.Sub(e.started))
 		if k := e.shards[places[i].hash%shards].keys[places[i].hash]; k != nil {
 			k.refund(&checks[i], then)
 		}

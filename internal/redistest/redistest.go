@@ -1,0 +1,256 @@
+// Package redistest gives tests real Redis servers: processes that they can stop,
+// freeze, kill and start again.
+package redistest
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Server is a redis-server process of the test's own. It keeps nothing on disk
+// and ends with the test.
+type Server struct {
+	// Addr is where it listens: 127.0.0.1 and a port.
+	Addr string
+
+	dir  string
+	args []string
+	cmd  *exec.Cmd
+	in   io.Closer
+	log  bytes.Buffer
+}
+
+// patience bounds how long a server is waited for.
+const patience = 20 * time.Second
+
+// Start runs a server, with more arguments if there are some. Redis has to be
+// installed: Debian's package is redis-tools.
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	s := &Server{dir: t.TempDir(), args: args}
+	t.Cleanup(func() {
+		s.end()
+		if t.Failed() {
+			t.Logf("redis-server at %s said:\n%s", s.Addr, &s.log)
+		}
+	})
+	for range 5 { // somebody else may be faster to take the port
+		s.Addr = freeAddr(t)
+		if err := s.run(); err == nil {
+			return s
+		}
+		s.end()
+	}
+	t.Fatalf("redis-server can't be started; install the package redis-tools: %s", &s.log)
+	return nil
+}
+
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// run starts the process and waits until it answers. A shell between us and it
+// ends it when this process is gone, whatever became of that: it waits for the end
+// of its input, which this process holds open.
+func (s *Server) run() error {
+	_, port, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		return err
+	}
+	redis := append([]string{"redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.dir}, s.args...)
+	const watch = `"$@" & child=$!; trap 'kill -9 $child' TERM; cat >/dev/null; kill -9 $child 2>/dev/null; wait $child`
+	s.cmd = exec.Command("sh", append([]string{"-c", watch, "sh"}, redis...)...)
+	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
+	if s.in, err = s.cmd.StdinPipe(); err != nil {
+		return err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		// The answer has to be this server's own, not that of another on its port.
+		if info, err := s.do("INFO", "server"); err == nil {
+			if text, ok := info.(string); ok && strings.Contains(text, "tcp_port:"+port+"\r\n") && strings.Contains(text, "process_id:") {
+				return nil
+			}
+		}
+	}
+	return errors.New("it doesn't answer")
+}
+
+// end ends the process and waits for it.
+func (s *Server) end() {
+	if s.cmd == nil || s.cmd.Process == nil {
+		return
+	}
+	if pid, err := s.pid(); err == nil {
+		_ = syscall.Kill(pid, syscall.SIGCONT)
+	}
+	_ = s.in.Close()
+	_ = s.cmd.Wait() // it was killed
+	s.cmd = nil
+}
+
+// pid is the server's process.
+func (s *Server) pid() (int, error) {
+	out, err := exec.Command("pgrep", "-P", strconv.Itoa(s.cmd.Process.Pid), "redis-server").Output()
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(out)))
+}
+
+func (s *Server) signal(t testing.TB, signal syscall.Signal) {
+	t.Helper()
+	pid, err := s.pid()
+	if err == nil {
+		err = syscall.Kill(pid, signal)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// URL is the server's, as settings have it.
+func (s *Server) URL() string { return "redis://" + s.Addr }
+
+// Freeze stops the process where it is, Thaw lets it go on.
+func (s *Server) Freeze(t testing.TB) { t.Helper(); s.signal(t, syscall.SIGSTOP) }
+
+// Thaw lets a frozen process go on.
+func (s *Server) Thaw(t testing.TB) { t.Helper(); s.signal(t, syscall.SIGCONT) }
+
+// Kill ends the process as a power cut would.
+func (s *Server) Kill(t testing.TB) { t.Helper(); s.end() }
+
+// Restart starts the server again at the same address, after Kill. Nothing of
+// before is in it.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	if err := s.run(); err != nil {
+		t.Fatalf("it doesn't start again: %v", err)
+	}
+}
+
+// Do sends one command, and returns the answer as a string, an int64, nil or a
+// []any of them.
+func (s *Server) Do(t testing.TB, args ...string) any {
+	t.Helper()
+	answer, err := s.do(args...)
+	if err != nil {
+		t.Fatalf("%s: %v", args[0], err)
+	}
+	return answer
+}
+
+func (s *Server) do(args ...string) (any, error) {
+	conn, err := net.DialTimeout("tcp", s.Addr, time.Second)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return nil, err
+	}
+	var command bytes.Buffer
+	fmt.Fprintf(&command, "*%d\r\n", len(args))
+	for _, arg := range args {
+		fmt.Fprintf(&command, "$%d\r\n%s\r\n", len(arg), arg)
+	}
+	if _, err := conn.Write(command.Bytes()); err != nil {
+		return nil, err
+	}
+	return read(bufio.NewReader(conn))
+}
+
+// read reads one answer (RESP2).
+func read(r *bufio.Reader) (any, error) {
+	line, err := r.ReadString('\n')
+	if err != nil || len(line) < 3 {
+		return nil, errors.Join(err, errors.New("no answer"))
+	}
+	rest := strings.TrimSuffix(line[1:], "\r\n")
+	if line[0] == '+' {
+		return rest, nil
+	}
+	if line[0] == '-' {
+		return nil, errors.New(rest)
+	}
+	n, err := strconv.ParseInt(rest, 10, 64)
+	if err != nil || line[0] == ':' {
+		return n, err
+	}
+	if n < 0 {
+		return nil, nil
+	}
+	if line[0] == '$' {
+		text := make([]byte, n+2)
+		_, err := io.ReadFull(r, text)
+		return string(text[:n]), err
+	}
+	all := []any{}
+	for range n {
+		one, err := read(r)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// Cluster is three servers that share the keys.
+type Cluster struct{ Nodes []*Server }
+
+// StartCluster runs a cluster and waits until it is whole.
+func StartCluster(t testing.TB) *Cluster {
+	t.Helper()
+	c := &Cluster{}
+	for range 3 {
+		c.Nodes = append(c.Nodes, Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", port(freeAddr(t))))
+	}
+	args := append([]string{"--cluster", "create"}, c.Addrs()...)
+	if out, err := exec.Command("redis-cli", append(args, "--cluster-replicas", "0", "--cluster-yes")...).CombinedOutput(); err != nil {
+		t.Fatalf("the cluster can't be made: %v\n%s", err, out)
+	}
+	for _, node := range c.Nodes {
+		for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+			if strings.Contains(node.Do(t, "CLUSTER", "INFO").(string), "cluster_state:ok") {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("the cluster doesn't become whole")
+			}
+		}
+	}
+	return c
+}
+
+func port(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return port
+}
+
+// Addrs is where the nodes listen.
+func (c *Cluster) Addrs() (addrs []string) {
+	for _, node := range c.Nodes {
+		addrs = append(addrs, node.Addr)
+	}
+	return addrs
+}

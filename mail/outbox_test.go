@@ -1,0 +1,107 @@
+package mail
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"manus/internal/storetest"
+)
+
+// senderFunc is a mail server that does what a test says.
+type senderFunc func(Message) error
+
+func (f senderFunc) Send(_ context.Context, m Message) error { return f(m) }
+
+func TestWhatExpiredWhileNobodyRanIsNotSent(t *testing.T) {
+	t.Parallel()
+	o := setup(t, storetest.New(t, Specs()...), senderFunc(func(Message) error {
+		t.Error("it was sent")
+		return nil
+	}))
+	m := hello()
+	m.ExpiresAt = o.clock.now().Add(time.Hour)
+	if err := o.Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	o.clock.add(time.Hour)
+	o.run(t)
+	until(func() bool { return o.left(t) == 0 })
+	if !strings.Contains(o.log.String(), "given up") {
+		t.Errorf("the log: %s", o.log)
+	}
+}
+
+func TestTheLogNeverNamesThePerson(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ to, answer string }{
+		"in other letters":  {"Amal@Example.com", "550 no such user amal@example.com here"},
+		"with a name":       {"Amal <amal@example.com>", "550 <amal@example.com> is unknown"},
+		"with a quote":      {`"amal b"@example.com`, `550 <"amal b"@example.com> or amal b@example.com`},
+		"as a quotation":    {`amal"b`, fmt.Sprintf("can't be parsed: %q", `amal"b`)},
+		"no address at all": {"amal", "amal is no address"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := setup(t, storetest.New(t, Specs()...), senderFunc(func(Message) error {
+				return fmt.Errorf("%w: %s", ErrRefused, c.answer)
+			}))
+			m := hello()
+			m.To = c.to
+			if err := o.Send(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			o.run(t)
+			until(func() bool { return o.left(t) == 0 })
+			if log := o.log.String(); !strings.Contains(log, "given up") || strings.Contains(strings.ToLower(log), "amal") {
+				t.Errorf("the log: %s", log)
+			}
+		})
+	}
+}
+
+func TestACopyWithoutTheSecretLeavesAMailToTheOthers(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "manus.db")
+	sent := make(chan string, 1)
+	sender := senderFunc(func(m Message) error { sent <- m.To; return nil })
+	o := setup(t, storetest.Open(t, path, Specs()...), sender)
+	old := setup(t, storetest.Open(t, path, Specs()...), sender)
+	var err error
+	old.Outbox, err = New(Config{Store: storetest.Open(t, path, Specs()...), Secrets: []string{"another-secret-of-more-than-32-bytes-71de"}, Sender: sender, Now: old.clock.now, Log: slog.New(slog.NewTextHandler(old.log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Send(t.Context(), hello()); err != nil {
+		t.Fatal(err)
+	}
+	stop := old.run(t)
+	until(func() bool { return strings.Contains(old.log.String(), "tried again") || old.left(t)+o.left(t) == 0 })
+	stop()
+	o.clock.add(claimed)
+	o.run(t)
+	select {
+	case to := <-sent:
+		if to != hello().To {
+			t.Errorf("sent to %s", to)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it is lost")
+	}
+}
+
+func TestWaitsGrowToAQuarterOfAnHourAtMost(t *testing.T) {
+	t.Parallel()
+	for attempts := range 100 {
+		full := min(firstRetry<<min(attempts, 16), lastRetry)
+		for range 100 {
+			if wait := retryAfter(attempts); wait < full*4/5 || wait > full {
+				t.Fatalf("after %d attempts: %v", attempts, wait)
+			}
+		}
+	}
+}

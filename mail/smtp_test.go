@@ -1,0 +1,120 @@
+package mail
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"net"
+	"net/http/httptest"
+	"net/textproto"
+	"strings"
+	"testing"
+
+	"manus/internal/smtptest"
+)
+
+// tlsServer is TLS from the start and takes a password inside of it only as
+// plain text, like most servers at port 465. What comes to it is sent to came.
+type tlsServer struct {
+	addr    string
+	trusted *x509.CertPool
+	came    chan string // what was signed in with, then the mail
+}
+
+func startTLSServer(t *testing.T) tlsServer {
+	t.Helper()
+	certified := httptest.NewTLSServer(nil) // for its certificate
+	t.Cleanup(certified.Close)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: certified.TLS.Certificates, MinVersion: tls.VersionTLS12})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := tlsServer{listener.Addr().String(), x509.NewCertPool(), make(chan string, 2)}
+	s.trusted.AddCert(certified.Certificate())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return // the test has ended
+			}
+			s.talk(conn)
+		}
+	}()
+	t.Cleanup(func() {
+		_ = listener.Close()
+		<-done
+	})
+	return s
+}
+
+// talk is one conversation. It ends with the first error, such as a client that
+// doesn't trust the server.
+func (s tlsServer) talk(conn net.Conn) {
+	text := textproto.NewConn(conn)
+	defer func() { _ = text.Close() }()
+	answer := "220 localhost"
+	for text.PrintfLine("%s", answer) == nil {
+		line, err := text.ReadLine()
+		if err != nil {
+			return
+		}
+		answer = "250 fine"
+		switch verb, rest, _ := strings.Cut(line, " "); verb {
+		case "EHLO":
+			answer = "250-localhost\r\n250 AUTH PLAIN"
+		case "AUTH":
+			answer = "235 welcome"
+			s.came <- rest
+		case "DATA":
+			if text.PrintfLine("354 go on") != nil {
+				return
+			}
+			data, err := text.ReadDotBytes()
+			if err != nil {
+				return
+			}
+			s.came <- string(data)
+		}
+	}
+}
+
+func TestTLSFromTheStart(t *testing.T) {
+	t.Parallel()
+	server := startTLSServer(t)
+	s, err := NewSMTP("smtps://user:hunter2@"+server.addr, "no-reply@app.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Send(t.Context(), hello())
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok || errors.Is(err, ErrRefused) {
+		t.Errorf("a certificate that nobody trusts: %v", err)
+	}
+	s.tls.RootCAs = server.trusted
+	if err := s.Send(t.Context(), hello()); err != nil {
+		t.Fatal(err)
+	}
+	if auth, want := <-server.came, "PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00user\x00hunter2")); auth != want {
+		t.Errorf("signed in with %q", auth)
+	}
+	if data := <-server.came; !strings.Contains(data, "Content-Language: ar") {
+		t.Errorf("got %q", data)
+	}
+}
+
+func TestNoMailGoesInClearWhereTLSIsAskedFor(t *testing.T) {
+	t.Parallel()
+	server := smtptest.Start(t) // has no TLS
+	s, err := NewSMTP("smtps://"+server.Addr, "no-reply@app.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Send(t.Context(), hello()); err == nil || errors.Is(err, ErrRefused) {
+		t.Errorf("got %v", err)
+	}
+	if len(server.Mails()) != 0 {
+		t.Error("it was sent in clear")
+	}
+}

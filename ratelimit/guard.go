@@ -1,0 +1,173 @@
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Guard is an engine around a shared one that may be slow or gone. It remembers
+// denials, so that who is refused costs the shared one nothing until the refusal
+// is over; and while the shared one is gone it says so at once, and asks in the
+// background whether it is back.
+type Guard struct {
+	Engine
+	probe   func(context.Context) error
+	every   time.Duration
+	open    atomic.Bool
+	denials denials
+}
+
+// probeEvery is how often an engine that is gone is asked whether it is back.
+const probeEvery = 200 * time.Millisecond
+
+// NewGuard makes a Guard. probe tells whether the shared engine answers.
+func NewGuard(shared Engine, probe func(context.Context) error) *Guard {
+	return &Guard{Engine: shared, probe: probe, every: probeEvery}
+}
+
+// Open tells whether the shared engine is gone.
+func (g *Guard) Open() bool { return g.open.Load() }
+
+// Take is [Engine].Take.
+func (g *Guard) Take(ctx context.Context, checks []Check, into *Decision) error {
+	if g.denials.denied(checks, into) {
+		return nil
+	}
+	if g.open.Load() {
+		return ErrUnavailable
+	}
+	err := g.Engine.Take(ctx, checks, into)
+	g.watch(err)
+	if err == nil && !into.Allowed {
+		g.denials.remember(checks, into)
+	}
+	return err
+}
+
+// Peek is [Engine].Peek.
+func (g *Guard) Peek(ctx context.Context, checks []Check, into *Decision) error {
+	if g.open.Load() {
+		return ErrUnavailable
+	}
+	err := g.Engine.Peek(ctx, checks, into)
+	g.watch(err)
+	return err
+}
+
+// Refund is [Engine].Refund.
+func (g *Guard) Refund(ctx context.Context, checks []Check, counted *Decision) error {
+	g.Forget(nil)
+	if g.open.Load() {
+		return ErrUnavailable
+	}
+	err := g.Engine.Refund(ctx, checks, counted)
+	g.watch(err)
+	return err
+}
+
+// Forget drops what is remembered of keys, or of all when there are none.
+func (g *Guard) Forget(keys []string) { g.denials.forget(keys) }
+
+// watch opens the guard when the engine is gone, and asks until it is back.
+func (g *Guard) watch(err error) {
+	if !errors.Is(err, ErrUnavailable) || !g.open.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		for {
+			ctx, cancel := context.WithTimeout(context.Background(), g.every)
+			err := g.probe(ctx)
+			<-ctx.Done() // one question in each span
+			cancel()
+			if err == nil {
+				g.open.Store(false)
+				return
+			}
+		}
+	}()
+}
+
+// denials remembers until when keys are refused. The zero denials remembers
+// nothing yet.
+type denials struct {
+	mu    sync.RWMutex
+	until map[string]denial
+}
+
+type denial struct {
+	limit Limit
+	cost  int
+	at    time.Time // by the monotonic clock
+	state []Standing
+	retry time.Duration
+}
+
+// maxDenials bounds what is remembered.
+const maxDenials = 100_000
+
+// denied answers for a request that is known to be refused.
+func (d *denials) denied(checks []Check, into *Decision) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if len(d.until) == 0 {
+		return false
+	}
+	for i := range checks {
+		known, ok := d.until[checks[i].Key]
+		if !ok || checks[i].Shadow || known.cost > checks[i].Cost || !slices.Equal(known.limit, checks[i].Limit) {
+			continue
+		}
+		since := time.Since(known.at)
+		if since >= known.retry {
+			continue
+		}
+		into.Resize(checks)
+		into.Allowed = false
+		for j := range into.Checks {
+			into.Checks[j].Allowed = true
+			into.Checks[j].Windows = into.Checks[j].Windows[:0] // not asked
+		}
+		verdict := &into.Checks[i]
+		verdict.Allowed = false
+		verdict.Windows = verdict.Windows[:len(known.state)]
+		for j, s := range known.state {
+			verdict.Windows[j] = Standing{Remaining: s.Remaining, Reset: max(0, s.Reset-since), Retry: max(0, s.Retry-since)}
+		}
+		return true
+	}
+	return false
+}
+
+func (d *denials) remember(checks []Check, decision *Decision) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.until == nil || len(d.until) >= maxDenials {
+		d.until = map[string]denial{}
+	}
+	for i := range checks {
+		verdict := &decision.Checks[i]
+		if verdict.Allowed || checks[i].Shadow {
+			continue
+		}
+		known := denial{limit: checks[i].Limit, cost: checks[i].Cost, at: time.Now(), state: slices.Clone(verdict.Windows)}
+		for _, s := range verdict.Windows {
+			known.retry = max(known.retry, s.Retry)
+		}
+		d.until[checks[i].Key] = known
+	}
+}
+
+func (d *denials) forget(keys []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if keys == nil {
+		d.until = nil
+	}
+	for _, key := range keys {
+		delete(d.until, key)
+	}
+}

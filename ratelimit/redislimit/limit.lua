@@ -1,0 +1,218 @@
+-- Decides about requests, one after the other, each in whole.
+--
+-- ARGV[1] has them packed, big-endian: an operation (0 take, 1 look, 2 refund) and a
+-- number of checks; each check is, of a refund alone, when it was counted (8 bytes,
+-- microseconds), then flags (1 shadow), its cost (4) and a number of windows; each
+-- window is N (4) and its length in seconds (4). KEYS has a key for each check, in
+-- order. ARGV[2] is added to the server's time; only tests set it.
+--
+-- A key's value is packed too: a number of log entries (2) and the entries (8 each,
+-- microseconds, oldest first), which serve all exact windows; then for each large
+-- window its length in seconds (4), a number of steps (2) and the steps, oldest
+-- first: which one (6), and how much was admitted up to its end since the window was
+-- last empty (6).
+--
+-- The answer is packed as well: the time (8); for each request whether it is
+-- allowed (1); for each check the same (1); for each window what is left (4), when
+-- there is more and when what was asked for is there (8 each, microseconds from now).
+local EXACT, STEPS = 60, 32
+local unpack, pack, sub, floor = struct.unpack, struct.pack, string.sub, math.floor
+local t = redis.call('TIME')
+local now = t[1] * 1000000 + t[2] + ARGV[2]
+local arg, pos, k = ARGV[1], 1, 0
+local answer = { pack('>I8', now) }
+
+-- first is the position in the log of the first entry after the time.
+local function first(v, n, after)
+	local low, high = 1, n + 1
+	while low < high do
+		local mid = floor((low + high) / 2)
+		if unpack('>I8', v, 3 + (mid - 1) * 8) > after then high = mid else low = mid + 1 end
+	end
+	return low
+end
+
+-- sections finds the parts of large windows in a value.
+local function sections(v, n)
+	local found, at = {}, 3 + n * 8
+	while at <= #v do
+		local per, m = unpack('>I4I2', v, at)
+		found[per] = { at = at + 6, m = m }
+		at = at + 6 + m * 12
+	end
+	return found
+end
+
+-- weigh tells where a window stands, and what is needed to count in it.
+local function weigh(v, n, large, N, per, cost)
+	local span = per * 1000000
+	if N <= EXACT then
+		local i = first(v, n, now - span)
+		local used = n - i + 1
+		local reset, retry = 0, 0
+		if used > 0 then reset = unpack('>I8', v, 3 + (i - 1) * 8) + span - now end
+		local over = used + cost - N
+		if over > used then retry = span
+		elseif over > 0 then retry = unpack('>I8', v, 3 + (i + over - 2) * 8) + span - now end
+		return used, reset, retry
+	end
+	local step, s = span / STEPS, large and large[per]
+	local used, reset, retry = 0, 0, 0
+	local base, total = 0, 0
+	local steps = {}
+	if s then
+		for j = 0, s.m - 1 do
+			local which, sum = unpack('>I6I6', v, s.at + j * 12)
+			if (which + 1) * step > now - span then
+				if #steps == 0 then reset = (which + 1) * step + span - now end
+				steps[#steps + 1] = { which, sum }
+			else
+				base = sum
+			end
+			total = sum
+		end
+		used = total - base
+	end
+	local over = used + cost - N
+	if over > used then retry = span
+	elseif over > 0 then
+		for j = 1, #steps do
+			if steps[j][2] - base >= over then
+				retry = (steps[j][1] + 1) * step + span - now
+				break
+			end
+		end
+	end
+	return used, reset, retry, steps, base
+end
+
+-- counted is a large window's section with the cost added.
+local function counted(per, steps, base, cost)
+	local present = floor(now / (per * 1000000 / STEPS))
+	local total = 0
+	local out = {}
+	for j = 1, #steps do
+		total = steps[j][2] - base
+		out[j] = { steps[j][1], total }
+	end
+	if #out > 0 and out[#out][1] >= present then
+		out[#out][2] = total + cost
+	else
+		out[#out + 1] = { present, total + cost }
+	end
+	local parts = { pack('>I4I2', per, #out) }
+	for j = 1, #out do parts[j + 1] = pack('>I6I6', out[j][1], math.max(0, out[j][2])) end
+	return table.concat(parts)
+end
+
+-- refund takes what was counted at a time out of a value again.
+local function refund(v, windows, cost, at)
+	local n = unpack('>H', v)
+	local log, large = sub(v, 3, 2 + n * 8), sections(v, n)
+	local exact = false
+	local out = {}
+	for w = 1, #windows, 2 do
+		local N, per = windows[w], windows[w + 1]
+		local s = large[per]
+		if N <= EXACT then exact = true
+		elseif s then
+			local which = floor(at / (per * 1000000 / STEPS))
+			local parts, seen = { pack('>I4I2', per, s.m) }, false
+			for j = 0, s.m - 1 do
+				local i, sum = unpack('>I6I6', v, s.at + j * 12)
+				seen = seen or i == which
+				if seen then sum = math.max(0, sum - cost) end
+				parts[j + 2] = pack('>I6I6', i, sum)
+			end
+			out[#out + 1] = table.concat(parts)
+		end
+	end
+	if exact then
+		for i = n, 1, -1 do
+			if cost > 0 and unpack('>I8', log, 1 + (i - 1) * 8) == at then
+				log = sub(log, 1, (i - 1) * 8) .. sub(log, i * 8 + 1)
+				cost = cost - 1
+			end
+		end
+	end
+	return pack('>H', #log / 8) .. log .. table.concat(out)
+end
+
+while pos <= #arg do
+	local op, checks
+	op, checks, pos = unpack('BB', arg, pos)
+	local allowed, asked = true, {}
+	for c = 1, checks do
+		k = k + 1
+		local at, flags, cost, count
+		if op == 2 then at, pos = unpack('>I8', arg, pos) end
+		flags, cost, count, pos = unpack('>BI4B', arg, pos)
+		local v = redis.call('GET', KEYS[k]) or '\0\0'
+		local n = unpack('>H', v)
+		-- The clock may have stepped back; counted time never does.
+		if n > 0 then now = math.max(now, unpack('>I8', v, 3 + (n - 1) * 8)) end
+		local large
+		if #v > 2 + n * 8 then large = sections(v, n) end
+		local check = { key = KEYS[k], v = v, n = n, cost = cost, shadow = flags == 1, at = at, allowed = true, windows = {} }
+		for w = 1, count do
+			local N, per
+			N, per, pos = unpack('>I4I4', arg, pos)
+			if op == 2 then
+				check.windows[2 * w - 1], check.windows[2 * w] = N, per
+			else
+				local used, reset, retry, steps, base = weigh(v, n, large, N, per, cost)
+				check.windows[w] = { N, per, used, reset, retry, steps, base }
+				if used + cost > N then check.allowed = false end
+			end
+		end
+		asked[c] = check
+		allowed = allowed and (check.allowed or check.shadow)
+	end
+	if op == 2 then
+		for c = 1, checks do
+			local check = asked[c]
+			local ttl = redis.call('PTTL', check.key)
+			if ttl > 0 then redis.call('SET', check.key, refund(check.v, check.windows, check.cost, check.at), 'PX', ttl) end
+		end
+		answer[#answer + 1] = pack('B', 1)
+	else
+		answer[#answer + 1] = pack('B', allowed and 1 or 0)
+		for c = 1, checks do
+			local check = asked[c]
+			local take = op == 0 and allowed and check.allowed
+			answer[#answer + 1] = pack('B', check.allowed and 1 or 0)
+			local keep, longest, parts = 0, 0, {}
+			for w = 1, #check.windows do
+				local window = check.windows[w]
+				local N, per, used, reset = window[1], window[2], window[3], window[4]
+				if take then
+					used = used + check.cost
+					if reset == 0 then
+						reset = per * 1000000
+						if N > EXACT then reset = reset + reset / STEPS end
+					end
+					if per > longest then longest = per end
+					if N <= EXACT then
+						if N > keep then keep = N end
+					else
+						parts[#parts + 1] = counted(per, window[6], window[7], check.cost)
+					end
+				end
+				answer[#answer + 1] = pack('>I4I8I8', math.max(0, N - used), math.ceil(reset), math.ceil(window[5]))
+			end
+			if take then
+				local log, n = '', 0
+				if keep > 0 then
+					n = check.n + check.cost
+					log = sub(check.v, 3, 2 + check.n * 8) .. string.rep(pack('>I8', now), check.cost)
+					if n > keep then
+						log = sub(log, (n - keep) * 8 + 1)
+						n = keep
+					end
+				end
+				redis.call('SET', check.key, pack('>H', n) .. log .. table.concat(parts), 'PX', math.ceil(longest * 1000 * (1 + 1 / STEPS)))
+			end
+		end
+	end
+end
+return table.concat(answer)

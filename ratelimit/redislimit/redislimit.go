@@ -1,0 +1,398 @@
+// Package redislimit counts limits in Redis, for as many copies of the program as
+// there are: one script call decides about a whole request, by the server's clock.
+//
+// Requests that come while a call is in flight share the next one, so that busy
+// copies ask rarely; a single request waits for nobody. In a cluster the checks of
+// one request may be on different nodes: each node decides about its own in one
+// step, and what was taken is given back when another refuses.
+package redislimit
+
+import (
+	"context"
+	_ "embed"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"manus/ratelimit"
+)
+
+//go:embed limit.lua
+var text string
+
+// Config is what an Engine is made of.
+type Config struct {
+	Client rueidis.Client
+	// Prefix is in front of every key; empty means "manus:limit:".
+	Prefix string
+	// Timeout bounds a call; 0 means 50 ms.
+	Timeout time.Duration
+	// OnReset is called with the keys that were forgotten, here or by another
+	// copy, and with nil when that can't be told for a while: then anything may
+	// have been. It may be nil.
+	OnReset func(keys []string)
+}
+
+// Engine is a [ratelimit.Engine] in Redis.
+type Engine struct {
+	client  rueidis.Client
+	script  *rueidis.Lua
+	prefix  string
+	timeout time.Duration
+	onReset func([]string)
+	cluster bool
+	// offset is added to the server's time, by tests.
+	offset func() time.Duration
+
+	mu      sync.Mutex
+	waiting []*call
+	flying  int
+}
+
+const (
+	// maxBatch is how many requests share a call, maxFlying how many calls are
+	// on their way at once.
+	maxBatch  = 32
+	maxFlying = 2
+)
+
+// New makes an Engine. The client stays the caller's.
+func New(c Config) *Engine {
+	if c.Prefix == "" {
+		c.Prefix = "manus:limit:"
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 50 * time.Millisecond
+	}
+	if c.OnReset == nil {
+		c.OnReset = func([]string) {}
+	}
+	return &Engine{
+		client: c.Client, script: rueidis.NewLuaScript(text), prefix: c.Prefix, timeout: c.Timeout, onReset: c.OnReset,
+		cluster: c.Client.Mode() == rueidis.ClientModeCluster,
+		offset:  func() time.Duration { return 0 },
+	}
+}
+
+// operation is what the script is asked for.
+type operation byte
+
+const (
+	opTake operation = iota
+	opPeek
+	opRefund
+)
+
+// call is one request on its way.
+type call struct {
+	op      operation
+	checks  []ratelimit.Check
+	counted []ratelimit.Verdict // of a refund
+	result  ratelimit.Decision
+	err     error
+	done    chan struct{}
+}
+
+// Take is [ratelimit.Engine].Take.
+func (e *Engine) Take(ctx context.Context, checks []ratelimit.Check, into *ratelimit.Decision) error {
+	return e.ask(ctx, opTake, checks, nil, into)
+}
+
+// Peek is [ratelimit.Engine].Peek.
+func (e *Engine) Peek(ctx context.Context, checks []ratelimit.Check, into *ratelimit.Decision) error {
+	return e.ask(ctx, opPeek, checks, nil, into)
+}
+
+// Refund is [ratelimit.Engine].Refund.
+func (e *Engine) Refund(ctx context.Context, checks []ratelimit.Check, counted *ratelimit.Decision) error {
+	if len(counted.Checks) != len(checks) {
+		return errors.New("the decision is about other checks")
+	}
+	var d ratelimit.Decision
+	return e.ask(ctx, opRefund, checks, counted.Checks, &d)
+}
+
+func (e *Engine) ask(ctx context.Context, op operation, checks []ratelimit.Check, counted []ratelimit.Verdict, into *ratelimit.Decision) error {
+	if e.cluster {
+		return e.askNodes(ctx, op, checks, counted, into)
+	}
+	c := &call{op: op, checks: checks, counted: counted, done: make(chan struct{})}
+	c.result, *into = *into, ratelimit.Decision{} // its memory is used again
+	e.send(c)
+	select {
+	case <-c.done:
+		*into = c.result
+		return c.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// send puts a call on its way: in a batch of its own if not many are, else with
+// those that wait for one to come back.
+func (e *Engine) send(c *call) {
+	e.mu.Lock()
+	e.waiting = append(e.waiting, c)
+	if e.flying == maxFlying {
+		e.mu.Unlock()
+		return
+	}
+	e.flying++
+	batch := e.next()
+	e.mu.Unlock()
+	e.fly(batch)
+}
+
+// next takes a batch of what waits. The lock is held.
+func (e *Engine) next() []*call {
+	n := min(len(e.waiting), maxBatch)
+	batch := append([]*call(nil), e.waiting[:n]...)
+	e.waiting = append(e.waiting[:0], e.waiting[n:]...)
+	return batch
+}
+
+// fly makes a batch's call, and sees to it that what waits meanwhile follows.
+func (e *Engine) fly(batch []*call) {
+	e.run(batch)
+	for _, c := range batch {
+		close(c.done)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.waiting) == 0 {
+		e.flying--
+		return
+	}
+	go e.fly(e.next()) // whoever flew this one has their answer, and goes
+}
+
+// run asks the script about a batch.
+func (e *Engine) run(batch []*call) {
+	ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
+	defer cancel()
+	keys, arguments := e.encode(batch)
+	answer, err := e.script.Exec(ctx, e.client, keys, arguments).ToString()
+	if err == nil {
+		err = decode(answer, batch)
+	} else {
+		err = unavailable(err)
+	}
+	for _, c := range batch {
+		c.err = err
+	}
+}
+
+func unavailable(err error) error { return fmt.Errorf("%w: %w", ratelimit.ErrUnavailable, err) }
+
+// encode packs calls as limit.lua reads them.
+func (e *Engine) encode(batch []*call) (keys, arguments []string) {
+	var packed []byte
+	for _, c := range batch {
+		packed = append(packed, byte(c.op), byte(len(c.checks)))
+		for i, check := range c.checks {
+			if c.op == opRefund {
+				packed = binary.BigEndian.AppendUint64(packed, uint64(c.counted[i].At.UnixMicro())) //nolint:gosec // after 1970
+			}
+			keys = append(keys, e.prefix+check.Key)
+			packed = append(packed, flags(check))
+			packed = binary.BigEndian.AppendUint32(packed, uint32(check.Cost)) //nolint:gosec // small
+			packed = append(packed, byte(len(check.Limit)))
+			for _, w := range check.Limit {
+				packed = binary.BigEndian.AppendUint32(packed, uint32(w.N))             //nolint:gosec // small
+				packed = binary.BigEndian.AppendUint32(packed, uint32(w.Per.Seconds())) //nolint:gosec // small
+			}
+		}
+	}
+	return keys, []string{rueidis.BinaryString(packed), strconv.FormatInt(e.offset().Microseconds(), 10)}
+}
+
+func flags(c ratelimit.Check) byte {
+	if c.Shadow {
+		return 1
+	}
+	return 0
+}
+
+var errAnswer = errors.New("the script's answer can't be read")
+
+// decode reads the script's answer into the calls.
+func decode(answer string, batch []*call) error {
+	r := reader{rest: answer}
+	at := time.UnixMicro(int64(r.uint64())) //nolint:gosec // before the year 10000
+	for _, c := range batch {
+		c.result.Allowed = r.byte() == 1
+		if c.op == opRefund {
+			continue
+		}
+		c.result.Resize(c.checks)
+		for i := range c.checks {
+			verdict := &c.result.Checks[i]
+			verdict.Allowed, verdict.At = r.byte() == 1, at
+			for j := range verdict.Windows {
+				verdict.Windows[j] = ratelimit.Standing{Remaining: int(r.uint32()), Reset: r.micros(), Retry: r.micros()}
+			}
+		}
+	}
+	if r.short || r.rest != "" {
+		return unavailable(errAnswer)
+	}
+	return nil
+}
+
+// reader reads big-endian numbers, and notes when there is too little.
+type reader struct {
+	rest  string
+	short bool
+}
+
+func (r *reader) take(n int) string {
+	if len(r.rest) < n {
+		r.short = true
+		return "\x00\x00\x00\x00\x00\x00\x00\x00"[:n]
+	}
+	taken := r.rest[:n]
+	r.rest = r.rest[n:]
+	return taken
+}
+
+func (r *reader) byte() byte     { return r.take(1)[0] }
+func (r *reader) uint32() uint32 { return binary.BigEndian.Uint32([]byte(r.take(4))) }
+func (r *reader) uint64() uint64 { return binary.BigEndian.Uint64([]byte(r.take(8))) }
+
+func (r *reader) micros() time.Duration {
+	return time.Duration(r.uint64()) * time.Microsecond //nolint:gosec // at most a month
+}
+
+// tag is what decides on which node a key is (Redis Cluster specification, "Hash
+// tags").
+func tag(key string) string {
+	open := strings.IndexByte(key, '{')
+	if open < 0 {
+		return key
+	}
+	if end := strings.IndexByte(key[open+1:], '}'); end > 0 {
+		return key[open+1 : open+1+end]
+	}
+	return key
+}
+
+// askNodes asks the nodes of a cluster, each about the checks that are its own.
+// When one refuses, what others have taken is given back.
+func (e *Engine) askNodes(ctx context.Context, op operation, checks []ratelimit.Check, counted []ratelimit.Verdict, into *ratelimit.Decision) error {
+	var groups []*call
+	places := make([][2]int, len(checks)) // of each check: its group, and its place there
+	byTag := map[string]int{}
+	for i, check := range checks {
+		t := tag(e.prefix + check.Key)
+		g, ok := byTag[t]
+		if !ok {
+			g = len(groups)
+			byTag[t] = g
+			groups = append(groups, &call{op: op})
+		}
+		places[i] = [2]int{g, len(groups[g].checks)}
+		groups[g].checks = append(groups[g].checks, check)
+		if op == opRefund {
+			groups[g].counted = append(groups[g].counted, counted[i])
+		}
+	}
+	if err := e.runNodes(ctx, groups); err != nil || op == opRefund {
+		return err
+	}
+	into.Resize(checks)
+	into.Allowed = true
+	for i, place := range places {
+		g := groups[place[0]]
+		into.Checks[i] = g.result.Checks[place[1]]
+		into.Allowed = into.Allowed && g.result.Allowed
+	}
+	if op != opTake || len(groups) == 1 {
+		return nil
+	}
+	return e.giveBack(ctx, groups, into.Allowed)
+}
+
+// runNodes makes a call for each group, all at once.
+func (e *Engine) runNodes(ctx context.Context, groups []*call) error {
+	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	calls := make([]rueidis.LuaExec, len(groups))
+	for i, g := range groups {
+		calls[i].Keys, calls[i].Args = e.encode([]*call{g})
+	}
+	var failed error
+	for i, result := range e.script.ExecMulti(ctx, e.client, calls...) {
+		answer, err := result.ToString()
+		if err == nil {
+			err = decode(answer, []*call{groups[i]})
+		} else {
+			err = unavailable(err)
+		}
+		groups[i].err = err
+		failed = errors.Join(failed, err)
+	}
+	return failed
+}
+
+// giveBack gives back what groups have taken of a request that isn't allowed.
+func (e *Engine) giveBack(ctx context.Context, groups []*call, allowed bool) error {
+	if allowed {
+		return nil
+	}
+	var back []*call
+	for _, g := range groups {
+		if g.result.Allowed {
+			back = append(back, &call{op: opRefund, checks: g.checks, counted: g.result.Checks})
+		}
+	}
+	if len(back) == 0 {
+		return nil
+	}
+	return e.runNodes(context.WithoutCancel(ctx), back)
+}
+
+// channel is where copies tell each other what was reset.
+func (e *Engine) channel() string { return e.prefix + "resets" }
+
+// Reset is [ratelimit.Engine].Reset.
+func (e *Engine) Reset(ctx context.Context, keys []string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*e.timeout)
+	defer cancel()
+	for _, key := range keys {
+		if err := e.client.Do(ctx, e.client.B().Del().Key(e.prefix+key).Build()).Error(); err != nil {
+			return unavailable(err)
+		}
+	}
+	e.onReset(keys)
+	for _, key := range keys {
+		if err := e.client.Do(ctx, e.client.B().Publish().Channel(e.channel()).Message(key).Build()).Error(); err != nil {
+			return unavailable(err)
+		}
+	}
+	return nil
+}
+
+// Run hears what other copies have reset, until ctx ends.
+func (e *Engine) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		_ = e.client.Receive(ctx, e.client.B().Subscribe().Channel(e.channel()).Build(), func(m rueidis.PubSubMessage) {
+			e.onReset([]string{m.Message})
+		})
+		e.onReset(nil) // what was said meanwhile is lost
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// Ping tells whether Redis answers.
+func (e *Engine) Ping(ctx context.Context) error {
+	return e.client.Do(ctx, e.client.B().Ping().Build()).Error()
+}

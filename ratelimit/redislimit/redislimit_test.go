@@ -1,0 +1,230 @@
+package redislimit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"manus/internal/redistest"
+	"manus/ratelimit"
+	"manus/ratelimit/limittest"
+)
+
+func connect(t testing.TB, addrs ...string) rueidis.Client {
+	t.Helper()
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: addrs, DisableCache: true, ForceSingleClient: len(addrs) == 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+// offset is a clock that tests move.
+type offset struct{ by atomic.Int64 }
+
+func (o *offset) add(d time.Duration) { o.by.Add(int64(d)) }
+
+// prefixes keeps the tests on one server apart.
+var prefixes atomic.Int64
+
+func engine(client rueidis.Client) (*Engine, *offset) {
+	e := New(Config{Client: client, Prefix: fmt.Sprintf("t%d:", prefixes.Add(1)), Timeout: 10 * time.Second})
+	o := &offset{}
+	e.offset = func() time.Duration { return time.Duration(o.by.Load()) }
+	return e, o
+}
+
+func TestEngine(t *testing.T) {
+	t.Parallel()
+	client := connect(t, redistest.Start(t).Addr)
+	limittest.Run(t, func(*testing.T) limittest.Bench {
+		e, o := engine(client)
+		return limittest.Bench{Engine: e, Advance: o.add}
+	})
+}
+
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	client := connect(t, redistest.StartCluster(t).Addrs()...)
+	limittest.Run(t, func(*testing.T) limittest.Bench {
+		e, o := engine(client)
+		return limittest.Bench{Engine: e, Advance: o.add}
+	})
+}
+
+func check(t testing.TB, key, text string) ratelimit.Check {
+	t.Helper()
+	l, err := ratelimit.ParseLimit(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ratelimit.Check{Key: key, Limit: l, Cost: 1}
+}
+
+func take(t testing.TB, e *Engine, checks ...ratelimit.Check) ratelimit.Decision {
+	t.Helper()
+	var d ratelimit.Decision
+	if err := e.Take(context.Background(), checks, &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestADenialLeavesEveryKeyByteIdentical(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	e, _ := engine(connect(t, server.Addr))
+	texts := []string{"5/minute, 20/hour", "100/minute, 1000/hour", "7/hour", "3/10seconds, 200/hour", "61/minute"}
+	for denying := range texts {
+		var checks []ratelimit.Check
+		for i, text := range texts {
+			checks = append(checks, check(t, fmt.Sprint(denying, "/", i), text))
+		}
+		take(t, e, checks...)
+		for take(t, e, checks[denying]).Allowed {
+		}
+		dump := func() (all []string) {
+			for _, c := range checks {
+				all = append(all, server.Do(t, "GET", e.prefix+c.Key).(string))
+			}
+			return all
+		}
+		before := dump()
+		if take(t, e, checks...).Allowed {
+			t.Fatalf("%s doesn't deny", texts[denying])
+		}
+		for i, value := range dump() {
+			if value != before[i] {
+				t.Errorf("a denial by %s changed %s", texts[denying], texts[i])
+			}
+		}
+	}
+}
+
+func TestEveryKeyExpires(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	e, _ := engine(connect(t, server.Addr))
+	for text, most := range map[string]int64{"5/minute, 20/hour": 3_720_000, "100/minute": 62_000, "1/second": 1_100} {
+		c := check(t, text, text)
+		d := take(t, e, c)
+		if err := e.Refund(t.Context(), []ratelimit.Check{c}, &d); err != nil {
+			t.Fatal(err)
+		}
+		if ttl := server.Do(t, "PTTL", e.prefix+text).(int64); ttl <= 0 || ttl > most {
+			t.Errorf("%s expires in %d ms", text, ttl)
+		}
+	}
+}
+
+func TestOneKeyHasAllWindowsOfASubject(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	e, _ := engine(connect(t, server.Addr))
+	take(t, e, check(t, "k", "5/minute, 20/hour, 100/day"))
+	if n := server.Do(t, "DBSIZE").(int64); n != 1 {
+		t.Errorf("there are %d keys", n)
+	}
+}
+
+func TestScriptsThatWereForgottenAreSentAgain(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	e, _ := engine(connect(t, server.Addr))
+	c := check(t, "k", "1000/hour")
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 8 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				var d ratelimit.Decision
+				if err := e.Take(context.Background(), []ratelimit.Check{c}, &d); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 20 {
+		server.Do(t, "SCRIPT", "FLUSH")
+	}
+	close(stop)
+	wg.Wait()
+}
+
+func TestAFrozenServerIsGivenUpInTime(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	e := New(Config{Client: connect(t, server.Addr)})
+	c := check(t, "k", "5/minute")
+	take(t, e, c)
+	server.Freeze(t)
+	var d ratelimit.Decision
+	err := e.Take(t.Context(), []ratelimit.Check{c}, &d)
+	if !errors.Is(err, ratelimit.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	server.Thaw(t)
+	for e.Take(t.Context(), []ratelimit.Check{c}, &d) != nil {
+	}
+}
+
+func TestAResetReachesOtherCopies(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	heard := make(chan []string, 10)
+	other := New(Config{Client: connect(t, server.Addr), OnReset: func(keys []string) { heard <- keys }})
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { other.Run(ctx) })
+	t.Cleanup(func() { stop(); running.Wait() })
+	e := New(Config{Client: connect(t, server.Addr)})
+	c := check(t, "{address:192.0.2.1}login", "1/hour")
+	take(t, e, c)
+	for server.Do(t, "PUBSUB", "NUMSUB", e.channel()).([]any)[1].(int64) == 0 {
+	}
+	if err := e.Reset(t.Context(), []string{c.Key}); err != nil {
+		t.Fatal(err)
+	}
+	if keys := <-heard; len(keys) != 1 || keys[0] != c.Key {
+		t.Errorf("it heard %q", keys)
+	}
+	if !take(t, other, c).Allowed {
+		t.Error("it is still refused")
+	}
+}
+
+func TestTagsAreWhatTheClusterSays(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]string{
+		"plain": "plain", "a{b}c": "b", "{b}": "b", "a{}c": "a{}c", "a{b": "a{b", "a{b}{c}": "b", "{{b}}": "{b",
+	} {
+		if got := tag(key); got != want {
+			t.Errorf("%s: %s, want %s", key, got, want)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add("\x00\x00\x00\x00\x00\x00\x00\x01\x01\x01\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00")
+	f.Add(strings.Repeat("\xff", 30))
+	f.Fuzz(func(t *testing.T, answer string) {
+		c := &call{checks: []ratelimit.Check{check(t, "k", "5/minute")}}
+		if err := decode(answer, []*call{c}); err != nil && !errors.Is(err, ratelimit.ErrUnavailable) {
+			t.Error(err)
+		}
+	})
+}
