@@ -104,17 +104,31 @@ func TestTLSFromTheStart(t *testing.T) {
 	}
 }
 
-func TestNoMailGoesInClearWhereTLSIsAskedFor(t *testing.T) {
+func TestAMailGoesInClearOnlyWhereThatIsAllowed(t *testing.T) {
 	t.Parallel()
-	server := smtptest.Start(t) // has no TLS
-	s, err := NewSMTP("smtps://"+server.Addr, "no-reply@app.example.com")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Send(t.Context(), hello()); err == nil || errors.Is(err, ErrRefused) {
-		t.Errorf("got %v", err)
-	}
-	if len(server.Mails()) != 0 {
-		t.Error("it was sent in clear")
+	for url, clear := range map[string]bool{
+		"smtps://127.0.0.1": false, "smtps://mail.example.com": false, "smtp://mail.example.com": false,
+		"smtp://127.0.0.1": true, "smtp://mail.example.com?tls=off": true,
+	} {
+		t.Run(url, func(t *testing.T) {
+			t.Parallel()
+			server := smtptest.Start(t) // has no TLS
+			_, port, err := net.SplitHostPort(server.Addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			base, query, _ := strings.Cut(url, "?")
+			s, err := NewSMTP(base+":"+port+"?"+query, "no-reply@app.example.com")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.host = "127.0.0.1" // as if the name were that of the test's server
+			if err := s.Send(t.Context(), hello()); (err == nil) != clear || errors.Is(err, ErrRefused) {
+				t.Errorf("got %v", err)
+			}
+			if got := len(server.Mails()) == 1; got != clear {
+				t.Errorf("sent in clear: %v", got)
+			}
+		})
 	}
 }
