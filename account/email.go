@@ -16,6 +16,16 @@ const (
 	maxLocalPart = 64
 )
 
+// EmailKey is the same for all spellings of one mailbox: see emailKey. What is no
+// address is its own key.
+func EmailKey(address string) string {
+	key, err := emailKey(address)
+	if err != nil {
+		return address
+	}
+	return key
+}
+
 // emailKey is what makes two spellings one mailbox: the local part without
 // differences of case and of compatibility variants (NFKC, Unicode case
 // folding), the domain in its ASCII form (IDNA 2008 with the mapping of UTS

@@ -24,6 +24,8 @@ import (
 	"manus/health"
 	"manus/httpapi"
 	"manus/mail"
+	"manus/ratelimit"
+	"manus/ratelimit/redislimit"
 	"manus/session"
 )
 
@@ -43,8 +45,11 @@ type App struct {
 	outbox   *mail.Outbox // nil where no mails are sent or kept
 	plans    *billing.Service
 	sessions *session.Service
+	limits   *ratelimit.Service
+	shared   *redislimit.Engine // nil without Redis
 	health   *health.Service
 	metrics  *metrics
+	api      *httpapi.API
 	handler  http.Handler
 
 	public, ops *server
@@ -95,12 +100,15 @@ func (a *App) build(ctx context.Context, o Options) error {
 		return err
 	}
 
+	a.metrics = newMetrics(o.Version)
+	if err := a.countLimits(o.Settings, o.Log); err != nil {
+		return err
+	}
 	a.health = health.New(health.Config{
-		Checks:  checks(o.Settings, store),
+		Checks:  checks(o.Settings, store, a.shared),
 		Version: o.Version,
 		Log:     o.Log,
 	})
-	a.metrics = newMetrics(o.Version)
 	a.handler, err = a.routes(o.Version.Version)
 	return err
 }
@@ -148,8 +156,11 @@ func secrets(s config.Settings) []string {
 }
 
 // checks are what /ready tells of. What isn't configured has no probe.
-func checks(s config.Settings, store docstore.Store) []health.Check {
+func checks(s config.Settings, store docstore.Store, redis *redislimit.Engine) []health.Check {
 	all := []health.Check{{Name: "database", Probe: store.Ping}, {Name: "redis"}, {Name: "stripe"}}
+	if redis != nil {
+		all[1].Probe = redis.Ping
+	}
 	for i := range all {
 		for _, name := range s.ReadyCritical {
 			all[i].Critical = all[i].Critical || all[i].Name == name
@@ -163,9 +174,12 @@ const maxBody = 1 << 20
 
 // routes joins the rooms' routes and the layers that a request passes through,
 // outermost first: observe, security headers, last answers, body cap, client
-// address. Who is calling is found out by the routes that have to know.
+// address. Who is calling is found out by the routes that have to know, and then
+// the limits are asked.
 func (a *App) routes(version string) (http.Handler, error) {
 	api := httpapi.New(a.log, version, a.accounts.Caller)
+	a.api = api
+	api.Limit(a.limits)
 	a.accounts.Routes(api)
 	a.sessions.Routes(api)
 	a.plans.Routes(api)
@@ -218,6 +232,9 @@ func (a *App) Start(ctx context.Context) error {
 		return nil
 	})
 	a.background.Go(func() { a.accounts.Run(working) })
+	if a.shared != nil {
+		a.background.Go(func() { a.shared.Run(working) })
+	}
 	a.every(working, time.Hour, "sweep accounts", a.accounts.Sweep)
 	if a.outbox != nil {
 		a.background.Go(func() { a.outbox.Run(working) })
@@ -235,6 +252,7 @@ func (a *App) Start(ctx context.Context) error {
 func (a *App) apply(file config.File) {
 	a.accounts.SetProviders(file.WithSecrets(a.settings.ProviderSecrets))
 	a.plans.SetCatalog(file.Billing)
+	a.limits.SetConfig(file.Limits)
 }
 
 // Addr is the address listened on, with the port that was picked.

@@ -47,6 +47,7 @@ func setup(t *testing.T, change ...func(*config.Settings)) (*App, *lockedBuffer)
 		t.Fatal(err)
 	}
 	settings.OpsAddr = "127.0.0.1:0"
+	settings.Limits.Allow = []string{"192.0.2.0/24", "127.0.0.0/8"} // where the tests' requests come from
 	for _, f := range change {
 		f(&settings)
 	}

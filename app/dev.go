@@ -69,6 +69,7 @@ func DevSettings(d Dev) (config.Settings, error) {
 		ShutdownTimeout: devShutdownTimeout,
 		Billing:         file.Billing,
 		Providers:       file.WithSecrets(nil),
+		Limits:          file.Limits,
 		PublicURL:       devURL(d.Addr),
 		KeepMails:       true,
 		ConfigPath:      d.ConfigFile,

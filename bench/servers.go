@@ -188,7 +188,7 @@ func build(ctx context.Context, binary string) error {
 func newManus(binary, dir string) *manus {
 	m := &manus{process: process{title: "Manus", probe: "/live"}}
 	m.make = func(addr string) *exec.Cmd {
-		cmd := exec.Command(binary, "serve")
+		cmd := exec.Command(binary, "serve", "--config", "unlimited.yaml")
 		cmd.Env = []string{
 			"JWT_SECRET_KEY=mZ3t9Qx7Lr2Vw8Ks5Yb1Nc6Hd4Jf0Gp-benchmarks-only",
 			"ADDR=" + addr, "OPS_ADDR=off", "DATA_DIR=" + dir, "LOG_LEVEL=warn", "SHUTDOWN_DELAY=0s",

@@ -17,6 +17,7 @@ import (
 
 	"manus/account"
 	"manus/billing"
+	"manus/ratelimit"
 )
 
 // Settings are everything a server is started with, valid as a whole.
@@ -59,6 +60,11 @@ type Settings struct {
 	Providers []account.Provider
 	// ProviderSecrets are the client secrets of providers, by ProviderVariable.
 	ProviderSecrets map[string]Secret
+	// Redis has the addresses of Redis, one URL or several of a cluster; empty is
+	// none.
+	Redis Secret
+	// Limits are the rate limits of manus.yaml, or the default ones.
+	Limits ratelimit.Config
 	// Billing is the plans and the trial of manus.yaml, or the default ones.
 	Billing billing.Catalog
 	// ConfigPath is where manus.yaml is; empty is nowhere.
@@ -123,7 +129,7 @@ func Load(source Source) (Settings, error) {
 
 	file, err := loadOptionalFile(source.ConfigFile)
 	l.problems = append(l.problems, err...)
-	settings.Billing = file.Billing
+	settings.Billing, settings.Limits = file.Billing, file.Limits
 	settings.ProviderSecrets = l.providerSecrets()
 	settings.Providers = file.WithSecrets(settings.ProviderSecrets)
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"manus/billing"
+	"manus/ratelimit"
 )
 
 // write makes a file in a folder of the test's own and returns its path.
@@ -72,10 +73,11 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 		LogLevel:        slog.LevelInfo,
 		LogFormat:       "json",
 		DataDir:         "/srv/manus",
-		ReadyCritical:   []string{"database"},
+		ReadyCritical:   []string{"database", "redis"},
 		ShutdownDelay:   2 * time.Second,
 		ShutdownTimeout: 20 * time.Second,
 		Billing:         billing.DefaultCatalog(),
+		Limits:          ratelimit.DefaultConfig(),
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -197,7 +199,7 @@ func TestAllProblemsAreReportedAtOnceInTableOrder(t *testing.T) {
 	t.Parallel()
 	got := problemsOf(t, Source{
 		Environ: []string{
-			"SHUTDOWN_DELAY=soon", "REDIS_URL=redis://:hunter2@localhost", "STRIPE_SECRET_KEY_FILE=/run/hunter2",
+			"SHUTDOWN_DELAY=soon", "MONGODB_URI=hunter2", "STRIPE_SECRET_KEY_FILE=/run/hunter2",
 			"ADDR=:8080", "PORT=8080", "LOG_LEVEL=hunter2", "JWT_SECRET_KEY=hunter2hunter", "JWT_PREVIOUS_SECRET_KEYS_FILE=/no/hunter2",
 		},
 		EnvFile:    write(t, ".env", "LOG_LEVL=hunter2\n"),
@@ -210,7 +212,7 @@ DATA_DIR: is not set; name the folder of the embedded store, for example /var/li
 PORT: is set together with ADDR; keep one of them
 LOG_LEVEL: is not a level; use debug, info, warn or error
 SHUTDOWN_DELAY: is not a duration; use a number with its unit from 0s to 5m, such as 2s
-REDIS_URL: is set, but this version of manus does not use it yet; remove it
+MONGODB_URI: is set, but this version of manus does not use it yet; remove it
 STRIPE_SECRET_KEY_FILE: is set, but this version of manus does not use it yet; remove it
 manus.yaml: line 1 has an unknown key, planz; compare it with manus.example.yaml`
 	if got.Error() != want {
@@ -233,7 +235,7 @@ func TestEverySettingOfTheContractIsInTheTable(t *testing.T) {
 	promised := map[use]string{
 		used: `JWT_SECRET_KEY JWT_PREVIOUS_SECRET_KEYS ADDR PORT OPS_ADDR PUBLIC_URL ENVIRONMENT
 			LOG_LEVEL LOG_FORMAT TRUSTED_PROXIES DATA_DIR READY_CRITICAL`,
-		later: `MONGODB_URI MONGODB_DATABASE REDIS_URL STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET
+		later: `MONGODB_URI MONGODB_DATABASE STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET
 			STRIPE_PRICE_ID_BASIC STRIPE_PRICE_ID_PRO STRIPE_API_BASE SENTRY_DSN SENTRY_ENVIRONMENT
 			SENTRY_TRACES_SAMPLE_RATE BACKUP_DIR BACKUP_SCHEDULE BACKUP_RETENTION_DAYS BACKUP_AGE_RECIPIENTS
 			S3_BUCKET S3_ENDPOINT S3_REGION ALERT_EMAIL SLACK_WEBHOOK_URL`,

@@ -24,3 +24,23 @@ func DataDir(source Source, flag string) (string, error) {
 	}
 	return settings.DataDir, nil
 }
+
+// LoadLimits reads what the limits are made of, for a command that works beside a
+// server: REDIS_URL and manus.yaml. Its only error is *Problems.
+func LoadLimits(source Source) (Settings, error) {
+	l := loader{rows: table()}
+	l.readVariables(source)
+	var settings Settings
+	for _, row := range l.rows {
+		if row.name == "REDIS_URL" {
+			l.apply(row, &settings)
+		}
+	}
+	file, problems := loadOptionalFile(source.ConfigFile)
+	l.problems = append(l.problems, problems...)
+	if len(l.problems) > 0 {
+		return Settings{}, &l.problems
+	}
+	settings.Limits = file.Limits
+	return settings, nil
+}

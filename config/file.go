@@ -13,6 +13,7 @@ import (
 
 	"manus/account"
 	"manus/billing"
+	"manus/ratelimit"
 )
 
 // FileName is what the file of structured settings is called in problems,
@@ -32,6 +33,8 @@ type File struct {
 	Billing billing.Catalog `yaml:",inline"`
 	// Providers are the OpenID providers that people can sign in with.
 	Providers []account.Provider `yaml:"providers"`
+	// Limits are the rate limits.
+	Limits ratelimit.Config `yaml:"limits"`
 }
 
 // WithSecrets is the file's providers, each with its secret.
@@ -52,7 +55,7 @@ const maxProviders = 20
 // problems says what is wrong with the file's values.
 func (f File) problems() Problems {
 	var problems Problems
-	for _, sentence := range f.Billing.Problems() {
+	for _, sentence := range append(f.Billing.Problems(), f.Limits.Problems()...) {
 		problems = append(problems, Problem{Name: FileName, Wrong: sentence})
 	}
 	if len(f.Providers) > maxProviders {
@@ -75,7 +78,7 @@ func (f File) problems() Problems {
 // DefaultFile is what holds where there is no file, and for every key that a
 // file leaves out.
 func DefaultFile() File {
-	return File{Billing: billing.DefaultCatalog(), Providers: []account.Provider{}}
+	return File{Billing: billing.DefaultCatalog(), Providers: []account.Provider{}, Limits: ratelimit.DefaultConfig()}
 }
 
 // LoadFile reads and checks a manus.yaml on its own. Its only error is

@@ -75,6 +75,17 @@ func parseOpsAddress(out *string, text string) *Problem {
 	return problem
 }
 
+func parseRedis(out *Secret, text string) *Problem {
+	for one := range strings.SplitSeq(text, ",") {
+		u, err := url.Parse(strings.TrimSpace(one))
+		if err != nil || u.Scheme != "redis" && u.Scheme != "rediss" || u.Hostname() == "" {
+			return bad("is not a redis:// or rediss:// URL, or several separated by commas", "use the form redis://user:password@host:6379")
+		}
+	}
+	*out = NewSecret(text)
+	return nil
+}
+
 func parseSMTP(out *Secret, text string) *Problem {
 	if err := mail.CheckURL(text); err != nil {
 		return bad("is not a mail server's URL", "use smtp://user:password@host:587 or smtps://user:password@host:465; write special characters of the password as %XX")

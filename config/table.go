@@ -102,6 +102,11 @@ func table() []setting {
 			parse: func(s *Settings, text string) *Problem { return parseMailFrom(&s.MailFrom, text) },
 		},
 		{
+			name: "REDIS_URL", secret: true, example: "redis://user:password@redis.example.com:6379",
+			help:  "Redis, in which all copies of the server count rate limits together: redis:// or rediss://, several separated by commas for a cluster. Without it each copy counts by itself.",
+			parse: func(s *Settings, text string) *Problem { return parseRedis(&s.Redis, text) },
+		},
+		{
 			name: "TRUSTED_PROXIES", example: "10.0.0.0/8,2001:db8::/32",
 			help:  "The networks of your load balancers, separated by commas. Only they are believed when they say in X-Forwarded-For who the client is.",
 			parse: func(s *Settings, text string) *Problem { return parseNetworks(&s.TrustedProxies, text) },
@@ -117,7 +122,7 @@ func table() []setting {
 			parse: func(s *Settings, text string) *Problem { return parseFormat(&s.LogFormat, text) },
 		},
 		{
-			name: "READY_CRITICAL", fallback: "database",
+			name: "READY_CRITICAL", fallback: "database,redis",
 			help:  "The checks that make /ready answer 503 when they fail, separated by commas, of: database, redis, stripe. Those that are not configured are skipped.",
 			parse: func(s *Settings, text string) *Problem { return parseChecks(&s.ReadyCritical, text) },
 		},
@@ -142,7 +147,7 @@ func table() []setting {
 func futureSettings() []setting {
 	var rows []setting
 	for name := range strings.FieldsSeq(`
-		MONGODB_URI MONGODB_DATABASE REDIS_URL
+		MONGODB_URI MONGODB_DATABASE
 		STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET STRIPE_PRICE_ID_BASIC STRIPE_PRICE_ID_PRO STRIPE_API_BASE
 		SENTRY_DSN SENTRY_ENVIRONMENT SENTRY_TRACES_SAMPLE_RATE
 		BACKUP_DIR BACKUP_SCHEDULE BACKUP_RETENTION_DAYS BACKUP_AGE_RECIPIENTS

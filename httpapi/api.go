@@ -50,6 +50,9 @@ type API struct {
 	log    *slog.Logger
 	routes []Route
 	kinds  Kinds
+	// limiter is asked about every request; nil lets all through.
+	limiter Limiter
+	guarded map[string]bool // the patterns whose guard asks the limiter
 
 	spec func() ([]byte, error)
 }
@@ -74,10 +77,15 @@ func New(log *slog.Logger, version string, caller FindCaller) *API {
 		caller: caller,
 		log:    log,
 		kinds:  slices.Clone(common),
+
+		guarded: map[string]bool{},
 	}
 	api.spec = sync.OnceValues(api.openAPI)
 	return api
 }
+
+// Limit sets what is asked whether a request is one too many.
+func (api *API) Limit(l Limiter) { api.limiter = l }
 
 // Access is who may call a route.
 type Access int
@@ -133,6 +141,7 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 	api := group.API
 	route.Group = group.Name
 	api.routes = append(api.routes, route)
+	api.guarded[route.Method()+" "+Prefix+route.Path()] = true
 	api.learn(group.Kinds)
 	_, stream := any((*O)(nil)).(*huma.StreamResponse)
 	huma.Register(api.huma, api.operation(route), func(ctx context.Context, in *I) (*O, error) {
@@ -194,21 +203,39 @@ func (api *API) answer(ctx context.Context, kinds Kinds, err error) error {
 	return p
 }
 
-// guard finds out who is calling and lets through those whom the route is for.
+// guard finds out who is calling, asks the limits, and lets through those whom the
+// route is for.
 func (api *API) guard(route Route) func(huma.Context, func(huma.Context)) {
-	if route.Access == Public {
-		return func(ctx huma.Context, next func(huma.Context)) { next(ctx) }
-	}
+	pattern := route.Method() + " " + Prefix + route.Path()
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
-		caller, err := api.caller(r)
-		if err == nil {
+		var caller identity.Caller
+		var err error
+		if route.Access != Public {
+			caller, err = api.caller(r)
 			setUser(r.Context(), caller.UserID)
-			err = allowed(route, caller)
+		}
+		if err == nil {
+			done, ok := api.limit(w, r, pattern, caller)
+			if !ok {
+				return
+			}
+			if route.Access != Public {
+				err = allowed(route, caller)
+			}
+			if err != nil {
+				done(http.StatusForbidden)
+			} else {
+				defer func() { done(ctx.Status()) }()
+			}
 		}
 		if err != nil {
 			p, _ := common.problem(r.Context(), err)
 			writeProblem(w, p)
+			return
+		}
+		if route.Access == Public {
+			next(ctx)
 			return
 		}
 		stranger := identity.From(r.Context())
@@ -245,6 +272,15 @@ func (api *API) Mux() *http.ServeMux { return api.mux }
 func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	handler, pattern := api.mux.Handler(r)
 	setRoute(r.Context(), pattern)
+	if !api.guarded[pattern] {
+		done, ok := api.limit(w, r, pattern, identity.Caller{})
+		if !ok {
+			return
+		}
+		rec := &recorder{ResponseWriter: w}
+		defer func() { done(rec.status) }()
+		w = rec
+	}
 	if pattern != "" {
 		api.mux.ServeHTTP(w, r)
 		return

@@ -22,6 +22,8 @@ type Problem struct {
 	Detail    string  `json:"detail" doc:"What is wrong and what to do about it."`
 	RequestID string  `json:"request_id" doc:"Quote it when asking for help." example:"4GZTLGJVK3A5XOAWZBQ3PVNM4U"`
 	Errors    []Fault `json:"errors,omitempty" doc:"Each part of the request that is wrong."`
+	// Violated are the names of limits, as in the RateLimit-Policy header.
+	Violated []string `json:"violated-policies,omitempty" doc:"The limits that refuse the request, as RateLimit-Policy names them."`
 
 	retryAfter time.Duration
 }
@@ -86,6 +88,8 @@ var common = Kinds{
 	{ErrUnauthorized, http.StatusUnauthorized, "unauthorized", "Sign in first: send a valid access token as 'Authorization: Bearer …'.", 0},
 	{ErrForbidden, http.StatusForbidden, "forbidden", "Your account or key may not do this.", 0},
 	{ErrNotForKeys, http.StatusForbidden, "not-for-keys", "This is for people alone: sign in and send an access token, not an API key.", 0},
+	{ErrTooMany, http.StatusTooManyRequests, "quota-exceeded", "There were too many requests. Wait as long as Retry-After says; RateLimit says where each limit stands.", 0},
+	{errUncounted, http.StatusServiceUnavailable, "uncounted", "This can't be done while requests can't be counted. Try again shortly.", 2 * time.Second},
 	{errNotFound, http.StatusNotFound, "not-found", "There is nothing at this address.", 0},
 	{errMethodNotAllowed, http.StatusMethodNotAllowed, "method-not-allowed", "This address exists but doesn't take this method; 'Allow' lists those it takes.", 0},
 	{errInvalidRequest, http.StatusUnprocessableEntity, "invalid-request", "The request is not what this address takes; 'errors' says which parts.", 0},

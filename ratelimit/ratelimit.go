@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
+	"maps"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -165,7 +167,7 @@ func outcome(checks []Check, d Decision) Outcome {
 	return OutcomeAllowed
 }
 
-func (s *Service) observe(rule Rule, o Outcome, local bool, start time.Time) {
+func (s *Service) observe(rule *Rule, o Outcome, local bool, start time.Time) {
 	s.c.Observe(Observation{Rule: rule.name(), Outcome: o, Local: local, Took: time.Since(start)})
 }
 
@@ -180,7 +182,7 @@ func (s *Service) tell(ctx context.Context, err error) {
 }
 
 // name is the rule's route, or "default".
-func (r Rule) name() string {
+func (r *Rule) name() string {
 	if r.Route == "" {
 		return "default"
 	}
@@ -188,7 +190,7 @@ func (r Rule) name() string {
 }
 
 // checks are the counts that a request has to pass.
-func (s *Service) checks(ctx context.Context, rs *ruleset, rule Rule, r Request) ([]Check, error) {
+func (s *Service) checks(ctx context.Context, rs *ruleset, rule *Rule, r Request) ([]Check, error) {
 	limit := rule.Limit
 	if len(rule.Plans) > 0 && r.Caller.Known() && s.c.Plan != nil {
 		plan, err := s.c.Plan(ctx, r.Caller.UserID)
@@ -212,7 +214,7 @@ func (s *Service) checks(ctx context.Context, rs *ruleset, rule Rule, r Request)
 
 // key is where a rule counts for a subject. In a Redis Cluster the braces put all
 // of a subject's counts on one node.
-func key(subject string, rule Rule) string { return "{" + subject + "}" + rule.name() }
+func key(subject string, rule *Rule) string { return "{" + subject + "}" + rule.name() }
 
 // subject is who is counted, as "address:192.0.2.1"; empty for nobody.
 func (s *Service) subject(rs *ruleset, by Subject, r Request) string {
@@ -234,6 +236,11 @@ func (s *Service) subject(rs *ruleset, by Subject, r Request) string {
 		return "address:unknown"
 	}
 	return "address:" + rs.network(r.Caller.Address)
+}
+
+// AddressSubject is the subject of a client's address.
+func (s *Service) AddressSubject(address netip.Addr) string {
+	return "address:" + s.rules.Load().network(address)
 }
 
 // AccountSubject is the subject of an account's key; the e-mail address stands in
@@ -269,9 +276,9 @@ func (a *Answer) fill(checks []Check, d Decision) {
 func (s *Service) Match(method, path, plan string) (Rule, Limit) {
 	rule := s.rules.Load().find(method, path)
 	if theirs, ok := rule.Plans[plan]; ok {
-		return rule, theirs
+		return *rule, theirs
 	}
-	return rule, rule.Limit
+	return *rule, rule.Limit
 }
 
 // Standings is where a subject stands under a rule.
@@ -311,14 +318,14 @@ func (s *Service) Reset(ctx context.Context, subject string) error {
 }
 
 // rulesFor are the rules that may count by a subject's kind.
-func (s *Service) rulesFor(subject string) []Rule {
+func (s *Service) rulesFor(subject string) []*Rule {
 	kind, _, _ := strings.Cut(subject, ":")
 	rs := s.rules.Load()
-	all := []Rule{rs.byDefault}
-	for _, rule := range rs.rules {
-		all = append(all, rule)
+	all := []*Rule{&rs.byDefault}
+	for _, route := range slices.Sorted(maps.Keys(rs.rules)) {
+		all = append(all, new(rs.rules[route]))
 	}
-	var found []Rule
+	var found []*Rule
 	for _, rule := range all {
 		for _, by := range rule.By {
 			if kinds[by][kind] {
@@ -335,5 +342,3 @@ var kinds = map[Subject]map[string]bool{
 	ByAddress: {"address": true}, ByUser: {"user": true, "address": true}, ByAccount: {"account": true},
 	ByAPIKey: {"key": true, "address": true}, ByUserOrAddress: {"user": true, "address": true},
 }
-
-func pathURL(path string) *url.URL { return &url.URL{Path: path} }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -111,7 +113,7 @@ func DefaultConfig() Config {
 	const api = "/api/v1"
 	rule := func(route, limit string, by ...Subject) Rule { return Rule{Route: route, Limit: must(limit), By: by} }
 	login := rule("POST "+api+"/auth/login", "5/minute, 20/hour", ByAddress, ByAccount)
-	login.WhenRedisFails = Local
+	login.WhenRedisFails, login.Mode, login.Count, login.Cost = Local, Enforce, CountAll, 1
 	sessions := rule("POST "+api+"/sessions", "10/minute, 100/hour", ByUser)
 	sessions.Plans = map[string]Limit{"basic": must("30/minute"), "pro": must("60/minute"), "enterprise": must("300/minute")}
 	c := Config{
@@ -127,6 +129,7 @@ func DefaultConfig() Config {
 			rule("POST "+api+"/billing/trial", "3/hour", ByUser),
 			rule("GET "+api+"/billing/subscription", "30/minute, 300/hour", ByUser),
 		},
+		Allow:      []string{},
 		IPv6Prefix: 64,
 	}
 	for path, limit := range map[string]string{"/health": "300/minute", "/ready": "300/minute", "/live": "300/minute", "/version": "100/minute"} {
@@ -208,6 +211,7 @@ type ruleset struct {
 	mux       *http.ServeMux
 	allow     []netip.Prefix
 	prefix    int
+	found     sync.Map // of find, by method and path: routes are few
 }
 
 // newRuleset makes a configuration without Problems ready.
@@ -228,14 +232,18 @@ func newRuleset(c Config) *ruleset {
 
 // find is the rule for a method and a path, which may be a route's pattern: its
 // wildcards are found like anything else in their place.
-func (rs *ruleset) find(method, path string) Rule {
-	r := &http.Request{Method: method}
-	r.URL = pathURL(path)
-	_, pattern := rs.mux.Handler(r)
-	if rule, ok := rs.rules[pattern]; ok {
-		return rule
+func (rs *ruleset) find(method, path string) *Rule {
+	asked := method + " " + path
+	if rule, ok := rs.found.Load(asked); ok {
+		return rule.(*Rule)
 	}
-	return rs.byDefault
+	_, pattern := rs.mux.Handler(&http.Request{Method: method, URL: &url.URL{Path: path}})
+	rule := &rs.byDefault
+	if theirs, ok := rs.rules[pattern]; ok {
+		rule = &theirs
+	}
+	rs.found.Store(asked, rule)
+	return rule
 }
 
 func (rs *ruleset) allowed(address netip.Addr) bool {

@@ -17,9 +17,11 @@ import (
 	"testing"
 )
 
-// unlimited is a manus.yaml without a quota.
+// unlimited is a manus.yaml without a quota, and without rate limits for this
+// machine.
 const unlimited = `plans: [{id: free, name: Free, price_usd: 0, runs: unlimited, reset: calendar}]
 trial: {days: 0}
+limits: {allow: [127.0.0.0/8]}
 `
 
 // client is somebody who uses the API.

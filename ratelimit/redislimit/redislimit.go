@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -28,7 +29,8 @@ var text string
 
 // Config is what an Engine is made of.
 type Config struct {
-	Client rueidis.Client
+	// Option is how Redis is reached. It need not be there yet.
+	Option rueidis.ClientOption
 	// Prefix is in front of every key; empty means "manus:limit:".
 	Prefix string
 	// Timeout bounds a call; 0 means 50 ms.
@@ -41,12 +43,12 @@ type Config struct {
 
 // Engine is a [ratelimit.Engine] in Redis.
 type Engine struct {
-	client  rueidis.Client
+	option  rueidis.ClientOption
+	client  atomic.Pointer[rueidis.Client] // nil until Redis has been reached
 	script  *rueidis.Lua
 	prefix  string
 	timeout time.Duration
 	onReset func([]string)
-	cluster bool
 	// offset is added to the server's time, by tests.
 	offset func() time.Duration
 
@@ -62,7 +64,7 @@ const (
 	maxFlying = 2
 )
 
-// New makes an Engine. The client stays the caller's.
+// New makes an Engine. It counts once Connect or Run has reached Redis.
 func New(c Config) *Engine {
 	if c.Prefix == "" {
 		c.Prefix = "manus:limit:"
@@ -74,9 +76,39 @@ func New(c Config) *Engine {
 		c.OnReset = func([]string) {}
 	}
 	return &Engine{
-		client: c.Client, script: rueidis.NewLuaScript(text), prefix: c.Prefix, timeout: c.Timeout, onReset: c.OnReset,
-		cluster: c.Client.Mode() == rueidis.ClientModeCluster,
-		offset:  func() time.Duration { return 0 },
+		option: c.Option, script: rueidis.NewLuaScript(text), prefix: c.Prefix, timeout: c.Timeout, onReset: c.OnReset,
+		offset: func() time.Duration { return 0 },
+	}
+}
+
+// connected is the client, or ErrUnavailable before Redis has been reached.
+func (e *Engine) connected() (rueidis.Client, error) {
+	if client := e.client.Load(); client != nil {
+		return *client, nil
+	}
+	return nil, ratelimit.ErrUnavailable
+}
+
+// Connect reaches Redis for the first time; later, the client does by itself. It
+// returns ErrUnavailable with the cause.
+func (e *Engine) Connect() error {
+	if e.client.Load() != nil {
+		return nil
+	}
+	client, err := rueidis.NewClient(e.option)
+	if err != nil {
+		return unavailable(err)
+	}
+	if !e.client.CompareAndSwap(nil, &client) {
+		client.Close() // another was faster
+	}
+	return nil
+}
+
+// Close lets Redis go. Calls after that are errors.
+func (e *Engine) Close() {
+	if client, err := e.connected(); err == nil {
+		client.Close()
 	}
 }
 
@@ -91,6 +123,7 @@ const (
 
 // call is one request on its way.
 type call struct {
+	client  rueidis.Client
 	op      operation
 	checks  []ratelimit.Check
 	counted []ratelimit.Verdict // of a refund
@@ -119,10 +152,14 @@ func (e *Engine) Refund(ctx context.Context, checks []ratelimit.Check, counted *
 }
 
 func (e *Engine) ask(ctx context.Context, op operation, checks []ratelimit.Check, counted []ratelimit.Verdict, into *ratelimit.Decision) error {
-	if e.cluster {
-		return e.askNodes(ctx, op, checks, counted, into)
+	client, err := e.connected()
+	if err != nil {
+		return err
 	}
-	c := &call{op: op, checks: checks, counted: counted, done: make(chan struct{})}
+	if client.Mode() == rueidis.ClientModeCluster {
+		return e.askNodes(ctx, client, op, checks, counted, into)
+	}
+	c := &call{client: client, op: op, checks: checks, counted: counted, done: make(chan struct{})}
 	c.result, *into = *into, ratelimit.Decision{} // its memory is used again
 	e.send(c)
 	select {
@@ -177,7 +214,7 @@ func (e *Engine) run(batch []*call) {
 	ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
 	defer cancel()
 	keys, arguments := e.encode(batch)
-	answer, err := e.script.Exec(ctx, e.client, keys, arguments).ToString()
+	answer, err := e.script.Exec(ctx, batch[0].client, keys, arguments).ToString()
 	if err == nil {
 		err = decode(answer, batch)
 	} else {
@@ -284,7 +321,7 @@ func tag(key string) string {
 
 // askNodes asks the nodes of a cluster, each about the checks that are its own.
 // When one refuses, what others have taken is given back.
-func (e *Engine) askNodes(ctx context.Context, op operation, checks []ratelimit.Check, counted []ratelimit.Verdict, into *ratelimit.Decision) error {
+func (e *Engine) askNodes(ctx context.Context, client rueidis.Client, op operation, checks []ratelimit.Check, counted []ratelimit.Verdict, into *ratelimit.Decision) error {
 	var groups []*call
 	places := make([][2]int, len(checks)) // of each check: its group, and its place there
 	byTag := map[string]int{}
@@ -302,7 +339,7 @@ func (e *Engine) askNodes(ctx context.Context, op operation, checks []ratelimit.
 			groups[g].counted = append(groups[g].counted, counted[i])
 		}
 	}
-	if err := e.runNodes(ctx, groups); err != nil || op == opRefund {
+	if err := e.runNodes(ctx, client, groups); err != nil || op == opRefund {
 		return err
 	}
 	into.Resize(checks)
@@ -315,11 +352,11 @@ func (e *Engine) askNodes(ctx context.Context, op operation, checks []ratelimit.
 	if op != opTake || len(groups) == 1 {
 		return nil
 	}
-	return e.giveBack(ctx, groups, into.Allowed)
+	return e.giveBack(ctx, client, groups, into.Allowed)
 }
 
 // runNodes makes a call for each group, all at once.
-func (e *Engine) runNodes(ctx context.Context, groups []*call) error {
+func (e *Engine) runNodes(ctx context.Context, client rueidis.Client, groups []*call) error {
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
 	calls := make([]rueidis.LuaExec, len(groups))
@@ -327,7 +364,7 @@ func (e *Engine) runNodes(ctx context.Context, groups []*call) error {
 		calls[i].Keys, calls[i].Args = e.encode([]*call{g})
 	}
 	var failed error
-	for i, result := range e.script.ExecMulti(ctx, e.client, calls...) {
+	for i, result := range e.script.ExecMulti(ctx, client, calls...) {
 		answer, err := result.ToString()
 		if err == nil {
 			err = decode(answer, []*call{groups[i]})
@@ -341,7 +378,7 @@ func (e *Engine) runNodes(ctx context.Context, groups []*call) error {
 }
 
 // giveBack gives back what groups have taken of a request that isn't allowed.
-func (e *Engine) giveBack(ctx context.Context, groups []*call, allowed bool) error {
+func (e *Engine) giveBack(ctx context.Context, client rueidis.Client, groups []*call, allowed bool) error {
 	if allowed {
 		return nil
 	}
@@ -354,7 +391,7 @@ func (e *Engine) giveBack(ctx context.Context, groups []*call, allowed bool) err
 	if len(back) == 0 {
 		return nil
 	}
-	return e.runNodes(context.WithoutCancel(ctx), back)
+	return e.runNodes(context.WithoutCancel(ctx), client, back)
 }
 
 // channel is where copies tell each other what was reset.
@@ -364,26 +401,33 @@ func (e *Engine) channel() string { return e.prefix + "resets" }
 func (e *Engine) Reset(ctx context.Context, keys []string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*e.timeout)
 	defer cancel()
+	client, err := e.connected()
+	if err != nil {
+		return err
+	}
 	for _, key := range keys {
-		if err := e.client.Do(ctx, e.client.B().Del().Key(e.prefix+key).Build()).Error(); err != nil {
+		if err := client.Do(ctx, client.B().Del().Key(e.prefix+key).Build()).Error(); err != nil {
 			return unavailable(err)
 		}
 	}
 	e.onReset(keys)
 	for _, key := range keys {
-		if err := e.client.Do(ctx, e.client.B().Publish().Channel(e.channel()).Message(key).Build()).Error(); err != nil {
+		if err := client.Do(ctx, client.B().Publish().Channel(e.channel()).Message(key).Build()).Error(); err != nil {
 			return unavailable(err)
 		}
 	}
 	return nil
 }
 
-// Run hears what other copies have reset, until ctx ends.
+// Run reaches Redis and hears what other copies have reset, until ctx ends.
 func (e *Engine) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		_ = e.client.Receive(ctx, e.client.B().Subscribe().Channel(e.channel()).Build(), func(m rueidis.PubSubMessage) {
-			e.onReset([]string{m.Message})
-		})
+		if e.Connect() == nil {
+			client, _ := e.connected()
+			_ = client.Receive(ctx, client.B().Subscribe().Channel(e.channel()).Build(), func(m rueidis.PubSubMessage) {
+				e.onReset([]string{m.Message})
+			})
+		}
 		e.onReset(nil) // what was said meanwhile is lost
 		select {
 		case <-ctx.Done():
@@ -394,5 +438,33 @@ func (e *Engine) Run(ctx context.Context) {
 
 // Ping tells whether Redis answers.
 func (e *Engine) Ping(ctx context.Context) error {
-	return e.client.Do(ctx, e.client.B().Ping().Build()).Error()
+	client, err := e.connected()
+	if err != nil {
+		return err
+	}
+	return client.Do(ctx, client.B().Ping().Build()).Error()
 }
+
+// ParseURLs reads the addresses of Redis: one redis:// or rediss:// URL, or those of
+// several nodes of a cluster, separated by commas.
+func ParseURLs(urls string) (rueidis.ClientOption, error) {
+	var option rueidis.ClientOption
+	for i, one := range strings.Split(urls, ",") {
+		parsed, err := rueidis.ParseURL(strings.TrimSpace(one))
+		if err != nil {
+			return option, errors.New("it isn't a redis:// or rediss:// URL") // theirs has the password
+		}
+		if i == 0 {
+			option = parsed
+		} else {
+			option.InitAddress = append(option.InitAddress, parsed.InitAddress...)
+		}
+	}
+	option.ForceSingleClient = len(option.InitAddress) == 1
+	option.DisableCache = true
+	option.Dialer.Timeout = dialTimeout
+	return option, nil
+}
+
+// dialTimeout bounds reaching a node.
+const dialTimeout = 500 * time.Millisecond

@@ -10,21 +10,25 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/rueidis"
-
 	"manus/internal/redistest"
 	"manus/ratelimit"
 	"manus/ratelimit/limittest"
 )
 
-func connect(t testing.TB, addrs ...string) rueidis.Client {
+// connect is an engine that has reached the servers.
+func connect(t testing.TB, c Config, addrs ...string) *Engine {
 	t.Helper()
-	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: addrs, DisableCache: true, ForceSingleClient: len(addrs) == 1})
+	option, err := ParseURLs("redis://" + strings.Join(addrs, ",redis://"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(client.Close)
-	return client
+	c.Option = option
+	e := New(c)
+	if err := e.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
 }
 
 // offset is a clock that tests move.
@@ -35,8 +39,9 @@ func (o *offset) add(d time.Duration) { o.by.Add(int64(d)) }
 // prefixes keeps the tests on one server apart.
 var prefixes atomic.Int64
 
-func engine(client rueidis.Client) (*Engine, *offset) {
-	e := New(Config{Client: client, Prefix: fmt.Sprintf("t%d:", prefixes.Add(1)), Timeout: 10 * time.Second})
+func engine(t testing.TB, addrs ...string) (*Engine, *offset) {
+	t.Helper()
+	e := connect(t, Config{Prefix: fmt.Sprintf("t%d:", prefixes.Add(1)), Timeout: 10 * time.Second}, addrs...)
 	o := &offset{}
 	e.offset = func() time.Duration { return time.Duration(o.by.Load()) }
 	return e, o
@@ -44,18 +49,18 @@ func engine(client rueidis.Client) (*Engine, *offset) {
 
 func TestEngine(t *testing.T) {
 	t.Parallel()
-	client := connect(t, redistest.Start(t).Addr)
-	limittest.Run(t, func(*testing.T) limittest.Bench {
-		e, o := engine(client)
+	server := redistest.Start(t)
+	limittest.Run(t, func(t *testing.T) limittest.Bench {
+		e, o := engine(t, server.Addr)
 		return limittest.Bench{Engine: e, Advance: o.add}
 	})
 }
 
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	client := connect(t, redistest.StartCluster(t).Addrs()...)
-	limittest.Run(t, func(*testing.T) limittest.Bench {
-		e, o := engine(client)
+	cluster := redistest.StartCluster(t)
+	limittest.Run(t, func(t *testing.T) limittest.Bench {
+		e, o := engine(t, cluster.Addrs()...)
 		return limittest.Bench{Engine: e, Advance: o.add}
 	})
 }
@@ -81,7 +86,7 @@ func take(t testing.TB, e *Engine, checks ...ratelimit.Check) ratelimit.Decision
 func TestADenialLeavesEveryKeyByteIdentical(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	e, _ := engine(connect(t, server.Addr))
+	e, _ := engine(t, server.Addr)
 	texts := []string{"5/minute, 20/hour", "100/minute, 1000/hour", "7/hour", "3/10seconds, 200/hour", "61/minute"}
 	for denying := range texts {
 		var checks []ratelimit.Check
@@ -112,7 +117,7 @@ func TestADenialLeavesEveryKeyByteIdentical(t *testing.T) {
 func TestEveryKeyExpires(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	e, _ := engine(connect(t, server.Addr))
+	e, _ := engine(t, server.Addr)
 	for text, most := range map[string]int64{"5/minute, 20/hour": 3_720_000, "100/minute": 62_000, "1/second": 1_100} {
 		c := check(t, text, text)
 		d := take(t, e, c)
@@ -128,7 +133,7 @@ func TestEveryKeyExpires(t *testing.T) {
 func TestOneKeyHasAllWindowsOfASubject(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	e, _ := engine(connect(t, server.Addr))
+	e, _ := engine(t, server.Addr)
 	take(t, e, check(t, "k", "5/minute, 20/hour, 100/day"))
 	if n := server.Do(t, "DBSIZE").(int64); n != 1 {
 		t.Errorf("there are %d keys", n)
@@ -138,7 +143,7 @@ func TestOneKeyHasAllWindowsOfASubject(t *testing.T) {
 func TestScriptsThatWereForgottenAreSentAgain(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	e, _ := engine(connect(t, server.Addr))
+	e, _ := engine(t, server.Addr)
 	c := check(t, "k", "1000/hour")
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
@@ -168,7 +173,7 @@ func TestScriptsThatWereForgottenAreSentAgain(t *testing.T) {
 func TestAFrozenServerIsGivenUpInTime(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	e := New(Config{Client: connect(t, server.Addr)})
+	e := connect(t, Config{}, server.Addr)
 	c := check(t, "k", "5/minute")
 	take(t, e, c)
 	server.Freeze(t)
@@ -186,12 +191,12 @@ func TestAResetReachesOtherCopies(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	heard := make(chan []string, 10)
-	other := New(Config{Client: connect(t, server.Addr), OnReset: func(keys []string) { heard <- keys }})
+	other := connect(t, Config{OnReset: func(keys []string) { heard <- keys }}, server.Addr)
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { other.Run(ctx) })
 	t.Cleanup(func() { stop(); running.Wait() })
-	e := New(Config{Client: connect(t, server.Addr)})
+	e := connect(t, Config{}, server.Addr)
 	c := check(t, "{address:192.0.2.1}login", "1/hour")
 	take(t, e, c)
 	for server.Do(t, "PUBSUB", "NUMSUB", e.channel()).([]any)[1].(int64) == 0 {

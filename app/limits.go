@@ -1,0 +1,73 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+
+	"manus/account"
+	"manus/config"
+	"manus/ratelimit"
+	"manus/ratelimit/memorylimit"
+	"manus/ratelimit/redislimit"
+)
+
+// countLimits makes what decides about too many requests: counts in Redis where
+// there is one, and in memory while it is gone; else in memory alone.
+func (a *App) countLimits(s config.Settings, log *slog.Logger) error {
+	c := ratelimit.ServiceConfig{
+		Config:  s.Limits,
+		Engine:  memorylimit.New(memorylimit.Config{}),
+		Plan:    a.planOf,
+		Account: account.EmailKey,
+		Observe: a.metrics.observeLimit,
+		Log:     log,
+	}
+	if !s.Redis.Empty() {
+		shared, guard, err := sharedLimits(s)
+		if err != nil {
+			return err
+		}
+		a.shared = shared
+		a.onStop(closer(shared.Close))
+		c.Engine, c.Local = guard, c.Engine
+	}
+	a.limits = ratelimit.New(c)
+	return nil
+}
+
+// sharedLimits counts in Redis, with a guard around it. It doesn't wait for Redis.
+func sharedLimits(s config.Settings) (*redislimit.Engine, *ratelimit.Guard, error) {
+	option, err := redislimit.ParseURLs(s.Redis.Reveal())
+	if err != nil {
+		return nil, nil, err
+	}
+	var guard *ratelimit.Guard
+	shared := redislimit.New(redislimit.Config{Option: option, OnReset: func(keys []string) { guard.Forget(keys) }})
+	guard = ratelimit.NewGuard(shared, shared.Ping)
+	return shared, guard, nil
+}
+
+// planOf is the plan that a user's limits are of.
+func (a *App) planOf(ctx context.Context, userID string) (string, error) {
+	subscription, err := a.plans.Get(ctx, userID)
+	return subscription.Plan.ID, err
+}
+
+// Limits decides about too many requests as a server with the settings does, for
+// commands. With Redis it reaches the counts that the servers share; without, it
+// can only tell the rules. Done lets Redis go.
+func Limits(s config.Settings, log *slog.Logger) (limits *ratelimit.Service, shared bool, done func(), err error) {
+	c := ratelimit.ServiceConfig{Config: s.Limits, Engine: memorylimit.New(memorylimit.Config{}), Account: account.EmailKey, Log: log}
+	done = func() {}
+	if !s.Redis.Empty() {
+		engine, guard, err := sharedLimits(s)
+		if err == nil {
+			err = engine.Connect()
+		}
+		if err != nil {
+			return nil, false, done, err
+		}
+		c.Engine, shared, done = guard, true, engine.Close
+	}
+	return ratelimit.New(c), shared, done, nil
+}

@@ -1,0 +1,223 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"manus/config"
+	"manus/internal/redistest"
+	"manus/ratelimit"
+)
+
+func limited(s *config.Settings) { s.Limits.Allow = nil }
+
+// ask sends a request from an address and returns the answer.
+func ask(t *testing.T, a *App, address, method, path, token, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+	r.RemoteAddr = address
+	r.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	w := httptest.NewRecorder()
+	a.handler.ServeHTTP(w, r)
+	return w
+}
+
+func TestARefusalSaysWhatAndUntilWhen(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t, limited)
+	login := func(address string) *httptest.ResponseRecorder {
+		return ask(t, a, address, "POST", "/api/v1/auth/login", "", `{"email":"nobody@example.com","password":"not the password"}`)
+	}
+	for i := range 5 {
+		w := login("203.0.113.9:1")
+		if w.Code != 401 {
+			t.Fatalf("attempt %d: %d", i+1, w.Code)
+		}
+		if got, want := w.Header().Get("RateLimit-Policy"), `"address-60";q=5;w=60, "address-3600";q=20;w=3600, "account-60";q=5;w=60, "account-3600";q=20;w=3600`; got != want {
+			t.Errorf("RateLimit-Policy: %s", got)
+		}
+		if got, want := w.Header().Get("RateLimit"), fmt.Sprintf(`"address-60";r=%d;t=60, "address-3600";r=%d;t=3600`, 4-i, 19-i); !strings.HasPrefix(got, want) {
+			t.Errorf("RateLimit: %s", got)
+		}
+	}
+	w := login("203.0.113.9:2")
+	var problem struct {
+		Type     string   `json:"type"`
+		Status   int      `json:"status"`
+		Violated []string `json:"violated-policies"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &problem); err != nil || w.Code != 429 || problem.Status != 429 {
+		t.Fatal(w.Code, w.Body, err)
+	}
+	if problem.Type != "https://iana.org/assignments/http-problem-types#quota-exceeded" || strings.Join(problem.Violated, " ") != "address-60 account-60" {
+		t.Errorf("got %s", w.Body)
+	}
+	if w.Header().Get("Retry-After") != "60" || w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("Content-Type") != "application/problem+json" {
+		t.Errorf("got %v", w.Header())
+	}
+	// From elsewhere the account is tried no further; another account is.
+	if w := login("198.51.100.7:1"); w.Code != 429 {
+		t.Errorf("from elsewhere: %d", w.Code)
+	}
+	if w := ask(t, a, "198.51.100.7:1", "POST", "/api/v1/auth/login", "", `{"email":"other@example.com","password":"not the password"}`); w.Code != 401 {
+		t.Errorf("another account: %d", w.Code)
+	}
+	if w := ask(t, a, "198.51.100.8:1", "POST", "/api/v1/auth/login", "", `{"email":"NOBODY@Example.com","password":"not the password"}`); w.Code != 429 {
+		t.Errorf("another spelling of the account: %d", w.Code)
+	}
+}
+
+func TestClientsOfOneIPv6NetworkAreOne(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t, limited)
+	for i := range 4 {
+		w := ask(t, a, fmt.Sprintf("[2001:db8::%x]:1", i+1), "POST", "/api/v1/auth/register", "", `{"email":"x","password":"y"}`)
+		if refused := w.Code == 429; refused != (i == 3) {
+			t.Errorf("%d: %d", i+1, w.Code)
+		}
+	}
+	if w := ask(t, a, "[2001:db8:0:1::1]:1", "POST", "/api/v1/auth/register", "", `{"email":"x","password":"y"}`); w.Code == 429 {
+		t.Error("another network is refused")
+	}
+}
+
+func TestPlansHaveLimitsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t, limited)
+	var s signedIn
+	if err := json.Unmarshal(ask(t, a, "203.0.113.9:1", "POST", "/api/v1/auth/register", "", person).Body.Bytes(), &s); err != nil {
+		t.Fatal(err)
+	}
+	open := func() *httptest.ResponseRecorder {
+		return ask(t, a, "203.0.113.9:1", "POST", "/api/v1/sessions", s.Access, "{}")
+	}
+	if policy := open().Header().Get("RateLimit-Policy"); policy != `"user-60";q=10;w=60, "user-3600";q=100;w=3600` {
+		t.Errorf("free: %s", policy)
+	}
+	users, _, err := a.accounts.List(t.Context(), 10, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.plans.SetPlan(t.Context(), users[len(users)-1].ID, "pro"); err != nil {
+		t.Fatal(err)
+	}
+	if w := open(); w.Header().Get("RateLimit-Policy") != `"user-60";q=60;w=60` || !strings.HasPrefix(w.Header().Get("RateLimit"), `"user-60";r=58;`) {
+		t.Errorf("pro: %v", w.Header())
+	}
+}
+
+// TestEveryRouteHasARule asks each route of the program, pages included, without
+// anything that it wants: each says which limits it has.
+func TestEveryRouteHasARule(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t, limited)
+	paths := []string{"GET /", "GET /docs", "GET /openapi.json", "GET /account/verify", "POST /account/reset", "GET /dev/mails", "GET /health", "GET /live", "GET /ready", "GET /version", "GET /nowhere", "PUT /docs", "GET /api/v1/nowhere"}
+	for _, route := range a.api.Routes() {
+		paths = append(paths, route.Method()+" /api/v1"+strings.NewReplacer("{id}", "x").Replace(route.Path()))
+	}
+	for i, path := range paths {
+		method, path, _ := strings.Cut(path, " ")
+		w := ask(t, a, fmt.Sprintf("203.0.%d.1:1", i), method, path, "", "{}")
+		if w.Header().Get("RateLimit-Policy") == "" || w.Header().Get("RateLimit") == "" {
+			t.Errorf("%s %s has none: %d", method, path, w.Code)
+		}
+	}
+}
+
+func TestAChangedFileForgetsNoCounts(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t, limited)
+	try := func() int {
+		return ask(t, a, "203.0.113.9:1", "POST", "/api/v1/auth/register", "", `{"email":"x","password":"y"}`).Code
+	}
+	for try() != 429 {
+	}
+	file := config.DefaultFile()
+	for i := range file.Limits.Rules {
+		if file.Limits.Rules[i].Route == "POST /api/v1/auth/register" {
+			limit, err := ratelimit.ParseLimit("5/minute")
+			if err != nil {
+				t.Fatal(err)
+			}
+			file.Limits.Rules[i].Limit = limit
+		}
+	}
+	a.apply(file)
+	for i, want := range []bool{false, false, true} {
+		if refused := try() == 429; refused != want {
+			t.Errorf("attempt %d after the change: refused %v", i+1, refused)
+		}
+	}
+}
+
+func TestTwoCopiesCountTogetherAndAloneWhileRedisIsGone(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	withRedis := func(s *config.Settings) {
+		limited(s)
+		s.Redis = config.NewSecret(redis.URL())
+	}
+	a, _ := setup(t, withRedis)
+	b, _ := setup(t, withRedis)
+	for _, copy := range []*App{a, b} {
+		if err := copy.shared.Connect(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	try := func(on *App, address string) int {
+		return ask(t, on, address+":1", "POST", "/api/v1/auth/register", "", `{"email":"x","password":"y"}`).Code
+	}
+	copies := []*App{a, b}
+	for i := range 4 {
+		if refused := try(copies[i%2], "203.0.113.1") == 429; refused != (i == 3) {
+			t.Errorf("attempt %d: refused %v", i+1, refused)
+		}
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	admitted := 0
+	for i := range 40 {
+		wg.Go(func() {
+			if try(copies[i%2], "203.0.113.2") != 429 {
+				mu.Lock()
+				defer mu.Unlock()
+				admitted++
+			}
+		})
+	}
+	wg.Wait()
+	if admitted != 3 {
+		t.Errorf("%d of 40 at once were admitted", admitted)
+	}
+
+	redis.Freeze(t)
+	for i := range 10 {
+		if code := try(a, "203.0.113.3"); (code == 429) != (i >= 3) || code >= 500 {
+			t.Errorf("frozen, attempt %d: %d", i+1, code)
+		}
+	}
+	redis.Thaw(t)
+	redis.Kill(t)
+	if code := try(b, "203.0.113.4"); code == 429 || code >= 500 {
+		t.Errorf("killed: %d", code)
+	}
+	redis.Restart(t)
+	back := func() bool { return redis.Do(t, "DBSIZE").(int64) > 0 }
+	for deadline := time.Now().Add(20 * time.Second); !back(); {
+		if try(a, "203.0.113.5") >= 500 || time.Now().After(deadline) {
+			t.Fatal("it doesn't count together again")
+		}
+	}
+	if status := ask(t, a, "203.0.113.6:1", "GET", "/ready", "", "").Code; status != http.StatusOK && status != http.StatusServiceUnavailable {
+		t.Errorf("/ready: %d", status)
+	}
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"text/tabwriter"
+
+	"manus/account"
+	"manus/app"
+	"manus/config"
+	"manus/ratelimit"
+)
+
+// limitsCommand tells which limits there are, and works on the counts in Redis.
+type limitsCommand struct {
+	EnvFile string `help:"The settings file that the server runs with." placeholder:"FILE" type:"path"`
+	Config  string `help:"The manus.yaml that the server runs with." placeholder:"FILE" type:"path"`
+
+	Match limitsMatch `cmd:"" help:"Tell which limits apply to a request."`
+	Show  limitsShow  `cmd:"" help:"Tell where an address, a user, an account or a key stands."`
+	Reset limitsReset `cmd:"" help:"Forget what an address, a user, an account or a key has used, on every copy."`
+}
+
+// with makes the limits of the settings, and runs f on them.
+func (c *limitsCommand) with(p *process, needShared bool, f func(*ratelimit.Service) error) error {
+	settings, err := config.LoadLimits(config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config})
+	if err != nil {
+		return err
+	}
+	limits, shared, done, err := app.Limits(settings, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return fmt.Errorf("Redis can't be reached; check REDIS_URL: %w", err)
+	}
+	defer done()
+	if needShared && !shared {
+		return errors.New("there are no shared counts: set REDIS_URL as for the server. Without Redis a server counts in its own memory, which ends with it")
+	}
+	return f(limits)
+}
+
+type limitsMatch struct {
+	Method string `arg:"" help:"The method, such as POST."`
+	Path   string `arg:"" help:"The path, such as /api/v1/sessions."`
+	Plan   string `help:"The plan of who asks." placeholder:"P"`
+}
+
+// Run tells which limits apply.
+func (c limitsMatch) Run(p *process, parent *limitsCommand) error {
+	return parent.with(p, false, func(limits *ratelimit.Service) error {
+		rule, limit := limits.Match(strings.ToUpper(c.Method), c.Path, c.Plan)
+		route := rule.Route
+		if route == "" {
+			route = "default"
+		}
+		by := make([]string, len(rule.By))
+		for i, subject := range rule.By {
+			by[i] = string(subject)
+		}
+		table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintf(table, "Rule\t%s\nLimit\t%s\nBy\t%s\n", route, limit, strings.Join(by, ", "))
+		if rule.Mode == ratelimit.Shadow {
+			fmt.Fprintf(table, "Mode\tshadow: it refuses nothing\n")
+		}
+		return table.Flush()
+	})
+}
+
+type limitsShow struct {
+	Subject string `arg:"" help:"An address, an e-mail address, a user's id, or key: and an API key's id."`
+}
+
+// Run tells where a subject stands.
+func (c limitsShow) Run(p *process, parent *limitsCommand) error {
+	return parent.with(p, true, func(limits *ratelimit.Service) error {
+		subject, err := parseSubject(limits, c.Subject)
+		if err != nil {
+			return err
+		}
+		found, err := limits.Show(p.ctx, subject)
+		if err != nil {
+			return err
+		}
+		table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "RULE\tLIMIT\tLEFT\tMORE IN")
+		for _, standings := range found {
+			for _, w := range standings.Windows {
+				fmt.Fprintf(table, "%s\t%s\t%d\t%s\n", standings.Rule, w.Window, w.Remaining, w.Reset.Round(1e9))
+			}
+		}
+		return table.Flush()
+	})
+}
+
+type limitsReset struct {
+	Subject string `arg:"" help:"An address, an e-mail address, a user's id, or key: and an API key's id."`
+}
+
+// Run forgets what a subject has used.
+func (c limitsReset) Run(p *process, parent *limitsCommand) error {
+	return parent.with(p, true, func(limits *ratelimit.Service) error {
+		subject, err := parseSubject(limits, c.Subject)
+		if err != nil {
+			return err
+		}
+		if err := limits.Reset(p.ctx, subject); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(p.out, "%s: nothing is counted against it any more\n", c.Subject)
+		return err
+	})
+}
+
+// parseSubject is what a person writes as the limits know it.
+func parseSubject(limits *ratelimit.Service, text string) (string, error) {
+	kind, value, ok := strings.Cut(text, ":")
+	if address, err := netip.ParseAddr(text); err == nil {
+		return limits.AddressSubject(address), nil
+	}
+	if address, err := netip.ParseAddr(value); ok && kind == "address" && err == nil {
+		return limits.AddressSubject(address), nil
+	}
+	switch {
+	case ok && kind == "account" && strings.Contains(value, "@"):
+		return ratelimit.AccountSubject(account.EmailKey(value)), nil
+	case ok && (kind == "user" || kind == "key") && value != "":
+		return text, nil
+	case strings.Contains(text, "@"):
+		return ratelimit.AccountSubject(account.EmailKey(text)), nil
+	case len(text) == 36 && !ok:
+		return "user:" + text, nil
+	}
+	return "", usageError{errors.New("name an address, an e-mail address, a user's id, or 'key:' and an API key's id")}
+}

@@ -1,0 +1,336 @@
+package ratelimit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"manus/identity"
+	"manus/ratelimit"
+	"manus/ratelimit/memorylimit"
+)
+
+// flaky is an engine that can be gone, and counts how often it is asked.
+type flaky struct {
+	ratelimit.Engine
+	gone  atomic.Bool
+	asked atomic.Int64
+}
+
+func newFlaky() *flaky { return &flaky{Engine: memorylimit.New(memorylimit.Config{})} }
+
+func (f *flaky) Take(ctx context.Context, checks []ratelimit.Check, into *ratelimit.Decision) error {
+	f.asked.Add(1)
+	if f.gone.Load() {
+		return ratelimit.ErrUnavailable
+	}
+	return f.Engine.Take(ctx, checks, into)
+}
+
+func (f *flaky) probe(context.Context) error {
+	if f.gone.Load() {
+		return ratelimit.ErrUnavailable
+	}
+	return nil
+}
+
+func checks(t testing.TB, key, text string) []ratelimit.Check {
+	t.Helper()
+	l, err := ratelimit.ParseLimit(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []ratelimit.Check{{Key: key, Limit: l, Cost: 1}}
+}
+
+func TestADenialIsRememberedUntilItIsOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := newFlaky()
+		g := ratelimit.NewGuard(shared, shared.probe)
+		c := append(checks(t, "k", "3/minute"), checks(t, "other", "100/minute")...)
+		var d ratelimit.Decision
+		take := func() bool {
+			t.Helper()
+			if err := g.Take(t.Context(), c, &d); err != nil {
+				t.Fatal(err)
+			}
+			return d.Allowed
+		}
+		for take() {
+		}
+		asked := shared.asked.Load()
+		time.Sleep(20 * time.Second)
+		for range 100 {
+			if take() || d.Checks[0].Allowed || !d.Checks[1].Allowed || d.Checks[0].Windows[0].Retry != 40*time.Second {
+				t.Fatalf("got %+v", d)
+			}
+		}
+		if shared.asked.Load() != asked {
+			t.Error("the shared engine was asked")
+		}
+		time.Sleep(40 * time.Second)
+		if !take() {
+			t.Error("it is refused after its time")
+		}
+		// Another limit for the same key is another question.
+		for take() {
+		}
+		c[0].Limit = checks(t, "", "5/minute")[0].Limit
+		if !take() {
+			t.Error("a larger limit is refused")
+		}
+		for take() {
+		}
+		if err := shared.Engine.Reset(t.Context(), []string{"k"}); err != nil {
+			t.Fatal(err)
+		}
+		g.Forget([]string{"k"})
+		if !take() {
+			t.Error("a reset isn't seen")
+		}
+	})
+}
+
+func TestWhatIsGoneIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := newFlaky()
+		g := ratelimit.NewGuard(shared, shared.probe)
+		c := checks(t, "k", "1000/minute")
+		var d ratelimit.Decision
+		shared.gone.Store(true)
+		for range 100 {
+			if err := g.Take(t.Context(), c, &d); !errors.Is(err, ratelimit.ErrUnavailable) {
+				t.Fatal(err)
+			}
+		}
+		if shared.asked.Load() != 1 {
+			t.Errorf("it was asked %d times", shared.asked.Load())
+		}
+		shared.gone.Store(false)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if err := g.Take(t.Context(), c, &d); err != nil || g.Open() {
+			t.Errorf("a second after it is back: %v", err)
+		}
+	})
+}
+
+func TestACachedDenialAllocatesNothing(t *testing.T) {
+	shared := newFlaky()
+	g := ratelimit.NewGuard(shared, shared.probe)
+	c := checks(t, "k", "5/minute, 20/hour")
+	var d ratelimit.Decision
+	take := func() {
+		if err := g.Take(t.Context(), c, &d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 10 {
+		take()
+	}
+	if n := testing.AllocsPerRun(1000, take); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkCachedDenial(b *testing.B) {
+	shared := newFlaky()
+	g := ratelimit.NewGuard(shared, shared.probe)
+	c := checks(b, "k", "5/minute, 20/hour")
+	var d ratelimit.Decision
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := g.Take(b.Context(), c, &d); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// service is one with a single rule for everything.
+func service(t *testing.T, rule ratelimit.Rule, engine ratelimit.Engine, observed *[]ratelimit.Observation) *ratelimit.Service {
+	t.Helper()
+	c := ratelimit.Config{Default: rule, IPv6Prefix: 64}
+	if problems := c.Problems(); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return ratelimit.New(ratelimit.ServiceConfig{
+		Config: c, Engine: engine, Local: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler),
+		Observe: func(o ratelimit.Observation) { *observed = append(*observed, o) },
+	})
+}
+
+func rule(t *testing.T, text string) ratelimit.Rule {
+	return ratelimit.Rule{Limit: checks(t, "", text)[0].Limit, By: []ratelimit.Subject{ratelimit.ByAddress}}
+}
+
+var stranger = ratelimit.Request{Method: "GET", Path: "/", Caller: identity.Caller{Address: netip.MustParseAddr("192.0.2.1")}}
+
+func TestOnlyFailuresCount(t *testing.T) {
+	t.Parallel()
+	var observed []ratelimit.Observation
+	r := rule(t, "2/minute")
+	r.Count = ratelimit.CountFailures
+	s := service(t, r, memorylimit.New(memorylimit.Config{}), &observed)
+	for i, status := range []int{200, 200, 401, 200, 204, 500, 200} {
+		answer, err := s.Decide(t.Context(), stranger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.Allowed != (i < 6) {
+			t.Errorf("request %d is allowed: %v", i+1, answer.Allowed)
+		}
+		answer.Done(status)
+	}
+}
+
+func TestAShadowOnlyTells(t *testing.T) {
+	t.Parallel()
+	var observed []ratelimit.Observation
+	r := rule(t, "2/minute")
+	r.Mode = ratelimit.Shadow
+	s := service(t, r, memorylimit.New(memorylimit.Config{}), &observed)
+	for range 3 {
+		if answer, err := s.Decide(t.Context(), stranger); err != nil || !answer.Allowed || len(answer.Applied) != 0 {
+			t.Errorf("got %+v, %v", answer, err)
+		}
+	}
+	if len(observed) != 3 || observed[1].Outcome != ratelimit.OutcomeAllowed || observed[2].Outcome != ratelimit.OutcomeShadowed {
+		t.Errorf("got %+v", observed)
+	}
+}
+
+func TestEachRuleHasItsPolicyWhileTheCountsAreGone(t *testing.T) {
+	t.Parallel()
+	for policy, want := range map[ratelimit.Policy]string{
+		"": "allowed allowed refused", ratelimit.Local: "allowed allowed refused", ratelimit.Allow: "allowed allowed allowed", ratelimit.Deny: "uncounted uncounted uncounted",
+	} {
+		var observed []ratelimit.Observation
+		shared := newFlaky()
+		shared.gone.Store(true)
+		r := rule(t, "2/minute")
+		r.WhenRedisFails = policy
+		s := service(t, r, shared, &observed)
+		got := ""
+		for range 3 {
+			answer, err := s.Decide(t.Context(), stranger)
+			switch {
+			case errors.Is(err, ratelimit.ErrNoCounts):
+				got += " uncounted"
+			case err != nil:
+				t.Fatal(err)
+			case answer.Allowed:
+				got += " allowed"
+			default:
+				got += " refused"
+			}
+		}
+		if got != " "+want {
+			t.Errorf("%s: %s", policy, got)
+		}
+		for _, o := range observed {
+			if !o.Local {
+				t.Errorf("%s: it isn't told that it was decided locally", policy)
+			}
+		}
+	}
+}
+
+func TestWhoIsCounted(t *testing.T) {
+	t.Parallel()
+	var observed []ratelimit.Observation
+	person := ratelimit.Request{Method: "GET", Path: "/", Caller: identity.Caller{Address: netip.MustParseAddr("192.0.2.1"), UserID: "u", LoginID: "l"}}
+	program := person
+	program.Caller.KeyID = "k"
+	account := stranger
+	account.Account = func() string { return "a@example.com" }
+	for _, c := range []struct {
+		by      ratelimit.Subject
+		request ratelimit.Request
+		want    string
+	}{
+		{ratelimit.ByAddress, person, "address-60"}, {ratelimit.ByUser, person, "user-60"}, {ratelimit.ByUser, stranger, "address-60"},
+		{ratelimit.ByUserOrAddress, person, "user-60"}, {ratelimit.ByUserOrAddress, stranger, "address-60"}, {ratelimit.ByAPIKey, program, "key-60"},
+		{ratelimit.ByAPIKey, stranger, "address-60"}, {ratelimit.ByAccount, account, "account-60"}, {ratelimit.ByAccount, stranger, ""},
+	} {
+		r := rule(t, "2/minute")
+		r.By = []ratelimit.Subject{c.by}
+		answer, err := service(t, r, memorylimit.New(memorylimit.Config{}), &observed).Decide(t.Context(), c.request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, a := range answer.Applied {
+			got += a.Name
+		}
+		if got != c.want {
+			t.Errorf("by %s: %q, want %q", c.by, got, c.want)
+		}
+	}
+}
+
+func TestRulesAreFoundByRouteAndAllowListsPass(t *testing.T) {
+	t.Parallel()
+	s := ratelimit.New(ratelimit.ServiceConfig{Config: ratelimit.DefaultConfig(), Engine: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler)})
+	for request, want := range map[string]string{
+		"POST /api/v1/auth/login": "5/minute, 20/hour", "POST /api/v1/auth/register": "3/minute, 10/hour", "POST /api/v1/auth/refresh": "10/minute, 50/hour",
+		"POST /api/v1/sessions": "10/minute, 100/hour", "GET /api/v1/sessions": "100/minute, 1000/hour", "POST /api/v1/sessions/x/messages": "100/minute, 1000/hour",
+		"POST /api/v1/billing/webhook": "100/minute", "POST /api/v1/billing/checkout": "5/minute, 20/hour", "POST /api/v1/billing/portal": "10/minute, 50/hour",
+		"POST /api/v1/billing/trial": "3/hour", "GET /api/v1/billing/subscription": "30/minute, 300/hour", "GET /health": "300/minute", "GET /ready": "300/minute",
+		"GET /live": "300/minute", "GET /version": "100/minute", "GET /api/v1/version": "100/minute", "GET /": "100/minute, 1000/hour",
+	} {
+		var method, path string
+		if _, err := fmt.Sscan(request, &method, &path); err != nil {
+			t.Fatal(err)
+		}
+		if _, limit := s.Match(method, path, ""); limit.String() != want {
+			t.Errorf("%s: %s", request, limit)
+		}
+	}
+	for plan, want := range map[string]string{"free": "10/minute, 100/hour", "basic": "30/minute", "pro": "60/minute", "enterprise": "300/minute"} {
+		if _, limit := s.Match("POST", "/api/v1/sessions", plan); limit.String() != want {
+			t.Errorf("%s: %s", plan, limit)
+		}
+	}
+	c := ratelimit.DefaultConfig()
+	c.Allow = []string{"192.0.2.0/24", "2001:db8::1"}
+	s.SetConfig(c)
+	for range 500 {
+		if answer, err := s.Decide(t.Context(), stranger); err != nil || !answer.Allowed {
+			t.Fatal(answer, err)
+		}
+	}
+}
+
+func TestProblemsOfLimits(t *testing.T) {
+	t.Parallel()
+	if problems := ratelimit.DefaultConfig().Problems(); len(problems) > 0 {
+		t.Errorf("the default ones: %v", problems)
+	}
+	for want, change := range map[string]func(*ratelimit.Config){
+		"limits.default.limit: ":             func(c *ratelimit.Config) { c.Default.Limit = nil },
+		"limits.default.by: list":            func(c *ratelimit.Config) { c.Default.By = nil },
+		"limits.rules[0].by: use":            func(c *ratelimit.Config) { c.Rules[0].By = []ratelimit.Subject{"planet"} },
+		"limits.rules[1].route: use":         func(c *ratelimit.Config) { c.Rules[1].Route = "/x" },
+		"limits.rules[2].route: it isn't":    func(c *ratelimit.Config) { c.Rules[2].Route = c.Rules[0].Route },
+		"limits.rules[0].mode: ":             func(c *ratelimit.Config) { c.Rules[0].Mode = "maybe" },
+		"limits.rules[0].count: ":            func(c *ratelimit.Config) { c.Rules[0].Count = "some" },
+		"limits.rules[0].cost: ":             func(c *ratelimit.Config) { c.Rules[0].Cost = -1 },
+		"limits.rules[0].when_redis_fails: ": func(c *ratelimit.Config) { c.Rules[0].WhenRedisFails = "hope" },
+		"limits.allow[0]: ":                  func(c *ratelimit.Config) { c.Allow = []string{"here"} },
+		"limits.ipv6_prefix: ":               func(c *ratelimit.Config) { c.IPv6Prefix = 8 },
+	} {
+		c := ratelimit.DefaultConfig()
+		change(&c)
+		if problems := c.Problems(); len(problems) != 1 || problems[0][:len(want)] != want {
+			t.Errorf("%s: %v", want, problems)
+		}
+	}
+}
