@@ -8,6 +8,7 @@ package memorylimit
 import (
 	"context"
 	"hash/maphash"
+	"math/bits"
 	"sync"
 	"time"
 
@@ -24,7 +25,7 @@ type Config struct {
 // Engine is a [ratelimit.Engine] in memory.
 type Engine struct {
 	seed   maphash.Seed
-	now    func() time.Time
+	now    func() time.Time // nil means the monotonic clock
 	shards [shards]shard
 	// started is what times are counted from, by the monotonic clock.
 	started time.Time
@@ -64,10 +65,10 @@ func New(c Config) *Engine {
 	if c.MaxKeys == 0 {
 		c.MaxKeys = 1_000_000
 	}
-	if c.Now == nil {
-		c.Now = time.Now
+	e := &Engine{seed: maphash.MakeSeed(), now: c.Now, started: time.Now()}
+	if c.Now != nil {
+		e.started = c.Now()
 	}
-	e := &Engine{seed: maphash.MakeSeed(), now: c.Now, started: c.Now()}
 	for i := range e.shards {
 		e.shards[i].keys = map[uint64]*counts{}
 		e.shards[i].max = max(1, (c.MaxKeys+shards-1)/shards)
@@ -76,7 +77,13 @@ func New(c Config) *Engine {
 }
 
 // nanos is now, in nanoseconds from the start on. It never goes back.
-func (e *Engine) nanos() int64 { return int64(e.now().Sub(e.started)) + int64(time.Hour)*24*366 }
+func (e *Engine) nanos() int64 {
+	const before = int64(366 * 24 * time.Hour) // so that windows don't begin below zero
+	if e.now == nil {
+		return int64(time.Since(e.started)) + before
+	}
+	return int64(e.now().Sub(e.started)) + before
+}
 
 // place is a check's counts and their shard.
 type place struct {
@@ -104,8 +111,6 @@ func (e *Engine) decide(checks []ratelimit.Check, into *ratelimit.Decision, take
 	into.Resize(checks)
 	var places [maxChecks]place
 	locked := e.lock(checks, &places)
-	defer e.unlock(locked)
-
 	now := e.nanos()
 	into.Allowed = true
 	for i := range checks {
@@ -125,6 +130,7 @@ func (e *Engine) decide(checks []ratelimit.Check, into *ratelimit.Decision, take
 			settle(&checks[i], verdict)
 		}
 	}
+	e.unlock(locked)
 	return nil
 }
 
@@ -309,19 +315,15 @@ func (e *Engine) lock(checks []ratelimit.Check, places *[maxChecks]place) (locke
 		places[i].hash = maphash.String(e.seed, checks[i].Key)
 		locked |= 1 << (places[i].hash % shards)
 	}
-	for i := range e.shards {
-		if locked&(1<<i) != 0 {
-			e.shards[i].mu.Lock()
-		}
+	for rest := locked; rest != 0; rest &= rest - 1 {
+		e.shards[bits.TrailingZeros64(rest)].mu.Lock()
 	}
 	return locked
 }
 
 func (e *Engine) unlock(locked uint64) {
-	for i := range e.shards {
-		if locked&(1<<i) != 0 {
-			e.shards[i].mu.Unlock()
-		}
+	for rest := locked; rest != 0; rest &= rest - 1 {
+		e.shards[bits.TrailingZeros64(rest)].mu.Unlock()
 	}
 }
 

@@ -16,11 +16,13 @@
 -- allowed (1); for each check the same (1); for each window what is left (4), when
 -- there is more and when what was asked for is there (8 each, microseconds from now).
 local EXACT, STEPS = 60, 32
-local unpack, pack, sub, floor = struct.unpack, struct.pack, string.sub, math.floor
-local t = redis.call('TIME')
+local list, call = unpack, redis.call
+local unpack, pack, sub, floor, ceil, max = struct.unpack, struct.pack, string.sub, math.floor, math.ceil, math.max
+local t = call('TIME')
 local now = t[1] * 1000000 + t[2] + ARGV[2]
 local arg, pos, k = ARGV[1], 1, 0
-local answer = { pack('>I8', now) }
+local values, written = call('MGET', list(KEYS)), {} -- written replaces what was read
+local answer, a = { pack('>I8', now) }, 1
 
 -- first is the position in the log of the first entry after the time.
 local function first(v, n, after)
@@ -43,10 +45,12 @@ local function sections(v, n)
 	return found
 end
 
--- weigh tells where a window stands, and what is needed to count in it.
+-- weigh tells where a window stands: what is used, when there is more, when what
+-- was asked for is there; and of a large window what is needed to count in it.
 local function weigh(v, n, large, N, per, cost)
 	local span = per * 1000000
 	if N <= EXACT then
+		if n == 0 then return 0, 0, cost > N and span or 0 end
 		local i = first(v, n, now - span)
 		local used = n - i + 1
 		local reset, retry = 0, 0
@@ -101,7 +105,7 @@ local function counted(per, steps, base, cost)
 		out[#out + 1] = { present, total + cost }
 	end
 	local parts = { pack('>I4I2', per, #out) }
-	for j = 1, #out do parts[j + 1] = pack('>I6I6', out[j][1], math.max(0, out[j][2])) end
+	for j = 1, #out do parts[j + 1] = pack('>I6I6', out[j][1], max(0, out[j][2])) end
 	return table.concat(parts)
 end
 
@@ -121,7 +125,7 @@ local function refund(v, windows, cost, at)
 			for j = 0, s.m - 1 do
 				local i, sum = unpack('>I6I6', v, s.at + j * 12)
 				seen = seen or i == which
-				if seen then sum = math.max(0, sum - cost) end
+				if seen then sum = max(0, sum - cost) end
 				parts[j + 2] = pack('>I6I6', i, sum)
 			end
 			out[#out + 1] = table.concat(parts)
@@ -138,81 +142,88 @@ local function refund(v, windows, cost, at)
 	return pack('>H', #log / 8) .. log .. table.concat(out)
 end
 
+-- What is known of the checks of one request, and of their windows one after the
+-- other; the tables are used again for the next.
+local key, value, logs, costs, shadow, ok, ats, count = {}, {}, {}, {}, {}, {}, {}, {}
+local Ns, pers, used, resets, retries, steps, bases = {}, {}, {}, {}, {}, {}, {}
+
+local function write(name, new, ttl)
+	written[name] = new
+	call('SET', name, new, 'PX', ttl)
+end
+
+-- take counts a check's windows, which begin behind w.
+local function take(c, w)
+	local keep, longest, parts, n = 0, 0, '', 0
+	for i = w + 1, w + count[c] do
+		local N, per = Ns[i], pers[i]
+		used[i] = used[i] + costs[c]
+		if resets[i] == 0 then
+			resets[i] = per * 1000000
+			if N > EXACT then resets[i] = resets[i] + resets[i] / STEPS end
+		end
+		if per > longest then longest = per end
+		if N > EXACT then parts = parts .. counted(per, steps[i], bases[i], costs[c])
+		elseif N > keep then keep = N end
+	end
+	local log = ''
+	if keep > 0 then
+		n = logs[c] + costs[c]
+		log = sub(value[c], 3, 2 + logs[c] * 8) .. (costs[c] == 1 and pack('>I8', now) or string.rep(pack('>I8', now), costs[c]))
+		if n > keep then
+			log = sub(log, (n - keep) * 8 + 1)
+			n = keep
+		end
+	end
+	write(key[c], pack('>H', n) .. log .. parts, ceil(longest * 1000 * (1 + 1 / STEPS)))
+end
+
 while pos <= #arg do
 	local op, checks
 	op, checks, pos = unpack('BB', arg, pos)
-	local allowed, asked = true, {}
+	local allowed, w = true, 0
 	for c = 1, checks do
 		k = k + 1
-		local at, flags, cost, count
-		if op == 2 then at, pos = unpack('>I8', arg, pos) end
-		flags, cost, count, pos = unpack('>BI4B', arg, pos)
-		local v = redis.call('GET', KEYS[k]) or '\0\0'
+		if op == 2 then ats[c], pos = unpack('>I8', arg, pos) end
+		local flags, cost, windows
+		flags, cost, windows, pos = unpack('>BI4B', arg, pos)
+		local name = KEYS[k]
+		local v = written[name] or values[k] or '\0\0'
 		local n = unpack('>H', v)
 		-- The clock may have stepped back; counted time never does.
-		if n > 0 then now = math.max(now, unpack('>I8', v, 3 + (n - 1) * 8)) end
+		if n > 0 then now = max(now, (unpack('>I8', v, 3 + (n - 1) * 8))) end
 		local large
 		if #v > 2 + n * 8 then large = sections(v, n) end
-		local check = { key = KEYS[k], v = v, n = n, cost = cost, shadow = flags == 1, at = at, allowed = true, windows = {} }
-		for w = 1, count do
-			local N, per
-			N, per, pos = unpack('>I4I4', arg, pos)
-			if op == 2 then
-				check.windows[2 * w - 1], check.windows[2 * w] = N, per
-			else
-				local used, reset, retry, steps, base = weigh(v, n, large, N, per, cost)
-				check.windows[w] = { N, per, used, reset, retry, steps, base }
-				if used + cost > N then check.allowed = false end
+		key[c], value[c], logs[c], costs[c], shadow[c], count[c], ok[c] = name, v, n, cost, flags == 1, windows, true
+		for i = w + 1, w + windows do
+			Ns[i], pers[i], pos = unpack('>I4I4', arg, pos)
+			if op ~= 2 then
+				used[i], resets[i], retries[i], steps[i], bases[i] = weigh(v, n, large, Ns[i], pers[i], cost)
+				if used[i] + cost > Ns[i] then ok[c] = false end
 			end
 		end
-		asked[c] = check
-		allowed = allowed and (check.allowed or check.shadow)
+		w = w + windows
+		allowed = allowed and (ok[c] or shadow[c])
 	end
-	if op == 2 then
-		for c = 1, checks do
-			local check = asked[c]
-			local ttl = redis.call('PTTL', check.key)
-			if ttl > 0 then redis.call('SET', check.key, refund(check.v, check.windows, check.cost, check.at), 'PX', ttl) end
-		end
-		answer[#answer + 1] = pack('B', 1)
-	else
-		answer[#answer + 1] = pack('B', allowed and 1 or 0)
-		for c = 1, checks do
-			local check = asked[c]
-			local take = op == 0 and allowed and check.allowed
-			answer[#answer + 1] = pack('B', check.allowed and 1 or 0)
-			local keep, longest, parts = 0, 0, {}
-			for w = 1, #check.windows do
-				local window = check.windows[w]
-				local N, per, used, reset = window[1], window[2], window[3], window[4]
-				if take then
-					used = used + check.cost
-					if reset == 0 then
-						reset = per * 1000000
-						if N > EXACT then reset = reset + reset / STEPS end
-					end
-					if per > longest then longest = per end
-					if N <= EXACT then
-						if N > keep then keep = N end
-					else
-						parts[#parts + 1] = counted(per, window[6], window[7], check.cost)
-					end
-				end
-				answer[#answer + 1] = pack('>I4I8I8', math.max(0, N - used), math.ceil(reset), math.ceil(window[5]))
-			end
-			if take then
-				local log, n = '', 0
-				if keep > 0 then
-					n = check.n + check.cost
-					log = sub(check.v, 3, 2 + check.n * 8) .. string.rep(pack('>I8', now), check.cost)
-					if n > keep then
-						log = sub(log, (n - keep) * 8 + 1)
-						n = keep
-					end
-				end
-				redis.call('SET', check.key, pack('>H', n) .. log .. table.concat(parts), 'PX', math.ceil(longest * 1000 * (1 + 1 / STEPS)))
+	w = 0
+	answer[a + 1] = allowed and '\1' or '\0'
+	a = a + 1
+	for c = 1, checks do
+		if op == 2 then
+			local ttl = call('PTTL', key[c])
+			local windows = {}
+			for i = 1, count[c] do windows[2 * i - 1], windows[2 * i] = Ns[w + i], pers[w + i] end
+			if ttl > 0 then write(key[c], refund(value[c], windows, costs[c], ats[c]), ttl) end
+		else
+			if op == 0 and allowed and ok[c] then take(c, w) end
+			answer[a + 1] = ok[c] and '\1' or '\0'
+			a = a + 1
+			for i = w + 1, w + count[c] do
+				answer[a + 1] = pack('>I4I8I8', max(0, Ns[i] - used[i]), ceil(resets[i]), ceil(retries[i]))
+				a = a + 1
 			end
 		end
+		w = w + count[c]
 	end
 end
 return table.concat(answer)
