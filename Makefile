@@ -55,4 +55,4 @@ fuzz: ## Fuzz every parser of foreign bytes, 30 s each
 
 .PHONY: bench
 bench: ## Measure, beside the peers; see bench/RESULTS.md
-	cd bench && go run .
+	cd bench && go run . && go run ./limits

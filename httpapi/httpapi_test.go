@@ -268,6 +268,33 @@ func TestClientAddressIsReadFromTheRightThroughTrustedProxies(t *testing.T) {
 	}
 }
 
+func TestForwardedIsReadLikeXForwardedFor(t *testing.T) {
+	t.Parallel()
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	for _, c := range []struct{ remote, forwarded, also, want string }{
+		{"10.0.0.1:1", "for=198.51.100.1", "", "198.51.100.1"},
+		{"10.0.0.1:1", "for=1.2.3.4, for=198.51.100.1;proto=https;by=10.0.0.1", "", "198.51.100.1"},
+		{"10.0.0.1:1", `For="[2001:db8::1]:4711"`, "", "2001:db8::1"},
+		{"10.0.0.1:1", `proto=http;for="[2001:db8::1]"`, "", "2001:db8::1"},
+		{"10.0.0.1:1", `for="198.51.100.1:80", for=10.2.3.4`, "", "198.51.100.1"},
+		{"10.0.0.1:1", "for=unknown", "", "10.0.0.1"},
+		{"10.0.0.1:1", "for=_hidden, for=10.2.3.4", "", "10.2.3.4"},
+		{"10.0.0.1:1", "proto=https", "", "10.0.0.1"},
+		{"10.0.0.1:1", "for=1.2.3.4", "198.51.100.1", "198.51.100.1"},
+		{"203.0.113.9:1", "for=198.51.100.1", "", "203.0.113.9"},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = c.remote
+		r.Header.Set("Forwarded", c.forwarded)
+		if c.also != "" {
+			r.Header.Set("X-Forwarded-For", c.also)
+		}
+		if got := clientAddress(r, trusted).String(); got != c.want {
+			t.Errorf("%s %q: %s, want %s", c.remote, c.forwarded, got, c.want)
+		}
+	}
+}
+
 func TestBodiesAreCapped(t *testing.T) {
 	t.Parallel()
 	read := make(chan error, 2)

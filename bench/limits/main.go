@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/go-redis/redis_rate/v10"
@@ -94,7 +95,68 @@ func run(ctx context.Context, rounds int, length time.Duration) error {
 	if err := fiveLimits(ctx, addr, rounds, length); err != nil {
 		return err
 	}
-	return memory(ctx, rounds, length)
+	if err := memory(ctx, rounds, length); err != nil {
+		return err
+	}
+	return faults(ctx, rounds)
+}
+
+// faults freezes a Redis and measures how long decisions take then, and how long
+// after it goes on they are made by it again.
+func faults(ctx context.Context, rounds int) error {
+	var first, open, back []time.Duration
+	for range rounds {
+		addr, process, end, err := startRedisProcess()
+		if err != nil {
+			return err
+		}
+		option, err := redislimit.ParseURLs("redis://" + addr)
+		if err != nil {
+			return err
+		}
+		e := redislimit.New(redislimit.Config{Option: option})
+		if err := e.Connect(); err != nil {
+			return err
+		}
+		guard := ratelimit.NewGuard(e, e.Ping)
+		checks := []ratelimit.Check{{Key: "k", Limit: parse("1000000/hour"), Cost: 1}}
+		var d ratelimit.Decision
+		take := func() (time.Duration, error) {
+			begin := time.Now()
+			err := guard.Take(ctx, checks, &d)
+			return time.Since(begin), err
+		}
+		for range 100 {
+			if _, err := take(); err != nil {
+				return err
+			}
+		}
+		if err := process.Signal(syscall.SIGSTOP); err != nil {
+			return err
+		}
+		took, _ := take()
+		first = append(first, took)
+		slowest := time.Duration(0)
+		for range 10_000 {
+			took, _ := take()
+			slowest = max(slowest, took)
+		}
+		open = append(open, slowest)
+		if err := process.Signal(syscall.SIGCONT); err != nil {
+			return err
+		}
+		begin := time.Now()
+		for {
+			if _, err := take(); err == nil {
+				break
+			}
+		}
+		back = append(back, time.Since(begin))
+		e.Close()
+		end()
+	}
+	fmt.Printf("\nRedis frozen: the first decision takes %v, the slowest of 10,000 after it %v; once it goes on, it counts again after %v.\n", median(first).Round(time.Millisecond), median(open), median(back).Round(time.Millisecond))
+	return nil
 }
 
 func parse(text string) ratelimit.Limit {
@@ -354,27 +416,32 @@ func each(length time.Duration, make func() func(i int)) time.Duration {
 
 // startRedis runs a redis-server that keeps nothing.
 func startRedis() (addr string, end func(), err error) {
+	addr, _, end, err = startRedisProcess()
+	return addr, end, err
+}
+
+func startRedisProcess() (addr string, process *os.Process, end func(), err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", nil, err
+		return "", nil, nil, err
 	}
 	addr = listener.Addr().String()
 	if err := listener.Close(); err != nil {
-		return "", nil, err
+		return "", nil, nil, err
 	}
 	_, port, _ := net.SplitHostPort(addr)
 	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--loglevel", "warning")
 	if err := cmd.Start(); err != nil {
-		return "", nil, fmt.Errorf("install redis-tools: %w", err)
+		return "", nil, nil, fmt.Errorf("install redis-tools: %w", err)
 	}
 	end = func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if _, err = redisCPU(addr); err == nil {
-			return addr, end, nil
+			return addr, cmd.Process, end, nil
 		}
 	}
 	end()
-	return "", nil, err
+	return "", nil, nil, err
 }
 
 // redisCPU is the processor time that the server has used, in seconds.

@@ -15,6 +15,7 @@ import (
 
 	"manus/config"
 	"manus/docstore"
+	"manus/ratelimit"
 )
 
 // Exit codes, as other programs rely on them.
@@ -115,7 +116,7 @@ func fail(stderr io.Writer, err error) int {
 	case errors.As(err, &problems):
 		fmt.Fprintf(stderr, "manus: the configuration has to be mended first:\n%v\n", problems)
 		return exitConfig
-	case errors.Is(err, docstore.ErrUnavailable):
+	case errors.Is(err, docstore.ErrUnavailable), errors.Is(err, ratelimit.ErrUnavailable):
 		fmt.Fprintf(stderr, "manus: %v\n", err)
 		return exitTemporary
 	}

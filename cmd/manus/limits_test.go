@@ -1,0 +1,57 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"manus/app"
+	"manus/config"
+	"manus/identity"
+	"manus/internal/redistest"
+	"manus/ratelimit"
+)
+
+func TestOperatorsSeeAndClearSharedCounts(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	manus := func(want int, args ...string) string {
+		t.Helper()
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), func() {}, args, []string{"REDIS_URL=" + redis.URL()}, stdio{strings.NewReader(""), &out, &errs}); code != want {
+			t.Fatalf("%v: %d\n%s%s", args, code, &out, &errs)
+		}
+		return out.String() + errs.String()
+	}
+	settings := config.Settings{Redis: config.NewSecret(redis.URL()), Limits: ratelimit.DefaultConfig()}
+	limits, _, done, err := app.Limits(settings, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	login := ratelimit.Request{
+		Method: "POST", Path: "/api/v1/auth/login", Caller: identity.Caller{Address: netip.MustParseAddr("192.0.2.1")},
+		Account: func() string { return "amal@example.com" },
+	}
+	for range 6 {
+		if _, err := limits.Decide(context.Background(), login); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, subject := range []string{"192.0.2.1", "address:192.0.2.1", "AMAL@example.com", "account:amal@example.com"} {
+		if out := manus(exitDone, "limits", "show", subject); !strings.Contains(out, "POST /api/v1/auth/login") || !strings.Contains(strings.Join(strings.Fields(out), " "), "5/minute 0 1m0s") {
+			t.Errorf("%s: %s", subject, out)
+		}
+	}
+	manus(exitDone, "limits", "reset", "192.0.2.1")
+	if out := manus(exitDone, "limits", "show", "192.0.2.1"); strings.Contains(strings.Join(strings.Fields(out), " "), "5/minute 0 ") {
+		t.Errorf("after a reset: %s", out)
+	}
+	manus(exitDone, "limits", "reset", "amal@example.com")
+	manus(exitUsage, "limits", "show", "nonsense")
+	redis.Kill(t)
+	manus(exitTemporary, "limits", "show", "192.0.2.1")
+}
