@@ -24,9 +24,12 @@ local arg, pos, k = ARGV[1], 1, 0
 local values, written = call('MGET', list(KEYS)), {} -- written replaces what was read
 local answer, a = { pack('>I8', now) }, 1
 
--- first is the position in the log of the first entry after the time.
-local function first(v, n, after)
-	local low, high = 1, n + 1
+-- first is the position in the log of the first entry after the time. There are N
+-- at most, or as many as matter.
+local function first(v, n, N, after)
+	local low, high = max(1, n - N + 1), n + 1
+	if unpack('>I8', v, 3 + (low - 1) * 8) > after then return low end
+	low = low + 1
 	while low < high do
 		local mid = floor((low + high) / 2)
 		if unpack('>I8', v, 3 + (mid - 1) * 8) > after then high = mid else low = mid + 1 end
@@ -51,7 +54,7 @@ local function weigh(v, n, large, N, per, cost)
 	local span = per * 1000000
 	if N <= EXACT then
 		if n == 0 then return 0, 0, cost > N and span or 0 end
-		local i = first(v, n, now - span)
+		local i = first(v, n, N, now - span)
 		local used = n - i + 1
 		local reset, retry = 0, 0
 		if used > 0 then reset = unpack('>I8', v, 3 + (i - 1) * 8) + span - now end

@@ -33,7 +33,7 @@ type Config struct {
 	Option rueidis.ClientOption
 	// Prefix is in front of every key; empty means "manus:limit:".
 	Prefix string
-	// Timeout bounds a call; 0 means 50 ms.
+	// Timeout bounds a call; 0 means 40 ms.
 	Timeout time.Duration
 	// OnReset is called with the keys that were forgotten, here or by another
 	// copy, and with nil when that can't be told for a while: then anything may
@@ -70,7 +70,7 @@ func New(c Config) *Engine {
 		c.Prefix = "manus:limit:"
 	}
 	if c.Timeout == 0 {
-		c.Timeout = 50 * time.Millisecond
+		c.Timeout = 40 * time.Millisecond
 	}
 	if c.OnReset == nil {
 		c.OnReset = func([]string) {}
