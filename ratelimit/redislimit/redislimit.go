@@ -159,17 +159,24 @@ func (e *Engine) ask(ctx context.Context, op operation, checks []ratelimit.Check
 	if client.Mode() == rueidis.ClientModeCluster {
 		return e.askNodes(ctx, client, op, checks, counted, into)
 	}
-	c := &call{client: client, op: op, checks: checks, counted: counted, done: make(chan struct{})}
+	c := calls.Get().(*call)
+	c.client, c.op, c.checks, c.counted, c.err = client, op, checks, counted, nil
 	c.result, *into = *into, ratelimit.Decision{} // its memory is used again
 	e.send(c)
 	select {
 	case <-c.done:
+		err := c.err
 		*into = c.result
-		return c.err
+		c.result, c.checks, c.counted = ratelimit.Decision{}, nil, nil
+		calls.Put(c)
+		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		return ctx.Err() // the call is still on its way, and is not used again
 	}
 }
+
+// calls are calls that have come back, to be used again.
+var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
 
 // send puts a call on its way: in a batch of its own if not many are, else with
 // those that wait for one to come back.
@@ -198,7 +205,7 @@ func (e *Engine) next() []*call {
 func (e *Engine) fly(batch []*call) {
 	e.run(batch)
 	for _, c := range batch {
-		close(c.done)
+		c.done <- struct{}{}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -229,7 +236,8 @@ func unavailable(err error) error { return fmt.Errorf("%w: %w", ratelimit.ErrUna
 
 // encode packs calls as limit.lua reads them.
 func (e *Engine) encode(batch []*call) (keys, arguments []string) {
-	var packed []byte
+	packed := make([]byte, 0, 64*len(batch))
+	keys = make([]string, 0, 2*len(batch))
 	for _, c := range batch {
 		packed = append(packed, byte(c.op), byte(len(c.checks)))
 		for i, check := range c.checks {
