@@ -31,7 +31,7 @@ type Window struct {
 
 const (
 	// ExactUpTo is the largest N that is counted exactly.
-	ExactUpTo = 60
+	ExactUpTo = 100
 	// Steps is in how many steps a larger window moves.
 	Steps = 32
 )

@@ -130,7 +130,7 @@ func exactWindows(t *testing.T, b Bench) {
 // largeWindows are never above their number, and refuse only what an exact one
 // would refuse, or would have a step ago.
 func largeWindows(t *testing.T, b Bench) {
-	checks := one(t, "large", "100/minute, 1000/hour")
+	checks := one(t, "large", "150/minute, 1000/hour")
 	var admitted []admission
 	for range 6000 {
 		d := b.take(t, checks)
@@ -151,7 +151,7 @@ func largeWindows(t *testing.T, b Bench) {
 }
 
 func retries(t *testing.T, b Bench) {
-	for _, text := range []string{"5/minute", "5/minute, 20/hour", "1/second", "100/minute", "3/10seconds, 70/hour"} {
+	for _, text := range []string{"5/minute", "5/minute, 20/hour", "1/second", "150/minute", "3/10seconds, 170/hour"} {
 		checks := one(t, text, text)
 		for range 30 {
 			d := b.take(t, checks)
@@ -181,16 +181,16 @@ func retries(t *testing.T, b Bench) {
 }
 
 func standings(t *testing.T, b Bench) {
-	checks := one(t, "k", "5/minute, 100/hour")
+	checks := one(t, "k", "5/minute, 150/hour")
 	fresh := b.peek(t, checks)
-	want := []ratelimit.Standing{{Remaining: 5}, {Remaining: 100}}
+	want := []ratelimit.Standing{{Remaining: 5}, {Remaining: 150}}
 	if !fresh.Allowed || !reflect.DeepEqual(fresh.Checks[0].Windows, want) {
 		t.Errorf("untouched: %+v", fresh)
 	}
 	for i := range 5 {
 		d := b.take(t, checks)
 		minute, hour := d.Checks[0].Windows[0], d.Checks[0].Windows[1]
-		if minute.Remaining != 4-i || hour.Remaining != 99-i || minute.Retry != 0 {
+		if minute.Remaining != 4-i || hour.Remaining != 149-i || minute.Retry != 0 {
 			t.Errorf("after %d: %+v", i+1, d)
 		}
 		if between(minute.Reset, time.Minute-time.Duration(i)*time.Second, time.Millisecond) && hour.Reset < time.Hour-5*time.Second {
@@ -199,7 +199,7 @@ func standings(t *testing.T, b Bench) {
 		b.Advance(time.Second)
 	}
 	d := b.take(t, checks)
-	if d.Allowed || d.Checks[0].Allowed || d.Checks[0].Windows[0].Remaining != 0 || d.Checks[0].Windows[1].Remaining != 95 {
+	if d.Allowed || d.Checks[0].Allowed || d.Checks[0].Windows[0].Remaining != 0 || d.Checks[0].Windows[1].Remaining != 145 {
 		t.Errorf("refused: %+v", d)
 	}
 	if retry := d.Checks[0].Windows[0].Retry; retry < 54*time.Second || retry > 55*time.Second+10*time.Millisecond {
@@ -214,7 +214,7 @@ func standings(t *testing.T, b Bench) {
 func between(got, want, within time.Duration) bool { return (got - want).Abs() > within }
 
 func allOrNothing(t *testing.T, b Bench) {
-	texts := []string{"5/minute", "7/minute, 30/hour", "100/minute", "200/minute, 2000/hour", "9/10seconds"}
+	texts := []string{"5/minute", "7/minute, 130/hour", "150/minute", "200/minute, 2000/hour", "9/10seconds"}
 	for denying := range texts {
 		var checks []ratelimit.Check
 		for i, text := range texts {
@@ -245,7 +245,7 @@ func allOrNothing(t *testing.T, b Bench) {
 }
 
 func peeks(t *testing.T, b Bench) {
-	checks := one(t, "k", "3/minute, 100/hour")
+	checks := one(t, "k", "3/minute, 150/hour")
 	for range 10 {
 		if d := b.peek(t, checks); !d.Allowed || d.Checks[0].Windows[0].Remaining != 3 {
 			t.Fatalf("got %+v", d)
@@ -254,7 +254,7 @@ func peeks(t *testing.T, b Bench) {
 }
 
 func refunds(t *testing.T, b Bench) {
-	checks := append(one(t, "small", "3/minute"), one(t, "large", "100/minute")...)
+	checks := append(one(t, "small", "3/minute"), one(t, "large", "150/minute")...)
 	checks[1].Cost = 5
 	b.take(t, checks)
 	b.Advance(time.Second)
@@ -270,7 +270,7 @@ func refunds(t *testing.T, b Bench) {
 	if d := b.peek(t, checks); d.Checks[0].Windows[0].Remaining != 1 {
 		t.Errorf("after a refund: %+v", d)
 	}
-	if d := b.peek(t, checks); d.Checks[1].Windows[0].Remaining != 90 {
+	if d := b.peek(t, checks); d.Checks[1].Windows[0].Remaining != 140 {
 		t.Errorf("after a refund: %+v", d)
 	}
 	if !b.take(t, checks).Allowed || b.take(t, checks).Allowed {
@@ -279,7 +279,7 @@ func refunds(t *testing.T, b Bench) {
 }
 
 func resets(t *testing.T, b Bench) {
-	checks := append(one(t, "a", "1/minute"), one(t, "b", "100/hour")...)
+	checks := append(one(t, "a", "1/minute"), one(t, "b", "150/hour")...)
 	b.take(t, checks)
 	if b.take(t, checks).Allowed {
 		t.Fatal("a second is admitted")
@@ -288,13 +288,13 @@ func resets(t *testing.T, b Bench) {
 		t.Fatal(err)
 	}
 	d := b.take(t, checks)
-	if !d.Allowed || d.Checks[1].Windows[0].Remaining != 98 {
+	if !d.Allowed || d.Checks[1].Windows[0].Remaining != 148 {
 		t.Errorf("after a reset: %+v", d)
 	}
 }
 
 func costs(t *testing.T, b Bench) {
-	for _, text := range []string{"10/minute", "100/minute"} {
+	for _, text := range []string{"10/minute", "150/minute"} {
 		checks := one(t, text, text)
 		n := checks[0].Limit[0].N
 		checks[0].Cost = n + 1
@@ -333,7 +333,7 @@ func shadows(t *testing.T, b Bench) {
 
 func changes(t *testing.T, b Bench) {
 	for range 4 {
-		b.take(t, one(t, "k", "5/minute, 100/hour"))
+		b.take(t, one(t, "k", "5/minute, 150/hour"))
 	}
 	for text, remaining := range map[string]int{"5/minute": 1, "3/minute": 0, "10/minute": 6, "5/hour": 1, "10/minute, 200/hour": 6} {
 		if d := b.peek(t, one(t, "k", text)); d.Checks[0].Windows[0].Remaining != remaining {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"hash/maphash"
 	"math/bits"
+	"slices"
 	"sync"
 	"time"
 
@@ -177,9 +178,11 @@ func weigh(c *ratelimit.Check, k *counts, now int64, v *ratelimit.Verdict) {
 }
 
 func (k *counts) weighLog(w ratelimit.Window, cost int, now int64, s *ratelimit.Standing) {
-	first := len(k.log) // the first that still counts
-	for first > 0 && k.log[first-1] > now-int64(w.Per) {
-		first--
+	// The first that still counts: there are N at most, or as many as matter.
+	first := max(0, len(k.log)-w.N)
+	if after := now - int64(w.Per); first < len(k.log) && k.log[first] <= after {
+		found, _ := slices.BinarySearch(k.log[first:], after+1)
+		first += found
 	}
 	used := len(k.log) - first
 	s.Remaining = max(0, w.N-used)

@@ -89,7 +89,7 @@ func TestASprayDoesNotFreeWhoIsRefused(t *testing.T) {
 
 func TestADecisionAllocatesNothing(t *testing.T) {
 	e, c := setup(0)
-	checks := append(check(t, "a", "5/minute, 20/hour"), check(t, "b", "100/minute, 1000/hour")...)
+	checks := append(check(t, "a", "5/minute, 20/hour"), check(t, "b", "150/minute, 1000/hour")...)
 	var d ratelimit.Decision
 	decide := func() {
 		if err := e.Take(t.Context(), checks, &d); err != nil {

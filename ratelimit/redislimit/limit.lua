@@ -8,14 +8,14 @@
 --
 -- A key's value is packed too: a number of log entries (2) and the entries (8 each,
 -- microseconds, oldest first), which serve all exact windows; then for each large
--- window its length in seconds (4), a number of steps (2) and the steps, oldest
--- first: which one (6), and how much was admitted up to its end since the window was
--- last empty (6).
+-- window its length in seconds (4), a number of steps (2), how much had been admitted
+-- before the first of them (6), and the steps, oldest first: which one (6), and how
+-- much had been admitted up to its end (6).
 --
 -- The answer is packed as well: the time (8); for each request whether it is
 -- allowed (1); for each check the same (1); for each window what is left (4), when
 -- there is more and when what was asked for is there (8 each, microseconds from now).
-local EXACT, STEPS = 60, 32
+local EXACT, STEPS = 100, 32
 local list, call = unpack, redis.call
 local unpack, pack, sub, floor, ceil, max = struct.unpack, struct.pack, string.sub, math.floor, math.ceil, math.max
 local t = call('TIME')
@@ -41,9 +41,9 @@ end
 local function sections(v, n)
 	local found, at = {}, 3 + n * 8
 	while at <= #v do
-		local per, m = unpack('>I4I2', v, at)
-		found[per] = { at = at + 6, m = m }
-		at = at + 6 + m * 12
+		local per, m, base = unpack('>I4I2I6', v, at)
+		found[per] = { at = at + 12, m = m, base = base }
+		at = at + 12 + m * 12
 	end
 	return found
 end
@@ -64,52 +64,42 @@ local function weigh(v, n, large, N, per, cost)
 		return used, reset, retry
 	end
 	local step, s = span / STEPS, large and large[per]
-	local used, reset, retry = 0, 0, 0
-	local base, total = 0, 0
-	local steps = {}
-	if s then
-		for j = 0, s.m - 1 do
-			local which, sum = unpack('>I6I6', v, s.at + j * 12)
-			if (which + 1) * step > now - span then
-				if #steps == 0 then reset = (which + 1) * step + span - now end
-				steps[#steps + 1] = { which, sum }
-			else
-				base = sum
-			end
-			total = sum
-		end
-		used = total - base
+	if not s then return 0, 0, cost > N and span or 0, { skip = 0, base = 0, total = 0, m = 0 } end
+	-- Steps that have left the window are skipped; they are few, as each write drops
+	-- them.
+	local skip, base, which, sum = 0, s.base, 0, s.base
+	while skip < s.m do
+		which, sum = unpack('>I6I6', v, s.at + skip * 12)
+		if (which + 1) * step > now - span then break end
+		skip, base = skip + 1, sum
 	end
+	local window = { skip = skip, base = base, total = base, m = s.m, at = s.at }
+	if skip == s.m then return 0, 0, cost > N and span or 0, window end
+	local reset, retry = (which + 1) * step + span - now, 0
+	window.last, window.total = unpack('>I6I6', v, s.at + (s.m - 1) * 12)
+	local used = window.total - base
 	local over = used + cost - N
 	if over > used then retry = span
 	elseif over > 0 then
-		for j = 1, #steps do
-			if steps[j][2] - base >= over then
-				retry = (steps[j][1] + 1) * step + span - now
+		for j = skip, s.m - 1 do
+			which, sum = unpack('>I6I6', v, s.at + j * 12)
+			if sum - base >= over then
+				retry = (which + 1) * step + span - now
 				break
 			end
 		end
 	end
-	return used, reset, retry, steps, base
+	return used, reset, retry, window
 end
 
 -- counted is a large window's section with the cost added.
-local function counted(per, steps, base, cost)
-	local present = floor(now / (per * 1000000 / STEPS))
-	local total = 0
-	local out = {}
-	for j = 1, #steps do
-		total = steps[j][2] - base
-		out[j] = { steps[j][1], total }
+local function counted(v, per, window, cost)
+	local present, m, from, to = floor(now / (per * 1000000 / STEPS)), window.m - window.skip, 1, 0
+	if m > 0 then
+		from, to = window.at + window.skip * 12, window.at + window.m * 12 - 1
+		if window.last >= present then present, m, to = window.last, m - 1, to - 12 end
 	end
-	if #out > 0 and out[#out][1] >= present then
-		out[#out][2] = total + cost
-	else
-		out[#out + 1] = { present, total + cost }
-	end
-	local parts = { pack('>I4I2', per, #out) }
-	for j = 1, #out do parts[j + 1] = pack('>I6I6', out[j][1], max(0, out[j][2])) end
-	return table.concat(parts)
+	return pack('>I4I2I6', per, m + 1, window.base) .. sub(v, from, to) .. pack('>I6I6', present, window.total + cost)
 end
 
 -- refund takes what was counted at a time out of a value again.
@@ -124,11 +114,11 @@ local function refund(v, windows, cost, at)
 		if N <= EXACT then exact = true
 		elseif s then
 			local which = floor(at / (per * 1000000 / STEPS))
-			local parts, seen = { pack('>I4I2', per, s.m) }, false
+			local parts, seen = { pack('>I4I2I6', per, s.m, s.base) }, false
 			for j = 0, s.m - 1 do
 				local i, sum = unpack('>I6I6', v, s.at + j * 12)
 				seen = seen or i == which
-				if seen then sum = max(0, sum - cost) end
+				if seen then sum = max(s.base, sum - cost) end
 				parts[j + 2] = pack('>I6I6', i, sum)
 			end
 			out[#out + 1] = table.concat(parts)
@@ -148,7 +138,7 @@ end
 -- What is known of the checks of one request, and of their windows one after the
 -- other; the tables are used again for the next.
 local key, value, logs, costs, shadow, ok, ats, count = {}, {}, {}, {}, {}, {}, {}, {}
-local Ns, pers, used, resets, retries, steps, bases = {}, {}, {}, {}, {}, {}, {}
+local Ns, pers, used, resets, retries, larges = {}, {}, {}, {}, {}, {}
 
 local function write(name, new, ttl)
 	written[name] = new
@@ -166,7 +156,7 @@ local function take(c, w)
 			if N > EXACT then resets[i] = resets[i] + resets[i] / STEPS end
 		end
 		if per > longest then longest = per end
-		if N > EXACT then parts = parts .. counted(per, steps[i], bases[i], costs[c])
+		if N > EXACT then parts = parts .. counted(value[c], per, larges[i], costs[c])
 		elseif N > keep then keep = N end
 	end
 	local log = ''
@@ -201,7 +191,7 @@ while pos <= #arg do
 		for i = w + 1, w + windows do
 			Ns[i], pers[i], pos = unpack('>I4I4', arg, pos)
 			if op ~= 2 then
-				used[i], resets[i], retries[i], steps[i], bases[i] = weigh(v, n, large, Ns[i], pers[i], cost)
+				used[i], resets[i], retries[i], larges[i] = weigh(v, n, large, Ns[i], pers[i], cost)
 				if used[i] + cost > Ns[i] then ok[c] = false end
 			end
 		end

@@ -87,7 +87,7 @@ func TestADenialLeavesEveryKeyByteIdentical(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	e, _ := engine(t, server.Addr)
-	texts := []string{"5/minute, 20/hour", "100/minute, 1000/hour", "7/hour", "3/10seconds, 200/hour", "61/minute"}
+	texts := []string{"5/minute, 20/hour", "150/minute, 1000/hour", "7/hour", "3/10seconds, 200/hour", "61/minute"}
 	for denying := range texts {
 		var checks []ratelimit.Check
 		for i, text := range texts {
