@@ -34,6 +34,9 @@ type Options struct {
 	Settings config.Settings
 	Version  health.Version
 	Log      *slog.Logger
+	// LimitTimeout is how long a decision about limits waits for Redis; 0 means
+	// as long as redislimit does by itself.
+	LimitTimeout time.Duration
 }
 
 // App is the product, ready to be started.
@@ -101,7 +104,7 @@ func (a *App) build(ctx context.Context, o Options) error {
 	}
 
 	a.metrics = newMetrics(o.Version)
-	if err := a.countLimits(o.Settings, o.Log); err != nil {
+	if err := a.countLimits(o); err != nil {
 		return err
 	}
 	a.health = health.New(health.Config{

@@ -51,12 +51,16 @@ func setup(t *testing.T, change ...func(*config.Settings)) (*App, *lockedBuffer)
 	for _, f := range change {
 		f(&settings)
 	}
+	return start(t, Options{Settings: settings})
+}
+
+// start is setup with other options.
+func start(t *testing.T, o Options) (*App, *lockedBuffer) {
+	t.Helper()
 	log := &lockedBuffer{}
-	a, err := New(t.Context(), Options{
-		Settings: settings,
-		Version:  health.Version{Version: "test"},
-		Log:      slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	})
+	o.Version = health.Version{Version: "test"}
+	o.Log = slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	a, err := New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"manus/account"
 	"manus/config"
@@ -13,17 +14,17 @@ import (
 
 // countLimits makes what decides about too many requests: counts in Redis where
 // there is one, and in memory while it is gone; else in memory alone.
-func (a *App) countLimits(s config.Settings, log *slog.Logger) error {
+func (a *App) countLimits(o Options) error {
 	c := ratelimit.ServiceConfig{
-		Config:  s.Limits,
+		Config:  o.Settings.Limits,
 		Engine:  memorylimit.New(memorylimit.Config{}),
 		Plan:    a.planOf,
 		Account: account.EmailKey,
 		Observe: a.metrics.observeLimit,
-		Log:     log,
+		Log:     o.Log,
 	}
-	if !s.Redis.Empty() {
-		shared, guard, err := sharedLimits(s)
+	if !o.Settings.Redis.Empty() {
+		shared, guard, err := sharedLimits(o.Settings, o.LimitTimeout)
 		if err != nil {
 			return err
 		}
@@ -36,13 +37,13 @@ func (a *App) countLimits(s config.Settings, log *slog.Logger) error {
 }
 
 // sharedLimits counts in Redis, with a guard around it. It doesn't wait for Redis.
-func sharedLimits(s config.Settings) (*redislimit.Engine, *ratelimit.Guard, error) {
+func sharedLimits(s config.Settings, timeout time.Duration) (*redislimit.Engine, *ratelimit.Guard, error) {
 	option, err := redislimit.ParseURLs(s.Redis.Reveal())
 	if err != nil {
 		return nil, nil, err
 	}
 	var guard *ratelimit.Guard
-	shared := redislimit.New(redislimit.Config{Option: option, OnReset: func(keys []string) { guard.Forget(keys) }})
+	shared := redislimit.New(redislimit.Config{Option: option, Timeout: timeout, OnReset: func(keys []string) { guard.Forget(keys) }})
 	guard = ratelimit.NewGuard(shared, shared.Ping)
 	return shared, guard, nil
 }
@@ -53,6 +54,9 @@ func (a *App) planOf(ctx context.Context, userID string) (string, error) {
 	return subscription.Plan.ID, err
 }
 
+// commandTimeout is how long a command waits for Redis.
+const commandTimeout = 5 * time.Second
+
 // Limits decides about too many requests as a server with the settings does, for
 // commands. With Redis it reaches the counts that the servers share; without, it
 // can only tell the rules. Done lets Redis go.
@@ -60,7 +64,7 @@ func Limits(s config.Settings, log *slog.Logger) (limits *ratelimit.Service, sha
 	c := ratelimit.ServiceConfig{Config: s.Limits, Engine: memorylimit.New(memorylimit.Config{}), Account: account.EmailKey, Log: log}
 	done = func() {}
 	if !s.Redis.Empty() {
-		engine, guard, err := sharedLimits(s)
+		engine, guard, err := sharedLimits(s, commandTimeout)
 		if err == nil {
 			err = engine.Connect()
 		}

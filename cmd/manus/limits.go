@@ -32,7 +32,7 @@ func (c *limitsCommand) with(p *process, needShared bool, f func(*ratelimit.Serv
 	}
 	limits, shared, done, err := app.Limits(settings, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return fmt.Errorf("Redis can't be reached; check REDIS_URL: %w", err)
+		return fmt.Errorf("the Redis of REDIS_URL can't be reached: %w", err)
 	}
 	defer done()
 	if needShared && !shared {
