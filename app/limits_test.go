@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dunglas/httpsfv"
+
 	"manus/config"
 	"manus/internal/redistest"
 	"manus/ratelimit"
@@ -227,6 +229,35 @@ func TestLimitsAreThereWhileRedisIsNot(t *testing.T) {
 	for deadline := time.Now().Add(20 * time.Second); redis.Do(t, "DBSIZE").(int64) == 0; {
 		if try(t, a, "203.0.113.5") >= 500 || time.Now().After(deadline) {
 			t.Fatal("it doesn't count in Redis again")
+		}
+	}
+}
+
+// TestTheFieldsAreStructured reads the limits' fields with a parser of RFC 9651, as
+// clients do.
+func TestTheFieldsAreStructured(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t, limited)
+	w := ask(t, a, "203.0.113.9:1", "POST", "/api/v1/auth/login", "", `{"email":"nobody@example.com","password":"not the password"}`)
+	for field, params := range map[string][]string{"RateLimit-Policy": {"q", "w"}, "RateLimit": {"r", "t"}} {
+		list, err := httpsfv.UnmarshalList(w.Header().Values(field))
+		if err != nil || len(list) != 4 {
+			t.Fatalf("%s: %d members, %v", field, len(list), err)
+		}
+		for _, member := range list {
+			item, ok := member.(httpsfv.Item)
+			if !ok {
+				t.Fatalf("%s has a %T", field, member)
+			}
+			if _, isString := item.Value.(string); !isString {
+				t.Errorf("%s names a policy by a %T", field, item.Value)
+			}
+			for _, name := range params {
+				value, _ := item.Params.Get(name)
+				if n, isInteger := value.(int64); !isInteger || n < 0 {
+					t.Errorf("%s: %s is %v", field, name, value)
+				}
+			}
 		}
 	}
 }

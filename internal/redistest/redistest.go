@@ -254,3 +254,14 @@ func (c *Cluster) Addrs() (addrs []string) {
 	}
 	return addrs
 }
+
+// Move moves slots from one node to another.
+func (c *Cluster) Move(t testing.TB, from, to, slots int) {
+	t.Helper()
+	out, err := exec.Command("redis-cli", "--cluster", "reshard", c.Nodes[0].Addr, "--cluster-yes",
+		"--cluster-from", c.Nodes[from].Do(t, "CLUSTER", "MYID").(string), "--cluster-to", c.Nodes[to].Do(t, "CLUSTER", "MYID").(string),
+		"--cluster-slots", strconv.Itoa(slots)).CombinedOutput()
+	if err != nil {
+		t.Fatalf("the slots don't move: %v\n%s", err, out)
+	}
+}

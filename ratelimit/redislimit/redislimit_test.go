@@ -234,3 +234,54 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestSlotsMoveUnderLoad moves a third of a cluster's keys to another node while
+// they are counted. What can't be counted at that moment is unavailable, which rules
+// go on from; nothing else goes wrong, no count is lost, and afterwards all is as
+// before.
+func TestSlotsMoveUnderLoad(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t)
+	e, _ := engine(t, cluster.Addrs()...)
+	const keys = 40
+	l := check(t, "", "1000000/hour").Limit
+	counted := make([]atomic.Int64, keys)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	var unavailable atomic.Int64
+	for range 4 {
+		wg.Go(func() {
+			var d ratelimit.Decision
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				k := i % keys
+				err := e.Take(context.Background(), []ratelimit.Check{{Key: fmt.Sprintf("{%d}", k), Limit: l, Cost: 1}}, &d)
+				switch {
+				case err == nil:
+					counted[k].Add(1)
+				case errors.Is(err, ratelimit.ErrUnavailable):
+					unavailable.Add(1)
+				default:
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	cluster.Move(t, 0, 1, 1000)
+	close(stop)
+	wg.Wait()
+	t.Logf("%d decisions were unavailable", unavailable.Load())
+	for k := range keys {
+		var d ratelimit.Decision
+		for e.Peek(t.Context(), []ratelimit.Check{{Key: fmt.Sprintf("{%d}", k), Limit: l, Cost: 1}}, &d) != nil {
+		}
+		if there := int64(l[0].N - d.Checks[0].Windows[0].Remaining); there < counted[k].Load() {
+			t.Errorf("the key %d has %d of %d", k, there, counted[k].Load())
+		}
+	}
+}
