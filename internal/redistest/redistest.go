@@ -86,7 +86,11 @@ func (s *Server) run() error {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		// The answer has to be this server's own, not that of another on its port.
 		if info, err := s.do("INFO", "server"); err == nil {
-			if text, ok := info.(string); ok && strings.Contains(text, "tcp_port:"+port+"\r\n") && strings.Contains(text, "process_id:") {
+			pid, pidErr := s.pid()
+			if pidErr != nil {
+				return fmt.Errorf("it has ended: %w", pidErr)
+			}
+			if text, ok := info.(string); ok && strings.Contains(text, fmt.Sprintf("process_id:%d\r\n", pid)) {
 				return nil
 			}
 		}
@@ -215,23 +219,24 @@ func read(r *bufio.Reader) (any, error) {
 	return all, nil
 }
 
-// Cluster is three servers that share the keys.
+// Cluster is servers that share the keys: three, and their replicas behind them.
 type Cluster struct{ Nodes []*Server }
 
-// StartCluster runs a cluster and waits until it is whole.
-func StartCluster(t testing.TB) *Cluster {
+// StartCluster runs a cluster, with so many replicas of each of its three nodes, and
+// waits until it is whole.
+func StartCluster(t testing.TB, replicas int) *Cluster {
 	t.Helper()
 	c := &Cluster{}
-	for range 3 {
+	for range 3 * (1 + replicas) {
 		c.Nodes = append(c.Nodes, Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", port(freeAddr(t))))
 	}
 	args := append([]string{"--cluster", "create"}, c.Addrs()...)
-	if out, err := exec.Command("redis-cli", append(args, "--cluster-replicas", "0", "--cluster-yes")...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("redis-cli", append(args, "--cluster-replicas", strconv.Itoa(replicas), "--cluster-yes")...).CombinedOutput(); err != nil {
 		t.Fatalf("the cluster can't be made: %v\n%s", err, out)
 	}
 	for _, node := range c.Nodes {
 		for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-			if strings.Contains(node.Do(t, "CLUSTER", "INFO").(string), "cluster_state:ok") {
+			if strings.Contains(node.Do(t, "CLUSTER", "INFO").(string), "cluster_state:ok") && replicated(t, c, replicas) {
 				break
 			}
 			if time.Now().After(deadline) {
@@ -240,6 +245,18 @@ func StartCluster(t testing.TB) *Cluster {
 		}
 	}
 	return c
+}
+
+// replicated tells whether every replica follows its node.
+func replicated(t testing.TB, c *Cluster, replicas int) bool {
+	t.Helper()
+	following := 0
+	for _, node := range c.Nodes {
+		if strings.Contains(node.Do(t, "INFO", "replication").(string), "master_link_status:up") {
+			following++
+		}
+	}
+	return following == 3*replicas
 }
 
 func port(addr string) string {

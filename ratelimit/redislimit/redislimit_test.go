@@ -58,7 +58,7 @@ func TestEngine(t *testing.T) {
 
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	cluster := redistest.StartCluster(t)
+	cluster := redistest.StartCluster(t, 0)
 	limittest.Run(t, func(t *testing.T) limittest.Bench {
 		e, o := engine(t, cluster.Addrs()...)
 		return limittest.Bench{Engine: e, Advance: o.add}
@@ -241,7 +241,7 @@ func FuzzDecode(f *testing.F) {
 // before.
 func TestSlotsMoveUnderLoad(t *testing.T) {
 	t.Parallel()
-	cluster := redistest.StartCluster(t)
+	cluster := redistest.StartCluster(t, 0)
 	e, _ := engine(t, cluster.Addrs()...)
 	const keys = 40
 	l := check(t, "", "1000000/hour").Limit
@@ -282,6 +282,39 @@ func TestSlotsMoveUnderLoad(t *testing.T) {
 		}
 		if there := int64(l[0].N - d.Checks[0].Windows[0].Remaining); there < counted[k].Load() {
 			t.Errorf("the key %d has %d of %d", k, there, counted[k].Load())
+		}
+	}
+}
+
+// TestAReplicaTakesOver kills a node of a cluster while it counts. Until its replica
+// has taken over, its keys are unavailable, which rules go on from; nothing else goes
+// wrong, and then they are counted again.
+func TestAReplicaTakesOver(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 1)
+	e, _ := engine(t, cluster.Addrs()...)
+	e.timeout = time.Second
+	var checks []ratelimit.Check
+	for k := range 30 {
+		checks = append(checks, check(t, fmt.Sprintf("{%d}", k), "1000000/hour"))
+	}
+	all := func() (failed int) {
+		for _, c := range checks {
+			var d ratelimit.Decision
+			if err := e.Take(t.Context(), []ratelimit.Check{c}, &d); errors.Is(err, ratelimit.ErrUnavailable) {
+				failed++
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return failed
+	}
+	for all() > 0 {
+	}
+	cluster.Nodes[0].Kill(t)
+	for deadline := time.Now().Add(30 * time.Second); all() > 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("nobody takes over")
 		}
 	}
 }
