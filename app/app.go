@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,13 +21,14 @@ import (
 	"manus/config"
 	"manus/console"
 	"manus/docstore"
-	"manus/docstore/sqlitedocs"
 	"manus/health"
 	"manus/httpapi"
+	"manus/internal/redisclient"
 	"manus/mail"
 	"manus/ratelimit"
 	"manus/ratelimit/redislimit"
 	"manus/session"
+	"manus/session/redishints"
 )
 
 // Options is what an App is made of.
@@ -49,7 +51,9 @@ type App struct {
 	plans    *billing.Service
 	sessions *session.Service
 	limits   *ratelimit.Service
-	shared   *redislimit.Engine // nil without Redis
+	redis    *redisclient.Client // nil without Redis, as the next two
+	shared   *redislimit.Engine
+	hints    *redishints.Hints
 	health   *health.Service
 	metrics  *metrics
 	api      *httpapi.API
@@ -72,17 +76,24 @@ func New(ctx context.Context, o Options) (*App, error) {
 }
 
 func (a *App) build(ctx context.Context, o Options) error {
-	store, err := OpenStore(ctx, o.Settings.DataDir)
+	store, err := OpenStore(ctx, o.Settings)
 	if err != nil {
 		return err
 	}
 	a.onStop(store.Close)
 
+	if !o.Settings.Redis.Empty() {
+		if a.redis, err = redisclient.New(o.Settings.Redis.Reveal()); err != nil {
+			return err
+		}
+		a.onStop(closer(a.redis.Close))
+	}
+
 	// Billing asks sessions what became of a run, sessions take runs from
 	// billing: neither knows the other.
 	link := &runs{}
 	a.plans = billing.New(billing.Config{Store: store, Sessions: link, Log: o.Log, Catalog: o.Settings.Billing})
-	a.sessions = session.New(session.Config{Store: store, Quota: quota{a.plans}, Log: o.Log})
+	a.sessions = a.newSessions(store, o.Log)
 	link.sessions = a.sessions
 	a.onStop(closer(a.sessions.Close))
 
@@ -104,16 +115,24 @@ func (a *App) build(ctx context.Context, o Options) error {
 	}
 
 	a.metrics = newMetrics(o.Version)
-	if err := a.countLimits(o); err != nil {
-		return err
-	}
+	a.countLimits(o)
 	a.health = health.New(health.Config{
-		Checks:  checks(o.Settings, store, a.shared),
+		Checks:  checks(o.Settings, store, a.redis),
 		Version: o.Version,
 		Log:     o.Log,
 	})
 	a.handler, err = a.routes(o.Version.Version)
 	return err
+}
+
+// newSessions hints to other copies through Redis, where there is one.
+func (a *App) newSessions(store docstore.Store, log *slog.Logger) *session.Service {
+	c := session.Config{Store: store, Quota: quota{a.plans}, Log: log}
+	if a.redis != nil {
+		a.hints = redishints.New(a.redis)
+		c.Hints = a.hints
+	}
+	return session.New(c)
 }
 
 // newOutbox is where mails go: to the mail server, or nowhere but into the store;
@@ -132,24 +151,6 @@ func newOutbox(s config.Settings, store docstore.Store, log *slog.Logger) (*mail
 	return mail.New(c)
 }
 
-// StoreFile is the embedded store's file in a data folder.
-func StoreFile(dataDir string) string { return filepath.Join(dataDir, "manus.db") }
-
-// OpenStore opens the embedded store in a data folder, with every collection
-// that the product needs.
-func OpenStore(ctx context.Context, dataDir string) (docstore.Store, error) {
-	store, err := sqlitedocs.Open(ctx, StoreFile(dataDir))
-	if err != nil {
-		return nil, err
-	}
-	for _, specs := range [][]docstore.Spec{account.Specs(), billing.Specs(), session.Specs(), mail.Specs()} {
-		if err := store.Declare(ctx, specs...); err != nil {
-			return nil, errors.Join(fmt.Errorf("prepare the store: %w", err), store.Close())
-		}
-	}
-	return store, nil
-}
-
 func secrets(s config.Settings) []string {
 	all := []string{s.JWTSecret.Reveal()}
 	for _, previous := range s.JWTPreviousSecrets {
@@ -159,15 +160,16 @@ func secrets(s config.Settings) []string {
 }
 
 // checks are what /ready tells of. What isn't configured has no probe.
-func checks(s config.Settings, store docstore.Store, redis *redislimit.Engine) []health.Check {
+func checks(s config.Settings, store docstore.Store, redis *redisclient.Client) []health.Check {
 	all := []health.Check{{Name: "database", Probe: store.Ping}, {Name: "redis"}, {Name: "stripe"}}
 	if redis != nil {
 		all[1].Probe = redis.Ping
 	}
 	for i := range all {
-		for _, name := range s.ReadyCritical {
-			all[i].Critical = all[i].Critical || all[i].Name == name
-		}
+		all[i].Critical = slices.Contains(s.ReadyCritical, all[i].Name)
+	}
+	if !s.MongoDB.Empty() {
+		all[0].Name = "mongodb"
 	}
 	return all
 }
@@ -235,8 +237,9 @@ func (a *App) Start(ctx context.Context) error {
 		return nil
 	})
 	a.background.Go(func() { a.accounts.Run(working) })
-	if a.shared != nil {
+	if a.redis != nil {
 		a.background.Go(func() { a.shared.Run(working) })
+		a.background.Go(func() { a.hints.Run(working, a.sessions.Heard, a.sessions.MissedHints) })
 	}
 	a.every(working, time.Hour, "sweep accounts", a.accounts.Sweep)
 	if a.outbox != nil {

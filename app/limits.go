@@ -2,11 +2,13 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"manus/account"
 	"manus/config"
+	"manus/internal/redisclient"
 	"manus/ratelimit"
 	"manus/ratelimit/memorylimit"
 	"manus/ratelimit/redislimit"
@@ -14,7 +16,7 @@ import (
 
 // countLimits makes what decides about too many requests: counts in Redis where
 // there is one, and in memory while it is gone; else in memory alone.
-func (a *App) countLimits(o Options) error {
+func (a *App) countLimits(o Options) {
 	c := ratelimit.ServiceConfig{
 		Config:  o.Settings.Limits,
 		Engine:  memorylimit.New(memorylimit.Config{}),
@@ -23,29 +25,19 @@ func (a *App) countLimits(o Options) error {
 		Observe: a.metrics.observeLimit,
 		Log:     o.Log,
 	}
-	if !o.Settings.Redis.Empty() {
-		shared, guard, err := sharedLimits(o.Settings, o.LimitTimeout)
-		if err != nil {
-			return err
-		}
-		a.shared = shared
-		a.onStop(closer(shared.Close))
-		c.Engine, c.Local = guard, c.Engine
+	if a.redis != nil {
+		c.Local = c.Engine
+		a.shared, c.Engine = sharedLimits(a.redis, o.LimitTimeout)
 	}
 	a.limits = ratelimit.New(c)
-	return nil
 }
 
 // sharedLimits counts in Redis, with a guard around it. It doesn't wait for Redis.
-func sharedLimits(s config.Settings, timeout time.Duration) (*redislimit.Engine, *ratelimit.Guard, error) {
-	option, err := redislimit.ParseURLs(s.Redis.Reveal())
-	if err != nil {
-		return nil, nil, err
-	}
+func sharedLimits(redis *redisclient.Client, timeout time.Duration) (*redislimit.Engine, *ratelimit.Guard) {
 	var guard *ratelimit.Guard
-	shared := redislimit.New(redislimit.Config{Option: option, Timeout: timeout, OnReset: func(keys []string) { guard.Forget(keys) }})
+	shared := redislimit.New(redislimit.Config{Client: redis, Timeout: timeout, OnReset: func(keys []string) { guard.Forget(keys) }})
 	guard = ratelimit.NewGuard(shared, shared.Ping)
-	return shared, guard, nil
+	return shared, guard
 }
 
 // planOf is the plan that a user's limits are of.
@@ -64,14 +56,15 @@ func Limits(s config.Settings, log *slog.Logger) (limits *ratelimit.Service, sha
 	c := ratelimit.ServiceConfig{Config: s.Limits, Engine: memorylimit.New(memorylimit.Config{}), Account: account.EmailKey, Log: log}
 	done = func() {}
 	if !s.Redis.Empty() {
-		engine, guard, err := sharedLimits(s, commandTimeout)
+		redis, err := redisclient.New(s.Redis.Reveal())
 		if err == nil {
-			err = engine.Connect()
+			err = redis.Connect()
 		}
 		if err != nil {
-			return nil, false, done, err
+			return nil, false, done, fmt.Errorf("%w: %w", ratelimit.ErrUnavailable, err)
 		}
-		c.Engine, shared, done = guard, true, engine.Close
+		_, c.Engine = sharedLimits(redis, commandTimeout)
+		shared, done = true, redis.Close
 	}
 	return ratelimit.New(c), shared, done, nil
 }

@@ -174,7 +174,7 @@ func withRedis(t *testing.T, redis *redistest.Server, timeout time.Duration) *Ap
 	}
 	settings.Redis = config.NewSecret(redis.URL())
 	a, _ := start(t, Options{Settings: settings, LimitTimeout: timeout})
-	if err := a.shared.Connect(); err != nil {
+	if err := a.redis.Connect(); err != nil {
 		t.Fatal(err)
 	}
 	return a

@@ -39,6 +39,10 @@ type Settings struct {
 	TrustedProxies []netip.Prefix
 	// DataDir is the folder of the embedded store. It need not exist yet.
 	DataDir string
+	// MongoDB is the URI of the production store; empty means the embedded one.
+	MongoDB Secret
+	// MongoDatabase is the database there.
+	MongoDatabase string
 	// JWTSecret signs tokens.
 	JWTSecret Secret
 	// JWTPreviousSecrets still verify tokens during a rotation.
@@ -190,6 +194,9 @@ func (l *loader) checkTogether(s Settings) {
 	if l.isSet("ADDR") && l.isSet("PORT") {
 		add("PORT", "is set together with ADDR", "keep one of them")
 	}
+	if s.DataDir == "" && s.MongoDB.Empty() && !l.incomplete && !l.mentioned("DATA_DIR", "MONGODB_URI") {
+		add("DATA_DIR", "is not set, and neither is MONGODB_URI", "name the folder of the embedded store, for example /var/lib/manus, or MongoDB's URI")
+	}
 	if sameListener(s.Addr, s.OpsAddr) {
 		add("OPS_ADDR", "is the public address too", "choose another port, so that metrics and profiles are never public")
 	}
@@ -205,6 +212,13 @@ func (l *loader) checkTogether(s Settings) {
 			add("JWT_PREVIOUS_SECRET_KEYS", entry(i)+" is the current JWT_SECRET_KEY", "list only the secrets from before")
 		}
 	}
+}
+
+// mentioned tells whether there is a problem about one of the settings.
+func (l *loader) mentioned(names ...string) bool {
+	return slices.ContainsFunc(l.problems, func(p Problem) bool {
+		return slices.Contains(names, strings.TrimSuffix(p.Name, fileSuffix))
+	})
 }
 
 // sortProblems puts the env file's problems first, then each setting's in the

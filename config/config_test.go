@@ -101,6 +101,8 @@ func TestValuesThatAreAccepted(t *testing.T) {
 		{"PUBLIC_URL=HTTPS://App.Example.com/", func(s Settings) any { return s.PublicURL }, "https://app.example.com"},
 		{"PUBLIC_URL=http://[::1]:8080", func(s Settings) any { return s.PublicURL }, "http://[::1]:8080"},
 		{"PUBLIC_URL=https://bücher.example", func(s Settings) any { return s.PublicURL }, "https://xn--bcher-kva.example"},
+		{"MONGODB_URI=mongodb://u:p%40@a,b:27018/shop?tls=true", func(s Settings) any { return s.MongoDB.Reveal() + " " + s.MongoDatabase }, "mongodb://u:p%40@a,b:27018/shop?tls=true shop"},
+		{"MONGODB_URI=mongodb+srv://u:p@cluster.example.com/admin", func(s Settings) any { return s.MongoDatabase }, "manus"},
 		{"LOG_LEVEL=WARN", func(s Settings) any { return s.LogLevel }, slog.LevelWarn},
 		{"LOG_FORMAT=text", func(s Settings) any { return s.LogFormat }, "text"},
 		{"READY_CRITICAL=stripe, database,stripe", func(s Settings) any { return s.ReadyCritical }, []string{"stripe", "database"}},
@@ -133,6 +135,10 @@ func TestEachWrongValueIsRefusedWithItsMend(t *testing.T) {
 		{"ENVIRONMENT=a\nb", "ENVIRONMENT: contains a line break or another control character; write it in one line"},
 		{"ENVIRONMENT=\xff", "ENVIRONMENT: is not valid UTF-8; write it as plain text"},
 		{"DATA_DIR=" + plainFile, "DATA_DIR: is not a folder; name a folder, or a path where one can be made"},
+		{"MONGODB_URI=postgres://u:hunter2@db", "MONGODB_URI: is not a mongodb:// or mongodb+srv:// URI; use the form mongodb://user:password@host:27017/database, and write special characters of the password as %XX"},
+		{"MONGODB_URI=mongodb://u:hunter2@/x", "MONGODB_URI: names no host; use the form mongodb://user:password@host:27017/database, and write special characters of the password as %XX"},
+		{"MONGODB_DATABASE=admin", "MONGODB_DATABASE: is not a name for a database; use letters, digits, _ and -; admin, local and config are MongoDB's own"},
+		{"MONGODB_DATABASE=a.b", "MONGODB_DATABASE: is not a name for a database; use letters, digits, _ and -; admin, local and config are MongoDB's own"},
 		{"ADDR=8181", "ADDR: is not host:port; use host:port or :port, such as 127.0.0.1:8080, :8080 or [::1]:8080"},
 		{"ADDR=::1:8181", "ADDR: is not host:port; use host:port or :port, such as 127.0.0.1:8080, :8080 or [::1]:8080"},
 		{"ADDR=:65536", "ADDR: has no port from 0 to 65535; use host:port or :port, such as 127.0.0.1:8080, :8080 or [::1]:8080"},
@@ -195,6 +201,19 @@ func TestOpsAddressIsNeverThePublicOne(t *testing.T) {
 	}
 }
 
+func TestAStoreIsNeeded(t *testing.T) {
+	t.Parallel()
+	secret := "JWT_SECRET_KEY=" + RandomSecret().Reveal()
+	const want = "DATA_DIR: is not set, and neither is MONGODB_URI; name the folder of the embedded store, for example /var/lib/manus, or MongoDB's URI"
+	if got := onlyProblem(t, Source{Environ: []string{secret}}); got != want {
+		t.Errorf("got %s", got)
+	}
+	s, err := Load(Source{Environ: []string{secret, "MONGODB_URI=mongodb://db/shop", "MONGODB_DATABASE=other"}})
+	if err != nil || s.MongoDatabase != "other" {
+		t.Errorf("got %q, %v", s.MongoDatabase, err)
+	}
+}
+
 func TestAllProblemsAreReportedAtOnceInTableOrder(t *testing.T) {
 	t.Parallel()
 	got := problemsOf(t, Source{
@@ -208,11 +227,10 @@ func TestAllProblemsAreReportedAtOnceInTableOrder(t *testing.T) {
 	want := `--env-file: sets LOG_LEVL, which is no setting; perhaps LOG_LEVEL is meant
 JWT_SECRET_KEY: is 13 characters long; use at least 32, for example from 'openssl rand -base64 48' or 'manus init'
 JWT_PREVIOUS_SECRET_KEYS_FILE: the file does not exist; check the path
-DATA_DIR: is not set; name the folder of the embedded store, for example /var/lib/manus
+MONGODB_URI: is not a mongodb:// or mongodb+srv:// URI; use the form mongodb://user:password@host:27017/database, and write special characters of the password as %XX
 PORT: is set together with ADDR; keep one of them
 LOG_LEVEL: is not a level; use debug, info, warn or error
 SHUTDOWN_DELAY: is not a duration; use a number with its unit from 0s to 5m, such as 2s
-MONGODB_URI: is set, but this version of manus does not use it yet; remove it
 STRIPE_SECRET_KEY_FILE: is set, but this version of manus does not use it yet; remove it
 manus.yaml: line 1 has an unknown key, planz; compare it with manus.example.yaml`
 	if got.Error() != want {
@@ -234,8 +252,8 @@ func TestEverySettingOfTheContractIsInTheTable(t *testing.T) {
 	t.Parallel()
 	promised := map[use]string{
 		used: `JWT_SECRET_KEY JWT_PREVIOUS_SECRET_KEYS ADDR PORT OPS_ADDR PUBLIC_URL ENVIRONMENT
-			LOG_LEVEL LOG_FORMAT TRUSTED_PROXIES DATA_DIR READY_CRITICAL`,
-		later: `MONGODB_URI MONGODB_DATABASE STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET
+			LOG_LEVEL LOG_FORMAT TRUSTED_PROXIES DATA_DIR MONGODB_URI MONGODB_DATABASE REDIS_URL SMTP_URL MAIL_FROM READY_CRITICAL`,
+		later: `STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET
 			STRIPE_PRICE_ID_BASIC STRIPE_PRICE_ID_PRO STRIPE_API_BASE SENTRY_DSN SENTRY_ENVIRONMENT
 			SENTRY_TRACES_SAMPLE_RATE BACKUP_DIR BACKUP_SCHEDULE BACKUP_RETENTION_DAYS BACKUP_AGE_RECIPIENTS
 			S3_BUCKET S3_ENDPOINT S3_REGION ALERT_EMAIL SLACK_WEBHOOK_URL`,

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,6 +84,45 @@ func parseRedis(out *Secret, text string) *Problem {
 		}
 	}
 	*out = NewSecret(text)
+	return nil
+}
+
+// databaseName matches names that every system takes, MongoDB's own left out.
+var databaseName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,63}$`)
+
+func isDatabase(name string) bool {
+	return databaseName.MatchString(name) && name != "admin" && name != "local" && name != "config"
+}
+
+// parseMongoDB takes the database that the URI names, too, where it isn't one of
+// MongoDB's own: those stand there for signing in.
+func parseMongoDB(s *Settings, text string) *Problem {
+	const mend = "use the form mongodb://user:password@host:27017/database, and write special characters of the password as %XX"
+	scheme, rest, _ := strings.Cut(text, "://")
+	if scheme != "mongodb" && scheme != "mongodb+srv" {
+		return bad("is not a mongodb:// or mongodb+srv:// URI", mend)
+	}
+	rest, _, _ = strings.Cut(rest, "?")
+	hosts, path, _ := strings.Cut(rest, "/")
+	if hosts[strings.LastIndex(hosts, "@")+1:] == "" {
+		return bad("names no host", mend)
+	}
+	if isDatabase(path) {
+		s.MongoDatabase = path
+	} else {
+		s.MongoDatabase = defaultDatabase
+	}
+	s.MongoDB = NewSecret(text)
+	return nil
+}
+
+const defaultDatabase = "manus"
+
+func parseDatabase(out *string, text string) *Problem {
+	if !isDatabase(text) {
+		return bad("is not a name for a database", "use letters, digits, _ and -; admin, local and config are MongoDB's own")
+	}
+	*out = text
 	return nil
 }
 

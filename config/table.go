@@ -65,11 +65,20 @@ func table() []setting {
 			parse:   func(s *Settings, text string) *Problem { return parseEnvironment(&s.Environment, text) },
 		},
 		{
-			name: "DATA_DIR", required: true,
-			help:    "The folder of the embedded store. It is made if it does not exist; a relative path starts where manus is started.",
+			name:    "DATA_DIR",
+			help:    "The folder of the embedded store, where MONGODB_URI is not set. It is made if it does not exist; a relative path starts where manus is started.",
 			initial: func() string { return "./data" },
-			mend:    "name the folder of the embedded store, for example /var/lib/manus",
 			parse:   func(s *Settings, text string) *Problem { return parseFolder(&s.DataDir, text) },
+		},
+		{
+			name: "MONGODB_URI", secret: true, example: "mongodb://user:password@mongodb.example.com:27017/manus",
+			help:  "MongoDB, which all copies of the server share, in place of the embedded store: mongodb:// or mongodb+srv://. A standalone server is enough. 'manus data copy' moves what an embedded store has.",
+			parse: parseMongoDB,
+		},
+		{
+			name: "MONGODB_DATABASE", example: "manus",
+			help:  "The database there. By default it is the one that MONGODB_URI names, else manus.",
+			parse: func(s *Settings, text string) *Problem { return parseDatabase(&s.MongoDatabase, text) },
 		},
 		{
 			name: "ADDR", fallback: ":8080",
@@ -147,7 +156,6 @@ func table() []setting {
 func futureSettings() []setting {
 	var rows []setting
 	for name := range strings.FieldsSeq(`
-		MONGODB_URI MONGODB_DATABASE
 		STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET STRIPE_PRICE_ID_BASIC STRIPE_PRICE_ID_PRO STRIPE_API_BASE
 		SENTRY_DSN SENTRY_ENVIRONMENT SENTRY_TRACES_SAMPLE_RATE
 		BACKUP_DIR BACKUP_SCHEDULE BACKUP_RETENTION_DAYS BACKUP_AGE_RECIPIENTS

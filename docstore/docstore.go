@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 )
 
 // Raw is one document in its engine's own encoding (JSON text in SQLite, BSON
@@ -46,6 +47,28 @@ type Index struct {
 	Name   string
 	Fields []string
 	Unique bool
+}
+
+// validName is what collections, indexes and fields may be called; none of it
+// needs escaping anywhere.
+var validName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
+
+// Check tells what is wrong with a declaration: ErrInvalid for a name that isn't
+// allowed, or an index of no fields. Engines call it first in Declare.
+func (s Spec) Check() error {
+	names := []string{s.Collection}
+	for _, index := range s.Indexes {
+		names = append(append(names, index.Name), index.Fields...)
+		if len(index.Fields) == 0 {
+			return fmt.Errorf("%w: index %q has no fields", ErrInvalid, index.Name)
+		}
+	}
+	for _, name := range names {
+		if !validName.MatchString(name) {
+			return fmt.Errorf("%w: the name %q is not lower case letters, digits and _", ErrInvalid, name)
+		}
+	}
+	return nil
 }
 
 // IDIndex is the name under which a conflict on the id itself is reported.

@@ -120,8 +120,14 @@ const maxCursor = 68 << 10
 
 // EncodeCursor makes the cursor that stands for the position after a document
 // with these values of Plan.Rest, followed by its id. Values are strings,
-// int64 or bool.
+// int64, bool or Time.
 func EncodeCursor(position []any) string {
+	position = slices.Clone(position)
+	for i, value := range position {
+		if t, ok := value.(Time); ok {
+			position[i] = []Time{t}
+		}
+	}
 	text, err := json.Marshal(position)
 	if err != nil { // engines pass scalars only
 		panic(err)
@@ -148,13 +154,7 @@ func decodeCursor(cursor string, n int) ([]any, error) {
 		return nil, invalid
 	}
 	for i, value := range position {
-		switch v := value.(type) {
-		case string, bool:
-		case json.Number:
-			if position[i], err = v.Int64(); err != nil {
-				return nil, invalid
-			}
-		default:
+		if position[i], err = cursorValue(value); err != nil {
 			return nil, invalid
 		}
 	}
@@ -162,4 +162,25 @@ func decodeCursor(cursor string, n int) ([]any, error) {
 		return nil, invalid
 	}
 	return position, nil
+}
+
+// cursorValue is a value of a cursor's text as an engine gave it. A list of one
+// text is a Time.
+func cursorValue(value any) (any, error) {
+	switch v := value.(type) {
+	case string, bool:
+		return v, nil
+	case json.Number:
+		return v.Int64()
+	case []any:
+		if len(v) != 1 {
+			break
+		}
+		if text, ok := v[0].(string); ok {
+			var t Time
+			err := t.UnmarshalText([]byte(text))
+			return t, err
+		}
+	}
+	return nil, ErrInvalid
 }

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -347,6 +348,66 @@ func TestAStreamEndsWithItsLoginSessionAndServer(t *testing.T) {
 				t.Errorf("it goes on with %+v", e)
 			}
 		})
+	}
+}
+
+// hints of a test say that they arrive, or don't, and keep what was published.
+type hints struct {
+	alive     atomic.Bool
+	published chan string
+}
+
+func (h *hints) Publish(sessionID string) { h.published <- sessionID }
+func (h *hints) Alive() bool              { return h.alive.Load() }
+
+func TestStreamsTrustHintsWhileTheyArrive(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/manus.db"
+	writing := onStore(t, openStore(t, path), path, StreamConfig{})
+	told := &hints{published: make(chan string, 100)}
+	writing.hints = told
+	reading := onStore(t, openStore(t, path), path, StreamConfig{Poll: time.Millisecond, Patience: time.Hour})
+	arriving := &hints{}
+	arriving.alive.Store(true)
+	reading.hints = arriving
+	server := serve(t, reading, yes)
+	id := writing.create(t).ID
+	reader, _ := open(t, server, id, 0)
+	write := func() {
+		t.Helper()
+		if _, err := writing.Write(t.Context(), "u", id, "x", ""); err != nil {
+			t.Fatal(err)
+		}
+		if hinted := <-told.published; hinted != id {
+			t.Errorf("the others were told of %q", hinted)
+		}
+	}
+	for i, wake := range []func(){
+		func() { reading.Heard(id) },           // a hint
+		reading.MissedHints,                    // one that may have been lost
+		func() { arriving.alive.Store(false) }, // and none at all
+	} {
+		write()
+		wake()
+		if e, err := next(reader); err != nil || e.id != int64(i+1) {
+			t.Fatalf("got %+v, %v", e, err)
+		}
+	}
+}
+
+func TestAStreamIsNeverSilentForLong(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/manus.db"
+	b := onStore(t, openStore(t, path), path, StreamConfig{Poll: time.Millisecond, Heartbeat: 5 * time.Millisecond})
+	reader, _ := open(t, serve(t, b, yes), b.create(t).ID, 0)
+	for beats := 0; beats < 3; {
+		line, err := reader.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(line, ":") {
+			beats++
+		}
 	}
 }
 

@@ -119,10 +119,21 @@ type Quota interface {
 	Confirm(ctx context.Context, userID, sessionID string) error
 }
 
+// Hints tell other copies of the program that a session's log has grown. A hint may
+// be lost: streams look at the store by themselves, too.
+type Hints interface {
+	// Publish tells the others. It doesn't wait.
+	Publish(sessionID string)
+	// Alive tells whether hints of the others arrive just now. While they do,
+	// streams look at the store by themselves less often.
+	Alive() bool
+}
+
 // Config is what a Service is made of.
 type Config struct {
 	Store docstore.Store
 	Quota Quota
+	Hints Hints            // nil means that there are none
 	Now   func() time.Time // the clock; nil means time.Now
 	Log   *slog.Logger
 	// Stream sets the pace of live streams; zero fields have defaults.
@@ -140,12 +151,16 @@ type Service struct {
 	appending [64]sync.Mutex // by session: appends to one take turns
 	seed      maphash.Seed
 	streams   *streams
+	hints     Hints
 }
 
 // New makes a Service. The store's collections are declared already (Specs).
 func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Hints == nil {
+		c.Hints = noHints{}
 	}
 	return &Service{
 		sessions: docstore.NewCollection[Session](c.Store, sessionSpec),
@@ -155,7 +170,26 @@ func New(c Config) *Service {
 		log:      c.Log,
 		seed:     maphash.MakeSeed(),
 		streams:  newStreams(c.Stream),
+		hints:    c.Hints,
 	}
+}
+
+// noHints is being alone.
+type noHints struct{}
+
+func (noHints) Publish(string) {}
+func (noHints) Alive() bool    { return false }
+
+// Heard wakes the session's streams: another copy has hinted at it.
+func (s *Service) Heard(sessionID string) { s.streams.poke(sessionID) }
+
+// MissedHints wakes all streams: hints may have been lost.
+func (s *Service) MissedHints() { s.streams.pokeAll() }
+
+// grown tells the streams of all copies that a log has grown, or has gone.
+func (s *Service) grown(sessionID string) {
+	s.streams.poke(sessionID)
+	s.hints.Publish(sessionID)
 }
 
 // Close ends all live streams; their readers come back to another copy, or
@@ -269,7 +303,7 @@ func (s *Service) Delete(ctx context.Context, userID, id string) error {
 	if err != nil {
 		return err
 	}
-	s.streams.poke(id)
+	s.grown(id)
 	return s.deleteEvents(ctx, id)
 }
 
@@ -373,7 +407,7 @@ func (s *Service) append(ctx context.Context, e Event) (Event, error) {
 		err := s.events.Insert(ctx, e)
 		switch {
 		case err == nil:
-			s.streams.poke(e.SessionID)
+			s.grown(e.SessionID)
 			return e, nil
 		case docstore.ConflictsOn(err, "by_client_key"):
 			return s.repeated(ctx, e)

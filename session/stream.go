@@ -17,6 +17,9 @@ type StreamConfig struct {
 	// copies of the program have appended, and asks whether its reader's proof
 	// still holds. Default 1 s.
 	Poll time.Duration
+	// Patience is how often it looks at the store while the other copies' hints
+	// arrive. Default 5 s.
+	Patience time.Duration
 	// Heartbeat is how long a stream is silent at most. Default 15 s.
 	Heartbeat time.Duration
 	// WriteTimeout is how long a reader may take to accept what is written;
@@ -55,6 +58,7 @@ type streams struct {
 
 func newStreams(c StreamConfig) *streams {
 	setDefault(&c.Poll, time.Second)
+	setDefault(&c.Patience, 5*time.Second)
 	setDefault(&c.Heartbeat, 15*time.Second)
 	setDefault(&c.WriteTimeout, 10*time.Second)
 	setDefault(&c.MaxPerUser, 20)
@@ -105,7 +109,20 @@ func (s *streams) leave(userID, sessionID string, poked chan struct{}) {
 func (s *streams) poke(sessionID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for poked := range s.pokes[sessionID] {
+	pokeEach(s.pokes[sessionID])
+}
+
+// pokeAll wakes all streams.
+func (s *streams) pokeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, session := range s.pokes {
+		pokeEach(session)
+	}
+}
+
+func pokeEach(session map[chan struct{}]bool) {
+	for poked := range session {
 		select {
 		case poked <- struct{}{}:
 		default: // it will look anyway
@@ -130,6 +147,7 @@ type stream struct {
 	after   int64 // the place of the last event sent
 	alive   func(context.Context) error
 	poked   chan struct{}
+	looked  time.Time // when it began to look at the store
 	out     *sseWriter
 }
 
@@ -144,37 +162,45 @@ func (st *stream) run(ctx context.Context) error {
 		if ended || err != nil {
 			return err
 		}
-		select {
-		case <-st.poked:
-		case <-poll.C:
-			if err := st.check(ctx); err != nil {
-				return err
+		for idle := true; idle; {
+			select {
+			case <-st.poked:
+				idle = false
+			case <-poll.C:
+				if idle, err = st.check(ctx); err != nil {
+					return err
+				}
+			case <-st.service.streams.closing:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
 			}
-		case <-st.service.streams.closing:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
 		}
 	}
 }
 
 // check ends the stream when the reader may not read any more, and breaks the
-// silence when it is time to.
-func (st *stream) check(ctx context.Context) error {
+// silence when it is time to. It may be idle on when hints would tell of anything
+// new.
+func (st *stream) check(ctx context.Context) (idle bool, err error) {
 	if err := st.alive(ctx); err != nil {
-		return err
+		return false, err
 	}
-	if _, err := st.service.Get(ctx, st.owner, st.session); err != nil {
-		return err
+	if st.out.silent() >= st.service.streams.Heartbeat {
+		if err := st.out.write([]byte(": still here\n\n")); err != nil {
+			return false, err
+		}
 	}
-	if st.out.silent() < st.service.streams.Heartbeat {
-		return nil
+	if st.service.hints.Alive() && time.Since(st.looked) < st.service.streams.Patience {
+		return true, nil
 	}
-	return st.out.write([]byte(": still here\n\n"))
+	_, err = st.service.Get(ctx, st.owner, st.session)
+	return false, err
 }
 
 // catchUp sends what the log has that the reader doesn't.
 func (st *stream) catchUp(ctx context.Context) (ended bool, err error) {
+	st.looked = time.Now()
 	for {
 		events, next, err := st.service.Events(ctx, st.session, st.after, streamPage, "")
 		if err != nil {
@@ -227,12 +253,14 @@ func (s *sseWriter) event(e Event) error {
 		return err
 	}
 	s.deadline()
+	s.last = time.Now()
 	_, err = fmt.Fprintf(s.w, "id: %d\nevent: %s\ndata: %s\n\n", e.Seq, e.Type, data)
 	return err
 }
 
 func (s *sseWriter) write(text []byte) error {
 	s.deadline()
+	s.last = time.Now()
 	if _, err := s.w.Write(text); err != nil {
 		return err
 	}
@@ -241,7 +269,6 @@ func (s *sseWriter) write(text []byte) error {
 
 func (s *sseWriter) flush() error {
 	s.deadline()
-	s.last = time.Now()
 	if err := s.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}

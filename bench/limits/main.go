@@ -33,6 +33,7 @@ import (
 	"github.com/ulule/limiter/v3"
 	ululestore "github.com/ulule/limiter/v3/drivers/store/redis"
 
+	"manus/internal/redisclient"
 	"manus/ratelimit"
 	"manus/ratelimit/memorylimit"
 	"manus/ratelimit/redislimit"
@@ -110,14 +111,11 @@ func faults(ctx context.Context, rounds int) error {
 		if err != nil {
 			return err
 		}
-		option, err := redislimit.ParseURLs("redis://" + addr)
+		client, err := connect(addr)
 		if err != nil {
 			return err
 		}
-		e := redislimit.New(redislimit.Config{Option: option})
-		if err := e.Connect(); err != nil {
-			return err
-		}
+		e := redislimit.New(redislimit.Config{Client: client})
 		guard := ratelimit.NewGuard(e, e.Ping)
 		checks := []ratelimit.Check{{Key: "k", Limit: parse("1000000/hour"), Cost: 1}}
 		var d ratelimit.Decision
@@ -152,7 +150,7 @@ func faults(ctx context.Context, rounds int) error {
 			}
 		}
 		back = append(back, time.Since(begin))
-		e.Close()
+		client.Close()
 		end()
 	}
 	fmt.Printf("\nRedis frozen: the first decision takes %v, the slowest of 10,000 after it %v; once it goes on, it counts again after %v.\n", median(first).Round(time.Millisecond), median(open), median(back).Round(time.Millisecond))
@@ -169,12 +167,19 @@ func parse(text string) ratelimit.Limit {
 
 // ours is Manus's engine, without the memory of denials in front of it.
 func ours(addr string) (*redislimit.Engine, error) {
-	option, err := redislimit.ParseURLs("redis://" + addr)
+	client, err := connect(addr)
 	if err != nil {
 		return nil, err
 	}
-	e := redislimit.New(redislimit.Config{Option: option, Timeout: 5 * time.Second})
-	return e, e.Connect()
+	return redislimit.New(redislimit.Config{Client: client, Timeout: 5 * time.Second}), nil
+}
+
+func connect(addr string) (*redisclient.Client, error) {
+	client, err := redisclient.New("redis://" + addr)
+	if err != nil {
+		return nil, err
+	}
+	return client, client.Connect()
 }
 
 func taking(e ratelimit.Engine, limits ...ratelimit.Limit) func() decide {
@@ -262,7 +267,7 @@ func contenders(addr, text string) (all []*contender, closeAll func(), err error
 			return nil
 		})},
 	}
-	return all, func() { e.Close(); _ = client.Close() }, nil
+	return all, func() { _ = client.Close() }, nil
 }
 
 // measure runs one contender for a while.
@@ -344,7 +349,6 @@ func fiveLimits(ctx context.Context, addr string, rounds int, length time.Durati
 	if err != nil {
 		return err
 	}
-	defer e.Close()
 	l := parse("5/minute, 20/hour")
 	all := []*contender{{name: "one limit", make: taking(e, l)}, {name: "five limits", make: taking(e, l, l, l, l, l)}}
 	for range rounds {
@@ -432,7 +436,7 @@ func startRedisProcess() (addr string, process *os.Process, end func(), err erro
 	_, port, _ := net.SplitHostPort(addr)
 	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--loglevel", "warning")
 	if err := cmd.Start(); err != nil {
-		return "", nil, nil, fmt.Errorf("install redis-tools: %w", err)
+		return "", nil, nil, fmt.Errorf("install redis-server: %w", err)
 	}
 	end = func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {

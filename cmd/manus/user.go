@@ -25,7 +25,7 @@ import (
 // userCommand works on the store directly, beside a running server or without.
 // A server sees the changes within a second.
 type userCommand struct {
-	Data    string `help:"The data folder. Without it: DATA_DIR of the environment or of --env-file, else ./data." placeholder:"DIR"`
+	Data    string `help:"The data folder. Without it: MONGODB_URI or DATA_DIR of the environment or of --env-file, else ./data." placeholder:"DIR"`
 	EnvFile string `help:"The settings file that the server runs with." placeholder:"FILE" type:"path"`
 	Config  string `help:"The manus.yaml that the server runs with." placeholder:"FILE" type:"path"`
 
@@ -50,12 +50,12 @@ type rooms struct {
 
 // with opens the store, runs f, and closes it.
 func (c *userCommand) with(p *process, f func(rooms) error) error {
-	dataDir, err := config.DataDir(config.Source{Environ: p.environ, EnvFile: c.EnvFile}, c.Data)
+	settings, err := config.LoadStore(config.Source{Environ: p.environ, EnvFile: c.EnvFile}, c.Data)
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(app.StoreFile(dataDir)); err != nil {
-		return fmt.Errorf("there is no data in %s; name the server's data folder with --data, or start the server once: %w", dataDir, err)
+	if err := app.StoreExists(settings); err != nil {
+		return err
 	}
 	catalog := billing.DefaultCatalog()
 	if c.Config != "" {
@@ -65,7 +65,7 @@ func (c *userCommand) with(p *process, f func(rooms) error) error {
 		}
 		catalog = file.Billing
 	}
-	store, err := app.OpenStore(p.ctx, dataDir)
+	store, err := app.OpenStore(p.ctx, settings)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package docstoretest
 
 import (
+	"encoding/json"
 	"math"
 	"reflect"
 	"testing"
@@ -13,6 +14,7 @@ func codecRules() []rule {
 	return []rule{
 		{"values come back as they went in", roundTrip},
 		{"times are kept to the millisecond", timeKept},
+		{"what omitzero leaves out of a document is in no index", omitted},
 		{"fields that a value doesn't know are dropped, missing ones are zero", otherFields},
 		{"a document of another shape is an error", otherShape},
 	}
@@ -32,6 +34,9 @@ type everything struct {
 	At       docstore.Time              `json:"at"`
 	Maybe    *docstore.Time             `json:"maybe"`
 	Omitted  *docstore.Time             `json:"omitted,omitempty"`
+	Never    docstore.Time              `json:"never,omitzero"`
+	NoPart   part                       `json:"no_part,omitzero"`
+	JSON     json.RawMessage            `json:"json"`
 	Bytes    []byte                     `json:"bytes"`
 	List     []string                   `json:"list"`
 	Empty    []string                   `json:"empty"`
@@ -58,10 +63,11 @@ func roundTrip(t *testing.T, s *subject) {
 	c := docstore.NewCollection[everything](s.Store, spec)
 	nested := part{Name: "ä", Times: []docstore.Time{*seen(0), *seen(-time.Hour)}, Inner: &part{Name: "inner", Inner: &part{}}}
 	for _, v := range []everything{
-		{ID: "zero"},
+		{ID: "zero", JSON: json.RawMessage("null")},
 		{
 			ID: "full", Text: "a\x00\"\\\u2028👩‍👧 بيانات", Int: -1, Greatest: large, Least: -large, Small: math.MaxUint8,
 			Fraction: 0.1, Yes: true, At: *seen(time.Millisecond), Maybe: seen(-50 * 365 * 24 * time.Hour), Omitted: seen(1),
+			Never: *seen(0), NoPart: nested, JSON: json.RawMessage(`{"b":[1.50,"\u0041ä",{"":null}],"a":1}`),
 			Bytes: []byte{0, 255, 128}, List: []string{"b", "", "a"}, Empty: []string{}, Parts: []part{nested, {}}, Part: nested, Pointer: &nested,
 			Map: map[string]int{"a": 1, "ü": -2}, Deep: map[string]map[string]part{"x": {"y": nested}, "none": {}},
 		},
@@ -78,6 +84,21 @@ func roundTrip(t *testing.T, s *subject) {
 	if v, err := c.Get(t.Context(), "full"); err != nil || v.Hidden != "" || v.List != nil || v.Text == "" {
 		t.Errorf("got %+v, %v", v, err)
 	}
+}
+
+func omitted(t *testing.T, s *subject) {
+	spec := docstore.Spec{Collection: "everything", Indexes: []docstore.Index{{Name: "by_never", Fields: []string{"never"}}}}
+	must(t, s.Declare(t.Context(), spec))
+	c := docstore.NewCollection[everything](s.Store, spec)
+	must(t, c.Insert(t.Context(), everything{ID: "a", Never: *seen(0)}, everything{ID: "b"}, everything{ID: "c", Never: *seen(-time.Hour)}))
+	page, err := s.Find(t.Context(), "everything", docstore.Query{Index: "by_never"})
+	must(t, err)
+	wantIDs(t, "by a field that is left out", s.ids(t, page.Documents), "ca")
+	_, err = c.Update(t.Context(), "a", func(v *everything) error { v.Never = docstore.Time{}; return nil })
+	must(t, err)
+	page, err = s.Find(t.Context(), "everything", docstore.Query{Index: "by_never"})
+	must(t, err)
+	wantIDs(t, "once another has lost it", s.ids(t, page.Documents), "c")
 }
 
 func timeKept(t *testing.T, s *subject) {

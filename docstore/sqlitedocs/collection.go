@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -19,22 +18,9 @@ type collection struct {
 	getText, insertText, updateText, deleteText string
 }
 
-// validName is what tables, indexes and fields may be called; none of it needs
-// escaping in SQL or in a JSON path.
-var validName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
-
 func newCollection(spec docstore.Spec) (*collection, error) {
-	names := []string{spec.Collection}
-	for _, index := range spec.Indexes {
-		names = append(append(names, index.Name), index.Fields...)
-		if len(index.Fields) == 0 {
-			return nil, fmt.Errorf("%w: index %q has no fields", docstore.ErrInvalid, index.Name)
-		}
-	}
-	for _, name := range names {
-		if !validName.MatchString(name) {
-			return nil, fmt.Errorf("%w: the name %q is not lower case letters, digits and _", docstore.ErrInvalid, name)
-		}
+	if err := spec.Check(); err != nil {
+		return nil, err
 	}
 	if slices.Contains(ownTables, spec.Collection) {
 		return nil, fmt.Errorf("%w: the name %q is taken", docstore.ErrInvalid, spec.Collection)

@@ -34,9 +34,12 @@ type Server struct {
 const patience = 20 * time.Second
 
 // Start runs a server, with more arguments if there are some. Redis has to be
-// installed: Debian's package is redis-tools.
+// installed: Debian's package is redis-server.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Fatalf("install the package redis-server: %v", err)
+	}
 	s := &Server{dir: t.TempDir(), args: args}
 	t.Cleanup(func() {
 		s.end()
@@ -51,7 +54,7 @@ func Start(t testing.TB, args ...string) *Server {
 		}
 		s.end()
 	}
-	t.Fatalf("redis-server can't be started; install the package redis-tools: %s", &s.log)
+	t.Fatalf("redis-server can't be started: %s", &s.log)
 	return nil
 }
 

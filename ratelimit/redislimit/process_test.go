@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"manus/internal/redisclient"
 	"manus/internal/redistest"
 	"manus/ratelimit"
 )
@@ -58,14 +59,14 @@ func decideALot() error {
 	if err != nil {
 		return err
 	}
-	option, err := ParseURLs("redis://" + os.Getenv(addrVariable))
+	client, err := redisclient.New("redis://" + os.Getenv(addrVariable))
+	if err == nil {
+		err = client.Connect()
+	}
 	if err != nil {
 		return err
 	}
-	e := New(Config{Option: option, Timeout: 10 * time.Second})
-	if err := e.Connect(); err != nil {
-		return err
-	}
+	e := New(Config{Client: client, Timeout: 10 * time.Second})
 	limit, err := ratelimit.ParseLimit(contestedBy)
 	if err != nil {
 		return err

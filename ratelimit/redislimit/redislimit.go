@@ -16,11 +16,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
 
+	"manus/internal/redisclient"
 	"manus/ratelimit"
 )
 
@@ -29,8 +29,8 @@ var text string
 
 // Config is what an Engine is made of.
 type Config struct {
-	// Option is how Redis is reached. It need not be there yet.
-	Option rueidis.ClientOption
+	// Client reaches Redis, which need not be there yet.
+	Client *redisclient.Client
 	// Prefix is in front of every key; empty means "manus:limit:".
 	Prefix string
 	// Timeout bounds a call; 0 means 40 ms.
@@ -43,8 +43,7 @@ type Config struct {
 
 // Engine is a [ratelimit.Engine] in Redis.
 type Engine struct {
-	option  rueidis.ClientOption
-	client  atomic.Pointer[rueidis.Client] // nil until Redis has been reached
+	client  *redisclient.Client
 	script  *rueidis.Lua
 	prefix  string
 	timeout time.Duration
@@ -64,7 +63,8 @@ const (
 	maxFlying = 2
 )
 
-// New makes an Engine. It counts once Connect or Run has reached Redis.
+// New makes an Engine. It counts once Redis has been reached, by the client's Connect
+// or by Run.
 func New(c Config) *Engine {
 	if c.Prefix == "" {
 		c.Prefix = "manus:limit:"
@@ -76,40 +76,18 @@ func New(c Config) *Engine {
 		c.OnReset = func([]string) {}
 	}
 	return &Engine{
-		option: c.Option, script: rueidis.NewLuaScript(text), prefix: c.Prefix, timeout: c.Timeout, onReset: c.OnReset,
+		client: c.Client, script: rueidis.NewLuaScript(text), prefix: c.Prefix, timeout: c.Timeout, onReset: c.OnReset,
 		offset: func() time.Duration { return 0 },
 	}
 }
 
 // connected is the client, or ErrUnavailable before Redis has been reached.
 func (e *Engine) connected() (rueidis.Client, error) {
-	if client := e.client.Load(); client != nil {
-		return *client, nil
-	}
-	return nil, ratelimit.ErrUnavailable
-}
-
-// Connect reaches Redis for the first time; later, the client does by itself. It
-// returns ErrUnavailable with the cause.
-func (e *Engine) Connect() error {
-	if e.client.Load() != nil {
-		return nil
-	}
-	client, err := rueidis.NewClient(e.option)
+	client, err := e.client.Get()
 	if err != nil {
-		return unavailable(err)
+		return nil, unavailable(err)
 	}
-	if !e.client.CompareAndSwap(nil, &client) {
-		client.Close() // another was faster
-	}
-	return nil
-}
-
-// Close lets Redis go. Calls after that are errors.
-func (e *Engine) Close() {
-	if client, err := e.connected(); err == nil {
-		client.Close()
-	}
+	return client, nil
 }
 
 // operation is what the script is asked for.
@@ -429,50 +407,8 @@ func (e *Engine) Reset(ctx context.Context, keys []string) error {
 
 // Run reaches Redis and hears what other copies have reset, until ctx ends.
 func (e *Engine) Run(ctx context.Context) {
-	for ctx.Err() == nil {
-		if e.Connect() == nil {
-			client, _ := e.connected()
-			_ = client.Receive(ctx, client.B().Subscribe().Channel(e.channel()).Build(), func(m rueidis.PubSubMessage) {
-				e.onReset([]string{m.Message})
-			})
-		}
-		e.onReset(nil) // what was said meanwhile is lost
-		select {
-		case <-ctx.Done():
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
+	e.client.Listen(ctx, e.channel(), func(key string) { e.onReset([]string{key}) }, func() { e.onReset(nil) })
 }
 
 // Ping tells whether Redis answers.
-func (e *Engine) Ping(ctx context.Context) error {
-	client, err := e.connected()
-	if err != nil {
-		return err
-	}
-	return client.Do(ctx, client.B().Ping().Build()).Error()
-}
-
-// ParseURLs reads the addresses of Redis: one redis:// or rediss:// URL, or those of
-// several nodes of a cluster, separated by commas.
-func ParseURLs(urls string) (rueidis.ClientOption, error) {
-	var option rueidis.ClientOption
-	for i, one := range strings.Split(urls, ",") {
-		parsed, err := rueidis.ParseURL(strings.TrimSpace(one))
-		if err != nil {
-			return option, errors.New("it isn't a redis:// or rediss:// URL") // theirs has the password
-		}
-		if i == 0 {
-			option = parsed
-		} else {
-			option.InitAddress = append(option.InitAddress, parsed.InitAddress...)
-		}
-	}
-	option.ForceSingleClient = len(option.InitAddress) == 1
-	option.DisableCache = true
-	option.Dialer.Timeout = dialTimeout
-	return option, nil
-}
-
-// dialTimeout bounds reaching a node.
-const dialTimeout = 500 * time.Millisecond
+func (e *Engine) Ping(ctx context.Context) error { return e.client.Ping(ctx) }

@@ -1,0 +1,328 @@
+package mongodocs
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"manus/docstore"
+)
+
+// write is one that is being tried. An attempt of which it isn't known whether it was
+// carried out may still be: it is found out by the revision that it was to leave.
+type write struct {
+	mine   []int64 // the revisions of such attempts
+	before int64   // the revision that they were to replace; 0 is no document
+}
+
+// settle looks at the document as it stands, nil where there is none, after such
+// attempts: done means that one of them was carried out. Where none was, another may
+// be made, which replaces the same revision: so at most one of them is.
+func (w *write) settle(doc docstore.Raw) (done bool, err error) {
+	switch rev := revisionOf(doc); {
+	case len(w.mine) == 0:
+		return false, nil
+	case doc != nil && slices.Contains(w.mine, rev):
+		return true, nil
+	case rev != w.before:
+		return false, errNoIdea
+	}
+	return false, nil
+}
+
+// unknown notes an attempt that failed in passing.
+func (w *write) unknown(err error, before, rev int64) error {
+	if passing(err) {
+		w.mine, w.before = append(w.mine, rev), before
+	}
+	return err
+}
+
+// Insert adds documents in the order given.
+func (s *Store) Insert(ctx context.Context, collection string, docs ...docstore.Document) error {
+	c, err := s.collection(collection)
+	if err != nil {
+		return err
+	}
+	if len(docs) == 0 {
+		return ctx.Err()
+	}
+	stored := make([]bson.Raw, len(docs))
+	for i, doc := range docs {
+		if stored[i], err = c.stamped(doc.Body, newRevision()); err != nil {
+			return err
+		}
+	}
+	w := &write{}
+	return s.retry(ctx, func(ctx context.Context) error {
+		for len(stored) > 0 {
+			n, err := c.insert(ctx, stored, w)
+			stored = stored[n:]
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// insert makes one attempt and returns how many documents at the start are known to
+// be stored.
+func (c *collection) insert(ctx context.Context, docs []bson.Raw, w *write) (n int, err error) {
+	_, err = c.InsertMany(ctx, docs)
+	if err == nil {
+		return len(docs), nil
+	}
+	no, duplicate := refused(err)
+	if !no {
+		return 0, w.unknown(failed(err), 0, revisionOf(docstore.Raw(docs[0])))
+	}
+	n = stoppedAt(err)
+	there, failure := c.get(ctx, docs[n].Lookup(id).StringValue())
+	switch {
+	case failure != nil:
+		return n, failure
+	case there != nil && revisionOf(there) == revisionOf(docstore.Raw(docs[n])):
+		return n + 1, nil // by an attempt before
+	case there != nil && len(w.mine) > 0:
+		return n, errNoIdea
+	case there != nil:
+		return n, c.conflictOn(id)
+	}
+	return n, c.why(ctx, docs[n], err, duplicate)
+}
+
+// why is the reason for which a document was refused: a unique index, or else the
+// server's error. It is errAgain when what the document conflicted with has gone.
+func (c *collection) why(ctx context.Context, doc bson.Raw, refusal error, duplicate bool) error {
+	err := c.conflict(ctx, doc)
+	switch {
+	case err != nil:
+		return err
+	case duplicate:
+		return errAgain
+	}
+	return failed(refusal)
+}
+
+// stoppedAt is the index of the document that an ordered insert has stopped at.
+func stoppedAt(err error) int {
+	if many, ok := errors.AsType[mongo.BulkWriteException](err); ok && len(many.WriteErrors) > 0 {
+		return many.WriteErrors[0].Index
+	}
+	return 0
+}
+
+// Update changes one document by compare-and-swap.
+func (s *Store) Update(ctx context.Context, collection, docID string, change func(docstore.Raw) (docstore.Raw, error)) error {
+	return s.change(ctx, collection, docID, func(old docstore.Raw) (docstore.Raw, error) {
+		if old == nil {
+			return nil, docstore.ErrNotFound
+		}
+		return change(old)
+	})
+}
+
+// Upsert changes one document, or makes it.
+func (s *Store) Upsert(ctx context.Context, collection, docID string, change func(docstore.Raw) (docstore.Raw, error)) error {
+	return s.change(ctx, collection, docID, change)
+}
+
+// change makes attempts until one isn't disturbed by another writer. Those of this
+// process take turns at a document, so that they don't disturb each other.
+func (s *Store) change(ctx context.Context, collection, docID string, change func(docstore.Raw) (docstore.Raw, error)) error {
+	c, err := s.collection(collection)
+	if err != nil {
+		return err
+	}
+	done, err := s.turns.take(ctx, collection+"/"+docID)
+	if err != nil {
+		return err
+	}
+	defer done()
+	w := &write{}
+	return s.retry(ctx, func(ctx context.Context) error {
+		old, err := c.get(ctx, docID)
+		if err != nil {
+			return err
+		}
+		if done, err := w.settle(old); done || err != nil {
+			return err
+		}
+		next, err := change(old)
+		if err != nil || next == nil {
+			return err
+		}
+		return c.swap(ctx, w, docID, old, next)
+	})
+}
+
+// swap makes one attempt to replace old, which may be nil, by next.
+func (c *collection) swap(ctx context.Context, w *write, docID string, old, next docstore.Raw) error {
+	before, rev := revisionOf(old), newRevision()
+	doc, err := c.stamped(next, rev)
+	if err != nil {
+		return err
+	}
+	swapped := int64(1)
+	if old == nil {
+		_, err = c.InsertOne(ctx, doc)
+	} else {
+		var result *mongo.UpdateResult
+		result, err = c.ReplaceOne(ctx, bson.D{{Key: id, Value: docID}, {Key: revision, Value: orNull(before)}}, doc)
+		if err == nil {
+			swapped = result.MatchedCount
+		}
+	}
+	no, duplicate := refused(err)
+	switch {
+	case no:
+		return c.why(ctx, doc, err, duplicate)
+	case err != nil:
+		return w.unknown(failed(err), before, rev)
+	case swapped == 0:
+		return errAgain
+	}
+	return nil
+}
+
+// orNull is what the revision of a document is that was written by somebody else: in
+// a filter, null is also no such field.
+func orNull(rev int64) any {
+	if rev == 0 {
+		return nil
+	}
+	return rev
+}
+
+// Delete removes the document with the id, or returns ErrNotFound.
+func (s *Store) Delete(ctx context.Context, collection, docID string) error {
+	c, err := s.collection(collection)
+	if err != nil {
+		return err
+	}
+	tried := false
+	return s.retry(ctx, func(ctx context.Context) error {
+		result, err := c.DeleteOne(ctx, bson.D{{Key: id, Value: docID}})
+		switch {
+		case err != nil:
+			tried = true
+			return failed(err)
+		case result.DeletedCount == 0 && tried:
+			return errNoIdea // whether it was us
+		case result.DeletedCount == 0:
+			return docstore.ErrNotFound
+		}
+		return nil
+	})
+}
+
+// DeleteRange removes documents from the start of the query's range: first it looks
+// for their ids, then it deletes those that are still in the range.
+func (s *Store) DeleteRange(ctx context.Context, collection string, q docstore.Query) (int, error) {
+	c, err := s.collection(collection)
+	if err != nil {
+		return 0, err
+	}
+	plan, err := docstore.PlanQuery(c.spec, q)
+	if err != nil {
+		return 0, err
+	}
+	deleted := 0
+	for deleted < plan.Limit {
+		found, gone := 0, 0
+		err := s.retry(ctx, func(ctx context.Context) error {
+			found, gone, err = c.deleteSome(ctx, plan, plan.Limit-deleted)
+			return err
+		})
+		if deleted += gone; err != nil || found == 0 {
+			return deleted, err
+		}
+	}
+	return deleted, nil
+}
+
+// deleteSome removes at most limit documents. Others may have removed some of those
+// that were found.
+func (c *collection) deleteSome(ctx context.Context, plan docstore.Plan, limit int) (found, gone int, err error) {
+	where, order := filter(plan)
+	cursor, err := c.Find(ctx, where, options.Find().SetSort(order).SetLimit(int64(limit)).SetProjection(bson.D{{Key: id, Value: 1}}))
+	if err != nil {
+		return 0, 0, failed(err)
+	}
+	var docs []bson.Raw
+	if err := cursor.All(ctx, &docs); err != nil || len(docs) == 0 {
+		return 0, 0, failed(err)
+	}
+	ids := make(bson.A, len(docs))
+	for i, doc := range docs {
+		ids[i] = doc.Lookup(id)
+	}
+	result, err := c.DeleteMany(ctx, append(condition(id, "$in", ids), where...))
+	if err != nil {
+		return len(docs), 0, failed(err)
+	}
+	return len(docs), int(result.DeletedCount), nil
+}
+
+// batchAtOnce is how many changes of a batch are made at a time.
+const batchAtOnce = 16
+
+// Batch applies independent changes, several at a time.
+func (s *Store) Batch(ctx context.Context, changes []docstore.Change) []error {
+	errs := make([]error, len(changes))
+	slots := make(chan struct{}, batchAtOnce)
+	var group sync.WaitGroup
+	for i, change := range changes {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			errs[i] = s.change(ctx, change.Collection, change.ID, change.Apply)
+		})
+	}
+	group.Wait()
+	return errs
+}
+
+// turns lets one writer of this process at a time change a document.
+type turns struct {
+	mu      sync.Mutex
+	waiting map[string]*turn
+}
+
+type turn struct {
+	free  chan struct{}
+	users int
+}
+
+// take waits for the document's turn; done is to be called at its end.
+func (t *turns) take(ctx context.Context, document string) (done func(), err error) {
+	t.mu.Lock()
+	mine := t.waiting[document]
+	if mine == nil {
+		mine = &turn{free: make(chan struct{}, 1)}
+		t.waiting[document] = mine
+	}
+	mine.users++
+	t.mu.Unlock()
+
+	leave := func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if mine.users--; mine.users == 0 {
+			delete(t.waiting, document)
+		}
+	}
+	select {
+	case mine.free <- struct{}{}:
+		return func() { <-mine.free; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+}

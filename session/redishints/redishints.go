@@ -1,0 +1,136 @@
+// Package redishints tells the copies of the program, over a channel of Redis, that
+// a session's log has grown. It is a hint and nothing more: what a stream sends it
+// reads from the store, and where a hint is lost it looks there by itself.
+package redishints
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/rueidis"
+
+	"manus/internal/redisclient"
+	"manus/session"
+)
+
+var _ session.Hints = (*Hints)(nil)
+
+const (
+	// channel is where copies tell each other. A message is the sender and the
+	// session's id, or the sender alone: its beat.
+	channel = "manus:session:hints"
+	// beatEvery is how often a copy hears itself, if all is well. It believes so
+	// for aliveFor beats.
+	beatEvery = time.Second
+	aliveFor  = 3
+	// publishTimeout bounds telling the others once.
+	publishTimeout = 2 * time.Second
+	// maxPending bounds the sessions that wait to be told of, and maxLength an id.
+	maxPending = 10_000
+	maxLength  = 64
+)
+
+// Hints is a [session.Hints] over Redis.
+type Hints struct {
+	client *redisclient.Client
+	self   string
+	beat   time.Duration           // beatEvery, but for tests
+	heard  atomic.Pointer[time.Time] // the last beat of this copy
+
+	mu      sync.Mutex
+	pending map[string]bool
+	wake    chan struct{}
+}
+
+// New makes Hints. They work while Run does.
+func New(client *redisclient.Client) *Hints {
+	return &Hints{client: client, self: uuid.NewString(), beat: beatEvery, pending: map[string]bool{}, wake: make(chan struct{}, 1)}
+}
+
+// Publish tells the other copies, a moment later. Several hints of one session in
+// that moment are one.
+func (h *Hints) Publish(sessionID string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.pending) >= maxPending {
+		return
+	}
+	h.pending[sessionID] = true
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Alive tells whether this copy has heard itself lately, and so would hear others.
+func (h *Hints) Alive() bool {
+	heard := h.heard.Load()
+	return heard != nil && time.Since(*heard) < aliveFor*h.beat
+}
+
+// Run tells and hears until ctx ends. It calls heard with the session of each hint
+// of another copy, and missed when some may have been lost.
+func (h *Hints) Run(ctx context.Context, heard func(sessionID string), missed func()) {
+	var telling sync.WaitGroup
+	defer telling.Wait()
+	telling.Go(func() { h.tell(ctx) })
+	h.client.Listen(ctx, channel, func(message string) { h.hear(message, heard) }, missed)
+}
+
+func (h *Hints) hear(message string, heard func(string)) {
+	sender, sessionID, hint := strings.Cut(message, " ")
+	switch {
+	case sender == h.self:
+		h.heard.Store(new(time.Now()))
+	case hint && len(sessionID) <= maxLength:
+		heard(sessionID)
+	}
+}
+
+// tell publishes what is pending, and beats.
+func (h *Hints) tell(ctx context.Context) {
+	beat := time.NewTicker(h.beat)
+	defer beat.Stop()
+	h.publish(ctx, []string{h.self})
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-beat.C:
+			h.publish(ctx, []string{h.self})
+		case <-h.wake:
+			h.publish(ctx, h.take())
+		}
+	}
+}
+
+// take empties what is pending.
+func (h *Hints) take() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	messages := make([]string, 0, len(h.pending))
+	for sessionID := range h.pending {
+		messages = append(messages, h.self+" "+sessionID)
+	}
+	clear(h.pending)
+	return messages
+}
+
+// publish may fail: the others look for themselves then.
+func (h *Hints) publish(ctx context.Context, messages []string) {
+	client, err := h.client.Get()
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	commands := make(rueidis.Commands, len(messages))
+	for i, message := range messages {
+		commands[i] = client.B().Publish().Channel(channel).Message(message).Build()
+	}
+	client.DoMulti(ctx, commands...)
+}

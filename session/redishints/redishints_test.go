@@ -1,0 +1,118 @@
+package redishints
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"manus/internal/redisclient"
+	"manus/internal/redistest"
+)
+
+// listener is a copy of the program that hears hints.
+type listener struct {
+	*Hints
+	heard  chan string
+	missed chan struct{}
+}
+
+// listen starts a copy, and waits until it hears.
+func listen(t *testing.T, server *redistest.Server) listener {
+	t.Helper()
+	client, err := redisclient.New(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := listener{New(client), make(chan string, 100), make(chan struct{}, 100)}
+	l.beat = 50 * time.Millisecond
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		l.Run(ctx, func(id string) { l.heard <- id }, func() {
+			select {
+			case l.missed <- struct{}{}:
+			default:
+			}
+		})
+	})
+	t.Cleanup(func() { stop(); running.Wait(); client.Close() })
+	l.until(t, true)
+	return l
+}
+
+// until waits until hints arrive, or don't.
+func (l listener) until(t *testing.T, alive bool) {
+	t.Helper()
+	for l.Alive() != alive {
+		if err := t.Context().Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestOtherCopiesHearHintsAndTheSenderDoesNot(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	a, b, c := listen(t, server), listen(t, server), listen(t, server)
+	a.Publish("one")
+	for _, other := range []listener{b, c} {
+		if id := <-other.heard; id != "one" {
+			t.Errorf("heard %q", id)
+		}
+	}
+	b.Publish("two")
+	if id := <-a.heard; id != "two" { // and not its own
+		t.Errorf("heard %q", id)
+	}
+}
+
+func TestTheEndOfRedisIsNoticedAndItsReturn(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	a, b := listen(t, server), listen(t, server)
+	for len(b.missed) > 0 {
+		<-b.missed
+	}
+	server.Kill(t)
+	b.until(t, false)
+	a.Publish("lost")
+	server.Restart(t)
+	<-b.missed // so that streams look at the store
+	a.until(t, true)
+	b.until(t, true)
+	a.Publish("one")
+	for id := <-b.heard; id != "one"; id = <-b.heard {
+		if id != "lost" { // if Redis came back in time, it isn't
+			t.Errorf("heard %q", id)
+		}
+	}
+}
+
+func TestWhatWaitsIsBounded(t *testing.T) {
+	t.Parallel()
+	h := New(nil)
+	for i := range maxPending + 10 {
+		h.Publish(string(rune('a'+i%26)) + string(rune(i)))
+	}
+	if n := len(h.take()); n != maxPending {
+		t.Errorf("%d wait", n)
+	}
+	if n := len(h.take()); n != 0 {
+		t.Errorf("%d are left", n)
+	}
+}
+
+func FuzzHear(f *testing.F) {
+	for _, message := range []string{"", " ", "a", "a b", "self", "self x", "x  y z"} {
+		f.Add(message)
+	}
+	f.Fuzz(func(t *testing.T, message string) {
+		h := New(nil)
+		h.hear(message, func(id string) {
+			if len(id) > maxLength {
+				t.Errorf("heard of %d bytes", len(id))
+			}
+		})
+	})
+}
