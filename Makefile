@@ -32,6 +32,7 @@ format: ## Fail when a file isn't formatted
 .PHONY: vet
 vet: ## Run go vet
 	go vet ./...
+	cd internal/mongotest/server && go vet ./...
 
 .PHONY: lint
 lint: ## Run staticcheck
@@ -40,6 +41,7 @@ lint: ## Run staticcheck
 .PHONY: race
 race: ## Run the tests with the race detector
 	go test -race ./...
+	cd internal/mongotest/server && go test -race ./...
 
 .PHONY: deadcode
 deadcode: ## Fail when code isn't reachable from the program or a test

@@ -72,7 +72,7 @@ func (u *User) endLogins(spared string) {
 	u.Spared = spared
 }
 
-var userSpec = docstore.Spec{Collection: "users", Indexes: []docstore.Index{
+var userSpec = docstore.Spec{Collection: "users", Of: User{}, Indexes: []docstore.Index{
 	{Name: "by_email", Fields: []string{"email_key"}, Unique: true},
 	{Name: "by_created", Fields: []string{"created_at"}},
 	{Name: "by_pending", Fields: []string{"pending_since"}},

@@ -33,7 +33,7 @@ type apiKey struct {
 // DocumentID is the key's id.
 func (k apiKey) DocumentID() string { return k.ID }
 
-var keySpec = docstore.Spec{Collection: "api_keys", Indexes: []docstore.Index{
+var keySpec = docstore.Spec{Collection: "api_keys", Of: apiKey{}, Indexes: []docstore.Index{
 	{Name: "by_user", Fields: []string{"user_id", "created_at"}},
 }}
 

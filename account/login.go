@@ -47,7 +47,7 @@ func (l login) aliveFor(u User, now time.Time) bool {
 		(l.Epoch == u.Epoch || l.ID == u.Spared)
 }
 
-var loginSpec = docstore.Spec{Collection: "logins", Indexes: []docstore.Index{
+var loginSpec = docstore.Spec{Collection: "logins", Of: login{}, Indexes: []docstore.Index{
 	{Name: "by_expiry", Fields: []string{"expires_at"}},
 	{Name: "by_user", Fields: []string{"user_id", "created_at"}},
 }}

@@ -89,7 +89,7 @@ type externalIdentity struct {
 // DocumentID is the identity's id.
 func (i externalIdentity) DocumentID() string { return i.ID }
 
-var identitySpec = docstore.Spec{Collection: "identities", Indexes: []docstore.Index{
+var identitySpec = docstore.Spec{Collection: "identities", Of: externalIdentity{}, Indexes: []docstore.Index{
 	{Name: "by_user", Fields: []string{"user_id", "created_at"}},
 }}
 

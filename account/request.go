@@ -34,7 +34,7 @@ type request struct {
 // DocumentID is the request's id.
 func (r request) DocumentID() string { return r.ID }
 
-var requestSpec = docstore.Spec{Collection: "account_requests", Indexes: []docstore.Index{
+var requestSpec = docstore.Spec{Collection: "account_requests", Of: request{}, Indexes: []docstore.Index{
 	{Name: "by_due", Fields: []string{"due_at"}},
 	{Name: "by_expiry", Fields: []string{"expires_at"}},
 	{Name: "by_email", Fields: []string{"email_key", "created_at"}},

@@ -67,7 +67,7 @@ type event struct {
 // DocumentID is the event's id.
 func (e event) DocumentID() string { return e.ID }
 
-var auditSpec = docstore.Spec{Collection: "audit", Indexes: []docstore.Index{
+var auditSpec = docstore.Spec{Collection: "audit", Of: event{}, Indexes: []docstore.Index{
 	{Name: "by_user", Fields: []string{"user_id", "at"}},
 	{Name: "by_time", Fields: []string{"at"}},
 }}

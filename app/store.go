@@ -29,11 +29,40 @@ func StoreFile(dataDir string) string { return filepath.Join(dataDir, "manus.db"
 // OpenStore opens the store that the settings name, MongoDB or else the embedded one
 // in the data folder, with every collection that the product needs.
 func OpenStore(ctx context.Context, s config.Settings) (docstore.Store, error) {
+	store, err := declared(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if err := docstore.CheckCopied(ctx, store); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w; run 'manus data copy' again", err), store.Close())
+	}
+	return store, nil
+}
+
+// CopyData makes the store that to names hold what the one that from names holds.
+// Nobody may work on them meanwhile. See docstore.Copy.
+func CopyData(ctx context.Context, from, to config.Settings, progress func(docstore.Progress)) error {
+	source, err := declared(ctx, from)
+	if err != nil {
+		return err
+	}
+	target, err := declared(ctx, to)
+	if err != nil {
+		return errors.Join(err, source.Close())
+	}
+	err = docstore.CheckCopied(ctx, source)
+	if err == nil {
+		err = docstore.Copy(ctx, source, target, Specs(), progress)
+	}
+	return errors.Join(err, source.Close(), target.Close())
+}
+
+func declared(ctx context.Context, s config.Settings) (docstore.Store, error) {
 	store, err := open(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	if err := store.Declare(ctx, Specs()...); err != nil {
+	if err := store.Declare(ctx, append(Specs(), docstore.CopySpec)...); err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare the store: %w", err), store.Close())
 	}
 	return store, nil

@@ -106,7 +106,7 @@ func (s *subscription) pending(sessionID string) int {
 	return slices.IndexFunc(s.Pending, func(r reservation) bool { return r.SessionID == sessionID })
 }
 
-var subscriptionSpec = docstore.Spec{Collection: "subscriptions"}
+var subscriptionSpec = docstore.Spec{Collection: "subscriptions", Of: subscription{}}
 
 // Specs are the collections that the store has to have.
 func Specs() []docstore.Spec { return []docstore.Spec{subscriptionSpec} }

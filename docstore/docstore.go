@@ -35,6 +35,8 @@ type Document struct {
 type Spec struct {
 	Collection string
 	Indexes    []Index
+	// Of is a value of the type that the documents are of, for Copy.
+	Of Entity
 }
 
 // Index declares an ordered index on top-level fields, ties ordered by id. A

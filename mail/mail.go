@@ -81,7 +81,7 @@ type queued struct {
 // DocumentID is the message's id.
 func (q queued) DocumentID() string { return q.ID }
 
-var spec = docstore.Spec{Collection: "mails", Indexes: []docstore.Index{
+var spec = docstore.Spec{Collection: "mails", Of: queued{}, Indexes: []docstore.Index{
 	{Name: "by_due", Fields: []string{"due_at"}},
 	{Name: "by_queued", Fields: []string{"queued_at"}},
 	{Name: "by_person", Fields: []string{"person"}},

@@ -84,11 +84,11 @@ const (
 )
 
 var (
-	sessionSpec = docstore.Spec{Collection: "sessions", Indexes: []docstore.Index{
+	sessionSpec = docstore.Spec{Collection: "sessions", Of: Session{}, Indexes: []docstore.Index{
 		{Name: "by_user", Fields: []string{"user_id", "created_at"}},
 		{Name: "by_deletion", Fields: []string{"deleted_at"}},
 	}}
-	eventSpec = docstore.Spec{Collection: "session_events", Indexes: []docstore.Index{
+	eventSpec = docstore.Spec{Collection: "session_events", Of: Event{}, Indexes: []docstore.Index{
 		{Name: "by_client_key", Fields: []string{"session_id", "client_key"}, Unique: true},
 	}}
 )

@@ -46,6 +46,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run in production, by settings from the environment."`
 	Init    initCommand    `cmd:"" help:"Write a .env with fresh secrets and every setting explained."`
 	User    userCommand    `cmd:"" help:"Work on accounts, as an operator."`
+	Data    dataCommand    `cmd:"" help:"Move the data to another store."`
 	Limits  limitsCommand  `cmd:"" help:"Tell and forget what rate limits have counted."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

@@ -95,6 +95,12 @@ func (c *userCommand) on(p *process, email string, f func(context.Context, rooms
 	})
 }
 
+// isTerminal tells whether a person is at the other end.
+func isTerminal(stream any) bool {
+	file, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
 // passwordFlag is where a command takes a password from. It is never an
 // argument: other users of the machine see those.
 type passwordFlag struct {
@@ -110,7 +116,7 @@ func (f passwordFlag) read(p *process) (password string, madeUp bool, err error)
 		}
 		return strings.TrimRight(line, "\r\n"), false, nil
 	}
-	if terminal, ok := p.in.(*os.File); ok && term.IsTerminal(int(terminal.Fd())) {
+	if terminal, ok := p.in.(*os.File); ok && isTerminal(terminal) {
 		fmt.Fprint(p.err, "New password: ")
 		text, err := term.ReadPassword(int(terminal.Fd()))
 		fmt.Fprintln(p.err)

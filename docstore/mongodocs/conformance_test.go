@@ -1,6 +1,8 @@
 package mongodocs
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"manus/docstore"
@@ -11,9 +13,28 @@ import (
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	docstoretest.Run(t, func(t *testing.T) func(t *testing.T) docstore.Store {
-		database := mongotest.Database(t)
-		return func(t *testing.T) docstore.Store { return open(t, mongotest.URI(t), database) }
+		name := database(t)
+		return func(t *testing.T) docstore.Store { return open(t, mongotest.URI(t), name) }
 	})
+}
+
+// database is the name of a database of the test's own on the shared server, which
+// is dropped when t ends.
+func database(t testing.TB) string {
+	t.Helper()
+	name := mongotest.Database(t)
+	uri := mongotest.URI(t)
+	t.Cleanup(func() {
+		s, err := Open(context.Background(), uri, name)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if err := errors.Join(s.database.Drop(context.Background()), s.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return name
 }
 
 // open opens the database and closes it when t ends.

@@ -193,18 +193,20 @@ func refused(err error) (refused, duplicate bool) {
 	return true, slices.ContainsFunc(duplicateCodes, answer.HasErrorCode)
 }
 
-// explain says in the operator's words what can be done about an error that won't
-// pass by itself.
+// explain makes an error of the driver ErrUnavailable, and says in the operator's
+// words what can be done about it. Other errors are a change's own.
 func explain(err error) error {
-	answer, ok := errors.AsType[mongo.ServerError](err)
-	switch {
-	case !ok:
-		return err // a change's own
-	case answer.HasErrorCode(13), answer.HasErrorCode(18), answer.HasErrorCode(8000):
-		return unavailable(fmt.Errorf("MongoDB refuses the user of MONGODB_URI, who needs the role readWrite on the database: %w", err))
+	if _, ok := errors.AsType[failure](err); !ok {
+		return err
+	}
+	if answer, ok := errors.AsType[mongo.ServerError](err); ok && slices.ContainsFunc(forbiddenCodes, answer.HasErrorCode) {
+		err = fmt.Errorf("MongoDB refuses the user of MONGODB_URI, who needs the role readWrite on the database: %w", err)
 	}
 	return unavailable(err)
 }
+
+// forbiddenCodes are Unauthorized, AuthenticationFailed and AtlasError.
+var forbiddenCodes = []int{13, 18, 8000}
 
 func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", docstore.ErrUnavailable, err)

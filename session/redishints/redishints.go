@@ -38,7 +38,7 @@ const (
 type Hints struct {
 	client *redisclient.Client
 	self   string
-	beat   time.Duration           // beatEvery, but for tests
+	beat   time.Duration             // beatEvery, but for tests
 	heard  atomic.Pointer[time.Time] // the last beat of this copy
 
 	mu      sync.Mutex

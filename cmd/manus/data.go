@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"manus/app"
+	"manus/config"
+	"manus/docstore"
+)
+
+type dataCommand struct {
+	Copy dataCopy `cmd:"" help:"Copy everything from one store into another, and verify it."`
+}
+
+type dataCopy struct {
+	From    string `required:"" help:"Where the data is." placeholder:"STORE"`
+	To      string `required:"" help:"Where it is to be. It is empty, or has what an earlier copy left there." placeholder:"STORE"`
+	EnvFile string `help:"The settings file that 'mongodb' is read from, beside the environment." placeholder:"FILE" type:"path"`
+}
+
+// Help tells what a STORE is.
+func (dataCopy) Help() string {
+	return `A STORE is the data folder of an embedded store, such as ./data; or a mongodb:// URI; or 'mongodb', which stands for MONGODB_URI of the environment or of --env-file and keeps its password out of the command line.
+
+Stop every server that uses the stores first: what is written meanwhile isn't copied, and is reported. A copy that was cut short is made again with the same command. A server doesn't start on a store that a copy into has not been finished.`
+}
+
+// Run copies, and tells how it goes.
+func (c dataCopy) Run(p *process) error {
+	from, err := c.store(p, "--from", c.From)
+	if err != nil {
+		return err
+	}
+	to, err := c.store(p, "--to", c.To)
+	if err != nil {
+		return err
+	}
+	if sameStore(from, to) {
+		return usageError{errors.New("--from and --to are the same store")}
+	}
+	if err := app.StoreExists(from); err != nil {
+		return err
+	}
+	report := &copyReport{out: p.out, terminal: isTerminal(p.out)}
+	err = app.CopyData(p.ctx, from, to, report.tell)
+	report.end()
+	switch {
+	case errors.Is(err, docstore.ErrNotEmpty):
+		return fmt.Errorf("%w; name an empty database or folder", err)
+	case err != nil:
+		return err
+	}
+	_, err = fmt.Fprintf(p.out, "All %d documents are in both stores. Start the servers on the new one.\n", report.documents)
+	return err
+}
+
+// store reads what a flag says a store is.
+func (c dataCopy) store(p *process, flag, text string) (config.Settings, error) {
+	source := config.Source{Environ: p.environ, EnvFile: c.EnvFile}
+	switch {
+	case strings.Contains(text, "://"):
+		settings, err := config.LoadStore(config.Source{Environ: []string{"MONGODB_URI=" + text}}, "")
+		if err != nil {
+			return settings, usageError{fmt.Errorf("%s is neither a folder nor a mongodb:// URI", flag)}
+		}
+		return settings, nil
+	case text == "mongodb":
+		settings, err := config.LoadStore(source, "")
+		if err == nil && settings.MongoDB.Empty() {
+			err = usageError{fmt.Errorf("%s is mongodb, but MONGODB_URI is not set", flag)}
+		}
+		return settings, err
+	}
+	return config.LoadStore(source, text)
+}
+
+func sameStore(a, b config.Settings) bool {
+	if a.MongoDB.Empty() != b.MongoDB.Empty() {
+		return false
+	}
+	if !a.MongoDB.Empty() {
+		return a.MongoDB.Equal(b.MongoDB) && a.MongoDatabase == b.MongoDatabase
+	}
+	from, _ := filepath.Abs(a.DataDir)
+	to, _ := filepath.Abs(b.DataDir)
+	return from == to
+}
+
+// copyReport tells of a copy: on a terminal in a line that is written over, elsewhere
+// only of what is done.
+type copyReport struct {
+	out       io.Writer
+	terminal  bool
+	documents int
+	collected bool // a line is open
+}
+
+func (r *copyReport) tell(p docstore.Progress) {
+	if p.Verified {
+		r.end()
+		r.documents += p.Documents
+		fmt.Fprintf(r.out, "%-18s %9d documents  verified  sha256 %s\n", p.Collection, p.Documents, p.Hash[:12])
+		return
+	}
+	if r.terminal {
+		r.collected = true
+		fmt.Fprintf(r.out, "\r\x1b[K%s: %d documents, %d written", p.Collection, p.Documents, p.Written)
+	}
+}
+
+func (r *copyReport) end() {
+	if r.collected {
+		fmt.Fprint(r.out, "\r\x1b[K")
+		r.collected = false
+	}
+}

@@ -1,0 +1,264 @@
+// Package mongotest gives tests a server that speaks MongoDB's wire protocol, as a
+// process of its own. The program is in the folder server, a module of its own
+// that the product doesn't depend on: it is FerretDB 1, whose differences from
+// MongoDB its relay evens out as far as the product would notice them.
+package mongotest
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience bounds how long a server is waited for, once it is built.
+const patience = 30 * time.Second
+
+// URI is where a MongoDB is: the one that the environment variable
+// MONGODB_TEST_URI names, or else a server that is started for the first test of
+// this process that asks, and that all of them share. It ends with the process.
+// A test shares its server with others and with what they leave behind, so it
+// takes a Database of its own.
+func URI(t testing.TB) string {
+	t.Helper()
+	if uri := os.Getenv("MONGODB_TEST_URI"); uri != "" {
+		return uri
+	}
+	maySkip(t)
+	server, err := shared()
+	if err != nil {
+		t.Fatalf("%v\nAnother MongoDB can be named in MONGODB_TEST_URI.", err)
+	}
+	return server.URI
+}
+
+// shared holds on to the process: when nobody does, its input ends.
+var shared = sync.OnceValues(func() (*process, error) { return launch() })
+
+// Database is the name of a database that no other test has.
+func Database(t testing.TB) string {
+	t.Helper()
+	return "manus_test_" + strings.ToLower(rand.Text()[:12])
+}
+
+// Server is a server of the test's own, with a network in between that the test
+// can cut, freeze and mend. It ends with the test.
+type Server struct{ process *process }
+
+// Start runs a server of the test's own.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	maySkip(t)
+	p, err := launch("-toxiproxy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		err := p.end()
+		if err != nil {
+			t.Errorf("the MongoDB of the test: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("the MongoDB of the test said:\n%s", &p.log)
+		}
+	})
+	return &Server{process: p}
+}
+
+// URI is where the server is, by the network that the test can cut.
+func (s *Server) URI() string { return s.process.ProxiedURI }
+
+// DirectURI is where the server is, by a network that is always whole.
+func (s *Server) DirectURI() string { return s.process.URI }
+
+// Cut closes the connections, and refuses new ones, until the network is mended.
+func (s *Server) Cut(t testing.TB) {
+	t.Helper()
+	s.toxiproxy(t, http.MethodPatch, "/proxies/store", `{"enabled": false}`)
+}
+
+// Freeze lets nothing through any more, in either direction, until the network is
+// mended. Connections stay open, and new ones are accepted.
+func (s *Server) Freeze(t testing.TB) {
+	t.Helper()
+	for _, direction := range []string{"upstream", "downstream"} {
+		s.toxiproxy(t, http.MethodPost, "/proxies/store/toxics", `{"type": "timeout", "stream": "`+direction+`", "attributes": {"timeout": 0}}`)
+	}
+}
+
+// Mend makes the network whole. What was sent while it was frozen is lost, so the
+// connections of that time are closed.
+func (s *Server) Mend(t testing.TB) {
+	t.Helper()
+	s.toxiproxy(t, http.MethodPost, "/reset", "")
+}
+
+// toxiproxy asks the network's API for something.
+func (s *Server) toxiproxy(t testing.TB, method, path, body string) {
+	t.Helper()
+	request, err := http.NewRequest(method, s.process.Toxiproxy+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := http.Client{Timeout: patience}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode/100 != 2 {
+		t.Fatalf("toxiproxy answers %s %s with %s: %s %v", method, path, response.Status, answer, err)
+	}
+}
+
+// maySkip skips a test if the developer asks for that. CI never does.
+func maySkip(t testing.TB) {
+	t.Helper()
+	if os.Getenv("MANUS_SKIP_MONGO") == "1" && os.Getenv("CI") == "" {
+		t.Skip("MANUS_SKIP_MONGO is set")
+	}
+}
+
+// process is a running server. It runs until its input ends, which this process
+// holds open: so it ends too when this process is gone, whatever became of that.
+// It keeps its data in a folder of its own, which goes when it ends.
+type process struct {
+	URI        string `json:"uri"`
+	ProxiedURI string `json:"proxied_uri"`
+	Toxiproxy  string `json:"toxiproxy"`
+
+	cmd *exec.Cmd
+	in  io.Closer
+	log bytes.Buffer
+}
+
+// launch starts a server and waits until it listens.
+func launch(args ...string) (*process, error) {
+	path, err := program()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{cmd: exec.Command(path, args...)}
+	p.cmd.Stderr = &p.log
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	late := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
+	err = json.NewDecoder(out).Decode(p)
+	late.Stop()
+	if err != nil {
+		err = errors.Join(err, p.end())
+		return nil, fmt.Errorf("the MongoDB of the tests doesn't start: %w\n%s", err, &p.log)
+	}
+	return p, nil
+}
+
+// end ends the process, gently if it lets itself be, and waits for it.
+func (p *process) end() error {
+	err := p.in.Close()
+	late := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
+	defer late.Stop()
+	return errors.Join(err, p.cmd.Wait())
+}
+
+// program is the path of the server's program, which is built when nobody has
+// built it of these sources yet.
+var program = sync.OnceValues(func() (string, error) {
+	_, file, _, _ := runtime.Caller(0)
+	source := filepath.Join(filepath.Dir(file), "server")
+	path, err := build(source)
+	if err != nil {
+		return "", fmt.Errorf(`the MongoDB of the tests can't be built of %s, which needs its modules and, the first time, minutes; try
+    cd %[1]s && go build -o /dev/null .
+or leave its tests out with MANUS_SKIP_MONGO=1: %w`, source, err)
+	}
+	return path, nil
+})
+
+// build builds the program in the user's cache. Test processes that want it at
+// the same time wait for the one that builds it.
+func build(source string) (string, error) {
+	sum, err := sumOf(source)
+	if err != nil {
+		return "", err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	cache = filepath.Join(cache, "manus-mongotest")
+	if err := os.MkdirAll(cache, 0o700); err != nil {
+		return "", err
+	}
+	path := filepath.Join(cache, sum)
+	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close() // which gives the lock back
+	for {
+		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, syscall.EINTR) {
+			return "", err
+		}
+	}
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	// The name is given when it's whole: this process may be killed at any time.
+	unfinished := path + ".unfinished"
+	command := exec.Command("go", "build", "-buildvcs=false", "-tags", "ferretdb_no_postgresql", "-o", unfinished, ".")
+	command.Dir = source
+	command.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
+	if out, err := command.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return path, os.Rename(unfinished, path)
+}
+
+// sumOf tells a module's sources, and the Go that would build them, from others.
+func sumOf(source string) (string, error) {
+	entries, err := os.ReadDir(source)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	fmt.Fprintln(sum, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	for _, entry := range entries {
+		name := entry.Name()
+		if ext := filepath.Ext(name); ext != ".go" && ext != ".mod" && ext != ".sum" || strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(source, name))
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintln(sum, name, len(text))
+		sum.Write(text)
+	}
+	return fmt.Sprintf("server-%x", sum.Sum(nil)[:12]), nil
+}
