@@ -1,0 +1,217 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"manus/config"
+	"manus/docstore"
+	"manus/internal/mongotest"
+)
+
+// fill gives every field of a value something of its own.
+func fill(v reflect.Value, n *int) {
+	*n++
+	switch v.Interface().(type) {
+	case docstore.Time:
+		v.Set(reflect.ValueOf(docstore.At(time.UnixMilli(int64(*n) * 1e9))))
+		return
+	case json.RawMessage:
+		v.SetBytes(fmt.Appendf(nil, `{"b":[%d.50,"ä\u0000\u2028"],"a":null}`, *n))
+		return
+	}
+	switch v.Kind() { //nolint:exhaustive // documents have no others
+	case reflect.String:
+		v.SetString(fmt.Sprint("ب", *n, "\x00"))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(int64(*n) << 40)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i), n)
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), n)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range v.Len() {
+			fill(v.Index(i), n)
+		}
+	case reflect.Uint8:
+		v.SetUint(uint64(*n % 256))
+	default:
+		panic("documents have a " + v.Type().String() + " now: fill it here")
+	}
+}
+
+// fillStore puts documents of every kind into a store: with nothing, and with
+// something everywhere.
+func fillStore(t *testing.T, s config.Settings, documents int) {
+	t.Helper()
+	store, err := OpenStore(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, spec := range Specs() {
+		for i := range documents {
+			v := reflect.New(reflect.TypeOf(spec.Of)).Elem()
+			if i%2 == 0 {
+				fill(v, &n)
+			}
+			v.FieldByName("ID").SetString(fmt.Sprintf("%04d", i))
+			if data := v.FieldByName("Data"); data.IsValid() && data.Len() == 0 && data.Type() == reflect.TypeFor[json.RawMessage]() {
+				data.SetBytes([]byte("null")) // what it is written as
+			}
+			body, err := store.Codec().Encode(v.Interface())
+			if err == nil {
+				err = store.Insert(t.Context(), spec.Collection, docstore.Document{ID: fmt.Sprintf("%04d", i), Body: body})
+			}
+			if err != nil {
+				t.Fatal(spec.Collection, err)
+			}
+		}
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// contents are all documents of an embedded store, as they are stored.
+func contents(t *testing.T, s config.Settings) string {
+	t.Helper()
+	store, err := OpenStore(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	var all strings.Builder
+	for _, spec := range Specs() {
+		page, err := store.Find(t.Context(), spec.Collection, docstore.Query{Limit: docstore.MaxLimit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, doc := range page.Documents {
+			fmt.Fprintf(&all, "%s %s\n", spec.Collection, doc)
+		}
+	}
+	return all.String()
+}
+
+func folder(t *testing.T) config.Settings {
+	return config.Settings{DataDir: filepath.Join(t.TempDir(), "data")}
+}
+
+func mongo(t *testing.T) config.Settings {
+	return config.Settings{MongoDB: config.NewSecret(mongotest.URI(t)), MongoDatabase: mongotest.Database(t)}
+}
+
+func TestEveryDocumentSurvivesTheWayToMongoDBAndBack(t *testing.T) {
+	t.Parallel()
+	first, there, back := folder(t), mongo(t), folder(t)
+	fillStore(t, first, 11)
+	verified := 0
+	for _, way := range [][2]config.Settings{{first, there}, {there, back}} {
+		if err := CopyData(t.Context(), way[0], way[1], func(p docstore.Progress) {
+			if p.Verified {
+				verified += p.Documents
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := 2 * 11 * len(Specs()); verified != want {
+		t.Errorf("%d documents were verified, want %d", verified, want)
+	}
+	if got, want := contents(t, back), contents(t, first); got != want {
+		t.Errorf("what came back is\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestACopyThatWasCutShortIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	first, second := folder(t), folder(t)
+	fillStore(t, first, 300)
+	for copied := range 5 { // each time it comes further
+		ctx, cancel := context.WithCancel(t.Context())
+		err := CopyData(ctx, first, second, func(p docstore.Progress) {
+			if p.Documents >= 60*copied && !p.Verified {
+				cancel()
+			}
+		})
+		cancel()
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
+		if _, err := OpenStore(t.Context(), second); !errors.Is(err, docstore.ErrUnfinished) {
+			t.Errorf("half a store is opened: %v", err)
+		}
+		if err := CopyData(t.Context(), second, folder(t), func(docstore.Progress) {}); !errors.Is(err, docstore.ErrUnfinished) {
+			t.Errorf("half a store is copied: %v", err)
+		}
+	}
+	// Meanwhile the first one is used: something comes, changes and goes.
+	store, err := OpenStore(t.Context(), first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := store.Get(t.Context(), "mails", "0001")
+	if err == nil {
+		err = errors.Join(store.Delete(t.Context(), "mails", "0001"), store.Delete(t.Context(), "mails", "0299"),
+			store.Update(t.Context(), "users", "0002", func(docstore.Raw) (docstore.Raw, error) {
+				return docstore.Raw(strings.Replace(string(raw), "0001", "0002", 1)), nil
+			}), store.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = CopyData(t.Context(), first, second, func(docstore.Progress) {})
+	if err == nil || !strings.Contains(err.Error(), "doesn't know") { // that a mail is among the users
+		t.Fatalf("got %v", err)
+	}
+	if store, err = OpenStore(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(store.Delete(t.Context(), "users", "0002"), store.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := CopyData(t.Context(), first, second, func(docstore.Progress) {}); err != nil {
+		t.Fatal(err)
+	}
+	if contents(t, first) != contents(t, second) {
+		t.Error("they differ")
+	}
+	if err := CopyData(t.Context(), first, second, func(docstore.Progress) {}); !errors.Is(err, docstore.ErrNotEmpty) {
+		t.Errorf("into a store that is in use: %v", err)
+	}
+}
+
+func TestWhatIsWrittenDuringACopyIsReported(t *testing.T) {
+	t.Parallel()
+	first, second := folder(t), folder(t)
+	fillStore(t, first, 3)
+	store, err := OpenStore(t.Context(), first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	err = CopyData(t.Context(), first, second, func(p docstore.Progress) {
+		if p.Collection == "users" && p.Documents == 3 {
+			if err := store.Delete(t.Context(), "users", "0000"); err != nil && !errors.Is(err, docstore.ErrNotFound) {
+				t.Error(err)
+			}
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "somebody has written meanwhile") {
+		t.Errorf("got %v", err)
+	}
+}
