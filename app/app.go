@@ -24,6 +24,7 @@ import (
 	"manus/health"
 	"manus/httpapi"
 	"manus/internal/redisclient"
+	"manus/lease"
 	"manus/mail"
 	"manus/ratelimit"
 	"manus/ratelimit/redislimit"
@@ -51,6 +52,7 @@ type App struct {
 	plans    *billing.Service
 	sessions *session.Service
 	limits   *ratelimit.Service
+	leases   *lease.Service
 	redis    *redisclient.Client // nil without Redis, as the next two
 	shared   *redislimit.Engine
 	hints    *redishints.Hints
@@ -92,6 +94,7 @@ func (a *App) build(ctx context.Context, o Options) error {
 	// Billing asks sessions what became of a run, sessions take runs from
 	// billing: neither knows the other.
 	link := &runs{}
+	a.leases = lease.New(lease.Config{Store: store, Log: o.Log})
 	a.plans = billing.New(billing.Config{Store: store, Sessions: link, Log: o.Log, Catalog: o.Settings.Billing})
 	a.sessions = a.newSessions(store, o.Log)
 	link.sessions = a.sessions
@@ -241,12 +244,12 @@ func (a *App) Start(ctx context.Context) error {
 		a.background.Go(func() { a.shared.Run(working) })
 		a.background.Go(func() { a.hints.Run(working, a.sessions.Heard, a.sessions.MissedHints) })
 	}
-	a.every(working, time.Hour, "sweep accounts", a.accounts.Sweep)
 	if a.outbox != nil {
 		a.background.Go(func() { a.outbox.Run(working) })
-		a.every(working, time.Hour, "sweep mails", a.outbox.Sweep)
+		a.hourly(working, "sweep-mails", a.outbox.Sweep)
 	}
-	a.every(working, time.Hour, "finish deletions of sessions", a.sessions.Sweep)
+	a.hourly(working, "sweep-accounts", a.accounts.Sweep)
+	a.hourly(working, "sweep-sessions", a.sessions.Sweep)
 	if a.settings.ConfigPath != "" {
 		a.every(working, time.Second, "apply the changed "+filepath.Base(a.settings.ConfigPath), newReloader(a.settings.ConfigPath, a.apply).check)
 	}
@@ -311,7 +314,15 @@ func (a *App) cleanUp() error {
 	return err
 }
 
-// every runs a job now and then, until ctx ends.
+// hourly has one of all copies run a job once an hour. The job may be run twice, so
+// what it writes needs no fence.
+func (a *App) hourly(ctx context.Context, name string, job func(context.Context) error) {
+	a.background.Go(func() {
+		a.leases.Every(ctx, name, time.Hour, func(ctx context.Context, _ lease.Held) error { return job(ctx) })
+	})
+}
+
+// every runs a job now and then, on this copy, until ctx ends.
 func (a *App) every(ctx context.Context, period time.Duration, name string, job func(context.Context) error) {
 	a.background.Go(func() {
 		ticker := time.NewTicker(period)

@@ -14,13 +14,14 @@ import (
 	"manus/docstore"
 	"manus/docstore/mongodocs"
 	"manus/docstore/sqlitedocs"
+	"manus/lease"
 	"manus/mail"
 	"manus/session"
 )
 
 // Specs are the collections of all rooms.
 func Specs() []docstore.Spec {
-	return slices.Concat(account.Specs(), billing.Specs(), session.Specs(), mail.Specs())
+	return slices.Concat(account.Specs(), billing.Specs(), session.Specs(), mail.Specs(), lease.Specs())
 }
 
 // StoreFile is the embedded store's file in a data folder.

@@ -68,7 +68,7 @@ func fillStore(t *testing.T, s config.Settings, documents int) {
 			if i%2 == 0 {
 				fill(v, &n)
 			}
-			v.FieldByName("ID").SetString(fmt.Sprintf("%04d", i))
+			v.Field(0).SetString(fmt.Sprintf("%04d", i)) // the id
 			if data := v.FieldByName("Data"); data.IsValid() && data.Len() == 0 && data.Type() == reflect.TypeFor[json.RawMessage]() {
 				data.SetBytes([]byte("null")) // what it is written as
 			}
