@@ -82,8 +82,9 @@ func (c *client) do(request []byte) (status int, body []byte, err error) {
 	return status, c.body, err
 }
 
-// load sends requests over all connections for the plan's length.
-func load(ctx context.Context, p plan, addr string, make requester) (result, error) {
+// load sends requests over all connections for the plan's length. The connections
+// are spread over the addresses.
+func load(ctx context.Context, p plan, addrs []string, make requester) (result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
@@ -97,7 +98,7 @@ func load(ctx context.Context, p plan, addr string, make requester) (result, err
 			return result{}, err
 		}
 		wg.Go(func() {
-			took, err := one(ctx, addr, next, &over)
+			took, err := one(ctx, addrs[i%len(addrs)], next, &over)
 			if err != nil {
 				cancel(err)
 			}
@@ -132,7 +133,7 @@ func one(ctx context.Context, addr string, next next, over *atomic.Bool) ([]time
 		if err != nil {
 			return nil, err
 		}
-		if status != 200 {
+		if status >= 300 {
 			return nil, fmt.Errorf("status %d: %s", status, answer)
 		}
 		took = append(took, time.Since(begin))

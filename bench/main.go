@@ -27,11 +27,13 @@ func main() {
 	length := flag.Duration("length", 4*time.Second, "how long each measurement takes")
 	connections := flag.Int("connections", 32, "connections of the client")
 	onlyFlood := flag.Bool("flood", false, "only the flood of logins")
+	onlyCopies := flag.Bool("copies", false, "only one copy against three")
+	onlyStore := flag.Bool("store", false, "only what documents in MongoDB cost beside the driver alone")
 	attempts := flag.Int("alike", 0, "only how alike refused sign-ins are, by so many attempts")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	exit(run(ctx, plan{*rounds, *length, *connections, *onlyFlood, *attempts}))
+	exit(run(ctx, plan{*rounds, *length, *connections, *onlyFlood, *onlyCopies, *onlyStore, *attempts}))
 }
 
 func exit(err error) {
@@ -47,6 +49,8 @@ type plan struct {
 	length      time.Duration
 	connections int
 	onlyFlood   bool
+	onlyCopies  bool
+	onlyStore   bool
 	attempts    int // to sign in; 0 measures the rest
 }
 
@@ -56,6 +60,9 @@ func run(ctx context.Context, p plan) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if p.onlyStore {
+		return ofStore(ctx, dir)
+	}
 	binary := filepath.Join(dir, "manus")
 	if err := build(ctx, binary); err != nil {
 		return err
@@ -63,6 +70,9 @@ func run(ctx context.Context, p plan) error {
 	fmt.Printf("%s, %d processors, client included; %d rounds of %v, %d connections; medians.\n\n",
 		runtime.Version(), runtime.NumCPU(), p.rounds, p.length, p.connections)
 
+	if p.onlyCopies {
+		return copies(ctx, p, dir, binary)
+	}
 	manus := newManus(binary, filepath.Join(dir, "manus-data"))
 	peer := newPocketBase(filepath.Join(dir, "pocketbase-data"))
 	defer manus.stop()
@@ -119,7 +129,7 @@ func throughput(ctx context.Context, p plan, manus, peer server) error {
 				server
 				results *[]result
 			}{{manus, &ours}, {peer, &theirs}} {
-				r, err := load(ctx, p, s.address(), s.requests(kind))
+				r, err := load(ctx, p, []string{s.address()}, s.requests(kind))
 				if err != nil {
 					return fmt.Errorf("%s: %w", kind, err)
 				}

@@ -162,8 +162,10 @@ func native(value any) any {
 // find reads one document more than the limit to know whether more follow.
 func (c *collection) find(ctx context.Context, plan docstore.Plan) (docstore.Page, error) {
 	where, order := filter(plan)
-	limit := int64(plan.Limit) + 1
-	cursor, err := c.Find(ctx, where, options.Find().SetSort(order).SetLimit(limit).SetBatchSize(int32(limit))) //nolint:gosec // at most MaxLimit
+	limit := plan.Limit + 1
+	// With a batch that is larger than the limit the server ends the cursor itself.
+	some := options.Find().SetSort(order).SetLimit(int64(limit)).SetBatchSize(int32(limit) + 1) //nolint:gosec // at most MaxLimit
+	cursor, err := c.Find(ctx, where, some)
 	if err != nil {
 		return docstore.Page{}, failed(err)
 	}

@@ -1,0 +1,440 @@
+// Package lease lets one of many copies of the program do a piece of work, and
+// another one when that copy dies. A lease has a name, and is one document in
+// the store; there is no other service that copies would agree through.
+//
+// It knows nothing of what the work is.
+//
+// # Time
+//
+// The clocks of several copies differ, step and jump, so no copy believes a time
+// that another one has written. The holder renews its lease every third of the
+// TTL, which changes a number in the document, the beat. Another copy takes the
+// lease over when it has itself seen the document without a change for the whole
+// TTL, by its own monotonic clock, or when the holder has released it. The holder
+// counts the TTL from before the renewal that was last acknowledged, so it always
+// knows first, and stops the work a fifth of the TTL before others may begin.
+//
+// # Fencing
+//
+// A holder that was paused (by the scheduler, a debugger, a suspended machine)
+// finds out too late that it isn't one any more, and writes. No clock helps there;
+// see https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html.
+// So every acquisition has a number greater than all before, its [Fence], and each
+// document that is written under a lease keeps the greatest one that wrote it:
+//
+//	_, err := documents.Update(ctx, id, func(d *document) error {
+//		if err := held.Admit(&d.Fence); err != nil {
+//			return err // nothing is written
+//		}
+//		d.Total++
+//		return nil
+//	})
+//
+// A new holder first claims each document that it takes over, by such a change,
+// before it relies on what it has read there: [docstore.Collection.Update] returns
+// what it has claimed. From then on a former holder that wakes up writes nothing
+// there. What that one wrote before is ordered before the claim, so it has been
+// read.
+//
+// A document that doesn't exist can't refuse anybody. What is made under a lease
+// has an id that follows from the work, or comes after a change of a document that
+// is fenced. What leaves the store, like a mail, may happen twice.
+package lease
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"regexp"
+	"time"
+
+	"manus/docstore"
+)
+
+// Fence numbers the acquisitions of one lease, from 1 on. It is kept in each
+// document that is written under the lease.
+type Fence int64
+
+// Held is a lease as its holder has it.
+type Held struct {
+	Name  string
+	Fence Fence
+}
+
+// Admit is called by the change of a document that is written under the lease,
+// with the fence kept there. It returns ErrLost when a later holder has been there
+// already; the change returns that error, and so writes nothing. Otherwise the
+// document is this holder's from now on.
+func (h Held) Admit(stored *Fence) error {
+	if *stored > h.Fence {
+		return ErrLost
+	}
+	*stored = h.Fence
+	return nil
+}
+
+// State is what is known of a lease, for people to read.
+type State struct {
+	// Holder has the lease, or had it when it died. It is empty when nobody does.
+	Holder string
+	// Fence is the number of acquisitions, 0 when there was none.
+	Fence Fence
+	// LastRun is when the job of Every was last done, by the clock of the copy
+	// that did it; zero when it never was. Failures is how many runs have failed
+	// since.
+	LastRun  time.Time
+	Failures int
+}
+
+// document is a lease in the store. It is never deleted, or its fence would
+// begin anew.
+type document struct {
+	Name   string `json:"_id"`
+	Holder string `json:"holder"`
+	Fence  Fence  `json:"fence"`
+	// Beat changes with every change of the document.
+	Beat int64 `json:"beat"`
+	// TTL is the holder's, in milliseconds: others wait that long at least.
+	TTL      int64 `json:"ttl_ms"`
+	Released bool  `json:"released,omitempty"`
+
+	// Of Every: what became of the job.
+	Runs     int64         `json:"runs,omitempty"` // those that were finished well
+	LastRun  docstore.Time `json:"last_run,omitzero"`
+	Took     int64         `json:"took_ms,omitempty"`  // the last one
+	Failures int           `json:"failures,omitempty"` // since
+}
+
+// DocumentID is the lease's name.
+func (d document) DocumentID() string { return d.Name }
+
+func (d document) ttl() time.Duration  { return time.Duration(d.TTL) * time.Millisecond }
+func (d document) took() time.Duration { return time.Duration(d.Took) * time.Millisecond }
+
+var spec = docstore.Spec{Collection: "leases", Of: document{}}
+
+// Specs are the collections that the store has to have.
+func Specs() []docstore.Spec { return []docstore.Spec{spec} }
+
+// Errors of the room.
+var (
+	// ErrLost is what a Held's Admit returns, and the cause with which the
+	// context of work ends, when the lease is or may be another copy's.
+	ErrLost = errors.New("the lease has been lost")
+	// ErrInvalidName is returned by Peek.
+	ErrInvalidName = errors.New("the name of a lease is 1 to 64 lower-case letters, digits, '-', '_' and '.'")
+)
+
+var validName = regexp.MustCompile(`^[a-z0-9._-]{1,64}$`)
+
+// mustBeName panics with a bad name, which is a mistake in the program.
+func mustBeName(name string) {
+	if !validName.MatchString(name) {
+		panic("lease: " + ErrInvalidName.Error() + ": " + name)
+	}
+}
+
+// Bounds of time. What is a part of the TTL follows from it, see Service.
+const (
+	defaultTTL = 15 * time.Second
+	minTTL     = 100 * time.Millisecond
+	maxPause   = time.Second
+)
+
+// Config is what a Service is made of.
+type Config struct {
+	Store docstore.Store
+	// TTL is how long after its last sign of life a holder is taken for dead;
+	// zero means 15 s, and less than 100 ms is taken as 100 ms. Copies may have
+	// different ones.
+	TTL time.Duration
+	// Holder names this copy for people; empty: a random name is made.
+	Holder string
+	Now    func() time.Time // the wall clock, only for when a job was done; nil means time.Now
+	Log    *slog.Logger
+}
+
+// Service competes for leases. It is safe for concurrent use.
+type Service struct {
+	leases *docstore.Collection[document]
+	holder string
+	now    func() time.Time
+	log    *slog.Logger
+
+	ttl   time.Duration
+	valid time.Duration // how long the holder believes in a renewal
+	renew time.Duration // between renewals; also bounds one call of the store
+	pause time.Duration // between looks at a lease that another one has
+	retry time.Duration // after an error of the store
+}
+
+// New makes a Service. The store's collections are declared already (Specs).
+func New(c Config) *Service {
+	if c.TTL == 0 {
+		c.TTL = defaultTTL
+	}
+	if c.Holder == "" {
+		c.Holder = docstore.NewID()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	ttl := max(c.TTL, minTTL).Truncate(time.Millisecond)
+	return &Service{
+		leases: docstore.NewCollection[document](c.Store, spec),
+		holder: c.Holder,
+		now:    c.Now,
+		log:    c.Log,
+		ttl:    ttl,
+		valid:  ttl - ttl/5,
+		renew:  ttl / 3,
+		pause:  min(ttl/3, maxPause),
+		retry:  min(ttl/15, maxPause),
+	}
+}
+
+// Peek tells how a lease stands, or returns ErrInvalidName or an error of the
+// store. A lease that nobody ever had is the zero State.
+func (s *Service) Peek(ctx context.Context, name string) (State, error) {
+	if !validName.MatchString(name) {
+		return State{}, ErrInvalidName
+	}
+	d, err := s.leases.Get(ctx, name)
+	if errors.Is(err, docstore.ErrNotFound) {
+		return State{}, nil
+	}
+	if err != nil {
+		return State{}, err
+	}
+	state := State{Holder: d.Holder, Fence: d.Fence, LastRun: d.LastRun.Time, Failures: d.Failures}
+	if d.Released {
+		state.Holder = ""
+	}
+	return state, nil
+}
+
+// Run competes for the lease until ctx ends, and calls work while it has it. The
+// context of work ends when ctx does, and with the cause ErrLost when the lease is
+// lost. Work returns soon then: it has a fifth of the TTL until another copy may
+// begin, or all its time when ctx has ended, as the lease is renewed meanwhile.
+// When it returns, the lease is released for any copy to take, this one after a
+// pause. A panic of work goes on in the caller, and the lease expires.
+//
+// Run panics when name isn't 1 to 64 lower-case letters, digits, '-', '_' and '.'.
+func (s *Service) Run(ctx context.Context, name string, work func(ctx context.Context, held Held) error) {
+	mustBeName(name)
+	w := &watch{name: name}
+	for {
+		g, ok := s.acquire(ctx, w)
+		if !ok {
+			return
+		}
+		s.log.InfoContext(ctx, "this copy has the lease", "lease", name, "fence", g.Fence)
+		lost, err := s.hold(ctx, g, work)
+		switch {
+		case ctx.Err() != nil:
+		case lost || errors.Is(err, ErrLost):
+			s.log.WarnContext(ctx, "a lease was lost", "lease", name, "fence", g.Fence, "error", err)
+		case err != nil:
+			s.log.ErrorContext(ctx, "work under a lease has failed", "lease", name, "fence", g.Fence, "error", err)
+		}
+		s.release(ctx, w, g, nil)
+		if !sleep(ctx, jittered(s.pause)) {
+			return
+		}
+	}
+}
+
+// grip is a lease that this copy has.
+type grip struct {
+	Held
+	since time.Time // before it was taken
+}
+
+// acquire waits until the lease is free, and due, and takes it. It returns false
+// when ctx has ended.
+func (s *Service) acquire(ctx context.Context, w *watch) (grip, bool) {
+	failing := false
+	for ctx.Err() == nil {
+		g, wait, err := s.try(ctx, w)
+		if g.Fence > 0 {
+			return g, true
+		}
+		if err != nil && !failing && ctx.Err() == nil { // once, not once a second
+			s.log.WarnContext(ctx, "a lease can't be looked at; it will be tried again", "lease", w.name, "error", err)
+		}
+		failing = err != nil
+		sleep(ctx, wait)
+	}
+	return grip{}, false
+}
+
+// try looks at the lease, and takes it if it may. Otherwise it says when to look
+// again.
+func (s *Service) try(ctx context.Context, w *watch) (g grip, wait time.Duration, err error) {
+	err = s.look(ctx, w)
+	wait = jittered(w.pace(s.pause, s.ttl))
+	if err != nil {
+		return grip{}, wait, err
+	}
+	if left := time.Until(w.freeAt(s.ttl)); left > 0 {
+		return grip{}, min(wait, left), nil
+	}
+	g, err = s.take(ctx, w)
+	return g, wait, err
+}
+
+// look notes how the lease stands. The time is that after the answer: the document
+// was still the same when that time came, or has changed since.
+func (s *Service) look(ctx context.Context, w *watch) error {
+	ctx, cancel := context.WithTimeout(ctx, s.renew)
+	defer cancel()
+	d, err := s.leases.Get(ctx, w.name)
+	if errors.Is(err, docstore.ErrNotFound) {
+		d, err = document{Name: w.name, Released: true}, nil
+	}
+	if err == nil {
+		w.note(d, time.Now(), s.now())
+	}
+	return err
+}
+
+// take makes the lease this copy's if it still is as it was seen; the grip is zero
+// if it isn't. That ctx ends meanwhile doesn't leave it unknown which.
+func (s *Service) take(ctx context.Context, w *watch) (grip, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.renew)
+	defer cancel()
+	since, taken := time.Now(), false
+	d, err := s.leases.Upsert(ctx, document{Name: w.name}, func(d *document, _ bool) error {
+		taken = d.Fence == w.seen.Fence && d.Beat == w.seen.Beat
+		if !taken {
+			return docstore.ErrUnchanged
+		}
+		d.Fence = max(d.Fence, w.highest) + 1 // greater even if the document was deleted
+		d.Beat++
+		d.Holder, d.TTL, d.Released = s.holder, s.ttl.Milliseconds(), false
+		return nil
+	})
+	if err != nil || !taken {
+		return grip{}, err
+	}
+	w.note(d, since, s.now())
+	return grip{Held{w.name, d.Fence}, since}, nil
+}
+
+// change changes the lease's document if it still is this holder's, or returns
+// ErrLost. One that it has released is left as it is.
+func (s *Service) change(ctx context.Context, held Held, change func(*document)) (document, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.renew)
+	defer cancel()
+	d, err := s.leases.Update(ctx, held.Name, func(d *document) error {
+		switch {
+		case d.Fence != held.Fence || d.Holder != s.holder:
+			return ErrLost
+		case d.Released: // by a try whose answer got lost
+			return docstore.ErrUnchanged
+		}
+		d.Beat++
+		change(d)
+		return nil
+	})
+	if errors.Is(err, docstore.ErrNotFound) {
+		err = ErrLost
+	}
+	return d, err
+}
+
+// hold calls work, and renews the lease until work returns or the lease is lost.
+// Work isn't begun when either context or lease has ended already.
+func (s *Service) hold(ctx context.Context, g grip, work func(context.Context, Held) error) (lost bool, err error) {
+	left := time.Until(g.since.Add(s.valid))
+	if ctx.Err() != nil || left <= 0 {
+		return true, ErrLost
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	lose := func() { cancel(ErrLost); stop() }
+	validity := time.AfterFunc(left, lose)
+	defer validity.Stop()
+	renewed := make(chan struct{})
+	go func() {
+		defer close(renewed)
+		s.keep(renewing, g, validity, lose)
+	}()
+	defer func() { stop(); <-renewed }()
+	err = work(ctx, g.Held)
+	return errors.Is(context.Cause(ctx), ErrLost), err
+}
+
+// keep renews the lease until ctx ends. An error of the store is no loss until the
+// validity is over.
+func (s *Service) keep(ctx context.Context, g grip, validity *time.Timer, lose func()) {
+	wait := time.Until(g.since.Add(s.renew))
+	for sleep(ctx, wait) {
+		before := time.Now()
+		_, err := s.change(ctx, g.Held, func(*document) {})
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			validity.Reset(time.Until(before.Add(s.valid)))
+			wait = time.Until(before.Add(s.renew))
+		case errors.Is(err, ErrLost):
+			lose()
+			return
+		default:
+			s.log.WarnContext(ctx, "a lease can't be renewed; it will be tried again", "lease", g.Name, "fence", g.Fence, "error", err)
+			wait = s.retry
+		}
+	}
+}
+
+// release sets the lease free for others, and notes in the same change what became
+// of a job. While the store fails it tries again: until others may have taken the
+// lease, or for a third of that when the program is stopping. What isn't released
+// expires.
+func (s *Service) release(ctx context.Context, w *watch, g grip, result func(*document)) {
+	limit := s.ttl
+	if ctx.Err() != nil {
+		limit = s.renew
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	for {
+		d, err := s.change(ctx, g.Held, func(d *document) {
+			d.Released = true
+			if result != nil {
+				result(d)
+			}
+		})
+		if err == nil {
+			w.note(d, time.Now(), s.now())
+			return
+		}
+		if errors.Is(err, ErrLost) && result == nil {
+			return // there is nothing to be released
+		}
+		if errors.Is(err, ErrLost) || !sleep(ctx, s.retry) {
+			s.log.WarnContext(ctx, "the end of work under a lease could not be written down", "lease", g.Name, "fence", g.Fence, "error", err)
+			return
+		}
+	}
+}
+
+// sleep waits, and returns false when ctx has ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return ctx.Err() == nil
+	}
+}
+
+// jittered is d less up to a fifth, so that copies don't all come at once.
+func jittered(d time.Duration) time.Duration { return d - rand.N(d/5+1) }
