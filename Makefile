@@ -23,7 +23,7 @@ test: ## Run the tests
 	go test ./...
 
 .PHONY: check
-check: format vet lint race deadcode ## Everything that has to be green before a commit
+check: format vet lint race mongodb deadcode ## Everything that has to be green before a commit
 
 .PHONY: format
 format: ## Fail when a file isn't formatted
@@ -42,6 +42,10 @@ lint: ## Run staticcheck
 race: ## Run the tests with the race detector
 	go test -race ./...
 	cd internal/mongotest/server && go test -race ./...
+
+.PHONY: mongodb
+mongodb: ## Run the capabilities' tests on MongoDB too; see MONGODB_TEST_URI
+	MANUS_TEST_STORE=mongodb go test ./account ./billing ./mail
 
 .PHONY: deadcode
 deadcode: ## Fail when code isn't reachable from the program or a test

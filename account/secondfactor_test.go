@@ -267,7 +267,7 @@ func TestRecoveryCodesHave120Bits(t *testing.T) {
 func TestNothingThatProvesSomebodyIsInTheStoreInClear(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "manus.db")
-	store := storetest.Open(t, path, append(Specs(), mail.Specs()...)...)
+	store := storetest.File(t, path, append(Specs(), mail.Specs()...)...)
 	c := noon()
 	b := copyOf(t, store, c, []string{secretA}, withMail(t, store, c))
 	tokens := b.register(t)

@@ -155,7 +155,7 @@ func (c copies) open(t *testing.T) *faulty {
 	if c.uri != "" {
 		return &faulty{Store: openMongo(t, c.uri, c.database, specs...)}
 	}
-	return &faulty{Store: storetest.Open(t, c.path, specs...)}
+	return &faulty{Store: storetest.File(t, c.path, specs...)}
 }
 
 func openMongo(t *testing.T, uri, database string, specs ...docstore.Spec) docstore.Store {

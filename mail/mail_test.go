@@ -342,7 +342,7 @@ func TestAMailThatWasAcceptedSurvivesAKill(t *testing.T) {
 	}
 	_ = cmd.Wait() // it was killed
 	server := smtptest.Start(t)
-	o := setup(t, storetest.Open(t, path, Specs()...), smtpAt(t, server.Addr))
+	o := setup(t, storetest.File(t, path, Specs()...), smtpAt(t, server.Addr))
 	o.clock.at = time.Now()
 	o.run(t)
 	server.Wait(t, 1)
