@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -56,6 +57,17 @@ func Start(t testing.TB, args ...string) *Server {
 	}
 	t.Fatalf("redis-server can't be started: %s", &s.log)
 	return nil
+}
+
+// Addr is where a Redis is that the test neither stops nor empties, and shares: the
+// one that the environment variable REDIS_TEST_URL names, or else a server of the
+// test's own.
+func Addr(t testing.TB) string {
+	t.Helper()
+	if url := os.Getenv("REDIS_TEST_URL"); url != "" {
+		return strings.TrimPrefix(url, "redis://")
+	}
+	return Start(t).Addr
 }
 
 func freeAddr(t testing.TB) string {

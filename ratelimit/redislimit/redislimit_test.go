@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,7 +43,7 @@ var prefixes atomic.Int64
 
 func engine(t testing.TB, addrs ...string) (*Engine, *offset) {
 	t.Helper()
-	e := connect(t, Config{Prefix: fmt.Sprintf("t%d:", prefixes.Add(1)), Timeout: 10 * time.Second}, addrs...)
+	e := connect(t, Config{Prefix: fmt.Sprintf("t%d-%d:", os.Getpid(), prefixes.Add(1)), Timeout: 10 * time.Second}, addrs...)
 	o := &offset{}
 	e.offset = func() time.Duration { return time.Duration(o.by.Load()) }
 	return e, o
@@ -50,9 +51,9 @@ func engine(t testing.TB, addrs ...string) (*Engine, *offset) {
 
 func TestEngine(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
+	addr := redistest.Addr(t)
 	limittest.Run(t, func(t *testing.T) limittest.Bench {
-		e, o := engine(t, server.Addr)
+		e, o := engine(t, addr)
 		return limittest.Bench{Engine: e, Advance: o.add}
 	})
 }
