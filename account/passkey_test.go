@@ -19,10 +19,19 @@ type device struct {
 	key  virtualwebauthn.Credential
 }
 
+// wholeKey is the length of a public key on P-256 in COSE (RFC 9053, 7.1.1). The
+// library leaves out leading zeros of a coordinate, which no verifier takes: one key
+// in 128 is shorter, and of no use.
+const wholeKey = 77
+
 func newDevice() *device {
+	key := virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+	for len(key.Key.AttestationData()) != wholeKey {
+		key = virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+	}
 	return &device{
 		rp:  virtualwebauthn.RelyingParty{ID: "app.example.com", Name: "Manus", Origin: "https://app.example.com"},
-		key: virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2),
+		key: key,
 	}
 }
 
