@@ -79,6 +79,9 @@ func TestNobodyCanTellWhichCopyAnswers(t *testing.T) {
 					}
 				}
 			}
+			if _, ready := call(t, all[0], "GET", "/ready", "", ""); !strings.Contains(ready, `"mongodb":{"status":"ok"`) {
+				t.Errorf("/ready says %s", ready)
+			}
 			if used := get[struct {
 				Used int `json:"runs_used"`
 			}](t, all[2], "GET", "/api/v1/billing/subscription", person.Access, "").Used; used != 1 {

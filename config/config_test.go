@@ -106,6 +106,7 @@ func TestValuesThatAreAccepted(t *testing.T) {
 		{"LOG_LEVEL=WARN", func(s Settings) any { return s.LogLevel }, slog.LevelWarn},
 		{"LOG_FORMAT=text", func(s Settings) any { return s.LogFormat }, "text"},
 		{"READY_CRITICAL=stripe, database,stripe", func(s Settings) any { return s.ReadyCritical }, []string{"stripe", "database"}},
+		{"READY_CRITICAL=mongodb", func(s Settings) any { return s.ReadyCritical }, []string{"database"}},
 		{"SHUTDOWN_DELAY=0s", func(s Settings) any { return s.ShutdownDelay }, time.Duration(0)},
 		{"SHUTDOWN_TIMEOUT=1m30s", func(s Settings) any { return s.ShutdownTimeout }, 90 * time.Second},
 		{"TRUSTED_PROXIES=10.1.2.3/8,192.0.2.1, 2001:db8::/32,::ffff:172.16.0.0/108", func(s Settings) any { return s.TrustedProxies }, []netip.Prefix{

@@ -217,6 +217,9 @@ func parseFormat(out *string, text string) *Problem {
 func parseChecks(out *[]string, text string) *Problem {
 	var checks []string
 	for i, item := range splitList(text) {
+		if item == "mongodb" { // as /ready calls it
+			item = "database"
+		}
 		if !slices.Contains([]string{"database", "redis", "stripe"}, item) {
 			return bad(entry(i)+" is not a check", "use database, redis or stripe, separated by commas")
 		}

@@ -1,6 +1,6 @@
 // Package docstore keeps documents: it is the one interface every capability
 // stores through, so that its rules are written once and run on an embedded
-// SQLite file ([manus/docstore/sqlitedocs]) as they do on MongoDB.
+// SQLite file ([manus/docstore/sqlitedocs]) as they do on MongoDB ([manus/docstore/mongodocs]).
 //
 // One aggregate is one document, and every business step is one atomic change
 // of one document; there are no transactions across documents. Work that

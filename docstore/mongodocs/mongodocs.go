@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -79,7 +80,11 @@ var ErrURI = errors.New("it isn't a MongoDB URI whose options the driver underst
 // its retryable writes.
 func clientOptions(uri string) (*options.ClientOptions, error) {
 	o := options.Client().ApplyURI(uri)
-	if err := o.Validate(); err != nil {
+	err := o.Validate()
+	if _, ok := errors.AsType[*net.DNSError](err); ok { // of a mongodb+srv:// URI
+		return nil, fmt.Errorf("%w: the hosts of MongoDB can't be looked up in DNS", docstore.ErrUnavailable)
+	}
+	if err != nil {
 		return nil, ErrURI
 	}
 	journalled := true

@@ -366,6 +366,9 @@ func TestAURIIsNeverRepeated(t *testing.T) {
 			t.Errorf("%s: %v", uri, err)
 		}
 	}
+	if _, err := Open(t.Context(), "mongodb+srv://u:hunter2@mongo.invalid/", "x"); !errors.Is(err, docstore.ErrUnavailable) || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("hosts that can't be looked up: %v", err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := Open(ctx, "mongodb://u:hunter2@127.0.0.1:1/", "x"); err == nil || strings.Contains(err.Error(), "hunter2") {
