@@ -177,7 +177,11 @@ func (s *stage) startCopy() (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(s.file("copy"), "serve", "--config", s.file("manus.yaml"))
+	args := []string{s.file("copy"), "serve", "--config", s.file("manus.yaml")}
+	if os.Getuid() == 0 { // a container's copy has no more rights than anybody
+		args = append([]string{"setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"}, args...)
+	}
+	cmd := exec.Command(args[0], args[1:]...) //nolint:gosec // our own program
 	cmd.Stderr = log
 	cmd.Env = append([]string{
 		"ADDR=" + addr + ":" + s.port, "OPS_ADDR=off", "TRUSTED_PROXIES=127.0.0.1", "SHUTDOWN_DELAY=3s",
