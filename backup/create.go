@@ -1,0 +1,316 @@
+package backup
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+)
+
+// CreateOptions is how a backup is made.
+type CreateOptions struct {
+	// SkipVerify leaves out restoring it. It doesn't count as verified then.
+	SkipVerify bool
+	// Progress is told of progress; nil tells nobody.
+	Progress func(Progress)
+}
+
+// Create makes a backup at every target, restores it into a scratch database beside
+// the source, compares the two, and writes down that it is verified. First it cleans up
+// what runs of before that were killed have left.
+//
+// An error comes with a manifest that has a File when the backup is at some targets
+// but not at all, or isn't verified. It has been passed on to the alarm.
+func (s *Service) Create(ctx context.Context, o CreateOptions) (Manifest, error) {
+	m, err := s.create(ctx, o)
+	if err != nil && ctx.Err() == nil {
+		s.tell(ctx, Alert{Key: AlertFailed, Text: fmt.Sprintf("A backup has failed: %v.", err)})
+	}
+	return m, err
+}
+
+func (s *Service) create(ctx context.Context, o CreateOptions) (Manifest, error) {
+	s.Clean(ctx)
+	r := &creation{Service: s, progress: o.Progress}
+	err := s.observed(RunCreate, func() (int64, error) {
+		err := r.run(ctx)
+		return r.manifest.Size, err
+	})
+	if len(r.good()) == 0 {
+		return Manifest{}, err
+	}
+	if o.SkipVerify {
+		return r.manifest, err
+	}
+	verified := s.observed(RunVerify, func() (int64, error) { return r.manifest.Size, r.verify(ctx) })
+	return r.manifest, errors.Join(err, verified)
+}
+
+// creation is one run of Create.
+type creation struct {
+	*Service
+	manifest   Manifest
+	recipients Recipients
+	keys       []age.Identity
+	copies     []*fileCopy
+	progress   tellProgress
+}
+
+// fileCopy is the backup at one target.
+type fileCopy struct {
+	target Target
+	upload Upload
+	err    error
+}
+
+// do runs a step of the copy unless an earlier one has failed.
+func (c *fileCopy) do(step func() error) {
+	if c.err != nil {
+		return
+	}
+	if err := step(); err != nil {
+		c.err = fmt.Errorf("%s has no copy: %w", c.target, err)
+	}
+}
+
+// good are the copies that have not failed.
+func (r *creation) good() []*fileCopy {
+	return slices.DeleteFunc(slices.Clone(r.copies), func(c *fileCopy) bool { return c.err != nil })
+}
+
+// each runs a step of every copy, and fails when none is left.
+func (r *creation) each(step func(*fileCopy) error) error {
+	for _, c := range r.copies {
+		c.do(func() error { return step(c) })
+	}
+	if len(r.good()) == 0 {
+		return r.failures()
+	}
+	return nil
+}
+
+// failures are what went wrong with copies.
+func (r *creation) failures() error {
+	var errs []error
+	for _, c := range r.copies {
+		errs = append(errs, c.err)
+	}
+	return errors.Join(errs...)
+}
+
+// run makes the backup, and its manifest when it is whole.
+func (r *creation) run(ctx context.Context) (err error) {
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.release()) }()
+	size, err := r.Source.Size(ctx)
+	if err != nil {
+		return fmt.Errorf("the database can't be read: %w", err)
+	}
+	err = r.each(func(c *fileCopy) (err error) {
+		c.upload, err = c.target.Create(ctx, r.manifest.File, size)
+		return err
+	})
+	if err == nil {
+		err = r.dump(ctx, size)
+	}
+	if err == nil {
+		err = r.each(func(c *fileCopy) error { return c.upload.Commit() })
+	}
+	r.manifest.FinishedAt = r.Now().UTC().Truncate(time.Second)
+	if err == nil {
+		err = r.writeManifest(ctx)
+	}
+	if err != nil { // then it is no backup anywhere
+		for _, c := range r.copies {
+			c.do(func() error { return err })
+		}
+		return err
+	}
+	return r.failures()
+}
+
+func (r *creation) prepare() error {
+	r.recipients = slices.Clone(r.Recipients)
+	encrypted := len(r.recipients) > 0
+	if encrypted {
+		recipient, key, err := r.recipients.passing()
+		if err != nil {
+			return err
+		}
+		r.recipients, r.keys = append(r.recipients, recipient), []age.Identity{key}
+	}
+	r.manifest = newManifest(r.Now(), r.Source.Format(), r.Compression, encrypted)
+	r.manifest.Tool = r.Tool
+	for _, target := range r.Targets {
+		r.copies = append(r.copies, &fileCopy{target: target})
+	}
+	return nil
+}
+
+// release ends the uploads. What could not be removed stays for the next run's Clean.
+func (r *creation) release() error {
+	var errs []error
+	for _, c := range r.copies {
+		if c.upload != nil {
+			errs = append(errs, c.upload.Release())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// dump sends the database through the pipeline: it is cut into blocks, which are
+// compressed in parallel, encrypted, hashed, and written to every copy.
+func (r *creation) dump(ctx context.Context, size int64) error {
+	stored := newMeter(writerFunc(r.write))
+	sealed, err := r.encrypt(stored)
+	if err != nil {
+		return err
+	}
+	packed, err := newCompressor(ctx, sealed, r.Compression, r.Workers)
+	if err != nil {
+		return err
+	}
+	plain := newMeter(packed)
+	contents, err := r.Source.Dump(ctx, plain, r.progress.of(StageDump, size))
+	if err != nil {
+		return firstCause(packed.abort(), fmt.Errorf("the database can't be dumped: %w", err))
+	}
+	if err := packed.Close(); err != nil {
+		return err
+	}
+	if err := sealed.Close(); err != nil {
+		return err
+	}
+	m := &r.manifest
+	m.Contents, m.Documents = contents, contents.Documents()
+	m.DumpSize, m.DumpSHA256 = plain.size, plain.sum()
+	m.Size, m.SHA256 = stored.size, stored.sum()
+	return nil
+}
+
+// firstCause is why a dump has ended: what failed behind it, or else its own error.
+func firstCause(behind, own error) error {
+	if behind != nil {
+		return behind
+	}
+	return own
+}
+
+func (r *creation) encrypt(w io.Writer) (io.WriteCloser, error) {
+	if len(r.recipients) == 0 {
+		return plainCloser{w}, nil
+	}
+	return age.Encrypt(w, r.recipients...)
+}
+
+// write writes to every copy that is left. One that is slow makes all of them slow; one
+// that fails leaves the others alone.
+func (r *creation) write(data []byte) (int, error) {
+	err := r.each(func(c *fileCopy) error {
+		_, err := c.upload.Write(data)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(data), nil
+}
+
+func (r *creation) writeManifest(ctx context.Context) error {
+	text, err := r.manifest.encode()
+	if err != nil {
+		return err
+	}
+	return r.each(func(c *fileCopy) error { return c.target.Put(ctx, r.manifest.name(), text) })
+}
+
+// verify restores the first copy and checks the bytes of the others, and writes down
+// what became of it.
+func (r *creation) verify(ctx context.Context) error {
+	began := time.Now()
+	good := r.good()
+	keys := append(slices.Clone(r.keys), r.Identities...)
+	err := r.drill(ctx, good[0].target, r.manifest, keys, r.progress)
+	for _, c := range good[1:] {
+		if err == nil {
+			err = checkBytes(ctx, c.target, r.manifest, r.progress)
+		}
+	}
+	if ctx.Err() != nil {
+		return err // it isn't known
+	}
+	r.manifest.Verification = r.verification(began, err)
+	return errors.Join(err, r.writeManifest(ctx), r.failures())
+}
+
+// verification is what is written down of a drill.
+func (s *Service) verification(began time.Time, err error) Verification {
+	at := s.Now().UTC().Truncate(time.Second)
+	v := Verification{Verified: err == nil, VerifySeconds: time.Since(began).Round(time.Millisecond).Seconds()}
+	if err != nil {
+		v.VerifyError = err.Error()
+	} else {
+		v.VerifiedAt = &at
+	}
+	return v
+}
+
+// Clean removes what killed runs have left at the targets. What can't be done is
+// logged: the next run tries again.
+func (s *Service) Clean(ctx context.Context) {
+	for _, target := range s.Targets {
+		removed, err := target.Clean(ctx, filePrefix, func(name string) bool { return orphan(ctx, target, name) })
+		if len(removed) > 0 {
+			s.Log.WarnContext(ctx, "what a killed backup had left was removed", "target", target.String(), "files", removed)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.Log.WarnContext(ctx, "what killed backups have left could not be looked for", "target", target.String(), "error", err)
+		}
+	}
+}
+
+// orphan tells whether a file is a backup without a manifest.
+func orphan(ctx context.Context, target Target, name string) bool {
+	base := baseOf(name)
+	if base == "" {
+		return false
+	}
+	files, err := target.List(ctx, base)
+	return err == nil && !slices.ContainsFunc(files, func(f File) bool { return strings.HasSuffix(f.Name, manifestSuffix) })
+}
+
+// meter counts and hashes what passes.
+type meter struct {
+	w    io.Writer
+	hash hash.Hash
+	size int64
+}
+
+func newMeter(w io.Writer) *meter { return &meter{w: w, hash: sha256.New()} }
+
+func (m *meter) Write(data []byte) (int, error) {
+	n, err := m.w.Write(data)
+	m.hash.Write(data[:n])
+	m.size += int64(n)
+	return n, err
+}
+
+func (m *meter) sum() string { return hex.EncodeToString(m.hash.Sum(nil)) }
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(data []byte) (int, error) { return f(data) }
+
+type plainCloser struct{ io.Writer }
+
+func (plainCloser) Close() error { return nil }

@@ -1,0 +1,75 @@
+package backup
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"filippo.io/age"
+)
+
+// Recipients are the public keys that backups are encrypted to.
+type Recipients []age.Recipient
+
+// ParseRecipient reads a public key of age (age1…).
+func ParseRecipient(text string) (age.Recipient, error) {
+	found, err := age.ParseRecipients(strings.NewReader(text))
+	if err != nil || len(found) != 1 {
+		return nil, errors.New("it isn't a public key of age")
+	}
+	return found[0], nil
+}
+
+// Check tells whether the keys can be used together: those of age that withstand
+// quantum computers can't be mixed with others.
+func (r Recipients) Check() error {
+	_, err := age.Encrypt(io.Discard, r...)
+	return err
+}
+
+// ParseIdentities reads the secret keys of an age key file, a line each.
+func ParseIdentities(text string) ([]age.Identity, error) {
+	keys, err := age.ParseIdentities(strings.NewReader(text))
+	if err != nil { // which may repeat a part of the key
+		return nil, errors.New("it has no secret key of age; it is the file that age-keygen writes, with a line AGE-SECRET-KEY-…")
+	}
+	return keys, nil
+}
+
+// passing is a key that lives as long as one run. What is encrypted is encrypted to
+// it too, so that the very bytes that were stored can be restored and compared
+// without the owner's secret key, which a server has no need to know.
+func (r Recipients) passing() (age.Recipient, age.Identity, error) {
+	for _, recipient := range r {
+		if _, ok := recipient.(*age.HybridRecipient); ok {
+			key, err := age.GenerateHybridIdentity()
+			if err != nil {
+				return nil, nil, err
+			}
+			return key.Recipient(), key, nil
+		}
+	}
+	key, err := age.GenerateX25519Identity()
+	if err != nil {
+		return nil, nil, err
+	}
+	return key.Recipient(), key, nil
+}
+
+// decrypt opens an encrypted file with one of the keys. It returns ErrWrongKey when
+// none fits, and what goes wrong later is ErrDamaged.
+func decrypt(r io.Reader, keys []age.Identity) (io.Reader, error) {
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("%w: it is encrypted; name the file with the secret key with --identity, or in BACKUP_AGE_IDENTITY_FILE", ErrWrongKey)
+	}
+	source := &sourceErrors{r: r}
+	plain, err := age.Decrypt(source, keys...)
+	if _, none := errors.AsType[*age.NoIdentityMatchError](err); none {
+		return nil, fmt.Errorf("%w: use the secret key of one of the recipients it was made for", ErrWrongKey)
+	}
+	if err != nil {
+		return nil, source.explain(err)
+	}
+	return &translated{source: source, ReadCloser: io.NopCloser(plain)}, nil
+}

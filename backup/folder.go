@@ -1,0 +1,202 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"manus/internal/ownfile"
+)
+
+var _ Target = (*Folder)(nil)
+
+// Folder is a folder as a Target. What is being written has names that begin with a
+// dot; it belongs to its process by a lock of the file system.
+type Folder struct{ dir string }
+
+// NewFolder makes a target of a folder. It is made, for the owner's eyes only, when
+// the first file is.
+func NewFolder(dir string) *Folder { return &Folder{dir} }
+
+// String is the folder's path.
+func (f *Folder) String() string { return f.dir }
+
+// unfinished is what a file is called while it is written: the name, between these, and
+// digits.
+const (
+	unfinishedPrefix = "."
+	unfinishedSuffix = ".unfinished-*"
+)
+
+// unfinishedName is the name that an unfinished file will have; empty for another file.
+func unfinishedName(file string) string {
+	name, rest := strings.CutPrefix(file, unfinishedPrefix)
+	name, _, ok := strings.Cut(name, strings.TrimSuffix(unfinishedSuffix, "*"))
+	if !rest || !ok {
+		return ""
+	}
+	return name
+}
+
+// Create begins a file.
+func (f *Folder) Create(ctx context.Context, name string, _ int64) (Upload, error) {
+	file, err := f.begin(name)
+	if err != nil {
+		return nil, err
+	}
+	return &folderUpload{ctx: ctx, folder: f, name: name, file: file}, nil
+}
+
+func (f *Folder) begin(name string) (*os.File, error) {
+	if name != filepath.Base(name) || strings.HasPrefix(name, unfinishedPrefix) {
+		return nil, fmt.Errorf("%q is no name for a file", name)
+	}
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return nil, err
+	}
+	return ownfile.Create(f.dir, unfinishedPrefix+name+unfinishedSuffix)
+}
+
+// commit makes a file durable under its name.
+func (f *Folder) commit(file *os.File, name string) error {
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(file.Name(), filepath.Join(f.dir, name)); err != nil {
+		return err
+	}
+	return f.sync()
+}
+
+// sync makes the names in the folder durable.
+func (f *Folder) sync() error {
+	dir, err := os.Open(f.dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// Put writes a small file as a whole.
+func (f *Folder) Put(ctx context.Context, name string, data []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	file, err := f.begin(name)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	if err == nil {
+		err = f.commit(file, name)
+	}
+	return errors.Join(err, ownfile.Discard(file))
+}
+
+// Open reads a file.
+func (f *Folder) Open(_ context.Context, name string) (io.ReadCloser, error) {
+	return os.Open(filepath.Join(f.dir, filepath.Base(name)))
+}
+
+// List has every file whose name begins with prefix. A folder that doesn't exist has
+// none.
+func (f *Folder) List(ctx context.Context, prefix string) ([]File, error) {
+	entries, err := os.ReadDir(f.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var files []File
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), prefix) || strings.HasPrefix(entry.Name(), unfinishedPrefix) {
+			continue
+		}
+		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) { // it was removed meanwhile
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if info.Mode().IsRegular() {
+			files = append(files, File{Name: entry.Name(), Size: info.Size(), Modified: info.ModTime()})
+		}
+	}
+	return files, ctx.Err()
+}
+
+// Remove removes a file.
+func (f *Folder) Remove(_ context.Context, name string) error {
+	err := os.Remove(filepath.Join(f.dir, filepath.Base(name)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return errors.Join(err, f.sync())
+}
+
+// Clean removes what processes that are no more have left.
+func (f *Folder) Clean(ctx context.Context, prefix string, orphan func(name string) bool) ([]string, error) {
+	removed, err := ownfile.Sweep(f.dir, func(file string) bool {
+		if ctx.Err() != nil {
+			return false
+		}
+		if name := unfinishedName(file); name != "" {
+			return strings.HasPrefix(name, prefix)
+		}
+		return strings.HasPrefix(file, prefix) && orphan(file)
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	slices.Sort(removed)
+	return removed, errors.Join(err, ctx.Err())
+}
+
+// folderUpload is a file being written into a folder.
+type folderUpload struct {
+	ctx       context.Context
+	folder    *Folder
+	name      string
+	file      *os.File
+	unwritten int64 // bytes that the system hasn't been told to write to the disk
+	written   int64
+}
+
+// Write writes a part of the file.
+func (u *folderUpload) Write(data []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := u.file.Write(data)
+	u.unwritten += int64(n)
+	if err == nil && u.unwritten >= flushEvery {
+		flush(u.file, u.written, u.unwritten)
+		u.written += u.unwritten
+		u.unwritten = 0
+	}
+	return n, err
+}
+
+// flushEvery is how much is left to the system to write when it likes. With more, the
+// store's own commits, which wait for the disk too, would wait for all of it.
+const flushEvery = 4 << 20
+
+// Commit makes the file whole. When that fails after it has got its name, it loses it.
+func (u *folderUpload) Commit() error {
+	if err := u.ctx.Err(); err != nil {
+		return err
+	}
+	err := u.folder.commit(u.file, u.name)
+	if err != nil {
+		_ = os.Remove(filepath.Join(u.folder.dir, u.name)) // or Clean does, later
+	}
+	return err
+}
+
+// Release ends the upload.
+func (u *folderUpload) Release() error { return ownfile.Discard(u.file) }

@@ -1,0 +1,90 @@
+package backup
+
+import (
+	"fmt"
+	"time"
+)
+
+// Policy is the section "backup" of manus.yaml.
+type Policy struct {
+	// Compression of new backups.
+	Compression Compression `yaml:"compression"`
+	// Verify restores every scheduled backup into a scratch database.
+	Verify bool `yaml:"verify"`
+	// Keep is what is kept beside the backups of BACKUP_RETENTION_DAYS.
+	Keep struct {
+		Daily   int `yaml:"daily"`
+		Weekly  int `yaml:"weekly"`
+		Monthly int `yaml:"monthly"`
+	} `yaml:"keep"`
+	// AlarmAfter is how old the newest verified backup may be before the alarm is
+	// raised; 0 means the longest pause of the schedule and two hours.
+	AlarmAfter time.Duration `yaml:"alarm_after"`
+	S3         S3Policy      `yaml:"s3"`
+}
+
+// S3Policy is how objects are kept in S3.
+type S3Policy struct {
+	// ObjectLock is how long nobody can change or remove a backup; empty is not at
+	// all. The bucket has to be made for it.
+	ObjectLock struct {
+		Mode string `yaml:"mode"` // governance or compliance
+		Days int    `yaml:"days"`
+	} `yaml:"object_lock"`
+	// Encryption is what the server encrypts with: AES256, aws:kms, or empty for
+	// what the bucket does by itself.
+	Encryption string `yaml:"encryption"`
+	// KMSKey is the key for aws:kms; empty is the account's default one.
+	KMSKey string `yaml:"kms_key"`
+}
+
+// DefaultPolicy holds where manus.yaml says nothing.
+func DefaultPolicy() Policy { return Policy{Compression: Gzip, Verify: true} }
+
+// Bounds of a policy.
+const (
+	maxKept       = 1000
+	maxLockDays   = 36500
+	minAlarmAfter = time.Minute
+)
+
+// Problems says in a sentence each what is wrong with the policy.
+func (p Policy) Problems() []string {
+	var problems []string
+	add := func(wrong bool, sentence string) {
+		if wrong {
+			problems = append(problems, sentence)
+		}
+	}
+	add(p.Compression != Gzip && p.Compression != Zstd, "backup.compression: use gzip or zstd")
+	for _, keep := range []struct {
+		name string
+		n    int
+	}{{"daily", p.Keep.Daily}, {"weekly", p.Keep.Weekly}, {"monthly", p.Keep.Monthly}} {
+		add(keep.n < 0 || keep.n > maxKept, fmt.Sprintf("backup.keep.%s: use a number from 0 to %d", keep.name, maxKept))
+	}
+	add(p.AlarmAfter != 0 && p.AlarmAfter < minAlarmAfter, "backup.alarm_after: use a duration such as 26h, at least 1m")
+	return append(problems, p.S3.problems()...)
+}
+
+func (p S3Policy) problems() []string {
+	var problems []string
+	lock := p.ObjectLock
+	switch {
+	case lock.Mode == "" && lock.Days != 0:
+		problems = append(problems, "backup.s3.object_lock: has days but no mode; use governance or compliance")
+	case lock.Mode != "" && lock.Mode != "governance" && lock.Mode != "compliance":
+		problems = append(problems, "backup.s3.object_lock.mode: use governance or compliance")
+	case lock.Mode != "" && (lock.Days < 1 || lock.Days > maxLockDays):
+		problems = append(problems, fmt.Sprintf("backup.s3.object_lock.days: use a number from 1 to %d", maxLockDays))
+	}
+	switch p.Encryption {
+	case "", "AES256", "aws:kms":
+	default:
+		problems = append(problems, "backup.s3.encryption: use AES256 or aws:kms")
+	}
+	if p.KMSKey != "" && p.Encryption != "aws:kms" {
+		problems = append(problems, "backup.s3.kms_key: is only for the encryption aws:kms")
+	}
+	return problems
+}

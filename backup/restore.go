@@ -1,0 +1,154 @@
+package backup
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"filippo.io/age"
+)
+
+// Restore puts a backup into a database, from the first target whose copy is whole: all
+// bytes are checked before anything is changed. What has been restored is compared with
+// what was dumped; ErrDamaged means that it differs.
+func (s *Service) Restore(ctx context.Context, b Backup, to Restorer, o RestoreOptions, progress func(Progress)) (Contents, error) {
+	var restored Contents
+	err := s.observed(RunRestore, func() (int64, error) {
+		var err error
+		restored, err = s.restore(ctx, b, to, o, progress)
+		return b.Size, err
+	})
+	return restored, err
+}
+
+func (s *Service) restore(ctx context.Context, b Backup, to Restorer, o RestoreOptions, progress tellProgress) (Contents, error) {
+	var restored Contents
+	if err := b.fits(to.Format(), o); err != nil {
+		return restored, err
+	}
+	target, err := wholeCopy(ctx, b, progress)
+	if err != nil {
+		return restored, err
+	}
+	err = read(ctx, target, b.Manifest, s.Identities, func(dump io.Reader) error {
+		restored, err = to.Restore(ctx, dump, o, progress.of(StageRestore, b.DumpSize))
+		return err
+	})
+	if err != nil {
+		return restored, err
+	}
+	if differs := difference(b.only(o.Collections), restored); differs != "" {
+		return restored, fmt.Errorf("%w: restored, %s", ErrDamaged, differs)
+	}
+	return restored, nil
+}
+
+// fits tells whether the backup can be restored so.
+func (b Backup) fits(format Format, o RestoreOptions) error {
+	if b.Problem != "" {
+		return fmt.Errorf("%w: %s", ErrDamaged, b.Problem)
+	}
+	if b.Format != format {
+		return wrongFormat(b.Format)
+	}
+	for _, name := range o.Collections {
+		if !slices.ContainsFunc(b.Collections, func(c Collection) bool { return c.Name == name }) {
+			return fmt.Errorf("the backup has no collection %q", name)
+		}
+	}
+	return nil
+}
+
+func wrongFormat(is Format) error {
+	if is == SQLite {
+		return errors.New("the backup is of the embedded store, so it can only be restored into a file: name one after --to, and 'manus data copy' to move it on to MongoDB")
+	}
+	return errors.New("the backup is of MongoDB, so it can only be restored there: name a mongodb:// URI after --to")
+}
+
+// wholeCopy finds a target whose copy has the right bytes.
+func wholeCopy(ctx context.Context, b Backup, progress tellProgress) (Target, error) {
+	var errs []error
+	for _, target := range b.targets {
+		err := checkBytes(ctx, target, b.Manifest, progress)
+		if err == nil {
+			return target, nil
+		}
+		errs = append(errs, fmt.Errorf("at %s: %w", target, err))
+	}
+	return nil, errors.Join(errs...)
+}
+
+// only is what the manifest says of some collections, or of all.
+func (m Manifest) only(names []string) Contents {
+	if len(names) == 0 {
+		return m.Contents
+	}
+	return Contents{Server: m.Server, Collections: slices.DeleteFunc(slices.Clone(m.Collections), func(c Collection) bool {
+		return !slices.Contains(names, c.Name)
+	})}
+}
+
+// Dump is a dump in a file that another program may have written, without a manifest.
+type Dump struct {
+	Format Format
+	io.Reader
+}
+
+// magic is what files begin with.
+var (
+	magicAge     = []byte("age-encryption.org/v1\n")
+	magicGzip    = []byte{0x1f, 0x8b}
+	magicZstd    = []byte{0x28, 0xb5, 0x2f, 0xfd}
+	magicSQLite  = []byte("SQLite format 3\x00")
+	magicArchive = []byte{0x6d, 0xe2, 0x99, 0x81}
+)
+
+// OpenDump finds out by its first bytes what a file is, and decrypts and decompresses
+// it if need be. It returns ErrDamaged for a file that is no dump.
+func OpenDump(file io.Reader, keys []age.Identity) (Dump, error) {
+	r := bufio.NewReader(file)
+	if begins(r, magicAge) {
+		plain, err := decrypt(r, keys)
+		if err != nil {
+			return Dump{}, err
+		}
+		r = bufio.NewReader(plain)
+	}
+	for compression, magic := range map[Compression][]byte{Gzip: magicGzip, Zstd: magicZstd} {
+		if !begins(r, magic) {
+			continue
+		}
+		plain, err := newDecompressor(r, compression)
+		if err != nil {
+			return Dump{}, err
+		}
+		r = bufio.NewReader(plain)
+		break
+	}
+	switch {
+	case begins(r, magicSQLite):
+		return Dump{SQLite, r}, nil
+	case begins(r, magicArchive):
+		return Dump{Archive, r}, nil
+	}
+	return Dump{}, fmt.Errorf("%w: it is neither an archive of mongodump nor a SQLite database", ErrDamaged)
+}
+
+func begins(r *bufio.Reader, magic []byte) bool {
+	start, _ := r.Peek(len(magic)) // what is too short is none
+	return bytes.Equal(start, magic)
+}
+
+// RestoreDump puts a dump without a manifest into a database. Nothing is known of what
+// should be in it: whether it was whole is only known at its end.
+func RestoreDump(ctx context.Context, d Dump, to Restorer, o RestoreOptions, progress func(Progress)) (Contents, error) {
+	if d.Format != to.Format() {
+		return Contents{}, wrongFormat(d.Format)
+	}
+	return to.Restore(ctx, d, o, tellProgress(progress).of(StageRestore, 0))
+}

@@ -1,0 +1,89 @@
+package backup
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Retention is which backups are kept: those that any of its rules keeps.
+type Retention struct {
+	// Days keeps every backup of so many days.
+	Days int
+	// Daily, Weekly and Monthly keep one backup each of that many of the last days,
+	// weeks and months that have one: the newest that is verified, or else the
+	// newest. Days and weeks are those of UTC, weeks begin on Monday.
+	Daily, Weekly, Monthly int
+}
+
+// Decision is what retention says of one backup.
+type Decision struct {
+	Manifest Manifest
+	// Keep is why it is kept, for people; empty means that it goes.
+	Keep string
+}
+
+// Decide says of each backup of one target whether it is kept, newest first. The newest
+// verified one always is, and so are all when none would be left.
+func (r Retention) Decide(backups []Manifest, now time.Time) []Decision {
+	decisions := make([]Decision, len(backups))
+	for i, m := range slices.SortedFunc(slices.Values(backups), newestFirst) {
+		decisions[i].Manifest = m
+		if age := now.Sub(m.CreatedAt); age < time.Duration(r.Days)*24*time.Hour {
+			decisions[i].Keep = fmt.Sprintf("less than %d days old", r.Days)
+		}
+	}
+	keepOneOfEach(decisions, r.Daily, "daily", func(t time.Time) string { return t.Format(time.DateOnly) })
+	keepOneOfEach(decisions, r.Weekly, "weekly", func(t time.Time) string {
+		year, week := t.ISOWeek()
+		return fmt.Sprint(year, week)
+	})
+	keepOneOfEach(decisions, r.Monthly, "monthly", func(t time.Time) string { return t.Format("2006-01") })
+	keepVerified(decisions)
+	keepSome(decisions)
+	return decisions
+}
+
+func newestFirst(a, b Manifest) int {
+	if order := b.CreatedAt.Compare(a.CreatedAt); order != 0 {
+		return order
+	}
+	return strings.Compare(b.File, a.File)
+}
+
+// keepOneOfEach keeps one backup of each of the newest n periods.
+func keepOneOfEach(decisions []Decision, n int, name string, period func(time.Time) string) {
+	best := map[string]*Decision{}
+	for i := range decisions {
+		d := &decisions[i]
+		p := period(d.Manifest.CreatedAt.UTC())
+		chosen, seen := best[p]
+		switch {
+		case !seen && len(best) == n:
+		case !seen, !chosen.Manifest.Verified && d.Manifest.Verified:
+			best[p] = d
+		}
+	}
+	for _, d := range best {
+		if d.Keep == "" {
+			d.Keep = name
+		}
+	}
+}
+
+func keepVerified(decisions []Decision) {
+	i := slices.IndexFunc(decisions, func(d Decision) bool { return d.Manifest.Verified })
+	if i >= 0 && decisions[i].Keep == "" {
+		decisions[i].Keep = "the newest verified one"
+	}
+}
+
+func keepSome(decisions []Decision) {
+	if slices.ContainsFunc(decisions, func(d Decision) bool { return d.Keep != "" }) {
+		return
+	}
+	for i := range decisions {
+		decisions[i].Keep = "none would be left"
+	}
+}

@@ -1,0 +1,372 @@
+package backup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"manus/docstore"
+	"manus/lease"
+)
+
+// ParseSchedule reads five fields of cron ("0 2 * * *"), or @daily and the like. Times
+// are those of the machine, unless the text begins with CRON_TZ= and a time zone.
+func ParseSchedule(text string) (cron.Schedule, error) {
+	schedule, err := cron.ParseStandard(text)
+	if err != nil {
+		return nil, errors.New("it isn't a schedule of cron")
+	}
+	if schedule.Next(time.Now()).IsZero() {
+		return nil, errors.New("no day is like that")
+	}
+	return schedule, nil
+}
+
+// ScheduleConfig is what a Schedule is made of.
+type ScheduleConfig struct {
+	// Service makes the backups. It is asked for anew each time, so that changed
+	// settings are applied.
+	Service func() *Service
+	// Policy is asked for with it.
+	Policy func() Policy
+	When   cron.Schedule
+	Store  docstore.Store
+	Leases *lease.Service
+	// Period is how often is looked what is due; 0 means a minute.
+	Period time.Duration
+	Now    func() time.Time // nil means time.Now
+	Log    *slog.Logger
+}
+
+// Schedule makes backups when they are due, on one of all copies of the program, and
+// raises the alarm when there is no verified backup for too long.
+type Schedule struct {
+	ScheduleConfig
+	states *docstore.Collection[state]
+
+	mu     sync.Mutex
+	status Status
+	told   bool // by this copy alone, as the store was gone
+}
+
+// Status is what is known of the backups, as of the last look.
+type Status struct {
+	// Since is when backups were first scheduled.
+	Since time.Time
+	// Good is the newest backup, Verified the newest verified one; zero for none.
+	Good, Verified Mark
+	// Failures is how many runs have failed since the last good one.
+	Failures int
+	// LastError is why the last run failed; empty when it didn't.
+	LastError string
+}
+
+// Mark is a backup as the schedule remembers it.
+type Mark struct {
+	File string        `json:"file"`
+	At   docstore.Time `json:"at"` // when it was begun: as old are its data
+	Size int64         `json:"size"`
+}
+
+// state is what the copies of the program share of the schedule.
+type state struct {
+	ID    string        `json:"_id"`
+	Fence lease.Fence   `json:"fence"`
+	Since docstore.Time `json:"since"`
+	// Ran is when the last run that ended well was begun, Tried when any was. Failures
+	// counts a run that has begun as failed until it ends well: who is killed by it
+	// over and over must not try without a pause.
+	Ran       docstore.Time `json:"ran,omitzero"`
+	Tried     docstore.Time `json:"tried,omitzero"`
+	Failures  int           `json:"failures,omitempty"`
+	LastError string        `json:"last_error,omitempty"`
+	// Looked is when the targets were last listed.
+	Looked   docstore.Time `json:"looked,omitzero"`
+	Good     Mark          `json:"good,omitzero"`
+	Verified Mark          `json:"verified,omitzero"`
+	// Told is when the alarm about silence was last raised; zero when all is well.
+	Told docstore.Time `json:"told,omitzero"`
+}
+
+// DocumentID is the same for all: there is one.
+func (s state) DocumentID() string { return s.ID }
+
+const theSchedule = "schedule"
+
+var spec = docstore.Spec{Collection: "backup_schedule", Of: state{}}
+
+// Specs are the collections that the store has to have.
+func Specs() []docstore.Spec { return []docstore.Spec{spec} }
+
+const (
+	defaultPeriod = time.Minute
+	lookEvery     = 10 * time.Minute
+	remindEvery   = 24 * time.Hour
+	firstRetry    = time.Minute
+	lastRetry     = time.Hour
+	maxErrorText  = 1000
+)
+
+// NewSchedule makes a Schedule. The store's collections are declared already (Specs).
+func NewSchedule(c ScheduleConfig) *Schedule {
+	c.Period = cmp.Or(c.Period, defaultPeriod)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Schedule{ScheduleConfig: c, states: docstore.NewCollection[state](c.Store, spec)}
+}
+
+// Run works until ctx ends.
+func (s *Schedule) Run(ctx context.Context) {
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	loops.Go(func() { s.Leases.Every(ctx, "backups", s.Period, s.tick) })
+	loops.Go(func() { s.watch(ctx) })
+}
+
+// Status tells what was known at the last look.
+func (s *Schedule) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.status
+}
+
+// tick does what is due, on the copy that holds the lease.
+func (s *Schedule) tick(ctx context.Context, held lease.Held) error {
+	st, err := s.change(ctx, held, func(st *state) { st.mend(s.Now()) })
+	if err != nil {
+		return err
+	}
+	if s.due(st) {
+		if st, err = s.backUp(ctx, held, st); err != nil {
+			return err
+		}
+	}
+	if s.Now().Sub(st.Looked.Time) >= lookEvery {
+		if st, err = s.look(ctx, held); err != nil {
+			return err
+		}
+	}
+	return s.listen(ctx, held, st)
+}
+
+// change changes the state, if the lease is still held.
+func (s *Schedule) change(ctx context.Context, held lease.Held, change func(*state)) (state, error) {
+	st, err := s.states.Upsert(ctx, state{ID: theSchedule}, func(st *state, _ bool) error {
+		if err := held.Admit(&st.Fence); err != nil {
+			return err
+		}
+		change(st)
+		return nil
+	})
+	if err == nil {
+		s.note(st)
+	}
+	return st, err
+}
+
+// mend sets times that are in the future, as they are after a clock was set right, to
+// now: else nothing would be due until then.
+func (st *state) mend(now time.Time) {
+	at := docstore.At(now)
+	if st.Since.IsZero() {
+		st.Since = at
+	}
+	for _, t := range []*docstore.Time{&st.Since, &st.Ran, &st.Tried, &st.Looked, &st.Told} {
+		if t.After(now) {
+			*t = at
+		}
+	}
+}
+
+// due tells whether a backup is to be made now: there was none yet, or the schedule has
+// come round since the last good run was begun, however often. After a failure it is
+// a pause that counts.
+func (s *Schedule) due(st state) bool {
+	now := s.Now()
+	if st.Failures > 0 {
+		return !now.Before(st.Tried.Add(retryAfter(st.Failures)))
+	}
+	return st.Ran.IsZero() || !now.Before(s.When.Next(st.Ran.Time))
+}
+
+// retryAfter doubles with each failure.
+func retryAfter(failures int) time.Duration {
+	return min(firstRetry<<min(failures-1, 16), lastRetry)
+}
+
+// backUp makes a backup and removes those that have had their time.
+func (s *Schedule) backUp(ctx context.Context, held lease.Held, st state) (state, error) {
+	service, policy := s.Service(), s.Policy()
+	before, began := st.Failures, docstore.At(s.Now())
+	if _, err := s.change(ctx, held, func(st *state) { st.Tried, st.Failures = began, before+1 }); err != nil {
+		return st, err
+	}
+	m, err := service.Create(ctx, CreateOptions{SkipVerify: !policy.Verify})
+	if err == nil {
+		s.Log.InfoContext(ctx, "a backup was made", "file", m.File, "size", m.Size, "documents", m.Documents, "verified", m.Verified)
+		if _, err := service.Prune(ctx, false); err != nil && ctx.Err() == nil {
+			s.Log.ErrorContext(ctx, "old backups could not be removed", "error", err)
+		}
+		if before > 0 {
+			service.tell(ctx, Alert{Key: AlertFailed, Over: true, Text: "A backup was made again."})
+		}
+	}
+	return s.record(ctx, held, before, began, err)
+}
+
+// record notes how a run has ended. One that was interrupted, as the program stops, is
+// as if it had not been begun.
+func (s *Schedule) record(ctx context.Context, held lease.Held, before int, began docstore.Time, err error) (state, error) {
+	interrupted := ctx.Err()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTimeout)
+	defer cancel()
+	st, changeErr := s.change(ctx, held, func(st *state) {
+		st.Looked = docstore.Time{}
+		switch {
+		case err == nil:
+			st.Ran, st.Failures, st.LastError = began, 0, ""
+		case interrupted != nil:
+			st.Failures = before
+		default:
+			st.Failures, st.LastError = before+1, cut(err.Error())
+		}
+	})
+	return st, errors.Join(interrupted, changeErr)
+}
+
+func cut(text string) string { return text[:min(len(text), maxErrorText)] }
+
+// look finds the newest backups at the targets, whoever made them.
+func (s *Schedule) look(ctx context.Context, held lease.Held) (state, error) {
+	backups, err := s.Service().List(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.Log.WarnContext(ctx, "backups can't be listed", "error", err)
+	}
+	good, verified := newest(backups)
+	return s.change(ctx, held, func(st *state) {
+		st.Looked = docstore.At(s.Now())
+		if err == nil || good.At.After(st.Good.At.Time) {
+			st.Good = good
+		}
+		if err == nil || verified.At.After(st.Verified.At.Time) {
+			st.Verified = verified
+		}
+	})
+}
+
+// newest are the newest good and the newest verified of backups, newest first.
+func newest(backups []Backup) (good, verified Mark) {
+	for _, b := range backups {
+		if b.Problem != "" {
+			continue
+		}
+		mark := Mark{File: b.File, At: docstore.At(b.CreatedAt), Size: b.Size}
+		if good.File == "" {
+			good = mark
+		}
+		if b.Verified {
+			return good, mark
+		}
+	}
+	return good, verified
+}
+
+// listen raises the alarm when there has been no verified backup for too long, once a
+// day, and says when that is over.
+func (s *Schedule) listen(ctx context.Context, held lease.Held, st state) error {
+	silent := s.silence(Status{Since: st.Since.Time, Verified: st.Verified})
+	switch {
+	case silent == "" && st.Told.IsZero(), silent != "" && s.Now().Sub(st.Told.Time) < remindEvery:
+		return nil
+	case silent == "":
+		s.Service().tell(ctx, Alert{Key: AlertSilence, Over: true, Text: "There is a verified backup again: " + st.Verified.File + "."})
+		_, err := s.change(ctx, held, func(st *state) { st.Told = docstore.Time{} })
+		return err
+	}
+	s.Service().tell(ctx, Alert{Key: AlertSilence, Text: silent})
+	_, err := s.change(ctx, held, func(st *state) { st.Told = docstore.At(s.Now()) })
+	return err
+}
+
+// silence says that there has been no verified backup for too long, or is empty.
+func (s *Schedule) silence(status Status) string {
+	now, limit := s.Now(), s.deadline()
+	if status.Verified.File == "" {
+		if now.Sub(status.Since) <= limit {
+			return ""
+		}
+		return fmt.Sprintf("There is no verified backup, although backups have been scheduled since %s.", status.Since.UTC().Format(time.RFC3339))
+	}
+	age := now.Sub(status.Verified.At.Time)
+	if age <= limit {
+		return ""
+	}
+	return fmt.Sprintf("The newest verified backup is %s old: %s.", age.Round(time.Minute), status.Verified.File)
+}
+
+// deadline is how old the newest verified backup may be.
+func (s *Schedule) deadline() time.Duration {
+	if after := s.Policy().AlarmAfter; after > 0 {
+		return after
+	}
+	return longestPause(s.When, s.Now()) + alarmGrace
+}
+
+// alarmGrace is how long a run may take before the alarm, where nothing else is set.
+const alarmGrace = 2 * time.Hour
+
+// longestPause is the longest of the schedule's next pauses.
+func longestPause(when cron.Schedule, from time.Time) time.Duration {
+	longest := time.Duration(0)
+	at := when.Next(from)
+	for range 60 {
+		next := when.Next(at)
+		longest, at = max(longest, next.Sub(at)), next
+	}
+	return longest
+}
+
+// watch keeps the status of this copy up to date, and raises the alarm by itself while
+// the store is gone: then nobody can hold the lease.
+func (s *Schedule) watch(ctx context.Context) {
+	ticker := time.NewTicker(s.Period)
+	defer ticker.Stop()
+	for {
+		s.glance(ctx)
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Schedule) glance(ctx context.Context) {
+	st, err := s.states.Get(ctx, theSchedule)
+	if err == nil {
+		s.note(st)
+		return
+	}
+	status := s.Status()
+	if errors.Is(err, docstore.ErrNotFound) || ctx.Err() != nil || status.Since.IsZero() {
+		return
+	}
+	if silent := s.silence(status); silent != "" && !s.told {
+		s.told = true
+		s.Service().tell(ctx, Alert{Key: AlertSilence, Text: silent})
+	}
+}
+
+func (s *Schedule) note(st state) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status = Status{Since: st.Since.Time, Good: st.Good, Verified: st.Verified, Failures: st.Failures, LastError: st.LastError}
+	s.told = false
+}

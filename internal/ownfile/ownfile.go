@@ -1,0 +1,146 @@
+// Package ownfile makes files that belong to the process that made them for as long
+// as it has them open, and removes those whose process is no more. What is left by a
+// process that was killed is thereby told from what another one is still writing,
+// without process ids, which are used again, and without ages, which are guesses.
+//
+// A file belongs to whoever holds its lock (flock), which the system lets go of when
+// the process ends, in whatever way. It needs a file system that has such locks.
+package ownfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Create makes a new file in the folder dir, for the owner's eyes only, open for
+// reading and writing. Its name is pattern, in which the last "*" is replaced by
+// digits that make it one of its own; they are appended where there is no "*".
+//
+// The file belongs to this process, and no Sweep takes it, until it is closed. It may
+// be renamed meanwhile. Whoever no longer wants it calls [Discard].
+func Create(dir, pattern string) (*os.File, error) {
+	for {
+		file, err := os.CreateTemp(dir, pattern)
+		if err != nil {
+			return nil, err
+		}
+		if err := lock(file, syscall.LOCK_EX); err != nil {
+			return nil, errors.Join(err, Discard(file))
+		}
+		// A sweeper may have had it between the two.
+		there, err := isAt(file, file.Name())
+		if err == nil && there {
+			return file, nil
+		}
+		if err := errors.Join(err, file.Close()); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Discard removes the file from the path that it was made at, if it is still there,
+// and closes it. It may be called again, and does nothing then.
+func Discard(file *os.File) error {
+	there, err := isAt(file, file.Name())
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	if err == nil && there {
+		err = os.Remove(file.Name()) // before it is unlocked
+	}
+	return errors.Join(err, file.Close())
+}
+
+// Sweep removes the files in the folder dir whose names orphan picks and that belong
+// to no process, and returns the names of those that it has removed. It looks at
+// regular files only. A file is picked again once nobody else can have it: until then
+// its owner may have made something else of it. A file that can't be removed is no reason to leave the others:
+// its error is returned when all have been tried.
+func Sweep(dir string, orphan func(name string) bool) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var removed []string
+	var errs []error
+	for _, entry := range entries {
+		if !entry.Type().IsRegular() || !orphan(entry.Name()) {
+			continue
+		}
+		gone, err := removeOrphan(filepath.Join(dir, entry.Name()), orphan)
+		if gone {
+			removed = append(removed, entry.Name())
+		}
+		errs = append(errs, err)
+	}
+	return removed, errors.Join(errs...)
+}
+
+// removeOrphan removes the file at path unless it belongs to somebody, and tells
+// whether it has. One that is gone, or has become another, is left to whom it
+// concerns.
+func removeOrphan(path string, orphan func(name string) bool) (bool, error) {
+	// NOFOLLOW and NONBLOCK: it may have become a link or a pipe since it was listed.
+	file, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer file.Close() //nolint:errcheck // nothing was written
+	if err := lock(file, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return false, nil
+		}
+		return false, err
+	}
+	// Its owner may have renamed and closed it between the two.
+	if there, err := isAt(file, path); err != nil || !there || !orphan(filepath.Base(path)) {
+		return false, err
+	}
+	if err := os.Remove(path); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// isAt tells whether the open file is what path names.
+func isAt(file *os.File, path string) (bool, error) {
+	open, err := file.Stat()
+	if err != nil {
+		return false, err
+	}
+	named, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return named.Mode().IsRegular() && os.SameFile(open, named), nil
+}
+
+// lock takes the file's lock, which its last close lets go of.
+func lock(file *os.File, how int) error {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var locking error
+	err = raw.Control(func(fd uintptr) {
+		for {
+			if locking = syscall.Flock(int(fd), how); locking != syscall.EINTR { //nolint:errorlint // an Errno as it is
+				return
+			}
+		}
+	})
+	if locking != nil {
+		return fmt.Errorf("the file %s can't be locked, which its file system must be able to: %w", file.Name(), locking)
+	}
+	return err
+}

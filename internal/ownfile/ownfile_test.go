@@ -1,0 +1,278 @@
+package ownfile
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// ownerVariable makes the test binary a process that owns a file until it is killed.
+const ownerVariable = "MANUS_TEST_OWNER"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(ownerVariable); dir != "" {
+		if err := own(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// own prints the name of the file that it owns, and ends with its standard input.
+func own(dir string) error {
+	file, err := Create(dir, "part-*")
+	if err != nil {
+		return err
+	}
+	fmt.Println(filepath.Base(file.Name()))
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// owner is another process that owns a file.
+type owner struct {
+	cmd  *exec.Cmd
+	name string
+}
+
+func startOwner(t *testing.T, dir string) owner {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Env = append(os.Environ(), ownerVariable+"="+dir)
+	cmd.Stderr = os.Stderr
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return owner{cmd, strings.TrimSpace(line)}
+}
+
+func (o owner) kill(t *testing.T) {
+	t.Helper()
+	if err := o.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = o.cmd.Wait() // it was killed
+}
+
+func parts(name string) bool { return strings.HasPrefix(name, "part-") }
+
+// sweep returns what a sweep has removed.
+func sweep(t *testing.T, dir string) []string {
+	t.Helper()
+	removed, err := Sweep(dir, parts)
+	if err != nil {
+		t.Error(err)
+	}
+	return removed
+}
+
+func create(t *testing.T, dir string) *os.File {
+	t.Helper()
+	file, err := Create(dir, "part-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := Discard(file); err != nil {
+			t.Error(err)
+		}
+	})
+	return file
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+func TestAFileIsSweptOnlyOnceItsProcessHasBeenKilled(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	killed, alive := startOwner(t, dir), startOwner(t, dir)
+	if removed := sweep(t, dir); len(removed) != 0 {
+		t.Errorf("%v were removed from processes that live", removed)
+	}
+	killed.kill(t)
+	if removed := sweep(t, dir); !slices.Equal(removed, []string{killed.name}) {
+		t.Errorf("%v were removed; want %s", removed, killed.name)
+	}
+	if exists(filepath.Join(dir, killed.name)) || !exists(filepath.Join(dir, alive.name)) {
+		t.Error("what was said to be removed isn't what was")
+	}
+	alive.kill(t)
+	if removed := sweep(t, dir); !slices.Equal(removed, []string{alive.name}) {
+		t.Errorf("%v were removed; want %s", removed, alive.name)
+	}
+}
+
+// Not in parallel: a process that another test starts has all locks of this one until
+// it executes its program.
+func TestAFileBelongsToItsMakerUntilItIsClosed(t *testing.T) {
+	dir := t.TempDir()
+	file := create(t, dir)
+	if info, err := file.Stat(); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("its mode is %v, %v", info.Mode(), err)
+	}
+	if removed := sweep(t, dir); len(removed) != 0 {
+		t.Errorf("%v were removed while open", removed)
+	}
+	renamed := filepath.Join(dir, "part-renamed")
+	if err := os.Rename(file.Name(), renamed); err != nil {
+		t.Fatal(err)
+	}
+	if removed := sweep(t, dir); len(removed) != 0 {
+		t.Errorf("%v were removed under another name", removed)
+	}
+	if err := Discard(file); err != nil || !exists(renamed) {
+		t.Errorf("what was renamed is there: %v; %v", exists(renamed), err)
+	}
+	if removed := sweep(t, dir); !slices.Equal(removed, []string{"part-renamed"}) {
+		t.Errorf("%v were removed once it was closed", removed)
+	}
+}
+
+func TestDiscardRemovesTheFileAndMayBeCalledAgain(t *testing.T) {
+	t.Parallel()
+	file := create(t, t.TempDir())
+	for range 2 {
+		if err := Discard(file); err != nil {
+			t.Error(err)
+		}
+	}
+	if exists(file.Name()) {
+		t.Error("it is still there")
+	}
+}
+
+func TestDiscardLeavesAnothersFileOfTheSameName(t *testing.T) {
+	t.Parallel()
+	file := create(t, t.TempDir())
+	if err := os.Remove(file.Name()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file.Name(), []byte("another's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Discard(file); err != nil || !exists(file.Name()) {
+		t.Errorf("the other's file is there: %v; %v", exists(file.Name()), err)
+	}
+}
+
+func TestSweepTakesNothingButTheRegularFilesThatItWasToldOf(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	for _, err := range []error{
+		os.WriteFile(path("part-1"), nil, 0o600),
+		os.WriteFile(path("other"), nil, 0o600),
+		os.Mkdir(path("part-folder"), 0o700),
+		os.Symlink(path("other"), path("part-link")),
+		syscall.Mkfifo(path("part-pipe"), 0o600),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if removed := sweep(t, dir); !slices.Equal(removed, []string{"part-1"}) {
+		t.Errorf("%v were removed", removed)
+	}
+	for _, name := range []string{"other", "part-folder", "part-link", "part-pipe"} {
+		if !exists(path(name)) {
+			t.Errorf("%s is gone", name)
+		}
+		if gone, _ := removeOrphan(path(name), func(string) bool { return true }); gone && name != "other" { // as if it had become that since it was listed
+			t.Errorf("%s was removed", name)
+		}
+	}
+}
+
+func TestAFolderThatIsNotThereIsSaid(t *testing.T) {
+	t.Parallel()
+	nowhere := filepath.Join(t.TempDir(), "nowhere")
+	if _, err := Create(nowhere, "part-*"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Create: %v", err)
+	}
+	if _, err := Sweep(nowhere, parts); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Sweep: %v", err)
+	}
+}
+
+// Sweepers would win every race between the making of a file and its lock, and those
+// between its last use and its removal.
+func TestFilesMadeWhileOthersSweepAreNeverLost(t *testing.T) {
+	t.Parallel()
+	const makers, each = 4, 100
+	dir := t.TempDir()
+	var making, sweeping sync.WaitGroup
+	made := make(chan struct{})
+	for range 3 {
+		sweeping.Go(func() {
+			for {
+				select {
+				case <-made:
+					return
+				default:
+					sweep(t, dir)
+				}
+			}
+		})
+	}
+	for maker := range makers {
+		making.Go(func() {
+			for i := range each {
+				if err := makeAndKeep(dir, filepath.Join(dir, fmt.Sprintf("kept-%d-%d", maker, i))); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	making.Wait()
+	close(made)
+	sweeping.Wait()
+	if kept, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(kept) != makers*each {
+		t.Errorf("%d files are left of %d, %v", len(kept), makers*each, err)
+	}
+}
+
+// makeAndKeep renames a new file to path, as an upload is committed.
+func makeAndKeep(dir, path string) error {
+	file, err := Create(dir, "part-*")
+	if err != nil {
+		return err
+	}
+	if _, err := file.WriteString(path); err != nil {
+		return err
+	}
+	if err := os.Rename(file.Name(), path); err != nil {
+		return fmt.Errorf("it was taken away: %w", err)
+	}
+	return Discard(file)
+}
