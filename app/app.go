@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"manus/account"
+	"manus/backup"
 	"manus/billing"
 	"manus/config"
 	"manus/console"
@@ -58,6 +59,10 @@ type App struct {
 	hints    *redishints.Hints
 	health   *health.Service
 	metrics  *metrics
+	store    docstore.Store
+	version  string
+	backups  atomic.Pointer[backups]
+	schedule *backup.Schedule // nil where none are made
 	api      *httpapi.API
 	handler  http.Handler
 
@@ -70,7 +75,7 @@ type App struct {
 // New builds the product: it opens the store and joins the rooms, but doesn't
 // listen yet. What it has opened is closed again when it fails.
 func New(ctx context.Context, o Options) (*App, error) {
-	a := &App{settings: o.Settings, log: o.Log}
+	a := &App{settings: o.Settings, log: o.Log, version: o.Version.Version}
 	if err := a.build(ctx, o); err != nil {
 		return nil, errors.Join(err, a.cleanUp())
 	}
@@ -83,6 +88,7 @@ func (a *App) build(ctx context.Context, o Options) error {
 		return err
 	}
 	a.onStop(store.Close)
+	a.store = store
 
 	if !o.Settings.Redis.Empty() {
 		if a.redis, err = redisclient.New(o.Settings.Redis.Reveal()); err != nil {
@@ -119,6 +125,9 @@ func (a *App) build(ctx context.Context, o Options) error {
 
 	a.metrics = newMetrics(o.Version)
 	a.countLimits(o)
+	if err := a.newSchedule(o); err != nil {
+		return err
+	}
 	a.health = health.New(health.Config{
 		Checks:  checks(o.Settings, store, a.redis),
 		Version: o.Version,
@@ -248,6 +257,9 @@ func (a *App) Start(ctx context.Context) error {
 		a.background.Go(func() { a.outbox.Run(working) })
 		a.hourly(working, "sweep-mails", a.outbox.Sweep)
 	}
+	if a.schedule != nil {
+		a.background.Go(func() { a.schedule.Run(working) })
+	}
 	a.hourly(working, "sweep-accounts", a.accounts.Sweep)
 	a.hourly(working, "sweep-sessions", a.sessions.Sweep)
 	if a.settings.ConfigPath != "" {
@@ -262,6 +274,14 @@ func (a *App) apply(file config.File) {
 	a.accounts.SetProviders(file.WithSecrets(a.settings.ProviderSecrets))
 	a.plans.SetCatalog(file.Billing)
 	a.limits.SetConfig(file.Limits)
+	if a.schedule == nil {
+		return
+	}
+	b := a.settings.Backup
+	b.Policy = file.Backup
+	if err := a.setBackups(b); err != nil {
+		a.log.Error("the section backup of the changed manus.yaml could not be applied", "error", err)
+	}
 }
 
 // Addr is the address listened on, with the port that was picked.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"manus/account"
+	"manus/backup"
 	"manus/config"
 	"manus/identity"
 )
@@ -70,10 +71,20 @@ func DevSettings(d Dev) (config.Settings, error) {
 		Billing:         file.Billing,
 		Providers:       file.WithSecrets(nil),
 		Limits:          file.Limits,
+		Backup:          devBackup(d.DataDir, file),
 		PublicURL:       devURL(d.Addr),
 		KeepMails:       true,
 		ConfigPath:      d.ConfigFile,
 	}, nil
+}
+
+// devBackup makes a backup a night, and keeps it in the data folder.
+func devBackup(dataDir string, file config.File) config.Backup {
+	nightly, err := backup.ParseSchedule("0 2 * * *")
+	if err != nil {
+		panic(err) // a mistake in the program
+	}
+	return config.Backup{Dir: filepath.Join(dataDir, "backups"), Schedule: nightly, RetentionDays: 7, Policy: file.Backup}
 }
 
 // devURL is where the browser finds the product. Passkeys need a name there,

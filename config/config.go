@@ -15,7 +15,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/robfig/cron/v3"
+
 	"manus/account"
+	"manus/backup"
 	"manus/billing"
 	"manus/ratelimit"
 )
@@ -69,10 +72,42 @@ type Settings struct {
 	Redis Secret
 	// Limits are the rate limits of manus.yaml, or the default ones.
 	Limits ratelimit.Config
+	// Backup is how backups are made.
+	Backup Backup
 	// Billing is the plans and the trial of manus.yaml, or the default ones.
 	Billing billing.Catalog
 	// ConfigPath is where manus.yaml is; empty is nowhere.
 	ConfigPath string
+}
+
+// Backup is the settings of backups.
+type Backup struct {
+	// Dir is the folder that they are written to; empty is none.
+	Dir string
+	// S3 is the bucket that they are written to; without a Bucket, none.
+	S3 S3
+	// Schedule is when they are made; nil is never.
+	Schedule cron.Schedule
+	// RetentionDays is how many days they are kept.
+	RetentionDays int
+	// Recipients are whom they are encrypted to; none leaves them plain.
+	Recipients backup.Recipients
+	// Identity opens encrypted ones: the text of a key file of age.
+	Identity Secret
+	// Policy is the section of manus.yaml, or the default one.
+	Policy backup.Policy
+}
+
+// Configured tells whether backups have anywhere to go.
+func (b Backup) Configured() bool { return b.Dir != "" || b.S3.Bucket != "" }
+
+// S3 is a bucket, and how to get there.
+type S3 struct {
+	// Prefix is what names begin with in the bucket, without slashes around it.
+	Bucket, Prefix string
+	// Endpoint is the server's URL; empty is Amazon's.
+	Endpoint, Region     string
+	AccessKey, SecretKey Secret
 }
 
 // Source is where settings come from. In order of precedence: the variables of
@@ -133,7 +168,7 @@ func Load(source Source) (Settings, error) {
 
 	file, err := loadOptionalFile(source.ConfigFile)
 	l.problems = append(l.problems, err...)
-	settings.Billing, settings.Limits = file.Billing, file.Limits
+	settings.Billing, settings.Limits, settings.Backup.Policy = file.Billing, file.Limits, file.Backup
 	settings.ProviderSecrets = l.providerSecrets()
 	settings.Providers = file.WithSecrets(settings.ProviderSecrets)
 
@@ -156,10 +191,10 @@ type loader struct {
 
 // apply finds the row's value and lets the row check it and put it in place.
 func (l *loader) apply(row setting, settings *Settings) {
-	switch row.use {
-	case shared:
+	if row.with != "" && !l.isSet(row.with) && !l.isSet(row.with+fileSuffix) {
 		return
-	case later:
+	}
+	if row.use == later {
 		l.refuse(row)
 		return
 	}
@@ -207,9 +242,28 @@ func (l *loader) checkTogether(s Settings) {
 	if mails && s.PublicURL == "" {
 		add("PUBLIC_URL", "is not set, but SMTP_URL is, and mails have links in them", "set it to the URL under which users reach the server")
 	}
+	l.checkS3(s.Backup.S3)
 	for i, previous := range s.JWTPreviousSecrets {
 		if !s.JWTSecret.Empty() && previous.Equal(s.JWTSecret) {
 			add("JWT_PREVIOUS_SECRET_KEYS", entry(i)+" is the current JWT_SECRET_KEY", "list only the secrets from before")
+		}
+	}
+}
+
+// checkS3 tells what a bucket still needs.
+func (l *loader) checkS3(s S3) {
+	if s.Bucket == "" {
+		if (s.Endpoint != "" || s.Region != "") && !l.mentioned("S3_BUCKET") {
+			l.problems = append(l.problems, Problem{"S3_BUCKET", "is not set, but S3_ENDPOINT or S3_REGION is", "name the bucket for backups, or remove the others"})
+		}
+		return
+	}
+	for _, key := range []struct {
+		name  string
+		value Secret
+	}{{"AWS_ACCESS_KEY_ID", s.AccessKey}, {"AWS_SECRET_ACCESS_KEY", s.SecretKey}} {
+		if key.value.Empty() && !l.incomplete && !l.mentioned(key.name) {
+			l.problems = append(l.problems, Problem{key.name, "is not set, but S3_BUCKET is", "set it to the key for the bucket"})
 		}
 	}
 }

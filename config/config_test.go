@@ -12,8 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"manus/backup"
 	"manus/billing"
 	"manus/ratelimit"
+
+	"filippo.io/age"
 )
 
 // write makes a file in a folder of the test's own and returns its path.
@@ -66,6 +69,10 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 		t.Error("JWTSecret is another one")
 	}
 	got.JWTSecret = Secret{}
+	if noon := time.Date(2026, 11, 24, 12, 0, 0, 0, time.Local); !got.Backup.Schedule.Next(noon).Equal(noon.Add(14 * time.Hour)) {
+		t.Error("backups aren't made at two at night")
+	}
+	got.Backup.Schedule = nil
 	want := Settings{
 		Environment:     "production",
 		Addr:            ":8080",
@@ -78,6 +85,7 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 		ShutdownTimeout: 20 * time.Second,
 		Billing:         billing.DefaultCatalog(),
 		Limits:          ratelimit.DefaultConfig(),
+		Backup:          Backup{RetentionDays: 7, Policy: backup.DefaultPolicy()},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -253,12 +261,12 @@ func TestEverySettingOfTheContractIsInTheTable(t *testing.T) {
 	t.Parallel()
 	promised := map[use]string{
 		used: `JWT_SECRET_KEY JWT_PREVIOUS_SECRET_KEYS ADDR PORT OPS_ADDR PUBLIC_URL ENVIRONMENT
-			LOG_LEVEL LOG_FORMAT TRUSTED_PROXIES DATA_DIR MONGODB_URI MONGODB_DATABASE REDIS_URL SMTP_URL MAIL_FROM READY_CRITICAL`,
+			LOG_LEVEL LOG_FORMAT TRUSTED_PROXIES DATA_DIR MONGODB_URI MONGODB_DATABASE REDIS_URL SMTP_URL MAIL_FROM READY_CRITICAL
+			BACKUP_DIR BACKUP_SCHEDULE BACKUP_RETENTION_DAYS BACKUP_AGE_RECIPIENTS
+			S3_BUCKET S3_ENDPOINT S3_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY`,
 		later: `STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET
 			STRIPE_PRICE_ID_BASIC STRIPE_PRICE_ID_PRO STRIPE_API_BASE SENTRY_DSN SENTRY_ENVIRONMENT
-			SENTRY_TRACES_SAMPLE_RATE BACKUP_DIR BACKUP_SCHEDULE BACKUP_RETENTION_DAYS BACKUP_AGE_RECIPIENTS
-			S3_BUCKET S3_ENDPOINT S3_REGION ALERT_EMAIL SLACK_WEBHOOK_URL`,
-		shared: `AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY`,
+			SENTRY_TRACES_SAMPLE_RATE ALERT_EMAIL SLACK_WEBHOOK_URL`,
 	}
 	for use, names := range promised {
 		for name := range strings.FieldsSeq(names) {
@@ -281,6 +289,61 @@ func TestEverySettingThatIsNotUsedYetIsRefused(t *testing.T) {
 				t.Errorf("got %s, want %s", got, want)
 			}
 		}
+	}
+}
+
+func TestWhatIsWrongWithBackups(t *testing.T) {
+	t.Parallel()
+	bucket := []string{"S3_BUCKET=s3://b-1/p", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=hunter2hunter2"}
+	for _, c := range []struct{ set, want string }{
+		{"BACKUP_SCHEDULE=hunter2", "BACKUP_SCHEDULE: is not a schedule that ever comes round; use five fields as in a crontab, such as '0 2 * * *' for two o'clock every night, or off"},
+		{"BACKUP_SCHEDULE=0 0 30 2 *", "BACKUP_SCHEDULE: is not a schedule that ever comes round; use five fields as in a crontab, such as '0 2 * * *' for two o'clock every night, or off"},
+		{"BACKUP_RETENTION_DAYS=0", "BACKUP_RETENTION_DAYS: is not a number of days; use a whole number from 1 to 36500"},
+		{"BACKUP_AGE_RECIPIENTS=hunter2", "BACKUP_AGE_RECIPIENTS: entry 1 is not a public key of age; use what 'age-keygen' prints as the public key; it begins with age1"},
+		{"BACKUP_AGE_IDENTITY=hunter2", "BACKUP_AGE_IDENTITY: is not a secret key of age; use the file that 'age-keygen' writes, with a line that begins with AGE-SECRET-KEY-"},
+		{"S3_ENDPOINT=https://u:hunter2@s3.example.com", "S3_ENDPOINT: has a user name or a password in it; use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for them"},
+		{"S3_REGION=hunter 2", "S3_REGION: is not the name of a region; use one such as eu-central-1"},
+	} {
+		if got := onlyProblem(t, Source{Environ: enough(append(bucket, c.set)...)}); got != c.want {
+			t.Errorf("%s: got %s", c.set, got)
+		}
+	}
+	for _, c := range []struct{ set, want string }{
+		{"S3_BUCKET=s3://Hunter2", "S3_BUCKET: is not a bucket; use the form s3://bucket/prefix"},
+		{"S3_REGION=eu", "S3_BUCKET: is not set, but S3_ENDPOINT or S3_REGION is; name the bucket for backups, or remove the others"},
+	} {
+		if got := onlyProblem(t, Source{Environ: enough(c.set, "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b")}); got != c.want {
+			t.Errorf("%s: got %s", c.set, got)
+		}
+	}
+	if got, want := onlyProblem(t, Source{Environ: enough(bucket[:2]...)}), "AWS_SECRET_ACCESS_KEY: is not set, but S3_BUCKET is; set it to the key for the bucket"; got != want {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestBackupsAreSetUp(t *testing.T) {
+	t.Parallel()
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := write(t, "keys.txt", "# created: today\n# public key: "+identity.Recipient().String()+"\n"+identity.String()+"\n")
+	settings, err := Load(Source{Environ: enough("BACKUP_DIR=/backups", "BACKUP_SCHEDULE=CRON_TZ=UTC 30 4 * * 0", "BACKUP_RETENTION_DAYS=30",
+		"BACKUP_AGE_RECIPIENTS="+identity.Recipient().String(), "BACKUP_AGE_IDENTITY_FILE="+keys,
+		"S3_BUCKET=s3://backups/manus/eu/", "S3_ENDPOINT=https://s3.example.com:9000/", "S3_REGION=eu", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := settings.Backup
+	if b.Dir != "/backups" || b.RetentionDays != 30 || len(b.Recipients) != 1 || b.Identity.Empty() || !b.Policy.Verify {
+		t.Errorf("got %+v", b)
+	}
+	if b.S3.Bucket != "backups" || b.S3.Prefix != "manus/eu" || b.S3.Endpoint != "https://s3.example.com:9000" || b.S3.AccessKey.Reveal() != "a" {
+		t.Errorf("got %+v", b.S3)
+	}
+	saturday := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	if next := b.Schedule.Next(saturday); !next.Equal(time.Date(2026, 11, 29, 4, 30, 0, 0, time.UTC)) {
+		t.Errorf("the next run is at %v", next)
 	}
 }
 

@@ -53,14 +53,29 @@ func TestEverySettingOfTheFirstEnvFileWorksUncommented(t *testing.T) {
 		if row.use != used || row.initial != nil {
 			continue
 		}
-		text := envText()
-		for _, name := range append(regexp.MustCompile(`[A-Z]+_[A-Z]+`).FindAllString(row.help, -1), row.name) {
-			text = strings.Replace(text, "\n#"+name+"=", "\n"+name+"=", 1)
-		}
+		text := uncomment(envText(), row.name)
 		if _, err := Load(Source{EnvFile: write(t, ".env", text)}); err != nil {
 			t.Error(err)
 		}
 	}
+}
+
+// uncomment takes the # away from a setting, and from those that its explanation names.
+func uncomment(text, name string) string {
+	commented, plain := "\n#"+name+"=", "\n"+name+"="
+	if !strings.Contains(text, commented) {
+		return text
+	}
+	text = strings.Replace(text, commented, plain, 1)
+	for _, row := range table() {
+		if row.name != name {
+			continue
+		}
+		for _, other := range regexp.MustCompile(`[A-Z][A-Z0-9]*(_[A-Z0-9]+)+`).FindAllString(row.help, -1) {
+			text = uncomment(text, other)
+		}
+	}
+	return text
 }
 
 func TestEachFirstEnvFileHasItsOwnSecret(t *testing.T) {

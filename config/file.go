@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"manus/account"
+	"manus/backup"
 	"manus/billing"
 	"manus/ratelimit"
 )
@@ -35,6 +36,8 @@ type File struct {
 	Providers []account.Provider `yaml:"providers"`
 	// Limits are the rate limits.
 	Limits ratelimit.Config `yaml:"limits"`
+	// Backup is how backups are made and kept.
+	Backup backup.Policy `yaml:"backup"`
 }
 
 // WithSecrets is the file's providers, each with its secret.
@@ -55,7 +58,7 @@ const maxProviders = 20
 // problems says what is wrong with the file's values.
 func (f File) problems() Problems {
 	var problems Problems
-	for _, sentence := range append(f.Billing.Problems(), f.Limits.Problems()...) {
+	for _, sentence := range slices.Concat(f.Billing.Problems(), f.Limits.Problems(), f.Backup.Problems()) {
 		problems = append(problems, Problem{Name: FileName, Wrong: sentence})
 	}
 	if len(f.Providers) > maxProviders {
@@ -78,7 +81,7 @@ func (f File) problems() Problems {
 // DefaultFile is what holds where there is no file, and for every key that a
 // file leaves out.
 func DefaultFile() File {
-	return File{Billing: billing.DefaultCatalog(), Providers: []account.Provider{}, Limits: ratelimit.DefaultConfig()}
+	return File{Billing: billing.DefaultCatalog(), Providers: []account.Provider{}, Limits: ratelimit.DefaultConfig(), Backup: backup.DefaultPolicy()}
 }
 
 // LoadFile reads and checks a manus.yaml on its own. Its only error is

@@ -14,8 +14,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/robfig/cron/v3"
 	"golang.org/x/net/idna"
 
+	"manus/backup"
 	"manus/mail"
 )
 
@@ -121,6 +123,91 @@ const defaultDatabase = "manus"
 func parseDatabase(out *string, text string) *Problem {
 	if !isDatabase(text) {
 		return bad("is not a name for a database", "use letters, digits, _ and -; admin, local and config are MongoDB's own")
+	}
+	*out = text
+	return nil
+}
+
+func parseSchedule(out *cron.Schedule, text string) *Problem {
+	if text == "off" {
+		*out = nil
+		return nil
+	}
+	schedule, err := backup.ParseSchedule(text)
+	if err != nil {
+		return bad("is not a schedule that ever comes round", "use five fields as in a crontab, such as '0 2 * * *' for two o'clock every night, or off")
+	}
+	*out = schedule
+	return nil
+}
+
+func parseDays(out *int, text string) *Problem {
+	days, err := strconv.Atoi(text)
+	if err != nil || days < 1 || days > maxDays {
+		return bad("is not a number of days", fmt.Sprintf("use a whole number from 1 to %d", maxDays))
+	}
+	*out = days
+	return nil
+}
+
+const maxDays = 36500
+
+func parseRecipients(out *backup.Recipients, text string) *Problem {
+	var recipients backup.Recipients
+	for i, item := range splitList(text) {
+		recipient, err := backup.ParseRecipient(item)
+		if err != nil {
+			return bad(entry(i)+" is not a public key of age", "use what 'age-keygen' prints as the public key; it begins with age1")
+		}
+		recipients = append(recipients, recipient)
+	}
+	if err := recipients.Check(); err != nil {
+		return bad("has keys that can't be used together", "use only keys of one kind, those of post-quantum encryption (age1pq1…) or the others")
+	}
+	*out = recipients
+	return nil
+}
+
+func parseIdentity(out *Secret, text string) *Problem {
+	if _, err := backup.ParseIdentities(text); err != nil {
+		return bad("is not a secret key of age", "use the file that 'age-keygen' writes, with a line that begins with AGE-SECRET-KEY-")
+	}
+	*out = NewSecret(text)
+	return nil
+}
+
+// bucketName matches what S3 allows; see
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html.
+var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+
+func parseBucket(out *S3, text string) *Problem {
+	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(text, "s3://"), "/")
+	if !bucketName.MatchString(bucket) {
+		return bad("is not a bucket", "use the form s3://bucket/prefix")
+	}
+	out.Bucket, out.Prefix = bucket, strings.Trim(prefix, "/")
+	return nil
+}
+
+func parseEndpoint(out *string, text string) *Problem {
+	const mend = "use the form https://s3.example.com"
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return bad("is not an absolute http or https URL", mend)
+	case u.User != nil:
+		return bad("has a user name or a password in it", "use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for them")
+	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
+		return bad("has a path, a query or a fragment", mend)
+	}
+	*out = u.Scheme + "://" + u.Host
+	return nil
+}
+
+func parseRegion(out *string, text string) *Problem {
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+	if len(text) > 64 || strings.Trim(text, allowed) != "" {
+		return bad("is not the name of a region", "use one such as eu-central-1")
 	}
 	*out = text
 	return nil

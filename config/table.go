@@ -21,8 +21,13 @@ type setting struct {
 	initial  func() string
 	secret   bool
 	required bool
-	mend     string // for a required one that is missing
-	use      use
+	// with is the setting without which this one is not looked at: other programs
+	// have it in their environment for reasons of their own.
+	with string
+	// lines allows a value of several lines.
+	lines bool
+	mend  string // for a required one that is missing
+	use   use
 	// parse puts a value, which is not empty, in its place.
 	parse func(s *Settings, text string) *Problem
 }
@@ -35,9 +40,6 @@ const (
 	// later is a setting of a coming version. It is refused, because an
 	// operator who sets it relies on it.
 	later
-	// shared is a setting of a coming version too, but other programs have it
-	// in their environment for reasons of their own.
-	shared
 )
 
 // bad is a problem whose name its caller fills in.
@@ -116,6 +118,56 @@ func table() []setting {
 			parse: func(s *Settings, text string) *Problem { return parseRedis(&s.Redis, text) },
 		},
 		{
+			name: "BACKUP_DIR", example: "/var/backups/manus",
+			help:  "The folder that backups are written to; best on another disk. With it or S3_BUCKET, or both, the server makes backups by itself, restores each into a scratch database and compares.",
+			parse: func(s *Settings, text string) *Problem { return parseFolder(&s.Backup.Dir, text) },
+		},
+		{
+			name: "BACKUP_SCHEDULE", fallback: "0 2 * * *",
+			help:  "When backups are made, as in a crontab: minute, hour, day of the month, month, day of the week; in the machine's time zone, or in that of a CRON_TZ=Europe/Berlin before it. 'off' leaves it to 'manus backup create'.",
+			parse: func(s *Settings, text string) *Problem { return parseSchedule(&s.Backup.Schedule, text) },
+		},
+		{
+			name: "BACKUP_RETENTION_DAYS", fallback: "7",
+			help:  "How many days backups are kept. The newest verified one always is. 'backup.keep' in manus.yaml keeps some for longer.",
+			parse: func(s *Settings, text string) *Problem { return parseDays(&s.Backup.RetentionDays, text) },
+		},
+		{
+			name:  "BACKUP_AGE_RECIPIENTS",
+			help:  "Whom backups are encrypted to: public keys of age (age1...), separated by commas. Keep the secret keys away from the server: it needs none.",
+			parse: func(s *Settings, text string) *Problem { return parseRecipients(&s.Backup.Recipients, text) },
+		},
+		{
+			name: "BACKUP_AGE_IDENTITY", secret: true, lines: true,
+			help:  "The secret key that opens encrypted backups, for 'manus backup verify' and 'restore'; better named by BACKUP_AGE_IDENTITY_FILE. A server doesn't need it.",
+			parse: func(s *Settings, text string) *Problem { return parseIdentity(&s.Backup.Identity, text) },
+		},
+		{
+			name: "S3_BUCKET", example: "s3://my-bucket/manus",
+			help:  "The bucket that backups are written to, and what their names begin with there. Needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+			parse: func(s *Settings, text string) *Problem { return parseBucket(&s.Backup.S3, text) },
+		},
+		{
+			name: "S3_ENDPOINT", example: "https://s3.example.com",
+			help:  "The URL of the server that has the S3_BUCKET, if it isn't Amazon's.",
+			parse: func(s *Settings, text string) *Problem { return parseEndpoint(&s.Backup.S3.Endpoint, text) },
+		},
+		{
+			name: "S3_REGION", example: "eu-central-1",
+			help:  "The region of the S3_BUCKET.",
+			parse: func(s *Settings, text string) *Problem { return parseRegion(&s.Backup.S3.Region, text) },
+		},
+		{
+			name: "AWS_ACCESS_KEY_ID", with: "S3_BUCKET", example: "AKIAIOSFODNN7EXAMPLE",
+			help:  "The key for the bucket. It may list, read, write and delete objects there.",
+			parse: func(s *Settings, text string) *Problem { s.Backup.S3.AccessKey = NewSecret(text); return nil },
+		},
+		{
+			name: "AWS_SECRET_ACCESS_KEY", with: "S3_BUCKET", secret: true, example: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+			help:  "The secret of that key.",
+			parse: func(s *Settings, text string) *Problem { s.Backup.S3.SecretKey = NewSecret(text); return nil },
+		},
+		{
 			name: "TRUSTED_PROXIES", example: "10.0.0.0/8,2001:db8::/32",
 			help:  "The networks of your load balancers, separated by commas. Only they are believed when they say in X-Forwarded-For who the client is.",
 			parse: func(s *Settings, text string) *Problem { return parseNetworks(&s.TrustedProxies, text) },
@@ -158,14 +210,10 @@ func futureSettings() []setting {
 	for name := range strings.FieldsSeq(`
 		STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET STRIPE_PRICE_ID_BASIC STRIPE_PRICE_ID_PRO STRIPE_API_BASE
 		SENTRY_DSN SENTRY_ENVIRONMENT SENTRY_TRACES_SAMPLE_RATE
-		BACKUP_DIR BACKUP_SCHEDULE BACKUP_RETENTION_DAYS BACKUP_AGE_RECIPIENTS
-		S3_BUCKET S3_ENDPOINT S3_REGION
 		ALERT_EMAIL SLACK_WEBHOOK_URL`) {
 		rows = append(rows, setting{name: name, use: later})
 	}
-	return append(rows,
-		setting{name: "AWS_ACCESS_KEY_ID", use: shared},
-		setting{name: "AWS_SECRET_ACCESS_KEY", use: shared, secret: true})
+	return rows
 }
 
 // shown is what stands behind the setting's name in the .env.

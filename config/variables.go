@@ -132,10 +132,10 @@ func cleanValue(row setting, text string) (string, *Problem) {
 		return "", bad("is not valid UTF-8", "write it as plain text")
 	}
 	trimmed := strings.TrimSpace(text)
-	if row.secret && trimmed != text {
+	if row.secret && !row.lines && trimmed != text {
 		return "", bad("begins or ends with white space", "remove it")
 	}
-	if strings.ContainsFunc(trimmed, unicode.IsControl) {
+	if !row.lines && strings.ContainsFunc(trimmed, unicode.IsControl) {
 		return "", bad("contains a line break or another control character", "write it in one line")
 	}
 	return trimmed, nil

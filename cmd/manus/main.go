@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"manus/backup"
 	"manus/config"
 	"manus/docstore"
 	"manus/ratelimit"
@@ -46,6 +47,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run in production, by settings from the environment."`
 	Init    initCommand    `cmd:"" help:"Write a .env with fresh secrets and every setting explained."`
 	User    userCommand    `cmd:"" help:"Work on accounts, as an operator."`
+	Backup  backupCommand  `cmd:"" help:"Make, list, verify, restore and prune backups."`
 	Data    dataCommand    `cmd:"" help:"Move the data to another store."`
 	Limits  limitsCommand  `cmd:"" help:"Tell and forget what rate limits have counted."`
 	Version versionCommand `cmd:"" help:"Print the version."`
@@ -117,7 +119,7 @@ func fail(stderr io.Writer, err error) int {
 	case errors.As(err, &problems):
 		fmt.Fprintf(stderr, "manus: the configuration has to be mended first:\n%v\n", problems)
 		return exitConfig
-	case errors.Is(err, docstore.ErrUnavailable), errors.Is(err, ratelimit.ErrUnavailable):
+	case errors.Is(err, docstore.ErrUnavailable), errors.Is(err, ratelimit.ErrUnavailable), errors.Is(err, backup.ErrUnavailable):
 		fmt.Fprintf(stderr, "manus: %v\n", err)
 		return exitTemporary
 	}

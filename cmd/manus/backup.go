@@ -1,0 +1,421 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"manus/app"
+	"manus/backup"
+	"manus/config"
+)
+
+// backupCommand works on backups, beside a running server or without.
+type backupCommand struct {
+	Data     string `help:"The data folder of the embedded store. Without it: MONGODB_URI or DATA_DIR of the environment or of --env-file, else ./data." placeholder:"DIR"`
+	EnvFile  string `help:"The settings file that the server runs with." placeholder:"FILE" type:"path"`
+	Config   string `help:"The manus.yaml that the server runs with." placeholder:"FILE" type:"path"`
+	Identity string `help:"The file with the secret key of age that opens encrypted backups. Without it: BACKUP_AGE_IDENTITY_FILE." placeholder:"FILE" type:"path"`
+	JSON     bool   `help:"Print JSON."`
+
+	Create  backupCreate  `cmd:"" help:"Make a backup, restore it into a scratch database, and compare."`
+	List    backupList    `cmd:"" help:"List backups, and tell how old the newest verified one is."`
+	Verify  backupVerify  `cmd:"" help:"Restore a backup into a scratch database, and compare."`
+	Restore backupRestore `cmd:"" help:"Put a backup into a database."`
+	Prune   backupPrune   `cmd:"" help:"Remove backups that have had their time."`
+}
+
+// Help tells where backups go.
+func (backupCommand) Help() string {
+	return `Backups go to BACKUP_DIR and S3_BUCKET, as the server's do: give the same environment, --env-file and --config. Where neither is set, those of an embedded store go to the folder 'backups' in its data folder. The guide is docs/backup.md.`
+}
+
+// vault is what the commands below work with.
+type vault struct {
+	*process
+	*backup.Service
+	settings config.Settings
+	progress *progressLine
+}
+
+// with makes the service of the settings, and runs f on it. The store itself is not
+// opened: a backup can be made of one that is full or can't be written.
+func (c *backupCommand) with(p *process, f func(vault) error) error {
+	settings, err := config.LoadBackup(config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config}, c.Data)
+	if err != nil {
+		return err
+	}
+	if c.Identity != "" {
+		if settings.Backup.Identity, err = readIdentity(c.Identity); err != nil {
+			return err
+		}
+	}
+	log := slog.New(slog.NewTextHandler(p.err, nil))
+	service, err := app.Backups(settings, app.BackupOptions{Version: version, Log: log})
+	if err != nil {
+		return err
+	}
+	progress := newProgressLine(p.err)
+	err = f(vault{p, service, settings, progress})
+	progress.end()
+	return err
+}
+
+func readIdentity(path string) (config.Secret, error) {
+	text, err := os.ReadFile(path)
+	if err == nil {
+		_, err = backup.ParseIdentities(string(text))
+	}
+	if err != nil {
+		return config.Secret{}, fmt.Errorf("--identity: %w", err)
+	}
+	return config.NewSecret(string(text)), nil
+}
+
+type backupCreate struct {
+	Verify bool `help:"Restore it into a scratch database and compare." default:"true" negatable:""`
+	Prune  bool `help:"Then remove backups that have had their time."`
+}
+
+// Run makes a backup.
+func (c backupCreate) Run(p *process, parent *backupCommand) error {
+	return parent.with(p, func(v vault) error {
+		if err := app.StoreExists(v.settings); err != nil {
+			return err
+		}
+		m, err := v.Create(p.ctx, backup.CreateOptions{SkipVerify: !c.Verify, Progress: v.progress.tell})
+		v.progress.end()
+		if m.File != "" {
+			err = errors.Join(err, parent.printCreated(p, m))
+		}
+		if err == nil && c.Prune {
+			err = printPruned(p.err, false)(v.Service.Prune(p.ctx, false))
+		}
+		return err
+	})
+}
+
+func (c *backupCommand) printCreated(p *process, m backup.Manifest) error {
+	if c.JSON {
+		return json.NewEncoder(p.out).Encode(m)
+	}
+	took := m.FinishedAt.Sub(m.CreatedAt).Round(time.Second)
+	_, err := fmt.Fprintf(p.out, "%s: %s, %d documents, in %v; %s\n", m.File, size(m.Size), m.Documents, took, verdict(m))
+	return err
+}
+
+// verdict says whether a backup is verified.
+func verdict(m backup.Manifest) string {
+	switch {
+	case m.Verified:
+		return "restored and compared: verified"
+	case m.VerifyError != "":
+		return "NOT verified: " + m.VerifyError
+	}
+	return "not verified"
+}
+
+type backupList struct{}
+
+// Run lists backups.
+func (backupList) Run(p *process, parent *backupCommand) error {
+	return parent.with(p, func(v vault) error {
+		all, err := v.Service.List(p.ctx)
+		if parent.JSON {
+			if all == nil {
+				all = []backup.Backup{}
+			}
+			return errors.Join(err, json.NewEncoder(p.out).Encode(all))
+		}
+		return errors.Join(err, printBackups(p.out, all, time.Now()))
+	})
+}
+
+func printBackups(out io.Writer, all []backup.Backup, now time.Time) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tMADE\tSIZE\tDOCUMENTS\tVERIFIED\tAT")
+	newest := "There is no verified backup."
+	for i := len(all) - 1; i >= 0; i-- { // so that the newest is said last
+		if b := all[i]; b.Verified && b.Problem == "" {
+			newest = fmt.Sprintf("The newest verified backup is %s old.", age(now.Sub(b.CreatedAt)))
+		}
+	}
+	for _, b := range all {
+		verified := "no"
+		switch {
+		case b.Problem != "":
+			verified = "PROBLEM: " + b.Problem
+		case b.Verified:
+			verified = b.VerifiedAt.Format("2006-01-02 15:04 MST")
+		case b.VerifyError != "":
+			verified = "FAILED: " + b.VerifyError
+		}
+		if b.ID == "" { // its manifest can't be read
+			fmt.Fprintf(table, "%s\t\t\t\t%s\t%s\n", b.File, verified, strings.Join(b.At, ", "))
+			continue
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\n", b.ID, b.CreatedAt.Format("2006-01-02 15:04 MST"), size(b.Size), b.Documents, verified, strings.Join(b.At, ", "))
+	}
+	fmt.Fprintf(table, "\n%s\n", newest)
+	return table.Flush()
+}
+
+type backupVerify struct {
+	ID     string `arg:"" optional:"" help:"The backup's ID, or its beginning; without one, the newest."`
+	Latest bool   `help:"The newest backup."`
+	All    bool   `help:"Every backup."`
+	Quick  bool   `help:"Only read the bytes and hold them against the manifest."`
+}
+
+// verified is what became of verifying a backup.
+type verified struct {
+	ID    string `json:"id"`
+	File  string `json:"file"`
+	OK    bool   `json:"ok"`
+	Quick bool   `json:"quick"`
+	Error string `json:"error,omitempty"`
+}
+
+// Run verifies.
+func (c backupVerify) Run(p *process, parent *backupCommand) error {
+	if c.ID != "" && (c.Latest || c.All) || c.Latest && c.All {
+		return usageError{errors.New("name one backup, or use --latest, or --all")}
+	}
+	return parent.with(p, func(v vault) error {
+		backups, err := c.which(v)
+		for _, b := range backups {
+			failed := v.Service.Verify(p.ctx, b, c.Quick, v.progress.tell)
+			v.progress.end()
+			if p.ctx.Err() != nil {
+				return p.ctx.Err()
+			}
+			err = errors.Join(err, c.print(p, parent.JSON, b, failed))
+		}
+		return err
+	})
+}
+
+func (c backupVerify) which(v vault) ([]backup.Backup, error) {
+	if c.All {
+		return v.Service.List(v.ctx)
+	}
+	find := v.Service.Latest
+	if c.ID != "" {
+		b, err := v.Service.Find(v.ctx, c.ID)
+		return only(b, err)
+	}
+	b, err := find(v.ctx)
+	return only(b, err)
+}
+
+func only(b backup.Backup, err error) ([]backup.Backup, error) {
+	if err != nil {
+		return nil, err
+	}
+	return []backup.Backup{b}, nil
+}
+
+// print tells of one backup, and returns what makes the command fail.
+func (c backupVerify) print(p *process, asJSON bool, b backup.Backup, failed error) error {
+	if asJSON {
+		v := verified{ID: b.ID, File: b.File, OK: failed == nil, Quick: c.Quick}
+		if failed != nil {
+			v.Error = failed.Error()
+		}
+		return errors.Join(failed, json.NewEncoder(p.out).Encode(v))
+	}
+	if failed != nil {
+		return fmt.Errorf("%s: %w", b.File, failed)
+	}
+	what := fmt.Sprintf("restored and compared, %d documents", b.Documents)
+	if c.Quick {
+		what = "every byte is as it was written; whether it can be restored was not tried"
+	}
+	_, err := fmt.Fprintf(p.out, "%s: good (%s)\n", b.File, what)
+	return err
+}
+
+type backupRestore struct {
+	ID         string   `arg:"" help:"The backup's ID, or its beginning; or the path of a file, also one of mongodump's."`
+	To         string   `required:"" help:"Where to: a mongodb:// URI with a database; a data folder; or a file that ends with .db or .sqlite." placeholder:"URI"`
+	Collection []string `help:"Restore only this collection; may be repeated." placeholder:"NAME"`
+	Drop       bool     `help:"Drop first what is there already."`
+	DryRun     bool     `help:"Only show what would be done."`
+}
+
+// Run restores.
+func (c backupRestore) Run(p *process, parent *backupCommand) error {
+	to, err := app.Restorer(c.To)
+	if err != nil {
+		return usageError{fmt.Errorf("--to: %w", err)}
+	}
+	return parent.with(p, func(v vault) error {
+		if info, err := os.Stat(c.ID); err == nil && info.Mode().IsRegular() {
+			return c.file(v, parent, to)
+		}
+		b, err := v.Service.Find(p.ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		return c.backup(v, parent, b, to)
+	})
+}
+
+func (c backupRestore) options() backup.RestoreOptions {
+	return backup.RestoreOptions{Collections: c.Collection, Drop: c.Drop}
+}
+
+func (c backupRestore) backup(v vault, parent *backupCommand, b backup.Backup, to backup.Restorer) error {
+	return c.do(v, parent, to, &b.Contents, func() (backup.Contents, error) {
+		return v.Service.Restore(v.ctx, b, to, c.options(), v.progress.tell)
+	})
+}
+
+// file restores a file: as a backup, if its manifest is beside it.
+func (c backupRestore) file(v vault, parent *backupCommand, to backup.Restorer) error {
+	beside := backup.New(backup.Config{Targets: []backup.Target{backup.NewFolder(filepath.Dir(c.ID))}, Identities: v.Service.Identities, Log: v.Service.Log})
+	if b, err := beside.Find(v.ctx, filepath.Base(c.ID)); err == nil {
+		v.Service = beside
+		return c.backup(v, parent, b, to)
+	}
+	file, err := os.Open(c.ID)
+	if err != nil {
+		return err
+	}
+	defer file.Close() //nolint:errcheck // it is only read
+	dump, err := backup.OpenDump(file, v.Service.Identities)
+	if err != nil {
+		return err
+	}
+	return c.do(v, parent, to, nil, func() (backup.Contents, error) {
+		return backup.RestoreDump(v.ctx, dump, to, c.options(), v.progress.tell)
+	})
+}
+
+// do shows what will be done, and does it.
+func (c backupRestore) do(v vault, parent *backupCommand, to backup.Restorer, contents *backup.Contents, restore func() (backup.Contents, error)) error {
+	plan, err := to.Plan(v.ctx, contents, c.options())
+	if plan.Target != "" && (!parent.JSON || c.DryRun) {
+		err = errors.Join(err, c.printPlan(v.out, parent.JSON, plan))
+	}
+	if errors.Is(err, backup.ErrNotEmpty) {
+		return fmt.Errorf("%w; name an empty one, or use --drop to lose what is there", err)
+	}
+	if err != nil || c.DryRun {
+		return err
+	}
+	began := time.Now()
+	restored, err := restore()
+	v.progress.end()
+	if err != nil {
+		return err
+	}
+	if parent.JSON {
+		return json.NewEncoder(v.out).Encode(restored)
+	}
+	checked := ""
+	if contents != nil {
+		checked = ", the same as were dumped"
+	}
+	_, err = fmt.Fprintf(v.out, "Restored %d documents%s, in %v.\n", restored.Documents(), checked, time.Since(began).Round(time.Second))
+	return err
+}
+
+func (c backupRestore) printPlan(out io.Writer, asJSON bool, plan backup.Plan) error {
+	if asJSON {
+		return json.NewEncoder(out).Encode(plan)
+	}
+	fmt.Fprintf(out, "Into %s:\n", plan.Target)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, step := range plan.Steps {
+		fmt.Fprintf(table, "  %s\t%s\n", step.Collection, stepText(step, c.Drop))
+	}
+	return table.Flush()
+}
+
+func stepText(step backup.PlanStep, drop bool) string {
+	var parts []string
+	if step.Existing >= 0 {
+		verb := "there are"
+		if drop {
+			verb = "drop"
+		}
+		parts = append(parts, fmt.Sprintf("%s %d documents", verb, step.Existing))
+	}
+	if step.Restore && step.Documents >= 0 {
+		parts = append(parts, fmt.Sprintf("restore %d documents", step.Documents))
+	} else if step.Restore {
+		parts = append(parts, "restore it")
+	}
+	return strings.Join(parts, ", ")
+}
+
+type backupPrune struct {
+	DryRun bool `help:"Only tell what would be removed."`
+}
+
+// Run prunes.
+func (c backupPrune) Run(p *process, parent *backupCommand) error {
+	return parent.with(p, func(v vault) error {
+		pruned, err := v.Service.Prune(p.ctx, c.DryRun)
+		if parent.JSON {
+			if pruned == nil {
+				pruned = []backup.Pruned{}
+			}
+			return errors.Join(err, json.NewEncoder(p.out).Encode(pruned))
+		}
+		return printPruned(p.out, c.DryRun)(pruned, err)
+	})
+}
+
+// printPruned tells what Prune has done.
+func printPruned(out io.Writer, dryRun bool) func([]backup.Pruned, error) error {
+	return func(pruned []backup.Pruned, err error) error {
+		removed := "removed"
+		if dryRun {
+			removed = "would be removed"
+		}
+		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		for _, d := range pruned {
+			said := removed
+			if d.Keep != "" {
+				said = "kept: " + d.Keep
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\n", d.File, d.Target, said)
+		}
+		return errors.Join(err, table.Flush())
+	}
+}
+
+// size writes a number of bytes as a person does.
+func size(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, units := float64(n)/unit, "KMGTPE"
+	for value >= unit && len(units) > 1 {
+		value, units = value/unit, units[1:]
+	}
+	return fmt.Sprintf("%.1f %ciB", value, units[0])
+}
+
+// age writes how old something is.
+func age(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return "less than a minute"
+	case d < time.Hour:
+		return fmt.Sprintf("%d minutes", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d hours", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}

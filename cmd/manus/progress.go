@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"manus/backup"
+)
+
+// progressLine shows progress: on a terminal in a line that is written over, elsewhere a
+// line when a stage begins.
+type progressLine struct {
+	out      io.Writer
+	terminal bool
+
+	mu     sync.Mutex
+	stage  backup.Stage
+	began  time.Time
+	shown  time.Time
+	opened bool // there is a line to be wiped
+}
+
+func newProgressLine(out io.Writer) *progressLine {
+	return &progressLine{out: out, terminal: isTerminal(out)}
+}
+
+const progressEvery = 100 * time.Millisecond
+
+func (l *progressLine) tell(p backup.Progress) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if p.Stage != l.stage {
+		l.stage, l.began, l.shown = p.Stage, now, time.Time{}
+		if !l.terminal {
+			fmt.Fprintf(l.out, "%s\n", p.Stage)
+		}
+	}
+	if !l.terminal || now.Sub(l.shown) < progressEvery {
+		return
+	}
+	l.shown, l.opened = now, true
+	fmt.Fprintf(l.out, "\r\x1b[K%s", progressText(p, now.Sub(l.began)))
+}
+
+// progressText is one line, such as "dumping  41 %  205.0 MiB of 500.0 MiB  102.5 MiB/s".
+func progressText(p backup.Progress, took time.Duration) string {
+	text := fmt.Sprintf("%-9s", p.Stage)
+	if p.Total > 0 {
+		text += fmt.Sprintf("  %3d %%  %s of %s", min(100, p.Done*100/p.Total), size(p.Done), size(max(p.Done, p.Total)))
+	} else {
+		text += "  " + size(p.Done)
+	}
+	if took > time.Second {
+		text += fmt.Sprintf("  %s/s", size(int64(float64(p.Done)/took.Seconds())))
+	}
+	return text
+}
+
+// end wipes the line.
+func (l *progressLine) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.opened {
+		fmt.Fprint(l.out, "\r\x1b[K")
+	}
+	l.opened, l.stage = false, ""
+}
