@@ -1,0 +1,310 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"manus/docstore"
+	"manus/internal/storetest"
+	"manus/lease"
+)
+
+// scheduled is a schedule with a clock that the test moves. Backups of it fail while
+// fail is set.
+type scheduled struct {
+	*Schedule
+	alarm *alerts
+	held  lease.Held
+
+	mu   sync.Mutex
+	now  time.Time
+	fail error
+	made int
+}
+
+func newScheduled(t *testing.T, when string, change func(*Policy)) *scheduled {
+	t.Helper()
+	s := &scheduled{alarm: &alerts{}, held: lease.Held{Name: "backups", Fence: 1}, now: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
+	schedule, err := ParseSchedule("CRON_TZ=UTC " + when)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := randomRecords(1, 1000)
+	source.drill = func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.made++
+		return s.fail
+	}
+	service := newService(t, source, func(c *Config) { c.Alarm, c.Now, c.Retention = s.alarm, s.clock, Retention{Days: 3} })
+	policy := DefaultPolicy()
+	if change != nil {
+		change(&policy)
+	}
+	store := storetest.New(t, append(Specs(), lease.Specs()...)...)
+	s.Schedule = NewSchedule(ScheduleConfig{
+		Service: func() *Service { return service },
+		Policy:  func() Policy { return policy },
+		When:    schedule,
+		Store:   store,
+		Now:     s.clock,
+		Log:     service.Log,
+	})
+	return s
+}
+
+func (s *scheduled) clock() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
+func (s *scheduled) set(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now = now
+}
+
+func (s *scheduled) setFail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = err
+}
+
+// minutes lets time pass, and the schedule look once a minute. It returns how many
+// backups were tried.
+func (s *scheduled) minutes(t *testing.T, n int) int {
+	t.Helper()
+	before := s.tried()
+	for range n {
+		s.set(s.clock().Add(time.Minute))
+		if err := s.tick(t.Context(), s.held); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s.tried() - before
+}
+
+func (s *scheduled) tried() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.made
+}
+
+func TestBackupsAreMadeWhenTheyAreDueAndMissedOnesOnce(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	if n := s.minutes(t, 1); n != 1 {
+		t.Errorf("at the first start %d backups were made", n)
+	}
+	if n := s.minutes(t, 300); n != 0 {
+		t.Errorf("%d were made before they were due", n)
+	}
+	s.set(time.Date(2026, 11, 25, 1, 58, 30, 0, time.UTC))
+	if n := s.minutes(t, 1); n != 0 {
+		t.Errorf("%d were made at %v", n, s.clock())
+	}
+	if n := s.minutes(t, 1); n != 1 {
+		t.Errorf("%d were made at %v", n, s.clock())
+	}
+	s.set(time.Date(2026, 11, 29, 17, 0, 0, 0, time.UTC)) // nobody ran for days
+	if n := s.minutes(t, 60); n != 1 {
+		t.Errorf("missed ones were made up for by %d", n)
+	}
+	status := s.Status()
+	if !status.Verified.At.Equal(time.Date(2026, 11, 29, 17, 1, 0, 0, time.UTC)) || status.Good != status.Verified || status.Failures != 0 {
+		t.Errorf("the status is %+v", status)
+	}
+	listed, err := s.Service().List(t.Context())
+	if err != nil || len(listed) != 1 { // three days are kept
+		t.Errorf("listed are %+v: %v", listed, err)
+	}
+}
+
+func TestAFailedBackupIsTriedAgainWithLongerPauses(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	s.setFail(errors.New("the disk is full"))
+	if n := s.minutes(t, 6*60); n < 8 || n > 13 { // after 1, 2, 4 … 32 minutes, then hourly
+		t.Errorf("it was tried %d times in six hours", n)
+	}
+	if status := s.Status(); status.Failures == 0 || !strings.Contains(status.LastError, "the disk is full") {
+		t.Errorf("the status is %+v", status)
+	}
+	told := s.alarm.all()
+	if len(told) == 0 || told[0].Key != AlertFailed || !strings.Contains(told[0].Text, "the disk is full") {
+		t.Errorf("the alarm was told %v", told)
+	}
+	s.setFail(nil)
+	if n := s.minutes(t, 90); n != 1 {
+		t.Errorf("then it was made %d times", n)
+	}
+	if told := s.alarm.all(); !told[len(told)-1].Over || s.Status().Failures != 0 {
+		t.Errorf("the alarm was told %v, the status is %+v", told, s.Status())
+	}
+}
+
+// Killed in the middle, a run counts as a failed one: it is tried again, but not at
+// once and for ever.
+func TestARunThatKillsItsProcessIsNotTriedWithoutAPause(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	st, err := s.change(t.Context(), s.held, func(st *state) { st.mend(s.clock()) })
+	if err != nil || !s.due(st) {
+		t.Fatalf("%+v: %v", st, err)
+	}
+	for range 5 { // as backUp does before it begins
+		st, err = s.change(t.Context(), s.held, func(st *state) { st.Tried, st.Failures = docstore.At(s.clock()), st.Failures+1 })
+		if err != nil || s.due(st) {
+			t.Fatalf("it is due again at once: %+v: %v", st, err)
+		}
+	}
+	if n := s.minutes(t, 15) + s.minutes(t, 5); n != 1 {
+		t.Errorf("it was tried %d times within 20 minutes", n)
+	}
+}
+
+func TestSilenceRaisesTheAlarmOnceADay(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", func(p *Policy) { p.Verify = false })
+	s.minutes(t, 1)
+	until := func(hours int) []Alert {
+		s.set(s.clock().Add(time.Duration(hours)*time.Hour - time.Minute))
+		s.minutes(t, 1)
+		return s.alarm.all()
+	}
+	if told := until(26); len(told) != 0 { // a day between two runs, and two hours
+		t.Errorf("it was told %v too early", told)
+	}
+	s.minutes(t, 2)
+	told := s.alarm.all()
+	if len(told) != 1 || told[0].Key != AlertSilence || told[0].Over {
+		t.Fatalf("it was told %v", told)
+	}
+	if told := until(23); len(told) != 1 {
+		t.Errorf("it was told again: %v", told)
+	}
+	if told := until(2); len(told) != 2 {
+		t.Errorf("a day later it was told %v", told)
+	}
+	b, err := s.Service().Latest(t.Context())
+	if err == nil {
+		err = s.Service().Verify(t.Context(), b, false, nil) // by hand
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.minutes(t, 11)
+	if told := s.alarm.all(); len(told) != 3 || !told[2].Over || told[2].Key != AlertSilence {
+		t.Errorf("when it was over it was told %v", told)
+	}
+}
+
+func TestAClockThatWasInTheFutureHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	s.set(time.Date(2031, 1, 1, 0, 0, 0, 0, time.UTC))
+	s.minutes(t, 1)
+	s.set(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC))
+	if n := s.minutes(t, 1); n != 0 {
+		t.Errorf("%d were made when the clock was set right", n)
+	}
+	s.set(time.Date(2026, 11, 25, 1, 59, 0, 0, time.UTC))
+	if n := s.minutes(t, 2); n != 1 {
+		t.Errorf("%d were made the night after", n)
+	}
+}
+
+// A copy that was paused and has lost its lease changes nothing any more.
+func TestWhoHasLostTheLeaseWritesNothing(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	s.held.Fence = 2
+	s.minutes(t, 1)
+	s.set(s.clock().Add(48 * time.Hour))
+	if err := s.tick(t.Context(), lease.Held{Name: "backups", Fence: 1}); !errors.Is(err, lease.ErrLost) || s.tried() != 1 {
+		t.Errorf("it made %d backups: %v", s.tried(), err)
+	}
+}
+
+// While the store is gone nobody can have the lease, so each copy raises the alarm.
+func TestSilenceIsHeardWhileTheStoreIsGone(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	s.minutes(t, 1)
+	if err := s.Store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.glance(t.Context())
+	s.set(s.clock().Add(26 * time.Hour))
+	s.glance(t.Context())
+	if told := s.alarm.all(); len(told) != 0 {
+		t.Errorf("it was told %v too early", told)
+	}
+	s.set(s.clock().Add(time.Minute))
+	s.glance(t.Context())
+	s.glance(t.Context())
+	if told := s.alarm.all(); len(told) != 1 || told[0].Key != AlertSilence {
+		t.Errorf("it was told %v", told)
+	}
+}
+
+// Ten copies on one store make one backup.
+func TestTenCopiesMakeOneBackup(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := newScheduled(t, "0 2 * * *", nil)
+	var all sync.WaitGroup
+	defer all.Wait()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	copies := make([]*Schedule, 10)
+	for i := range copies {
+		store := storetest.Open(t, filepath.Join(dir, "manus.db"), append(Specs(), lease.Specs()...)...)
+		c := s.ScheduleConfig
+		c.Store, c.Period = store, 5*time.Millisecond
+		c.Leases = lease.New(lease.Config{Store: store, TTL: time.Second, Log: slog.New(slog.DiscardHandler)})
+		copies[i] = NewSchedule(c)
+		all.Go(func() { copies[i].Run(ctx) })
+	}
+	for night := range 3 {
+		want := night + 1
+		for _, c := range copies {
+			for c.Status().Verified.At.Before(s.clock().Truncate(time.Second)) { // until this copy knows of it
+				runtime.Gosched()
+			}
+		}
+		if n := s.tried(); n != want {
+			t.Errorf("in %d nights ten copies made %d backups", want, n)
+		}
+		s.set(s.clock().AddDate(0, 0, 1))
+	}
+}
+
+func TestSchedulesThatAreTaken(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"0 2 * * *", "*/5 * * * *", "@daily", "CRON_TZ=Europe/Berlin 0 2 * * 1-5"} {
+		if _, err := ParseSchedule(text); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	for _, text := range []string{"", "2", "0 2 * *", "61 * * * *", "0 0 31 2 *", "CRON_TZ=Nowhere/At 0 2 * * *", "* * * * * *"} {
+		if _, err := ParseSchedule(text); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+	weekdays, err := ParseSchedule("CRON_TZ=UTC 0 2 * * 1-5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pause := longestPause(weekdays, time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)); pause != 72*time.Hour {
+		t.Errorf("the longest pause of weekdays is %v", pause)
+	}
+}
