@@ -30,8 +30,12 @@ func Backups(s config.Settings, o BackupOptions) (*backup.Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	source, err := backupSource(s)
+	if err != nil {
+		return nil, err
+	}
 	c := backup.Config{
-		Source:      backupSource(s),
+		Source:      source,
 		Targets:     targets,
 		Compression: s.Backup.Policy.Compression,
 		Recipients:  s.Backup.Recipients,
@@ -53,11 +57,11 @@ func Backups(s config.Settings, o BackupOptions) (*backup.Service, error) {
 	return backup.New(c), err
 }
 
-func backupSource(s config.Settings) backup.Source {
+func backupSource(s config.Settings) (backup.Source, error) {
 	if s.MongoDB.Empty() {
 		return sqlitedump.New(StoreFile(s.DataDir))
 	}
-	return mongodump.New(s.MongoDB.Reveal(), s.MongoDatabase)
+	return mongodump.NewSource(s.MongoDB.Reveal(), s.MongoDatabase), nil
 }
 
 // backupTargets are the folder and the bucket, the nearer first.
@@ -101,7 +105,7 @@ func Restorer(to string) (backup.Restorer, error) {
 	if !slices.Contains([]string{".db", ".sqlite", ".sqlite3"}, filepath.Ext(path)) {
 		path = StoreFile(path)
 	}
-	return sqlitedump.NewRestorer(path), nil
+	return sqlitedump.NewRestorer(path)
 }
 
 // logAlarm writes alerts into the log.

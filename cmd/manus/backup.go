@@ -144,7 +144,7 @@ func printBackups(out io.Writer, all []backup.Backup, now time.Time) error {
 	newest := "There is no verified backup."
 	for i := len(all) - 1; i >= 0; i-- { // so that the newest is said last
 		if b := all[i]; b.Verified && b.Problem == "" {
-			newest = fmt.Sprintf("The newest verified backup is %s old.", age(now.Sub(b.CreatedAt)))
+			newest = fmt.Sprintf("The newest verified backup is %s old.", howOld(now.Sub(b.CreatedAt)))
 		}
 	}
 	for _, b := range all {
@@ -407,8 +407,8 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", value, units[0])
 }
 
-// age writes how old something is.
-func age(d time.Duration) string {
+// howOld writes how old something is.
+func howOld(d time.Duration) string {
 	switch {
 	case d < time.Minute:
 		return "less than a minute"

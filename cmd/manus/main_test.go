@@ -40,6 +40,9 @@ func TestScripts(t *testing.T) {
 			"save":      save,
 			"follow":    follow,
 			"mode":      mode,
+			"newest":    newest,
+			"damage":    damage,
+			"keys":      keys,
 		},
 	})
 }

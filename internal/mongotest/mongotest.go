@@ -5,23 +5,19 @@
 package mongotest
 
 import (
-	"bytes"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"manus/internal/testprogram"
 )
 
 // patience bounds how long a server is waited for, once it is built.
@@ -67,12 +63,12 @@ func Start(t testing.TB) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		err := p.end()
+		err := p.End()
 		if err != nil {
 			t.Errorf("the MongoDB of the test: %v", err)
 		}
 		if t.Failed() {
-			t.Logf("the MongoDB of the test said:\n%s", &p.log)
+			t.Logf("the MongoDB of the test said:\n%s", p.Log())
 		}
 	})
 	return &Server{process: p}
@@ -133,132 +129,29 @@ func maySkip(t testing.TB) {
 	}
 }
 
-// process is a running server. It runs until its input ends, which this process
-// holds open: so it ends too when this process is gone, whatever became of that.
-// It keeps its data in a folder of its own, which goes when it ends.
+// process is a running server. It keeps its data in a folder of its own, which goes
+// when it ends.
 type process struct {
 	URI        string `json:"uri"`
 	ProxiedURI string `json:"proxied_uri"`
 	Toxiproxy  string `json:"toxiproxy"`
 
-	cmd *exec.Cmd
-	in  io.Closer
-	log bytes.Buffer
+	*testprogram.Process
 }
 
 // launch starts a server and waits until it listens.
 func launch(args ...string) (*process, error) {
 	path, err := program()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the MongoDB of the tests, which MANUS_SKIP_MONGO=1 leaves out: %w", err)
 	}
-	p := &process{cmd: exec.Command(path, args...)}
-	p.cmd.Stderr = &p.log
-	if p.in, err = p.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	late := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
-	err = json.NewDecoder(out).Decode(p)
-	late.Stop()
-	if err != nil {
-		err = errors.Join(err, p.end())
-		return nil, fmt.Errorf("the MongoDB of the tests doesn't start: %w\n%s", err, &p.log)
-	}
-	return p, nil
+	p := &process{}
+	p.Process, err = testprogram.Start(path, p, args...)
+	return p, err
 }
 
-// end ends the process, gently if it lets itself be, and waits for it.
-func (p *process) end() error {
-	err := p.in.Close()
-	late := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
-	defer late.Stop()
-	return errors.Join(err, p.cmd.Wait())
-}
-
-// program is the path of the server's program, which is built when nobody has
-// built it of these sources yet.
+// program is the path of the server's program.
 var program = sync.OnceValues(func() (string, error) {
 	_, file, _, _ := runtime.Caller(0)
-	source := filepath.Join(filepath.Dir(file), "server")
-	path, err := build(source)
-	if err != nil {
-		return "", fmt.Errorf(`the MongoDB of the tests can't be built of %s, which needs its modules and, the first time, minutes; try
-    cd %[1]s && go build -o /dev/null .
-or leave its tests out with MANUS_SKIP_MONGO=1: %w`, source, err)
-	}
-	return path, nil
+	return testprogram.Build(filepath.Join(filepath.Dir(file), "server"), "-tags", "ferretdb_no_postgresql")
 })
-
-// build builds the program in the user's cache. Test processes that want it at
-// the same time wait for the one that builds it.
-func build(source string) (string, error) {
-	sum, err := sumOf(source)
-	if err != nil {
-		return "", err
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	cache = filepath.Join(cache, "manus-mongotest")
-	if err := os.MkdirAll(cache, 0o700); err != nil {
-		return "", err
-	}
-	path := filepath.Join(cache, sum)
-	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close() // which gives the lock back
-	for {
-		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, syscall.EINTR) {
-			return "", err
-		}
-	}
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
-	}
-	// The name is given when it's whole: this process may be killed at any time.
-	unfinished := path + ".unfinished"
-	command := exec.Command("go", "build", "-buildvcs=false", "-tags", "ferretdb_no_postgresql", "-o", unfinished, ".")
-	command.Dir = source
-	command.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
-	if out, err := command.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return path, os.Rename(unfinished, path)
-}
-
-// sumOf tells a module's sources, and the Go that would build them, from others.
-func sumOf(source string) (string, error) {
-	entries, err := os.ReadDir(source)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.New()
-	fmt.Fprintln(sum, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	for _, entry := range entries {
-		name := entry.Name()
-		if ext := filepath.Ext(name); ext != ".go" && ext != ".mod" && ext != ".sum" || strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		text, err := os.ReadFile(filepath.Join(source, name))
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintln(sum, name, len(text))
-		sum.Write(text)
-	}
-	return fmt.Sprintf("server-%x", sum.Sum(nil)[:12]), nil
-}

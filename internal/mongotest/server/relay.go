@@ -20,7 +20,7 @@ import (
 //   - One request at a time is with FerretDB, from its first byte to the last of
 //     its reply, whoever sent it. MongoDB changes a document atomically; FerretDB 1
 //     reads it, changes it and writes it, and loses what was written in between.
-//   - Indexes lose their partialFilterExpression, see withoutPartialFilters.
+//   - Indexes lose what FerretDB refuses, see withoutRefusedOptions.
 //
 // Every client has a connection to FerretDB of its own, because a connection has
 // a state: FerretDB refuses a second handshake. So a client that sends nonsense,
@@ -82,7 +82,7 @@ func (r *relay) serve(client net.Conn) {
 		if err != nil {
 			return
 		}
-		reply, err := r.exchange(store, replies, withoutPartialFilters(request))
+		reply, err := r.exchange(store, replies, withoutRefusedOptions(request))
 		if err != nil {
 			return
 		}
@@ -167,13 +167,17 @@ func (m message) body() (document bson.Raw, ok bool) {
 	return document, document.Validate() == nil
 }
 
-// withoutPartialFilters takes partialFilterExpression away from a createIndexes
-// command, which FerretDB 1 refuses. What the product wants of it, that a unique
+// refusedOptions are those of indexes that withoutRefusedOptions takes away.
+var refusedOptions = []string{"partialFilterExpression", "ns"}
+
+// withoutRefusedOptions takes options away from a createIndexes command that FerretDB 1
+// refuses: ns, a collection's name that mongorestore repeats in its indexes and MongoDB
+// doesn't look at, and partialFilterExpression. What the product wants of that, that a unique
 // index leaves documents alone which lack one of its fields, FerretDB's indexes
 // do by themselves: they are SQLite's, to which what isn't there is NULL. A filter
 // that leaves out anything else would not be obeyed, and an index never says that
 // it has one. Everything else is as it was.
-func withoutPartialFilters(m message) message {
+func withoutRefusedOptions(m message) message {
 	body, ok := m.body()
 	if !ok {
 		return m
@@ -192,7 +196,7 @@ func withoutPartialFilters(m message) message {
 		}
 		for i := range indexes {
 			if index, ok := indexes[i].(bson.D); ok {
-				indexes[i] = slices.DeleteFunc(index, func(option bson.E) bool { return option.Key == "partialFilterExpression" })
+				indexes[i] = slices.DeleteFunc(index, func(option bson.E) bool { return slices.Contains(refusedOptions, option.Key) })
 			}
 		}
 	}

@@ -200,7 +200,7 @@ func TestWhoDoesNotWantAReplyGetsNone(t *testing.T) {
 	}
 }
 
-func TestNothingIsTakenButPartialFilters(t *testing.T) {
+func TestNothingIsTakenButWhatFerretDBRefuses(t *testing.T) {
 	t.Parallel()
 	indexes := func(filter ...any) bson.D {
 		return ordered(
@@ -214,9 +214,9 @@ func TestNothingIsTakenButPartialFilters(t *testing.T) {
 			"$db", "test",
 		)
 	}
-	filter := []any{"partialFilterExpression", bson.M{"a": bson.M{"$exists": true}}}
+	filter := []any{"partialFilterExpression", bson.M{"a": bson.M{"$exists": true}}, "ns", "test.documents"}
 	with, without := command(t, indexes(filter...)), command(t, indexes())
-	if got := withoutPartialFilters(with); !bytes.Equal(got, without) {
+	if got := withoutRefusedOptions(with); !bytes.Equal(got, without) {
 		t.Errorf("\n%q instead of\n%q", got, without)
 	}
 	// What comes after the command stays: a checksum, or more sections.
@@ -226,7 +226,7 @@ func TestNothingIsTakenButPartialFilters(t *testing.T) {
 		binary.LittleEndian.PutUint32(m, uint32(len(m)))
 		return m
 	}
-	if got := withoutPartialFilters(longer(with)); !bytes.Equal(got, longer(without)) {
+	if got := withoutRefusedOptions(longer(with)); !bytes.Equal(got, longer(without)) {
 		t.Errorf("\n%q instead of\n%q", got, longer(without))
 	}
 	for _, same := range []message{
@@ -239,7 +239,7 @@ func TestNothingIsTakenButPartialFilters(t *testing.T) {
 		with[:bodyStart+2],
 		with[:headerLen],
 	} {
-		if got := withoutPartialFilters(slices.Clone(same)); !bytes.Equal(got, same) {
+		if got := withoutRefusedOptions(slices.Clone(same)); !bytes.Equal(got, same) {
 			t.Errorf("\n%q became\n%q", same, got)
 		}
 	}

@@ -1,0 +1,246 @@
+package mongodump
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+
+	"manus/backup"
+)
+
+// ErrURI is returned for a URI that the driver doesn't understand. It takes the place
+// of the driver's errors: those repeat it.
+var ErrURI = errors.New("it isn't a MongoDB URI whose options the driver understands")
+
+// limits are what bounds the work, so that no server can make it last or grow for ever.
+type limits struct {
+	// patience is how long a server may take for one command.
+	patience time.Duration
+	// building is how long it may take to build a collection's indexes.
+	building time.Duration
+	// workers is how many commands with documents are under way at once.
+	workers int
+	// batch is about how many bytes of documents one such command has.
+	batch int
+	// split is from how many bytes on a collection is read as several ranges, each
+	// of about that many.
+	split int64
+}
+
+// normally are the limits but in tests. Of memory, a worker has its batch two or three
+// times: as it came in, as it goes out, and what of earlier ones hasn't been freed.
+func normally() limits {
+	return limits{patience: time.Minute, building: 6 * time.Hour, workers: 4, batch: 512 << 10, split: 64 << 20}
+}
+
+// farewell bounds each of the things that are done after the work has ended in failure,
+// of which there may be three within the second that an end may take: a cursor is freed,
+// a scratch database dropped, and the connections are let go. The driver doesn't always
+// keep to such a time: two of them after the end, the connections are cut.
+const farewell = 250 * time.Millisecond
+
+// conn is a connection to a database, for as long as one piece of work takes.
+type conn struct {
+	limits
+	client   *mongo.Client
+	dialer   *dialer
+	database *mongo.Database // reads as the URI says
+	primary  *mongo.Database // reads what has been written
+	server   string          // its version
+}
+
+// open connects to a database. Errors don't repeat the URI.
+func open(ctx context.Context, uri, database string, l limits) (*conn, error) {
+	o, err := clientOptions(uri, l)
+	if err != nil {
+		return nil, err
+	}
+	d := newDialer(ctx)
+	client, err := mongo.Connect(o.SetDialer(d))
+	if err != nil {
+		return nil, ErrURI
+	}
+	c := &conn{limits: l, client: client, dialer: d, primary: client.Database(database, options.Database().SetReadPreference(readpref.Primary()))}
+	if err := c.greet(ctx, o.ReadPreference); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// clientOptions are the URI's, but for what the work asks for. A write isn't repeated:
+// some servers don't know the driver's retryable writes, and a restore that was cut
+// off is begun anew.
+func clientOptions(uri string, l limits) (*options.ClientOptions, error) {
+	o := options.Client().ApplyURI(uri)
+	err := o.Validate()
+	if _, ok := errors.AsType[*net.DNSError](err); ok { // of a mongodb+srv:// URI
+		return nil, fmt.Errorf("%w: the hosts of MongoDB can't be looked up in DNS", backup.ErrUnavailable)
+	}
+	if err != nil {
+		return nil, ErrURI
+	}
+	o.Timeout = nil // ours are better suited to a large database
+	journalled := true
+	return o.
+		SetAppName("manus backup").
+		SetWriteConcern(&writeconcern.WriteConcern{W: writeconcern.WCMajority, Journal: &journalled}).
+		SetRetryWrites(false).
+		SetMaxPoolSize(uint64(l.workers + 2)).
+		SetServerSelectionTimeout(min(10*time.Second, l.patience)).
+		SetConnectTimeout(min(10*time.Second, l.patience)), nil
+}
+
+// greet waits for a server, and asks it what it is. Only a member of a replica set, or
+// a router to some, knows what a majority has.
+func (c *conn) greet(ctx context.Context, preference *readpref.ReadPref) error {
+	var info struct {
+		Version string `bson:"version"`
+	}
+	var hello struct {
+		Set string `bson:"setName"`
+		Msg string `bson:"msg"`
+	}
+	if err := c.run(ctx, "admin", &info, "buildInfo", 1); err != nil {
+		return err
+	}
+	if err := c.run(ctx, "admin", &hello, "hello", 1); err != nil {
+		return err
+	}
+	reading := options.Database()
+	if preference != nil {
+		reading.SetReadPreference(preference)
+	}
+	if hello.Set != "" || hello.Msg == "isdbgrid" {
+		reading.SetReadConcern(readconcern.Majority())
+	}
+	c.server = info.Version
+	c.database = c.client.Database(c.primary.Name(), reading)
+	return nil
+}
+
+// close lets the connections go, and cuts those that can't be let go of.
+func (c *conn) close() {
+	defer c.dialer.cut()
+	late := time.AfterFunc(farewell, c.dialer.cut)
+	defer late.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	_ = c.client.Disconnect(ctx) // what can't be told any more is nobody's loss
+}
+
+// run runs a command, given as names and values, and decodes what the primary answers.
+func (c *conn) run(ctx context.Context, database string, answer any, pairs ...any) error {
+	var command bson.D
+	for pair := range slices.Chunk(pairs, 2) {
+		command = append(command, bson.E{Key: pair[0].(string), Value: pair[1]})
+	}
+	return c.within(ctx, c.patience, func(ctx context.Context) error {
+		on := c.client.Database(database)
+		return on.RunCommand(ctx, command, options.RunCmd().SetReadPreference(readpref.Primary())).Decode(answer)
+	})
+}
+
+// within lets something be done that is the driver's alone, in a time of its own, and
+// explains its error.
+func (c *conn) within(ctx context.Context, limit time.Duration, ask func(context.Context) error) error {
+	// A deadline would be sent along as maxTimeMS, which not every server takes with
+	// every command; and only what is cancelled interrupts the driver when it waits for
+	// an answer, not what has a deadline.
+	asking, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	late := time.AfterFunc(limit, cancel)
+	defer late.Stop()
+	err := ask(asking)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return explain(err)
+}
+
+// answer is what a server says when it doesn't do something. Its text isn't repeated, as
+// it may have values of documents in it, or a whole command.
+type answer struct {
+	what  string
+	cause error
+}
+
+func (a answer) Error() string { return a.what }
+func (a answer) Unwrap() error { return a.cause }
+
+// refusal is an answer that will be the same the next time.
+type refusal struct{ answer }
+
+// explain makes an error of the driver one of ours. Everything that isn't a server's
+// answer is about a connection, and may be gone the next time.
+func explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	server, ok := errors.AsType[mongo.ServerError](err)
+	if !ok || mongo.IsNetworkError(err) {
+		return fmt.Errorf("%w: MongoDB can't be reached, or has stopped answering: %w", backup.ErrUnavailable, err)
+	}
+	said := answer{"MongoDB answers " + codeOf(err), err}
+	switch {
+	case slices.ContainsFunc(forbiddenCodes, server.HasErrorCode):
+		return fmt.Errorf("the user of the MongoDB URI isn't allowed to do this; backups need the roles readWrite and dbAdmin on the database, and on any named %s…: %w", scratchPrefix, said)
+	case slices.ContainsFunc(passingCodes, server.HasErrorCode):
+		return fmt.Errorf("%w: %w", backup.ErrUnavailable, said)
+	}
+	return refusal{said}
+}
+
+// codeOf names what a server answered.
+func codeOf(err error) string {
+	if command, ok := errors.AsType[mongo.CommandError](err); ok {
+		return strings.TrimSpace(fmt.Sprintf("%s (code %d)", command.Name, command.Code))
+	}
+	if answer, ok := errors.AsType[mongo.ServerError](err); ok && len(answer.ErrorCodes()) > 0 {
+		return fmt.Sprintf("with code %d", answer.ErrorCodes()[0])
+	}
+	return "with an error"
+}
+
+// forbiddenCodes are Unauthorized, AuthenticationFailed and AtlasError.
+var forbiddenCodes = []int{13, 18, 8000}
+
+// passingCodes are what docstore/mongodocs takes for passing, and what ends a cursor.
+var passingCodes = []int{
+	6,     // HostUnreachable
+	7,     // HostNotFound
+	24,    // LockTimeout
+	43,    // CursorNotFound
+	50,    // MaxTimeMSExpired
+	64,    // WriteConcernFailed
+	89,    // NetworkTimeout
+	91,    // ShutdownInProgress
+	112,   // WriteConflict
+	134,   // ReadConcernMajorityNotAvailableYet
+	175,   // QueryPlanKilled
+	189,   // PrimarySteppedDown
+	237,   // CursorKilled
+	262,   // ExceededTimeLimit
+	276,   // IndexBuildAborted
+	317,   // ConnectionPoolExpired
+	462,   // IngressRequestRateLimitExceeded
+	9001,  // SocketException
+	10107, // NotWritablePrimary
+	11600, // InterruptedAtShutdown
+	11602, // InterruptedDueToReplStateChange
+	13388, // StaleConfig
+	13435, // NotPrimaryNoSecondaryOk
+	13436, // NotPrimaryOrSecondary
+}

@@ -1,0 +1,120 @@
+package mongodump
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"manus/backup"
+)
+
+// Scratch databases are named manus_drill_20261124t221530z_ and twelve random letters
+// and digits: the prefix, when they were made, and what tells them apart.
+const (
+	scratchPrefix = "manus_drill_"
+	scratchTime   = "20060102t150405z"
+)
+
+// staleAfter is how old a scratch database is that nobody is at work with any more. A
+// drill takes less than that, or is given up.
+const staleAfter = 12 * time.Hour
+
+func scratchName(now time.Time) string {
+	return scratchPrefix + now.UTC().Format(scratchTime) + "_" + strings.ToLower(rand.Text()[:12])
+}
+
+// scratchMade is when a scratch database was made; not ok for every other database.
+func scratchMade(name string) (made time.Time, ok bool) {
+	parts := regexp.MustCompile(`^` + scratchPrefix + `(\d{8}t\d{6}z)_[a-z0-9]{12}$`).FindStringSubmatch(name)
+	if parts == nil {
+		return made, false
+	}
+	made, err := time.Parse(scratchTime, parts[1])
+	return made, err == nil
+}
+
+// Drill restores an archive into a database of its own on the same server, reads that
+// again, and drops it. dump is expected to fail when ctx ends. If ctx ends, there is
+// little time to drop it, and it may be left for a later Drill.
+func (s *Source) Drill(ctx context.Context, dump io.Reader, progress func(read int64)) (contents backup.Contents, err error) {
+	a, err := newArchiveReader(dump)
+	if err != nil {
+		return contents, err
+	}
+	r, err := newRestoring(a, s.database, nil, progress)
+	if err != nil {
+		return contents, err
+	}
+	scratch := scratchName(s.now())
+	err = s.connected(ctx, scratch, func(c *conn) error {
+		bounded, cancel := context.WithTimeoutCause(ctx, s.stale*3/4, errSlow)
+		defer cancel()
+		err := s.dropStale(bounded, c)
+		if err == nil {
+			contents, err = c.drill(bounded, r)
+		}
+		if cause := context.Cause(bounded); err != nil && errors.Is(cause, errSlow) {
+			err = errors.Join(cause, err)
+		}
+		return errors.Join(err, c.drop(ctx))
+	})
+	return contents, err
+}
+
+var errSlow = errors.New("the drill has taken too long and was given up")
+
+// drill restores into the connection's database, and reads it again.
+func (c *conn) drill(ctx context.Context, r *restoring) (contents backup.Contents, err error) {
+	err = r.restore(ctx, c)
+	if _, refused := errors.AsType[refusal](err); refused && !errors.Is(err, backup.ErrDamaged) {
+		err = damaged("it can't be restored: %w", err) // not even where it comes from
+	}
+	if err != nil {
+		return contents, err
+	}
+	again, err := newReading(ctx, c, c.primary)
+	if err != nil {
+		return contents, err
+	}
+	if err := again.read(ctx); err != nil {
+		return contents, err
+	}
+	return again.contents(), nil
+}
+
+// drop drops the connection's database, even when the context has ended.
+func (c *conn) drop(ctx context.Context) error {
+	limit := c.patience
+	if ctx.Err() != nil {
+		limit = farewell
+	}
+	return wrap(c.within(context.WithoutCancel(ctx), limit, c.primary.Drop), "dropping the scratch database %s", c.primary.Name())
+}
+
+// dropStale drops scratch databases that killed processes have left, and nothing else.
+func (s *Source) dropStale(ctx context.Context, c *conn) error {
+	var names []string
+	err := c.within(ctx, c.patience, func(ctx context.Context) (err error) {
+		names, err = c.client.ListDatabaseNames(ctx, bson.D{})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		made, ok := scratchMade(name)
+		if !ok || name == s.database || s.now().Sub(made) < s.stale {
+			continue
+		}
+		if err := c.within(ctx, c.patience, c.client.Database(name).Drop); err != nil {
+			return wrap(err, "dropping the scratch database %s, which a killed process has left", name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,262 @@
+package mongodump
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"golang.org/x/sync/errgroup"
+
+	"manus/backup"
+)
+
+// reading reads all documents of a database once, several collections and ranges at a
+// time, and says what there was.
+type reading struct {
+	conn        *conn
+	from        *mongo.Database
+	collections []*collection
+	// documents takes documents of a collection, as they are and one after the
+	// other; ended is told when it has no more. Both are called by several
+	// goroutines, and may be nil.
+	documents func(c *collection, documents []byte) error
+	ended     func(c *collection) error
+
+	// heavy is held by who reads large documents, of which a reply has as many
+	// bytes as the largest, whatever it is asked for.
+	heavy sync.Mutex
+}
+
+// collection is a collection that is read, or written.
+type collection struct {
+	metadata
+	size, average int64 // of its documents together and of each, about
+
+	mu      sync.Mutex
+	tally   tally
+	pending int // ranges
+}
+
+// task is a range of a collection.
+type task struct {
+	*collection
+	filter bson.D
+}
+
+// newReading finds what is to be read.
+func newReading(ctx context.Context, c *conn, from *mongo.Database) (*reading, error) {
+	defined, err := c.define(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &reading{conn: c, from: from}
+	for _, m := range defined {
+		r.collections = append(r.collections, &collection{metadata: m})
+	}
+	return r, nil
+}
+
+// read reads everything. At most as many collections as there are workers have begun
+// and not ended at any time, which is what the archive's header says.
+func (r *reading) read(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	tasks := make(chan task)
+	group.Go(func() error {
+		defer close(tasks)
+		return r.divide(ctx, tasks)
+	})
+	for range r.conn.workers {
+		group.Go(func() error {
+			for t := range tasks {
+				if err := r.task(ctx, t); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// divide makes tasks of all collections, the largest first, so that none of those is
+// left to one worker at the end.
+func (r *reading) divide(ctx context.Context, tasks chan<- task) error {
+	order := slices.Clone(r.collections)
+	counts := map[*collection]int64{}
+	for _, c := range order {
+		if c.Type != view {
+			counts[c], c.size = r.conn.size(ctx, c.Name)
+			c.average = c.size / max(1, counts[c])
+		}
+	}
+	slices.SortStableFunc(order, func(a, b *collection) int { return cmp.Compare(b.size, a.size) })
+	for _, c := range order {
+		ranges, err := r.conn.ranges(ctx, c.metadata, counts[c], c.size)
+		if err != nil {
+			return err
+		}
+		c.pending = len(ranges)
+		for _, filter := range ranges {
+			select {
+			case tasks <- task{c, filter}:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
+// task reads a range, and ends the collection if it was the last one.
+func (r *reading) task(ctx context.Context, t task) error {
+	var read tally
+	if t.Type != view {
+		var err error
+		if read, err = r.scan(ctx, t); err != nil {
+			return err
+		}
+	}
+	t.mu.Lock()
+	t.tally.merge(read)
+	t.pending--
+	last := t.pending == 0
+	t.mu.Unlock()
+	if last && r.ended != nil {
+		return r.ended(t.collection)
+	}
+	return nil
+}
+
+// scan reads a range's documents, batch by batch.
+func (r *reading) scan(ctx context.Context, t task) (tally, error) {
+	if t.average > int64(r.conn.batch) {
+		r.heavy.Lock()
+		defer r.heavy.Unlock()
+	}
+	s := scanner{reading: r, of: t.collection, room: int64(r.conn.batch)}
+	err := r.conn.within(ctx, r.conn.patience, func(ctx context.Context) (err error) {
+		s.cursor, err = r.from.Collection(t.Name).Find(ctx, t.filter, options.Find().SetBatchSize(s.count(t.average)))
+		return err
+	})
+	if err != nil {
+		return s.tally, err
+	}
+	defer s.close(ctx)
+	for more := true; more && err == nil; {
+		more, err = s.batch(ctx)
+	}
+	return s.tally, err
+}
+
+// scanner reads what a cursor has.
+type scanner struct {
+	*reading
+	of     *collection
+	cursor *mongo.Cursor
+	tally  tally
+	room   int64 // about how many bytes a batch is to have
+	buffer []byte
+}
+
+// mostDocuments bounds how many documents are asked for at once.
+const mostDocuments = 100_000
+
+// count is how many documents of an average size are about one batch. Where the size
+// isn't known, the first batch finds out.
+func (s *scanner) count(average int64) int32 {
+	if average <= 0 {
+		return 100
+	}
+	return int32(min(max(s.room/average, 1), mostDocuments))
+}
+
+// batch hands on the documents of one batch, and fetches the next. They are hashed
+// here, by each of the workers.
+func (s *scanner) batch(ctx context.Context) (more bool, err error) {
+	before := s.tally
+	for s.cursor.RemainingBatchLength() > 0 && s.cursor.Next(ctx) {
+		s.tally.add(s.cursor.Current)
+		if err := s.hand(s.cursor.Current); err != nil {
+			return false, err
+		}
+	}
+	if err := s.flush(); err != nil {
+		return false, err
+	}
+	if read := s.tally.documents - before.documents; read > 0 {
+		s.cursor.SetBatchSize(s.count((s.tally.bytes - before.bytes) / read))
+	}
+	return s.fetch(ctx)
+}
+
+// hand collects small documents, so that what comes after has less to do; large ones
+// it hands on at once.
+func (s *scanner) hand(document []byte) error {
+	if len(s.buffer)+len(document) > int(s.room) {
+		if err := s.flush(); err != nil {
+			return err
+		}
+	}
+	if len(document) > int(s.room) && s.documents != nil {
+		return s.documents(s.of, document)
+	}
+	if s.documents != nil {
+		s.buffer = append(s.buffer, document...)
+	}
+	return nil
+}
+
+func (s *scanner) flush() error {
+	if len(s.buffer) == 0 {
+		return nil
+	}
+	err := s.documents(s.of, s.buffer)
+	s.buffer = s.buffer[:0]
+	return err
+}
+
+// fetch asks the server for the next batch, and takes its first document.
+func (s *scanner) fetch(ctx context.Context) (more bool, err error) {
+	err = s.conn.within(ctx, s.conn.patience, func(ctx context.Context) error {
+		more = s.cursor.Next(ctx)
+		return s.cursor.Err()
+	})
+	if err != nil || !more {
+		return false, err
+	}
+	s.tally.add(s.cursor.Current)
+	return true, s.hand(s.cursor.Current)
+}
+
+// close frees the cursor in the server. After an error it has little time for it:
+// servers free cursors by themselves.
+func (s *scanner) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+	defer cancel()
+	_ = s.cursor.Close(ctx)
+}
+
+// contents is what was read.
+func (r *reading) contents() backup.Contents {
+	all := backup.Contents{Server: serverName(r.conn.server), Collections: []backup.Collection{}}
+	for _, c := range r.collections {
+		all.Collections = append(all.Collections, c.contents())
+	}
+	return all
+}
+
+// contents is what is in the collection.
+func (c *collection) contents() backup.Collection {
+	return backup.Collection{
+		Name:       c.Name,
+		Documents:  c.tally.documents,
+		SHA256:     c.tally.hex(),
+		Definition: c.definition(),
+	}
+}
+
+func serverName(version string) string { return "MongoDB " + version }

@@ -1,0 +1,213 @@
+package mongodump
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"manus/backup"
+)
+
+var _ backup.Restorer = (*Restorer)(nil)
+
+// Restorer is a database on a MongoDB server that archives are restored into, those of
+// mongodump too. It is a [backup.Restorer]. Of an archive with several databases it
+// takes the one of its own name.
+//
+// Only collections that are restored are ever dropped: others stay as they are, but
+// without o.Drop they keep a whole archive from being restored if they have documents.
+// An empty collection counts as none, and gets the definition that the archive has. A
+// restore that fails leaves what it has restored until then.
+type Restorer struct {
+	uri, database string
+	limits        limits
+}
+
+// NewRestorer is the database with a name on the server or cluster of a mongodb:// or
+// mongodb+srv:// URI. Its methods return [ErrURI] for a URI that isn't one; no error
+// repeats the URI.
+func NewRestorer(uri, database string) *Restorer {
+	return &Restorer{uri: uri, database: database, limits: normally()}
+}
+
+// Format is that of mongodump's archives.
+func (r *Restorer) Format() backup.Format { return backup.Archive }
+
+// Plan tells which collections Restore would restore, and drop. Where it isn't known
+// what is in the dump, it tells of those that are in the database, as they are the ones
+// that may be dropped.
+func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup.RestoreOptions) (plan backup.Plan, err error) {
+	err = connected(ctx, r.uri, r.database, r.limits, func(c *conn) error {
+		if plan.Target, err = r.target(); err != nil {
+			return err
+		}
+		there, err := c.existing(ctx)
+		if err != nil {
+			return err
+		}
+		names, documents := planned(contents, there)
+		for _, name := range o.Collections {
+			if contents != nil && !slices.Contains(names, name) {
+				return errNoCollection(name)
+			}
+		}
+		if len(o.Collections) > 0 {
+			names = slices.Sorted(slices.Values(o.Collections))
+		}
+		for _, name := range names {
+			step := backup.PlanStep{Collection: name, Restore: true, Documents: -1, Existing: -1}
+			if n, known := documents[name]; known {
+				step.Documents = n
+			}
+			if n, exists := there[name]; exists {
+				step.Existing = n.documents
+			}
+			plan.Steps = append(plan.Steps, step)
+		}
+		return there.check(names, o)
+	})
+	return plan, err
+}
+
+// planned are the collections that a plan tells of, and how many documents the dump has
+// of each, as far as that is known.
+func planned(contents *backup.Contents, there existing) (names []string, documents map[string]int64) {
+	documents = map[string]int64{}
+	if contents != nil {
+		for _, c := range contents.Collections {
+			documents[c.Name] = c.Documents
+			names = append(names, c.Name)
+		}
+	} else {
+		for name := range there {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, documents
+}
+
+// target names the database for people, without user and password.
+func (r *Restorer) target() (string, error) {
+	o, err := clientOptions(r.uri, r.limits)
+	if err != nil {
+		return "", err
+	}
+	return "mongodb://" + strings.Join(o.Hosts, ",") + "/" + r.database, nil
+}
+
+// Restore restores an archive, after whatever would be in its way has been dropped if
+// that is allowed. dump is expected to fail when ctx ends.
+func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.RestoreOptions, progress func(read int64)) (contents backup.Contents, err error) {
+	a, err := newArchiveReader(dump)
+	if err != nil {
+		return contents, err
+	}
+	restoring, err := newRestoring(a, r.database, o.Collections, progress)
+	if err != nil {
+		return contents, err
+	}
+	err = connected(ctx, r.uri, r.database, r.limits, func(c *conn) error {
+		there, err := c.existing(ctx)
+		if err != nil {
+			return err
+		}
+		names := restoring.names()
+		if err := there.check(names, o); err != nil {
+			return err
+		}
+		if err := there.drop(ctx, c, names); err != nil {
+			return err
+		}
+		if err := restoring.restore(ctx, c); err != nil {
+			return err
+		}
+		contents, err = restoring.contents(ctx)
+		return err
+	})
+	return contents, err
+}
+
+// existing is what there is in the database already, by name.
+type existing map[string]found
+
+type found struct {
+	documents int64
+	view      bool
+}
+
+// existing looks at what there is. How many documents a server says there are isn't
+// to be relied on after a crash; whether there are any is looked at.
+func (c *conn) existing(ctx context.Context) (existing, error) {
+	all, err := c.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	there := existing{}
+	for _, l := range all {
+		if l.Type == view {
+			there[l.Name] = found{view: true}
+			continue
+		}
+		first, err := c.one(ctx, c.primary.Collection(l.Name), bson.D{}, options.FindOne().SetProjection(bson.D{{Key: "_id", Value: 1}}))
+		if err != nil {
+			return nil, err
+		}
+		var count int64
+		if first != nil {
+			if count, err = c.count(ctx, l.Name); err != nil {
+				return nil, err
+			}
+		}
+		there[l.Name] = found{documents: count}
+	}
+	return there, nil
+}
+
+// count is about how many documents there are in a collection that has some.
+func (c *conn) count(ctx context.Context, collection string) (n int64, err error) {
+	err = c.within(ctx, c.patience, func(ctx context.Context) (err error) {
+		n, err = c.primary.Collection(collection).EstimatedDocumentCount(ctx)
+		return err
+	})
+	return max(n, 1), err
+}
+
+// check returns backup.ErrNotEmpty for what may not be dropped.
+func (e existing) check(names []string, o backup.RestoreOptions) error {
+	if o.Drop {
+		return nil
+	}
+	var kept []string
+	for name, found := range e {
+		restored := slices.Contains(names, name)
+		if restored && found.view || found.documents > 0 && (restored || len(o.Collections) == 0) {
+			kept = append(kept, name)
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	slices.Sort(kept)
+	return fmt.Errorf("%w: there is %s; restore into another database, or allow that what is restored is dropped first",
+		backup.ErrNotEmpty, strings.Join(kept[:min(len(kept), 10)], ", "))
+}
+
+// drop drops those of the collections that there are.
+func (e existing) drop(ctx context.Context, c *conn, names []string) error {
+	for _, name := range names {
+		if _, exists := e[name]; !exists {
+			continue
+		}
+		err := c.within(ctx, c.patience, func(ctx context.Context) error { return c.primary.Collection(name).Drop(ctx) })
+		if err != nil {
+			return wrap(err, "dropping the collection %q", name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,387 @@
+package mongodump
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"golang.org/x/sync/errgroup"
+
+	"manus/backup"
+)
+
+// restoring puts the collections of an archive in a database where there are none of
+// their names.
+type restoring struct {
+	conn     *conn
+	archive  *archiveReader
+	from     string // the database in the archive
+	progress func(read int64)
+
+	collections map[string]*collection
+	batches     chan *batch
+	free        chan *batch
+	done        chan struct{} // gets a value when a batch is in that is alone
+}
+
+// newRestoring takes the collections of these names from the archive, or all.
+func newRestoring(a *archiveReader, database string, only []string, progress func(int64)) (*restoring, error) {
+	from, err := a.choose(database)
+	if err != nil {
+		return nil, err
+	}
+	r := &restoring{archive: a, from: from, progress: progress, collections: map[string]*collection{}}
+	for _, e := range a.entries {
+		wanted := len(only) == 0 || slices.Contains(only, e.Collection)
+		if e.Database != from || !wanted || !restorable(e.Collection) {
+			continue
+		}
+		m, err := metadataOf(e)
+		if err != nil {
+			return nil, err
+		}
+		if m.Type == timeseries {
+			return nil, errTimeseries(e.Collection)
+		}
+		r.collections[e.Collection] = &collection{metadata: m}
+	}
+	for _, name := range only {
+		if r.collections[name] == nil {
+			return nil, errNoCollection(name)
+		}
+	}
+	return r, nil
+}
+
+func errNoCollection(name string) error { return fmt.Errorf("the backup has no collection %q", name) }
+
+// restorable tells whether a collection of an archive is one of users. mongodump writes
+// users and roles of a database as $admin.system.…
+func restorable(name string) bool { return ofUsers(name) && !strings.HasPrefix(name, "$admin.") }
+
+// choose is the archive's database that is restored into a database: the only one
+// there is, or else the one of the same name. The rest of a whole server's archive is
+// not looked at.
+func (a *archiveReader) choose(database string) (string, error) {
+	var all []string
+	for _, e := range a.entries {
+		if e.Database != "" && !slices.Contains(all, e.Database) { // without one, it's the oplog
+			all = append(all, e.Database)
+		}
+	}
+	switch {
+	case len(all) == 0:
+		return database, nil // of an empty database
+	case len(all) == 1:
+		return all[0], nil
+	case slices.Contains(all, database):
+		return database, nil
+	}
+	return "", fmt.Errorf("the archive has several databases, %s, and none of them is named %s; restore into one of their names", strings.Join(all, ", "), database)
+}
+
+// names are those of the collections, in order.
+func (r *restoring) names() []string {
+	var names []string
+	for name := range r.collections {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// restore creates the collections, puts the documents in them, and then builds the
+// indexes, which takes less time than keeping them up to date.
+func (r *restoring) restore(ctx context.Context, c *conn) error {
+	r.conn = c
+	for _, name := range r.names() {
+		if err := r.create(ctx, r.collections[name].metadata); err != nil {
+			return err
+		}
+	}
+	if err := r.insert(ctx); err != nil {
+		return err
+	}
+	for _, name := range r.names() {
+		if err := r.index(ctx, r.collections[name].metadata); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// notRestored are options that aren't the collection's own.
+var notRestored = []string{"uuid", "idIndex", "autoIndexId", "temp"}
+
+// create creates a collection or a view.
+func (r *restoring) create(ctx context.Context, m metadata) error {
+	command := []any{"create", m.Name}
+	elements, _ := m.Options.Elements()
+	for _, option := range elements {
+		if !slices.Contains(notRestored, option.Key()) {
+			command = append(command, option.Key(), option.Value())
+		}
+	}
+	var answer bson.Raw
+	err := r.conn.run(ctx, r.conn.primary.Name(), &answer, command...)
+	return wrap(err, "creating the collection %q", m.Name)
+}
+
+// index builds a collection's indexes.
+func (r *restoring) index(ctx context.Context, m metadata) error {
+	indexes := bson.A{}
+	for _, index := range m.restorable() {
+		elements, err := index.Elements()
+		if err != nil {
+			return damaged("an index of the collection %q can't be read", m.Name)
+		}
+		spec := bson.D{}
+		for _, option := range elements {
+			if option.Key() != "v" && option.Key() != "ns" {
+				spec = append(spec, bson.E{Key: option.Key(), Value: option.Value()})
+			}
+		}
+		indexes = append(indexes, spec)
+	}
+	if m.Type == view || len(indexes) == 0 {
+		return nil
+	}
+	err := r.conn.within(ctx, r.conn.building, func(ctx context.Context) error {
+		command := bson.D{{Key: "createIndexes", Value: m.Name}, {Key: "indexes", Value: indexes}}
+		return r.conn.primary.RunCommand(ctx, command).Err()
+	})
+	if said, ok := errors.AsType[mongo.ServerError](err); ok && said.HasErrorCode(duplicateKey) {
+		err = fmt.Errorf("%w: documents that a unique index doesn't allow: %w", backup.ErrDamaged, err)
+	}
+	return wrap(err, "building the indexes of %q", m.Name)
+}
+
+// duplicateKey is the code of what a unique index refuses.
+const duplicateKey = 11000
+
+// wrap says what was being done.
+func wrap(err error, format string, values ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf(format+": %w", append(values, err)...)
+}
+
+// batch is documents that are inserted together.
+type batch struct {
+	of   *collection
+	text []byte
+	ends []int // of each document in text
+}
+
+// alone tells whether nothing more is read until the batch has been inserted: because
+// the order matters, or because of the memory.
+func (b *batch) alone() bool { return b.of.capped() || len(b.text) > largeBatch }
+
+const (
+	// batchDocuments bounds the documents of a batch.
+	batchDocuments = 5_000
+	// largeBatch is how many bytes a batch has that is inserted while nothing more is
+	// read, and not kept.
+	largeBatch = 1 << 20
+)
+
+// insert reads the archive to its end, while several workers insert what it has.
+func (r *restoring) insert(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	r.batches = make(chan *batch)
+	r.free = make(chan *batch, r.conn.workers+1)
+	for range cap(r.free) {
+		r.free <- &batch{}
+	}
+	r.done = make(chan struct{}, 1)
+	for range r.conn.workers {
+		group.Go(func() error { return r.work(ctx) })
+	}
+	group.Go(func() error {
+		defer close(r.batches)
+		return r.stream(ctx)
+	})
+	return group.Wait()
+}
+
+// stream reads the archive.
+func (r *restoring) stream(ctx context.Context) error {
+	for {
+		of, last, err := r.archive.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil && !last {
+			err = r.block(ctx, of)
+		}
+		if err != nil {
+			return err
+		}
+		r.tell()
+	}
+}
+
+func (r *restoring) tell() {
+	if r.progress != nil {
+		r.progress(r.archive.read)
+	}
+}
+
+// block reads a block's documents, and hands on those of wanted collections.
+func (r *restoring) block(ctx context.Context, of namespace) error {
+	c := r.collections[of.collection]
+	if of.database != r.from {
+		c = nil
+	}
+	for more := true; more; {
+		b, err := r.take(ctx)
+		if err != nil {
+			return err
+		}
+		b.of = c
+		if more, err = r.fill(b); err != nil {
+			return err
+		}
+		if err := r.give(ctx, b); err != nil {
+			return err
+		}
+		r.tell()
+	}
+	return nil
+}
+
+// take waits for a batch that is free.
+func (r *restoring) take(ctx context.Context) (*batch, error) {
+	select {
+	case b := <-r.free:
+		return b, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// fill reads as many documents of the block as a batch has.
+func (r *restoring) fill(b *batch) (more bool, err error) {
+	for len(b.text) < r.conn.batch && len(b.ends) < batchDocuments {
+		before := len(b.text)
+		if b.text, err = r.archive.document(b.text); err != nil {
+			return false, err
+		}
+		if len(b.text) == before {
+			return false, nil
+		}
+		b.ends = append(b.ends, len(b.text))
+	}
+	return true, nil
+}
+
+// release makes a batch free, and its memory if it's large.
+func (r *restoring) release(b *batch) {
+	if len(b.text) > largeBatch {
+		b.text = nil
+	}
+	b.of, b.text, b.ends = nil, b.text[:0], b.ends[:0]
+	r.free <- b
+}
+
+// give hands a batch to a worker. It waits for the end of one that has to be alone.
+func (r *restoring) give(ctx context.Context, b *batch) error {
+	if b.of == nil || len(b.ends) == 0 {
+		r.release(b)
+		return nil
+	}
+	alone := b.alone()
+	select {
+	case r.batches <- b:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if !alone {
+		return nil
+	}
+	select {
+	case <-r.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// work inserts batches until there are no more.
+func (r *restoring) work(ctx context.Context) error {
+	for b := range r.batches {
+		alone := b.alone()
+		if err := r.insertBatch(ctx, b); err != nil {
+			return err
+		}
+		r.release(b)
+		if alone {
+			r.done <- struct{}{}
+		}
+	}
+	return nil
+}
+
+// insertBatch inserts documents, and counts them once they are.
+func (r *restoring) insertBatch(ctx context.Context, b *batch) error {
+	var hashed tally
+	documents := make([]bson.Raw, 0, len(b.ends))
+	begin := 0
+	for _, end := range b.ends {
+		document := b.text[begin:end]
+		if !wellFormed(document) {
+			return damaged("%w in the collection %q", errMalformed, b.of.Name)
+		}
+		hashed.add(document)
+		documents = append(documents, document)
+		begin = end
+	}
+	how := options.InsertMany().SetOrdered(b.of.capped())
+	if b.of.lookup("validator").Value != nil { // what was there before it stays
+		how.SetBypassDocumentValidation(true)
+	}
+	err := r.conn.within(ctx, r.conn.patience, func(ctx context.Context) error {
+		_, err := r.conn.primary.Collection(b.of.Name).InsertMany(ctx, documents, how)
+		return err
+	})
+	if err != nil {
+		return refused(b.of.Name, err)
+	}
+	b.of.mu.Lock()
+	defer b.of.mu.Unlock()
+	b.of.tally.merge(hashed)
+	return nil
+}
+
+// refused says how many documents a server won't take, and never which.
+func refused(collection string, err error) error {
+	many, ok := errors.AsType[mongo.BulkWriteException](err)
+	if !ok || len(many.WriteErrors) == 0 {
+		return wrap(err, "inserting documents into %q", collection)
+	}
+	return fmt.Errorf("%w: MongoDB doesn't take %d documents of the collection %q, the first with code %d",
+		backup.ErrDamaged, len(many.WriteErrors), collection, many.WriteErrors[0].Code)
+}
+
+// contents is what has been restored, as the server has it now.
+func (r *restoring) contents(ctx context.Context) (backup.Contents, error) {
+	all := backup.Contents{Server: serverName(r.conn.server), Collections: []backup.Collection{}}
+	defined, err := r.conn.define(ctx)
+	if err != nil {
+		return all, err
+	}
+	for _, m := range defined {
+		if c := r.collections[m.Name]; c != nil {
+			c.metadata = m
+			all.Collections = append(all.Collections, c.contents())
+		}
+	}
+	return all, nil
+}

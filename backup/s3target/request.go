@@ -1,0 +1,209 @@
+package s3target
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+)
+
+// retry is how often a request is tried, and the bounds of the pauses in between.
+type retry struct {
+	attempts    int
+	least, most time.Duration
+	// assembly is how long the service may take to put parts together, during which
+	// nothing moves.
+	assembly time.Duration
+}
+
+// slowest is how many bytes a second a connection has to carry.
+const slowest = 16 << 10
+
+var errStalled = errors.New("nothing has moved for too long")
+
+// try does a request that sends size bytes until it succeeds, until trying again makes
+// no sense, or often enough. The permission is the name of what is done, which is also
+// that of the right to do it. Errors are in words for people.
+func (t *Target) try(ctx context.Context, permission, key string, size int, do func(context.Context) error) error {
+	for attempt := 1; ; attempt++ {
+		err := t.once(ctx, permission, size, do)
+		if ended := ctx.Err(); ended != nil {
+			return ended
+		}
+		if err == nil {
+			return nil
+		}
+		if !t.transient(err) || attempt == t.retry.attempts {
+			return t.explain(err, permission, key)
+		}
+		if err := t.pause(ctx, attempt); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits before the next attempt, up to twice as long each time. Where in that
+// time is left to chance, or those who were refused together come back together.
+func (t *Target) pause(ctx context.Context, attempt int) error {
+	longest := min(t.retry.most, t.retry.least<<min(attempt-1, 20))
+	select {
+	case <-time.After(rand.N(longest + 1)):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// once does a request, given up when nothing moves any more. It returns when nobody
+// reads the request's body any more, so that it may be changed.
+func (t *Target) once(ctx context.Context, permission string, size int, do func(context.Context) error) error {
+	idle := t.config.Timeout
+	if permission == completes {
+		idle = t.retry.assembly
+	}
+	ctx, end := context.WithTimeout(ctx, 2*idle+time.Duration(size/slowest)*time.Second)
+	defer end()
+	ctx, cancel := context.WithCancelCause(ctx)
+	m := &meter{idle: idle}
+	m.timer = time.AfterFunc(idle, func() { cancel(errStalled) })
+	defer m.timer.Stop()
+	err := do(context.WithValue(ctx, meterKey{}, m))
+	if stalled := context.Cause(ctx); err != nil && stalled != nil {
+		err = stalled
+	}
+	cancel(nil)
+	m.bodies.Wait()
+	return err
+}
+
+// transient tells whether another attempt may succeed.
+func (t *Target) transient(err error) bool {
+	var refused minio.ErrorResponse
+	if errors.As(err, &refused) {
+		return t.transientAnswer(refused)
+	}
+	var certificate *tls.CertificateVerificationError
+	var header tls.RecordHeaderError
+	var authority x509.UnknownAuthorityError
+	plain := strings.Contains(err.Error(), "server gave HTTP response to HTTPS client")
+	return !plain && !errors.As(err, &certificate) && !errors.As(err, &header) && !errors.As(err, &authority) && !errors.Is(err, errForGood)
+}
+
+// errForGood is wrapped by our own errors that another attempt wouldn't change.
+var errForGood = errors.New("not as asked for")
+
+func (t *Target) transientAnswer(refused minio.ErrorResponse) bool {
+	switch status := refused.StatusCode; {
+	case slices.Contains(transientCodes, refused.Code):
+		return true
+	case t.config.Region == "" && refused.Region != "" && (refused.Code == "AuthorizationHeaderMalformed" || refused.Code == "InvalidRegion"):
+		return true // minio-go has learned the region
+	default:
+		return status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= 500 && status != http.StatusNotImplemented
+	}
+}
+
+// transientCodes are errors of S3 by which it was overloaded, or by which the body
+// didn't arrive as it was sent.
+var transientCodes = []string{
+	"SlowDown", "SlowDownRead", "SlowDownWrite", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted",
+	"Throttling", "ThrottlingException", "RequestLimitExceeded", "RequestThrottled", "TooManyRequests",
+	"BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch",
+}
+
+// transport carries requests over connections that are used again. It is told by the
+// context which meter to move.
+type transport struct {
+	http.Transport
+	clock *clock
+}
+
+func newTransport(c *clock, patience time.Duration) *transport {
+	dialer := &net.Dialer{Timeout: min(patience, 10*time.Second), KeepAlive: 30 * time.Second}
+	return &transport{clock: c, Transport: http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         dialer.DialContext,
+		TLSHandshakeTimeout: min(patience, 10*time.Second),
+		MaxIdleConnsPerHost: 16,
+		IdleConnTimeout:     time.Minute,
+		DisableCompression:  true, // objects are what they are
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
+	}}
+}
+
+// RoundTrip sends a request and returns its answer.
+func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	m, metered := request.Context().Value(meterKey{}).(*meter)
+	if metered && request.Body != nil {
+		m.bodies.Add(1)
+		copied := *request
+		copied.Body = &meteredBody{ReadCloser: request.Body, meter: m, closed: sync.OnceFunc(m.bodies.Done)}
+		request = &copied
+	}
+	answer, err := t.Transport.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	t.clock.set(answer.Header.Get("Date"))
+	if metered {
+		answer.Body = &meteredBody{ReadCloser: answer.Body, meter: m, closed: func() {}}
+	}
+	return answer, nil
+}
+
+// meter notes that a request's or an answer's body moves.
+type meter struct {
+	idle   time.Duration
+	timer  *time.Timer    // runs out when nothing has moved for so long
+	bodies sync.WaitGroup // those of requests that the transport hasn't let go of
+}
+
+// meterKey is the meter's key in a request's context.
+type meterKey struct{}
+
+type meteredBody struct {
+	io.ReadCloser
+	meter  *meter
+	closed func()
+}
+
+func (b *meteredBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.meter.timer.Reset(b.meter.idle)
+	}
+	return n, err
+}
+
+func (b *meteredBody) Close() error {
+	defer b.closed()
+	return b.ReadCloser.Close()
+}
+
+// clock is the service's, as it says what is how old.
+type clock struct{ ahead atomic.Int64 } // of ours, in nanoseconds
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+// set sets the clock by the Date of an answer.
+func (c *clock) set(date string) {
+	if now, err := http.ParseTime(date); err == nil {
+		c.ahead.Store(int64(time.Until(now)))
+	}
+}
+
+// reader reads a body, from its beginning. It is hidden that it could seek, so that
+// nobody else tries again.
+func reader(data []byte) io.Reader { return struct{ io.Reader }{bytes.NewReader(data)} }

@@ -1,0 +1,260 @@
+package sqlitedump
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"manus/backup"
+)
+
+// Every byte of a dump that means something is noticed when it changes. Those in free
+// space mean nothing: then SQLite writes the same database out of the damaged dump as
+// out of the good one, to the byte.
+func TestADrillNoticesEveryChangeThatMeansSomething(t *testing.T) {
+	t.Parallel()
+	s := newSource(t, filepath.Join(t.TempDir(), "manus.db"))
+	fillPeople(t, s.path, 300)
+	good, contents := dump(t, s)
+	random := rand.New(rand.NewPCG(7, 24))
+	vacuumed := vacuum(t, good)
+	rejected, differ, same := 0, 0, 0
+	for i := range 400 {
+		bad := slices.Clone(good)
+		at := random.IntN(len(bad))
+		if i < headerSize {
+			at = i
+		}
+		bad[at] ^= 1 << random.IntN(8)
+		drilled, err := s.Drill(t.Context(), bytes.NewReader(bad), noProgress)
+		switch {
+		case errors.Is(err, backup.ErrDamaged):
+			rejected++
+		case err != nil:
+			t.Errorf("byte %d: %v", at, err)
+		case !sameContents(drilled, contents):
+			differ++
+		case at < headerSize:
+			same++ // counters, and settings that no table is affected by
+		case !bytes.Equal(vacuum(t, bad), vacuumed):
+			t.Errorf("byte %d was changed, and the drill found the same", at)
+		default:
+			same++
+		}
+	}
+	t.Logf("%d were rejected, %d differ, %d mean nothing", rejected, differ, same)
+	if rejected == 0 || differ == 0 {
+		t.Error("the test is no test")
+	}
+}
+
+// vacuum is the database that SQLite writes anew out of a dump.
+func vacuum(t *testing.T, dump []byte) []byte {
+	t.Helper()
+	folder := t.TempDir()
+	from, to := filepath.Join(folder, "from.db"), filepath.Join(folder, "to.db")
+	if err := os.WriteFile(from, dump, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	exec1(t, openDB(t, from), "VACUUM INTO '"+to+"'")
+	out, err := os.ReadFile(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out[headerSize:]
+}
+
+func TestADumpThatIsTooShortOrTooLongIsDamaged(t *testing.T) {
+	t.Parallel()
+	s := newSource(t, filepath.Join(t.TempDir(), "manus.db"))
+	fillPeople(t, s.path, 300)
+	good, _ := dump(t, s)
+	for _, size := range []int{0, 1, 50, 99, 100, 101, 4095, 4096, 8192, len(good) / 2, len(good) - 4096, len(good) - 1} {
+		if _, err := s.Drill(t.Context(), bytes.NewReader(good[:size]), noProgress); !errors.Is(err, backup.ErrDamaged) {
+			t.Errorf("%d of %d bytes: %v", size, len(good), err)
+		}
+	}
+	for _, more := range []int{1, 4096} {
+		if _, err := s.Drill(t.Context(), bytes.NewReader(append(slices.Clone(good), make([]byte, more)...)), noProgress); !errors.Is(err, backup.ErrDamaged) {
+			t.Errorf("%d bytes more: %v", more, err)
+		}
+	}
+	if left := scratches(t, s.path); len(left) > 0 {
+		t.Errorf("the drills have left %v", left)
+	}
+}
+
+func TestADrillNoticesRowsThatReferToNothing(t *testing.T) {
+	t.Parallel()
+	s := newSource(t, filepath.Join(t.TempDir(), "manus.db"))
+	exec1(t, openDB(t, s.path), "CREATE TABLE a (id INTEGER PRIMARY KEY)", "CREATE TABLE b (a REFERENCES a)", "INSERT INTO b VALUES (1)")
+	out, _ := dump(t, s)
+	if _, err := s.Drill(t.Context(), bytes.NewReader(out), noProgress); !errors.Is(err, backup.ErrDamaged) || !strings.Contains(err.Error(), "table b") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// It isn't parallel, so that the goroutines which it looks for are its own.
+func TestACancelledDumpOrDrillEndsSoonAndLeavesNothing(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "manus.db")
+	fillPeople(t, path, 60_000)
+	here, elsewhere := newSource(t, path), newApart(path)
+	out, _ := dump(t, here)
+	for name, s := range map[string]*Source{"in this process": here, "apart": elsewhere} {
+		for _, after := range []int64{-1, 0, 1, int64(len(out)) / 2, int64(len(out))} {
+			ended := cancelAfter(t, after, func(ctx context.Context, progress func(int64)) error {
+				_, err := s.Dump(ctx, &bytes.Buffer{}, progress)
+				return err
+			})
+			if !ended && after < int64(len(out)) {
+				t.Errorf("%s: a dump, cancelled after %d bytes, went on", name, after)
+			}
+			ended = cancelAfter(t, after, func(ctx context.Context, progress func(int64)) error {
+				_, err := s.Drill(ctx, bytes.NewReader(out), progress)
+				return err
+			})
+			if !ended { // it has to check all after the last byte
+				t.Errorf("%s: a drill, cancelled after %d bytes, went on", name, after)
+			}
+		}
+	}
+	if left := scratches(t, path); len(left) > 0 {
+		t.Errorf("the drills have left %v", left)
+	}
+	awaitNoGoroutines(t)
+}
+
+// cancelAfter cancels f when it has made the progress, and tells whether it has
+// returned that.
+func cancelAfter(t *testing.T, bytes int64, f func(ctx context.Context, progress func(int64)) error) bool {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if bytes < 0 {
+		cancel()
+	}
+	var cancelled time.Time
+	err := f(ctx, func(n int64) {
+		if n >= bytes && cancelled.IsZero() {
+			cancelled = time.Now()
+			cancel()
+		}
+	})
+	if took := time.Since(cancelled); !cancelled.IsZero() && took > time.Second {
+		t.Errorf("it took %v to end", took)
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	return err != nil
+}
+
+// awaitNoGoroutines waits until none of the package's, or of SQLite's, runs.
+func awaitNoGoroutines(t *testing.T) {
+	t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		var all strings.Builder
+		if err := pprof.Lookup("goroutine").WriteTo(&all, 2); err != nil {
+			t.Fatal(err)
+		}
+		stacks := slices.DeleteFunc(strings.Split(all.String(), "\n\n"), func(stack string) bool {
+			return strings.Contains(stack, "testing.") || strings.Contains(stack, "connectionOpener") ||
+				!strings.Contains(stack, "sqlite") && !strings.Contains(stack, "os/exec") && !strings.Contains(stack, "database/sql")
+		})
+		if len(stacks) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("these are left:\n%s", strings.Join(stacks, "\n\n"))
+		}
+	}
+}
+
+// drillProcess drills what it reads.
+func drillProcess(args []string) error {
+	s, err := New(args[0])
+	if err != nil {
+		return err
+	}
+	_, err = s.Drill(context.Background(), os.Stdin, func(read int64) { fmt.Println("read", read) })
+	return err
+}
+
+func TestTheNextDrillRemovesWhatAKilledOneHasLeft(t *testing.T) {
+	t.Parallel()
+	s := newSource(t, filepath.Join(t.TempDir(), "manus.db"))
+	fillPeople(t, s.path, 6000)
+	out, contents := dump(t, s)
+	killed, alive := start(t, "drill", s.path), start(t, "drill", s.path)
+	for _, p := range []*process{killed, alive} {
+		if _, err := p.stdin.Write(out[:len(out)/2]); err != nil {
+			t.Fatal(err)
+		}
+		p.await(t, "read")
+	}
+	killed.kill(t)
+	if left := scratches(t, s.path); len(left) != 2 {
+		t.Fatalf("there are %v", left)
+	}
+	if drilled := drill(t, s, out); !sameContents(drilled, contents) {
+		t.Error("the contents differ")
+	}
+	if left := scratches(t, s.path); len(left) != 1 {
+		t.Errorf("of one killed and one running drill are left %v", left)
+	}
+	if _, err := alive.stdin.Write(out[len(out)/2:]); err != nil {
+		t.Error(err)
+	}
+	if err := alive.stdin.Close(); err != nil {
+		t.Error(err)
+	}
+	for alive.lines.Scan() {
+	}
+	if err := alive.cmd.Wait(); err != nil {
+		t.Errorf("the running drill failed: %v: %s", err, &alive.stderr)
+	}
+	if left := scratches(t, s.path); len(left) != 0 {
+		t.Errorf("the running drill has left %v", left)
+	}
+}
+
+// SQLite never uses the page in which its locks are. A dump has it, empty.
+func TestADatabaseOfMoreThanAGigabyteIsDumpedWhole(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it writes two gigabytes")
+	}
+	s := newSource(t, filepath.Join(t.TempDir(), "manus.db"))
+	db := openDB(t, s.path)
+	exec1(t, db, "PRAGMA journal_mode = OFF", "PRAGMA page_size = 65536", "VACUUM", "CREATE TABLE big (n INTEGER PRIMARY KEY, b BLOB)",
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100) INSERT INTO big SELECT i, zeroblob(1000000) FROM n",
+		"CREATE TABLE later (a)", "INSERT INTO later VALUES ('at the end')", "DELETE FROM big WHERE n > 20")
+	reader, writer := io.Pipe()
+	var dumped backup.Contents
+	dumping := make(chan error, 1)
+	var size int64
+	go func() {
+		var err error
+		dumped, err = s.Dump(t.Context(), writer, func(n int64) { size = n })
+		dumping <- errors.Join(err, writer.CloseWithError(err))
+	}()
+	drilled, err := s.Drill(t.Context(), reader, noProgress)
+	if err := errors.Join(err, <-dumping); err != nil {
+		t.Fatal(err)
+	}
+	if !sameContents(drilled, dumped) || dumped.Documents() != 21 || size < 1<<30+65536 {
+		t.Errorf("of %d bytes, %+v and %+v", size, dumped, drilled)
+	}
+}

@@ -1,0 +1,193 @@
+package sqlitedump
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	lib "modernc.org/sqlite/lib"
+
+	"manus/backup"
+	"manus/internal/ownfile"
+)
+
+// replace puts all of a dump in the place of the file.
+//
+// Killed at any step, it leaves one whole database: before the rename the old one,
+// which by then needs no log beside it any more, and after it the new one, beside
+// which no log of the old one is left.
+func (r *Restorer) replace(ctx context.Context, dump io.Reader, o backup.RestoreOptions, progress func(read int64)) (contents backup.Contents, err error) {
+	old, err := r.seize(ctx)
+	if err != nil {
+		return contents, err
+	}
+	defer func() { err = errors.Join(err, old.release()) }()
+	there, err := r.lookAgain(ctx, old)
+	if err == nil {
+		err = r.refuse(there, o) // somebody may have written since
+	}
+	if err != nil {
+		return contents, err
+	}
+	scratch, err := newScratch(r.path, forRestore)
+	if err != nil {
+		return contents, err
+	}
+	defer func() { err = errors.Join(err, ownfile.Discard(scratch)) }()
+	if err := fill(ctx, scratch, dump, progress); err != nil {
+		return contents, err
+	}
+	if contents, err = r.engine.inspect(ctx, scratch.Name()); err != nil {
+		return contents, err
+	}
+	if err := scratch.Sync(); err != nil {
+		return contents, fmt.Errorf("%w: the restored database can't be written: see that there is space and try again: %w", backup.ErrUnavailable, err)
+	}
+	return contents, old.giveWay(scratch.Name())
+}
+
+func (r *Restorer) lookAgain(ctx context.Context, old *seized) (existing, error) {
+	if old.conn == nil {
+		return r.look(ctx)
+	}
+	there, err := lookInto(ctx, old.conn)
+	return r.judge(ctx, there, err)
+}
+
+// seized is a database file that nobody else has open, nor can write to.
+type seized struct {
+	path     string
+	made     bool   // it is empty, and wasn't there before
+	mode     string // of its journal, before it was seized
+	held     bool   // by SQLite's exclusive lock
+	replaced bool
+	db       *sql.DB
+	conn     *sql.Conn // nil when SQLite can't read the file
+}
+
+// alone is a file that nobody else may have open.
+var alone = url.Values{"mode": {"rw"}, "_pragma": {"busy_timeout(0)", "synchronous(FULL)", "temp_store(MEMORY)", "trusted_schema(0)"}}
+
+// seize takes the file at path for this process alone, and makes an empty one where
+// there is none, so that no server that starts meanwhile makes one.
+func (r *Restorer) seize(ctx context.Context) (*seized, error) {
+	s := &seized{path: r.path}
+	if r.strayLog() != "" {
+		if _, err := os.Stat(r.path); errors.Is(err, fs.ErrNotExist) {
+			return s, nil // an empty file would have SQLite remove the log
+		}
+	}
+	file, err := os.OpenFile(r.path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		s.made = true
+		err = file.Close()
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("%s can't be made: make its folder writable for this user: %w", r.path, err)
+	}
+	if err := s.lock(ctx, r.engine.open(r.path, alone)); err != nil {
+		return nil, errors.Join(err, s.release())
+	}
+	return s, nil
+}
+
+// lock takes SQLite's exclusive lock. To leave the mode with a log is the one thing
+// that fails when another connection is open, even an idle one. It moves the log to
+// the file and removes it.
+func (s *seized) lock(ctx context.Context, db *sql.DB) (err error) {
+	s.db = db
+	if s.conn, err = db.Conn(ctx); err == nil {
+		err = s.exclusive(ctx)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case isUnreadable(err): // SQLite has no locks on what is no database
+		return errors.Join(s.closeConn(), isLocked(s.path))
+	case primary(err) == lib.SQLITE_BUSY, primary(err) == lib.SQLITE_LOCKED:
+		return inUse(s.path, err)
+	}
+	return explain(ctx, s.path, err)
+}
+
+func (s *seized) exclusive(ctx context.Context) error {
+	if err := s.conn.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&s.mode); err != nil {
+		return err
+	}
+	var mode string
+	if err := s.conn.QueryRowContext(ctx, "PRAGMA journal_mode = DELETE").Scan(&mode); err != nil {
+		return err
+	}
+	if mode != "delete" {
+		return inUse(s.path, errors.New("it stays in the mode "+mode))
+	}
+	_, err := s.conn.ExecContext(ctx, "BEGIN EXCLUSIVE")
+	s.held = err == nil
+	return err
+}
+
+func inUse(path string, err error) error {
+	return fmt.Errorf("%w: another process has the database %s open: stop the server first: %w", backup.ErrUnavailable, path, err)
+}
+
+// giveWay puts the new database in the place of this one.
+func (s *seized) giveWay(newer string) error {
+	folder := filepath.Dir(s.path)
+	for _, ending := range []string{"-wal", "-shm", "-journal"} {
+		if err := os.Remove(s.path + ending); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("the log of the old database would damage the new one: remove it: %w", err)
+		}
+	}
+	if err := syncFolder(folder); err != nil { // no log of the old one may come back
+		return err
+	}
+	if err := os.Rename(newer, s.path); err != nil {
+		return err
+	}
+	s.replaced = true
+	return syncFolder(folder)
+}
+
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// release lets go of the file. One that wasn't replaced is as it was.
+func (s *seized) release() error {
+	var errs []error
+	if s.made && s.held && !s.replaced {
+		errs = append(errs, os.Remove(s.path)) // before anybody else can have it
+	}
+	if s.conn != nil {
+		_ = rollback(s.conn) // there may be no transaction
+		if !s.made && !s.replaced && s.mode == "wal" {
+			_, err := s.conn.ExecContext(context.Background(), "PRAGMA journal_mode = WAL")
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, s.closeConn())...)
+}
+
+func (s *seized) closeConn() error {
+	var errs []error
+	if s.conn != nil {
+		errs = append(errs, s.conn.Close())
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	s.conn, s.db = nil, nil
+	return errors.Join(errs...)
+}

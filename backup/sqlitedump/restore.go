@@ -1,0 +1,215 @@
+package sqlitedump
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	lib "modernc.org/sqlite/lib"
+
+	"manus/backup"
+)
+
+var _ backup.Restorer = (*Restorer)(nil)
+
+// Restorer is a SQLite file that dumps are restored into.
+//
+// All of a dump takes the place of the file at once: whoever opens it sees the old
+// database or the new one, whenever this process is killed. No other process may have
+// it open, as it would go on with the old one. Single tables are copied into the file
+// in one transaction, which others may have open.
+type Restorer struct {
+	path   string
+	engine engine
+}
+
+// NewRestorer restores into the file at path, which is made, with its folder, when
+// there is none; both for the owner's eyes only. The folder must have space for the
+// database once more.
+func NewRestorer(path string) (*Restorer, error) {
+	engine, err := newEngine()
+	if err != nil {
+		return nil, err
+	}
+	return &Restorer{path: path, engine: engine}, nil
+}
+
+// Format is SQLite's.
+func (r *Restorer) Format() backup.Format { return backup.SQLite }
+
+// storeTables are the tables in which the embedded store keeps what it knows of the
+// file itself. A file that has rows in these only is empty.
+var storeTables = []string{"schema_migrations", "write_probe"}
+
+// existing is what is in the file that is restored into.
+type existing struct {
+	rows map[string]int64 // by table
+	// opaque tells what is there that isn't a database that can be read; empty when
+	// that isn't so.
+	opaque string
+}
+
+// Plan tells what Restore would do. The error is ErrNotEmpty, together with the plan,
+// when Restore would return that.
+func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup.RestoreOptions) (backup.Plan, error) {
+	plan := backup.Plan{Target: r.path, Steps: []backup.PlanStep{}}
+	if contents != nil {
+		if err := knows(*contents, o.Collections); err != nil {
+			return plan, err
+		}
+	}
+	there, err := r.look(ctx)
+	if err != nil {
+		return plan, err
+	}
+	for _, table := range involved(contents, there, o) {
+		step := backup.PlanStep{Collection: table, Restore: len(o.Collections) > 0, Documents: -1, Existing: -1}
+		if contents != nil {
+			if i := slices.IndexFunc(contents.Collections, func(c backup.Collection) bool { return c.Name == table }); i >= 0 {
+				step.Restore, step.Documents = true, contents.Collections[i].Documents
+			}
+		}
+		if rows, ok := there.rows[table]; ok {
+			step.Existing = rows
+		}
+		plan.Steps = append(plan.Steps, step)
+	}
+	return plan, r.refuse(there, o)
+}
+
+// involved names the tables that a restore changes, in order.
+func involved(contents *backup.Contents, there existing, o backup.RestoreOptions) []string {
+	tables := slices.Clone(o.Collections)
+	if len(tables) == 0 {
+		for table := range there.rows {
+			tables = append(tables, table)
+		}
+		if contents != nil {
+			for _, collection := range contents.Collections {
+				tables = append(tables, collection.Name)
+			}
+		}
+	}
+	slices.Sort(tables)
+	return slices.Compact(tables)
+}
+
+// knows returns an error when the backup hasn't all of the tables.
+func knows(contents backup.Contents, tables []string) error {
+	for _, table := range tables {
+		if !slices.ContainsFunc(contents.Collections, func(c backup.Collection) bool { return c.Name == table }) {
+			return fmt.Errorf("the backup has no collection %q: name one that it has, or none to restore all", table)
+		}
+	}
+	return nil
+}
+
+// refuse returns ErrNotEmpty when a restore would take away what o doesn't allow it to.
+func (r *Restorer) refuse(there existing, o backup.RestoreOptions) error {
+	if o.Drop {
+		return nil
+	}
+	if there.opaque != "" {
+		return fmt.Errorf("%w: %s: move it away, or allow that it is dropped", backup.ErrNotEmpty, there.opaque)
+	}
+	for _, table := range involved(nil, there, o) {
+		whole := len(o.Collections) == 0
+		if there.rows[table] > 0 && !(whole && slices.Contains(storeTables, table)) {
+			return fmt.Errorf("%w: %s has rows in the table %s: name another file, or allow that they are dropped", backup.ErrNotEmpty, r.path, table)
+		}
+	}
+	return nil
+}
+
+// look finds out what is in the file.
+func (r *Restorer) look(ctx context.Context) (existing, error) {
+	info, err := os.Stat(r.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return existing{opaque: r.strayLog()}, nil
+	case err != nil:
+		return existing{}, err
+	case !info.Mode().IsRegular():
+		return existing{}, fmt.Errorf("%s is no file: name the file to restore into", r.path)
+	}
+	db := r.engine.open(r.path, live)
+	defer db.Close() //nolint:errcheck // nothing was written
+	var there existing
+	err = onConn(ctx, db, func(c *sql.Conn) (err error) {
+		there, err = lookInto(ctx, c)
+		return err
+	})
+	return r.judge(ctx, there, err)
+}
+
+// strayLog says that there is a log without the database it belongs to, if so. SQLite
+// would take it for that of the next database of this name.
+func (r *Restorer) strayLog() string {
+	for _, ending := range []string{"-wal", "-journal"} {
+		if info, err := os.Stat(r.path + ending); err == nil && info.Size() > 0 {
+			return r.path + ending + " may have the last changes of a database that isn't there"
+		}
+	}
+	return ""
+}
+
+// judge takes a file that SQLite can't read for one that something is in.
+func (r *Restorer) judge(ctx context.Context, there existing, err error) (existing, error) {
+	if isUnreadable(err) && ctx.Err() == nil {
+		return existing{opaque: r.path + " is damaged, or no SQLite database"}, nil
+	}
+	if err != nil {
+		return there, explain(ctx, r.path, err)
+	}
+	return there, nil
+}
+
+func isUnreadable(err error) bool {
+	return primary(err) == lib.SQLITE_NOTADB || primary(err) == lib.SQLITE_CORRUPT
+}
+
+func lookInto(ctx context.Context, c *sql.Conn) (existing, error) {
+	there := existing{rows: map[string]int64{}}
+	tables, err := listTables(ctx, c, "main")
+	if err != nil {
+		return there, err
+	}
+	for _, table := range tables {
+		var rows int64
+		if err := c.QueryRowContext(ctx, "SELECT count(*) FROM main."+quote(table)).Scan(&rows); err != nil {
+			return there, err
+		}
+		there.rows[table] = rows
+	}
+	return there, nil
+}
+
+// Restore puts a dump, or the collections of it that o names, in place and returns
+// what it has restored. It returns ErrNotEmpty, and has changed nothing, when
+// something is there that o.Drop doesn't allow to be dropped, ErrDamaged for a dump
+// that isn't whole, and ErrUnavailable when a server has the file open.
+func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.RestoreOptions, progress func(read int64)) (backup.Contents, error) {
+	if err := ctx.Err(); err != nil {
+		return backup.Contents{}, err
+	}
+	there, err := r.look(ctx)
+	if err == nil {
+		err = r.refuse(there, o)
+	}
+	if err != nil {
+		return backup.Contents{}, err
+	}
+	if err := os.MkdirAll(filepath.Dir(r.path), 0o700); err != nil {
+		return backup.Contents{}, fmt.Errorf("there can't be a folder for %s: name another place: %w", r.path, err)
+	}
+	if len(o.Collections) > 0 {
+		return r.copy(ctx, dump, o, progress)
+	}
+	return r.replace(ctx, dump, o, progress)
+}

@@ -1,0 +1,229 @@
+package sqlitedump
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/sync/errgroup"
+	lib "modernc.org/sqlite/lib"
+
+	"manus/backup"
+)
+
+// dump writes the database at path to w and reads what is in it. Both are done at the
+// same time where both can be done on one snapshot.
+func (e engine) dump(ctx context.Context, path string, w io.Writer) (backup.Contents, error) {
+	now, err := e.takeSnapshot(ctx, path)
+	if err != nil {
+		return backup.Contents{}, explain(ctx, path, err)
+	}
+	contents, err := now.read(ctx, w)
+	if err = errors.Join(err, now.release(ctx)); err != nil {
+		return backup.Contents{}, explain(ctx, path, err)
+	}
+	return contents, nil
+}
+
+func (s *snapshot) read(ctx context.Context, w io.Writer) (contents backup.Contents, err error) {
+	if s.single() {
+		if err := s.stream(ctx, w); err != nil {
+			return contents, err
+		}
+		return readContents(ctx, s.rows)
+	}
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return s.stream(ctx, w) })
+	both.Go(func() (err error) {
+		contents, err = readContents(ctx, s.rows)
+		return err
+	})
+	return contents, both.Wait()
+}
+
+// snapshot is the database at one moment, held by read transactions: one for its
+// pages and one for its rows, so that both are read at the same time. They are the
+// same connection where that couldn't be had; then it is one after the other.
+type snapshot struct {
+	engine      engine
+	db          *sql.DB
+	pages, rows *sql.Conn
+}
+
+// takeSnapshot takes the file at path as it is now.
+func (e engine) takeSnapshot(ctx context.Context, path string) (*snapshot, error) {
+	now := &snapshot{engine: e, db: e.open(path, live)}
+	if err := now.begin(ctx); err != nil {
+		return nil, errors.Join(err, now.release(ctx))
+	}
+	return now, nil
+}
+
+func (s *snapshot) single() bool { return s.pages == s.rows }
+
+// begin lets two connections begin to read while a third keeps others from
+// committing, which takes microseconds. So both see the same.
+func (s *snapshot) begin(ctx context.Context) (err error) {
+	if s.pages, err = s.db.Conn(ctx); err != nil {
+		return err
+	}
+	barrier, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, barrier.Close()) }()
+	_, denied := barrier.ExecContext(ctx, "BEGIN IMMEDIATE")
+	if denied != nil {
+		// The disk is full or can't be written to, or somebody has the lock. Reading
+		// on one connection needs nobody's leave.
+		s.rows = s.pages
+		return beginReading(ctx, s.pages)
+	}
+	defer func() { err = errors.Join(err, rollback(barrier)) }()
+	if s.rows, err = s.db.Conn(ctx); err != nil {
+		return err
+	}
+	return errors.Join(beginReading(ctx, s.pages), beginReading(ctx, s.rows))
+}
+
+// beginReading starts a read transaction. SQLite chooses what it sees when it reads
+// first.
+func beginReading(ctx context.Context, c *sql.Conn) error {
+	if _, err := c.ExecContext(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	var n int
+	return c.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n)
+}
+
+// rollback ends a transaction whatever has become of the request's context.
+func rollback(c *sql.Conn) error {
+	_, err := c.ExecContext(context.Background(), "ROLLBACK")
+	return err
+}
+
+// release ends the transactions, moves to the file what has gathered in the log
+// meanwhile, and closes the connections.
+func (s *snapshot) release(ctx context.Context) error {
+	var errs []error
+	if s.rows != nil && !s.single() {
+		errs = append(errs, endReading(s.rows), s.rows.Close())
+	}
+	if s.pages != nil {
+		errs = append(errs, endReading(s.pages))
+		settle(ctx, s.pages)
+		errs = append(errs, s.pages.Close())
+	}
+	return errors.Join(append(errs, s.db.Close())...)
+}
+
+// endReading ends a read transaction, if one has begun.
+func endReading(c *sql.Conn) error {
+	if err := rollback(c); err != nil && primary(err) != lib.SQLITE_ERROR {
+		return err
+	}
+	return nil
+}
+
+// settled is how many pages in the log are no burden to whoever writes next; it is
+// when SQLite begins to move them by itself.
+const settled = 1000
+
+// settle moves what is in the log to the file. Otherwise the one who commits next
+// would have to, all of it, and be late by that. What can't be moved now is moved some
+// other time.
+func settle(ctx context.Context, c *sql.Conn) {
+	for range 3 { // others go on writing
+		var busy, logged, moved int64
+		err := c.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &logged, &moved)
+		if err != nil || busy != 0 || logged-moved < settled {
+			return
+		}
+	}
+}
+
+// chunk is how many bytes are written at once.
+const chunk = 256 << 10
+
+// stream writes the pages, in their order, to w.
+func (s *snapshot) stream(ctx context.Context, w io.Writer) error {
+	var size, pages int64
+	err := s.pages.QueryRowContext(ctx, "SELECT page_size, page_count FROM pragma_page_size, pragma_page_count").Scan(&size, &pages)
+	if err != nil {
+		return err
+	}
+	counted := &counter{ctx: ctx, w: w, progress: func(int64) {}}
+	out := bufio.NewWriterSize(counted, chunk)
+	if pages == 0 {
+		return s.engine.writeEmpty(ctx, counted)
+	}
+	if err := writePages(ctx, s.pages, out); err != nil {
+		return err
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	if counted.bytes != pages*size {
+		return fmt.Errorf("the database has %d bytes, but SQLite handed out %d", pages*size, counted.bytes)
+	}
+	return nil
+}
+
+// writePages writes every page of the connection's database.
+func writePages(ctx context.Context, c *sql.Conn, w io.Writer) error {
+	rows, err := c.QueryContext(ctx, "SELECT data FROM sqlite_dbpage('main')")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var page sql.RawBytes
+	for first := true; rows.Next(); first = false {
+		if err := rows.Scan(&page); err != nil {
+			return err
+		}
+		if first {
+			standAlone(page)
+		}
+		if _, err := w.Write(page); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// writeEmpty writes a database of no tables. A file that nothing has been written to
+// yet has no pages, but a dump of no bytes would look like one that has failed.
+func (e engine) writeEmpty(ctx context.Context, w io.Writer) error {
+	db := sql.OpenDB(connector{e.driver, ":memory:"})
+	defer db.Close()
+	c, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := c.ExecContext(ctx, "PRAGMA user_version = 0"); err != nil { // writes the first page
+		return err
+	}
+	return writePages(ctx, c, w)
+}
+
+// counter counts what is written through it, until the context ends.
+type counter struct {
+	ctx      context.Context
+	w        io.Writer
+	progress func(bytes int64)
+	bytes    int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := c.w.Write(p)
+	c.bytes += int64(n)
+	c.progress(c.bytes)
+	return n, err
+}

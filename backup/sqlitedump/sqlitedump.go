@@ -1,0 +1,106 @@
+// Package sqlitedump dumps a SQLite file that is being written to all the time, and
+// restores such dumps: it is a [backup.Source] and a [backup.Restorer].
+//
+// A dump is the database file as one transaction saw it. Its pages are streamed by
+// SQLite itself, so there is no copy on the disk, little memory is used, and whoever
+// writes to the file goes on. While a dump is read, SQLite keeps what is written
+// meanwhile in the log beside the file, which grows by it. A dump opens with any
+// sqlite3.
+//
+// It knows nothing of what the tables mean, but for the two that the embedded store
+// keeps for itself.
+package sqlitedump
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"manus/backup"
+	"manus/internal/ownfile"
+)
+
+var _ backup.Source = (*Source)(nil)
+
+// Source is a SQLite file that dumps are made of.
+type Source struct {
+	path string
+	work worker
+}
+
+// New is the source at path, which is opened only when it is needed. Drill needs the
+// file's folder to be writable, and space in it for the database once more. A process
+// that writes to the database itself wants [NewApart].
+func New(path string) (*Source, error) {
+	engine, err := newEngine()
+	if err != nil {
+		return nil, err
+	}
+	return &Source{path: path, work: engine}, nil
+}
+
+// Format is SQLite's.
+func (s *Source) Format() backup.Format { return backup.SQLite }
+
+// Size is about how many bytes a dump has. It counts what SQLite hasn't moved from
+// its log to the file yet, and so is rather too high. The error is
+// [fs.ErrNotExist] when there is no file.
+func (s *Source) Size(ctx context.Context) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	file, err := stat(s.path)
+	if err != nil {
+		return 0, err
+	}
+	size := file.Size()
+	if log, err := os.Stat(s.path + "-wal"); err == nil {
+		size += log.Size()
+	}
+	return size, nil
+}
+
+// stat looks at the file without opening it: closing it again would take away the
+// locks of this process's other connections to it.
+func stat(path string) (fs.FileInfo, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no database file %s: name the one that the server uses: %w", path, fs.ErrNotExist)
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no file: name the database file that the server uses", path)
+	}
+	return info, err
+}
+
+// Dump writes the database to w, as it is at one moment, while others go on writing
+// to it. It returns [fs.ErrNotExist] when there is no file.
+func (s *Source) Dump(ctx context.Context, w io.Writer, progress func(written int64)) (backup.Contents, error) {
+	if err := ctx.Err(); err != nil {
+		return backup.Contents{}, err
+	}
+	if _, err := stat(s.path); err != nil {
+		return backup.Contents{}, err
+	}
+	return s.work.dump(ctx, s.path, &counter{ctx: ctx, w: w, progress: progress})
+}
+
+// Drill restores a dump into a scratch database in the file's folder, has SQLite check
+// it, and returns what is in it. Only whoever runs this process can read that.
+func (s *Source) Drill(ctx context.Context, dump io.Reader, progress func(read int64)) (contents backup.Contents, err error) {
+	if err := ctx.Err(); err != nil {
+		return contents, err
+	}
+	scratch, err := newScratch(s.path, forDrill)
+	if err != nil {
+		return contents, err
+	}
+	defer func() { err = errors.Join(err, ownfile.Discard(scratch)) }()
+	if err := fill(ctx, scratch, dump, progress); err != nil {
+		return contents, err
+	}
+	return s.work.inspect(ctx, scratch.Name())
+}

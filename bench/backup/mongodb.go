@@ -1,0 +1,3 @@
+package main
+
+func (b *bench) mongodb(int) error { return nil }

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+
+	"filippo.io/age"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"manus/backup"
+)
+
+// newest sets a variable to the ID of the newest backup in $BACKUP_DIR: newest ID.
+func newest(ts *testscript.TestScript, _ bool, args []string) {
+	var found backup.Manifest
+	for _, m := range manifests(ts) {
+		if m.CreatedAt.After(found.CreatedAt) || m.CreatedAt.Equal(found.CreatedAt) && m.FinishedAt.After(found.FinishedAt) || found.ID == "" {
+			found = m
+		}
+	}
+	ts.Setenv(args[0], found.ID)
+}
+
+func manifests(ts *testscript.TestScript) []backup.Manifest {
+	paths, err := filepath.Glob(filepath.Join(ts.Getenv("BACKUP_DIR"), "*.manifest.json"))
+	ts.Check(err)
+	all := make([]backup.Manifest, len(paths))
+	for i, path := range paths {
+		text, err := os.ReadFile(path)
+		ts.Check(err)
+		ts.Check(json.Unmarshal(text, &all[i]))
+	}
+	return all
+}
+
+// damage changes one bit in the middle of a backup's file: damage DIR ID.
+func damage(ts *testscript.TestScript, _ bool, args []string) {
+	for _, m := range manifests(ts) {
+		if m.ID != args[1] {
+			continue
+		}
+		path := filepath.Join(ts.MkAbs(args[0]), m.File)
+		data, err := os.ReadFile(path)
+		ts.Check(err)
+		data[len(data)/2] ^= 4
+		ts.Check(os.WriteFile(path, data, 0o600))
+	}
+}
+
+// keys makes right.key, to which $BACKUP_AGE_RECIPIENTS is set, and wrong.key.
+func keys(ts *testscript.TestScript, _ bool, _ []string) {
+	for _, name := range []string{"wrong.key", "right.key"} {
+		key, err := age.GenerateX25519Identity()
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte("# public key: "+key.Recipient().String()+"\n"+key.String()+"\n"), 0o600))
+		ts.Setenv("BACKUP_AGE_RECIPIENTS", key.Recipient().String())
+	}
+}

@@ -1,0 +1,166 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"manus/backup"
+)
+
+// diskVariable has the folder in which a process plays what happens on a full disk.
+const diskVariable = "MANUS_FULL_DISK"
+
+// TestNoSpaceAtAnyWriteLosesNoBackup runs the command on a file system of its own with
+// less and less space, down to none: the backup that was made before stays good, and
+// nobody is told that all is well.
+func TestNoSpaceAtAnyWriteLosesNoBackup(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestFullDiskProcess$", "-test.count=1", "-test.v")
+	cmd.Env = append(os.Environ(), diskVariable+"="+t.TempDir())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	if os.Getuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("sizes of the disk were too small")) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}
+
+// TestFullDiskProcess is that process, in a mount namespace of its own.
+func TestFullDiskProcess(t *testing.T) {
+	dir := os.Getenv(diskVariable)
+	if dir == "" {
+		return // the test above starts it
+	}
+	d := &smallDisk{t: t, dir: dir}
+	d.begin()
+	first := d.backUp(true)
+	tooSmall, enough := 0, false
+	for free := 0; !enough; free++ { // pages of the file system
+		d.leave(free)
+		if enough = d.backUp(false) != ""; enough {
+			break
+		}
+		tooSmall++
+		d.checkOnly(first)
+	}
+	if tooSmall < 3 {
+		t.Errorf("only %d sizes were tried", tooSmall)
+	}
+	t.Logf("%d sizes of the disk were too small", tooSmall)
+}
+
+// smallDisk is a file system of a few megabytes for backups, and a store elsewhere.
+type smallDisk struct {
+	t   *testing.T
+	dir string
+}
+
+const diskPages = 1024
+
+func (d *smallDisk) backups() string { return filepath.Join(d.dir, "backups") }
+func (d *smallDisk) data() string    { return filepath.Join(d.dir, "data") }
+
+// begin mounts the file system and makes a store.
+func (d *smallDisk) begin() {
+	d.t.Helper()
+	// Nobody outside sees it, and it is gone with this process.
+	err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	if err == nil {
+		err = os.Mkdir(d.backups(), 0o700)
+	}
+	if err == nil {
+		err = unix.Mount("backups", d.backups(), "tmpfs", 0, fmt.Sprintf("size=%d", diskPages*os.Getpagesize()))
+	}
+	if err != nil {
+		d.t.Fatalf("a file system can't be mounted: %v", err)
+	}
+	p, err := startProgram(d.dir, []string{"PATH=" + os.Getenv("PATH")}, "dev", "--addr", "127.0.0.1:0", "--data", d.data())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	p.kill()
+}
+
+// backUp runs the command, and returns the ID of the backup that it says it has made.
+func (d *smallDisk) backUp(must bool) string {
+	d.t.Helper()
+	var m backup.Manifest
+	out, stderr, err := d.manus("create")
+	switch {
+	case err == nil:
+		if err := json.Unmarshal(out, &m); err != nil || !m.Verified {
+			d.t.Fatalf("it says %s: %v", out, err)
+		}
+	case must:
+		d.t.Fatalf("%v: %s", err, stderr)
+	case !strings.Contains(stderr, "no space left") || !strings.Contains(stderr, backup.AlertFailed):
+		d.t.Errorf("it failed for another reason, or raised no alarm: %v: %s", err, stderr)
+	}
+	return m.ID
+}
+
+func (d *smallDisk) manus(args ...string) (stdout []byte, stderr string, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, "", err
+	}
+	cmd := exec.Command(self, append([]string{"backup", "--json", "--data", d.data()}, args...)...)
+	cmd.Args[0] = "manus"
+	cmd.Env = []string{"BACKUP_DIR=" + d.backups(), "PATH=" + os.Getenv("PATH")}
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	return out, said.String(), err
+}
+
+// leave fills the file system up to so many pages.
+func (d *smallDisk) leave(pages int) {
+	d.t.Helper()
+	filler := filepath.Join(d.backups(), "filler")
+	if err := os.RemoveAll(filler); err != nil {
+		d.t.Fatal(err)
+	}
+	var free unix.Statfs_t
+	if err := unix.Statfs(d.backups(), &free); err != nil {
+		d.t.Fatal(err)
+	}
+	size := (int(free.Bavail) - pages) * int(free.Bsize)
+	if err := os.WriteFile(filler, make([]byte, size), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// checkOnly wants one backup, which is good, and nothing half made.
+func (d *smallDisk) checkOnly(id string) {
+	d.t.Helper()
+	out, stderr, err := d.manus("list")
+	var all []backup.Backup
+	if err == nil {
+		err = json.Unmarshal(out, &all)
+	}
+	if err != nil {
+		d.t.Fatalf("%v: %s", err, stderr)
+	}
+	if len(all) != 1 || all[0].ID != id || all[0].Problem != "" || !all[0].Verified {
+		d.t.Errorf("listed are %s", out)
+	}
+	if _, stderr, err := d.manus("verify", id); err != nil {
+		d.t.Errorf("the earlier backup: %v: %s", err, stderr)
+	}
+}
