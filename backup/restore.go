@@ -27,7 +27,7 @@ func (s *Service) Restore(ctx context.Context, b Backup, to Restorer, o RestoreO
 
 func (s *Service) restore(ctx context.Context, b Backup, to Restorer, o RestoreOptions, progress tellProgress) (Contents, error) {
 	var restored Contents
-	if err := b.fits(to.Format(), o); err != nil {
+	if err := b.Fits(to, o); err != nil {
 		return restored, err
 	}
 	target, err := wholeCopy(ctx, b, progress)
@@ -47,12 +47,12 @@ func (s *Service) restore(ctx context.Context, b Backup, to Restorer, o RestoreO
 	return restored, nil
 }
 
-// fits tells whether the backup can be restored so.
-func (b Backup) fits(format Format, o RestoreOptions) error {
+// Fits tells whether the backup can be restored so, without asking the database.
+func (b Backup) Fits(to Restorer, o RestoreOptions) error {
 	if b.Problem != "" {
 		return fmt.Errorf("%w: %s", ErrDamaged, b.Problem)
 	}
-	if b.Format != format {
+	if b.Format != to.Format() {
 		return wrongFormat(b.Format)
 	}
 	for _, name := range o.Collections {

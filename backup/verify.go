@@ -43,11 +43,14 @@ func (s *Service) verifyAt(ctx context.Context, target Target, m Manifest, quick
 		return err
 	}
 	m.Verification = s.verification(began, err)
-	text, encodeErr := m.encode()
-	if encodeErr != nil {
-		return errors.Join(err, encodeErr)
+	text, noted := m.encode()
+	if noted == nil {
+		noted = target.Put(ctx, m.name(), text)
 	}
-	return errors.Join(err, target.Put(ctx, m.name(), text))
+	if noted != nil {
+		noted = fmt.Errorf("what became of restoring it could not be written into its manifest: %w", noted)
+	}
+	return errors.Join(err, noted)
 }
 
 // drill restores a copy into a scratch database and compares.

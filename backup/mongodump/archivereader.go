@@ -35,7 +35,7 @@ type stream struct {
 
 // newArchiveReader reads everything that comes before the documents.
 func newArchiveReader(in io.Reader) (*archiveReader, error) {
-	a := &archiveReader{in: bufio.NewReaderSize(in, 32<<10), table: ecma(), streams: map[namespace]*stream{}}
+	a := &archiveReader{in: bufio.NewReaderSize(in, 8<<10), table: ecma(), streams: map[namespace]*stream{}}
 	number, err := a.number()
 	if err != nil {
 		return nil, truncated(err)

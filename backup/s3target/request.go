@@ -26,6 +26,8 @@ type retry struct {
 	// assembly is how long the service may take to put parts together, during which
 	// nothing moves.
 	assembly time.Duration
+	// farewell is how long Release may go on after its context has ended.
+	farewell time.Duration
 }
 
 // slowest is how many bytes a second a connection has to carry.

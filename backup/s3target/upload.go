@@ -23,10 +23,8 @@ const completes = "s3:PutObject of uploaded parts"
 const (
 	memory = 32 << 20 // what the parts of a file may take, as long as two fit
 	mebi   = 1 << 20
-	// goodbye bounds what Release does, and farewell what it does after the upload's
-	// context has ended.
-	goodbye  = time.Minute
-	farewell = 5 * time.Second
+	// goodbye bounds what Release does.
+	goodbye = time.Minute
 )
 
 // upload is a file being uploaded. Up to the size of one part it is one request.
@@ -370,7 +368,7 @@ func (u *upload) Release() (err error) {
 		u.workers.Wait()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(u.outer), goodbye)
 		defer cancel()
-		defer context.AfterFunc(u.outer, func() { time.AfterFunc(farewell, cancel) })()
+		defer context.AfterFunc(u.outer, func() { time.AfterFunc(u.target.retry.farewell, cancel) })()
 		err = errors.Join(u.undo(ctx), u.claim.end(ctx))
 		u.target.own(u.name, -1)
 	})

@@ -56,7 +56,7 @@ func fill(ctx context.Context, scratch *os.File, dump io.Reader, progress func(r
 	}
 	standAlone(start)
 	counted := &counter{ctx: ctx, w: roomy{scratch}, progress: progress}
-	_, err = io.CopyBuffer(counted, io.MultiReader(bytes.NewReader(start), dump), make([]byte, chunk))
+	_, err = io.CopyBuffer(counted, plainReader{io.MultiReader(bytes.NewReader(start), dump)}, make([]byte, chunk))
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return damaged(err)
 	}
@@ -68,6 +68,9 @@ func fill(ctx context.Context, scratch *os.File, dump io.Reader, progress func(r
 	}
 	return nil
 }
+
+// plainReader hides what else a reader can do, so that whole chunks are copied.
+type plainReader struct{ io.Reader }
 
 func damaged(err error) error { return fmt.Errorf("%w: %w", backup.ErrDamaged, err) }
 

@@ -273,6 +273,9 @@ func (c backupRestore) options() backup.RestoreOptions {
 }
 
 func (c backupRestore) backup(v vault, parent *backupCommand, b backup.Backup, to backup.Restorer) error {
+	if err := b.Fits(to, c.options()); err != nil {
+		return err
+	}
 	return c.do(v, parent, to, &b.Contents, func() (backup.Contents, error) {
 		return v.Service.Restore(v.ctx, b, to, c.options(), v.progress.tell)
 	})

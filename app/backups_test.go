@@ -1,0 +1,96 @@
+package app
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"manus/backup"
+	"manus/config"
+)
+
+// metricsOf reads the metrics of a product.
+func metricsOf(t *testing.T, a *App) string {
+	t.Helper()
+	response, err := http.Get("http://" + a.OpsAddr() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestAServerMakesItsFirstBackupByItself(t *testing.T) {
+	t.Parallel()
+	a, log := setup(t)
+	for a.schedule.Status().Verified.File == "" {
+		runtime.Gosched()
+	}
+	verified := a.schedule.Status().Verified
+	if _, err := os.Stat(filepath.Join(a.settings.Backup.Dir, verified.File)); err != nil {
+		t.Error(err)
+	}
+	metrics := metricsOf(t, a)
+	for _, pattern := range []string{
+		`(?m)^manus_backup_verified_age_seconds [0-9.]+$`,
+		`(?m)^manus_backup_good_age_seconds [0-9.]+$`,
+		`(?m)^manus_backup_failures_in_a_row 0$`,
+		`(?m)^manus_backup_runs_total{outcome="done",work="create"} 1$`,
+		`(?m)^manus_backup_runs_total{outcome="done",work="verify"} 1$`,
+		`(?m)^manus_backup_duration_seconds{work="create"} [0-9.e-]+$`,
+		`(?m)^manus_backup_size_bytes{work="create"} [1-9][0-9]+$`,
+	} {
+		if !regexp.MustCompile(pattern).MatchString(metrics) {
+			t.Errorf("there is no %s", pattern)
+		}
+	}
+	if !strings.Contains(log.String(), `"msg":"a backup was made"`) {
+		t.Error("the log doesn't tell of it")
+	}
+}
+
+func TestAChangedFileChangesHowBackupsAreMade(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t)
+	file := config.DefaultFile()
+	file.Backup.Compression, file.Backup.Keep.Monthly = backup.Zstd, 12
+	a.apply(file)
+	now := a.backups.Load()
+	if now.policy != file.Backup || now.service.Compression != backup.Zstd || now.service.Retention != (backup.Retention{Days: 7, Monthly: 12}) {
+		t.Errorf("it is %+v now", now.policy)
+	}
+}
+
+func TestAServerWithoutADestinationSaysThatItMakesNoBackups(t *testing.T) {
+	t.Parallel()
+	a, log := setup(t, func(s *config.Settings) { s.Backup.Dir = "" })
+	if a.schedule != nil || !strings.Contains(log.String(), "no backups are made by this server: set BACKUP_DIR or S3_BUCKET") {
+		t.Error("it doesn't say so")
+	}
+}
+
+func TestWhereABackupCanBeRestoredTo(t *testing.T) {
+	t.Parallel()
+	for to, format := range map[string]backup.Format{
+		"data": backup.SQLite, "./x/y.db": backup.SQLite, "sqlite:///tmp/a.sqlite": backup.SQLite, "file:a.db": backup.SQLite,
+		"mongodb://u:p@127.0.0.1/restored": backup.Archive,
+	} {
+		if r, err := Restorer(to); err != nil || r.Format() != format {
+			t.Errorf("%s: %v", to, err)
+		}
+	}
+	for _, to := range []string{"", "sqlite://", "mongodb://", "https://example.com", "postgres://u:hunter2@host/x"} {
+		if _, err := Restorer(to); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: %v", to, err)
+		}
+	}
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package mongodump
+
+const raceDetector = true
