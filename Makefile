@@ -33,6 +33,7 @@ format: ## Fail when a file isn't formatted
 vet: ## Run go vet
 	go vet ./...
 	cd internal/mongotest/server && go vet ./...
+	cd internal/s3test/server && go vet ./...
 
 .PHONY: lint
 lint: ## Run staticcheck
@@ -61,4 +62,4 @@ fuzz: ## Fuzz every parser of foreign bytes, 30 s each
 
 .PHONY: bench
 bench: ## Measure, beside the peers; see bench/RESULTS.md
-	cd bench && go run . && go run . -copies && go run . -store && go run ./limits
+	cd bench && go run . && go run . -copies && go run . -store && go run ./limits && go run ./backup

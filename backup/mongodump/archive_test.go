@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -126,12 +127,9 @@ func sameDocuments(a, b map[string][]bson.Raw) bool {
 func TestAnErrorOfTheReaderIsNotDamage(t *testing.T) {
 	t.Parallel()
 	text := example(t)
-	gone := errors.New("the destination is gone")
-	for length := range len(text) {
-		_, err := newArchiveReader(io.MultiReader(bytes.NewReader(text[:length]), iotest.ErrReader(gone)))
-		if err == nil {
-			continue
-		}
+	gone := fmt.Errorf("the destination is gone: %w", io.EOF)
+	for length := range len(text) + 1 {
+		_, err := archivedOf(io.MultiReader(bytes.NewReader(text[:length]), iotest.ErrReader(gone)))
 		if !errors.Is(err, gone) || errors.Is(err, backup.ErrDamaged) {
 			t.Errorf("gone at %d: %v", length, err)
 		}
@@ -269,4 +267,45 @@ func FuzzArchive(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestArchivesOfOlderToolsAreUnderstood(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	old := `{"options":{"capped":true,"size":1000},"indexes":[{"v":1,"key":{"_id":1},"name":"_id_","ns":"db.c"},{"v":1,"key":{"a":1.0},"name":"a_1","ns":"db.c","background":true}]}`
+	entries := []entry{
+		{Database: "db", Collection: "c", Metadata: old},
+		{Database: "db", Collection: "bare"},
+		{Database: "db", Collection: "$admin.system.users"}, {Database: "db", Collection: "system.indexes"}, {Collection: "oplog"},
+	}
+	a, err := newArchiveWriter(&out, header{}, entries, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if err := errors.Join(a.documents(e.data(), raw(t, 1)), a.end(e.data())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reader, err := newArchiveReader(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := newRestoring(reader, "another", nil, nil)
+	if err != nil || r.from != "db" || !slices.Equal(r.names(), []string{"bare", "c"}) {
+		t.Fatalf("it restores %v, %v", r, err)
+	}
+	current := `{"indexes":[{"v":{"$numberInt":"2"},"name":"a_1","key":{"a":{"$numberInt":"1"}}}],"uuid":"00","collectionName":"c","type":"collection","options":{"size":{"$numberLong":"1000"},"capped":true}}`
+	m, err := metadataOf(entry{Collection: "c", Metadata: current, Type: "collection"})
+	if err != nil || m.definition() != r.collections["c"].definition() || !m.capped() {
+		t.Errorf("the definition of %v isn't that of %v, %v", m, r.collections["c"].metadata, err)
+	}
+	for _, other := range []string{`{"indexes":[]}`, strings.Replace(current, "1000", "1001", 1), strings.Replace(current, `"name":`, `"unique":true,"name":`, 1), strings.Replace(current, `"1"`, `"-1"`, 1)} {
+		if m, err := metadataOf(entry{Collection: "c", Metadata: other}); err != nil || m.definition() == r.collections["c"].definition() {
+			t.Errorf("the definition of %s is the same, %v", other, err)
+		}
+	}
+	if _, err := metadataOf(entry{Metadata: "{"}); !errors.Is(err, backup.ErrDamaged) {
+		t.Errorf("metadata that isn't JSON: %v", err)
+	}
 }

@@ -80,7 +80,7 @@ func (a *archiveReader) add(e entry) error {
 // collections have had theirs.
 func (a *archiveReader) next() (of namespace, last bool, err error) {
 	text, err := a.raw(nil)
-	if errors.Is(err, io.EOF) {
+	if err == io.EOF { //nolint:errorlint // what wraps it is an error of the reader
 		return of, false, a.finish()
 	}
 	if err != nil {
@@ -211,15 +211,16 @@ func (a *archiveReader) number() (uint32, error) {
 	var text [4]byte
 	n, err := io.ReadFull(a.in, text[:])
 	a.read += int64(n)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return 0, truncated(err)
+	if n > 0 {
+		err = truncated(err)
 	}
 	return binary.LittleEndian.Uint32(text[:]), err
 }
 
-// truncated makes the end of the archive, where more was to come, damage.
+// truncated makes the end of the archive, where more was to come, damage. What wraps
+// such an end is an error of the reader.
 func truncated(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if err == io.EOF || err == io.ErrUnexpectedEOF { //nolint:errorlint // see above
 		return damaged("it has been cut off: %w", io.ErrUnexpectedEOF)
 	}
 	return err

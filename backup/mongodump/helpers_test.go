@@ -3,7 +3,6 @@ package mongodump
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -159,7 +158,11 @@ func equal(t *testing.T, got, want backup.Contents) {
 
 // archived are the documents of an archive, by collection and in their order.
 func archived(archive []byte) (map[string][]bson.Raw, error) {
-	a, err := newArchiveReader(bytes.NewReader(archive))
+	return archivedOf(bytes.NewReader(archive))
+}
+
+func archivedOf(archive io.Reader) (map[string][]bson.Raw, error) {
+	a, err := newArchiveReader(archive)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +172,7 @@ func archived(archive []byte) (map[string][]bson.Raw, error) {
 	}
 	for {
 		of, last, err := a.next()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { //nolint:errorlint // what wraps it is an error of the reader
 			return all, nil
 		}
 		if err != nil {

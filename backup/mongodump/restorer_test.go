@@ -20,6 +20,9 @@ func TestARestoreIsWhatWasDumped(t *testing.T) {
 	db, target := furnished(t, uri), database(t, uri)
 	archive, contents := dumped(t, source(uri, db))
 	r := restorer(uri, target)
+	if s := source(uri, db); s.Format() != backup.Archive || r.Format() != backup.Archive {
+		t.Errorf("the formats are %s and %s", s.Format(), r.Format())
+	}
 	plan, err := r.Plan(t.Context(), &contents, backup.RestoreOptions{})
 	if err != nil || len(plan.Steps) != 6 || !strings.HasSuffix(plan.Target, "/"+target.Name()) {
 		t.Errorf("the plan is %v, %v", plan, err)

@@ -215,7 +215,7 @@ func (r *restoring) insert(ctx context.Context) error {
 func (r *restoring) stream(ctx context.Context) error {
 	for {
 		of, last, err := r.archive.next()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { //nolint:errorlint // what wraps it is an error of the reader
 			return nil
 		}
 		if err == nil && !last {
@@ -363,7 +363,7 @@ func (r *restoring) insertBatch(ctx context.Context, b *batch) error {
 // refused says how many documents a server won't take, and never which.
 func refused(collection string, err error) error {
 	many, ok := errors.AsType[mongo.BulkWriteException](err)
-	if !ok || len(many.WriteErrors) == 0 {
+	if _, lasting := errors.AsType[refusal](err); !lasting || !ok || len(many.WriteErrors) == 0 {
 		return wrap(err, "inserting documents into %q", collection)
 	}
 	return fmt.Errorf("%w: MongoDB doesn't take %d documents of the collection %q, the first with code %d",
