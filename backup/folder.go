@@ -46,6 +46,9 @@ func unfinishedName(file string) string {
 
 // Create begins a file.
 func (f *Folder) Create(ctx context.Context, name string, _ int64) (Upload, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	file, err := f.begin(name)
 	if err != nil {
 		return nil, err
@@ -100,7 +103,10 @@ func (f *Folder) Put(ctx context.Context, name string, data []byte) error {
 }
 
 // Open reads a file.
-func (f *Folder) Open(_ context.Context, name string) (io.ReadCloser, error) {
+func (f *Folder) Open(ctx context.Context, name string) (io.ReadCloser, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	return os.Open(filepath.Join(f.dir, filepath.Base(name)))
 }
 
@@ -131,7 +137,10 @@ func (f *Folder) List(ctx context.Context, prefix string) ([]File, error) {
 }
 
 // Remove removes a file.
-func (f *Folder) Remove(_ context.Context, name string) error {
+func (f *Folder) Remove(ctx context.Context, name string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	err := os.Remove(filepath.Join(f.dir, filepath.Base(name)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -90,7 +90,7 @@ func TestAnArchiveThatIsCutOffIsDamaged(t *testing.T) {
 	}
 }
 
-// TestNoDamageGoesUnseen changes each bit of an archive. It has no checksums of its
+// TestNoDamageGoesUnseen changes two bits of each byte of an archive, one at a time. It has no checksums of its
 // header and metadata, of which the reader may only see something else.
 func TestNoDamageGoesUnseen(t *testing.T) {
 	t.Parallel()
@@ -101,7 +101,7 @@ func TestNoDamageGoesUnseen(t *testing.T) {
 	}
 	blocks := bytes.Index(text, []byte{0xff, 0xff, 0xff, 0xff})
 	for at := range len(text) {
-		for bit := range 8 {
+		for _, bit := range []int{at % 8, (at + 3) % 8} {
 			changed := slices.Clone(text)
 			changed[at] ^= 1 << bit
 			got, err := archived(changed)

@@ -199,7 +199,7 @@ func TestLargeCollectionsAreReadAsRanges(t *testing.T) {
 		id    func(i int) any
 		split bool
 	}{
-		"whole numbers":    {func(i int) any { return i * 7 % 400 }, true},
+		"whole numbers":    {func(i int) any { return i * 7 % 200 }, true},
 		"texts":            {func(i int) any { return fmt.Sprintf("ü %d", i) }, true},
 		"ids":              {func(int) any { return bson.NewObjectID() }, true},
 		"times":            {func(i int) any { return bson.DateTime(i) }, true},
@@ -212,14 +212,14 @@ func TestLargeCollectionsAreReadAsRanges(t *testing.T) {
 			t.Parallel()
 			db := database(t, uri)
 			var documents []bson.D
-			for i := range 400 {
+			for i := range 200 {
 				documents = append(documents, bson.D{{Key: "_id", Value: c.id(i)}, {Key: "text", Value: strings.Repeat("x", 100)}})
 			}
 			insert(t, db, "c", documents...)
 			err := connected(t.Context(), uri, db.Name(), patient(), func(conn *conn) error {
-				conn.split = 4 << 10
-				ranges, err := conn.ranges(t.Context(), metadata{Name: "c"}, 400, 40<<10)
-				if split := len(ranges) > 5; split != c.split {
+				conn.split = 2 << 10
+				ranges, err := conn.ranges(t.Context(), metadata{Name: "c"}, 200, 20<<10)
+				if split := len(ranges) > 4; split != c.split {
 					t.Errorf("the ranges are %v", ranges)
 				}
 				return err
@@ -228,7 +228,7 @@ func TestLargeCollectionsAreReadAsRanges(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := source(uri, db)
-			s.limits.split = 4 << 10
+			s.limits.split = 2 << 10
 			archive, _ := dumped(t, s)
 			all, err := archived(archive)
 			if err != nil {
@@ -238,7 +238,7 @@ func TestLargeCollectionsAreReadAsRanges(t *testing.T) {
 			for _, document := range all["c"] {
 				seen[string(document)]++
 			}
-			if len(seen) != 400 || len(all["c"]) != 400 {
+			if len(seen) != 200 || len(all["c"]) != 200 {
 				t.Errorf("%d documents, %d different ones", len(all["c"]), len(seen))
 			}
 		})
@@ -250,7 +250,7 @@ func TestDocumentsThatOthersWriteMeanwhileAreWholeAndNeverDoubled(t *testing.T) 
 	uri := mongotest.URI(t)
 	db := database(t, uri)
 	var documents []bson.D
-	for i := range 600 {
+	for i := range 300 {
 		documents = append(documents, bson.D{{Key: "_id", Value: i}, {Key: "a", Value: 0}, {Key: "b", Value: 0}, {Key: "text", Value: strings.Repeat("x", 200)}})
 	}
 	insert(t, db, "c", documents...)
@@ -258,7 +258,7 @@ func TestDocumentsThatOthersWriteMeanwhileAreWholeAndNeverDoubled(t *testing.T) 
 	var writers sync.WaitGroup
 	write := func(i int) error {
 		c := db.Collection("c")
-		_, err := c.UpdateOne(t.Context(), bson.M{"_id": i % 600}, bson.M{"$set": bson.M{"a": i, "b": i, "more": strings.Repeat("y", i%500)}})
+		_, err := c.UpdateOne(t.Context(), bson.M{"_id": i % 300}, bson.M{"$set": bson.M{"a": i, "b": i, "more": strings.Repeat("y", i%500)}})
 		_, err2 := c.InsertOne(t.Context(), bson.D{{Key: "_id", Value: 10_000 + i}, {Key: "a", Value: i}, {Key: "b", Value: i}})
 		_, err3 := c.DeleteOne(t.Context(), bson.M{"_id": 10_000 + i - 20})
 		return errors.Join(err, err2, err3)
@@ -281,7 +281,7 @@ func TestDocumentsThatOthersWriteMeanwhileAreWholeAndNeverDoubled(t *testing.T) 
 	})
 	<-begun
 	s := source(uri, db)
-	s.limits.split = 16 << 10
+	s.limits.split = 8 << 10
 	archive, contents := dumped(t, s)
 	close(end)
 	writers.Wait()
@@ -300,7 +300,7 @@ func TestDocumentsThatOthersWriteMeanwhileAreWholeAndNeverDoubled(t *testing.T) 
 			t.Errorf("%d is torn: %v", id, document)
 		}
 	}
-	for i := range int32(600) {
+	for i := range int32(300) {
 		if !seen[i] {
 			t.Errorf("%d was there all the time, and isn't in the dump", i)
 		}

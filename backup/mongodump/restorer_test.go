@@ -111,8 +111,8 @@ func TestWhatIsThereIsOnlyReplacedWhenThatIsAllowed(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// TestDamageOfAnArchiveIsSeenWhenItIsRestored samples what TestNoDamageGoesUnseen does
-// for every bit: what is restored is never said to be the same.
+// TestDamageOfAnArchiveIsSeenWhenItIsRestored does what TestNoDamageGoesUnseen does, at
+// fewer places: what is restored is never said to be the same.
 func TestDamageOfAnArchiveIsSeenWhenItIsRestored(t *testing.T) {
 	t.Parallel()
 	uri := mongotest.URI(t)

@@ -465,7 +465,7 @@ func (s slow) Read(p []byte) (int, error) { return s.Reader.Read(p[:min(len(p), 
 
 func TestARestoreKilledAtAnyMomentLeavesTheOldDatabaseOrTheNewOne(t *testing.T) {
 	t.Parallel()
-	rounds := 12
+	rounds := 8
 	if text := os.Getenv("MANUS_CRASH_ROUNDS"); text != "" {
 		var err error
 		if rounds, err = strconv.Atoi(text); err != nil {
