@@ -305,7 +305,9 @@ func TestArchivesOfOlderToolsAreUnderstood(t *testing.T) {
 			t.Errorf("the definition of %s is the same, %v", other, err)
 		}
 	}
-	if _, err := metadataOf(entry{Metadata: "{"}); !errors.Is(err, backup.ErrDamaged) {
-		t.Errorf("metadata that isn't JSON: %v", err)
+	for _, broken := range []string{"{", "[]", `{"options": 1}`, `{"indexes": [1]}`, `{"unknown": {"a": {"b": 1}`} {
+		if _, err := metadataOf(entry{Metadata: broken}); !errors.Is(err, backup.ErrDamaged) {
+			t.Errorf("the metadata %s: %v", broken, err)
+		}
 	}
 }

@@ -193,13 +193,18 @@ func (a *archiveReader) raw(dst []byte) ([]byte, error) {
 		return dst, damaged("a document of %d bytes", size)
 	}
 	begin := len(dst)
-	dst = append(binary.LittleEndian.AppendUint32(dst, size), make([]byte, size-4)...)
-	n, err := io.ReadFull(a.in, dst[begin+4:])
-	a.read += int64(n)
-	switch {
-	case err != nil:
-		return dst[:begin], truncated(err)
-	case dst[len(dst)-1] != 0:
+	dst = binary.LittleEndian.AppendUint32(dst, size)
+	// Before there is room for a large document, there is to be more of it than a length.
+	for _, more := range []int{min(int(size)-4, 64<<10), max(0, int(size)-4-64<<10)} {
+		at := len(dst)
+		dst = append(dst, make([]byte, more)...)
+		n, err := io.ReadFull(a.in, dst[at:])
+		a.read += int64(n)
+		if err != nil {
+			return dst[:begin], truncated(err)
+		}
+	}
+	if dst[len(dst)-1] != 0 {
 		return dst[:begin], damaged("%w", errMalformed)
 	}
 	return dst, nil

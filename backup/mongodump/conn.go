@@ -190,7 +190,7 @@ func explain(err error) error {
 		return nil
 	}
 	server, ok := errors.AsType[mongo.ServerError](err)
-	if !ok || mongo.IsNetworkError(err) {
+	if !ok || mongo.IsNetworkError(err) || !slices.ContainsFunc(server.ErrorCodes(), isCode) {
 		return fmt.Errorf("%w: MongoDB can't be reached, or has stopped answering: %w", backup.ErrUnavailable, err)
 	}
 	said := answer{"MongoDB answers " + codeOf(err), err}
@@ -202,6 +202,10 @@ func explain(err error) error {
 	}
 	return refusal{said}
 }
+
+// isCode tells whether a code is a server's. The driver has 0 in errors of its own that
+// look like a server's.
+func isCode(code int) bool { return code != 0 }
 
 // codeOf names what a server answered.
 func codeOf(err error) string {

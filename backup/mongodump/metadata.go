@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -43,7 +45,7 @@ func (m metadata) json() (string, error) {
 func metadataOf(e entry) (metadata, error) {
 	var m metadata
 	if e.Metadata != "" {
-		if err := bson.UnmarshalExtJSON([]byte(e.Metadata), false, &m); err != nil {
+		if err := m.parse([]byte(e.Metadata)); err != nil {
 			return m, damaged("the metadata of the collection %q can't be read", e.Collection)
 		}
 	}
@@ -55,6 +57,23 @@ func metadataOf(e entry) (metadata, error) {
 		m.Type = view
 	}
 	return m, nil
+}
+
+// parse reads JSON. The driver's reader doesn't come to an end when it skips what isn't
+// JSON, so nothing is left for it to skip: fields that nobody knows are read too.
+func (m *metadata) parse(text []byte) error {
+	if !json.Valid(text) {
+		return errors.New("it isn't JSON")
+	}
+	var all bson.D
+	if err := bson.UnmarshalExtJSON(text, false, &all); err != nil {
+		return err
+	}
+	binary, err := bson.Marshal(all)
+	if err != nil {
+		return err
+	}
+	return bson.Unmarshal(binary, m)
 }
 
 // lookup is an option, or none.

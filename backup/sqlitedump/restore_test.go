@@ -390,7 +390,7 @@ func TestSingleCollectionsAreRestoredBesideTheOthers(t *testing.T) {
 
 func TestACancelledRestoreChangesNothing(t *testing.T) {
 	t.Parallel()
-	out, _ := peopleDump(t, 20_000)
+	out, _ := peopleDump(t, 4000)
 	for _, collections := range [][]string{nil, {"people"}} {
 		for _, after := range []int64{-1, 0, int64(len(out)) / 2, int64(len(out))} {
 			path := occupied(t)
@@ -426,7 +426,7 @@ func dirtyProcess(args []string) error {
 	if err != nil {
 		return err
 	}
-	for range 50 {
+	for range 10 {
 		if _, err := db.Exec("INSERT INTO extra (name) SELECT name FROM state LIMIT 1"); err != nil {
 			return err
 		}
@@ -465,7 +465,7 @@ func (s slow) Read(p []byte) (int, error) { return s.Reader.Read(p[:min(len(p), 
 
 func TestARestoreKilledAtAnyMomentLeavesTheOldDatabaseOrTheNewOne(t *testing.T) {
 	t.Parallel()
-	rounds := 8
+	rounds := 6
 	if text := os.Getenv("MANUS_CRASH_ROUNDS"); text != "" {
 		var err error
 		if rounds, err = strconv.Atoi(text); err != nil {

@@ -303,9 +303,9 @@ func TestDumpsWhileOthersWriteAreOfOneMoment(t *testing.T) {
 				own.Add(1)
 			}
 		}()
-		for range 5 {
+		for range 3 {
 			out := pausing{meanwhile: func() { // both have committed after the snapshot
-				for range 20 {
+				for range 10 {
 					<-moved
 					other.await(t, "moved")
 				}
@@ -418,7 +418,7 @@ func TestADamagedDatabaseFailsToBeDumpedOrToBeDrilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		damagedPath := filepath.Join(t.TempDir(), "damaged.db")
-		for page := 1; page < len(good)/4096; page += 37 {
+		for page := 1; page < len(good)/4096; page += 89 {
 			bad := slices.Clone(good)
 			copy(bad[page*4096:], bytes.Repeat([]byte{0xa5}, 4096))
 			if err := os.WriteFile(damagedPath, bad, 0o600); err != nil {
