@@ -82,7 +82,7 @@ func newCompressor(ctx context.Context, w io.Writer, c Compression, workers int)
 // newEncoder is one worker's function that makes a whole member or frame of a block.
 func newEncoder(c Compression) (func(*block) error, error) {
 	if c == Zstd {
-		encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(blockSize), zstd.WithEncoderCRC(true))
+		encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(blockSize), zstd.WithEncoderCRC(true))
 		if err != nil {
 			return nil, err
 		}

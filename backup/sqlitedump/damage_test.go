@@ -195,7 +195,7 @@ func drillProcess(args []string) error {
 func TestTheNextDrillRemovesWhatAKilledOneHasLeft(t *testing.T) {
 	t.Parallel()
 	s := newSource(t, filepath.Join(t.TempDir(), "manus.db"))
-	fillPeople(t, s.path, 6000)
+	fillPeople(t, s.path, 2500)
 	out, contents := dump(t, s)
 	killed, alive := start(t, "drill", s.path), start(t, "drill", s.path)
 	for _, p := range []*process{killed, alive} {

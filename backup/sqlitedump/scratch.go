@@ -120,7 +120,7 @@ func onConn(ctx context.Context, db *sql.DB, f func(*sql.Conn) error) error {
 // between rows.
 func checkIntegrity(ctx context.Context, c *sql.Conn) error {
 	// It looks for every row in every index, all over the file.
-	if _, err := c.ExecContext(ctx, "PRAGMA cache_size = -32768"); err != nil {
+	if _, err := c.ExecContext(ctx, "PRAGMA cache_size = -8192"); err != nil {
 		return err
 	}
 	var verdict string

@@ -175,7 +175,7 @@ func TestADumpIsTheDatabaseAndOpensWithoutALog(t *testing.T) {
 func TestProgressAndSizeAreThoseOfTheDump(t *testing.T) {
 	t.Parallel()
 	eachSource(t, func(t *testing.T, s *Source) {
-		fillPeople(t, s.path, 3000)
+		fillPeople(t, s.path, 1000)
 		var written, read int64
 		var out bytes.Buffer
 		if _, err := s.Dump(t.Context(), &out, func(n int64) { written = n }); err != nil {
@@ -460,7 +460,7 @@ func TestAProcessThatDiesIsAnError(t *testing.T) {
 func TestAWriterThatFailsEndsTheDumpWithItsError(t *testing.T) {
 	t.Parallel()
 	eachSource(t, func(t *testing.T, s *Source) {
-		fillPeople(t, s.path, 5000)
+		fillPeople(t, s.path, 2000)
 		full := errors.New("the target is full")
 		reader, writer := io.Pipe()
 		go func() {

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -95,15 +97,26 @@ func (b *bench) once(w way) (outcome, error) {
 	}
 	syscall.Sync() // what others have left to be written isn't this one's
 	cmd := w.make()
+	var text bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &text, &text
 	began := time.Now()
-	text, err := cmd.CombinedOutput()
-	took := time.Since(began)
-	if err != nil {
-		return outcome{}, fmt.Errorf("%s: %w: %s", w.name, err, text)
+	if err := cmd.Start(); err != nil {
+		return outcome{}, err
 	}
-	o := outcome{took: took}
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		o.rss = usage.Maxrss << 10
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	o, err := outcome{}, error(nil)
+	for running := true; running; {
+		select {
+		case err = <-ended:
+			running = false
+		case <-time.After(20 * time.Millisecond):
+			o.rss = max(o.rss, peak(cmd.Process.Pid))
+		}
+	}
+	o.took = time.Since(began)
+	if err != nil {
+		return outcome{}, fmt.Errorf("%s: %w: %s", w.name, err, &text)
 	}
 	files, err := os.ReadDir(b.out())
 	if err != nil {
@@ -117,6 +130,20 @@ func (b *bench) once(w way) (outcome, error) {
 		o.size += info.Size()
 	}
 	return o, nil
+}
+
+// peak is the most memory that a running process has had, in bytes; 0 if it has ended.
+// What the system says of one that has ended includes the memory of this process, whose
+// copy it was at first.
+func peak(pid int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	_, after, _ := strings.Cut(string(text), "VmHWM:")
+	var kib int64
+	_, _ = fmt.Sscan(after, &kib) // nothing is 0
+	return kib << 10
 }
 
 // shell is a line for sh, with what it needs in the environment.
