@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -41,6 +42,8 @@ type Options struct {
 	// LimitTimeout is how long a decision about limits waits for Redis; 0 means
 	// as long as redislimit does by itself.
 	LimitTimeout time.Duration
+	// Apart is as BackupOptions have it.
+	Apart func(ctx context.Context, args ...string) *exec.Cmd
 }
 
 // App is the product, ready to be started.
@@ -61,6 +64,7 @@ type App struct {
 	metrics  *metrics
 	store    docstore.Store
 	version  string
+	apart    func(ctx context.Context, args ...string) *exec.Cmd
 	backups  atomic.Pointer[backups]
 	schedule *backup.Schedule // nil where none are made
 	api      *httpapi.API
@@ -75,7 +79,7 @@ type App struct {
 // New builds the product: it opens the store and joins the rooms, but doesn't
 // listen yet. What it has opened is closed again when it fails.
 func New(ctx context.Context, o Options) (*App, error) {
-	a := &App{settings: o.Settings, log: o.Log, version: o.Version.Version}
+	a := &App{settings: o.Settings, log: o.Log, version: o.Version.Version, apart: o.Apart}
 	if err := a.build(ctx, o); err != nil {
 		return nil, errors.Join(err, a.cleanUp())
 	}

@@ -3,7 +3,9 @@ package app
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -20,6 +22,9 @@ import (
 type BackupOptions struct {
 	Version string
 	Workers int // that compress; 0 is one a processor
+	// Apart starts this program as another process that gives its arguments to
+	// BackupWork; nil means that all is done in this one.
+	Apart   func(ctx context.Context, args ...string) *exec.Cmd
 	Observe func(backup.Run)
 	Log     *slog.Logger
 }
@@ -30,7 +35,7 @@ func Backups(s config.Settings, o BackupOptions) (*backup.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	source, err := backupSource(s)
+	source, err := backupSource(s, o.Apart)
 	if err != nil {
 		return nil, err
 	}
@@ -57,11 +62,20 @@ func Backups(s config.Settings, o BackupOptions) (*backup.Service, error) {
 	return backup.New(c), err
 }
 
-func backupSource(s config.Settings) (backup.Source, error) {
-	if s.MongoDB.Empty() {
-		return sqlitedump.New(StoreFile(s.DataDir))
+func backupSource(s config.Settings, apart sqlitedump.Command) (backup.Source, error) {
+	switch {
+	case !s.MongoDB.Empty():
+		return mongodump.NewSource(s.MongoDB.Reveal(), s.MongoDatabase), nil
+	case apart != nil:
+		return sqlitedump.NewApart(StoreFile(s.DataDir), apart), nil
 	}
-	return mongodump.NewSource(s.MongoDB.Reveal(), s.MongoDatabase), nil
+	return sqlitedump.New(StoreFile(s.DataDir))
+}
+
+// BackupWork does what BackupOptions.Apart has started this process for, and returns
+// its exit code.
+func BackupWork(ctx context.Context, args []string, stdout io.Writer) int {
+	return sqlitedump.Work(ctx, args, stdout)
 }
 
 // backupTargets are the folder and the bucket, the nearer first.
@@ -156,7 +170,7 @@ func (a *App) setBackups(b config.Backup) error {
 	s := a.settings
 	s.Backup = b
 	service, err := Backups(s, BackupOptions{
-		Version: a.version, Workers: serverWorkers(), Observe: a.metrics.observeBackup, Log: a.log,
+		Version: a.version, Workers: serverWorkers(), Apart: a.apart, Observe: a.metrics.observeBackup, Log: a.log,
 	})
 	if err == nil {
 		a.backups.Store(&backups{service, b.Policy})

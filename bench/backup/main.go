@@ -90,12 +90,16 @@ type outcome struct {
 	rss  int64 // the most memory that the program had, in bytes
 }
 
-// once runs a way.
+// prepare empties the folder out. What others have left to be written to the disk isn't
+// the next one's.
+func (b *bench) prepare() error {
+	err := errors.Join(os.RemoveAll(b.out()), os.Mkdir(b.out(), 0o700))
+	syscall.Sync()
+	return err
+}
+
+// once runs a way, after prepare.
 func (b *bench) once(w way) (outcome, error) {
-	if err := errors.Join(os.RemoveAll(b.out()), os.Mkdir(b.out(), 0o700)); err != nil {
-		return outcome{}, err
-	}
-	syscall.Sync() // what others have left to be written isn't this one's
 	cmd := w.make()
 	var text bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &text, &text
@@ -189,6 +193,10 @@ func (b *bench) table(ways []way) error {
 	results := make([][]outcome, len(ways))
 	for range b.rounds {
 		for i, w := range ways {
+			err := b.prepare()
+			if err != nil {
+				return err
+			}
 			o, err := b.once(w)
 			if err != nil {
 				return err

@@ -67,6 +67,9 @@ func quoted(line string) string {
 }
 
 func (b *bench) writesDuring(store docstore.Store, w way, round int) error {
+	if err := b.prepare(); err != nil {
+		return err
+	}
 	ctx, stop := context.WithCancel(b.ctx)
 	var took []time.Duration
 	var failed error

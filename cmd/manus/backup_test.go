@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
+	"time"
 
 	"filippo.io/age"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -20,6 +22,23 @@ func newest(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Setenv(args[0], found.ID)
+}
+
+// awaitBackup waits until a server has made a verified backup in a folder: await-backup DIR.
+func awaitBackup(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); runtime.Gosched() {
+		paths, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*.manifest.json"))
+		ts.Check(err)
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			ts.Check(err)
+			var m backup.Manifest
+			if json.Unmarshal(text, &m) == nil && m.Verified {
+				return
+			}
+		}
+	}
+	ts.Fatalf("there is no verified backup in %s: %s", args[0], of(ts).running.stderr.String())
 }
 
 func manifests(ts *testscript.TestScript) []backup.Manifest {

@@ -51,6 +51,8 @@ type commands struct {
 	Data    dataCommand    `cmd:"" help:"Move the data to another store."`
 	Limits  limitsCommand  `cmd:"" help:"Tell and forget what rate limits have counted."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+
+	BackupWork workCommand `cmd:"" hidden:""`
 }
 
 // process is what commands get of the process they run in.

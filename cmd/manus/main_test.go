@@ -43,6 +43,8 @@ func TestScripts(t *testing.T) {
 			"newest":    newest,
 			"damage":    damage,
 			"keys":      keys,
+
+			"await-backup": awaitBackup,
 		},
 	})
 }

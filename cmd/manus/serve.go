@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"runtime/debug"
 
 	"manus/app"
@@ -33,6 +36,7 @@ func serve(p *process, settings config.Settings, ready func(context.Context, *ap
 		Settings: settings,
 		Version:  buildVersion(settings.Environment),
 		Log:      newLogger(p.err, settings),
+		Apart:    apart,
 	})
 	if err != nil {
 		return err
@@ -52,6 +56,31 @@ func serve(p *process, settings config.Settings, ready func(context.Context, *ap
 		failed = err
 	}
 	return failed
+}
+
+// apart starts this program again, to read the embedded store for a backup: what reads
+// all of it would hold up the server's own use of SQLite. It needs no settings, and so
+// gets no secrets.
+func apart(ctx context.Context, args ...string) *exec.Cmd {
+	self, err := os.Executable()
+	cmd := exec.CommandContext(ctx, self, append([]string{"backup-work"}, args...)...)
+	cmd.Args[0] = "manus"
+	cmd.Env = []string{"GOGC=25"}
+	cmd.Err = errors.Join(cmd.Err, err)
+	return cmd
+}
+
+// workCommand is what apart starts.
+type workCommand struct {
+	Args []string `arg:""`
+}
+
+// Run does what it was started for.
+func (c workCommand) Run(p *process) error {
+	if code := app.BackupWork(p.ctx, c.Args, p.out); code != 0 {
+		return fmt.Errorf("it was not done (%d)", code)
+	}
+	return nil
 }
 
 // relaxGC lets the heap grow further between collections than Go does by
