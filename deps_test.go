@@ -52,7 +52,7 @@ var arrows = map[string]struct {
 		"of many copies one does a piece of work; it doesn't know what"},
 	"backup": {[]string{"docstore", "internal/ownfile", "lease"},
 		"a capability; of the databases and buckets it works with it knows only their interfaces"},
-	"backup/sqlitedump": {[]string{"backup", "internal/ownfile"},
+	"backup/sqlitedump": {[]string{"backup", "internal/nice", "internal/ownfile"},
 		"an adapter; its scratch databases belong to their process as unfinished backups do"},
 	"backup/mongodump": {[]string{"backup"},
 		"an adapter"},
@@ -62,6 +62,8 @@ var arrows = map[string]struct {
 		"the suite tests the interface, whichever target is behind it"},
 	"internal/ownfile": {nil,
 		"files that belong to a living process, whatever is in them"},
+	"internal/nice": {nil,
+		"lets a process stand back, whatever it does"},
 	"internal/testprogram": {nil,
 		"builds the programs that tests start; no room imports it outside of tests"},
 	"internal/s3test": {[]string{"internal/testprogram"},
@@ -86,7 +88,7 @@ var arrows = map[string]struct {
 		"the only room that knows all the others, and the only one that knows adapters"},
 	"internal/storetest": {[]string{"docstore", "docstore/mongodocs", "docstore/sqlitedocs", "internal/mongotest"},
 		"what tests of several rooms start from; no room imports it outside of tests"},
-	"cmd/manus": {[]string{"account", "app", "backup", "billing", "config", "docstore", "health", "identity", "ratelimit"},
+	"cmd/manus": {[]string{"account", "app", "backup", "billing", "config", "docstore", "health", "identity", "internal/nice", "ratelimit"},
 		"commands call app, and the rules of accounts, plans and backups for operators"},
 }
 

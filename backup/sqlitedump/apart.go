@@ -12,6 +12,7 @@ import (
 	"os/exec"
 
 	"manus/backup"
+	"manus/internal/nice"
 )
 
 // Command is this program as another process, which gives args to [Work] and exits
@@ -70,7 +71,7 @@ func Work(ctx context.Context, args []string, stdout io.Writer) int {
 	if len(args) != 2 || answer == nil {
 		return 2
 	}
-	calmDown()
+	nice.Down()
 	contents, err := work(ctx, args[0], args[1], stdout)
 	if err := json.NewEncoder(answer).Encode(newOutcome(contents, err)); err != nil {
 		return 1 // whoever wanted it is gone

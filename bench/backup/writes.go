@@ -87,7 +87,9 @@ func (b *bench) writesDuring(store docstore.Store, w way, round int) error {
 		return err
 	}
 	slices.Sort(took)
-	at := func(permille int) time.Duration { return took[min(len(took)-1, len(took)*permille/1000)].Round(10 * time.Microsecond) }
+	at := func(permille int) time.Duration {
+		return took[min(len(took)-1, len(took)*permille/1000)].Round(10 * time.Microsecond)
+	}
 	fmt.Printf("| %s (round %d) | %.1f s | %v | %v | %v | %v |\n", w.name, round+1, o.took.Seconds(), at(500), at(990), at(999), at(1000))
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"manus/app"
 	"manus/backup"
 	"manus/config"
+	"manus/internal/nice"
 )
 
 // backupCommand works on backups, beside a running server or without.
@@ -59,6 +60,7 @@ func (c *backupCommand) with(p *process, f func(vault) error) error {
 		}
 	}
 	tightGC()
+	nice.Down() // a server beside it goes first
 	log := slog.New(slog.NewTextHandler(p.err, nil))
 	service, err := app.Backups(settings, app.BackupOptions{Version: version, Log: log})
 	if err != nil {

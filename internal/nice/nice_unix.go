@@ -1,0 +1,10 @@
+//go:build unix
+
+// Package nice lets this process stand back behind others.
+package nice
+
+import "syscall"
+
+// Down lets every other process go first, where processors are scarce. Without it, all
+// is well too.
+func Down() { _ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, 10) }
