@@ -54,7 +54,7 @@ func (b *bench) mongoWays(stock, uri, database string) []way {
 	}
 	return []way{
 		{"`mongodump --archive --gzip`", func() *exec.Cmd {
-			return exec.CommandContext(b.ctx, stock, "--quiet", "--uri="+uri, "--db="+database, "--gzip", "--archive="+filepath.Join(b.out(), "backup.gz"))
+			return exec.CommandContext(b.ctx, stock, "--uri="+uri, "--db="+database, "--gzip", "--archive="+filepath.Join(b.out(), "backup.gz"))
 		}},
 		{"manus, gzip", ours("gzip")},
 		{"manus, zstd", ours("zstd")},
