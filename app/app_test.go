@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -162,17 +161,9 @@ func TestMetricsAreOnTheirOwnListener(t *testing.T) {
 	a, _ := setup(t)
 	register(t, a)
 	call(t, a, "GET", "/no/such/path", "", "")
-	response, err := http.Get("http://" + a.OpsAddr() + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := metricsOf(t, a)
 	for _, want := range []string{`route="POST /api/v1/auth/register",status="201"`, `route="",status="404"`, `manus_build_info{commit="",version="test"} 1`, "go_goroutines"} {
-		if !strings.Contains(string(text), want) {
+		if !strings.Contains(text, want) {
 			t.Errorf("%s isn't there", want)
 		}
 	}

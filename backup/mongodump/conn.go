@@ -17,6 +17,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"manus/backup"
+	"manus/internal/mongocode"
 )
 
 // ErrURI is returned for a URI that the driver doesn't understand. It takes the place
@@ -197,7 +198,7 @@ func explain(err error) error {
 	switch {
 	case slices.ContainsFunc(forbiddenCodes, server.HasErrorCode):
 		return fmt.Errorf("the user of the MongoDB URI isn't allowed to do this; backups need the roles readWrite and dbAdmin on the database, and on any named %s…: %w", scratchPrefix, said)
-	case slices.ContainsFunc(passingCodes, server.HasErrorCode):
+	case passes(server):
 		return fmt.Errorf("%w: %w", backup.ErrUnavailable, said)
 	}
 	return refusal{said}
@@ -221,30 +222,13 @@ func codeOf(err error) string {
 // forbiddenCodes are Unauthorized, AuthenticationFailed and AtlasError.
 var forbiddenCodes = []int{13, 18, 8000}
 
-// passingCodes are what docstore/mongodocs takes for passing, and what ends a cursor.
-var passingCodes = []int{
-	6,     // HostUnreachable
-	7,     // HostNotFound
-	24,    // LockTimeout
-	43,    // CursorNotFound
-	50,    // MaxTimeMSExpired
-	64,    // WriteConcernFailed
-	89,    // NetworkTimeout
-	91,    // ShutdownInProgress
-	112,   // WriteConflict
-	134,   // ReadConcernMajorityNotAvailableYet
-	175,   // QueryPlanKilled
-	189,   // PrimarySteppedDown
-	237,   // CursorKilled
-	262,   // ExceededTimeLimit
-	276,   // IndexBuildAborted
-	317,   // ConnectionPoolExpired
-	462,   // IngressRequestRateLimitExceeded
-	9001,  // SocketException
-	10107, // NotWritablePrimary
-	11600, // InterruptedAtShutdown
-	11602, // InterruptedDueToReplStateChange
-	13388, // StaleConfig
-	13435, // NotPrimaryNoSecondaryOk
-	13436, // NotPrimaryOrSecondary
+// passes tells whether an error passes by itself, as far as its code says, or has only
+// ended a cursor.
+func passes(server mongo.ServerError) bool {
+	ofCursors := []int{
+		43,  // CursorNotFound
+		175, // QueryPlanKilled
+		237, // CursorKilled
+	}
+	return slices.ContainsFunc(append(ofCursors, mongocode.Passing()...), server.HasErrorCode)
 }

@@ -169,22 +169,6 @@ func TestWrongSettingsAreFoundBeforeAnythingIsSent(t *testing.T) {
 	}
 }
 
-func TestBucketsAreGivenAsURLs(t *testing.T) {
-	t.Parallel()
-	for raw, want := range map[string][2]string{
-		"s3://bucket": {"bucket", ""}, "s3://bucket/": {"bucket", ""}, "s3://bucket/a/b/": {"bucket", "a/b"},
-	} {
-		if bucket, prefix, err := s3target.ParseURL(raw); err != nil || [2]string{bucket, prefix} != want {
-			t.Errorf("%s: %q %q %v", raw, bucket, prefix, err)
-		}
-	}
-	for _, raw := range []string{"", "bucket", "s3://", "s3:///a", "https://bucket", "s3://key:secret@bucket/a"} {
-		if _, _, err := s3target.ParseURL(raw); err == nil || strings.Contains(err.Error(), "secret@") {
-			t.Errorf("%s: %v", raw, err)
-		}
-	}
-}
-
 func TestATargetIsNamedByItsURL(t *testing.T) {
 	t.Parallel()
 	for prefix, want := range map[string]string{"": "s3://bucket", "/a/b/": "s3://bucket/a/b"} {

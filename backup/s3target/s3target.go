@@ -197,16 +197,6 @@ func folder(prefix string) string {
 	return prefix + "/"
 }
 
-// ParseURL takes s3://bucket/prefix apart.
-func ParseURL(raw string) (bucket, prefix string, err error) {
-	rest, ok := strings.CutPrefix(raw, "s3://")
-	bucket, prefix, _ = strings.Cut(rest, "/")
-	if !ok || bucket == "" || strings.ContainsAny(bucket, "@:?#") {
-		return "", "", errors.New("a bucket is given as s3://bucket/prefix, without keys")
-	}
-	return bucket, strings.Trim(prefix, "/"), nil
-}
-
 // String is s3://bucket/prefix.
 func (t *Target) String() string {
 	return strings.TrimSuffix("s3://"+t.config.Bucket+"/"+t.prefix, "/")

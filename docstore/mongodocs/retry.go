@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"manus/docstore"
+	"manus/internal/mongocode"
 )
 
 const (
@@ -152,31 +153,7 @@ func passing(err error) bool {
 		return false
 	}
 	answer, ok := errors.AsType[mongo.ServerError](err)
-	return !ok || mongo.IsNetworkError(err) || slices.ContainsFunc(passingCodes, answer.HasErrorCode)
-}
-
-var passingCodes = []int{
-	6,     // HostUnreachable
-	7,     // HostNotFound
-	24,    // LockTimeout
-	50,    // MaxTimeMSExpired
-	64,    // WriteConcernFailed
-	89,    // NetworkTimeout
-	91,    // ShutdownInProgress
-	112,   // WriteConflict
-	134,   // ReadConcernMajorityNotAvailableYet
-	189,   // PrimarySteppedDown
-	262,   // ExceededTimeLimit
-	276,   // IndexBuildAborted
-	317,   // ConnectionPoolExpired
-	462,   // IngressRequestRateLimitExceeded
-	9001,  // SocketException
-	10107, // NotWritablePrimary
-	11600, // InterruptedAtShutdown
-	11602, // InterruptedDueToReplStateChange
-	13388, // StaleConfig
-	13435, // NotPrimaryNoSecondaryOk
-	13436, // NotPrimaryOrSecondary
+	return !ok || mongo.IsNetworkError(err) || slices.ContainsFunc(mongocode.Passing(), answer.HasErrorCode)
 }
 
 // duplicateCodes are what MongoDB says when a unique index refuses a write.
