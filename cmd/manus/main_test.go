@@ -17,6 +17,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"manus/internal/mongotest"
 )
 
 // TestMain lets the test binary be the program too, when it is called "manus".
@@ -27,10 +29,38 @@ func TestMain(m *testing.M) {
 // TestScripts runs what a person would type, from testdata.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	runScripts(t, "testdata", func(*testscript.Env) {})
+}
+
+// TestScriptsOfMongoDB runs what is typed where the data is in MongoDB.
+func TestScriptsOfMongoDB(t *testing.T) {
+	t.Parallel()
+	server := mongotest.URI(t)
+	scripts, err := filepath.Abs("../../scripts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runScripts(t, "testdata/mongodb", func(env *testscript.Env) {
+		env.Setenv("MONGODB_URI", withDatabase(server, mongotest.Database(t)))
+		env.Setenv("OTHER_URI", withDatabase(server, mongotest.Database(t)))
+		env.Setenv("SCRIPTS", scripts)
+		env.Setenv("MANUS", "manus")
+	})
+}
+
+// withDatabase is the URI of a database on a server.
+func withDatabase(server, database string) string {
+	hosts, options, _ := strings.Cut(server, "?")
+	return strings.TrimSuffix(hosts, "/") + "/" + database + "?" + options
+}
+
+func runScripts(t *testing.T, dir string, setup func(*testscript.Env)) {
+	t.Helper()
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
+		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			env.Values[scriptKey{}] = &script{}
+			setup(env)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
