@@ -269,7 +269,7 @@ func (s *Service) verification(began time.Time, err error) Verification {
 // logged: the next run tries again.
 func (s *Service) Clean(ctx context.Context) {
 	for _, target := range s.Targets {
-		removed, err := target.Clean(ctx, filePrefix, func(name string) bool { return orphan(ctx, target, name) })
+		removed, err := clean(ctx, target)
 		if len(removed) > 0 {
 			s.Log.WarnContext(ctx, "what a killed backup had left was removed", "target", target.String(), "files", removed)
 		}
@@ -279,14 +279,29 @@ func (s *Service) Clean(ctx context.Context) {
 	}
 }
 
-// orphan tells whether a file is a backup without a manifest.
-func orphan(ctx context.Context, target Target, name string) bool {
-	base := baseOf(name)
-	if base == "" {
-		return false
+// clean removes files without a manifest, and what is unfinished. Those that have one at
+// the first look aren't looked at again.
+func clean(ctx context.Context, target Target) ([]string, error) {
+	files, err := target.List(ctx, filePrefix)
+	if err != nil {
+		return nil, err
 	}
+	whole := map[string]bool{}
+	for _, f := range files {
+		if base, ok := strings.CutSuffix(f.Name, manifestSuffix); ok {
+			whole[base] = true
+		}
+	}
+	return target.Clean(ctx, filePrefix, func(name string) bool {
+		base := baseOf(name)
+		return base != "" && !whole[base] && !hasManifest(ctx, target, base)
+	})
+}
+
+// hasManifest tells whether a backup has its manifest by now, or that can't be told.
+func hasManifest(ctx context.Context, target Target, base string) bool {
 	files, err := target.List(ctx, base)
-	return err == nil && !slices.ContainsFunc(files, func(f File) bool { return strings.HasSuffix(f.Name, manifestSuffix) })
+	return err != nil || slices.ContainsFunc(files, func(f File) bool { return strings.HasSuffix(f.Name, manifestSuffix) })
 }
 
 // meter counts and hashes what passes.

@@ -215,19 +215,16 @@ func (c backupVerify) Run(p *process, parent *backupCommand) error {
 }
 
 func (c backupVerify) which(v vault) ([]backup.Backup, error) {
-	if c.All {
+	var b backup.Backup
+	var err error
+	switch {
+	case c.All:
 		return v.Service.List(v.ctx)
+	case c.ID != "":
+		b, err = v.Service.Find(v.ctx, c.ID)
+	default:
+		b, err = v.Service.Latest(v.ctx)
 	}
-	find := v.Service.Latest
-	if c.ID != "" {
-		b, err := v.Service.Find(v.ctx, c.ID)
-		return only(b, err)
-	}
-	b, err := find(v.ctx)
-	return only(b, err)
-}
-
-func only(b backup.Backup, err error) ([]backup.Backup, error) {
 	if err != nil {
 		return nil, err
 	}
