@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -31,7 +32,8 @@ type fake struct {
 	collections map[string]int // how many documents there are in each
 	infos       []bson.D       // other collections
 	document    []byte
-	refuse      string // the command that it refuses, with a text that has a secret
+	refuse      string               // the command that it refuses, with a text that has a secret
+	before      func(command string) // is called before it answers
 
 	mu    sync.Mutex
 	asked []bson.Raw
@@ -85,7 +87,11 @@ func (f *fake) serve(c net.Conn) {
 			kind, before = 1, slices.Concat(make([]byte, 16), []byte{1, 0, 0, 0})
 		}
 		command := bson.Raw(body[begin:])
-		answer := f.answer(command[:binary.LittleEndian.Uint32(command)])
+		command = command[:binary.LittleEndian.Uint32(command)]
+		if first, err := command.IndexErr(0); err == nil && f.before != nil {
+			f.before(first.Key())
+		}
+		answer := f.answer(command)
 		text := binary.LittleEndian.AppendUint32(nil, uint32(16+len(before)+len(answer)))
 		text = append(text, 0, 0, 0, 0)
 		text = append(text, head[4:8]...)
@@ -263,6 +269,40 @@ func TestWhatAServerRefusesIsToldByItsCode(t *testing.T) {
 		if err == nil || want != nil && !errors.Is(err, want) || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "InvalidOptions (code 72)") {
 			t.Errorf("%s: %v", command, err)
 		}
+	}
+}
+
+func TestNothingIsDroppedWhileTheServerIsStillInserting(t *testing.T) {
+	t.Parallel()
+	inserting, dropped := make(chan struct{}), make(chan struct{})
+	begun := sync.OnceFunc(func() { close(inserting) })
+	f := (&fake{before: func(command string) {
+		switch command {
+		case "insert":
+			begun()
+			select {
+			case <-dropped:
+				t.Error("it was dropped before the insert was answered")
+			case <-time.After(200 * time.Millisecond): // long enough to drop it, if nobody waits
+			}
+		case "dropDatabase":
+			close(dropped)
+		}
+	}}).start(t)
+	archive := archiveOf(t, metadata{Name: "c"}, numbered(0, 100, 50)...)
+	cut := readerFunc(func([]byte) (int, error) {
+		<-inserting
+		return 0, io.EOF
+	})
+	s := NewSource(f.uri, "d")
+	s.limits.batch = 1 << 10
+	if _, err := s.Drill(t.Context(), io.MultiReader(bytes.NewReader(archive[:len(archive)*3/4]), cut), nil); !errors.Is(err, backup.ErrDamaged) {
+		t.Errorf("got %v", err)
+	}
+	select {
+	case <-dropped:
+	default:
+		t.Error("it wasn't dropped")
 	}
 }
 

@@ -192,9 +192,11 @@ const (
 	largeBatch = 1 << 20
 )
 
-// insert reads the archive to its end, while several workers insert what it has.
+// insert reads the archive to its end, while several workers insert what it has. When
+// something fails, inserts that are under way are waited for: a server goes on with one
+// that nobody waits for, and would create the database again after it has been dropped.
 func (r *restoring) insert(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, reading := errgroup.WithContext(ctx)
 	r.batches = make(chan *batch)
 	r.free = make(chan *batch, r.conn.workers+1)
 	for range cap(r.free) {
@@ -206,7 +208,7 @@ func (r *restoring) insert(ctx context.Context) error {
 	}
 	group.Go(func() error {
 		defer close(r.batches)
-		return r.stream(ctx)
+		return r.stream(reading)
 	})
 	return group.Wait()
 }
