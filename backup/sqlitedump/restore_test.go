@@ -486,7 +486,7 @@ func TestARestoreKilledAtAnyMomentLeavesTheOldDatabaseOrTheNewOne(t *testing.T) 
 	restore(t, path, out, backup.RestoreOptions{})
 	random := rand.New(rand.NewPCG(9, 9))
 	seen := map[string]int{}
-	for range rounds {
+	for round := 0; round < rounds || len(seen) < 2 && round < 20*rounds; round++ { // until both were there
 		p := start(t, "dirty", path)
 		p.await(t, "dirty")
 		p.kill(t)
