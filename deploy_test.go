@@ -244,6 +244,32 @@ func TestTheCopiesOfComposeStart(t *testing.T) {
 	}
 }
 
+func TestComposeMakesBackups(t *testing.T) {
+	t.Parallel()
+	c := readCompose(t)
+	dir := composeSettings(t, c).Backup.Dir
+	volume := ""
+	for _, mounted := range c.Services["manus"].Volumes {
+		if from, to, _ := strings.Cut(mounted, ":"); to == dir {
+			volume = from
+		}
+	}
+	if _, ok := c.Volumes[volume]; !ok {
+		t.Errorf("backups go to %q, which is the volume %q", dir, volume)
+	}
+	// A new volume belongs to whom the image's folder belongs to.
+	dockerfile := readText(t, "deploy/Dockerfile")
+	user := regexp.MustCompile(`(?m)^USER (\S+)$`).FindStringSubmatch(dockerfile)
+	if user == nil || !regexp.MustCompile(`(?m)^COPY .*--chown=`+user[1]+` \S+ `+regexp.QuoteMeta(dir)+`$`).MatchString(dockerfile) {
+		t.Errorf("the image has no %s of the user %v", dir, user)
+	}
+	for _, role := range []string{"readWriteAnyDatabase", "dbAdminAnyDatabase"} { // docs/backup.md, Rights
+		if !strings.Contains(readText(t, "deploy/mongo/manus-user.js"), `"`+role+`"`) {
+			t.Errorf("the user of MongoDB hasn't the role %s, which drills need", role)
+		}
+	}
+}
+
 func TestComposeShowsNothingButTheBalancer(t *testing.T) {
 	t.Parallel()
 	c := readCompose(t)
