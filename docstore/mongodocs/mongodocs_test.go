@@ -1,6 +1,7 @@
 package mongodocs
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -151,6 +152,18 @@ func TestManyCopiesStartAtOnce(t *testing.T) {
 // request has been heard, or when the answer has come: neither reaches the other end.
 func unreliable(t *testing.T, uri string, odds float64) string {
 	t.Helper()
+	return relayed(t, uri, func([]byte) error {
+		if rand.Float64() < odds {
+			return errors.New("broken")
+		}
+		return nil
+	})
+}
+
+// relayed forwards connections to a server. A message for which hear returns an error
+// doesn't reach the other end, and breaks its connection.
+func relayed(t *testing.T, uri string, hear func(message []byte) error) string {
+	t.Helper()
 	target, err := url.Parse(uri)
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +187,7 @@ func unreliable(t *testing.T, uri string, odds float64) string {
 					return
 				}
 				defer server.Close()
-				for forward(server, client, odds) == nil && forward(client, server, odds) == nil {
+				for forward(server, client, hear) == nil && forward(client, server, hear) == nil {
 				}
 			})
 		}
@@ -184,10 +197,8 @@ func unreliable(t *testing.T, uri string, odds float64) string {
 	return through.String()
 }
 
-var errBroken = errors.New("broken")
-
 // forward passes one message of the wire protocol on.
-func forward(to io.Writer, from io.Reader, odds float64) error {
+func forward(to io.Writer, from io.Reader, hear func([]byte) error) error {
 	var size [4]byte
 	if _, err := io.ReadFull(from, size[:]); err != nil {
 		return err
@@ -197,8 +208,8 @@ func forward(to io.Writer, from io.Reader, odds float64) error {
 	if _, err := io.ReadFull(from, message[4:]); err != nil {
 		return err
 	}
-	if rand.Float64() < odds {
-		return errBroken
+	if err := hear(message); err != nil {
+		return err
 	}
 	_, err := to.Write(message)
 	return err
@@ -318,6 +329,27 @@ func TestAStoreThatIsGoneIsUnavailableAtOnceAndComesBack(t *testing.T) {
 		if err := s.Ping(t.Context()); err != nil {
 			t.Errorf("%s, and back: %v", name, err)
 		}
+	}
+}
+
+func TestAPingOnAConnectionThatHasGoneSilentEndsWhenItShould(t *testing.T) {
+	t.Parallel()
+	var silent atomic.Bool
+	s := open(t, relayed(t, mongotest.URI(t), func(message []byte) error {
+		if silent.Load() && bytes.Contains(message, []byte("ping")) { // heartbeats are something else
+			<-t.Context().Done()
+			return t.Context().Err()
+		}
+		return nil
+	}), database(t))
+	if err := s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	silent.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.Ping(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
 	}
 }
 

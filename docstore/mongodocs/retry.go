@@ -118,11 +118,20 @@ func within(ctx context.Context, timeout time.Duration, f func(context.Context) 
 
 // unhurried hides a context's deadline, though not its end, from the driver: it
 // would send it along as maxTimeMS, which not every server takes with every
-// command.
+// command. It ends as one that is cancelled, since no other end makes the driver let
+// go of a connection on which it waits for an answer.
 type unhurried struct{ context.Context }
 
 // Deadline says that there is none.
 func (unhurried) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+
+// Err says that it is cancelled when it has ended.
+func (u unhurried) Err() error {
+	if u.Context.Err() != nil {
+		return context.Canceled
+	}
+	return nil
+}
 
 // failure is an error that came from the driver: its own, or a server's answer.
 type failure struct{ error }
