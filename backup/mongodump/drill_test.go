@@ -237,7 +237,7 @@ func (f fault) strike(t *testing.T, server *mongotest.Server, s *Source, archive
 	s.limits.patience = f.patience
 	ctx, cancel := context.WithTimeout(t.Context(), f.deadline)
 	defer cancel()
-	var ends time.Time // at the latest, but for a second
+	var ends time.Time // at the latest, but for a second and what a busy machine adds
 	err := work(ctx, s, archive, func() {
 		f.now(t, server, cancel)
 		ends = time.Now().Add(min(f.patience, f.deadline))
@@ -245,10 +245,15 @@ func (f fault) strike(t *testing.T, server *mongotest.Server, s *Source, archive
 			ends = time.Now()
 		}
 	})
+	if ends.IsZero() && errors.Is(err, f.want) { // on a busy machine, time is up before the fault
+		f.patience, f.deadline = 2*f.patience, 2*f.deadline
+		f.strike(t, server, s, archive, work)
+		return
+	}
 	if ends.IsZero() || !errors.Is(err, f.want) || errors.Is(err, backup.ErrDamaged) {
 		t.Errorf("%s, it ends with %v", f.name, err)
 	}
-	if late := time.Since(ends); errors.Is(err, ctx.Err()) && late > time.Second || late > 5*time.Second {
+	if late := time.Since(ends); errors.Is(err, ctx.Err()) && late > 3*time.Second || late > 10*time.Second {
 		t.Errorf("%s, it ends %v late", f.name, late)
 	}
 }

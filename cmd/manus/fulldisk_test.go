@@ -96,7 +96,8 @@ func (d *smallDisk) begin() {
 		d.t.Fatal(err)
 	}
 	p.kill()
-	db, err := sql.Open("sqlite", filepath.Join(d.data(), "manus.db"))
+	// What the server had started to read the store may need a moment to end.
+	db, err := sql.Open("sqlite", filepath.Join(d.data(), "manus.db")+"?_pragma=busy_timeout(60000)")
 	if err == nil {
 		_, err = db.Exec("CREATE TABLE bulk (data BLOB); INSERT INTO bulk VALUES (randomblob(150000))")
 	}
