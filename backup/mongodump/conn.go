@@ -17,7 +17,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"manus/backup"
-	"manus/internal/mongocode"
+	"manus/internal/mongodriver"
 )
 
 // ErrURI is returned for a URI that the driver doesn't understand. It takes the place
@@ -156,15 +156,9 @@ func (c *conn) run(ctx context.Context, database string, answer any, pairs ...an
 // within lets something be done that is the driver's alone, in a time of its own, and
 // explains its error.
 func (c *conn) within(ctx context.Context, limit time.Duration, ask func(context.Context) error) error {
-	// A deadline would be sent along as maxTimeMS, which not every server takes with
-	// every command; and only what is cancelled interrupts the driver when it waits for
-	// an answer, not what has a deadline.
-	asking, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	asking, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	defer context.AfterFunc(ctx, cancel)()
-	late := time.AfterFunc(limit, cancel)
-	defer late.Stop()
-	err := ask(asking)
+	err := ask(mongodriver.Unhurried{Context: asking})
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -230,5 +224,5 @@ func passes(server mongo.ServerError) bool {
 		175, // QueryPlanKilled
 		237, // CursorKilled
 	}
-	return slices.ContainsFunc(append(ofCursors, mongocode.Passing()...), server.HasErrorCode)
+	return slices.ContainsFunc(append(ofCursors, mongodriver.Passing()...), server.HasErrorCode)
 }

@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"manus/docstore"
+	"manus/internal/mongodriver"
 )
 
 // buildTimeout bounds the building of a collection's indexes.
@@ -65,7 +66,7 @@ func (c *collection) build(ctx context.Context) error {
 			continue
 		}
 		if i >= 0 {
-			if err := c.Indexes().DropOne(unhurried{ctx}, index.Name); err != nil {
+			if err := c.Indexes().DropOne(mongodriver.Unhurried{Context: ctx}, index.Name); err != nil {
 				return failed(err)
 			}
 		}
@@ -82,9 +83,9 @@ const namespaceNotFound = 26
 
 func (c *collection) built(ctx context.Context) ([]builtIndex, error) {
 	var built []builtIndex
-	cursor, err := c.Indexes().List(unhurried{ctx})
+	cursor, err := c.Indexes().List(mongodriver.Unhurried{Context: ctx})
 	if err == nil {
-		err = cursor.All(unhurried{ctx}, &built)
+		err = cursor.All(mongodriver.Unhurried{Context: ctx}, &built)
 	}
 	if answer, ok := errors.AsType[mongo.ServerError](err); ok && answer.HasErrorCode(namespaceNotFound) {
 		return nil, nil
@@ -124,7 +125,7 @@ func (c *collection) create(ctx context.Context, index docstore.Index) error {
 	if index.Unique {
 		o.SetUnique(true)
 	}
-	_, err := c.Indexes().CreateOne(unhurried{ctx}, mongo.IndexModel{Keys: fields, Options: o})
+	_, err := c.Indexes().CreateOne(mongodriver.Unhurried{Context: ctx}, mongo.IndexModel{Keys: fields, Options: o})
 	if no, _ := refused(err); !no || !index.Unique {
 		return failed(err)
 	}
@@ -148,14 +149,14 @@ func (c *collection) twins(ctx context.Context, index docstore.Index, present bs
 		order = append(order, bson.E{Key: field, Value: 1})
 		projection = append(projection, bson.E{Key: field, Value: 1})
 	}
-	cursor, err := c.Find(unhurried{ctx}, present, options.Find().SetSort(order).SetProjection(projection).SetAllowDiskUse(true))
+	cursor, err := c.Find(mongodriver.Unhurried{Context: ctx}, present, options.Find().SetSort(order).SetProjection(projection).SetAllowDiskUse(true))
 	if err != nil {
 		return nil, failed(err)
 	}
 	defer cursor.Close(context.WithoutCancel(ctx)) //nolint:errcheck // only read
 	var twins []string
 	var last bson.Raw
-	for len(twins) < maxTwins && cursor.Next(unhurried{ctx}) {
+	for len(twins) < maxTwins && cursor.Next(mongodriver.Unhurried{Context: ctx}) {
 		equal := last != nil
 		for _, field := range index.Fields {
 			equal = equal && cursor.Current.Lookup(field).Equal(last.Lookup(field))

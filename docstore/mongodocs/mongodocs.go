@@ -28,6 +28,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"manus/docstore"
+	"manus/internal/mongodriver"
 )
 
 var _ docstore.Store = (*Store)(nil)
@@ -196,7 +197,7 @@ func (s *Store) Ping(ctx context.Context) error {
 
 func (s *Store) ping(ctx context.Context) error {
 	ping := bson.D{{Key: "ping", Value: 1}}
-	err := s.database.RunCommand(unhurried{ctx}, ping, options.RunCmd().SetReadPreference(readpref.Primary())).Err()
+	err := s.database.RunCommand(mongodriver.Unhurried{Context: ctx}, ping, options.RunCmd().SetReadPreference(readpref.Primary())).Err()
 	return failed(err)
 }
 

@@ -13,7 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"manus/docstore"
-	"manus/internal/mongocode"
+	"manus/internal/mongodriver"
 )
 
 const (
@@ -116,23 +116,6 @@ func within(ctx context.Context, timeout time.Duration, f func(context.Context) 
 	return f(ctx)
 }
 
-// unhurried hides a context's deadline, though not its end, from the driver: it
-// would send it along as maxTimeMS, which not every server takes with every
-// command. It ends as one that is cancelled, since no other end makes the driver let
-// go of a connection on which it waits for an answer.
-type unhurried struct{ context.Context }
-
-// Deadline says that there is none.
-func (unhurried) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
-
-// Err says that it is cancelled when it has ended.
-func (u unhurried) Err() error {
-	if u.Context.Err() != nil {
-		return context.Canceled
-	}
-	return nil
-}
-
 // failure is an error that came from the driver: its own, or a server's answer.
 type failure struct{ error }
 
@@ -162,7 +145,7 @@ func passing(err error) bool {
 		return false
 	}
 	answer, ok := errors.AsType[mongo.ServerError](err)
-	return !ok || mongo.IsNetworkError(err) || slices.ContainsFunc(mongocode.Passing(), answer.HasErrorCode)
+	return !ok || mongo.IsNetworkError(err) || slices.ContainsFunc(mongodriver.Passing(), answer.HasErrorCode)
 }
 
 // duplicateCodes are what MongoDB says when a unique index refuses a write.

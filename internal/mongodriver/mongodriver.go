@@ -1,0 +1,53 @@
+// Package mongodriver is what everybody has to know who uses MongoDB's driver.
+package mongodriver
+
+import (
+	"context"
+	"time"
+)
+
+// Unhurried hides a context's deadline, though not its end, from the driver: it
+// would send it along as maxTimeMS, which not every server takes with every
+// command. It ends as one that is cancelled, since no other end makes the driver let
+// go of a connection on which it waits for an answer.
+type Unhurried struct{ context.Context }
+
+// Deadline says that there is none.
+func (Unhurried) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+
+// Err says that it is cancelled when it has ended.
+func (u Unhurried) Err() error {
+	if u.Context.Err() != nil {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Passing are the codes of what passes by itself: a server that is busy, stopping, or no
+// longer the one that takes writes. See
+// https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml.
+func Passing() []int {
+	return []int{
+		6,     // HostUnreachable
+		7,     // HostNotFound
+		24,    // LockTimeout
+		50,    // MaxTimeMSExpired
+		64,    // WriteConcernFailed
+		89,    // NetworkTimeout
+		91,    // ShutdownInProgress
+		112,   // WriteConflict
+		134,   // ReadConcernMajorityNotAvailableYet
+		189,   // PrimarySteppedDown
+		262,   // ExceededTimeLimit
+		276,   // IndexBuildAborted
+		317,   // ConnectionPoolExpired
+		462,   // IngressRequestRateLimitExceeded
+		9001,  // SocketException
+		10107, // NotWritablePrimary
+		11600, // InterruptedAtShutdown
+		11602, // InterruptedDueToReplStateChange
+		13388, // StaleConfig
+		13435, // NotPrimaryNoSecondaryOk
+		13436, // NotPrimaryOrSecondary
+	}
+}
