@@ -29,12 +29,18 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// open opens a SQLite file, or the database of a MongoDB.
-func open(args []string) (docstore.Store, error) {
-	if len(args) == 1 {
-		return sqlitedocs.Open(context.Background(), args[0])
+// open opens a SQLite file, or the database of a MongoDB. Where several processes
+// write all the time, SQLite may have one of them wait for longer than it does.
+func open(args []string) (store docstore.Store, err error) {
+	if len(args) == 2 {
+		return mongodocs.Open(context.Background(), args[0], args[1])
 	}
-	return mongodocs.Open(context.Background(), args[0], args[1])
+	for range 10 {
+		if store, err = sqlitedocs.Open(context.Background(), args[0]); err == nil {
+			break
+		}
+	}
+	return store, err
 }
 
 // at is the place that args stand for.

@@ -136,7 +136,7 @@ func (q *Queue[T]) lanes(ctx context.Context) iter.Seq2[string, error] {
 // takeDue takes in hand what is due in a lane, as much as there is room for. When there
 // may be more, the lane falls behind again.
 func (q *Queue[T]) takeDue(ctx context.Context, lane string, room int) (due []document[T], err error) {
-	for d, err := range q.due(ctx, lane, room) {
+	for d, err := range q.due(ctx, lane, room+1) {
 		if err != nil {
 			q.hands.fallBehind(lane)
 			return due, err
@@ -145,7 +145,7 @@ func (q *Queue[T]) takeDue(ctx context.Context, lane string, room int) (due []do
 		if taken {
 			due = append(due, d)
 		}
-		if len(due) == room || !taken && !held {
+		if !taken && !held {
 			q.hands.fallBehind(lane)
 			break
 		}

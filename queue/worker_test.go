@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -134,6 +135,81 @@ func TestWorkThatDoesNotHeedItsContextIsLeftBehind(t *testing.T) {
 			t.Errorf("what it did isn't written down: %v, %v", left, err)
 		}
 	})
+}
+
+func TestNoLaneHasMoreInHandThanItMayAndAllTogetherNeither(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, open func() docstore.Store) {
+		var mu sync.Mutex
+		now := map[string]int{}
+		end := make(chan struct{})
+		c := config(open(), func(_ context.Context, job Job[chore]) error {
+			mu.Lock()
+			now[job.Lane]++
+			now["all"]++
+			mu.Unlock()
+			<-end
+			mu.Lock()
+			defer mu.Unlock()
+			now[job.Lane]--
+			now["all"]--
+			return nil
+		})
+		c.PerLane, c.Overall = 3, 7
+		q := New(c)
+		stop := running(t, q)
+		put := func() {
+			for i := range 60 {
+				if err := q.Put(t.Context(), Job[chore]{Lane: strconv.Itoa(i % 5)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		put()
+		for range 30 {
+			time.Sleep(2 * pollEvery)
+			synctest.Wait()
+			for lane, n := range now {
+				if n > 3 && lane != "all" {
+					t.Errorf("%s has %d in hand", lane, n)
+				}
+			}
+			if now["all"] != 7 {
+				t.Errorf("%d are in hand", now["all"])
+			}
+			end <- struct{}{}
+		}
+		close(end)
+		put()
+		time.Sleep(2 * pollEvery)
+		if left, err := q.List(t.Context(), 9); err != nil || len(left) != 0 {
+			t.Errorf("left: %v, %v", left, err)
+		}
+		stop()
+	})
+}
+
+func TestWhatIsPutWaitsBehindWhatWaitsInItsLane(t *testing.T) {
+	t.Parallel()
+	h := newHands(2, 10)
+	if _, taken := h.takeNew("a", "1"); taken {
+		t.Error("it is taken by a copy that doesn't work")
+	}
+	h.open(t.Context())
+	h.fallBehind("a")
+	if _, taken := h.takeNew("a", "1"); taken {
+		t.Error("it is taken before those that wait")
+	}
+	if _, taken := h.takeNew("b", "2"); !taken {
+		t.Error("another lane waits for that one")
+	}
+	h.catchUp()
+	if _, taken := h.takeNew("a", "1"); !taken {
+		t.Error("it is not taken though nothing waits")
+	}
+	if _, taken := h.takeNew("a", "1"); taken {
+		t.Error("it is taken twice")
+	}
 }
 
 func TestWaitsGrowToAQuarterOfAnHourAtMost(t *testing.T) {

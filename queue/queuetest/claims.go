@@ -260,11 +260,13 @@ func failingStore(t *testing.T, s *site) {
 	w := s.worker(t, done)
 	w.run(t)
 	w.store.failing.Store(true)
-	if err := w.Put(t.Context(), queue.Job[task]{ID: "never"}); !errors.Is(err, errFailing) {
-		t.Errorf("got %v", err)
+	for range 10 { // more than the lane has room for
+		if err := w.Put(t.Context(), queue.Job[task]{ID: "never"}); !errors.Is(err, errFailing) {
+			t.Errorf("got %v", err)
+		}
 	}
 	other := s.worker(t, done)
-	other.put(t, numbered(20, "a")...)
+	other.put(t, numbered(20, "")...)
 	until(t, "it is told", func() bool { return w.log.String() != "" })
 	w.store.failing.Store(false)
 	w.untilSettled(t, 20)

@@ -167,13 +167,17 @@ func deleted(t *testing.T, s *site) {
 		<-ctx.Done()
 		close(ended)
 		return ctx.Err()
-	}, func(c *queue.Config[task]) { c.Claim = 300 * time.Millisecond })
+	}, func(c *queue.Config[task]) { c.Claim, c.Timeout = 300*time.Millisecond, time.Hour })
 	stop := w.run(t)
 	w.put(t, queue.Job[task]{ID: "a"})
 	<-began
 	must(t, w.Delete(t.Context(), "a"))
 	must(t, w.Delete(t.Context(), "a"))
-	<-ended
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Error("its attempt goes on")
+	}
 	stop()
 	w.wantLeft(t, "when it was deleted")
 	if w.log.String() != "" {
@@ -200,6 +204,9 @@ func sealed(t *testing.T, s *site) {
 		}
 		return nil
 	}, sealing(t, secret), func(c *queue.Config[task]) { c.KeepDead = time.Hour })
+	clear := s.worker(t, done)
+	clear.put(t, queue.Job[task]{ID: "a", Args: task{Note: "a secret"}})
+	must(t, w.Update(t.Context(), "a", func(args *task) { args.Number = 1 }))
 	look := func(when string) {
 		t.Helper()
 		page, err := w.store.Find(t.Context(), collection, docstore.Query{})
@@ -208,6 +215,8 @@ func sealed(t *testing.T, s *site) {
 			t.Errorf("%s: %s", when, page.Documents)
 		}
 	}
+	look("put in clear, and changed")
+	must(t, w.Delete(t.Context(), "a"))
 	w.put(t, queue.Job[task]{ID: "a", Args: task{Note: "a secret"}})
 	look("put")
 	w.drain(t)
