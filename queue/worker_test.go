@@ -60,10 +60,11 @@ func TestWorkOfHoursIsDoneByOneCopy(t *testing.T) {
 			copies = append(copies, New(c))
 		}
 		stop := running(t, copies...)
+		synctest.Wait()
 		if err := copies[0].Put(t.Context(), Job[chore]{ID: "a"}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(3*time.Hour + time.Second)
+		time.Sleep(3*time.Hour + 2*time.Second)
 		if left, err := copies[1].List(t.Context(), 9); err != nil || len(left) != 0 || times != 1 {
 			t.Errorf("it was begun %d times; left: %v, %v", times, left, err)
 		}
@@ -105,6 +106,41 @@ func TestWhatOthersPutAndWhatIsDueAgainIsSeenWithinASecond(t *testing.T) {
 		}
 		if wait := (<-began).Sub(first); wait < 4*time.Second || wait > 5*time.Second+pollEvery {
 			t.Errorf("it is tried again after %v", wait)
+		}
+		stop()
+	})
+}
+
+func TestWhatWaitsForRoomIsBegunAtOnceWhenThereIsSome(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, open func() docstore.Store) {
+		began := make(chan time.Time, 9)
+		c := config(open(), func(ctx context.Context, job Job[chore]) error {
+			began <- time.Now()
+			if job.ID == "a" {
+				return sleep(ctx, 1500*time.Millisecond)
+			}
+			return Cancel(nil)
+		})
+		c.PerLane, c.KeepDead = 1, time.Hour
+		q := New(c)
+		stop := running(t, q)
+		time.Sleep(2 * pollEvery)
+		for _, id := range []string{"a", "b"} {
+			if err := q.Put(t.Context(), Job[chore]{ID: id}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if wait := -(<-began).Sub(<-began); wait != 1500*time.Millisecond {
+			t.Errorf("the second is begun after %v", wait)
+		}
+		time.Sleep(100 * time.Millisecond)
+		retried := time.Now()
+		if err := q.Retry(t.Context(), "b"); err != nil {
+			t.Fatal(err)
+		}
+		if wait := (<-began).Sub(retried); wait != 0 {
+			t.Errorf("what is to be tried again is begun after %v", wait)
 		}
 		stop()
 	})

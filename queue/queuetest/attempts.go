@@ -18,6 +18,7 @@ func attemptRules() []rule {
 		{"a snoozed job waits as it says and no attempt is counted", snoozes},
 		{"a job is discarded when it is canceled or its attempts are used up", discards},
 		{"a dead job is listed and can be retried until it is swept", dead},
+		{"what is retried isn't swept with the dead", retriedInTime},
 		{"without time for the dead only the log tells of them", unkept},
 		{"a job ends with its lifetime", lifetimes},
 		{"a panic is a failed attempt", panics},
@@ -150,6 +151,17 @@ func dead(t *testing.T, s *site) {
 	w.clock.add(11*time.Hour + 58*time.Minute)
 	must(t, w.Sweep(t.Context()))
 	w.wantLeft(t, "when the first has been dead for a day", "a0002")
+}
+
+func retriedInTime(t *testing.T, s *site) {
+	w := s.worker(t, func(context.Context, queue.Job[task]) error { return queue.Cancel(nil) },
+		func(c *queue.Config[task]) { c.KeepDead = time.Minute })
+	w.put(t, queue.Job[task]{ID: "a"})
+	w.drain(t)
+	must(t, w.Retry(t.Context(), "a"))
+	w.clock.add(2 * time.Minute)
+	must(t, w.Sweep(t.Context()))
+	w.wantLeft(t, "when it would not have been kept any more", "a")
 }
 
 func unkept(t *testing.T, s *site) {
