@@ -9,6 +9,7 @@ package account
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 
 	"manus/docstore"
 	"manus/identity"
+	"manus/internal/cache"
 	"manus/internal/seal"
 	"manus/mail"
 )
@@ -139,9 +141,9 @@ type Service struct {
 	hasher   *hasher
 	keys     keyring
 	seeds    *seal.Box
-	states   *stateCache
-	verified *verified
-	passkeys *passkeyCeremonies // nil without a public URL
+	states   *cache.Cache[string, proofState]
+	verified *cache.Cache[[sha256.Size]byte, accessToken] // by their hashes
+	passkeys *passkeyCeremonies                           // nil without a public URL
 	oidc     atomic.Pointer[providers]
 	failures *failureLog
 	wake     chan struct{} // tells Run that a request has come
@@ -183,8 +185,8 @@ func New(c Config) (*Service, error) {
 		hasher:       newHasher(hashConcurrency()),
 		keys:         keys,
 		seeds:        seeds,
-		states:       newStateCache(stateLifetime),
-		verified:     newVerified(),
+		states:       cache.New[string, proofState](stateLifetime, maxStates),
+		verified:     cache.New[[sha256.Size]byte, accessToken](0, maxVerified),
 		passkeys:     ceremonies,
 		failures:     newFailureLog(),
 		wake:         make(chan struct{}, 1),
@@ -204,7 +206,7 @@ func New(c Config) (*Service, error) {
 // sends what the change has noted on its way.
 func (s *Service) change(ctx context.Context, userID string, change func(*User) error) (User, error) {
 	user, err := s.users.Update(ctx, userID, change)
-	s.states.forget()
+	s.states.Forget()
 	if errors.Is(err, docstore.ErrNotFound) {
 		err = ErrUnknownUser
 	}
