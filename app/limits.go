@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -20,7 +19,7 @@ func (a *App) countLimits(o Options) {
 	c := ratelimit.ServiceConfig{
 		Config:  o.Settings.Limits,
 		Engine:  memorylimit.New(memorylimit.Config{}),
-		Plan:    a.planOf,
+		Plan:    a.plans.PlanOf,
 		Account: account.EmailKey,
 		Observe: a.metrics.observeLimit,
 		Log:     o.Log,
@@ -38,12 +37,6 @@ func sharedLimits(redis *redisclient.Client, timeout time.Duration) (*redislimit
 	shared := redislimit.New(redislimit.Config{Client: redis, Timeout: timeout, OnReset: func(keys []string) { guard.Forget(keys) }})
 	guard = ratelimit.NewGuard(shared, shared.Ping)
 	return shared, guard
-}
-
-// planOf is the plan that a user's limits are of.
-func (a *App) planOf(ctx context.Context, userID string) (string, error) {
-	subscription, err := a.plans.Get(ctx, userID)
-	return subscription.Plan.ID, err
 }
 
 // commandTimeout is how long a command waits for Redis.
