@@ -42,8 +42,8 @@ type Options struct {
 	// LimitTimeout is how long a decision about limits waits for Redis; 0 means
 	// as long as redislimit does by itself.
 	LimitTimeout time.Duration
-	// Apart is as BackupOptions have it.
-	Apart func(ctx context.Context, args ...string) *exec.Cmd
+	// Subprocess is as BackupOptions have it.
+	Subprocess func(ctx context.Context, args ...string) *exec.Cmd
 }
 
 // App is the product, ready to be started.
@@ -51,24 +51,24 @@ type App struct {
 	settings config.Settings
 	log      *slog.Logger
 
-	accounts *account.Service
-	outbox   *mail.Outbox // nil where no mails are sent or kept
-	plans    *billing.Service
-	sessions *session.Service
-	limits   *ratelimit.Service
-	leases   *lease.Service
-	redis    *redisclient.Client // nil without Redis, as the next two
-	shared   *redislimit.Engine
-	hints    *redishints.Hints
-	health   *health.Service
-	metrics  *metrics
-	store    docstore.Store
-	version  string
-	apart    func(ctx context.Context, args ...string) *exec.Cmd
-	backups  atomic.Pointer[backups]
-	schedule *backup.Schedule // nil where none are made
-	api      *httpapi.API
-	handler  http.Handler
+	accounts   *account.Service
+	outbox     *mail.Outbox // nil where no mails are sent or kept
+	plans      *billing.Service
+	sessions   *session.Service
+	limits     *ratelimit.Service
+	leases     *lease.Service
+	redis      *redisclient.Client // nil without Redis, as the next two
+	shared     *redislimit.Engine
+	hints      *redishints.Hints
+	health     *health.Service
+	metrics    *metrics
+	store      docstore.Store
+	version    string
+	subprocess func(ctx context.Context, args ...string) *exec.Cmd
+	backups    atomic.Pointer[backups]
+	schedule   *backup.Schedule // nil where none are made
+	api        *httpapi.API
+	handler    http.Handler
 
 	public, ops *server
 	draining    atomic.Bool
@@ -79,7 +79,7 @@ type App struct {
 // New builds the product: it opens the store and joins the rooms, but doesn't
 // listen yet. What it has opened is closed again when it fails.
 func New(ctx context.Context, o Options) (*App, error) {
-	a := &App{settings: o.Settings, log: o.Log, version: o.Version.Version, apart: o.Apart}
+	a := &App{settings: o.Settings, log: o.Log, version: o.Version.Version, subprocess: o.Subprocess}
 	if err := a.build(ctx, o); err != nil {
 		return nil, errors.Join(err, a.cleanUp())
 	}

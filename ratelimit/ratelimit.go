@@ -38,7 +38,7 @@ type Observation struct {
 // ServiceConfig is what a Service is made of.
 type ServiceConfig struct {
 	Config Config
-	// Engine counts; with a Guard around it if it is shared.
+	// Engine counts; with a Breaker around it if it is shared.
 	Engine Engine
 	// Local counts while Engine is unavailable; nil where Engine is local itself.
 	Local Engine
