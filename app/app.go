@@ -98,7 +98,7 @@ func (a *App) build(ctx context.Context, o Options) error {
 		if a.redis, err = redisclient.New(o.Settings.Redis.Reveal()); err != nil {
 			return err
 		}
-		a.onStop(closer(a.redis.Close))
+		a.onStop(asCleanup(a.redis.Close))
 	}
 
 	// Billing asks sessions what became of a run, sessions take runs from
@@ -108,7 +108,7 @@ func (a *App) build(ctx context.Context, o Options) error {
 	a.plans = billing.New(billing.Config{Store: store, Sessions: link, Log: o.Log, Catalog: o.Settings.Billing})
 	a.sessions = a.newSessions(store, o.Log)
 	link.sessions = a.sessions
-	a.onStop(closer(a.sessions.Close))
+	a.onStop(asCleanup(a.sessions.Close))
 
 	if a.outbox, err = newOutbox(o.Settings, store, o.Log); err != nil {
 		return err
@@ -120,7 +120,7 @@ func (a *App) build(ctx context.Context, o Options) error {
 		ConfirmFirst: !o.Settings.SMTP.Empty(),
 		PublicURL:    o.Settings.PublicURL,
 		Providers:    o.Settings.Providers,
-		Holders:      []account.Holder{a.plans, a.sessions},
+		PersonalData: []account.PersonalData{a.plans, a.sessions},
 		Log:          o.Log,
 	})
 	if err != nil {
@@ -255,7 +255,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.background.Go(func() { a.accounts.Run(working) })
 	if a.redis != nil {
 		a.background.Go(func() { a.shared.Run(working) })
-		a.background.Go(func() { a.hints.Run(working, a.sessions.Heard, a.sessions.MissedHints) })
+		a.background.Go(func() { a.hints.Run(working, a.sessions.OnHint, a.sessions.MissedHints) })
 	}
 	if a.outbox != nil {
 		a.background.Go(func() { a.outbox.Run(working) })
@@ -325,7 +325,8 @@ func (a *App) Stop(ctx context.Context) error {
 
 func (a *App) onStop(f func() error) { a.cleanups = append(a.cleanups, f) }
 
-func closer(f func()) func() error {
+// asCleanup is f as onStop takes it.
+func asCleanup(f func()) func() error {
 	return func() error { f(); return nil }
 }
 

@@ -43,7 +43,7 @@ func (r *Restorer) copy(ctx context.Context, dump io.Reader, o backup.RestoreOpt
 	defer func() { err = errors.Join(err, db.Close()) }()
 	err = onConn(ctx, db, func(c *sql.Conn) error { return r.copyAll(ctx, c, scratch.Name(), contents, o) })
 	if err != nil {
-		err = explain(ctx, r.path, err)
+		err = translateError(ctx, r.path, err)
 	}
 	return contents, err
 }

@@ -115,7 +115,7 @@ func (s *seized) lock(ctx context.Context, db *sql.DB) (err error) {
 	case primary(err) == lib.SQLITE_BUSY, primary(err) == lib.SQLITE_LOCKED:
 		return inUse(s.path, err)
 	}
-	return explain(ctx, s.path, err)
+	return translateError(ctx, s.path, err)
 }
 
 func (s *seized) exclusive(ctx context.Context) error {

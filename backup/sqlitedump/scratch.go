@@ -142,7 +142,7 @@ func checkIntegrity(ctx context.Context, c *sql.Conn) error {
 func blame(ctx context.Context, path string, err error) error {
 	switch primary(err) {
 	case 0, lib.SQLITE_IOERR, lib.SQLITE_FULL, lib.SQLITE_NOMEM, lib.SQLITE_CANTOPEN, lib.SQLITE_INTERRUPT:
-		return explain(ctx, path, err)
+		return translateError(ctx, path, err)
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
