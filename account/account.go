@@ -119,8 +119,9 @@ type Config struct {
 	PublicURL string
 	// Providers are the OpenID providers that people can sign in with.
 	Providers []Provider
-	// Holders are the other rooms that keep something of a person.
-	Holders []Holder
+	// PersonalData are the other rooms that keep something about a person: what is
+	// exported and erased with the account.
+	PersonalData []PersonalData
 	// Offline leaves what changes note in the accounts, for a server on the same
 	// store to write down and to mail. It is for commands.
 	Offline bool
@@ -152,7 +153,7 @@ type Service struct {
 	confirmFirst bool
 	offline      bool
 	publicURL    string
-	holders      []Holder
+	personalData []PersonalData
 	now          func() time.Time
 	log          *slog.Logger
 }
@@ -194,7 +195,7 @@ func New(c Config) (*Service, error) {
 		confirmFirst: c.ConfirmFirst && c.Mail != nil,
 		offline:      c.Offline,
 		publicURL:    c.PublicURL,
-		holders:      c.Holders,
+		personalData: c.PersonalData,
 		now:          c.Now,
 		log:          c.Log,
 	}
@@ -202,9 +203,9 @@ func New(c Config) (*Service, error) {
 	return s, nil
 }
 
-// change changes an account in one step, forgets what is cached of it, and
-// sends what the change has noted on its way.
-func (s *Service) change(ctx context.Context, userID string, change func(*User) error) (User, error) {
+// update changes an account in one step, drops what is cached of it, and sends the
+// events that the change has noted on their way.
+func (s *Service) update(ctx context.Context, userID string, change func(*User) error) (User, error) {
 	user, err := s.users.Update(ctx, userID, change)
 	s.states.Forget()
 	if errors.Is(err, docstore.ErrNotFound) {
@@ -234,7 +235,7 @@ type Profile struct {
 
 // SetProfile changes what the person says of themselves.
 func (s *Service) SetProfile(ctx context.Context, userID string, p Profile) (User, error) {
-	return s.change(ctx, userID, func(u *User) error {
+	return s.update(ctx, userID, func(u *User) error {
 		if p.FullName != nil {
 			u.FullName = *p.FullName
 		}

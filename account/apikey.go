@@ -118,7 +118,7 @@ func (s *Service) makeKey(ctx context.Context, userID, name string, scopes []ide
 	if err := s.apiKeys.Insert(ctx, key); err != nil {
 		return apiKey{}, "", err
 	}
-	_, err = s.change(ctx, userID, func(u *User) error {
+	_, err = s.update(ctx, userID, func(u *User) error {
 		u.note(ctx, eventKeyMade, s.now())
 		return nil
 	})

@@ -211,7 +211,7 @@ func (s *Service) loadLogin(ctx context.Context, loginID string) (proofState, er
 
 // LogoutAll ends every login of the account, in one step.
 func (s *Service) LogoutAll(ctx context.Context, userID string) error {
-	_, err := s.change(ctx, userID, func(u *User) error {
+	_, err := s.update(ctx, userID, func(u *User) error {
 		u.endLogins("")
 		u.note(ctx, eventSignedOutAll, s.now())
 		return nil

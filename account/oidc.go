@@ -377,7 +377,7 @@ func (s *Service) link(ctx context.Context, flow providerFlow, claims providerCl
 	if err != nil {
 		return User{}, err
 	}
-	return s.change(ctx, flow.LinkTo, func(u *User) error {
+	return s.update(ctx, flow.LinkTo, func(u *User) error {
 		u.note(ctx, eventIdentityLinked, s.now())
 		return nil
 	})

@@ -190,7 +190,7 @@ func (s *Service) addPasskey(ctx context.Context, userID, loginID, ceremonyID, n
 		return passkey{}, nil, err
 	}
 	added = passkey{ID: parsed.ID, Name: name, Credential: encoded, CreatedAt: docstore.At(s.now()), SecondFactor: secondFactor}
-	_, err = s.change(ctx, userID, func(u *User) error {
+	_, err = s.update(ctx, userID, func(u *User) error {
 		codes = nil
 		if len(u.Passkeys) >= maxPasskeys {
 			return errTooManyPasskeys
@@ -212,7 +212,7 @@ var errTooManyPasskeys = errors.New("the account has as many passkeys as one can
 // removePasskey forgets a passkey and ends every other login. It is for who has
 // stepped up.
 func (s *Service) removePasskey(ctx context.Context, userID, loginID, id string) error {
-	_, err := s.change(ctx, userID, func(u *User) error {
+	_, err := s.update(ctx, userID, func(u *User) error {
 		i := slices.IndexFunc(u.Passkeys, func(p passkey) bool { return p.ID == id })
 		if i < 0 {
 			return errNoFactor
@@ -302,7 +302,7 @@ func (s *Service) usedPasskey(ctx context.Context, userID string, credential *we
 	if err != nil {
 		return User{}, err
 	}
-	return s.change(ctx, userID, func(u *User) error {
+	return s.update(ctx, userID, func(u *User) error {
 		for i := range u.Passkeys {
 			var stored webauthn.Credential
 			if json.Unmarshal(u.Passkeys[i].Credential, &stored) != nil || !bytes.Equal(stored.ID, credential.ID) {

@@ -143,7 +143,7 @@ func (s *Service) ChangePassword(ctx context.Context, userID, loginID string, pr
 	if err != nil {
 		return err
 	}
-	_, err = s.change(ctx, userID, func(u *User) error {
+	_, err = s.update(ctx, userID, func(u *User) error {
 		if u.PasswordHash != user.PasswordHash { // another change came first
 			return ErrWrongPassword
 		}

@@ -92,7 +92,7 @@ func (s *Service) secondFactor(ctx context.Context, user User, code string, answ
 // change: however many send it at once, one gets in.
 func (s *Service) takeCode(ctx context.Context, userID, code string) (User, error) {
 	ok := false
-	user, err := s.change(ctx, userID, func(u *User) error {
+	user, err := s.update(ctx, userID, func(u *User) error {
 		now := s.now()
 		ok = u.takeRecoveryCode(code)
 		if ok {
@@ -188,7 +188,7 @@ var (
 // seen a code of it. One that was begun before is forgotten.
 func (s *Service) newTOTP(ctx context.Context, userID string) (*otp.Key, error) {
 	var key *otp.Key
-	_, err := s.change(ctx, userID, func(u *User) error {
+	_, err := s.update(ctx, userID, func(u *User) error {
 		if u.hasTOTP() {
 			return errFactorExists
 		}
@@ -217,7 +217,7 @@ func (s *Service) siteName() string {
 func (s *Service) confirmTOTP(ctx context.Context, userID, loginID, code string) ([]string, error) {
 	var codes []string
 	ok := false
-	_, err := s.change(ctx, userID, func(u *User) error {
+	_, err := s.update(ctx, userID, func(u *User) error {
 		switch {
 		case u.TOTP == nil:
 			return errNoFactor
@@ -243,7 +243,7 @@ func (s *Service) confirmTOTP(ctx context.Context, userID, loginID, code string)
 // removeTOTP removes the authenticator app and ends every other login. It is
 // for who has stepped up.
 func (s *Service) removeTOTP(ctx context.Context, userID, loginID string) error {
-	_, err := s.change(ctx, userID, func(u *User) error {
+	_, err := s.update(ctx, userID, func(u *User) error {
 		if u.TOTP == nil {
 			return errNoFactor
 		}
@@ -264,7 +264,7 @@ func (s *Service) removeTOTP(ctx context.Context, userID, loginID string) error 
 // renewRecoveryCodes replaces the recovery codes. It is for who has stepped up.
 func (s *Service) renewRecoveryCodes(ctx context.Context, userID string) ([]string, error) {
 	var codes []string
-	_, err := s.change(ctx, userID, func(u *User) error {
+	_, err := s.update(ctx, userID, func(u *User) error {
 		if !u.needsSecondFactor() {
 			return errNoFactor
 		}

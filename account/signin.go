@@ -220,7 +220,7 @@ func (s *Service) greet(ctx context.Context, user User) error {
 	if slices.Contains(user.Agents, hash) {
 		return nil
 	}
-	_, err := s.change(ctx, user.ID, func(u *User) error {
+	_, err := s.update(ctx, user.ID, func(u *User) error {
 		if slices.Contains(u.Agents, hash) {
 			return docstore.ErrUnchanged
 		}

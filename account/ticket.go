@@ -120,7 +120,7 @@ func (s *Service) mailTicket(ctx context.Context, userID string, purpose ticketP
 		lifetime, kind = emailLifetime, eventEmailChangeAsked
 	}
 	expires := now.Add(lifetime)
-	user, err := s.change(ctx, userID, func(u *User) error {
+	user, err := s.update(ctx, userID, func(u *User) error {
 		if err := u.addTicket(ticket{secret.hash(), purpose, address, docstore.At(expires)}, now); err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ func (s *Service) Verify(ctx context.Context, token string) error {
 	if !errors.Is(err, docstore.ErrNotFound) {
 		return err
 	}
-	_, err = s.change(ctx, id, func(u *User) error {
+	_, err = s.update(ctx, id, func(u *User) error {
 		t, err := u.ticket(ticketEmail, secret, s.now())
 		if err != nil {
 			return err
@@ -210,7 +210,7 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 	if err != nil {
 		return err
 	}
-	_, err = s.change(ctx, id, func(u *User) error {
+	_, err = s.update(ctx, id, func(u *User) error {
 		t, err := u.ticket(ticketReset, secret, s.now())
 		if err != nil {
 			return err

@@ -143,7 +143,7 @@ func (r *creation) prepare() error {
 	r.recipients = slices.Clone(r.Recipients)
 	encrypted := len(r.recipients) > 0
 	if encrypted {
-		recipient, key, err := r.recipients.passing()
+		recipient, key, err := r.recipients.ephemeralKey()
 		if err != nil {
 			return err
 		}

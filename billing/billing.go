@@ -1,3 +1,7 @@
+// Package billing keeps plans and what each account has used of its own: a
+// subscription per account, its monthly quota of runs, the trial.
+//
+// It knows nothing of what a run is, nor of how one is paid for.
 package billing
 
 import (
@@ -84,9 +88,9 @@ func (s *subscription) take(plan Plan, sessionID string, now time.Time) error {
 	return nil
 }
 
-// settle drops a pending reservation, and gives its run back unless it was
-// spent. A run of a month that is over isn't given to the next.
-func (s *subscription) settle(sessionID string, spent bool) (found bool) {
+// resolve drops a pending reservation, and gives its run back unless it was
+// spent. A run of a past month isn't given back to this one.
+func (s *subscription) resolve(sessionID string, spent bool) (found bool) {
 	i := s.pending(sessionID)
 	if i < 0 {
 		return false
@@ -253,17 +257,17 @@ func (s *Service) take(ctx context.Context, userID, sessionID string, spent map[
 				return docstore.ErrUnchanged
 			}
 		}
-		settled := false
+		resolved := false
 		for id, spent := range spent {
-			settled = sub.settle(id, spent) || settled
+			resolved = sub.resolve(id, spent) || resolved
 		}
 		if sub.pending(sessionID) < 0 {
 			refused = sub.take(s.planOf(ctx, c, *sub), sessionID, now)
 		}
-		if refused != nil && !settled {
+		if refused != nil && !resolved {
 			return docstore.ErrUnchanged
 		}
-		// What was settled stays so when no run is left: otherwise each call
+		// What was resolved stays so when no run is left: otherwise each call
 		// would look into the same few, and never reach one that is owed.
 		return nil
 	})
@@ -273,7 +277,7 @@ func (s *Service) take(ctx context.Context, userID, sessionID string, spent map[
 // Confirm says that the session exists: its run is spent for good.
 func (s *Service) Confirm(ctx context.Context, userID, sessionID string) error {
 	_, err := s.subscriptions.Update(ctx, userID, func(sub *subscription) error {
-		if !sub.settle(sessionID, true) {
+		if !sub.resolve(sessionID, true) {
 			return docstore.ErrUnchanged
 		}
 		return nil

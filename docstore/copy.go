@@ -80,7 +80,7 @@ func Copy(ctx context.Context, from, to Store, specs []Spec, progress func(Progr
 	}
 	copiers := make([]copier, len(specs))
 	for i, spec := range specs {
-		copiers[i] = copier{spec: spec, from: from, to: to, tell: progress, progress: Progress{Collection: spec.Collection}}
+		copiers[i] = copier{spec: spec, from: from, to: to, report: progress, progress: Progress{Collection: spec.Collection}}
 		if err := copiers[i].copy(ctx); err != nil {
 			return fmt.Errorf("collection %s: %w", spec.Collection, err)
 		}
@@ -112,7 +112,7 @@ type copier struct {
 	from, to Store
 	missing  []Document // to be inserted together
 	progress Progress
-	tell     func(Progress)
+	report   func(Progress)
 }
 
 // row is a document of either store, as its type has it.
@@ -183,7 +183,7 @@ func (c *copier) add(ctx context.Context, want row) error {
 func (c *copier) insert(ctx context.Context) error {
 	err := c.to.Insert(ctx, c.spec.Collection, c.missing...)
 	c.missing = c.missing[:0]
-	c.tell(c.progress)
+	c.report(c.progress)
 	return err
 }
 
@@ -270,6 +270,6 @@ func (c *copier) verify(ctx context.Context) error {
 		return fmt.Errorf("the copy has %d documents with the hash %x, and there are %d with %x: somebody has written meanwhile; stop all servers and copy again", counts[1], to[:6], counts[0], from[:6])
 	}
 	c.progress.Documents, c.progress.Verified, c.progress.Hash = counts[0], true, fmt.Sprintf("%x", from)
-	c.tell(c.progress)
+	c.report(c.progress)
 	return nil
 }

@@ -323,9 +323,9 @@ func (s *Service) take(ctx context.Context, w *watch) (grip, error) {
 	return grip{Held{w.name, d.Fence}, since}, nil
 }
 
-// change changes the lease's document if it still is this holder's, or returns
+// update changes the lease's document if it still is this holder's, or returns
 // ErrLost. One that it has released is left as it is.
-func (s *Service) change(ctx context.Context, held Held, change func(*document)) (document, error) {
+func (s *Service) update(ctx context.Context, held Held, change func(*document)) (document, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.renew)
 	defer cancel()
 	d, err := s.leases.Update(ctx, held.Name, func(d *document) error {
@@ -375,7 +375,7 @@ func (s *Service) keep(ctx context.Context, g grip, validity *time.Timer, lose f
 	wait := time.Until(g.since.Add(s.renew))
 	for sleep(ctx, wait) {
 		before := time.Now()
-		_, err := s.change(ctx, g.Held, func(*document) {})
+		_, err := s.update(ctx, g.Held, func(*document) {})
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -404,7 +404,7 @@ func (s *Service) release(ctx context.Context, w *watch, g grip, result func(*do
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	for {
-		d, err := s.change(ctx, g.Held, func(d *document) {
+		d, err := s.update(ctx, g.Held, func(d *document) {
 			d.Released = true
 			if result != nil {
 				result(d)

@@ -235,7 +235,7 @@ func (s *scanner) fetch(ctx context.Context) (more bool, err error) {
 // close frees the cursor in the server. After an error it has little time for it:
 // servers free cursors by themselves.
 func (s *scanner) close(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	_ = s.cursor.Close(ctx)
 }

@@ -19,9 +19,9 @@ import (
 // regionCodes are how S3 says that the bucket is elsewhere.
 var regionCodes = []string{"AuthorizationHeaderMalformed", "InvalidRegion", "PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"}
 
-// explain says in a sentence what is wrong and what to do. What the permission is for
+// translateError says in a sentence what is wrong and what to do. What the permission is for
 // has failed on the object of the key.
-func (t *Target) explain(err error, permission, key string) error {
+func (t *Target) translateError(err error, permission, key string) error {
 	var refused minio.ErrorResponse
 	switch {
 	case errors.As(err, &refused) && t.transientAnswer(refused):

@@ -108,8 +108,8 @@ func (s *Store) waitFor(ctx context.Context) error {
 	defer cancel()
 	for {
 		err := s.ping(ctx)
-		if err == nil || !passing(err) || ctx.Err() != nil {
-			return explain(err)
+		if err == nil || !transient(err) || ctx.Err() != nil {
+			return translateError(err)
 		}
 		select {
 		case <-time.After(lastPause):
@@ -192,7 +192,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return explain(err)
+	return translateError(err)
 }
 
 func (s *Store) ping(ctx context.Context) error {
