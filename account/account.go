@@ -1,7 +1,7 @@
 // Package account keeps people: how they register, prove who they are, stay
-// signed in and are signed out, what is kept of them and how it goes. Each
-// sign-in makes a login, which is a device's lasting proof; access tokens are
-// short-lived and die with their login.
+// signed in and are signed out, what is kept about them and how it is erased. Each
+// sign-in makes a login, a device's long-lived session; access tokens are
+// short-lived and end with their login.
 //
 // It knows nothing of what people use their account for, nor of how its routes
 // are reached.
@@ -33,7 +33,7 @@ type User struct {
 	EmailVerified bool `json:"email_verified,omitempty"`
 	// Language is what mails are written in: "en" or "ar"; empty means "en".
 	Language string `json:"language,omitempty"`
-	// PasswordHash is in the PHC format; empty for who signs in without one.
+	// PasswordHash is in the PHC format; empty for people without a password.
 	PasswordHash string `json:"password_hash,omitempty"`
 	// PasswordUntil is when a password that was made up for the person ends.
 	PasswordUntil docstore.Time `json:"password_until,omitzero"`
@@ -61,7 +61,7 @@ type User struct {
 	// mailbox, since PendingSince.
 	Pending      []event       `json:"pending,omitempty"`
 	PendingSince docstore.Time `json:"pending_since,omitzero"`
-	// ErasingSince is there while what is kept of the person goes.
+	// ErasingSince is set while the person's data are being erased.
 	ErasingSince docstore.Time `json:"erasing_since,omitzero"`
 }
 
@@ -122,8 +122,8 @@ type Config struct {
 	// PersonalData are the other rooms that keep something about a person: what is
 	// exported and erased with the account.
 	PersonalData []PersonalData
-	// Offline leaves what changes note in the accounts, for a server on the same
-	// store to write down and to mail. It is for commands.
+	// Offline leaves pending events in the accounts, for a server on the same
+	// store to deliver. It is for commands.
 	Offline bool
 	Now     func() time.Time // the clock; nil means time.Now
 	Log     *slog.Logger
@@ -246,8 +246,9 @@ func (s *Service) SetProfile(ctx context.Context, userID string, p Profile) (Use
 	})
 }
 
-// Run answers registrations and forgotten passwords, writes down what has been
-// noted, and finishes what was cut short, until ctx ends. Several copies of the program may run it.
+// Run answers registrations and forgotten passwords, delivers pending events and
+// finishes what was cut short, until ctx ends. Several copies of the program may
+// run it.
 func (s *Service) Run(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()

@@ -113,7 +113,7 @@ func (p *compressor) compress(encode func(*block) error) {
 }
 
 // drain writes what is compressed, in order. After an error it only empties the
-// queue, and whoever writes into the compressor is told.
+// queue, and Write returns the error.
 func (p *compressor) drain(w io.Writer) {
 	for b := range p.order {
 		<-b.done

@@ -148,7 +148,7 @@ func (f *Folder) Remove(ctx context.Context, name string) error {
 	return errors.Join(err, f.sync())
 }
 
-// Clean removes what processes that are no more have left.
+// Clean removes what dead processes have left.
 func (f *Folder) Clean(ctx context.Context, prefix string, orphan func(name string) bool) ([]string, error) {
 	removed, err := lockedfile.Sweep(f.dir, func(file string) bool {
 		if ctx.Err() != nil {

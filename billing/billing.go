@@ -25,7 +25,7 @@ type subscription struct {
 	ID   string `json:"_id"` // the account's
 	Plan string `json:"plan"`
 	// Anchor is when it began, or when the account left the first plan for one
-	// that is paid for; anniversaries count from it.
+	// that is paid for; months of anniversaries count from it.
 	Anchor docstore.Time `json:"anchor"`
 	// Month is when the month began that Used counts the runs of.
 	Month docstore.Time `json:"month"`
@@ -152,7 +152,7 @@ const (
 	maxPlanned   = 1 << 14
 )
 
-// Sessions tells what became of reservations.
+// Sessions tells which reservations were used.
 type Sessions interface {
 	// Exists tells whether the session is stored. Errors are the store's.
 	Exists(ctx context.Context, sessionID string) (bool, error)
@@ -205,7 +205,7 @@ func (s *Service) SetCatalog(c Catalog) {
 func (s *Service) Plans() []Plan { return s.catalog.Load().Plans }
 
 // planOf is the subscription's plan. One that is no longer in the catalogue
-// counts as the first: the account goes on, and the operator is told.
+// counts as the first: the account goes on, and it is logged.
 func (s *Service) planOf(ctx context.Context, c Catalog, sub subscription) Plan {
 	plan, err := c.plan(sub.Plan)
 	if err != nil {
@@ -288,7 +288,7 @@ func (s *Service) Confirm(ctx context.Context, userID, sessionID string) error {
 	return err
 }
 
-// Status is how an account has its plan.
+// Status is the state of a subscription.
 type Status string
 
 // The statuses.
@@ -297,7 +297,7 @@ const (
 	Trialing Status = "trialing"
 )
 
-// Subscription is how an account stands.
+// Subscription is an account's plan and what has been used of it.
 type Subscription struct {
 	Plan   Plan
 	Status Status
@@ -323,7 +323,7 @@ func (s *Service) PlanOf(ctx context.Context, userID string) (string, error) {
 	return subscription.Plan.ID, err
 }
 
-// Get tells how the account stands now. It writes nothing.
+// Get returns the account's subscription as it is now. It writes nothing.
 func (s *Service) Get(ctx context.Context, userID string) (Subscription, error) {
 	now, c := s.now(), *s.catalog.Load()
 	sub, err := s.subscriptions.Get(ctx, userID)
@@ -412,7 +412,7 @@ func (s *Service) SetPlan(ctx context.Context, userID, planID string) error {
 	return err
 }
 
-// Export gives what is kept of the account.
+// Export exports what is kept about the account.
 func (s *Service) Export(ctx context.Context, userID string, add func(name string, values iter.Seq2[any, error]) error) error {
 	return add("subscription", func(yield func(any, error) bool) {
 		answer, err := subscriptionAnswer(s.Get(ctx, userID))
@@ -424,7 +424,7 @@ func (s *Service) Export(ctx context.Context, userID string, add func(name strin
 	})
 }
 
-// Erase removes what is kept of the account.
+// Erase removes what is kept about the account.
 func (s *Service) Erase(ctx context.Context, userID string) error {
 	err := s.subscriptions.Delete(ctx, userID)
 	if errors.Is(err, docstore.ErrNotFound) {

@@ -18,8 +18,8 @@ import (
 // Progress is how far Copy has come with one collection.
 type Progress struct {
 	Collection string
-	// Documents have been looked at; Written of them were not yet in the other
-	// store as they should be, or no more in this one.
+	// Documents is how many have been looked at. Written is how many of them had to
+	// be written or deleted in the target.
 	Documents, Written int
 	// Verified is set at the end, when the collection has been read again in both
 	// stores and found to be the same; Hash is what both have.
@@ -27,8 +27,7 @@ type Progress struct {
 	Hash     string
 }
 
-// ErrNotEmpty is returned by Copy for a store that holds documents which aren't of
-// a copy.
+// ErrNotEmpty is returned by Copy for a target that holds documents of its own.
 var ErrNotEmpty = errors.New("the store to copy into is not empty")
 
 // ErrUnfinished is returned by CheckCopied.

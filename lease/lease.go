@@ -231,7 +231,7 @@ func (s *Service) look(ctx context.Context, w *watch) error {
 }
 
 // take makes the lease this copy's if it still is as it was seen; the grip is zero
-// if it isn't. That ctx ends meanwhile doesn't leave it unknown which.
+// if it isn't. It goes on when ctx ends meanwhile, so that the outcome is known.
 func (s *Service) take(ctx context.Context, w *watch) (grip, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.renew)
 	defer cancel()
@@ -299,8 +299,8 @@ func (s *Service) hold(ctx context.Context, g grip, work func(context.Context, H
 	return errors.Is(context.Cause(ctx), ErrLost), err
 }
 
-// keep renews the lease until ctx ends. An error of the store is no loss until the
-// validity is over.
+// keep renews the lease until ctx ends. After an error of the store the lease is lost
+// only when its validity is over.
 func (s *Service) keep(ctx context.Context, g grip, validity *time.Timer, lose func()) {
 	wait := time.Until(g.since.Add(s.renew))
 	for sleep(ctx, wait) {

@@ -21,7 +21,7 @@ type Breaker struct {
 	denials denials
 }
 
-// probeEvery is how often an engine that is gone is asked whether it is back.
+// probeEvery is how often an engine that is gone is probed.
 const probeEvery = 200 * time.Millisecond
 
 // NewBreaker makes a Breaker, closed. probe tells whether the shared engine answers.
@@ -72,7 +72,7 @@ func (b *Breaker) Refund(ctx context.Context, checks []Check, counted *Decision)
 // Forget drops what is remembered of keys, or of all when there are none.
 func (b *Breaker) Forget(keys []string) { b.denials.forget(keys) }
 
-// watch opens the breaker when the engine is gone, and asks until it is back.
+// watch opens the breaker when the engine is gone, and probes until it is back.
 func (b *Breaker) watch(err error) {
 	if !errors.Is(err, ErrUnavailable) || !b.open.CompareAndSwap(false, true) {
 		return
@@ -81,7 +81,7 @@ func (b *Breaker) watch(err error) {
 		for {
 			ctx, cancel := context.WithTimeout(context.Background(), b.every)
 			err := b.probe(ctx)
-			<-ctx.Done() // one question in each span
+			<-ctx.Done() // one probe in each span
 			cancel()
 			if err == nil {
 				b.open.Store(false)

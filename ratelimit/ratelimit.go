@@ -110,7 +110,8 @@ type Answer struct {
 	Done func(status int)
 }
 
-// ErrNoCounts is returned for requests that are not to go on uncounted.
+// ErrNoCounts is returned for a request whose rule is to deny while counting isn't
+// possible.
 var ErrNoCounts = errors.New("the limits can't be counted just now")
 
 // Decide decides about a request. It returns ErrNoCounts, or the context's error.
@@ -258,7 +259,7 @@ func AccountSubject(account string) string {
 	return "account:" + hex.EncodeToString(sum[:12])
 }
 
-// fill tells a decision in the words of policies.
+// fill puts a decision into the answer, in the words of rate limit policies.
 func (a *Answer) fill(checks []Check, d Decision) {
 	a.Allowed = d.Allowed
 	for i, c := range checks {

@@ -21,7 +21,7 @@ type reading struct {
 	from        *mongo.Database
 	collections []*collection
 	// documents takes documents of a collection, as they are and one after the
-	// other; ended is told when it has no more. Both are called by several
+	// other; ended is called when it has no more. Both are called by several
 	// goroutines, and may be nil.
 	documents func(c *collection, documents []byte) error
 	ended     func(c *collection) error

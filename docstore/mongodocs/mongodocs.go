@@ -7,7 +7,7 @@
 // after every write: by it, a change is a compare-and-swap. Writes are acknowledged
 // when a majority has them in its journal. A standalone server is enough, and so are
 // those that speak MongoDB's protocol: no transactions, change streams or TTL
-// indexes are used, and errors are told by their codes alone.
+// indexes are used, and errors are told apart by their codes alone.
 //
 // Any number of processes may use one database at once. The package knows nothing of
 // what the documents mean.

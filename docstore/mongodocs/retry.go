@@ -41,8 +41,8 @@ var (
 	errNoIdea = fmt.Errorf("%w: the connection broke, and others have written since: whether the write happened can't be told", docstore.ErrUnavailable)
 )
 
-// reach knows since when no server has been there that takes writes, from what
-// the driver's heartbeats see.
+// reach knows since when there has been no server that takes writes, from the
+// driver's heartbeats.
 type reach struct {
 	now  func() time.Time
 	gone atomic.Pointer[time.Time] // nil while there is one
@@ -122,7 +122,7 @@ type failure struct{ error }
 // Unwrap gives the driver's error.
 func (f failure) Unwrap() error { return f.error }
 
-// failed marks an error as the driver's, nil included.
+// failed marks an error as the driver's; nil stays nil.
 func failed(err error) error {
 	if err == nil {
 		return nil
@@ -130,7 +130,7 @@ func failed(err error) error {
 	return failure{err}
 }
 
-// errAgain is an attempt's wish to be made again: another writer was faster.
+// errAgain asks for another attempt: another writer was faster.
 var errAgain = errors.New("somebody else has changed the document meanwhile")
 
 // transient tells whether an error may be gone at the next attempt. Servers' answers

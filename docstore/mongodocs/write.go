@@ -97,7 +97,7 @@ func (c *collection) insert(ctx context.Context, docs []bson.Raw, w *write) (n i
 	return n, c.why(ctx, docs[n], err, duplicate)
 }
 
-// why is the reason for which a document was refused: a unique index, or else the
+// why is why a document was refused: a unique index, or else the
 // server's error. It is errAgain when what the document conflicted with has gone.
 func (c *collection) why(ctx context.Context, doc bson.Raw, refusal error, duplicate bool) error {
 	err := c.conflict(ctx, doc)

@@ -79,7 +79,7 @@ func (c *Client) Ping(ctx context.Context) error {
 	return client.Do(ctx, client.B().Ping().Build()).Error()
 }
 
-// again is the pause before Redis is looked for again.
+// again is the pause before connecting to Redis is tried again.
 const again = 200 * time.Millisecond
 
 // Listen reaches Redis and calls onMessage with each message to the channel, until ctx

@@ -287,9 +287,8 @@ func (s *shard) add(hash uint64, now int64) *counts {
 		s.keys[hash] = k
 		return k
 	}
-	// The hand goes round: what doesn't count any more goes first, but what is
-	// being refused never. Who has used the least of those it passes goes if
-	// nothing is over.
+	// The clock's hand goes round: an expired key is evicted first, one that is being
+	// refused never. If none has expired, the one that expires first of those it passes.
 	const looked = 16
 	victim := -1
 	for range looked {
