@@ -38,153 +38,177 @@ type Options struct {
 	Settings config.Settings
 	Version  health.Version
 	Log      *slog.Logger
+	// Offline joins the rooms for a command that works beside a server: nothing is
+	// started, the store is opened when it is first used, and what changes note is
+	// left for the server to deliver.
+	Offline bool
 	// LimitTimeout is how long a decision about limits waits for Redis; 0 means
 	// as long as redislimit does by itself.
 	LimitTimeout time.Duration
-	// Subprocess is as BackupOptions have it.
+	// Subprocess starts this program again, for BackupWork with these arguments; nil
+	// means that backups are read in this process.
 	Subprocess func(ctx context.Context, args ...string) *exec.Cmd
 }
 
-// App is the product, ready to be started.
+// App is the product: its rooms, joined on one store, and what listens for them.
 type App struct {
-	settings config.Settings
-	log      *slog.Logger
+	Accounts *account.Service
+	Plans    *billing.Service
+	Limits   *ratelimit.Service
 
-	accounts   *account.Service
-	outbox     *mail.Outbox // nil where no mails are sent or kept
-	plans      *billing.Service
-	sessions   *session.Service
-	limits     *ratelimit.Service
-	leases     *lease.Service
-	redis      *redisclient.Client // nil without Redis, as the next two
-	shared     *redislimit.Engine
-	hints      *redishints.Hints
-	health     *health.Service
-	metrics    *metrics
-	store      docstore.Store
-	version    string
-	subprocess func(ctx context.Context, args ...string) *exec.Cmd
-	backups    atomic.Pointer[backups]
-	schedule   *backup.Schedule // nil where none are made
-	api        *httpapi.API
-	handler    http.Handler
+	settings config.Settings
+	options  Options
+	log      *slog.Logger
+	registry *prometheus.Registry
+	rooms    []room
+
+	store    docstore.Store
+	leases   *lease.Service
+	redis    *redisclient.Client // nil without Redis
+	outbox   *mail.Outbox        // nil where no mails are sent or kept
+	sessions *session.Service
+	backups  atomic.Pointer[backups] // nil where none are configured
+	schedule *backup.Schedule        // nil where none are made
+	health   *health.Service
+	api      *httpapi.API
+	handler  http.Handler
 
 	public, ops *server
 	draining    atomic.Bool
 	background  sync.WaitGroup
-	cleanups    []func() error // run last to first
+	stopWork    context.CancelFunc
 }
 
-// New builds the product: it opens the store and joins the rooms, but doesn't
-// listen yet. What it has opened is closed again when it fails.
+// New joins the rooms, but starts nothing yet. What it has opened is closed again
+// when it fails.
 func New(ctx context.Context, o Options) (*App, error) {
-	a := &App{settings: o.Settings, log: o.Log, version: o.Version.Version, subprocess: o.Subprocess}
-	if err := a.build(ctx, o); err != nil {
-		return nil, errors.Join(err, a.cleanUp())
+	a := &App{settings: o.Settings, options: o, log: o.Log, registry: newRegistry(o.Version)}
+	err := a.addStore(ctx)
+	if err == nil {
+		err = a.build()
+	}
+	if err == nil && !o.Offline {
+		err = prepare(ctx, a.store, a.specs())
+	}
+	if err == nil && !o.Offline {
+		err = a.serve()
+	}
+	if err != nil {
+		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
 }
 
-func (a *App) build(ctx context.Context, o Options) error {
-	store, err := OpenStore(ctx, o.Settings)
-	if err != nil {
-		return err
-	}
-	a.onStop(store.Close)
-	a.store = store
+// build has a row for each room. A capability needs no other than those above it; what
+// two rooms want of each other stands in joins.go.
+func (a *App) build() error {
+	s, store := a.settings, a.store
 
-	if !o.Settings.Redis.Empty() {
-		if a.redis, err = redisclient.New(o.Settings.Redis.Reveal()); err != nil {
+	var probe func(context.Context) error
+	if !s.Redis.Empty() {
+		var err error
+		if a.redis, err = redisclient.New(s.Redis.Reveal()); err != nil {
 			return err
 		}
-		a.onStop(asCleanup(a.redis.Close))
+		probe = a.redis.Ping
+		a.add(room{name: "redis", close: func() error { a.redis.Close(); return nil }})
 	}
+	a.add(room{name: "redis", checks: []health.Check{a.check("redis", probe)}})
+
+	a.leases = lease.New(lease.Config{Store: store, Log: a.log})
+	a.add(room{name: "leases", specs: lease.Specs()})
 
 	// Billing asks sessions what became of a run, sessions take runs from
 	// billing: neither knows the other.
 	link := &runs{}
-	a.leases = lease.New(lease.Config{Store: store, Log: o.Log})
-	a.plans = billing.New(billing.Config{Store: store, Sessions: link, Log: o.Log, Catalog: o.Settings.Billing})
-	a.sessions = a.newSessions(store, o.Log)
-	link.sessions = a.sessions
-	a.onStop(asCleanup(a.sessions.Close))
+	a.Plans = billing.New(billing.Config{Store: store, Sessions: link, Log: a.log, Catalog: s.Billing})
+	a.add(room{
+		name: "billing", specs: billing.Specs(), routes: a.Plans.Routes,
+		checks: []health.Check{a.check("stripe", nil)},
+		apply:  func(file config.File) error { a.Plans.SetCatalog(file.Billing); return nil },
+	})
 
-	if a.outbox, err = newOutbox(o.Settings, store, o.Log); err != nil {
+	a.addSessions(link)
+	if err := a.addMail(); err != nil {
 		return err
 	}
-	a.accounts, err = account.New(account.Config{
-		Store:        store,
-		Secrets:      secrets(o.Settings),
+	if err := a.addAccounts(); err != nil {
+		return err
+	}
+	a.addLimits()
+	return a.addBackups()
+}
+
+// addSessions adds the sessions, which hint to other copies through Redis where there
+// is one.
+func (a *App) addSessions(link *runs) {
+	r := room{name: "sessions", specs: session.Specs()}
+	c := session.Config{Store: a.store, Quota: quota{a.Plans}, Log: a.log}
+	if a.redis != nil {
+		hints := redishints.New(a.redis)
+		c.Hints = hints
+		r.run = func(ctx context.Context) { hints.Run(ctx, a.sessions.OnHint, a.sessions.MissedHints) }
+	}
+	a.sessions = session.New(c)
+	link.sessions = a.sessions
+	r.routes, r.sweep, r.drain = a.sessions.Routes, a.sessions.Sweep, a.sessions.Close
+	a.add(r)
+}
+
+// addMail adds where mails go: to the mail server, or nowhere but into the store, or,
+// where neither is wanted, no outbox.
+func (a *App) addMail() error {
+	r := room{name: "mails", specs: mail.Specs()}
+	c := mail.Config{Store: a.store, Secrets: a.secrets(), Log: a.log}
+	var err error
+	if !a.settings.SMTP.Empty() {
+		if c.Sender, err = mail.NewSMTP(a.settings.SMTP.Reveal(), a.settings.MailFrom); err != nil {
+			return fmt.Errorf("the mail server: %w", err)
+		}
+	}
+	if c.Sender != nil || a.settings.KeepMails || a.options.Offline {
+		if a.outbox, err = mail.New(c); err != nil {
+			return err
+		}
+		r.run, r.sweep = a.outbox.Run, a.outbox.Sweep
+	}
+	a.add(r)
+	return nil
+}
+
+func (a *App) addAccounts() (err error) {
+	a.Accounts, err = account.New(account.Config{
+		Store:        a.store,
+		Secrets:      a.secrets(),
 		Mail:         a.outbox,
-		ConfirmFirst: !o.Settings.SMTP.Empty(),
-		PublicURL:    o.Settings.PublicURL,
-		Providers:    o.Settings.Providers,
-		PersonalData: []account.PersonalData{a.plans, a.sessions},
-		Log:          o.Log,
+		ConfirmFirst: !a.settings.SMTP.Empty(),
+		PublicURL:    a.settings.PublicURL,
+		Providers:    a.settings.Providers,
+		PersonalData: []account.PersonalData{a.Plans, a.sessions},
+		Offline:      a.options.Offline,
+		Log:          a.log,
 	})
 	if err != nil {
 		return err
 	}
-
-	a.metrics = newMetrics(o.Version)
-	a.countLimits(o)
-	if err := a.newSchedule(o); err != nil {
-		return err
-	}
-	a.health = health.New(health.Config{
-		Checks:  checks(o.Settings, store, a.redis),
-		Version: o.Version,
-		Log:     o.Log,
+	a.add(room{
+		name: "accounts", specs: account.Specs(), routes: a.Accounts.Routes, run: a.Accounts.Run, sweep: a.Accounts.Sweep,
+		apply: func(file config.File) error {
+			a.Accounts.SetProviders(file.WithSecrets(a.settings.ProviderSecrets))
+			return nil
+		},
 	})
-	a.handler, err = a.routes(o.Version.Version)
-	return err
+	return nil
 }
 
-// newSessions hints to other copies through Redis, where there is one.
-func (a *App) newSessions(store docstore.Store, log *slog.Logger) *session.Service {
-	c := session.Config{Store: store, Quota: quota{a.plans}, Log: log}
-	if a.redis != nil {
-		a.hints = redishints.New(a.redis)
-		c.Hints = a.hints
+// secrets seal and sign; those of a command open nothing that the server has made.
+func (a *App) secrets() []string {
+	if a.options.Offline {
+		return []string{rand.Text() + rand.Text()}
 	}
-	return session.New(c)
-}
-
-// newOutbox is where mails go: to the mail server, or nowhere but into the store;
-// nil for neither.
-func newOutbox(s config.Settings, store docstore.Store, log *slog.Logger) (*mail.Outbox, error) {
-	c := mail.Config{Store: store, Secrets: secrets(s), Log: log}
-	if !s.SMTP.Empty() {
-		server, err := mail.NewSMTP(s.SMTP.Reveal(), s.MailFrom)
-		if err != nil {
-			return nil, fmt.Errorf("the mail server: %w", err)
-		}
-		c.Sender = server
-	} else if !s.KeepMails {
-		return nil, nil
-	}
-	return mail.New(c)
-}
-
-func secrets(s config.Settings) []string {
-	all := []string{s.JWTSecret.Reveal()}
-	for _, previous := range s.JWTPreviousSecrets {
+	all := []string{a.settings.JWTSecret.Reveal()}
+	for _, previous := range a.settings.JWTPreviousSecrets {
 		all = append(all, previous.Reveal())
-	}
-	return all
-}
-
-// checks are what /ready tells of. What isn't configured has no probe.
-func checks(s config.Settings, store docstore.Store, redis *redisclient.Client) []health.Check {
-	all := []health.Check{{Name: "database", Probe: store.Ping}, {Name: "redis"}, {Name: "stripe"}}
-	if redis != nil {
-		all[1].Probe = redis.Ping
-	}
-	for i := range all {
-		all[i].Critical = slices.Contains(s.ReadyCritical, all[i].Name)
-	}
-	if !s.MongoDB.Empty() {
-		all[0].Name = "mongodb"
 	}
 	return all
 }
@@ -239,52 +263,17 @@ func (a *App) Start(ctx context.Context) error {
 	if a.public, err = listen(ctx, a.settings.Addr, a.handler, a.log); err != nil {
 		return fmt.Errorf("%w; choose another address, by ADDR or by --addr of 'manus dev'", err)
 	}
+	a.public.http.RegisterOnShutdown(a.drain)
 	if a.settings.OpsAddr != "" {
-		if a.ops, err = listen(ctx, a.settings.OpsAddr, a.metrics.handler(), a.log); err != nil {
+		if a.ops, err = listen(ctx, a.settings.OpsAddr, opsHandler(a.registry), a.log); err != nil {
 			return errors.Join(fmt.Errorf("%w; set OPS_ADDR to another address, or to 'off'", err), a.public.close())
 		}
-		a.onStop(a.ops.close)
 	}
-	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	a.onStop(func() error {
-		cancel()
-		a.background.Wait()
-		return nil
-	})
-	a.background.Go(func() { a.accounts.Run(working) })
-	if a.redis != nil {
-		a.background.Go(func() { a.shared.Run(working) })
-		a.background.Go(func() { a.hints.Run(working, a.sessions.OnHint, a.sessions.MissedHints) })
-	}
-	if a.outbox != nil {
-		a.background.Go(func() { a.outbox.Run(working) })
-		a.hourly(working, "sweep-mails", a.outbox.Sweep)
-	}
-	if a.schedule != nil {
-		a.background.Go(func() { a.schedule.Run(working) })
-	}
-	a.hourly(working, "sweep-accounts", a.accounts.Sweep)
-	a.hourly(working, "sweep-sessions", a.sessions.Sweep)
-	if a.settings.ConfigPath != "" {
-		a.every(working, time.Second, "apply the changed "+filepath.Base(a.settings.ConfigPath), newReloader(a.settings.ConfigPath, a.apply).check)
-	}
+	var working context.Context
+	working, a.stopWork = context.WithCancel(context.WithoutCancel(ctx))
+	a.work(working)
 	a.log.InfoContext(ctx, "started", "addr", a.Addr(), "ops_addr", a.OpsAddr(), "environment", a.settings.Environment)
 	return nil
-}
-
-// apply puts a changed manus.yaml in force.
-func (a *App) apply(file config.File) {
-	a.accounts.SetProviders(file.WithSecrets(a.settings.ProviderSecrets))
-	a.plans.SetCatalog(file.Billing)
-	a.limits.SetConfig(file.Limits)
-	if a.schedule == nil {
-		return
-	}
-	b := a.settings.Backup
-	b.Policy = file.Backup
-	if err := a.setBackups(b); err != nil {
-		a.log.Error("the section backup of the changed manus.yaml could not be applied", "error", err)
-	}
 }
 
 // Addr is the address listened on, with the port that was picked.
@@ -300,8 +289,8 @@ func (a *App) Failed() <-chan error { return a.public.failed }
 // the listener closes while requests in flight are finished. When ctx ends, what
 // is left of the delay and of the requests is cut short.
 func (a *App) Stop(ctx context.Context) error {
-	if a.public == nil { // it was never started
-		return a.cleanUp()
+	if a.stopWork == nil { // it was never started
+		return a.Close()
 	}
 	a.health.Drain()
 	a.draining.Store(true)
@@ -313,27 +302,12 @@ func (a *App) Stop(ctx context.Context) error {
 	if err := turnAway(a.public.listener); err != nil { // not in every sandbox
 		a.log.WarnContext(ctx, "connections that come right now may be reset", "error", err)
 	}
-	a.sessions.Close() // ends live streams, which would never end by themselves
 	ctx, cancel := context.WithTimeout(ctx, a.settings.ShutdownTimeout)
 	defer cancel()
 	err := a.public.shutdown(ctx)
-	err = errors.Join(err, a.cleanUp())
+	a.stopWork()
+	a.background.Wait()
+	err = errors.Join(err, a.ops.close(), a.Close())
 	a.log.InfoContext(ctx, "stopped")
-	return err
-}
-
-func (a *App) onStop(f func() error) { a.cleanups = append(a.cleanups, f) }
-
-// asCleanup is f as onStop takes it.
-func asCleanup(f func()) func() error {
-	return func() error { f(); return nil }
-}
-
-func (a *App) cleanUp() error {
-	var err error
-	for i := len(a.cleanups) - 1; i >= 0; i-- {
-		err = errors.Join(err, a.cleanups[i]())
-	}
-	a.cleanups = nil
 	return err
 }

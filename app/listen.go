@@ -72,4 +72,9 @@ func (s *server) shutdown(ctx context.Context) error {
 	return nil
 }
 
-func (s *server) close() error { return s.http.Close() }
+func (s *server) close() error {
+	if s == nil {
+		return nil
+	}
+	return s.http.Close()
+}

@@ -5,19 +5,38 @@ import (
 	"context"
 	"crypto/sha256"
 	"os"
+	"path/filepath"
+	"time"
 
 	"manus/config"
 )
+
+// watchFile applies a changed manus.yaml, until ctx ends.
+func (a *App) watchFile(ctx context.Context, path string) {
+	reload := newReloader(path, a.apply)
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		if err := reload.check(ctx); err != nil {
+			a.log.ErrorContext(ctx, "could not apply the changed "+filepath.Base(path), "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
 
 // reloader applies a changed manus.yaml, or refuses it whole. It looks at the
 // contents: times of files can be anything.
 type reloader struct {
 	path  string
-	apply func(config.File)
+	apply func(config.File) error
 	seen  []byte // the hash of what was last looked at
 }
 
-func newReloader(path string, apply func(config.File)) *reloader {
+func newReloader(path string, apply func(config.File) error) *reloader {
 	return &reloader{path: path, apply: apply}
 }
 
@@ -38,6 +57,5 @@ func (r *reloader) check(context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.apply(file)
-	return nil
+	return r.apply(file)
 }
