@@ -68,10 +68,8 @@ type App struct {
 	backups    atomic.Pointer[backups]
 	schedule   *backup.Schedule // nil where none are made
 	api        *httpapi.API
-	handler    http.Handler
 
 	public, ops *server
-	draining    atomic.Bool
 	background  sync.WaitGroup
 	cleanups    []func() error // run last to first
 }
@@ -128,7 +126,6 @@ func (a *App) build(ctx context.Context, o Options) error {
 	}
 
 	a.metrics = newMetrics(o.Version)
-	a.countLimits(o)
 	if err := a.newSchedule(o); err != nil {
 		return err
 	}
@@ -137,8 +134,11 @@ func (a *App) build(ctx context.Context, o Options) error {
 		Version: o.Version,
 		Log:     o.Log,
 	})
-	a.handler, err = a.routes(o.Version.Version)
-	return err
+	if err := a.openDoor(); err != nil {
+		return err
+	}
+	a.countLimits(o)
+	return nil
 }
 
 // newSessions hints to other copies through Redis, where there is one.
@@ -190,54 +190,52 @@ func checks(s config.Settings, store docstore.Store, redis *redisclient.Client) 
 	return all
 }
 
-// maxBody bounds any request's body; routes set lower bounds of their own.
-const maxBody = 1 << 20
-
-// routes joins the rooms' routes and the layers that a request passes through,
-// outermost first: observe, security headers, last answers, body cap, client
-// address. Who is calling is found out by the routes that have to know, and then
-// the limits are asked.
-func (a *App) routes(version string) (http.Handler, error) {
-	api := httpapi.New(a.log, version, a.accounts.Caller)
-	a.api = api
-	api.Limit(a.limits)
-	a.accounts.Routes(api)
-	a.sessions.Routes(api)
-	a.plans.Routes(api)
-	a.health.Routes(api)
-	a.health.Mount(api.Mux())
-	pages := console.Config{Version: version, API: api, Accounts: a.accounts, Log: a.log}
+// openDoor registers the rooms' routes with the door that all requests pass.
+func (a *App) openDoor() error {
+	a.api = httpapi.New(httpapi.Config{
+		Log: a.log, Version: a.version, Caller: a.accounts.Caller, TrustedProxies: a.settings.TrustedProxies,
+		Origins: a.settings.Origins, Metrics: a.metrics.registry,
+	})
+	registerAPI(a.api, a.accounts, a.sessions, a.plans, a.health)
+	pages := console.Config{Version: a.version, API: a.api, Accounts: a.accounts, Log: a.log}
 	if a.settings.KeepMails {
 		pages.Mails = a.outbox
 	}
 	site, err := console.New(pages)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	site.Mount(api.Mux())
-
-	handler := httpapi.Client(a.settings.TrustedProxies, api)
-	handler = httpapi.CapBody(maxBody, handler)
-	handler = a.lastAnswers(handler)
-	handler = httpapi.SecurityHeaders(handler)
-	return httpapi.Observe(a.log, a.metrics.observe, handler), nil
+	site.Routes(a.api)
+	if a.settings.KeepMails {
+		site.MailRoutes(a.api)
+	}
+	return nil
 }
 
-// lastAnswers closes each connection with its answer once the program is
-// stopping, so that no request comes on a connection that is being closed.
-func (a *App) lastAnswers(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if a.draining.Load() {
-			w.Header().Set("Connection", "close")
-		}
-		next.ServeHTTP(w, r)
-	})
+// registerAPI registers the routes of the API. Limits differ between plans where
+// openingLimits says so: sessions know no plans.
+func registerAPI(api *httpapi.API, accounts *account.Service, sessions *session.Service, plans *billing.Service, health *health.Service) {
+	accounts.Routes(api)
+	sessions.Routes(api, openingLimits())
+	plans.Routes(api)
+	health.Routes(api)
+}
+
+// Routes are all routes that the product can have, and the limits that they have of
+// their own: what manus.yaml may have rules for. They are only told, not served.
+func Routes() ratelimit.Routes {
+	api := httpapi.NewList()
+	registerAPI(api, &account.Service{}, &session.Service{}, &billing.Service{}, &health.Service{})
+	pages := &console.Pages{}
+	pages.Routes(api)
+	pages.MailRoutes(api)
+	return api.Limits()
 }
 
 // Start listens and serves. It returns once requests are answered.
 func (a *App) Start(ctx context.Context) error {
 	var err error
-	if a.public, err = listen(ctx, a.settings.Addr, a.handler, a.log); err != nil {
+	if a.public, err = listen(ctx, a.settings.Addr, a.api, a.log); err != nil {
 		return fmt.Errorf("%w; choose another address, by ADDR or by --addr of 'manus dev'", err)
 	}
 	if a.settings.OpsAddr != "" {
@@ -305,7 +303,7 @@ func (a *App) Stop(ctx context.Context) error {
 		return a.cleanUp()
 	}
 	a.health.Drain()
-	a.draining.Store(true)
+	a.api.Drain()
 	a.log.InfoContext(ctx, "stopping", "delay", a.settings.ShutdownDelay)
 	select {
 	case <-time.After(a.settings.ShutdownDelay):

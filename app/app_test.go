@@ -87,7 +87,7 @@ func callType(t *testing.T, a *App, method, path, token, contentType, body strin
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	w := httptest.NewRecorder()
-	a.handler.ServeHTTP(w, r)
+	a.api.ServeHTTP(w, r)
 	return w.Code, w.Body.String()
 }
 

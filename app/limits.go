@@ -19,10 +19,11 @@ import (
 func (a *App) countLimits(o Options) {
 	c := ratelimit.ServiceConfig{
 		Config:  o.Settings.Limits,
+		Routes:  a.api.Limits(),
 		Engine:  memorylimit.New(memorylimit.Config{}),
 		Plan:    a.planOf,
 		Account: account.EmailKey,
-		Observe: a.metrics.observeLimit,
+		Observe: ratelimit.Measure(a.metrics.registry),
 		Log:     o.Log,
 	}
 	if a.redis != nil {
@@ -30,6 +31,17 @@ func (a *App) countLimits(o Options) {
 		a.shared, c.Engine = sharedLimits(a.redis, o.LimitTimeout)
 	}
 	a.limits = ratelimit.New(c)
+	a.api.Limit(a.limits)
+}
+
+// openingLimits are how often sessions may be opened by users on the plans that are
+// on offer by default.
+func openingLimits() map[string]ratelimit.Limit {
+	limits := map[string]ratelimit.Limit{}
+	for plan, limit := range map[string]string{"basic": "30/minute", "pro": "60/minute", "enterprise": "300/minute"} {
+		limits[plan] = ratelimit.NewRule(limit).Limit
+	}
+	return limits
 }
 
 // sharedLimits counts in Redis, with a circuit breaker around it. It doesn't wait for Redis.
@@ -53,7 +65,7 @@ const commandTimeout = 5 * time.Second
 // commands. With Redis it reaches the counts that the servers share; without, it
 // can only tell the rules. Done lets Redis go.
 func Limits(s config.Settings, log *slog.Logger) (limits *ratelimit.Service, shared bool, done func(), err error) {
-	c := ratelimit.ServiceConfig{Config: s.Limits, Engine: memorylimit.New(memorylimit.Config{}), Account: account.EmailKey, Log: log}
+	c := ratelimit.ServiceConfig{Config: s.Limits, Routes: Routes(), Engine: memorylimit.New(memorylimit.Config{}), Account: account.EmailKey, Log: log}
 	done = func() {}
 	if !s.Redis.Empty() {
 		redis, err := redisclient.New(s.Redis.Reveal())

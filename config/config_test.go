@@ -84,7 +84,7 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 		ShutdownDelay:   2 * time.Second,
 		ShutdownTimeout: 20 * time.Second,
 		Billing:         billing.DefaultCatalog(),
-		Limits:          ratelimit.DefaultConfig(),
+		Limits:          ratelimit.DefaultConfig(ratelimit.Routes{}),
 		Backup:          Backup{RetentionDays: 7, Policy: backup.DefaultPolicy()},
 	}
 	if !reflect.DeepEqual(got, want) {

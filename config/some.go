@@ -27,7 +27,7 @@ func LoadStore(source Source, flag string) (Settings, error) {
 // server: REDIS_URL and manus.yaml. Its only error is *Problems.
 func LoadLimits(source Source) (Settings, error) {
 	l, settings := loadSome(source, "REDIS_URL")
-	file, problems := loadOptionalFile(source.ConfigFile)
+	file, problems := loadOptionalFile(source.ConfigFile, source.Routes)
 	l.problems = append(l.problems, problems...)
 	if len(l.problems) > 0 {
 		return Settings{}, &l.problems
@@ -45,7 +45,7 @@ func LoadBackup(source Source, flag string) (Settings, error) {
 	l, settings := loadSome(source, "BACKUP_DIR", "BACKUP_RETENTION_DAYS", "BACKUP_AGE_RECIPIENTS", "BACKUP_AGE_IDENTITY",
 		"S3_BUCKET", "S3_ENDPOINT", "S3_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 	l.checkS3(settings.Backup.S3)
-	file, found := loadOptionalFile(source.ConfigFile)
+	file, found := loadOptionalFile(source.ConfigFile, source.Routes)
 	l.problems = append(l.problems, found...)
 	settings.DataDir, settings.MongoDB, settings.MongoDatabase = store.DataDir, store.MongoDB, store.MongoDatabase
 	settings.Backup.Policy = file.Backup

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"manus/account"
+	"manus/httpapi"
 )
 
 // Accounts is what the pages behind mailed links do. Errors are those of
@@ -29,17 +30,15 @@ type linkPage struct {
 // maxForm bounds a form, in bytes.
 const maxForm = 8 << 10
 
-func (p *Pages) accountPages(mux *http.ServeMux) {
-	// Forms of other sites are refused.
-	post := func(path string, handler http.HandlerFunc) {
-		mux.Handle("POST "+path, http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(handler, maxForm)))
+func (p *Pages) accountRoutes(api *httpapi.API) {
+	form := func(path string, ask, submit http.HandlerFunc) {
+		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET " + path}, ask)
+		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "POST " + path, MaxBody: maxForm},
+			http.NewCrossOriginProtection().Handler(submit)) // forms of other sites are refused
 	}
-	mux.HandleFunc("GET /account/verify", p.askVerify)
-	post("/account/verify", p.verify)
-	mux.HandleFunc("GET /account/reset", p.askReset)
-	post("/account/reset", p.reset)
-	mux.HandleFunc("GET /account/forgot", p.askForgot)
-	post("/account/forgot", p.forgot)
+	form("/account/verify", p.askVerify, p.verify)
+	form("/account/reset", p.askReset, p.reset)
+	form("/account/forgot", p.askForgot, p.forgot)
 }
 
 func (p *Pages) askVerify(w http.ResponseWriter, r *http.Request) {

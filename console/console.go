@@ -141,10 +141,10 @@ func newDocument(contentType string, body []byte) document {
 	return document{contentType, body, hex.EncodeToString(sum[:8])}
 }
 
-func (d document) serve(w http.ResponseWriter, r *http.Request, caching string) {
+// ServeHTTP sends it, unless the client has it.
+func (d document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Type", d.contentType)
-	header.Set("Cache-Control", caching)
 	header.Set("ETag", `"`+d.hash+`"`)
 	if r.Header.Get("If-None-Match") == `"`+d.hash+`"` {
 		w.WriteHeader(http.StatusNotModified)
@@ -170,26 +170,37 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, name st
 	}
 	header := w.Header()
 	header.Set("Content-Type", d.contentType)
-	header.Set("Cache-Control", "no-store")
 	header.Set("Vary", "Accept-Language")
 	w.WriteHeader(status)
 	_, _ = w.Write(d.body) // the client is gone if this fails
 }
 
-// Mount adds the pages to the site's root.
-func (p *Pages) Mount(mux *http.ServeMux) {
-	p.accountPages(mux)
-	if p.mails != nil {
-		p.mailPages(mux)
+// What browsers may do with documents: ask each time whether there is a newer one, or
+// keep what never changes.
+const (
+	revalidated = "no-cache"
+	immutable   = "public, max-age=31536000, immutable"
+)
+
+// Routes adds the pages to the site's root, those of mails left out.
+func (p *Pages) Routes(api *httpapi.API) {
+	page := func(pattern, caching string, handler http.Handler) {
+		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: pattern, Caching: caching}, handler)
 	}
-	mux.HandleFunc("GET /{$}", localized(p.home))
-	mux.HandleFunc("GET /docs", localized(p.docs))
-	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) { p.openapi.serve(w, r, "no-cache") })
-	for path, asset := range p.assets {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-			asset.serve(w, r, "public, max-age=31536000, immutable")
-		})
+	page("GET /{$}", revalidated, localized(p.home))
+	page("GET /docs", revalidated, localized(p.docs))
+	page("GET /openapi.json", revalidated, p.openapi)
+	page("GET /assets/{name}", immutable, http.HandlerFunc(p.sendAsset))
+	p.accountRoutes(api)
+}
+
+func (p *Pages) sendAsset(w http.ResponseWriter, r *http.Request) {
+	asset, ok := p.assets[r.URL.Path]
+	if !ok {
+		httpapi.WriteError(w, r, nil, httpapi.ErrNotFound)
+		return
 	}
+	asset.ServeHTTP(w, r)
 }
 
 // localized serves a page in the language that ?lang= names, or else the one
@@ -199,6 +210,6 @@ func localized(pages map[language.Tag]document) http.HandlerFunc {
 		tag := choose(r.URL.Query().Get("lang"), r.Header.Get("Accept-Language"))
 		w.Header().Set("Content-Language", tag.String())
 		w.Header().Set("Vary", "Accept-Language")
-		pages[tag].serve(w, r, "no-cache")
+		pages[tag].ServeHTTP(w, r)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -42,7 +44,7 @@ func (p *Problem) GetStatus() int { return p.Status }
 
 // GetHeaders is the headers that go with the problem, for huma.
 func (p *Problem) GetHeaders() http.Header {
-	header := http.Header{"Cache-Control": {"no-store"}}
+	header := http.Header{}
 	if p.retryAfter > 0 {
 		seconds := (p.retryAfter + time.Second - 1) / time.Second
 		header.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
@@ -69,12 +71,13 @@ type Kind struct {
 // Kinds is a table from errors to problems. The first match counts.
 type Kinds []Kind
 
-// ErrUnauthorized, ErrForbidden and ErrNotForKeys are what the guards of routes answer.
+// ErrUnauthorized, ErrForbidden and ErrNotForKeys are what the door answers, ErrNotFound
+// what it answers where there is no route.
 var (
 	ErrUnauthorized     = errors.New("the caller is unknown")
 	ErrForbidden        = errors.New("the caller may not do this")
 	ErrNotForKeys       = errors.New("an API key may not do this")
-	errNotFound         = errors.New("there is nothing at this address")
+	ErrNotFound         = errors.New("there is nothing at this address")
 	errMethodNotAllowed = errors.New("the address doesn't take the method")
 	errInvalidRequest   = errors.New("the request isn't what the address takes")
 	errMediaType        = errors.New("the body isn't JSON")
@@ -90,14 +93,14 @@ var common = Kinds{
 	{ErrNotForKeys, http.StatusForbidden, "not-for-keys", "This is for people alone: sign in and send an access token, not an API key.", 0},
 	{ErrTooMany, http.StatusTooManyRequests, "quota-exceeded", "There were too many requests. Wait as long as Retry-After says; RateLimit says where each limit stands.", 0},
 	{errUncounted, http.StatusServiceUnavailable, "uncounted", "This can't be done while requests can't be counted. Try again shortly.", 2 * time.Second},
-	{errNotFound, http.StatusNotFound, "not-found", "There is nothing at this address.", 0},
+	{ErrNotFound, http.StatusNotFound, "not-found", "There is nothing at this address.", 0},
 	{errMethodNotAllowed, http.StatusMethodNotAllowed, "method-not-allowed", "This address exists but doesn't take this method; 'Allow' lists those it takes.", 0},
 	{errInvalidRequest, http.StatusUnprocessableEntity, "invalid-request", "The request is not what this address takes; 'errors' says which parts.", 0},
 	{errMediaType, http.StatusUnsupportedMediaType, "unsupported-media-type", "Send the body as application/json.", 0},
 	{errSlowBody, http.StatusRequestTimeout, "slow-body", "The body arrived too slowly. Send the request again.", 0},
 	{errTooLarge, http.StatusRequestEntityTooLarge, "too-large", "The request is larger than this address takes.", 0},
 	{docstore.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "The service can't reach its storage just now. Nothing was lost; try again shortly.", 2 * time.Second},
-	{docstore.ErrInvalid, http.StatusBadRequest, "invalid-cursor", "The cursor is not one that this list gave out. Start again without it.", 0},
+	{docstore.ErrCursor, http.StatusBadRequest, "invalid-cursor", "The cursor is not one that this list gave out. Start again without it.", 0},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "timeout", "This took too long and was given up. Try again shortly.", 2 * time.Second},
 	{context.Canceled, http.StatusServiceUnavailable, "cancelled", "The request was cancelled before it was done. Try again.", time.Second},
 	{errInternal, http.StatusInternalServerError, "internal", "Something broke on our side. It has been recorded; quote the request id when you ask about it.", 0},
@@ -141,18 +144,38 @@ func newProblem(ctx context.Context, status int, name, detail string) *Problem {
 	}
 }
 
-// WriteError answers a request with the problem that stands for err in the
-// tables, outside of a huma route.
-func WriteError(w http.ResponseWriter, r *http.Request, kinds Kinds, err error) {
-	p, _ := kinds.problem(r.Context(), err)
-	writeProblem(w, p)
+// answer is the problem that stands for err in the tables. The log gets the cause
+// when it is not the client's fault.
+func answer(ctx context.Context, kinds Kinds, err error) *Problem {
+	p, ok := errors.AsType[*Problem](err)
+	if !ok {
+		var known bool
+		p, known = kinds.problem(ctx, err)
+		if x := exchangeOf(ctx); x != nil && p.Status >= http.StatusInternalServerError && ctx.Err() == nil {
+			level := slog.LevelWarn
+			if !known {
+				level = slog.LevelError
+			}
+			x.api.Log.Log(ctx, level, "request failed", "request_id", p.RequestID, "status", p.Status, "error", err)
+		}
+	}
+	noStore(ctx)
+	return p
 }
 
-func writeProblem(w http.ResponseWriter, p *Problem) {
-	header := w.Header()
-	for name, values := range p.GetHeaders() {
-		header[name] = values
+// noStore keeps a problem out of caches that may keep the route's other answers.
+func noStore(ctx context.Context) {
+	if x := exchangeOf(ctx); x != nil {
+		x.w.Header().Set("Cache-Control", caching)
 	}
+}
+
+// WriteError answers a request with the problem that stands for err in the
+// tables, outside of a typed handler.
+func WriteError(w http.ResponseWriter, r *http.Request, kinds Kinds, err error) {
+	p := answer(r.Context(), kinds, err)
+	header := w.Header()
+	maps.Copy(header, p.GetHeaders())
 	header.Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails
@@ -174,6 +197,7 @@ func cleanHumaError(ctx huma.Context, _ string, body any) (any, error) {
 	case http.StatusRequestTimeout:
 		err = errSlowBody
 	}
+	noStore(ctx.Context())
 	kind, _ := common.find(err)
 	p := newProblem(ctx.Context(), model.Status, kind.Name, kind.Detail)
 	for _, e := range model.Errors {

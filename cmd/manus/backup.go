@@ -50,7 +50,7 @@ type vault struct {
 // with makes the service of the settings, and runs f on it. The store itself is not
 // opened: a backup can be made of one that is full or can't be written.
 func (c *backupCommand) with(p *process, f func(vault) error) error {
-	settings, err := config.LoadBackup(config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config}, c.Data)
+	settings, err := config.LoadBackup(config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config, Routes: app.Routes()}, c.Data)
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func (c *userCommand) with(p *process, f func(rooms) error) error {
 	}
 	catalog := billing.DefaultCatalog()
 	if c.Config != "" {
-		file, err := config.LoadFile(c.Config)
+		file, err := config.LoadFile(c.Config, app.Routes())
 		if err != nil {
 			return err
 		}
