@@ -27,12 +27,10 @@ func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w: w, api: api, start: time.Now(), base: r.Context(), endpoint: api.fallback,
 		caller: identity.Caller{Address: clientAddress(r, api.TrustedProxies), Agent: clientAgent(r)},
 	}
-	x.id[0] = requestID(r)
 	x.r = r.WithContext(x)
-	header := w.Header()
-	header["X-Request-Id"] = x.id[:]
+	x.setHeader(requestIDField, "X-Request-Id", requestID(r))
 	if api.draining.Load() {
-		header.Set("Connection", "close")
+		w.Header().Set("Connection", "close")
 	}
 	defer x.end()
 	api.mux.ServeHTTP(x, x.r) // which asks the guard of a route, or redirects by itself
@@ -58,7 +56,7 @@ type exchange struct {
 	r        *http.Request
 	w        http.ResponseWriter
 	start    time.Time
-	id       [1]string
+	fields   [fieldsOfExchange]string
 	caller   identity.Caller
 
 	status    int
@@ -74,6 +72,20 @@ type exchange struct {
 	cancel context.CancelFunc
 }
 
+// The header fields whose values are an exchange's own, without memory for a slice
+// of each.
+const (
+	requestIDField = iota
+	limitPolicy
+	limitState
+	fieldsOfExchange
+)
+
+func (x *exchange) setHeader(field int, name, value string) {
+	x.fields[field] = value
+	x.w.Header()[name] = x.fields[field : field+1 : field+1]
+}
+
 type exchangeKey struct{}
 
 func exchangeOf(ctx context.Context) *exchange {
@@ -84,7 +96,7 @@ func exchangeOf(ctx context.Context) *exchange {
 // RequestID is the id of the request that ctx belongs to, or empty.
 func RequestID(ctx context.Context) string {
 	if x := exchangeOf(ctx); x != nil {
-		return x.id[0]
+		return x.fields[requestIDField]
 	}
 	return ""
 }
@@ -272,7 +284,7 @@ func (x *exchange) end() {
 	cause := recover()
 	abort := cause == http.ErrAbortHandler //nolint:errorlint // the sentinel itself is what is panicked with
 	if cause != nil && !abort {
-		x.api.Log.Error("panic", "request_id", x.id[0], "route", x.route(), "panic", cause, "stack", string(debug.Stack()))
+		x.api.Log.Error("panic", "request_id", x.fields[requestIDField], "route", x.route(), "panic", cause, "stack", string(debug.Stack()))
 		if abort = x.status != 0; !abort { // half an answer isn't to be taken for a whole one
 			p, _ := common.problem(x, errInternal)
 			WriteError(x, x.r, nil, p)
@@ -305,15 +317,19 @@ func (x *exchange) route() string {
 // metrics are few: patterns of routes, not paths.
 func (x *exchange) report() {
 	took, method, route := time.Since(x.start), logMethod(x.r.Method), x.route()
-	x.api.Log.LogAttrs(x.base, slog.LevelInfo, "request",
-		slog.String("request_id", x.id[0]),
-		slog.String("method", method),
-		slog.String("route", route),
-		slog.Int("status", x.status),
-		slog.Int64("bytes", x.bytes),
-		slog.Duration("took", took),
-		slog.String("user", x.caller.UserID),
-	)
+	if handler := x.api.Log.Handler(); handler.Enabled(x.base, slog.LevelInfo) {
+		line := slog.NewRecord(x.start.Add(took), slog.LevelInfo, "request", 0) // from where in the program is no news
+		line.AddAttrs(
+			slog.String("request_id", x.fields[requestIDField]),
+			slog.String("method", method),
+			slog.String("route", route),
+			slog.Int("status", x.status),
+			slog.Int64("bytes", x.bytes),
+			slog.Duration("took", took),
+			slog.String("user", x.caller.UserID),
+		)
+		_ = handler.Handle(x.base, line)
+	}
 	x.api.requests.WithLabelValues(method, route, strconv.Itoa(x.status)).Observe(took.Seconds())
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -66,7 +65,7 @@ func (x *exchange) ask(account string) error {
 	case err != nil:
 		return err
 	}
-	setLimits(x.w.Header(), answer.Applied)
+	x.setLimits(answer.Applied)
 	if answer.Allowed {
 		x.done = answer.Done
 		return nil
@@ -75,7 +74,7 @@ func (x *exchange) ask(account string) error {
 	p.Type, p.retryAfter = quotaExceeded, max(answer.Retry, time.Second)
 	for _, applied := range answer.Applied {
 		if applied.Violated {
-			p.Violated = append(p.Violated, applied.Name)
+			p.Violated = append(p.Violated, applied.Name())
 		}
 	}
 	return p
@@ -84,19 +83,19 @@ func (x *exchange) ask(account string) error {
 // setLimits says which limits apply and where they stand, in the fields of
 // draft-ietf-httpapi-ratelimit-headers: what remains is what is there for certain,
 // and what is said to come is there by then.
-func setLimits(header http.Header, applied []ratelimit.Applied) {
+func (x *exchange) setLimits(applied []ratelimit.Applied) {
 	if len(applied) == 0 {
 		return
 	}
-	var policy, state []byte
+	policy, state := make([]byte, 0, 192), make([]byte, 0, 192) // room for five
 	for i, a := range applied {
 		if i > 0 {
 			policy, state = append(policy, ", "...), append(state, ", "...)
 		}
-		policy = strconv.AppendQuote(policy, a.Name)
+		policy = appendName(policy, a)
 		policy = strconv.AppendInt(append(policy, ";q="...), int64(a.N), 10)
 		policy = strconv.AppendInt(append(policy, ";w="...), int64(a.Per.Seconds()), 10)
-		state = strconv.AppendQuote(state, a.Name)
+		state = appendName(state, a)
 		state = strconv.AppendInt(append(state, ";r="...), int64(max(0, a.Remaining)), 10)
 		wait := a.Reset
 		if a.Violated {
@@ -106,6 +105,12 @@ func setLimits(header http.Header, applied []ratelimit.Applied) {
 			state = strconv.AppendInt(append(state, ";t="...), int64(math.Ceil(wait.Seconds())), 10)
 		}
 	}
-	header.Set("RateLimit-Policy", string(policy))
-	header.Set("RateLimit", string(state))
+	x.setHeader(limitPolicy, "Ratelimit-Policy", string(policy)) // in the case that net/http keeps fields in
+	x.setHeader(limitState, "Ratelimit", string(state))
+}
+
+// appendName is the limit's policy by name, as a string of a structured field.
+func appendName(to []byte, a ratelimit.Applied) []byte {
+	to = append(append(append(to, '"'), a.Kind...), '-')
+	return append(strconv.AppendInt(to, int64(a.Per.Seconds()), 10), '"')
 }

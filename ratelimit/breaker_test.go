@@ -268,7 +268,7 @@ func TestWhoIsCounted(t *testing.T) {
 		}
 		got := ""
 		for _, a := range answer.Applied {
-			got += a.Name
+			got += a.Name()
 		}
 		if got != c.want {
 			t.Errorf("by %s: %q, want %q", c.by, got, c.want)

@@ -12,13 +12,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -64,6 +65,7 @@ type ServiceConfig struct {
 type Service struct {
 	c     ServiceConfig
 	rules atomic.Pointer[ruleset]
+	used  sync.Pool // of scratch
 	// logged is when it was last logged that the shared engine is unavailable.
 	logged atomic.Int64
 }
@@ -95,11 +97,14 @@ type Request struct {
 
 // Applied is a window that applied, and where it stands.
 type Applied struct {
-	Name string // "address-60"
+	Kind string // of the subject: "address"
 	Window
 	Standing
 	Violated bool
 }
+
+// Name is the policy's: "address-60".
+func (a Applied) Name() string { return a.Kind + "-" + strconv.Itoa(int(a.Per.Seconds())) }
 
 // Answer is the decision about a request.
 type Answer struct {
@@ -131,13 +136,16 @@ func (s *Service) Decide(ctx context.Context, r Request) (Answer, error) {
 	}
 	start := time.Now()
 	rules := rs.find(r.Route)
-	checks, failures, err := s.checks(ctx, rs, rules, r)
+	used, ok := s.used.Get().(*scratch)
+	if !ok {
+		used = &scratch{}
+	}
+	checks, failures, err := s.checks(ctx, used.checks[:0], rs, rules, &r)
 	if err != nil || len(checks) == 0 {
 		return answer, err
 	}
-	var d Decision
-	local := false
-	err = s.c.Engine.Take(ctx, checks, &d)
+	d, local := &used.decision, false
+	err = s.c.Engine.Take(ctx, checks, d)
 	engine := s.c.Engine
 	if errors.Is(err, ErrUnavailable) {
 		local = true
@@ -151,17 +159,27 @@ func (s *Service) Decide(ctx context.Context, r Request) (Answer, error) {
 			return answer, ErrNoCounts
 		}
 		engine = s.c.Local
-		err = engine.Take(ctx, checks, &d)
+		err = engine.Take(ctx, checks, d)
 	}
 	if err != nil {
 		return answer, err
 	}
 	answer.fill(checks, d)
 	s.observe(rules, outcome(checks, d), local, start)
-	if d.Allowed && len(failures) > 0 {
-		answer.Done = s.refund(ctx, engine, checks, failures, &d)
+	switch {
+	case len(failures) > 0 && d.Allowed:
+		answer.Done = s.refund(ctx, engine, checks, failures, d)
+	case !local: // an engine that was given up may still look at them
+		used.checks = checks
+		s.used.Put(used)
 	}
 	return answer, nil
+}
+
+// scratch is memory of decisions that is used again.
+type scratch struct {
+	checks   []Check
+	decision Decision
 }
 
 // refund takes back from some checks what they have counted, when the answer was
@@ -196,7 +214,7 @@ func whenRedisFails(rules []Rule) Policy {
 	return strictest
 }
 
-func outcome(checks []Check, d Decision) Outcome {
+func outcome(checks []Check, d *Decision) Outcome {
 	if !d.Allowed {
 		return OutcomeRefused
 	}
@@ -231,25 +249,24 @@ func (r *Rule) name() string {
 	return r.Route
 }
 
-// checks are the counts that a request has to pass, and which of them count
-// failures only.
-func (s *Service) checks(ctx context.Context, rs *ruleset, rules []Rule, r Request) (checks []Check, failures []int, err error) {
+// checks appends the counts that a request has to pass, and tells which of them
+// count failures only.
+func (s *Service) checks(ctx context.Context, checks []Check, rs *ruleset, rules []Rule, r *Request) (_ []Check, failures []int, err error) {
 	plan, err := s.plan(ctx, rules, r.Caller)
 	if err != nil {
 		return nil, nil, err
 	}
-	checks = make([]Check, 0, 4)
 	for i := range rules {
 		rule := &rules[i]
 		for _, by := range rule.By {
-			subject := s.subject(rs, by, &r)
+			kind, subject := s.subject(rs, by, r)
 			if subject == "" {
 				continue
 			}
 			if rule.Count == CountFailures {
 				failures = append(failures, len(checks))
 			}
-			checks = append(checks, Check{Key: key(subject, rule), Limit: rule.limit(plan), Cost: max(1, rule.Cost), Shadow: rule.Mode == Shadow})
+			checks = append(checks, Check{Key: key(kind, subject, rule), Limit: rule.limit(plan), Cost: max(1, rule.Cost), Shadow: rule.Mode == Shadow})
 		}
 	}
 	return checks, failures, nil
@@ -273,24 +290,25 @@ func (r *Rule) limit(plan string) Limit {
 
 // key is where a rule counts for a subject. In a Redis Cluster the braces put all
 // of a subject's counts on one node.
-func key(subject string, rule *Rule) string { return "{" + subject + "}" + rule.name() }
+func key(kind, subject string, rule *Rule) string {
+	return "{" + kind + ":" + subject + "}" + rule.name()
+}
 
-// subject is who is counted, as "address:192.0.2.1"; empty for nobody.
-func (s *Service) subject(rs *ruleset, by Subject, r *Request) string {
+// subject is who is counted, as "address" and "192.0.2.1"; empty for nobody.
+func (s *Service) subject(rs *ruleset, by Subject, r *Request) (kind, subject string) {
 	switch {
 	case by == ByAccount && r.Account == "":
-		return ""
+		return "", ""
 	case by == ByAccount:
-		return AccountSubject(s.c.Account(r.Account))
+		return "account", hashed(s.c.Account(r.Account))
 	case by == ByAPIKey && r.Caller.KeyID != "":
-		return "key:" + r.Caller.KeyID
+		return "key", r.Caller.KeyID
 	case by == ByUser && r.Caller.Known(), by == ByUserOrAddress && r.Caller.Known():
-		return "user:" + r.Caller.UserID
+		return "user", r.Caller.UserID
+	case !r.Caller.Address.IsValid():
+		return "address", "unknown"
 	}
-	if !r.Caller.Address.IsValid() {
-		return "address:unknown"
-	}
-	return "address:" + rs.network(r.Caller.Address)
+	return "address", rs.network(r.Caller.Address)
 }
 
 // AddressSubject is the subject of a client's address.
@@ -300,25 +318,24 @@ func (s *Service) AddressSubject(address netip.Addr) string {
 
 // AccountSubject is the subject of an account's key; the e-mail address stands in
 // it as a hash.
-func AccountSubject(account string) string {
+func AccountSubject(account string) string { return "account:" + hashed(account) }
+
+func hashed(account string) string {
 	sum := sha256.Sum256([]byte(account))
-	return "account:" + hex.EncodeToString(sum[:12])
+	return hex.EncodeToString(sum[:12])
 }
 
 // fill puts a decision into the answer, in the words of rate limit policies.
-func (a *Answer) fill(checks []Check, d Decision) {
-	a.Allowed = d.Allowed
+func (a *Answer) fill(checks []Check, d *Decision) {
+	a.Allowed, a.Applied = d.Allowed, make([]Applied, 0, 4)
 	for i, c := range checks {
 		if c.Shadow {
 			continue
 		}
 		kind, _, _ := strings.Cut(c.Key[1:], ":")
 		for j, standing := range d.Checks[i].Windows {
-			w := c.Limit[j]
 			violated := !d.Checks[i].Allowed && standing.Retry > 0
-			a.Applied = append(a.Applied, Applied{
-				Name: fmt.Sprintf("%s-%d", kind, int(w.Per.Seconds())), Window: w, Standing: standing, Violated: violated,
-			})
+			a.Applied = append(a.Applied, Applied{Kind: kind, Window: c.Limit[j], Standing: standing, Violated: violated})
 			if violated {
 				a.Retry = max(a.Retry, standing.Retry)
 			}
@@ -350,14 +367,15 @@ type Standings struct {
 // stands under every rule that counts by such subjects.
 func (s *Service) Show(ctx context.Context, subject string) ([]Standings, error) {
 	var counts []Standings
-	for _, rule := range s.rulesFor(subject) {
-		checks := []Check{{Key: key(subject, rule), Limit: rule.Limit, Cost: 1}}
+	kind, id, _ := strings.Cut(subject, ":")
+	for _, rule := range s.rulesFor(kind) {
+		checks := []Check{{Key: key(kind, id, rule), Limit: rule.Limit, Cost: 1}}
 		var d Decision
 		if err := s.c.Engine.Peek(ctx, checks, &d); err != nil {
 			return nil, err
 		}
 		var a Answer
-		a.fill(checks, d)
+		a.fill(checks, &d)
 		counts = append(counts, Standings{rule.name(), a.Applied})
 	}
 	return counts, nil
@@ -366,8 +384,9 @@ func (s *Service) Show(ctx context.Context, subject string) ([]Standings, error)
 // Reset forgets what was counted for a subject, under every rule.
 func (s *Service) Reset(ctx context.Context, subject string) error {
 	var keys []string
-	for _, rule := range s.rulesFor(subject) {
-		keys = append(keys, key(subject, rule))
+	kind, id, _ := strings.Cut(subject, ":")
+	for _, rule := range s.rulesFor(kind) {
+		keys = append(keys, key(kind, id, rule))
 	}
 	err := s.c.Engine.Reset(ctx, keys)
 	if s.c.Local != nil {
@@ -376,9 +395,8 @@ func (s *Service) Reset(ctx context.Context, subject string) error {
 	return err
 }
 
-// rulesFor are the rules that may count by a subject's kind.
-func (s *Service) rulesFor(subject string) []*Rule {
-	kind, _, _ := strings.Cut(subject, ":")
+// rulesFor are the rules that may count by a kind of subject.
+func (s *Service) rulesFor(kind string) []*Rule {
 	rs := s.rules.Load()
 	all := slices.Clone(rs.byDefault)
 	for _, route := range slices.Sorted(maps.Keys(rs.rules)) {
