@@ -26,6 +26,8 @@ var arrows = map[string]struct {
 		"the suite tests the interface, whichever engine is behind it"},
 	"identity": {nil,
 		"who is calling is a leaf that every room may ask"},
+	"language": {nil,
+		"a text in both languages is a leaf; whose words they are it doesn't know"},
 	"ratelimit": {[]string{"identity"},
 		"what is counted is by who is calling"},
 	"ratelimit/memorylimit": {[]string{"ratelimit"},
