@@ -15,7 +15,7 @@ import (
 
 var invalidToken = language.Text{En: "The token isn't valid, or not any more. Sign in again.", Ar: "الرمز غير صالح أو انتهت صلاحيته. سجّل الدخول مرّة أخرى."}
 
-// kinds is what the room's errors are to a client.
+// kinds maps the room's errors to what a client is answered.
 var kinds = httpapi.Kinds{
 	{Err: ErrBadCredentials, Status: http.StatusUnauthorized, Name: "bad-credentials", Detail: language.Text{En: "The e-mail address or the password is wrong. Check both and try again.", Ar: "عنوان البريد الإلكتروني أو كلمة المرور خطأ. تحقّق منهما وحاول مرّة أخرى."}},
 	{Err: ErrSecondFactor, Status: http.StatusUnauthorized, Name: "second-factor-required", Detail: language.Text{En: "The password was right. Send it again with a code of your authenticator app or a recovery code as 'otp', or with a passkey.", Ar: "كلمة المرور صحيحة. أرسلها مرّة أخرى ومعها رمز من تطبيق المصادقة أو رمز استرداد في otp، أو مع مفتاح مرور."}},
@@ -51,8 +51,8 @@ var kinds = httpapi.Kinds{
 }
 
 // Caller finds out who sends a request, by its bearer token: an access token or
-// an API key. It is an [httpapi.FindCaller]: a token that isn't valid makes a
-// stranger.
+// an API key. It is an [httpapi.FindCaller]: a request with an invalid token is
+// anonymous.
 func (s *Service) Caller(r *http.Request) (identity.Caller, error) {
 	token, ok := bearer(r)
 	if !ok {
@@ -70,7 +70,7 @@ func (s *Service) Caller(r *http.Request) (identity.Caller, error) {
 }
 
 // bearer is the request's one bearer token (RFC 6750, 2.1). Several
-// Authorization headers are none: who knows which one others believe.
+// Authorization headers count as none: a proxy may have believed another of them.
 func bearer(r *http.Request) (string, bool) {
 	values := r.Header.Values("Authorization")
 	if len(values) != 1 {
@@ -80,7 +80,7 @@ func bearer(r *http.Request) (string, bool) {
 	return token, ok && strings.EqualFold(scheme, "Bearer") && token != ""
 }
 
-// tokensBody is what signing in answers.
+// tokensBody is the answer to signing in.
 type tokensBody struct {
 	User         userBody `json:"user"`
 	AccessToken  string   `json:"access_token" doc:"Send it as 'Authorization: Bearer …'."`
@@ -108,7 +108,7 @@ func tokensAnswer(t Tokens, err error) (*tokensOutput, error) {
 	return &tokensOutput{newTokensBody(t)}, nil
 }
 
-// acceptedBody is the answer to what goes on by mail.
+// acceptedBody is the answer to a request that continues by mail.
 type acceptedBody struct {
 	Status string `json:"status" enum:"accepted"`
 	Detail string `json:"detail"`

@@ -17,7 +17,7 @@ import (
 	"manus/language"
 )
 
-// kinds is what the room's errors are to a client.
+// kinds maps the room's errors to what a client is answered.
 var kinds = httpapi.Kinds{
 	{Err: ErrNotFound, Status: http.StatusNotFound, Name: "no-such-session", Detail: language.Text{En: "You have no session with this id.", Ar: "ليست لك جلسة بهذا المعرّف."}},
 	{Err: ErrQuotaExhausted, Status: http.StatusPaymentRequired, Name: "quota-exhausted", Detail: language.Text{En: "The runs of your plan are used up for this period. GET /billing/subscription says when it ends; a larger plan has more.", Ar: "نفدت مرّات التشغيل في باقتك لهذه الفترة. تجد موعد انتهائها في GET /billing/subscription؛ وفي الباقات الأكبر المزيد."}},
