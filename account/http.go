@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -15,8 +16,8 @@ import (
 
 var invalidToken = language.Text{En: "The token isn't valid, or not any more. Sign in again.", Ar: "الرمز غير صالح أو انتهت صلاحيته. سجّل الدخول مرّة أخرى."}
 
-// kinds maps the room's errors to what a client is answered.
-var kinds = httpapi.Kinds{
+// Kinds maps the room's errors to what a client is answered, by routes and pages.
+var Kinds = httpapi.Kinds{
 	{Err: ErrBadCredentials, Status: http.StatusUnauthorized, Name: "bad-credentials", Detail: language.Text{En: "The e-mail address or the password is wrong. Check both and try again.", Ar: "عنوان البريد الإلكتروني أو كلمة المرور خطأ. تحقّق منهما وحاول مرّة أخرى."}},
 	{Err: ErrSecondFactor, Status: http.StatusUnauthorized, Name: "second-factor-required", Detail: language.Text{En: "The password was right. Send it again with a code of your authenticator app or a recovery code as 'otp', or with a passkey.", Ar: "كلمة المرور صحيحة. أرسلها مرّة أخرى ومعها رمز من تطبيق المصادقة أو رمز استرداد في otp، أو مع مفتاح مرور."}},
 	{Err: ErrInvalidToken, Status: http.StatusUnauthorized, Name: "invalid-token", Detail: invalidToken},
@@ -114,14 +115,28 @@ type acceptedBody struct {
 	Detail string `json:"detail"`
 }
 
-type acceptedOutput struct{ Body acceptedBody }
+type acceptedOutput struct {
+	ContentLanguage language.Tag `header:"Content-Language"`
+	Body            acceptedBody
+}
 
-func accepted(detail string) acceptedBody { return acceptedBody{Status: "accepted", Detail: detail} }
+// What goes on by mail, in words.
+var (
+	linkMailed = language.Text{En: "A mail is on its way to the address; open the link in it.", Ar: "رسالة في طريقها إلى العنوان؛ افتح الرابط الذي فيها."}
+	// ResetMailed is all that anybody is told who has forgotten a password.
+	ResetMailed = language.Text{En: "If the address has an account, a mail with a link is on its way.", Ar: "إن كان للعنوان حساب فرسالة فيها رابط في طريقها إليه."}
+)
+
+func accepted(ctx context.Context, detail language.Text) *acceptedOutput {
+	tag := language.From(ctx)
+	return &acceptedOutput{tag, acceptedBody{Status: "accepted", Detail: detail.In(tag)}}
+}
 
 // registerOutput is tokens, or what goes on by mail.
 type registerOutput struct {
-	Status int
-	Body   any
+	Status          int
+	ContentLanguage language.Tag `header:"Content-Language"`
+	Body            any
 }
 
 // passkeyInput is a browser's answer to a passkey's options.
@@ -142,12 +157,12 @@ func (in *passkeyInput) answer() (*PasskeyAnswer, error) {
 // Inputs.
 type (
 	registerInput struct {
-		AcceptLanguage string `header:"Accept-Language" doc:"The language of mails, unless 'language' says it: Arabic if it begins with 'ar', else English."`
+		AcceptLanguage string `header:"Accept-Language" doc:"The language of the answer, and of mails unless 'language' says it."`
 		Body           struct {
-			Email    string `json:"email" maxLength:"254" example:"amal@example.com"`
-			Password string `json:"password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one." example:"correct horse battery staple"`
-			FullName string `json:"full_name,omitempty" maxLength:"200" example:"Amal Haddad"`
-			Language string `json:"language,omitempty" enum:"en,ar" doc:"The language of mails."`
+			Email    string       `json:"email" maxLength:"254" example:"amal@example.com"`
+			Password string       `json:"password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one." example:"correct horse battery staple"`
+			FullName string       `json:"full_name,omitempty" maxLength:"200" example:"Amal Haddad"`
+			Language language.Tag `json:"language,omitempty" enum:"en,ar" doc:"The language of mails."`
 		}
 	}
 	loginInput struct {
@@ -193,11 +208,11 @@ type (
 
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
-	s.signInRoutes(httpapi.Group{API: api, Name: "Signing in", Kinds: kinds})
-	s.accountRoutes(httpapi.Group{API: api, Name: "Your account", Kinds: kinds})
-	s.factorRoutes(httpapi.Group{API: api, Name: "Second factors and passkeys", Kinds: kinds})
-	s.keyRoutes(httpapi.Group{API: api, Name: "API keys", Kinds: kinds})
-	s.providerRoutes(httpapi.Group{API: api, Name: "Other providers", Kinds: kinds})
+	s.signInRoutes(httpapi.Group{API: api, Name: "Signing in", Kinds: Kinds})
+	s.accountRoutes(httpapi.Group{API: api, Name: "Your account", Kinds: Kinds})
+	s.factorRoutes(httpapi.Group{API: api, Name: "Second factors and passkeys", Kinds: Kinds})
+	s.keyRoutes(httpapi.Group{API: api, Name: "API keys", Kinds: Kinds})
+	s.providerRoutes(httpapi.Group{API: api, Name: "Other providers", Kinds: Kinds})
 }
 
 func (s *Service) signInRoutes(group httpapi.Group) {
@@ -242,7 +257,7 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 			if err := s.ForgotPassword(ctx, in.Body.Email); err != nil {
 				return nil, err
 			}
-			return &acceptedOutput{accepted("If the address has an account, a mail with a link is on its way.")}, nil
+			return accepted(ctx, ResetMailed), nil
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Public, Pattern: "POST /auth/password/reset", ID: "reset-password", Summary: "Set a new password by a mailed link",
@@ -254,16 +269,14 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 }
 
 func (s *Service) register(ctx context.Context, in *registerInput) (*registerOutput, error) {
-	language := in.Body.Language
-	if language == "" {
-		language = languageOf(in.AcceptLanguage)
-	}
-	tokens, signedIn, err := s.Register(ctx, NewUser{Email: in.Body.Email, Password: in.Body.Password, FullName: in.Body.FullName, Language: language})
+	tag := cmp.Or(in.Body.Language, language.From(ctx))
+	tokens, signedIn, err := s.Register(ctx, NewUser{Email: in.Body.Email, Password: in.Body.Password, FullName: in.Body.FullName, Language: tag})
 	switch {
 	case err != nil:
 		return nil, err
 	case signedIn:
-		return &registerOutput{http.StatusCreated, newTokensBody(tokens)}, nil
+		return &registerOutput{Status: http.StatusCreated, Body: newTokensBody(tokens)}, nil
 	}
-	return &registerOutput{http.StatusAccepted, accepted("A mail is on its way to the address; open the link in it.")}, nil
+	answer := accepted(ctx, linkMailed)
+	return &registerOutput{http.StatusAccepted, answer.ContentLanguage, answer.Body}, nil
 }
