@@ -32,9 +32,10 @@ func (t Tag) Mark(header http.Header) {
 	header.Add("Vary", "Accept-Language")
 }
 
-// Isolate keeps a piece of text that may run the other way, such as an address, a
-// date or a name, in its own order within plain text. In HTML, <bdi> does.
-// English is left as it is: a reader of ASCII sees nothing that isn't.
+// Isolate puts a piece of text that may run in the other direction, such as an
+// address or a date, between Unicode's isolates, so that plain text around it does
+// not change its order; in HTML <bdi> does that. English text is not changed: left
+// to right is what such pieces have anyway.
 func (t Tag) Isolate(text string) string {
 	const firstStrong, pop = "\u2068", "\u2069"
 	return Text{En: text, Ar: firstStrong + text + pop}.In(t)
