@@ -135,7 +135,7 @@ func accepted(ctx context.Context, detail language.Text) *acceptedOutput {
 // registerOutput is tokens, or what goes on by mail.
 type registerOutput struct {
 	Status          int
-	ContentLanguage language.Tag `header:"Content-Language"`
+	ContentLanguage language.Tag `header:"Content-Language" hidden:"true"` // of the latter
 	Body            any
 }
 
