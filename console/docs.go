@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"manus/httpapi"
+	"manus/language"
 )
 
 // docs is the API's reference.
@@ -24,17 +25,15 @@ type docsGroup struct {
 
 type docsOperation struct {
 	httpapi.Operation
-	Access string // a word of the vocabulary
+	Access language.Text
 }
 
-// docsFieldList is what the template of a list of fields gets.
-type docsFieldList struct {
-	Words  map[string]string
-	Fields []httpapi.Field
-}
-
-func newFieldList(words map[string]string, fields []httpapi.Field) docsFieldList {
-	return docsFieldList{words, fields}
+// accessNames say who may call a route.
+var accessNames = map[httpapi.Access]language.Text{
+	httpapi.Public:    {En: "Public", Ar: "عام"},
+	httpapi.Known:     {En: "Signed in", Ar: "بعد تسجيل الدخول"},
+	httpapi.Persons:   {En: "Signed in; no API keys", Ar: "بعد تسجيل الدخول، لا بمفتاح"},
+	httpapi.Operators: {En: "Operators", Ar: "المشغّلون"},
 }
 
 func newDocs(f frame, api *httpapi.API) docs {
@@ -47,8 +46,7 @@ func newDocs(f frame, api *httpapi.API) docs {
 			i = len(d.Groups)
 			d.Groups = append(d.Groups, docsGroup{Name: operation.Group, ID: "group-" + strings.ToLower(operation.Group)})
 		}
-		access := f.Words[map[httpapi.Access]string{httpapi.Public: "public", httpapi.Known: "known", httpapi.Persons: "persons", httpapi.Operators: "operators"}[operation.Access]]
-		d.Groups[i].Operations = append(d.Groups[i].Operations, docsOperation{operation, access})
+		d.Groups[i].Operations = append(d.Groups[i].Operations, docsOperation{operation, accessNames[operation.Access]})
 	}
 	return d
 }

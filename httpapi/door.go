@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"manus/identity"
+	"manus/language"
 )
 
 // ServeHTTP is a request's way: recover and report, request id, client address,
@@ -65,6 +66,9 @@ type exchange struct {
 	overruled bool // a refusal was answered in place of what is still being written
 	done      func(status int)
 	part      time.Duration // how long each part of the answer may take; 0 for one deadline for all
+
+	choose sync.Once
+	chosen language.Tag
 
 	base   context.Context
 	once   sync.Once
@@ -256,15 +260,23 @@ func (x *exchange) Done() <-chan struct{} { return x.context().Done() }
 // Err is why Done is closed.
 func (x *exchange) Err() error { return x.context().Err() }
 
-// Value finds the exchange and its caller.
+// Value finds the exchange, its caller and its language.
 func (x *exchange) Value(key any) any {
 	switch key.(type) {
 	case exchangeKey:
 		return x
 	case identity.Key:
 		return &x.caller
+	case language.Key:
+		return x.language
 	}
 	return x.context().Value(key)
+}
+
+// language is chosen when somebody first wants to know.
+func (x *exchange) language() language.Tag {
+	x.choose.Do(func() { x.chosen = language.Choose(x.r) })
+	return x.chosen
 }
 
 // context is the request's with the route's time. The clock for it is set when
