@@ -248,6 +248,10 @@ func TestAChangedFileIsAppliedWholeOrNotAtAll(t *testing.T) {
 	write("plans: [{id: free, name: Free, price_usd: 0, runs: 4, reset: calendar}]\ntrial: {days: 0}\nplan: 1\n")
 	check(true, 1)
 	check(false, 1) // it is told once
+	write(good + "limits: {rules: [{route: GET /api/v1/nowhere, limit: 1/minute, by: [user]}]}\n")
+	check(true, 1)
+	write(good + "limits: {rules: [{route: GET /docs, limit: 1/minute, by: [user], plans: {pro: 2/minute}}]}\n")
+	check(true, 1)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}

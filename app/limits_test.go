@@ -83,6 +83,34 @@ func TestARefusalSaysWhatAndUntilWhen(t *testing.T) {
 	}
 }
 
+// TestGuessesAtAnAccountAreCountedHoweverTheyAreSent guesses from sixty addresses, and then
+// has the right password.
+func TestGuessesAtAnAccountAreCountedHoweverTheyAreSent(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t, limited)
+	register(t, a)
+	login := func(n int, contentType, password string) int {
+		body := fmt.Sprintf(`{"email":"amal@example.com","password":%q}`, password)
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/api/v1/auth/login", strings.NewReader(body))
+		r.RemoteAddr = fmt.Sprintf("203.0.113.%d:1", n)
+		if contentType != "" {
+			r.Header.Set("Content-Type", contentType)
+		}
+		w := httptest.NewRecorder()
+		a.api.ServeHTTP(w, r)
+		return w.Code
+	}
+	contentTypes := []string{"", "application/problem+json", "application/json", "application/vnd.api+json; charset=utf-8"}
+	for n := range 60 {
+		if code := login(n, contentTypes[n%4], "not the password"); code != map[bool]int{true: 401, false: 429}[n < 5] {
+			t.Errorf("guess %d: %d", n+1, code)
+		}
+	}
+	if code := login(99, "", "correct horse battery staple"); code != 429 {
+		t.Errorf("the right password: %d", code)
+	}
+}
+
 func TestClientsOfOneIPv6NetworkAreOne(t *testing.T) {
 	t.Parallel()
 	a, _ := setup(t, limited)

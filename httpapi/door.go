@@ -42,11 +42,16 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := w.(*exchange)
 	x.enter(e)
 	if err := x.admit(r); err != nil {
+		x.setReadDeadline(time.Now().Add(refusedBodyTimeout))
 		WriteError(w, r, nil, err)
 		return
 	}
 	e.serve(w, r)
 }
+
+// refusedBodyTimeout is how long the body of a refused request is waited for: the
+// connection can be used again if it is there, and the answer doesn't wait if it isn't.
+const refusedBodyTimeout = 100 * time.Millisecond
 
 // exchange is a request on its way: the writer of its answer, and its context,
 // which has the time that the route gives it. Nothing is answered, whoever does

@@ -181,10 +181,12 @@ func (api *API) newEndpoint(prefix string, route Route, serve http.HandlerFunc) 
 	e.BodyTimeout, e.Timeout = cmp.Or(e.BodyTimeout, bodyTimeout), cmp.Or(e.Timeout, timeout)
 	headers := policy()
 	headers["Cache-Control"] = cmp.Or(e.Caching, caching)
-	maps.Copy(headers, e.Headers)
+	for name, value := range e.Headers {
+		headers[http.CanonicalHeaderKey(name)] = value
+	}
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		if value := headers[name]; value != "" {
-			e.header = append(e.header, field{http.CanonicalHeaderKey(name), []string{value}})
+			e.header = append(e.header, field{name, []string{value}})
 		}
 	}
 	e.Limits = slices.Clone(e.Limits)

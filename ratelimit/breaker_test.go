@@ -362,3 +362,87 @@ func TestProblemsOfLimits(t *testing.T) {
 		}
 	}
 }
+
+// TestSeveralRulesOfARouteAreOneDecision has a route with three, of which one counts
+// failures only.
+func TestSeveralRulesOfARouteAreOneDecision(t *testing.T) {
+	t.Parallel()
+	const login = "POST /login"
+	byAddress, byUser := ratelimit.NewRule("3/minute", ratelimit.ByAddress), ratelimit.NewRule("5/minute", ratelimit.ByAccount)
+	shadow := ratelimit.NewRule("1/minute", ratelimit.ByAPIKey)
+	byUser.Count, shadow.Mode = ratelimit.CountFailures, ratelimit.Shadow
+	all := ratelimit.Routes{Patterns: []string{login, "GET /"}, Rules: []ratelimit.Rule{byAddress, byUser, shadow}}
+	for i := range all.Rules {
+		all.Rules[i].Route = login
+	}
+	s := ratelimit.New(ratelimit.ServiceConfig{Config: ratelimit.DefaultConfig(all), Routes: all, Engine: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler)})
+	if !s.ByAccount(login) || s.ByAccount("GET /") || len(s.Match("POST", "/login", "")) != 3 {
+		t.Errorf("the rules: %v", s.Match("POST", "/login", ""))
+	}
+	for i, c := range []struct {
+		address  int
+		status   int
+		violated string
+	}{
+		{1, 200, ""}, {1, 401, ""}, {1, 401, ""}, {1, 0, "address-60"}, {2, 200, ""}, {2, 401, ""}, {2, 401, ""},
+		{3, 401, ""}, {3, 0, "account-60"}, {3, 0, "account-60"}, // of the address two are left
+	} {
+		caller := identity.Caller{Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(c.address)}), UserID: "u", KeyID: "k"}
+		answer, err := s.Decide(t.Context(), ratelimit.Request{Route: login, Caller: caller, Account: "a@example.com"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		violated := ""
+		for _, a := range answer.Applied {
+			if a.Violated {
+				violated += a.Name()
+			}
+		}
+		if violated != c.violated || answer.Allowed != (c.violated == "") || len(answer.Applied) != 2 {
+			t.Errorf("request %d: %+v", i+1, answer)
+		}
+		if answer.Done(c.status); c.address == 3 && answer.Applied[0].Remaining != 2 {
+			t.Errorf("request %d: %d left of the address", i+1, answer.Applied[0].Remaining)
+		}
+	}
+}
+
+func TestTheStrictestPolicyOfSeveralRulesHolds(t *testing.T) {
+	t.Parallel()
+	for want, policies := range map[string][2]ratelimit.Policy{"uncounted": {ratelimit.Allow, ratelimit.Deny}, "counted": {ratelimit.Allow, ratelimit.Local}, "neither": {ratelimit.Allow, ratelimit.Allow}} {
+		shared := newFlaky()
+		shared.gone.Store(true)
+		first, second := ratelimit.NewRule("1/minute", ratelimit.ByAddress), ratelimit.NewRule("9/minute", ratelimit.ByAccount)
+		first.Route, second.Route, first.WhenRedisFails, second.WhenRedisFails = "GET /x", "GET /x", policies[0], policies[1]
+		config := ratelimit.DefaultConfig(ratelimit.Routes{Rules: []ratelimit.Rule{first, second}})
+		s := ratelimit.New(ratelimit.ServiceConfig{Config: config, Engine: shared, Local: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler)})
+		got := ""
+		for range 2 {
+			answer, err := s.Decide(t.Context(), ratelimit.Request{Route: "GET /x", Caller: stranger.Caller, Account: "a"})
+			got = map[bool]string{true: "neither", false: "counted"}[answer.Allowed]
+			if errors.Is(err, ratelimit.ErrNoCounts) {
+				got = "uncounted"
+			}
+		}
+		if got != want {
+			t.Errorf("%v: %s, want %s", policies, got, want)
+		}
+	}
+}
+
+func TestRulesOfOneRouteMayNotCountForOneSubject(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		a, b ratelimit.Subject
+		fine bool
+	}{
+		{ratelimit.ByAddress, ratelimit.ByAccount, true}, {ratelimit.ByAddress, ratelimit.ByAddress, false}, {ratelimit.ByUser, ratelimit.ByAccount, true},
+		{ratelimit.ByUser, ratelimit.ByAddress, false}, {ratelimit.ByAPIKey, ratelimit.ByUserOrAddress, false}, // strangers count by address
+	} {
+		config := ratelimit.DefaultConfig(ratelimit.Routes{Rules: []ratelimit.Rule{ratelimit.NewRule("1/minute", c.a), ratelimit.NewRule("2/minute", c.b)}})
+		config.Rules[0].Route, config.Rules[1].Route = "GET /", "GET /"
+		if problems := config.Problems(ratelimit.Routes{Patterns: []string{"GET /x"}}, nil); (len(problems) == 0) != c.fine {
+			t.Errorf("%s and %s: %v", c.a, c.b, problems)
+		}
+	}
+}
