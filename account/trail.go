@@ -161,7 +161,7 @@ func (s *Service) settleAll(ctx context.Context) error {
 // mail however often it is sent.
 func (s *Service) notice(u User, e event, to string) mail.Message {
 	text := notices[e.Kind].in(u.Language)
-	text.Facts = []fact{{"when", e.At.UTC().Format("2006-01-02 15:04 UTC")}}
+	text.Facts = []fact{{"when", u.Language.Moment(e.At.Time)}}
 	if e.Address != "" {
 		text.Facts = append(text.Facts, fact{"address", e.Address})
 	}

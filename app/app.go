@@ -5,16 +5,16 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os/exec"
-	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"manus/account"
 	"manus/backup"
@@ -28,7 +28,6 @@ import (
 	"manus/lease"
 	"manus/mail"
 	"manus/ratelimit"
-	"manus/ratelimit/redislimit"
 	"manus/session"
 	"manus/session/redishints"
 )
@@ -70,11 +69,10 @@ type App struct {
 	backups  atomic.Pointer[backups] // nil where none are configured
 	schedule *backup.Schedule        // nil where none are made
 	health   *health.Service
+	pages    *console.Pages
 	api      *httpapi.API
-	handler  http.Handler
 
 	public, ops *server
-	draining    atomic.Bool
 	background  sync.WaitGroup
 	stopWork    context.CancelFunc
 }
@@ -82,21 +80,37 @@ type App struct {
 // New joins the rooms, but starts nothing yet. What it has opened is closed again
 // when it fails.
 func New(ctx context.Context, o Options) (*App, error) {
-	a := &App{settings: o.Settings, options: o, log: o.Log, registry: newRegistry(o.Version)}
+	a := newApp(o)
 	err := a.addStore(ctx)
 	if err == nil {
 		err = a.build()
 	}
 	if err == nil && !o.Offline {
-		err = prepare(ctx, a.store, a.specs())
-	}
-	if err == nil && !o.Offline {
-		err = a.serve()
+		err = a.prepare(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
+}
+
+func newApp(o Options) *App {
+	return &App{settings: o.Settings, options: o, log: o.Log, registry: newRegistry(o.Version)}
+}
+
+// prepare makes everything ready to be started: the store's collections, and the door
+// with all routes.
+func (a *App) prepare(ctx context.Context) error {
+	if err := prepare(ctx, a.store, a.specs()); err != nil {
+		return err
+	}
+	a.api = httpapi.New(httpapi.Config{
+		Log: a.log, Version: a.options.Version.Version, Caller: a.Accounts.Caller, TrustedProxies: a.settings.TrustedProxies,
+		Origins: a.settings.Origins, Metrics: a.registry,
+	})
+	a.register(a.api)
+	a.api.Limit(a.Limits)
+	return a.pages.Render(a.api)
 }
 
 // build has a row for each room. A capability needs no other than those above it; what
@@ -135,8 +149,22 @@ func (a *App) build() error {
 	if err := a.addAccounts(); err != nil {
 		return err
 	}
+	if err := a.addBackups(); err != nil {
+		return err
+	}
+
+	a.health = health.New(health.Config{Checks: a.checks(), Version: a.options.Version, Log: a.log})
+	a.add(room{name: "health", routes: a.health.Routes})
+
+	pages := console.Config{Version: a.options.Version.Version, Accounts: a.Accounts, Log: a.log}
+	if s.KeepMails {
+		pages.Mails = a.outbox
+	}
+	a.pages = console.New(pages)
+	a.add(room{name: "console", routes: a.pages.Routes})
+
 	a.addLimits()
-	return a.addBackups()
+	return nil
 }
 
 // addSessions adds the sessions, which hint to other copies through Redis where there
@@ -151,7 +179,8 @@ func (a *App) addSessions(link *runs) {
 	}
 	a.sessions = session.New(c)
 	link.sessions = a.sessions
-	r.routes, r.sweep, r.drain = a.sessions.Routes, a.sessions.Sweep, a.sessions.Close
+	r.routes = func(api *httpapi.API) { a.sessions.Routes(api, openingLimits()) }
+	r.sweep, r.drain = a.sessions.Sweep, a.sessions.Close
 	a.add(r)
 }
 
@@ -213,54 +242,10 @@ func (a *App) secrets() []string {
 	return all
 }
 
-// maxBody bounds any request's body; routes set lower bounds of their own.
-const maxBody = 1 << 20
-
-// routes joins the rooms' routes and the layers that a request passes through,
-// outermost first: observe, security headers, last answers, body cap, client
-// address. Who is calling is found out by the routes that have to know, and then
-// the limits are asked.
-func (a *App) routes(version string) (http.Handler, error) {
-	api := httpapi.New(a.log, version, a.accounts.Caller)
-	a.api = api
-	api.Limit(a.limits)
-	a.accounts.Routes(api)
-	a.sessions.Routes(api)
-	a.plans.Routes(api)
-	a.health.Routes(api)
-	a.health.Mount(api.Mux())
-	pages := console.Config{Version: version, API: api, Accounts: a.accounts, Log: a.log}
-	if a.settings.KeepMails {
-		pages.Mails = a.outbox
-	}
-	site, err := console.New(pages)
-	if err != nil {
-		return nil, err
-	}
-	site.Mount(api.Mux())
-
-	handler := httpapi.Client(a.settings.TrustedProxies, api)
-	handler = httpapi.CapBody(maxBody, handler)
-	handler = a.lastAnswers(handler)
-	handler = httpapi.SecurityHeaders(handler)
-	return httpapi.Observe(a.log, a.metrics.observe, handler), nil
-}
-
-// lastAnswers closes each connection with its answer once the program is
-// stopping, so that no request comes on a connection that is being closed.
-func (a *App) lastAnswers(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if a.draining.Load() {
-			w.Header().Set("Connection", "close")
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
 // Start listens and serves. It returns once requests are answered.
 func (a *App) Start(ctx context.Context) error {
 	var err error
-	if a.public, err = listen(ctx, a.settings.Addr, a.handler, a.log); err != nil {
+	if a.public, err = listen(ctx, a.settings.Addr, a.api, a.log); err != nil {
 		return fmt.Errorf("%w; choose another address, by ADDR or by --addr of 'manus dev'", err)
 	}
 	a.public.http.RegisterOnShutdown(a.drain)
@@ -293,7 +278,7 @@ func (a *App) Stop(ctx context.Context) error {
 		return a.Close()
 	}
 	a.health.Drain()
-	a.draining.Store(true)
+	a.api.Drain()
 	a.log.InfoContext(ctx, "stopping", "delay", a.settings.ShutdownDelay)
 	select {
 	case <-time.After(a.settings.ShutdownDelay):

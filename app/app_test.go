@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +19,7 @@ import (
 	"manus/billing"
 	"manus/config"
 	"manus/health"
+	"manus/httpapi"
 )
 
 // lockedBuffer is a log that many write to.
@@ -87,7 +90,7 @@ func callType(t *testing.T, a *App, method, path, token, contentType, body strin
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	w := httptest.NewRecorder()
-	a.handler.ServeHTTP(w, r)
+	a.api.ServeHTTP(w, r)
 	return w.Code, w.Body.String()
 }
 
@@ -194,6 +197,34 @@ func TestEveryProblemThatIsAnsweredIsExplained(t *testing.T) {
 	}
 }
 
+func TestEveryProblemStandsInBothLanguages(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t)
+	problems := a.api.Problems()
+	for _, one := range []string{"internal", "bad-credentials", "trial-used", "no-such-session"} { // of httpapi and each room that has any
+		if !slices.ContainsFunc(problems, func(k httpapi.Kind) bool { return k.Name == one }) {
+			t.Errorf("%s is missing, so not every room was looked at", one)
+		}
+	}
+	// The first letter is Arabic, so that what finds the direction by it, finds right-to-left.
+	english, arabic := regexp.MustCompile(`^\p{Latin}\P{Arabic}+\.$`), regexp.MustCompile(`^\p{Arabic}.*\.$`)
+	sentences := map[string]string{}
+	for _, kind := range problems {
+		if !english.MatchString(kind.Detail.En) || !arabic.MatchString(kind.Detail.Ar) {
+			t.Errorf("%s: %+v", kind.Name, kind.Detail)
+		}
+		for _, sentence := range []string{kind.Detail.En, kind.Detail.Ar} {
+			if other, twice := sentences[sentence]; twice {
+				t.Errorf("%s and %s say the same: %s", other, kind.Name, sentence)
+			}
+			sentences[sentence] = kind.Name
+		}
+	}
+	if _, body := call(t, a, "GET", "/api/v1/sessions?lang=ar", "", ""); !strings.Contains(body, "سجّل الدخول أوّلًا") {
+		t.Errorf("it isn't in Arabic: %s", body)
+	}
+}
+
 func TestAChangedFileIsAppliedWholeOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "manus.yaml")
@@ -217,6 +248,10 @@ func TestAChangedFileIsAppliedWholeOrNotAtAll(t *testing.T) {
 	write("plans: [{id: free, name: Free, price_usd: 0, runs: 4, reset: calendar}]\ntrial: {days: 0}\nplan: 1\n")
 	check(true, 1)
 	check(false, 1) // it is told once
+	write(good + "limits: {rules: [{route: GET /api/v1/nowhere, limit: 1/minute, by: [user]}]}\n")
+	check(true, 1)
+	write(good + "limits: {rules: [{route: GET /docs, limit: 1/minute, by: [user], plans: {pro: 2/minute}}]}\n")
+	check(true, 1)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ func TestAServerMakesItsFirstBackupByItself(t *testing.T) {
 func TestAChangedFileChangesHowBackupsAreMade(t *testing.T) {
 	t.Parallel()
 	a, _ := setup(t)
-	file := config.DefaultFile()
+	file := config.DefaultFile(Routes())
 	file.Backup.Compression, file.Backup.Keep.Monthly = backup.Zstd, 12
 	a.apply(file)
 	now := a.backups.Load()

@@ -44,9 +44,9 @@ func DevSettings(d Dev) (config.Settings, error) {
 	if err := checkLoopback(d.Addr); err != nil {
 		problems = append(problems, config.Problem{Name: "--addr", Wrong: err.Error(), Mend: "use 127.0.0.1, ::1 or localhost and a port, or 'manus serve' to be reached from elsewhere"})
 	}
-	file := config.DefaultFile()
+	file := config.DefaultFile(Routes())
 	if d.ConfigFile != "" {
-		loaded, err := config.LoadFile(d.ConfigFile)
+		loaded, err := config.LoadFile(d.ConfigFile, Routes())
 		if found, ok := errors.AsType[*config.Problems](err); ok {
 			problems = append(problems, *found...)
 		}

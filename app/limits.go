@@ -19,10 +19,11 @@ func (a *App) addLimits() {
 	r := room{name: "limits"}
 	c := ratelimit.ServiceConfig{
 		Config:  a.settings.Limits,
+		Routes:  a.routes(),
 		Engine:  memorylimit.New(memorylimit.Config{}),
 		Plan:    a.Plans.PlanOf,
 		Account: account.EmailKey,
-		Metrics: a.registry,
+		Observe: ratelimit.Measure(a.registry),
 		Log:     a.log,
 	}
 	if a.redis != nil {
@@ -34,6 +35,16 @@ func (a *App) addLimits() {
 	a.Limits = ratelimit.New(c)
 	r.apply = func(file config.File) error { a.Limits.SetConfig(file.Limits); return nil }
 	a.add(r)
+}
+
+// openingLimits are how often sessions may be opened by users on the plans that are
+// on offer by default.
+func openingLimits() map[string]ratelimit.Limit {
+	limits := map[string]ratelimit.Limit{}
+	for plan, limit := range map[string]string{"basic": "30/minute", "pro": "60/minute", "enterprise": "300/minute"} {
+		limits[plan] = ratelimit.NewRule(limit).Limit
+	}
+	return limits
 }
 
 // sharedLimits counts in Redis, with a circuit breaker around it. It doesn't wait for Redis.

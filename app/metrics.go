@@ -4,7 +4,6 @@ import (
 	"math"
 	"net/http"
 	"net/http/pprof"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,15 +12,11 @@ import (
 
 	"manus/backup"
 	"manus/health"
-	"manus/httpapi"
-	"manus/ratelimit"
 )
 
 // metrics is what the ops listener tells of the program.
 type metrics struct {
 	registry *prometheus.Registry
-	requests *prometheus.HistogramVec
-	limits   *prometheus.HistogramVec
 	backups  backupMetrics
 }
 
@@ -32,44 +27,16 @@ type backupMetrics struct {
 }
 
 func newMetrics(version health.Version) *metrics {
-	m := &metrics{
-		registry: prometheus.NewRegistry(),
-		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "manus_http_request_duration_seconds",
-			Help:    "Time to answer a request, streams included, by route.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-		}, []string{"method", "route", "status"}),
-	}
-	m.limits = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "manus_limit_decision_duration_seconds",
-		Help:    "Time to decide whether a request is too many, by rule, outcome and where it was counted.",
-		Buckets: []float64{.000001, .00001, .0001, .0005, .001, .005, .01, .05, .1},
-	}, []string{"rule", "outcome", "counted"})
-	m.backups = newBackupMetrics()
+	m := &metrics{registry: prometheus.NewRegistry(), backups: newBackupMetrics()}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "manus_build_info",
 		Help:        "Always 1; the labels say what is running.",
 		ConstLabels: prometheus.Labels{"version": version.Version, "commit": version.Commit},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.limits, build, m.backups.runs, m.backups.duration, m.backups.size,
+	m.registry.MustRegister(build, m.backups.runs, m.backups.duration, m.backups.size,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
-}
-
-// observe counts an answer. Its labels are few: patterns of routes, not paths.
-func (m *metrics) observe(o httpapi.Observation) {
-	m.requests.WithLabelValues(o.Method, o.Route, strconv.Itoa(o.Status)).Observe(o.Duration.Seconds())
-}
-
-// observeLimit counts a decision. A local one was made without the counts that the
-// copies share.
-func (m *metrics) observeLimit(o ratelimit.Observation) {
-	counted := "shared"
-	if o.Local {
-		counted = "locally"
-	}
-	m.limits.WithLabelValues(o.Rule, string(o.Outcome), counted).Observe(o.Took.Seconds())
 }
 
 func newBackupMetrics() backupMetrics {

@@ -53,7 +53,7 @@ func (r *reloader) check(context.Context) error {
 	if err != nil {
 		return err
 	}
-	file, err := config.LoadFile(r.path)
+	file, err := config.LoadFile(r.path, Routes())
 	if err != nil {
 		return err
 	}

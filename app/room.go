@@ -38,6 +38,15 @@ func (a *App) specs() []docstore.Spec {
 	return specs
 }
 
+// register registers the routes of all rooms.
+func (a *App) register(api *httpapi.API) {
+	for _, r := range a.rooms {
+		if r.routes != nil {
+			r.routes(api)
+		}
+	}
+}
+
 // checks are what /ready tells of.
 func (a *App) checks() []health.Check {
 	var checks []health.Check

@@ -13,16 +13,31 @@ import (
 	"manus/docstore/mongodocs"
 	"manus/docstore/sqlitedocs"
 	"manus/health"
+	"manus/httpapi"
+	"manus/ratelimit"
 )
 
-// Specs are the collections of all rooms.
-func Specs() []docstore.Spec {
-	a := &App{options: Options{Offline: true}, log: slog.New(slog.DiscardHandler)}
+// plan is the product with all that it can have, to be looked at.
+func plan() *App {
+	a := newApp(Options{Settings: config.Settings{KeepMails: true}, Offline: true, Log: slog.New(slog.DiscardHandler)})
 	a.store = docstore.Lazy(sqlitedocs.Codec(), func() (docstore.Store, error) { return nil, docstore.ErrUnavailable })
 	if err := a.build(); err != nil {
-		panic(err) // there are no settings that could be wrong
+		panic(err) // a mistake in the program: there are no settings that could be wrong
 	}
-	return a.specs()
+	return a
+}
+
+// Specs are the collections of all rooms.
+func Specs() []docstore.Spec { return plan().specs() }
+
+// Routes are all routes that the product can have, and the limits that they have of
+// their own: what manus.yaml may have rules for.
+func Routes() ratelimit.Routes { return plan().routes() }
+
+func (a *App) routes() ratelimit.Routes {
+	api := httpapi.NewList()
+	a.register(api)
+	return api.Limits()
 }
 
 // StoreFile is the embedded store's file in a data folder.

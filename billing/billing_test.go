@@ -478,9 +478,9 @@ func TestProblemsOfACatalogue(t *testing.T) {
 func TestTheRoutes(t *testing.T) {
 	t.Parallel()
 	s, _ := setup(t)
-	api := httpapi.New(slog.New(slog.DiscardHandler), "test", func(r *http.Request) (identity.Caller, error) {
+	api := httpapi.New(httpapi.Config{Log: slog.New(slog.DiscardHandler), Version: "test", Caller: func(r *http.Request) (identity.Caller, error) {
 		return identity.Caller{UserID: r.Header.Get("X-Test-User")}, nil
-	})
+	}})
 	s.Routes(api)
 	call := func(method, path, user string) (int, string) {
 		r := httptest.NewRequestWithContext(t.Context(), method, httpapi.Prefix+path, nil)

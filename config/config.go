@@ -40,6 +40,8 @@ type Settings struct {
 	LogFormat string
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
+	// Origins are the origins whose pages may read the API's answers.
+	Origins []string
 	// DataDir is the folder of the embedded store. It need not exist yet.
 	DataDir string
 	// MongoDB is the URI of the production store; empty means the embedded one.
@@ -119,6 +121,8 @@ type Source struct {
 	EnvFile string
 	// ConfigFile is the path of manus.yaml; empty is none.
 	ConfigFile string
+	// Routes are those of the program, which manus.yaml may have limits for.
+	Routes ratelimit.Routes
 }
 
 // Problem is one thing that keeps a server from starting.
@@ -166,7 +170,7 @@ func Load(source Source) (Settings, error) {
 	}
 	l.checkTogether(settings)
 
-	file, err := loadOptionalFile(source.ConfigFile)
+	file, err := loadOptionalFile(source.ConfigFile, source.Routes)
 	l.problems = append(l.problems, err...)
 	settings.take(file)
 	settings.ProviderSecrets = l.providerSecrets()

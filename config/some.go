@@ -31,7 +31,7 @@ func loadSome(source Source, dataDir string, names []string) (*loader, Settings)
 	}
 	settings.DataDir = cmp.Or(dataDir, settings.DataDir, "./data")
 	l.checkS3(settings.Backup.S3)
-	file, problems := loadOptionalFile(source.ConfigFile)
+	file, problems := loadOptionalFile(source.ConfigFile, source.Routes)
 	settings.take(file)
 	l.problems = append(l.problems, problems...)
 	return l, settings

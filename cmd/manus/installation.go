@@ -16,7 +16,7 @@ type installation struct {
 }
 
 func (c installation) source(p *process) config.Source {
-	return config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config}
+	return config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config, Routes: app.Routes()}
 }
 
 // with joins the rooms of the installation and runs f on them. Of its settings it reads

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -42,19 +43,16 @@ type limitsMatch struct {
 // Run tells which limits apply.
 func (c limitsMatch) Run(p *process, parent *limitsCommand) error {
 	return parent.with(p, false, func(limits *ratelimit.Service) error {
-		rule, limit := limits.Match(strings.ToUpper(c.Method), c.Path, c.Plan)
-		route := rule.Route
-		if route == "" {
-			route = "default"
-		}
-		by := make([]string, len(rule.By))
-		for i, subject := range rule.By {
-			by[i] = string(subject)
-		}
 		table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintf(table, "Rule\t%s\nLimit\t%s\nBy\t%s\n", route, limit, strings.Join(by, ", "))
-		if rule.Mode == ratelimit.Shadow {
-			fmt.Fprintf(table, "Mode\tshadow: it refuses nothing\n")
+		for _, rule := range limits.Match(strings.ToUpper(c.Method), c.Path, c.Plan) {
+			by := make([]string, len(rule.By))
+			for i, subject := range rule.By {
+				by[i] = string(subject)
+			}
+			fmt.Fprintf(table, "Rule\t%s\nLimit\t%s\nBy\t%s\n", cmp.Or(rule.Route, "default"), rule.Limit, strings.Join(by, ", "))
+			if rule.Mode == ratelimit.Shadow {
+				fmt.Fprintf(table, "Mode\tshadow: it refuses nothing\n")
+			}
 		}
 		return table.Flush()
 	})
