@@ -92,9 +92,6 @@ func (r *Restorer) copyAll(ctx context.Context, c *sql.Conn, scratch string, con
 // sure that it is the same then.
 func copyTable(ctx context.Context, c *sql.Conn, collection backup.Collection) error {
 	table := collection.Name
-	if err := forgetMigrations(ctx, c, table); err != nil {
-		return err
-	}
 	if _, err := c.ExecContext(ctx, "DROP TABLE IF EXISTS main."+quote(table)); err != nil {
 		return err
 	}
@@ -110,9 +107,6 @@ func copyTable(ctx context.Context, c *sql.Conn, collection backup.Collection) e
 		return err
 	}
 	if err := define(ctx, c, table, "type <> 'table'"); err != nil {
-		return err
-	}
-	if err := copyMigrations(ctx, c, table); err != nil {
 		return err
 	}
 	copied, err := readTable(ctx, c, table)
@@ -134,44 +128,4 @@ func define(ctx context.Context, c *sql.Conn, table, which string) error {
 		}
 	}
 	return nil
-}
-
-// The embedded store notes in a table what it has made: "table users", "index
-// users_by_email". Without these notes it would make them once more, and fail.
-const notes = `SELECT type || ' ' || name FROM %s.sqlite_schema WHERE tbl_name = ? AND sql IS NOT NULL`
-
-// forgetMigrations removes the notes on a table that will be dropped.
-func forgetMigrations(ctx context.Context, c *sql.Conn, table string) error {
-	there, err := hasMigrations(ctx, c, "main")
-	if err != nil || !there {
-		return err
-	}
-	_, err = c.ExecContext(ctx, "DELETE FROM main.schema_migrations WHERE name IN ("+fmt.Sprintf(notes, "main")+")", table)
-	return err
-}
-
-// copyMigrations copies the backup's notes on a table, if it has such.
-func copyMigrations(ctx context.Context, c *sql.Conn, table string) error {
-	if table == "schema_migrations" {
-		return nil
-	}
-	there, err := hasMigrations(ctx, c, "backup")
-	if err != nil || !there {
-		return err
-	}
-	if there, err = hasMigrations(ctx, c, "main"); err == nil && !there {
-		err = define(ctx, c, "schema_migrations", "type = 'table'")
-	}
-	if err != nil {
-		return err
-	}
-	_, err = c.ExecContext(ctx, `INSERT OR REPLACE INTO main.schema_migrations (name, definition, applied_at)
-		SELECT name, definition, applied_at FROM backup.schema_migrations WHERE name IN (`+fmt.Sprintf(notes, "backup")+")", table)
-	return err
-}
-
-// hasMigrations tells whether a schema has the table of the embedded store's notes.
-func hasMigrations(ctx context.Context, c *sql.Conn, schema string) (bool, error) {
-	columns, err := listColumns(ctx, c, schema, "schema_migrations", given)
-	return slices.Equal(columns, []string{"name", "definition", "applied_at"}), err
 }

@@ -14,6 +14,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"manus/backup"
+	"manus/docstore/sqlitedocs"
 )
 
 var _ backup.Restorer = (*Restorer)(nil)
@@ -42,10 +43,6 @@ func NewRestorer(path string) (*Restorer, error) {
 
 // Format is SQLite's.
 func (r *Restorer) Format() backup.Format { return backup.SQLite }
-
-// storeTables are the tables in which the embedded store keeps what it knows of the
-// file itself. A file that has rows in these only is empty.
-var storeTables = []string{"schema_migrations", "write_probe"}
 
 // existing is what is in the file that is restored into.
 type existing struct {
@@ -120,7 +117,7 @@ func (r *Restorer) refuse(there existing, o backup.RestoreOptions) error {
 	}
 	for _, table := range involved(nil, there, o) {
 		whole := len(o.Collections) == 0
-		if there.rows[table] > 0 && !(whole && slices.Contains(storeTables, table)) {
+		if there.rows[table] > 0 && !(whole && sqlitedocs.IsOwnTable(table)) {
 			return fmt.Errorf("%w: %s has rows in the table %s: name another file, or allow that they are dropped", backup.ErrNotEmpty, r.path, table)
 		}
 	}
