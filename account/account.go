@@ -1,7 +1,7 @@
 // Package account keeps people: how they register, prove who they are, stay
-// signed in and are signed out, what is kept of them and how it goes. Each
-// sign-in makes a login, which is a device's lasting proof; access tokens are
-// short-lived and die with their login.
+// signed in and are signed out, what is kept about them and how it is erased. Each
+// sign-in makes a login, a device's long-lived session; access tokens are
+// short-lived and end with their login.
 //
 // It knows nothing of what people use their account for, nor of how its routes
 // are reached.
@@ -31,7 +31,7 @@ type User struct {
 	EmailVerified bool `json:"email_verified,omitempty"`
 	// Language is what mails are written in: "en" or "ar"; empty means "en".
 	Language string `json:"language,omitempty"`
-	// PasswordHash is in the PHC format; empty for who signs in without one.
+	// PasswordHash is in the PHC format; empty for people without a password.
 	PasswordHash string `json:"password_hash,omitempty"`
 	// PasswordUntil is when a password that was made up for the person ends.
 	PasswordUntil docstore.Time `json:"password_until,omitzero"`
@@ -59,7 +59,7 @@ type User struct {
 	// mailbox, since PendingSince.
 	Pending      []event       `json:"pending,omitempty"`
 	PendingSince docstore.Time `json:"pending_since,omitzero"`
-	// ErasingSince is there while what is kept of the person goes.
+	// ErasingSince is set while the person's data are being erased.
 	ErasingSince docstore.Time `json:"erasing_since,omitzero"`
 }
 
@@ -117,10 +117,11 @@ type Config struct {
 	PublicURL string
 	// Providers are the OpenID providers that people can sign in with.
 	Providers []Provider
-	// Holders are the other rooms that keep something of a person.
-	Holders []Holder
-	// Offline leaves what changes note in the accounts, for a server on the same
-	// store to write down and to mail. It is for commands.
+	// PersonalData are the other rooms that keep something about a person: what is
+	// exported and erased with the account.
+	PersonalData []PersonalData
+	// Offline leaves pending events in the accounts, for a server on the same
+	// store to deliver. It is for commands.
 	Offline bool
 	Now     func() time.Time // the clock; nil means time.Now
 	Log     *slog.Logger
@@ -150,7 +151,7 @@ type Service struct {
 	confirmFirst bool
 	offline      bool
 	publicURL    string
-	holders      []Holder
+	personalData []PersonalData
 	now          func() time.Time
 	log          *slog.Logger
 }
@@ -192,7 +193,7 @@ func New(c Config) (*Service, error) {
 		confirmFirst: c.ConfirmFirst && c.Mail != nil,
 		offline:      c.Offline,
 		publicURL:    c.PublicURL,
-		holders:      c.Holders,
+		personalData: c.PersonalData,
 		now:          c.Now,
 		log:          c.Log,
 	}
@@ -200,9 +201,9 @@ func New(c Config) (*Service, error) {
 	return s, nil
 }
 
-// change changes an account in one step, forgets what is cached of it, and
-// sends what the change has noted on its way.
-func (s *Service) change(ctx context.Context, userID string, change func(*User) error) (User, error) {
+// update changes an account in one step, drops what is cached of it, and sends the
+// events that the change has noted on their way.
+func (s *Service) update(ctx context.Context, userID string, change func(*User) error) (User, error) {
 	user, err := s.users.Update(ctx, userID, change)
 	s.states.forget()
 	if errors.Is(err, docstore.ErrNotFound) {
@@ -232,7 +233,7 @@ type Profile struct {
 
 // SetProfile changes what the person says of themselves.
 func (s *Service) SetProfile(ctx context.Context, userID string, p Profile) (User, error) {
-	return s.change(ctx, userID, func(u *User) error {
+	return s.update(ctx, userID, func(u *User) error {
 		if p.FullName != nil {
 			u.FullName = *p.FullName
 		}
@@ -243,8 +244,9 @@ func (s *Service) SetProfile(ctx context.Context, userID string, p Profile) (Use
 	})
 }
 
-// Run answers registrations and forgotten passwords, writes down what has been
-// noted, and finishes what was cut short, until ctx ends. Several copies of the program may run it.
+// Run answers registrations and forgotten passwords, delivers pending events and
+// finishes what was cut short, until ctx ends. Several copies of the program may
+// run it.
 func (s *Service) Run(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()

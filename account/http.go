@@ -12,7 +12,7 @@ import (
 	"manus/identity"
 )
 
-// kinds is what the room's errors are to a client.
+// kinds maps the room's errors to what a client is answered.
 var kinds = httpapi.Kinds{
 	{Err: ErrBadCredentials, Status: http.StatusUnauthorized, Name: "bad-credentials", Detail: "The e-mail address or the password is wrong. Check both and try again."},
 	{Err: ErrSecondFactor, Status: http.StatusUnauthorized, Name: "second-factor-required", Detail: "The password was right. Send it again with a code of your authenticator app or a recovery code as 'otp', or with a passkey."},
@@ -48,8 +48,8 @@ var kinds = httpapi.Kinds{
 }
 
 // Caller finds out who sends a request, by its bearer token: an access token or
-// an API key. It is an [httpapi.FindCaller]: a token that isn't valid makes a
-// stranger.
+// an API key. It is an [httpapi.FindCaller]: a request with an invalid token is
+// anonymous.
 func (s *Service) Caller(r *http.Request) (identity.Caller, error) {
 	token, ok := bearer(r)
 	if !ok {
@@ -67,7 +67,7 @@ func (s *Service) Caller(r *http.Request) (identity.Caller, error) {
 }
 
 // bearer is the request's one bearer token (RFC 6750, 2.1). Several
-// Authorization headers are none: who knows which one others believe.
+// Authorization headers count as none: a proxy may have believed another of them.
 func bearer(r *http.Request) (string, bool) {
 	values := r.Header.Values("Authorization")
 	if len(values) != 1 {
@@ -77,7 +77,7 @@ func bearer(r *http.Request) (string, bool) {
 	return token, ok && strings.EqualFold(scheme, "Bearer") && token != ""
 }
 
-// tokensBody is what signing in answers.
+// tokensBody is the answer to signing in.
 type tokensBody struct {
 	User         userBody `json:"user"`
 	AccessToken  string   `json:"access_token" doc:"Send it as 'Authorization: Bearer …'."`
@@ -105,7 +105,7 @@ func tokensAnswer(t Tokens, err error) (*tokensOutput, error) {
 	return &tokensOutput{newTokensBody(t)}, nil
 }
 
-// acceptedBody is the answer to what goes on by mail.
+// acceptedBody is the answer to a request that continues by mail.
 type acceptedBody struct {
 	Status string `json:"status" enum:"accepted"`
 	Detail string `json:"detail"`

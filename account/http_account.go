@@ -242,8 +242,8 @@ func (s *Service) deviceRoutes(group httpapi.Group) {
 		})
 }
 
-// export streams the archive. What goes wrong on the way breaks the connection
-// off, so that half an archive isn't taken for a whole one.
+// export streams the archive. An error on the way breaks the connection off, so that
+// half an archive isn't taken for a whole one.
 func (s *Service) export(ctx context.Context, _ *noInput) (*huma.StreamResponse, error) {
 	user, err := s.Get(ctx, identity.From(ctx).UserID)
 	if err != nil {

@@ -26,8 +26,8 @@ type login struct {
 	ID     string `json:"_id"`
 	UserID string `json:"user_id"`
 	Epoch  int64  `json:"epoch"`
-	// Name is what the person calls the device; Agent and Address are what it
-	// was when it signed in.
+	// Name is what the person calls the device; Agent and Address are those that
+	// it signed in with.
 	Name      string        `json:"name,omitempty"`
 	Agent     string        `json:"agent,omitempty"`
 	Address   string        `json:"address,omitempty"`
@@ -86,8 +86,8 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 	case err != nil:
 		return Tokens{}, invalidIfGone(err)
 	}
-	// A login that its account has ended gets no tokens; that its refresh
-	// token has moved on helps nobody.
+	// A login that its account has ended gets no tokens. Its refresh token
+	// has moved on by then, which doesn't matter.
 	user, err := s.users.Get(ctx, changed.UserID)
 	if err != nil {
 		return Tokens{}, invalidIfGone(err)
@@ -210,7 +210,7 @@ func (s *Service) loadLogin(ctx context.Context, loginID string) (proofState, er
 
 // LogoutAll ends every login of the account, in one step.
 func (s *Service) LogoutAll(ctx context.Context, userID string) error {
-	_, err := s.change(ctx, userID, func(u *User) error {
+	_, err := s.update(ctx, userID, func(u *User) error {
 		u.endLogins("")
 		u.note(ctx, eventSignedOutAll, s.now())
 		return nil

@@ -12,14 +12,14 @@ import (
 	"manus/docstore"
 )
 
-// Holder is another room that keeps something of a person.
-type Holder interface {
-	// Export gives all that is kept of the account's owner, as files of
-	// values: add writes one, named without an ending. Errors are the store's
-	// and add's.
+// PersonalData is what another room keeps about a person.
+type PersonalData interface {
+	// Export calls add for each file of the account's owner, with the file's
+	// name, without an extension, and its values. Errors are the store's and
+	// add's.
 	Export(ctx context.Context, userID string, add func(name string, values iter.Seq2[any, error]) error) error
-	// Erase removes it. It may be cut short and be called again. Errors are
-	// the store's.
+	// Erase removes all of it. It may be cut short and be called again. Errors
+	// are the store's.
 	Erase(ctx context.Context, userID string) error
 }
 
@@ -37,8 +37,8 @@ func (s *Service) Export(ctx context.Context, userID string, w io.Writer) error 
 	if err := s.exportOwn(ctx, userID, add); err != nil {
 		return err
 	}
-	for _, holder := range s.holders {
-		if err := holder.Export(ctx, userID, add); err != nil {
+	for _, other := range s.personalData {
+		if err := other.Export(ctx, userID, add); err != nil {
 			return err
 		}
 	}
@@ -70,8 +70,8 @@ func writeArray(w io.Writer, values iter.Seq2[any, error]) error {
 	return err
 }
 
-// exportOwn gives what this room holds. What proves somebody (hashes, seeds,
-// public keys' counters) says nothing about them and stays.
+// exportOwn exports what this room keeps. Credentials (hashes, seeds, public keys'
+// counters) say nothing about the person and are left out.
 func (s *Service) exportOwn(ctx context.Context, userID string, add func(string, iter.Seq2[any, error]) error) error {
 	user, err := s.Get(ctx, userID)
 	if err != nil {
@@ -110,8 +110,8 @@ func newExportedUser(u User) exportedUser {
 // Erase removes the account and all that is kept of its owner, but for the audit
 // log's lines, which name nobody once the account is gone and go with their age.
 // In one atomic step the account can't be used any more and has nothing personal
-// left; the rest goes after that, and is finished by Sweep when it is cut short.
-// It is for who has stepped up, and for operators.
+// left; the rest goes after that, and Run finishes it when it is cut short. A person
+// has to have stepped up (see Proof); operators need not.
 func (s *Service) Erase(ctx context.Context, userID string) error {
 	// Not even a client that leaves stops what has been begun.
 	ctx = context.WithoutCancel(ctx)
@@ -122,7 +122,7 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 	if err := s.eraseAddress(ctx, user); err != nil {
 		return err
 	}
-	_, err = s.change(ctx, userID, func(u *User) error {
+	_, err = s.update(ctx, userID, func(u *User) error {
 		if !u.ErasingSince.IsZero() {
 			return docstore.ErrUnchanged
 		}
@@ -154,8 +154,8 @@ func (s *Service) eraseAddress(ctx context.Context, u User) error {
 	return err
 }
 
-// finishErasure removes what hangs on an account that is being erased, and then
-// it. What waits in it to be told goes out first.
+// finishErasure delivers the pending events of an account that is being erased,
+// removes everything that belongs to it, and then the account itself.
 func (s *Service) finishErasure(ctx context.Context, userID string) error {
 	user, err := s.Get(ctx, userID)
 	if errors.Is(err, ErrUnknownUser) {
@@ -167,8 +167,8 @@ func (s *Service) finishErasure(ctx context.Context, userID string) error {
 	if err != nil {
 		return err
 	}
-	for _, holder := range s.holders {
-		if err := holder.Erase(ctx, userID); err != nil {
+	for _, other := range s.personalData {
+		if err := other.Erase(ctx, userID); err != nil {
 			return err
 		}
 	}
@@ -204,7 +204,7 @@ func (s *Service) forgetClients(ctx context.Context, userID string) error {
 	return nil
 }
 
-// finishErasures finishes what was cut short.
+// finishErasures finishes the erasures that were cut short.
 func (s *Service) finishErasures(ctx context.Context) error {
 	for u, err := range s.users.All(ctx, docstore.Query{Index: "by_erasing", Until: docstore.At(s.now().Add(-settleAfter))}) {
 		if err == nil {

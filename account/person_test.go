@@ -41,7 +41,7 @@ func (h *held) Erase(context.Context, string) error {
 
 func TestAnExportHasEverythingAndNoSecret(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *Config) { c.Holders = []Holder{&held{}} })
+	b := setup(t, func(c *Config) { c.PersonalData = []PersonalData{&held{}} })
 	tokens := b.register(t)
 	app := b.withTOTP(t, tokens.User.ID, "")
 	newDevice().register(t, b, tokens.User.ID, false)
@@ -92,7 +92,7 @@ func TestErasingLeavesNothingPersonal(t *testing.T) {
 	t.Parallel()
 	other := &held{}
 	store, c := testStore(t), noon()
-	b := copyOf(t, store, c, []string{secretA}, withMail(t, store, c), func(c *Config) { c.Holders = []Holder{other} })
+	b := copyOf(t, store, c, []string{secretA}, withMail(t, store, c), func(c *Config) { c.PersonalData = []PersonalData{other} })
 	caller := identity.With(t.Context(), identity.Caller{Agent: "Amal's phone"})
 	tokens, _, err := b.Register(caller, NewUser{Email: email, Password: pass, FullName: "Amal Haddad"})
 	if err != nil {
@@ -138,7 +138,7 @@ func TestErasingLeavesNothingPersonal(t *testing.T) {
 func TestAnErasureThatWasCutShortIsFinished(t *testing.T) {
 	t.Parallel()
 	other := &held{}
-	b := setup(t, func(c *Config) { c.Holders = []Holder{other} })
+	b := setup(t, func(c *Config) { c.PersonalData = []PersonalData{other} })
 	tokens := b.register(t)
 	broken := errors.New("cut short")
 	other.err.Store(&broken)
@@ -178,7 +178,7 @@ func TestACommandsErasureIsTheServersToFinish(t *testing.T) {
 
 func TestAnExportThatFailsIsNoArchive(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *Config) { c.Holders = []Holder{brokenHolder{}} })
+	b := setup(t, func(c *Config) { c.PersonalData = []PersonalData{brokenData{}} })
 	tokens := b.register(t)
 	server := serve(t, b)
 	r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/api/v1/auth/me/export", nil)
@@ -196,12 +196,12 @@ func TestAnExportThatFailsIsNoArchive(t *testing.T) {
 	}
 }
 
-type brokenHolder struct{}
+type brokenData struct{}
 
-func (brokenHolder) Export(context.Context, string, func(string, iter.Seq2[any, error]) error) error {
+func (brokenData) Export(context.Context, string, func(string, iter.Seq2[any, error]) error) error {
 	return errors.New("broken")
 }
-func (brokenHolder) Erase(context.Context, string) error { return nil }
+func (brokenData) Erase(context.Context, string) error { return nil }
 
 func TestTheOwnerIsToldOfNewDevicesAndChanges(t *testing.T) {
 	t.Parallel()

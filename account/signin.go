@@ -94,7 +94,7 @@ func (s *Service) insert(ctx context.Context, user User) (User, error) {
 
 // Register makes an account and signs it in, or returns ErrTaken. Where
 // addresses are confirmed first, it makes nothing yet and returns no tokens: the
-// rest is told by mail, and nothing here depends on whether the address is known.
+// rest goes on by mail, and nothing here depends on whether the address is known.
 func (s *Service) Register(ctx context.Context, n NewUser) (tokens Tokens, signedIn bool, err error) {
 	n.Role = identity.User
 	user, err := s.prepare(ctx, n)
@@ -184,8 +184,8 @@ func (s *Service) strengthen(ctx context.Context, user User, password string) {
 	}
 }
 
-// start makes a login for the user as just read, who has proved to be the
-// account's in every way it asks for.
+// start makes a login for the user as just read, who has given every proof that the
+// account asks for.
 func (s *Service) start(ctx context.Context, user User) (Tokens, error) {
 	if err := s.greet(ctx, user); err != nil {
 		return Tokens{}, err
@@ -213,14 +213,14 @@ func (s *Service) start(ctx context.Context, user User) (Tokens, error) {
 // maxAgents is how many programs of a person are remembered.
 const maxAgents = 20
 
-// greet tells the person when a program signs in that hasn't before. The first
-// of an account is no news.
+// greet mails the person when a program signs in for the first time, but not for the
+// first program of an account.
 func (s *Service) greet(ctx context.Context, user User) error {
 	hash := agentHash(identity.From(ctx).Agent)
 	if slices.Contains(user.Agents, hash) {
 		return nil
 	}
-	_, err := s.change(ctx, user.ID, func(u *User) error {
+	_, err := s.update(ctx, user.ID, func(u *User) error {
 		if slices.Contains(u.Agents, hash) {
 			return docstore.ErrUnchanged
 		}

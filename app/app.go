@@ -42,8 +42,8 @@ type Options struct {
 	// LimitTimeout is how long a decision about limits waits for Redis; 0 means
 	// as long as redislimit does by itself.
 	LimitTimeout time.Duration
-	// Apart is as BackupOptions have it.
-	Apart func(ctx context.Context, args ...string) *exec.Cmd
+	// Subprocess is as BackupOptions have it.
+	Subprocess func(ctx context.Context, args ...string) *exec.Cmd
 }
 
 // App is the product, ready to be started.
@@ -51,24 +51,24 @@ type App struct {
 	settings config.Settings
 	log      *slog.Logger
 
-	accounts *account.Service
-	outbox   *mail.Outbox // nil where no mails are sent or kept
-	plans    *billing.Service
-	sessions *session.Service
-	limits   *ratelimit.Service
-	leases   *lease.Service
-	redis    *redisclient.Client // nil without Redis, as the next two
-	shared   *redislimit.Engine
-	hints    *redishints.Hints
-	health   *health.Service
-	metrics  *metrics
-	store    docstore.Store
-	version  string
-	apart    func(ctx context.Context, args ...string) *exec.Cmd
-	backups  atomic.Pointer[backups]
-	schedule *backup.Schedule // nil where none are made
-	api      *httpapi.API
-	handler  http.Handler
+	accounts   *account.Service
+	outbox     *mail.Outbox // nil where no mails are sent or kept
+	plans      *billing.Service
+	sessions   *session.Service
+	limits     *ratelimit.Service
+	leases     *lease.Service
+	redis      *redisclient.Client // nil without Redis, as the next two
+	shared     *redislimit.Engine
+	hints      *redishints.Hints
+	health     *health.Service
+	metrics    *metrics
+	store      docstore.Store
+	version    string
+	subprocess func(ctx context.Context, args ...string) *exec.Cmd
+	backups    atomic.Pointer[backups]
+	schedule   *backup.Schedule // nil where none are made
+	api        *httpapi.API
+	handler    http.Handler
 
 	public, ops *server
 	draining    atomic.Bool
@@ -79,7 +79,7 @@ type App struct {
 // New builds the product: it opens the store and joins the rooms, but doesn't
 // listen yet. What it has opened is closed again when it fails.
 func New(ctx context.Context, o Options) (*App, error) {
-	a := &App{settings: o.Settings, log: o.Log, version: o.Version.Version, apart: o.Apart}
+	a := &App{settings: o.Settings, log: o.Log, version: o.Version.Version, subprocess: o.Subprocess}
 	if err := a.build(ctx, o); err != nil {
 		return nil, errors.Join(err, a.cleanUp())
 	}
@@ -98,7 +98,7 @@ func (a *App) build(ctx context.Context, o Options) error {
 		if a.redis, err = redisclient.New(o.Settings.Redis.Reveal()); err != nil {
 			return err
 		}
-		a.onStop(closer(a.redis.Close))
+		a.onStop(asCleanup(a.redis.Close))
 	}
 
 	// Billing asks sessions what became of a run, sessions take runs from
@@ -108,7 +108,7 @@ func (a *App) build(ctx context.Context, o Options) error {
 	a.plans = billing.New(billing.Config{Store: store, Sessions: link, Log: o.Log, Catalog: o.Settings.Billing})
 	a.sessions = a.newSessions(store, o.Log)
 	link.sessions = a.sessions
-	a.onStop(closer(a.sessions.Close))
+	a.onStop(asCleanup(a.sessions.Close))
 
 	if a.outbox, err = newOutbox(o.Settings, store, o.Log); err != nil {
 		return err
@@ -120,7 +120,7 @@ func (a *App) build(ctx context.Context, o Options) error {
 		ConfirmFirst: !o.Settings.SMTP.Empty(),
 		PublicURL:    o.Settings.PublicURL,
 		Providers:    o.Settings.Providers,
-		Holders:      []account.Holder{a.plans, a.sessions},
+		PersonalData: []account.PersonalData{a.plans, a.sessions},
 		Log:          o.Log,
 	})
 	if err != nil {
@@ -255,7 +255,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.background.Go(func() { a.accounts.Run(working) })
 	if a.redis != nil {
 		a.background.Go(func() { a.shared.Run(working) })
-		a.background.Go(func() { a.hints.Run(working, a.sessions.Heard, a.sessions.MissedHints) })
+		a.background.Go(func() { a.hints.Run(working, a.sessions.OnHint, a.sessions.MissedHints) })
 	}
 	if a.outbox != nil {
 		a.background.Go(func() { a.outbox.Run(working) })
@@ -325,7 +325,8 @@ func (a *App) Stop(ctx context.Context) error {
 
 func (a *App) onStop(f func() error) { a.cleanups = append(a.cleanups, f) }
 
-func closer(f func()) func() error {
+// asCleanup is f as onStop takes it.
+func asCleanup(f func()) func() error {
 	return func() error { f(); return nil }
 }
 

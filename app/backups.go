@@ -22,11 +22,11 @@ import (
 type BackupOptions struct {
 	Version string
 	Workers int // that compress; 0 is one a processor
-	// Apart starts this program as another process that gives its arguments to
-	// BackupWork; nil means that all is done in this one.
-	Apart   func(ctx context.Context, args ...string) *exec.Cmd
-	Observe func(backup.Run)
-	Log     *slog.Logger
+	// Subprocess starts this program as a subprocess that gives its arguments to
+	// BackupWork; nil means that all is done in this process.
+	Subprocess func(ctx context.Context, args ...string) *exec.Cmd
+	Observe    func(backup.Run)
+	Log        *slog.Logger
 }
 
 // Backups makes the service that backs up the store of the settings to their targets.
@@ -35,7 +35,7 @@ func Backups(s config.Settings, o BackupOptions) (*backup.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	source, err := backupSource(s, o.Apart)
+	source, err := backupSource(s, o.Subprocess)
 	if err != nil {
 		return nil, err
 	}
@@ -62,18 +62,18 @@ func Backups(s config.Settings, o BackupOptions) (*backup.Service, error) {
 	return backup.New(c), err
 }
 
-func backupSource(s config.Settings, apart sqlitedump.Command) (backup.Source, error) {
+func backupSource(s config.Settings, command sqlitedump.Command) (backup.Source, error) {
 	switch {
 	case !s.MongoDB.Empty():
 		return mongodump.NewSource(s.MongoDB.Reveal(), s.MongoDatabase), nil
-	case apart != nil:
-		return sqlitedump.NewApart(StoreFile(s.DataDir), apart), nil
+	case command != nil:
+		return sqlitedump.NewSubprocess(StoreFile(s.DataDir), command), nil
 	}
 	return sqlitedump.New(StoreFile(s.DataDir))
 }
 
-// BackupWork does what BackupOptions.Apart has started this process for, and returns
-// its exit code.
+// BackupWork does what BackupOptions.Subprocess has started this process for. It returns
+// the process's exit code.
 func BackupWork(ctx context.Context, args []string, stdout io.Writer) int {
 	return sqlitedump.Work(ctx, args, stdout)
 }
@@ -170,7 +170,7 @@ func (a *App) setBackups(b config.Backup) error {
 	s := a.settings
 	s.Backup = b
 	service, err := Backups(s, BackupOptions{
-		Version: a.version, Workers: serverWorkers(), Apart: a.apart, Observe: a.metrics.observeBackup, Log: a.log,
+		Version: a.version, Workers: serverWorkers(), Subprocess: a.subprocess, Observe: a.metrics.observeBackup, Log: a.log,
 	})
 	if err == nil {
 		a.backups.Store(&backups{service, b.Policy})

@@ -32,12 +32,12 @@ func (a *App) countLimits(o Options) {
 	a.limits = ratelimit.New(c)
 }
 
-// sharedLimits counts in Redis, with a guard around it. It doesn't wait for Redis.
-func sharedLimits(redis *redisclient.Client, timeout time.Duration) (*redislimit.Engine, *ratelimit.Guard) {
-	var guard *ratelimit.Guard
-	shared := redislimit.New(redislimit.Config{Client: redis, Timeout: timeout, OnReset: func(keys []string) { guard.Forget(keys) }})
-	guard = ratelimit.NewGuard(shared, shared.Ping)
-	return shared, guard
+// sharedLimits counts in Redis, with a circuit breaker around it. It doesn't wait for Redis.
+func sharedLimits(redis *redisclient.Client, timeout time.Duration) (*redislimit.Engine, *ratelimit.Breaker) {
+	var breaker *ratelimit.Breaker
+	shared := redislimit.New(redislimit.Config{Client: redis, Timeout: timeout, OnReset: func(keys []string) { breaker.Forget(keys) }})
+	breaker = ratelimit.NewBreaker(shared, shared.Ping)
+	return shared, breaker
 }
 
 // planOf is the plan that a user's limits are of.

@@ -19,16 +19,16 @@ import (
 type CreateOptions struct {
 	// SkipVerify leaves out restoring it. It doesn't count as verified then.
 	SkipVerify bool
-	// Progress is told of progress; nil tells nobody.
+	// Progress is called with the progress; it may be nil.
 	Progress func(Progress)
 }
 
 // Create makes a backup at every target, restores it into a scratch database beside
 // the source, compares the two, and writes down that it is verified. First it cleans up
-// what runs of before that were killed have left.
+// what earlier runs that were killed have left.
 //
 // An error comes with a manifest that has a File when the backup is at some targets
-// but not at all, or isn't verified. It has been passed on to the alarm.
+// but not at all, or isn't verified. The alarm has been raised by then.
 func (s *Service) Create(ctx context.Context, o CreateOptions) (Manifest, error) {
 	m, err := s.create(ctx, o)
 	if err != nil && ctx.Err() == nil {
@@ -143,7 +143,7 @@ func (r *creation) prepare() error {
 	r.recipients = slices.Clone(r.Recipients)
 	encrypted := len(r.recipients) > 0
 	if encrypted {
-		recipient, key, err := r.recipients.passing()
+		recipient, key, err := r.recipients.ephemeralKey()
 		if err != nil {
 			return err
 		}

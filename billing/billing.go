@@ -1,3 +1,7 @@
+// Package billing keeps plans and what each account has used of its own: a
+// subscription per account, its monthly quota of runs, the trial.
+//
+// It knows nothing of what a run is, nor of how one is paid for.
 package billing
 
 import (
@@ -20,7 +24,7 @@ type subscription struct {
 	ID   string `json:"_id"` // the account's
 	Plan string `json:"plan"`
 	// Anchor is when it began, or when the account left the first plan for one
-	// that is paid for; anniversaries count from it.
+	// that is paid for; months of anniversaries count from it.
 	Anchor docstore.Time `json:"anchor"`
 	// Month is when the month began that Used counts the runs of.
 	Month docstore.Time `json:"month"`
@@ -83,9 +87,9 @@ func (s *subscription) take(plan Plan, sessionID string, now time.Time) error {
 	return nil
 }
 
-// settle drops a pending reservation, and gives its run back unless it was
-// spent. A run of a month that is over isn't given to the next.
-func (s *subscription) settle(sessionID string, spent bool) (found bool) {
+// resolve drops a pending reservation, and gives its run back unless it was
+// spent. A run of a past month isn't given back to this one.
+func (s *subscription) resolve(sessionID string, spent bool) (found bool) {
 	i := s.pending(sessionID)
 	if i < 0 {
 		return false
@@ -127,11 +131,11 @@ const (
 	// staleAfter is when a reservation that wasn't confirmed is looked
 	// into: its maker was killed, or couldn't reach the store.
 	staleAfter = 5 * time.Minute
-	// maxSettled is how many of those one call looks into.
-	maxSettled = 16
+	// maxResolved is how many of those one call looks into.
+	maxResolved = 16
 )
 
-// Sessions tells what became of reservations.
+// Sessions tells which reservations were used.
 type Sessions interface {
 	// Exists tells whether the session is stored. Errors are the store's.
 	Exists(ctx context.Context, sessionID string) (bool, error)
@@ -179,7 +183,7 @@ func (s *Service) SetCatalog(c Catalog) { s.catalog.Store(&c) }
 func (s *Service) Plans() []Plan { return s.catalog.Load().Plans }
 
 // planOf is the subscription's plan. One that is no longer in the catalogue
-// counts as the first: the account goes on, and the operator is told.
+// counts as the first: the account goes on, and it is logged.
 func (s *Service) planOf(ctx context.Context, c Catalog, sub subscription) Plan {
 	plan, err := c.plan(sub.Plan)
 	if err != nil {
@@ -212,17 +216,17 @@ func (s *Service) Reserve(ctx context.Context, userID, sessionID string) error {
 	var refused error
 	_, err = s.subscriptions.Upsert(ctx, initial(c, userID, now), func(sub *subscription, _ bool) error {
 		refused = nil
-		settled := false
+		resolved := false
 		for id, spent := range spent {
-			settled = sub.settle(id, spent) || settled
+			resolved = sub.resolve(id, spent) || resolved
 		}
 		if sub.pending(sessionID) < 0 {
 			refused = sub.take(s.planOf(ctx, c, *sub), sessionID, now)
 		}
-		if refused != nil && !settled {
+		if refused != nil && !resolved {
 			return docstore.ErrUnchanged
 		}
-		// What was settled stays so when no run is left: otherwise each call
+		// What was resolved stays so when no run is left: otherwise each call
 		// would look into the same few, and never reach one that is owed.
 		return nil
 	})
@@ -243,7 +247,7 @@ func (s *Service) lookInto(ctx context.Context, userID string) (map[string]bool,
 	}
 	spent := map[string]bool{}
 	for _, r := range sub.Pending {
-		if len(spent) == maxSettled {
+		if len(spent) == maxResolved {
 			break
 		}
 		if s.now().Sub(r.At.Time) < staleAfter {
@@ -259,7 +263,7 @@ func (s *Service) lookInto(ctx context.Context, userID string) (map[string]bool,
 // Confirm says that the session exists: its run is spent for good.
 func (s *Service) Confirm(ctx context.Context, userID, sessionID string) error {
 	_, err := s.subscriptions.Update(ctx, userID, func(sub *subscription) error {
-		if !sub.settle(sessionID, true) {
+		if !sub.resolve(sessionID, true) {
 			return docstore.ErrUnchanged
 		}
 		return nil
@@ -270,7 +274,7 @@ func (s *Service) Confirm(ctx context.Context, userID, sessionID string) error {
 	return err
 }
 
-// Status is how an account has its plan.
+// Status is the state of a subscription.
 type Status string
 
 // The statuses.
@@ -279,7 +283,7 @@ const (
 	Trialing Status = "trialing"
 )
 
-// Subscription is how an account stands.
+// Subscription is an account's plan and what has been used of it.
 type Subscription struct {
 	Plan   Plan
 	Status Status
@@ -291,7 +295,7 @@ type Subscription struct {
 	TrialAvailable bool
 }
 
-// Get tells how the account stands now. It writes nothing.
+// Get returns the account's subscription as it is now. It writes nothing.
 func (s *Service) Get(ctx context.Context, userID string) (Subscription, error) {
 	now, c := s.now(), *s.catalog.Load()
 	sub, err := s.subscriptions.Get(ctx, userID)
@@ -378,7 +382,7 @@ func (s *Service) SetPlan(ctx context.Context, userID, planID string) error {
 	return err
 }
 
-// Export gives what is kept of the account.
+// Export exports what is kept about the account.
 func (s *Service) Export(ctx context.Context, userID string, add func(name string, values iter.Seq2[any, error]) error) error {
 	return add("subscription", func(yield func(any, error) bool) {
 		answer, err := subscriptionAnswer(s.Get(ctx, userID))
@@ -390,7 +394,7 @@ func (s *Service) Export(ctx context.Context, userID string, add func(name strin
 	})
 }
 
-// Erase removes what is kept of the account.
+// Erase removes what is kept about the account.
 func (s *Service) Erase(ctx context.Context, userID string) error {
 	err := s.subscriptions.Delete(ctx, userID)
 	if errors.Is(err, docstore.ErrNotFound) {

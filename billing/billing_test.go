@@ -147,8 +147,8 @@ func TestWhatACrashLeftBehindIsLookedInto(t *testing.T) {
 
 func TestARunThatIsOwedIsFoundBehindManyThatWereSpent(t *testing.T) {
 	t.Parallel()
-	s, w := setup(t, func(c *Catalog) { c.Plans[0].Runs = new(Runs(maxSettled + 1)) })
-	for i := range maxSettled {
+	s, w := setup(t, func(c *Catalog) { c.Plans[0].Runs = new(Runs(maxResolved + 1)) })
+	for i := range maxResolved {
 		id := fmt.Sprint("made", i)
 		if err := s.Reserve(t.Context(), "u", id); err != nil {
 			t.Fatal(err)
@@ -165,7 +165,7 @@ func TestARunThatIsOwedIsFoundBehindManyThatWereSpent(t *testing.T) {
 	if err := s.Reserve(t.Context(), "u", "b"); err != nil {
 		t.Errorf("the one that is owed isn't reached: %v", err)
 	}
-	wantUsed(t, s, maxSettled+1)
+	wantUsed(t, s, maxResolved+1)
 }
 
 func TestAReservationOfAClockThatWasAheadHidesNoOther(t *testing.T) {

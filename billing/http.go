@@ -9,7 +9,7 @@ import (
 	"manus/identity"
 )
 
-// kinds is what the room's errors are to a client.
+// kinds maps the room's errors to what a client is answered.
 var kinds = httpapi.Kinds{
 	{Err: ErrTrialUsed, Status: http.StatusConflict, Name: "trial-used", Detail: "This account has had its trial. Choose a plan instead."},
 	{Err: ErrAlreadySubscribed, Status: http.StatusConflict, Name: "already-subscribed", Detail: "This account is on a paid plan already; there is nothing to try."},
@@ -29,7 +29,7 @@ func newPlanBody(p Plan) planBody {
 	return planBody{ID: p.ID, Name: p.Name, PriceUSD: p.PriceUSD, RunsPerMonth: (*p.Runs).finite(), Reset: p.Reset}
 }
 
-// subscriptionBody is how an account stands, as its owner sees it.
+// subscriptionBody is a subscription as its owner sees it.
 type subscriptionBody struct {
 	Plan           string `json:"plan" doc:"The plan's id." example:"free"`
 	PlanName       string `json:"plan_name" example:"Free"`

@@ -25,7 +25,7 @@ func (s *Service) Every(ctx context.Context, name string, period time.Duration, 
 	if period <= 0 {
 		panic("lease: the period of a job is positive")
 	}
-	s.mend(ctx, name)
+	s.correctLastRun(ctx, name)
 	w := &watch{name: name, period: period}
 	for {
 		g, ok := s.acquire(ctx, w)
@@ -58,10 +58,10 @@ func (s *Service) result(ctx context.Context, g grip, took time.Duration, lost b
 	return func(d *document) { d.Failures++ }
 }
 
-// mend corrects a last run that is in the future, as it is after a clock was set
-// right. Each start counts the period from now on then, and where the program is
-// started more often than that, the job would never be due again.
-func (s *Service) mend(ctx context.Context, name string) {
+// correctLastRun sets a last run that is in the future to now. It is in the future after
+// a clock that was ahead has been set right; the job would not be due until then, and
+// never where the program is restarted more often than the period.
+func (s *Service) correctLastRun(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(ctx, s.renew)
 	defer cancel()
 	_, err := s.leases.Update(ctx, name, func(d *document) error {

@@ -301,7 +301,7 @@ func (s *Service) look(ctx context.Context, w *watch) error {
 }
 
 // take makes the lease this copy's if it still is as it was seen; the grip is zero
-// if it isn't. That ctx ends meanwhile doesn't leave it unknown which.
+// if it isn't. It goes on when ctx ends meanwhile, so that the outcome is known.
 func (s *Service) take(ctx context.Context, w *watch) (grip, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.renew)
 	defer cancel()
@@ -323,9 +323,9 @@ func (s *Service) take(ctx context.Context, w *watch) (grip, error) {
 	return grip{Held{w.name, d.Fence}, since}, nil
 }
 
-// change changes the lease's document if it still is this holder's, or returns
+// update changes the lease's document if it still is this holder's, or returns
 // ErrLost. One that it has released is left as it is.
-func (s *Service) change(ctx context.Context, held Held, change func(*document)) (document, error) {
+func (s *Service) update(ctx context.Context, held Held, change func(*document)) (document, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.renew)
 	defer cancel()
 	d, err := s.leases.Update(ctx, held.Name, func(d *document) error {
@@ -369,13 +369,13 @@ func (s *Service) hold(ctx context.Context, g grip, work func(context.Context, H
 	return errors.Is(context.Cause(ctx), ErrLost), err
 }
 
-// keep renews the lease until ctx ends. An error of the store is no loss until the
-// validity is over.
+// keep renews the lease until ctx ends. After an error of the store the lease is lost
+// only when its validity is over.
 func (s *Service) keep(ctx context.Context, g grip, validity *time.Timer, lose func()) {
 	wait := time.Until(g.since.Add(s.renew))
 	for sleep(ctx, wait) {
 		before := time.Now()
-		_, err := s.change(ctx, g.Held, func(*document) {})
+		_, err := s.update(ctx, g.Held, func(*document) {})
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -404,7 +404,7 @@ func (s *Service) release(ctx context.Context, w *watch, g grip, result func(*do
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	for {
-		d, err := s.change(ctx, g.Held, func(d *document) {
+		d, err := s.update(ctx, g.Held, func(d *document) {
 			d.Released = true
 			if result != nil {
 				result(d)

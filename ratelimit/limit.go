@@ -1,10 +1,3 @@
-// Package ratelimit decides which requests are too many. A request may have
-// several limits, each counted by several subjects (the client's address, the
-// user, the account that is being tried); they are decided in one step, and a
-// refused request uses up nothing of any.
-//
-// It knows who is calling (identity) and nothing of what the routes do. Counting
-// is an [Engine]'s: in memory for one machine, in Redis for many copies.
 package ratelimit
 
 import (

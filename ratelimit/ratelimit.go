@@ -1,3 +1,10 @@
+// Package ratelimit decides which requests are too many. A request may have
+// several limits, each counted by several subjects (the client's address, the
+// user, the account that is being tried); they are decided in one step, and a
+// refused request uses up nothing of any.
+//
+// It knows who is calling (identity) and nothing of what the routes do. Counting
+// is an [Engine]'s: in memory for one machine, in Redis for many copies.
 package ratelimit
 
 import (
@@ -38,7 +45,7 @@ type Observation struct {
 // ServiceConfig is what a Service is made of.
 type ServiceConfig struct {
 	Config Config
-	// Engine counts; with a Guard around it if it is shared.
+	// Engine counts; with a Breaker around it if it is shared.
 	Engine Engine
 	// Local counts while Engine is unavailable; nil where Engine is local itself.
 	Local Engine
@@ -55,8 +62,8 @@ type ServiceConfig struct {
 type Service struct {
 	c     ServiceConfig
 	rules atomic.Pointer[ruleset]
-	// told is when the operator was last told that the shared counts are gone.
-	told atomic.Int64
+	// logged is when it was last logged that the shared engine is unavailable.
+	logged atomic.Int64
 }
 
 // New makes a Service. The configuration has no Problems.
@@ -103,7 +110,8 @@ type Answer struct {
 	Done func(status int)
 }
 
-// ErrNoCounts is returned for requests that are not to go on uncounted.
+// ErrNoCounts is returned for a request whose rule is to deny while counting isn't
+// possible.
 var ErrNoCounts = errors.New("the limits can't be counted just now")
 
 // Decide decides about a request. It returns ErrNoCounts, or the context's error.
@@ -125,7 +133,7 @@ func (s *Service) Decide(ctx context.Context, r Request) (Answer, error) {
 	engine := s.c.Engine
 	if errors.Is(err, ErrUnavailable) {
 		local = true
-		s.tell(ctx, err)
+		s.logUnavailable(ctx, err)
 		switch rule.WhenRedisFails {
 		case Allow:
 			s.observe(rule, OutcomeAllowed, local, start)
@@ -171,12 +179,13 @@ func (s *Service) observe(rule *Rule, o Outcome, local bool, start time.Time) {
 	s.c.Observe(Observation{Rule: rule.name(), Outcome: o, Local: local, Took: time.Since(start)})
 }
 
-// tellEvery bounds how often the operator is told of the same.
-const tellEvery = 10 * time.Second
+// logEvery bounds how often the same is logged.
+const logEvery = 10 * time.Second
 
-func (s *Service) tell(ctx context.Context, err error) {
+// logUnavailable logs that the shared engine is unavailable, at most once in logEvery.
+func (s *Service) logUnavailable(ctx context.Context, err error) {
 	now := time.Now().UnixNano()
-	if last := s.told.Load(); now-last > int64(tellEvery) && s.told.CompareAndSwap(last, now) {
+	if last := s.logged.Load(); now-last > int64(logEvery) && s.logged.CompareAndSwap(last, now) {
 		s.c.Log.ErrorContext(ctx, "the shared limits are unavailable; each rule goes on by its when_redis_fails", "error", err)
 	}
 }
@@ -250,7 +259,7 @@ func AccountSubject(account string) string {
 	return "account:" + hex.EncodeToString(sum[:12])
 }
 
-// fill tells a decision in the words of policies.
+// fill puts a decision into the answer, in the words of rate limit policies.
 func (a *Answer) fill(checks []Check, d Decision) {
 	a.Allowed = d.Allowed
 	for i, c := range checks {

@@ -16,7 +16,7 @@ import (
 	"manus/identity"
 )
 
-// kinds is what the room's errors are to a client.
+// kinds maps the room's errors to what a client is answered.
 var kinds = httpapi.Kinds{
 	{Err: ErrNotFound, Status: http.StatusNotFound, Name: "no-such-session", Detail: "You have no session with this id."},
 	{Err: ErrQuotaExhausted, Status: http.StatusPaymentRequired, Name: "quota-exhausted", Detail: "The runs of your plan are used up for this period. GET /billing/subscription says when it ends; a larger plan has more."},

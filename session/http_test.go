@@ -383,7 +383,7 @@ func TestStreamsTrustHintsWhileTheyArrive(t *testing.T) {
 		}
 	}
 	for i, wake := range []func(){
-		func() { reading.Heard(id) },           // a hint
+		func() { reading.OnHint(id) },          // a hint
 		reading.MissedHints,                    // one that may have been lost
 		func() { arriving.alive.Store(false) }, // and none at all
 	} {

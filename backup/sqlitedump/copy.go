@@ -11,7 +11,7 @@ import (
 	"slices"
 
 	"manus/backup"
-	"manus/internal/ownfile"
+	"manus/internal/lockedfile"
 )
 
 // shared is a file that tables are copied into while others use it.
@@ -23,7 +23,7 @@ func (r *Restorer) copy(ctx context.Context, dump io.Reader, o backup.RestoreOpt
 	if err != nil {
 		return contents, err
 	}
-	defer func() { err = errors.Join(err, ownfile.Discard(scratch)) }()
+	defer func() { err = errors.Join(err, lockedfile.Discard(scratch)) }()
 	if err := fill(ctx, scratch, dump, progress); err != nil {
 		return contents, err
 	}
@@ -43,7 +43,7 @@ func (r *Restorer) copy(ctx context.Context, dump io.Reader, o backup.RestoreOpt
 	defer func() { err = errors.Join(err, db.Close()) }()
 	err = onConn(ctx, db, func(c *sql.Conn) error { return r.copyAll(ctx, c, scratch.Name(), contents, o) })
 	if err != nil {
-		err = explain(ctx, r.path, err)
+		err = translateError(ctx, r.path, err)
 	}
 	return contents, err
 }

@@ -14,7 +14,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"manus/backup"
-	"manus/internal/ownfile"
+	"manus/internal/lockedfile"
 )
 
 // replace puts all of a dump in the place of the file.
@@ -39,7 +39,7 @@ func (r *Restorer) replace(ctx context.Context, dump io.Reader, o backup.Restore
 	if err != nil {
 		return contents, err
 	}
-	defer func() { err = errors.Join(err, ownfile.Discard(scratch)) }()
+	defer func() { err = errors.Join(err, lockedfile.Discard(scratch)) }()
 	if err := fill(ctx, scratch, dump, progress); err != nil {
 		return contents, err
 	}
@@ -115,7 +115,7 @@ func (s *seized) lock(ctx context.Context, db *sql.DB) (err error) {
 	case primary(err) == lib.SQLITE_BUSY, primary(err) == lib.SQLITE_LOCKED:
 		return inUse(s.path, err)
 	}
-	return explain(ctx, s.path, err)
+	return translateError(ctx, s.path, err)
 }
 
 func (s *seized) exclusive(ctx context.Context) error {

@@ -162,7 +162,7 @@ func (r *Restorer) judge(ctx context.Context, there existing, err error) (existi
 		return existing{opaque: r.path + " is damaged, or no SQLite database"}, nil
 	}
 	if err != nil {
-		return there, explain(ctx, r.path, err)
+		return there, translateError(ctx, r.path, err)
 	}
 	return there, nil
 }

@@ -20,7 +20,7 @@ import (
 	"os"
 
 	"manus/backup"
-	"manus/internal/ownfile"
+	"manus/internal/lockedfile"
 )
 
 var _ backup.Source = (*Source)(nil)
@@ -33,7 +33,7 @@ type Source struct {
 
 // New is the source at path, which is opened only when it is needed. Drill needs the
 // file's folder to be writable, and space in it for the database once more. A process
-// that writes to the database itself wants [NewApart].
+// that writes to the database itself wants [NewSubprocess].
 func New(path string) (*Source, error) {
 	engine, err := newEngine()
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *Source) Drill(ctx context.Context, dump io.Reader, progress func(read i
 	if err != nil {
 		return contents, err
 	}
-	defer func() { err = errors.Join(err, ownfile.Discard(scratch)) }()
+	defer func() { err = errors.Join(err, lockedfile.Discard(scratch)) }()
 	if err := fill(ctx, scratch, dump, progress); err != nil {
 		return contents, err
 	}

@@ -102,7 +102,7 @@ func (c backupCreate) Run(p *process, parent *backupCommand) error {
 		if err := app.StoreExists(v.settings); err != nil {
 			return err
 		}
-		m, err := v.Create(p.ctx, backup.CreateOptions{SkipVerify: !c.Verify, Progress: v.progress.tell})
+		m, err := v.Create(p.ctx, backup.CreateOptions{SkipVerify: !c.Verify, Progress: v.progress.show})
 		v.progress.end()
 		if m.File != "" {
 			err = errors.Join(err, parent.printCreated(p, m))
@@ -203,7 +203,7 @@ func (c backupVerify) Run(p *process, parent *backupCommand) error {
 	return parent.with(p, func(v vault) error {
 		backups, err := c.which(v)
 		for _, b := range backups {
-			failed := v.Service.Verify(p.ctx, b, c.Quick, v.progress.tell)
+			failed := v.Service.Verify(p.ctx, b, c.Quick, v.progress.show)
 			v.progress.end()
 			if p.ctx.Err() != nil {
 				return p.ctx.Err()
@@ -286,7 +286,7 @@ func (c backupRestore) backup(v vault, parent *backupCommand, b backup.Backup, t
 		return err
 	}
 	return c.do(v, parent, to, &b.Contents, func() (backup.Contents, error) {
-		return v.Service.Restore(v.ctx, b, to, c.options(), v.progress.tell)
+		return v.Service.Restore(v.ctx, b, to, c.options(), v.progress.show)
 	})
 }
 
@@ -307,7 +307,7 @@ func (c backupRestore) file(v vault, parent *backupCommand, to backup.Restorer) 
 		return err
 	}
 	return c.do(v, parent, to, nil, func() (backup.Contents, error) {
-		return backup.RestoreDump(v.ctx, dump, to, c.options(), v.progress.tell)
+		return backup.RestoreDump(v.ctx, dump, to, c.options(), v.progress.show)
 	})
 }
 

@@ -46,7 +46,7 @@ func (c dataCopy) Run(p *process) error {
 		return err
 	}
 	report := &copyReport{out: p.out, terminal: isTerminal(p.out)}
-	err = app.CopyData(p.ctx, from, to, report.tell)
+	err = app.CopyData(p.ctx, from, to, report.show)
 	report.end()
 	switch {
 	case errors.Is(err, docstore.ErrNotEmpty):
@@ -99,7 +99,7 @@ type copyReport struct {
 	collected bool // a line is open
 }
 
-func (r *copyReport) tell(p docstore.Progress) {
+func (r *copyReport) show(p docstore.Progress) {
 	if p.Verified {
 		r.end()
 		r.documents += p.Documents

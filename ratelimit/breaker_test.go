@@ -53,12 +53,12 @@ func TestADenialIsRememberedUntilItIsOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shared := newFlaky()
-		g := ratelimit.NewGuard(shared, shared.probe)
+		breaker := ratelimit.NewBreaker(shared, shared.probe)
 		c := append(checks(t, "k", "3/minute"), checks(t, "other", "100/minute")...)
 		var d ratelimit.Decision
 		take := func() bool {
 			t.Helper()
-			if err := g.Take(t.Context(), c, &d); err != nil {
+			if err := breaker.Take(t.Context(), c, &d); err != nil {
 				t.Fatal(err)
 			}
 			return d.Allowed
@@ -91,7 +91,7 @@ func TestADenialIsRememberedUntilItIsOver(t *testing.T) {
 		if err := shared.Engine.Reset(t.Context(), []string{"k"}); err != nil {
 			t.Fatal(err)
 		}
-		g.Forget([]string{"k"})
+		breaker.Forget([]string{"k"})
 		if !take() {
 			t.Error("a reset isn't seen")
 		}
@@ -102,12 +102,12 @@ func TestWhatIsGoneIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shared := newFlaky()
-		g := ratelimit.NewGuard(shared, shared.probe)
+		breaker := ratelimit.NewBreaker(shared, shared.probe)
 		c := checks(t, "k", "1000/minute")
 		var d ratelimit.Decision
 		shared.gone.Store(true)
 		for range 100 {
-			if err := g.Take(t.Context(), c, &d); !errors.Is(err, ratelimit.ErrUnavailable) {
+			if err := breaker.Take(t.Context(), c, &d); !errors.Is(err, ratelimit.ErrUnavailable) {
 				t.Fatal(err)
 			}
 		}
@@ -117,7 +117,7 @@ func TestWhatIsGoneIsNotWaitedFor(t *testing.T) {
 		shared.gone.Store(false)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if err := g.Take(t.Context(), c, &d); err != nil || g.Open() {
+		if err := breaker.Take(t.Context(), c, &d); err != nil || breaker.Open() {
 			t.Errorf("a second after it is back: %v", err)
 		}
 	})
@@ -125,11 +125,11 @@ func TestWhatIsGoneIsNotWaitedFor(t *testing.T) {
 
 func TestACachedDenialAllocatesNothing(t *testing.T) {
 	shared := newFlaky()
-	g := ratelimit.NewGuard(shared, shared.probe)
+	breaker := ratelimit.NewBreaker(shared, shared.probe)
 	c := checks(t, "k", "5/minute, 20/hour")
 	var d ratelimit.Decision
 	take := func() {
-		if err := g.Take(t.Context(), c, &d); err != nil {
+		if err := breaker.Take(t.Context(), c, &d); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -143,12 +143,12 @@ func TestACachedDenialAllocatesNothing(t *testing.T) {
 
 func BenchmarkCachedDenial(b *testing.B) {
 	shared := newFlaky()
-	g := ratelimit.NewGuard(shared, shared.probe)
+	breaker := ratelimit.NewBreaker(shared, shared.probe)
 	c := checks(b, "k", "5/minute, 20/hour")
 	var d ratelimit.Decision
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := g.Take(b.Context(), c, &d); err != nil {
+		if err := breaker.Take(b.Context(), c, &d); err != nil {
 			b.Fatal(err)
 		}
 	}
