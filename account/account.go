@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"manus/audit"
 	"manus/docstore"
 	"manus/identity"
 	"manus/internal/seal"
@@ -57,7 +58,7 @@ type User struct {
 
 	// Pending are events on their way into the audit log and the person's
 	// mailbox, since PendingSince.
-	Pending      []event       `json:"pending,omitempty"`
+	Pending      []audit.Event `json:"pending,omitempty"`
 	PendingSince docstore.Time `json:"pending_since,omitzero"`
 	// ErasingSince is set while the person's data are being erased.
 	ErasingSince docstore.Time `json:"erasing_since,omitzero"`
@@ -75,14 +76,14 @@ func (u *User) endLogins(spared string) {
 var userSpec = docstore.Spec{Collection: "users", Of: User{}, Indexes: []docstore.Index{
 	{Name: "by_email", Fields: []string{"email_key"}, Unique: true},
 	{Name: "by_created", Fields: []string{"created_at"}},
-	{Name: "by_pending", Fields: []string{"pending_since"}},
+	audit.PendingIndex,
 	{Name: "by_totp_key", Fields: []string{"totp_key"}},
 	{Name: "by_erasing", Fields: []string{"erasing_since"}},
 }}
 
 // Specs are the collections that the store has to have.
 func Specs() []docstore.Spec {
-	return []docstore.Spec{userSpec, loginSpec, requestSpec, ceremonySpec, identitySpec, keySpec, auditSpec}
+	return []docstore.Spec{userSpec, loginSpec, requestSpec, ceremonySpec, identitySpec, keySpec}
 }
 
 // Errors of the room.
@@ -104,6 +105,7 @@ var (
 // Config is what a Service is made of.
 type Config struct {
 	Store docstore.Store
+	Audit *audit.Log // where security events go
 	// Secrets sign tokens, each at least 32 bytes. The first signs, the others
 	// only verify, until what they have signed has expired.
 	Secrets []string
@@ -135,8 +137,12 @@ type Service struct {
 	ceremonies *docstore.Collection[ceremony]
 	identities *docstore.Collection[externalIdentity]
 	apiKeys    *docstore.Collection[apiKey]
-	audit      *docstore.Collection[event]
 
+	audit *audit.Log
+	relay *audit.Relay[User, audit.Event]
+	// failures are attempts to sign in. They are written down off the request's path:
+	// it must not take longer for accounts that exist.
+	failures *audit.Counter
 	hasher   *hasher
 	keys     keyring
 	seeds    *seal.Box
@@ -144,7 +150,6 @@ type Service struct {
 	verified *verified
 	passkeys *passkeyCeremonies // nil without a public URL
 	oidc     atomic.Pointer[providers]
-	failures *failureLog
 	wake     chan struct{} // tells Run that a request has come
 
 	mail         *mail.Outbox
@@ -180,23 +185,24 @@ func New(c Config) (*Service, error) {
 		ceremonies:   docstore.NewCollection[ceremony](c.Store, ceremonySpec),
 		identities:   docstore.NewCollection[externalIdentity](c.Store, identitySpec),
 		apiKeys:      docstore.NewCollection[apiKey](c.Store, keySpec),
-		audit:        docstore.NewCollection[event](c.Store, auditSpec),
+		audit:        c.Audit,
+		failures:     audit.NewCounter(c.Audit, "failures", eventSignInFailed),
 		hasher:       newHasher(hashConcurrency()),
 		keys:         keys,
 		seeds:        seeds,
 		states:       newStateCache(stateLifetime),
 		verified:     newVerified(),
 		passkeys:     ceremonies,
-		failures:     newFailureLog(),
 		wake:         make(chan struct{}, 1),
 		mail:         c.Mail,
 		confirmFirst: c.ConfirmFirst && c.Mail != nil,
 		offline:      c.Offline,
 		publicURL:    c.PublicURL,
-		personalData: c.PersonalData,
+		personalData: append([]PersonalData{c.Audit}, c.PersonalData...),
 		now:          c.Now,
 		log:          c.Log,
 	}
+	s.relay = s.newRelay()
 	s.SetProviders(c.Providers)
 	return s, nil
 }
@@ -212,8 +218,15 @@ func (s *Service) update(ctx context.Context, userID string, change func(*User) 
 	if err != nil {
 		return User{}, err
 	}
-	s.settle(ctx, user)
+	s.send(ctx, user)
 	return user, nil
+}
+
+// send delivers what an account has noted.
+func (s *Service) send(ctx context.Context, user User) {
+	if !s.offline {
+		s.relay.Send(ctx, user)
+	}
 }
 
 // Get returns the account, or ErrUnknownUser.
@@ -253,12 +266,12 @@ func (s *Service) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			s.flushFailures(context.WithoutCancel(ctx))
+			s.failures.Flush(context.WithoutCancel(ctx))
 			return
 		case <-s.wake:
 		case <-ticker.C:
-			s.flushFailures(ctx)
-			if err := errors.Join(s.settleAll(ctx), s.finishErasures(ctx)); err != nil && ctx.Err() == nil {
+			s.failures.Flush(ctx)
+			if err := errors.Join(s.relay.DeliverStale(ctx), s.finishErasures(ctx)); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "could not finish what was cut short", "error", err)
 			}
 		}
@@ -275,6 +288,5 @@ func (s *Service) Sweep(ctx context.Context) error {
 	_, logins := s.logins.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: now})
 	_, requests := s.requests.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: now})
 	_, ceremonies := s.ceremonies.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: now})
-	_, audit := s.audit.DeleteAll(ctx, docstore.Query{Index: "by_time", Until: docstore.At(s.now().Add(-auditRetention))})
-	return errors.Join(logins, requests, ceremonies, audit, s.sealAnew(ctx))
+	return errors.Join(logins, requests, ceremonies, s.sealAnew(ctx))
 }

@@ -18,6 +18,7 @@ func serve(t *testing.T, b bench) *httptest.Server {
 	log := slog.New(slog.DiscardHandler)
 	api := httpapi.New(log, "test", b.Caller)
 	b.Routes(api)
+	b.audit.Routes(api)
 	server := httptest.NewServer(httpapi.Observe(log, nil, httpapi.Client(nil, api)))
 	t.Cleanup(server.Close)
 	return server

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"manus/audit"
 	"manus/docstore"
 	"manus/identity"
 )
@@ -304,7 +305,7 @@ func TestAnAddressChangesWhenItsMailboxSaysSo(t *testing.T) {
 			told[m.To+" "+m.Subject] = true
 		}
 	}
-	for _, kind := range []eventKind{eventEmailChangeAsked, eventEmailChanged} {
+	for _, kind := range []audit.Kind{eventEmailChangeAsked, eventEmailChanged} {
 		if !told[email+" "+notices[kind].subject.arabic] {
 			t.Errorf("the old mailbox isn't told of %s: %v", kind, told)
 		}

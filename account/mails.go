@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"manus/audit"
 	"manus/mail"
 )
 
@@ -81,7 +82,7 @@ var wasntMe = words{"If it wasn't you, set a new password at once and end the lo
 func news(subject, body words) letter { return letter{subject: subject, body: body, after: wasntMe} }
 
 // notices are the events that a person is told of.
-var notices = map[eventKind]letter{
+var notices = map[audit.Kind]letter{
 	eventNewDevice:         news(words{"A new device signed in", "سُجِّل الدخول من جهاز جديد"}, words{"Your account was signed in to from a device or program that hasn't been seen before.", "سُجِّل الدخول إلى حسابك من جهاز أو برنامج لم يُعرف من قبل."}),
 	eventRefreshReused:     news(words{"A login was ended", "أُنهيت عملية دخول"}, words{"A token of one of your logins was used twice, so it may have been stolen. That login was ended.", "استُعمل رمز إحدى عمليات دخولك مرّتين، فلعلّه سُرق. أُنهيت عملية الدخول تلك."}),
 	eventPasswordChanged:   news(words{"Your password was changed", "غُيِّرت كلمة مرورك"}, words{"The password of your account was changed, and every other login was ended.", "غُيِّرت كلمة مرور حسابك وأُنهيت كلّ عمليات الدخول الأخرى."}),

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"manus/account"
+	"manus/audit"
 	"manus/backup"
 	"manus/billing"
 	"manus/config"
@@ -51,6 +52,7 @@ type App struct {
 	settings config.Settings
 	log      *slog.Logger
 
+	audit      *audit.Log
 	accounts   *account.Service
 	outbox     *mail.Outbox // nil where no mails are sent or kept
 	plans      *billing.Service
@@ -113,8 +115,10 @@ func (a *App) build(ctx context.Context, o Options) error {
 	if a.outbox, err = newOutbox(o.Settings, store, o.Log); err != nil {
 		return err
 	}
+	a.audit = audit.New(audit.Config{Store: store, Log: o.Log})
 	a.accounts, err = account.New(account.Config{
 		Store:        store,
+		Audit:        a.audit,
 		Secrets:      secrets(o.Settings),
 		Mail:         a.outbox,
 		ConfirmFirst: !o.Settings.SMTP.Empty(),
@@ -202,6 +206,7 @@ func (a *App) routes(version string) (http.Handler, error) {
 	a.api = api
 	api.Limit(a.limits)
 	a.accounts.Routes(api)
+	a.audit.Routes(api)
 	a.sessions.Routes(api)
 	a.plans.Routes(api)
 	a.health.Routes(api)
@@ -265,6 +270,7 @@ func (a *App) Start(ctx context.Context) error {
 		a.background.Go(func() { a.schedule.Run(working) })
 	}
 	a.hourly(working, "sweep-accounts", a.accounts.Sweep)
+	a.hourly(working, "sweep-audit", a.audit.Sweep)
 	a.hourly(working, "sweep-sessions", a.sessions.Sweep)
 	if a.settings.ConfigPath != "" {
 		a.every(working, time.Second, "apply the changed "+filepath.Base(a.settings.ConfigPath), newReloader(a.settings.ConfigPath, a.apply).check)

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"manus/account"
+	"manus/audit"
 	"manus/backup"
 	"manus/billing"
 	"manus/config"
@@ -22,7 +23,7 @@ import (
 
 // Specs are the collections of all rooms.
 func Specs() []docstore.Spec {
-	return slices.Concat(account.Specs(), billing.Specs(), session.Specs(), mail.Specs(), lease.Specs(), backup.Specs())
+	return slices.Concat(account.Specs(), audit.Specs(), billing.Specs(), session.Specs(), mail.Specs(), lease.Specs(), backup.Specs())
 }
 
 // StoreFile is the embedded store's file in a data folder.

@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"manus/account"
+	"manus/audit"
 	"manus/httpapi"
 	"manus/identity"
 	"manus/internal/storetest"
@@ -44,13 +46,13 @@ func setup(t *testing.T) (*httpapi.API, http.Handler) {
 func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	store := storetest.New(t, append(account.Specs(), mail.Specs()...)...)
+	store := storetest.New(t, slices.Concat(account.Specs(), audit.Specs(), mail.Specs())...)
 	secrets := []string{"a-first-secret-of-more-than-32-bytes-9f2c"}
 	outbox, err := mail.New(mail.Config{Store: store, Secrets: secrets, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
-	accounts, err := account.New(account.Config{Store: store, Secrets: secrets, Mail: outbox, Log: log})
+	accounts, err := account.New(account.Config{Store: store, Audit: audit.New(audit.Config{Store: store, Log: log}), Secrets: secrets, Mail: outbox, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"manus/account"
 	"manus/app"
+	"manus/audit"
 	"manus/billing"
 	"manus/config"
 	"manus/identity"
@@ -71,7 +72,7 @@ func (c *userCommand) with(p *process, f func(rooms) error) error {
 	}
 	log := slog.New(slog.NewTextHandler(p.err, nil))
 	secrets := []string{rand.Text() + rand.Text()} // they sign and open nothing here
-	accounts, err := account.New(account.Config{Store: store, Log: log, Secrets: secrets, Offline: true})
+	accounts, err := account.New(account.Config{Store: store, Audit: audit.New(audit.Config{Store: store, Log: log}), Log: log, Secrets: secrets, Offline: true})
 	if err == nil {
 		err = f(rooms{p, accounts, billing.New(billing.Config{Store: store, Log: log, Catalog: catalog})})
 	}

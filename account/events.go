@@ -1,0 +1,93 @@
+package account
+
+import (
+	"context"
+	"time"
+
+	"manus/audit"
+)
+
+// The events that matter to an account's security.
+const (
+	eventRegistered        audit.Kind = "registered"
+	eventSignedIn          audit.Kind = "signed-in"
+	eventSignInFailed      audit.Kind = "sign-in-failed"
+	eventNewDevice         audit.Kind = "new-device"
+	eventSignedOut         audit.Kind = "signed-out"
+	eventSignedOutAll      audit.Kind = "signed-out-everywhere"
+	eventDeviceRevoked     audit.Kind = "device-revoked"
+	eventRefreshReused     audit.Kind = "refresh-token-reused"
+	eventPasswordChanged   audit.Kind = "password-changed"
+	eventPasswordReset     audit.Kind = "password-reset"
+	eventPasswordSet       audit.Kind = "password-set-by-operator"
+	eventResetAsked        audit.Kind = "password-reset-asked"
+	eventEmailVerified     audit.Kind = "email-verified"
+	eventEmailChangeAsked  audit.Kind = "email-change-asked"
+	eventEmailChanged      audit.Kind = "email-changed"
+	eventTOTPOn            audit.Kind = "authenticator-added"
+	eventTOTPOff           audit.Kind = "authenticator-removed"
+	eventCodesBlocked      audit.Kind = "codes-blocked"
+	eventRecoveryMade      audit.Kind = "recovery-codes-made"
+	eventRecoveryUsed      audit.Kind = "recovery-code-used"
+	eventPasskeyAdded      audit.Kind = "passkey-added"
+	eventPasskeyRemoved    audit.Kind = "passkey-removed"
+	eventSecondFactorReset audit.Kind = "second-factor-reset-by-operator"
+	eventKeyMade           audit.Kind = "api-key-made"
+	eventKeyRevoked        audit.Kind = "api-key-revoked"
+	eventIdentityLinked    audit.Kind = "identity-linked"
+	eventIdentityUnlinked  audit.Kind = "identity-unlinked"
+	eventRoleChanged       audit.Kind = "role-changed"
+	eventDisabled          audit.Kind = "disabled"
+	eventEnabled           audit.Kind = "enabled"
+	eventExported          audit.Kind = "data-exported"
+	eventErased            audit.Kind = "erased"
+)
+
+// outbox is where events wait in the account.
+func (u *User) outbox() audit.Outbox[audit.Event] {
+	return audit.Outbox[audit.Event]{Events: &u.Pending, Since: &u.PendingSince}
+}
+
+// note puts an event into the account's outbox, in the same atomic change as what it
+// tells of.
+func (u *User) note(ctx context.Context, kind audit.Kind, now time.Time) {
+	e := audit.NewEvent(ctx, u.ID, kind, now)
+	if _, tell := notices[kind]; tell {
+		e.MailTo = u.Email
+	}
+	u.outbox().Note(e, now)
+}
+
+// newRelay delivers events to the audit log, and to the person's mailbox if they are to
+// know.
+func (s *Service) newRelay() *audit.Relay[User, audit.Event] {
+	return audit.NewRelay(audit.RelayConfig[User, audit.Event]{
+		Aggregates: s.users,
+		Outbox:     (*User).outbox,
+		Links: []audit.Link[User, audit.Event]{
+			func(ctx context.Context, _ User, e audit.Event) error { return s.audit.Append(ctx, e) },
+			s.mailNotice,
+		},
+		Now: s.now,
+		Log: s.log,
+	})
+}
+
+// mailNotice sends the mail about an event. It has the event's id, so that it is one
+// mail however often it is sent.
+func (s *Service) mailNotice(ctx context.Context, u User, e audit.Event) error {
+	if e.MailTo == "" || s.mail == nil {
+		return nil
+	}
+	text := notices[e.Kind].in(u.Language)
+	text.Facts = []fact{{"when", e.At.UTC().Format("2006-01-02 15:04 UTC")}}
+	if e.Address != "" {
+		text.Facts = append(text.Facts, fact{"address", e.Address})
+	}
+	if e.Agent != "" {
+		text.Facts = append(text.Facts, fact{"agent", e.Agent})
+	}
+	m := s.compose(u.Language, text)
+	m.ID, m.To = e.ID, e.MailTo
+	return s.mail.Send(ctx, m)
+}
