@@ -16,6 +16,7 @@ import (
 	"manus/backup/s3target"
 	"manus/backup/sqlitedump"
 	"manus/config"
+	"manus/docstore"
 )
 
 // BackupOptions is what backups are made of beside the settings.
@@ -25,8 +26,10 @@ type BackupOptions struct {
 	// Subprocess starts this program as a subprocess that gives its arguments to
 	// BackupWork; nil means that all is done in this process.
 	Subprocess func(ctx context.Context, args ...string) *exec.Cmd
-	Observe    func(backup.Run)
-	Log        *slog.Logger
+	// OpenStore is as backup.Config has it.
+	OpenStore func(context.Context) (docstore.Store, error)
+	Metrics   *backup.Metrics // nil for none
+	Log       *slog.Logger
 }
 
 // Backups makes the service that backs up the store of the settings to their targets.
@@ -50,11 +53,12 @@ func Backups(s config.Settings, o BackupOptions) (*backup.Service, error) {
 			Weekly:  s.Backup.Policy.Keep.Weekly,
 			Monthly: s.Backup.Policy.Keep.Monthly,
 		},
-		Workers: o.Workers,
-		Tool:    "manus " + o.Version,
-		Alarm:   logAlarm{o.Log},
-		Observe: o.Observe,
-		Log:     o.Log,
+		Workers:   o.Workers,
+		Tool:      "manus " + o.Version,
+		Alarm:     logAlarm{o.Log},
+		OpenStore: o.OpenStore,
+		Metrics:   o.Metrics,
+		Log:       o.Log,
 	}
 	if !s.Backup.Identity.Empty() {
 		c.Identities, err = backup.ParseIdentities(s.Backup.Identity.Reveal())
@@ -138,10 +142,13 @@ func (a logAlarm) Tell(ctx context.Context, alert backup.Alert) error {
 // serverWorkers leaves half of the processors to the requests.
 func serverWorkers() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
-// newSchedule makes the schedule of backups, or nil where none are configured.
+// newSchedule makes the schedule of backups, or nil where none are configured. Where
+// none are scheduled, it is for what commands have to tell.
 func (a *App) newSchedule(o Options) error {
 	if !o.Settings.Backup.Configured() || o.Settings.Backup.Schedule == nil {
 		a.log.Warn("no backups are made by this server: set BACKUP_DIR or S3_BUCKET, and BACKUP_SCHEDULE")
+	}
+	if !o.Settings.Backup.Configured() {
 		return nil
 	}
 	if err := a.setBackups(o.Settings.Backup); err != nil {
@@ -153,9 +160,9 @@ func (a *App) newSchedule(o Options) error {
 		When:    o.Settings.Backup.Schedule,
 		Store:   a.store,
 		Leases:  a.leases,
+		Metrics: a.metrics.registry,
 		Log:     a.log,
 	})
-	a.metrics.countBackups(a.schedule)
 	return nil
 }
 
@@ -170,7 +177,7 @@ func (a *App) setBackups(b config.Backup) error {
 	s := a.settings
 	s.Backup = b
 	service, err := Backups(s, BackupOptions{
-		Version: a.version, Workers: serverWorkers(), Subprocess: a.subprocess, Observe: a.metrics.observeBackup, Log: a.log,
+		Version: a.version, Workers: serverWorkers(), Subprocess: a.subprocess, Metrics: a.metrics.backups, Log: a.log,
 	})
 	if err == nil {
 		a.backups.Store(&backups{service, b.Policy})

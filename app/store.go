@@ -32,7 +32,7 @@ func StoreFile(dataDir string) string { return filepath.Join(dataDir, "manus.db"
 // OpenStore opens the store that the settings name, MongoDB or else the embedded one
 // in the data folder, with every collection that the product needs.
 func OpenStore(ctx context.Context, s config.Settings) (docstore.Store, error) {
-	store, err := declared(ctx, s)
+	store, err := declared(ctx, s, Specs())
 	if err != nil {
 		return nil, err
 	}
@@ -45,11 +45,11 @@ func OpenStore(ctx context.Context, s config.Settings) (docstore.Store, error) {
 // CopyData makes the store that to names hold what the one that from names holds.
 // Nobody may work on them meanwhile. See docstore.Copy.
 func CopyData(ctx context.Context, from, to config.Settings, progress func(docstore.Progress)) error {
-	source, err := declared(ctx, from)
+	source, err := declared(ctx, from, Specs())
 	if err != nil {
 		return err
 	}
-	target, err := declared(ctx, to)
+	target, err := declared(ctx, to, Specs())
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
@@ -60,12 +60,18 @@ func CopyData(ctx context.Context, from, to config.Settings, progress func(docst
 	return errors.Join(err, source.Close(), target.Close())
 }
 
-func declared(ctx context.Context, s config.Settings) (docstore.Store, error) {
+// OpenBackupState opens the store that the settings name for the state of its backups
+// alone. Nothing is made in a MongoDB that isn't a server's.
+func OpenBackupState(ctx context.Context, s config.Settings) (docstore.Store, error) {
+	return declared(ctx, s, backup.Specs())
+}
+
+func declared(ctx context.Context, s config.Settings, specs []docstore.Spec) (docstore.Store, error) {
 	store, err := open(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	if err := store.Declare(ctx, append(Specs(), docstore.CopySpec)...); err != nil {
+	if err := store.Declare(ctx, append(specs, docstore.CopySpec)...); err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare the store: %w", err), store.Close())
 	}
 	return store, nil

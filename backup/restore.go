@@ -17,7 +17,7 @@ import (
 // what was dumped; ErrDamaged means that it differs.
 func (s *Service) Restore(ctx context.Context, b Backup, to Restorer, o RestoreOptions, progress func(Progress)) (Contents, error) {
 	var restored Contents
-	err := s.observed(RunRestore, func() (int64, error) {
+	err := s.Metrics.observed("restore", func() (int64, error) {
 		var err error
 		restored, err = s.restore(ctx, b, to, o, progress)
 		return b.Size, err

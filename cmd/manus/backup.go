@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"manus/app"
 	"manus/backup"
 	"manus/config"
+	"manus/docstore"
 	"manus/internal/nice"
 )
 
@@ -47,8 +49,9 @@ type vault struct {
 	progress *progressLine
 }
 
-// with makes the service of the settings, and runs f on it. The store itself is not
-// opened: a backup can be made of one that is full or can't be written.
+// with makes the service of the settings, and runs f on it. The store is opened at the
+// end of create, to note how it went, and need not be: a backup can be made of one that
+// is full or can't be written.
 func (c *backupCommand) with(p *process, f func(vault) error) error {
 	settings, err := config.LoadBackup(config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config}, c.Data)
 	if err != nil {
@@ -62,7 +65,10 @@ func (c *backupCommand) with(p *process, f func(vault) error) error {
 	tightGC()
 	nice.Down() // a server beside it goes first
 	log := slog.New(slog.NewTextHandler(p.err, nil))
-	service, err := app.Backups(settings, app.BackupOptions{Version: version, Log: log})
+	service, err := app.Backups(settings, app.BackupOptions{
+		Version: version, Log: log,
+		OpenStore: func(ctx context.Context) (docstore.Store, error) { return app.OpenBackupState(ctx, settings) },
+	})
 	if err != nil {
 		return err
 	}
