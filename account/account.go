@@ -202,7 +202,7 @@ func New(c Config) (*Service, error) {
 		now:          c.Now,
 		log:          c.Log,
 	}
-	s.relay = s.newRelay()
+	s.relay = &audit.Relay[User, audit.Event]{Aggregates: s.users, Outbox: (*User).outbox, Publish: s.publish, Now: s.now, Log: s.log}
 	s.SetProviders(c.Providers)
 	return s, nil
 }

@@ -58,19 +58,13 @@ func (u *User) note(ctx context.Context, kind audit.Kind, now time.Time) {
 	u.outbox().Note(e, now)
 }
 
-// newRelay delivers events to the audit log, and to the person's mailbox if they are to
+// publish writes an event into the audit log, and mails it to the person if they are to
 // know.
-func (s *Service) newRelay() *audit.Relay[User, audit.Event] {
-	return audit.NewRelay(audit.RelayConfig[User, audit.Event]{
-		Aggregates: s.users,
-		Outbox:     (*User).outbox,
-		Links: []audit.Link[User, audit.Event]{
-			func(ctx context.Context, _ User, e audit.Event) error { return s.audit.Append(ctx, e) },
-			s.mailNotice,
-		},
-		Now: s.now,
-		Log: s.log,
-	})
+func (s *Service) publish(ctx context.Context, u User, e audit.Event) error {
+	if err := s.audit.Append(ctx, e); err != nil {
+		return err
+	}
+	return s.mailNotice(ctx, u, e)
 }
 
 // mailNotice sends the mail about an event. It has the event's id, so that it is one

@@ -12,18 +12,12 @@ import (
 	"manus/docstore"
 )
 
-// Outbox is where an aggregate keeps the events that it has noted, until they have
-// been delivered: two fields of its document, which it hands out by a method.
-//
-//	Pending      []audit.Event `json:"pending,omitempty"`
-//	PendingSince docstore.Time `json:"pending_since,omitzero"`
-//
-// The collection has the index [PendingIndex].
+// Outbox is where an aggregate keeps the events that it has noted until they have been
+// delivered: two fields of its document, of which the second is named pending_since and
+// indexed by [PendingIndex].
 type Outbox[E docstore.Entity] struct {
-	// Events are what waits, oldest first.
-	Events *[]E
-	// Since is when the first of them was noted; zero when none waits.
-	Since *docstore.Time
+	Events *[]E           // what waits, oldest first
+	Since  *docstore.Time // when the first was noted; zero when none waits
 }
 
 // PendingIndex is how a Relay finds aggregates in whose outbox something waits.
@@ -57,31 +51,22 @@ func (o Outbox[E]) remove(delivered map[string]bool) error {
 	return nil
 }
 
-// Link is one of the places where events go: the audit log, an outbox of mails, an
-// alarm. It gets the aggregate as it was read, and may get an event again, from
-// another copy at the same time too: it tells by the event's id that it has it
-// already. An error means that it is to be tried again; what can never be delivered
-// is no error, since the aggregate's later events wait behind it.
-type Link[T, E docstore.Entity] func(ctx context.Context, aggregate T, event E) error
-
-// RelayConfig is what a Relay is made of.
-type RelayConfig[T, E docstore.Entity] struct {
+// Relay delivers the events in the outboxes of a collection's aggregates, each at least
+// once, an aggregate's in the order they were noted. Several copies of the program may
+// have one.
+type Relay[T, E docstore.Entity] struct {
 	Aggregates *docstore.Collection[T]
 	// Outbox is an aggregate's.
 	Outbox func(*T) Outbox[E]
-	// Links are where each event goes, one after the other.
-	Links []Link[T, E]
-	Now   func() time.Time
-	Log   *slog.Logger
+	// Publish takes an event to where it belongs: the audit log, an outbox of mails, an
+	// alarm. It gets the aggregate as it was read, and may get an event again, by
+	// another copy at the same time too: each link of the chain tells by the event's id
+	// that it has it already. After an error it is called again, and the aggregate's
+	// later events wait; so what can never be delivered is no error.
+	Publish func(ctx context.Context, aggregate T, event E) error
+	Now     func() time.Time
+	Log     *slog.Logger
 }
-
-// Relay delivers the events in the outboxes of a collection's aggregates: each to
-// every link, at least once, an aggregate's in the order they were noted. Several
-// copies of the program may have one.
-type Relay[T, E docstore.Entity] struct{ RelayConfig[T, E] }
-
-// NewRelay makes a Relay.
-func NewRelay[T, E docstore.Entity](c RelayConfig[T, E]) *Relay[T, E] { return &Relay[T, E]{c} }
 
 // Send delivers what an aggregate has just noted. What fails is logged, and is
 // DeliverStale's to try again. Not even a client that leaves stops it.
@@ -93,12 +78,12 @@ func (r *Relay[T, E]) Send(ctx context.Context, aggregate T) {
 }
 
 // Deliver delivers what waits in an aggregate's outbox and takes it out, up to the
-// first event that a link fails for, and returns that link's error, or the store's.
+// first that Publish fails for. Errors are Publish's and the store's.
 func (r *Relay[T, E]) Deliver(ctx context.Context, aggregate T) error {
 	delivered := map[string]bool{}
 	var failed error
 	for _, e := range *r.Outbox(&aggregate).Events {
-		if failed = r.pass(ctx, aggregate, e); failed != nil {
+		if failed = r.Publish(ctx, aggregate, e); failed != nil {
 			break
 		}
 		delivered[e.DocumentID()] = true
@@ -113,15 +98,6 @@ func (r *Relay[T, E]) Deliver(ctx context.Context, aggregate T) error {
 	return errors.Join(failed, err)
 }
 
-func (r *Relay[T, E]) pass(ctx context.Context, aggregate T, e E) error {
-	for _, link := range r.Links {
-		if err := link(ctx, aggregate, e); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 const (
 	// staleAfter is when an event was left behind, rather than on its way.
 	staleAfter = 5 * time.Second
@@ -129,8 +105,8 @@ const (
 	parallelDeliveries = 8
 )
 
-// DeliverStale delivers what was left behind: by a process that was killed, by a link
-// that failed, or by a command. An aggregate for which it fails keeps none of the
+// DeliverStale delivers what was left behind: by a process that was killed, by a failure,
+// or by a command. An aggregate for which it fails keeps none of the
 // others from being delivered; the first such error is returned, or the store's.
 func (r *Relay[T, E]) DeliverStale(ctx context.Context) error {
 	now := r.Now()

@@ -34,29 +34,41 @@ func noon() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }
 // shop is a copy of a program that has orders and an audit log.
 type shop struct {
 	*Relay[order, Event]
-	log *Log
-	at  time.Time
+	log  *Log
+	then func(Event) error // where events go after the log
+	at   time.Time
 }
 
 // openShop is a copy of the program on the store at path. Its events go to the log and
-// then to the links.
-func openShop(t testing.TB, path string, links ...Link[order, Event]) *shop {
+// then to a receiver, if there is one.
+func openShop(t testing.TB, path string, to ...*receiver) *shop {
 	t.Helper()
-	return newShop(storetest.Open(t, path, append(Specs(), orderSpec)...), links...)
+	s := newShop(storetest.Open(t, path, append(Specs(), orderSpec)...))
+	for _, r := range to {
+		s.then = r.take
+	}
+	return s
 }
 
-func newShop(store docstore.Store, links ...Link[order, Event]) *shop {
-	s := &shop{at: noon()}
+func newShop(store docstore.Store) *shop {
+	s := &shop{at: noon(), then: func(Event) error { return nil }}
 	now := func() time.Time { return s.at }
 	s.log = New(Config{Store: store, Now: now, Log: slog.New(slog.DiscardHandler)})
-	s.Relay = NewRelay(RelayConfig[order, Event]{
+	s.Relay = &Relay[order, Event]{
 		Aggregates: docstore.NewCollection[order](store, orderSpec),
 		Outbox:     (*order).outbox,
-		Links:      append([]Link[order, Event]{func(ctx context.Context, _ order, e Event) error { return s.log.Append(ctx, e) }}, links...),
+		Publish:    s.publish,
 		Now:        now,
 		Log:        s.log.log,
-	})
+	}
 	return s
+}
+
+func (s *shop) publish(ctx context.Context, _ order, e Event) error {
+	if err := s.log.Append(ctx, e); err != nil {
+		return err
+	}
+	return s.then(e)
 }
 
 // buy changes an order and notes it, as one change.
@@ -104,14 +116,14 @@ func (s *shop) waiting(t testing.TB, id string) int {
 	return len(o.Events)
 }
 
-// receiver is a link that remembers what it is given, and fails while it is told to.
+// receiver remembers what it is given, and fails while it is told to.
 type receiver struct {
 	mu   sync.Mutex
 	ids  []string
 	fail func(Event) error
 }
 
-func (r *receiver) take(_ context.Context, _ order, e Event) error {
+func (r *receiver) take(e Event) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fail != nil {
@@ -130,7 +142,7 @@ func TestWhatAKilledCopyHasNotedIsDeliveredByAnother(t *testing.T) {
 	path := newPath(t)
 	openShop(t, path).buy(t, "a") // and is killed
 	mails := &receiver{}
-	other := openShop(t, path, mails.take)
+	other := openShop(t, path, mails)
 	deliver := func(after time.Duration) []string {
 		other.at = noon().Add(after)
 		if err := other.DeliverStale(t.Context()); err != nil {
@@ -154,7 +166,7 @@ func TestALinkThatFailsIsTriedAgainInOrder(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("the mail server is gone")
 	mails := &receiver{}
-	s := openShop(t, newPath(t), mails.take)
+	s := openShop(t, newPath(t), mails)
 	s.buy(t, "a")
 	s.buy(t, "a")
 	o := s.buy(t, "a")
@@ -191,7 +203,7 @@ func TestNobodysEventsWaitBehindAnothers(t *testing.T) {
 		}
 		return nil
 	}}
-	s := openShop(t, newPath(t), mails.take)
+	s := openShop(t, newPath(t), mails)
 	const orders = 2*docstore.DefaultLimit + 1
 	for i := range orders {
 		s.buy(t, fmt.Sprintf("order %03d", i))

@@ -41,7 +41,8 @@ func buyForever(path string) error {
 		_, err := stdin.ReadByte()
 		return err
 	}
-	s := newShop(store, func(context.Context, order, Event) error { return say("written") })
+	s := newShop(store)
+	s.then = func(Event) error { return say("written") }
 	for {
 		o, err := s.Aggregates.Upsert(ctx, order{ID: "a"}, s.bought)
 		if err == nil {

@@ -112,13 +112,8 @@ type shared struct {
 // newShared is the state in a store, whose alerts go to the alarm of the service.
 func newShared(store docstore.Store, service func() *Service, now func() time.Time, log *slog.Logger) shared {
 	states := docstore.NewCollection[state](store, spec)
-	return shared{states, audit.NewRelay(audit.RelayConfig[state, Alert]{
-		Aggregates: states,
-		Outbox:     (*state).outbox,
-		Links:      []audit.Link[state, Alert]{func(ctx context.Context, _ state, a Alert) error { return service().tell(ctx, a) }},
-		Now:        now,
-		Log:        log,
-	})}
+	publish := func(ctx context.Context, _ state, a Alert) error { return service().tell(ctx, a) }
+	return shared{states, &audit.Relay[state, Alert]{Aggregates: states, Outbox: (*state).outbox, Publish: publish, Now: now, Log: log}}
 }
 
 // update changes the state, if there is one, and passes on what waits in it. It returns

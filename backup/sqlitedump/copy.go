@@ -11,53 +11,37 @@ import (
 	"slices"
 
 	"manus/backup"
-	"manus/internal/lockedfile"
 )
 
 // shared is a file that tables are copied into while others use it.
 var shared = url.Values{"mode": {"rwc"}, "_pragma": {"busy_timeout(5000)", "synchronous(FULL)", "cache_size(-16384)", "temp_store(MEMORY)", "trusted_schema(0)", "foreign_keys(0)"}}
 
 // copy copies tables of a dump into the file, in one transaction.
-func (r *Restorer) copy(ctx context.Context, dump io.Reader, o backup.RestoreOptions, progress func(read int64)) (contents backup.Contents, err error) {
-	scratch, err := newScratch(r.path, forRestore)
-	if err != nil {
-		return contents, err
-	}
-	defer func() { err = errors.Join(err, lockedfile.Discard(scratch)) }()
-	if err := fill(ctx, scratch, dump, progress); err != nil {
-		return contents, err
-	}
-	if contents, err = r.engine.inspect(ctx, scratch.Name()); err != nil {
-		return contents, err
-	}
-	if err := knows(contents, o.Collections); err != nil {
-		return contents, err
-	}
-	contents.Collections = slices.DeleteFunc(contents.Collections, func(c backup.Collection) bool {
-		return !slices.Contains(o.Collections, c.Name)
+func (r *Restorer) copy(ctx context.Context, dump io.Reader, o backup.RestoreOptions, progress func(read int64)) (copied backup.Contents, err error) {
+	_, err = withScratch(ctx, r.path, forRestore, r.engine, dump, progress, func(scratch *os.File, contents backup.Contents) error {
+		if err := knows(contents, o.Collections); err != nil {
+			return err
+		}
+		contents.Collections = slices.DeleteFunc(contents.Collections, func(c backup.Collection) bool {
+			return !slices.Contains(o.Collections, c.Name)
+		})
+		copied = contents
+		return r.copyInto(ctx, scratch.Name(), contents, o)
 	})
-	if err := makePrivate(r.path); err != nil {
-		return contents, err
+	return copied, err
+}
+
+func (r *Restorer) copyInto(ctx context.Context, scratch string, contents backup.Contents, o backup.RestoreOptions) (err error) {
+	if _, err := makeFile(r.path); err != nil {
+		return err
 	}
 	db := r.engine.open(r.path, shared)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	err = onConn(ctx, db, func(c *sql.Conn) error { return r.copyAll(ctx, c, scratch.Name(), contents, o) })
+	err = onConn(ctx, db, func(c *sql.Conn) error { return r.copyAll(ctx, c, scratch, contents, o) })
 	if err != nil {
 		err = translateError(ctx, r.path, err)
 	}
-	return contents, err
-}
-
-// makePrivate makes the file, for the owner's eyes only, if there is none.
-func makePrivate(path string) error {
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("%s can't be made: make its folder writable for this user: %w", path, err)
-	}
-	return file.Close()
+	return err
 }
 
 func (r *Restorer) copyAll(ctx context.Context, c *sql.Conn, scratch string, contents backup.Contents, o backup.RestoreOptions) (err error) {
