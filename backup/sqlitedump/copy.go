@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"slices"
 
 	"manus/backup"
 )
@@ -19,14 +18,10 @@ var shared = url.Values{"mode": {"rwc"}, "_pragma": {"busy_timeout(5000)", "sync
 // copy copies tables of a dump into the file, in one transaction.
 func (r *Restorer) copy(ctx context.Context, dump io.Reader, o backup.RestoreOptions, progress func(read int64)) (copied backup.Contents, err error) {
 	_, err = withScratch(ctx, r.path, forRestore, r.engine, dump, progress, func(scratch *os.File, contents backup.Contents) error {
-		if err := knows(contents, o.Collections); err != nil {
-			return err
+		if copied, err = contents.Only(o.Collections); err != nil {
+			return fmt.Errorf("%w: name one that it has, or none to restore all", err)
 		}
-		contents.Collections = slices.DeleteFunc(contents.Collections, func(c backup.Collection) bool {
-			return !slices.Contains(o.Collections, c.Name)
-		})
-		copied = contents
-		return r.copyInto(ctx, scratch.Name(), contents, o)
+		return r.copyInto(ctx, scratch.Name(), copied, o)
 	})
 	return copied, err
 }

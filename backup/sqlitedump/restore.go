@@ -57,7 +57,7 @@ type existing struct {
 func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup.RestoreOptions) (backup.Plan, error) {
 	plan := backup.Plan{Target: r.path, Steps: []backup.PlanStep{}}
 	if contents != nil {
-		if err := knows(*contents, o.Collections); err != nil {
+		if _, err := contents.Only(o.Collections); err != nil {
 			return plan, err
 		}
 	}
@@ -95,16 +95,6 @@ func involved(contents *backup.Contents, there existing, o backup.RestoreOptions
 	}
 	slices.Sort(tables)
 	return slices.Compact(tables)
-}
-
-// knows returns an error when the backup hasn't all of the tables.
-func knows(contents backup.Contents, tables []string) error {
-	for _, table := range tables {
-		if !slices.ContainsFunc(contents.Collections, func(c backup.Collection) bool { return c.Name == table }) {
-			return fmt.Errorf("the backup has no collection %q: name one that it has, or none to restore all", table)
-		}
-	}
-	return nil
 }
 
 // refuse returns ErrNotEmpty when a restore would take away what o doesn't allow it to.
