@@ -18,6 +18,7 @@ import (
 	"manus/docstore"
 	"manus/identity"
 	"manus/internal/seal"
+	"manus/language"
 	"manus/mail"
 )
 
@@ -30,8 +31,8 @@ type User struct {
 	Role     identity.Role `json:"role"`
 	// EmailVerified tells whether the person has shown that they read Email.
 	EmailVerified bool `json:"email_verified,omitempty"`
-	// Language is what mails are written in: "en" or "ar"; empty means "en".
-	Language string `json:"language,omitempty"`
+	// Language is what mails are written in.
+	Language language.Tag `json:"language,omitempty"`
 	// PasswordHash is in the PHC format; empty for people without a password.
 	PasswordHash string `json:"password_hash,omitempty"`
 	// PasswordUntil is when a password that was made up for the person ends.
@@ -241,7 +242,7 @@ func (s *Service) Get(ctx context.Context, userID string) (User, error) {
 // Profile is what people say of themselves; nil leaves a part as it is.
 type Profile struct {
 	FullName *string
-	Language *string // "en" or "ar"
+	Language *language.Tag
 }
 
 // SetProfile changes what the person says of themselves.

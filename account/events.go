@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"manus/audit"
+	"manus/mail"
 )
 
 // The events that matter to an account's security.
@@ -61,20 +62,18 @@ func (u *User) note(ctx context.Context, kind audit.Kind, now time.Time) {
 // publish writes an event into the audit log, and mails it to the person if they are to
 // know.
 func (s *Service) publish(ctx context.Context, u User, e audit.Event) error {
-	if err := s.audit.Append(ctx, e); err != nil {
-		return err
+	err := s.audit.Append(ctx, e)
+	if err == nil && e.MailTo != "" && s.mail != nil {
+		err = s.mail.Send(ctx, s.notice(u, e, e.MailTo))
 	}
-	return s.mailNotice(ctx, u, e)
+	return err
 }
 
-// mailNotice sends the mail about an event. It has the event's id, so that it is one
+// notice is the mail about an event. It has the event's id, so that it is one
 // mail however often it is sent.
-func (s *Service) mailNotice(ctx context.Context, u User, e audit.Event) error {
-	if e.MailTo == "" || s.mail == nil {
-		return nil
-	}
+func (s *Service) notice(u User, e audit.Event, to string) mail.Message {
 	text := notices[e.Kind].in(u.Language)
-	text.Facts = []fact{{"when", e.At.UTC().Format("2006-01-02 15:04 UTC")}}
+	text.Facts = []fact{{"when", u.Language.Moment(e.At.Time)}}
 	if e.Address != "" {
 		text.Facts = append(text.Facts, fact{"address", e.Address})
 	}
@@ -82,6 +81,6 @@ func (s *Service) mailNotice(ctx context.Context, u User, e audit.Event) error {
 		text.Facts = append(text.Facts, fact{"agent", e.Agent})
 	}
 	m := s.compose(u.Language, text)
-	m.ID, m.To = e.ID, e.MailTo
-	return s.mail.Send(ctx, m)
+	m.ID, m.To = e.ID, to
+	return m
 }

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"manus/docstore"
 	"manus/httpapi"
 	"manus/identity"
+	"manus/language"
 )
 
 // userBody is an account as its owner sees it.
@@ -21,7 +23,7 @@ type userBody struct {
 	Email         string        `json:"email"`
 	EmailVerified bool          `json:"email_verified"`
 	FullName      string        `json:"full_name"`
-	Language      string        `json:"language" enum:"en,ar" doc:"The language of mails."`
+	Language      language.Tag  `json:"language" enum:"en,ar" doc:"The language of mails."`
 	Role          identity.Role `json:"role" enum:"user,operator"`
 	SecondFactor  bool          `json:"second_factor" doc:"Whether signing in by password needs a second factor."`
 	CreatedAt     string        `json:"created_at" format:"date-time"`
@@ -29,7 +31,7 @@ type userBody struct {
 
 func newUserBody(u User) userBody {
 	return userBody{
-		ID: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, FullName: u.FullName, Language: languageOf(u.Language),
+		ID: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, FullName: u.FullName, Language: cmp.Or(u.Language, language.English),
 		Role: u.Role, SecondFactor: u.needsSecondFactor(), CreatedAt: u.CreatedAt.String(),
 	}
 }
@@ -99,8 +101,8 @@ func proved(ctx context.Context, ask gate, body *ProofBody) (identity.Caller, er
 type (
 	profileInput struct {
 		Body struct {
-			FullName *string `json:"full_name,omitempty" maxLength:"200"`
-			Language *string `json:"language,omitempty" enum:"en,ar" doc:"The language of mails."`
+			FullName *string       `json:"full_name,omitempty" maxLength:"200"`
+			Language *language.Tag `json:"language,omitempty" enum:"en,ar" doc:"The language of mails."`
 		}
 	}
 	emailInput struct {
@@ -170,7 +172,7 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 			if err != nil {
 				return nil, err
 			}
-			return &acceptedOutput{accepted("A mail is on its way to the address; open the link in it.")}, nil
+			return accepted(ctx, linkMailed), nil
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/step-up", ID: "step-up", Summary: "Prove again that it is you, for the next five minutes"},
 		func(ctx context.Context, in *proofInput) (*noOutput, error) {

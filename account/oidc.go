@@ -20,6 +20,7 @@ import (
 
 	"manus/docstore"
 	"manus/identity"
+	"manus/language"
 )
 
 // Provider is an OpenID provider that people can sign in with (OpenID Connect
@@ -352,7 +353,7 @@ func (s *Service) newcomer(ctx context.Context, i externalIdentity, claims provi
 	}
 	name := claims.Name[:min(len(claims.Name), 200)]
 	user, err := s.insert(ctx, User{
-		ID: i.UserID, Email: claims.Email, EmailKey: key, EmailVerified: true, FullName: name, Language: languageOf(claims.Locale),
+		ID: i.UserID, Email: claims.Email, EmailKey: key, EmailVerified: true, FullName: name, Language: language.Prefer(claims.Locale),
 		Role: identity.User, CreatedAt: docstore.At(s.now()),
 	})
 	if errors.Is(err, ErrTaken) {
@@ -412,12 +413,4 @@ func (s *Service) unlink(ctx context.Context, userID, id string) error {
 	}
 	s.audit.Record(ctx, userID, eventIdentityUnlinked)
 	return nil
-}
-
-// languageOf is the language of mails for a language tag.
-func languageOf(tag string) string {
-	if len(tag) >= 2 && tag[:2] == "ar" {
-		return "ar"
-	}
-	return "en"
 }

@@ -114,7 +114,7 @@ func TestErasingLeavesNothingPersonal(t *testing.T) {
 		t.Error("the other room wasn't asked")
 	}
 	sent := b.sent(t)
-	if len(sent) != 1 || sent[0].Subject != notices[eventErased].subject.english || sent[0].To != email {
+	if len(sent) != 1 || sent[0].Subject != notices[eventErased].subject.En || sent[0].To != email {
 		t.Errorf("what is left in the outbox: %+v", sent)
 	}
 	for _, spec := range append(Specs(), audit.Specs()...) {

@@ -212,7 +212,7 @@ func TestWrongCodesAreBounded(t *testing.T) {
 	}
 	told := 0
 	for _, m := range b.sent(t) {
-		if m.Subject == notices[eventCodesBlocked].subject.english {
+		if m.Subject == notices[eventCodesBlocked].subject.En {
 			told++
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"manus/docstore"
 	"manus/identity"
+	"manus/language"
 )
 
 // NewUser is what an account is made from.
@@ -18,7 +19,7 @@ type NewUser struct {
 	Email    string
 	Password string
 	FullName string
-	Language string
+	Language language.Tag
 	Role     identity.Role // empty means identity.User
 	// Temporary means that the password was made up for the person, who has to
 	// set another within TemporaryLifetime.

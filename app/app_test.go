@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +19,7 @@ import (
 	"manus/billing"
 	"manus/config"
 	"manus/health"
+	"manus/httpapi"
 )
 
 // lockedBuffer is a log that many write to.
@@ -191,6 +194,34 @@ func TestEveryProblemThatIsAnsweredIsExplained(t *testing.T) {
 		if !ok || !strings.Contains(docs, `id="`+name+`"`) {
 			t.Errorf("%v: %s isn't explained", request[:2], problem.Type)
 		}
+	}
+}
+
+func TestEveryProblemStandsInBothLanguages(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t)
+	problems := a.api.Problems()
+	for _, one := range []string{"internal", "bad-credentials", "trial-used", "no-such-session"} { // of httpapi and each room that has any
+		if !slices.ContainsFunc(problems, func(k httpapi.Kind) bool { return k.Name == one }) {
+			t.Errorf("%s is missing, so not every room was looked at", one)
+		}
+	}
+	// The first letter is Arabic, so that what finds the direction by it, finds right-to-left.
+	english, arabic := regexp.MustCompile(`^\p{Latin}\P{Arabic}+\.$`), regexp.MustCompile(`^\p{Arabic}.*\.$`)
+	sentences := map[string]string{}
+	for _, kind := range problems {
+		if !english.MatchString(kind.Detail.En) || !arabic.MatchString(kind.Detail.Ar) {
+			t.Errorf("%s: %+v", kind.Name, kind.Detail)
+		}
+		for _, sentence := range []string{kind.Detail.En, kind.Detail.Ar} {
+			if other, twice := sentences[sentence]; twice {
+				t.Errorf("%s and %s say the same: %s", other, kind.Name, sentence)
+			}
+			sentences[sentence] = kind.Name
+		}
+	}
+	if _, body := call(t, a, "GET", "/api/v1/sessions?lang=ar", "", ""); !strings.Contains(body, "سجّل الدخول أوّلًا") {
+		t.Errorf("it isn't in Arabic: %s", body)
 	}
 }
 

@@ -7,13 +7,14 @@ import (
 
 	"manus/httpapi"
 	"manus/identity"
+	"manus/language"
 )
 
 // kinds maps the room's errors to what a client is answered.
 var kinds = httpapi.Kinds{
-	{Err: ErrTrialUsed, Status: http.StatusConflict, Name: "trial-used", Detail: "This account has had its trial. Choose a plan instead."},
-	{Err: ErrAlreadySubscribed, Status: http.StatusConflict, Name: "already-subscribed", Detail: "This account is on a paid plan already; there is nothing to try."},
-	{Err: ErrNoTrial, Status: http.StatusConflict, Name: "no-trial", Detail: "There is no trial on offer at present."},
+	{Err: ErrTrialUsed, Status: http.StatusConflict, Name: "trial-used", Detail: language.Text{En: "This account has had its trial. Choose a plan instead.", Ar: "سبق أن نال هذا الحساب فترته التجريبية. اختر إحدى الباقات."}},
+	{Err: ErrAlreadySubscribed, Status: http.StatusConflict, Name: "already-subscribed", Detail: language.Text{En: "This account is on a paid plan already; there is nothing to try.", Ar: "هذا الحساب على باقة مدفوعة بالفعل، فلا حاجة إلى تجربة."}},
+	{Err: ErrNoTrial, Status: http.StatusConflict, Name: "no-trial", Detail: language.Text{En: "There is no trial on offer at present.", Ar: "لا تتوفّر فترة تجريبية حاليًّا."}},
 }
 
 // planBody is a plan as customers see it.

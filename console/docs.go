@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"manus/httpapi"
+	"manus/language"
 )
 
 // docs is the API's reference.
@@ -29,7 +30,7 @@ type docsGroup struct {
 type docsOperation struct {
 	ID, Method, Path     string
 	Summary, Description string
-	Access               string // a word of the vocabulary
+	Access               language.Text
 	Parameters, Body     []docsField
 	Answers              []docsAnswer
 }
@@ -46,14 +47,12 @@ type docsField struct {
 	Required                      bool
 }
 
-// docsFieldList is what the template of a list of fields gets.
-type docsFieldList struct {
-	Words  map[string]string
-	Fields []docsField
-}
-
-func newFieldList(words map[string]string, fields []docsField) docsFieldList {
-	return docsFieldList{words, fields}
+// accessNames say who may call a route.
+var accessNames = map[httpapi.Access]language.Text{
+	httpapi.Public:    {En: "Public", Ar: "عام"},
+	httpapi.Known:     {En: "Signed in", Ar: "بعد تسجيل الدخول"},
+	httpapi.Persons:   {En: "Signed in; no API keys", Ar: "بعد تسجيل الدخول، لا بمفتاح"},
+	httpapi.Operators: {En: "Operators", Ar: "المشغّلون"},
 }
 
 func newDocs(f frame, api *httpapi.API) docs {
@@ -68,7 +67,7 @@ func newDocs(f frame, api *httpapi.API) docs {
 			i = len(d.Groups)
 			d.Groups = append(d.Groups, docsGroup{Name: route.Group, ID: "group-" + strings.ToLower(route.Group)})
 		}
-		d.Groups[i].Operations = append(d.Groups[i].Operations, newOperation(f, schemas, route, operation))
+		d.Groups[i].Operations = append(d.Groups[i].Operations, newOperation(schemas, route, operation))
 	}
 	return d
 }
@@ -87,11 +86,11 @@ func find(document *huma.OpenAPI, route httpapi.Route) *huma.Operation {
 	return item.Get
 }
 
-func newOperation(f frame, schemas huma.Registry, route httpapi.Route, operation *huma.Operation) docsOperation {
+func newOperation(schemas huma.Registry, route httpapi.Route, operation *huma.Operation) docsOperation {
 	o := docsOperation{
 		ID: operation.OperationID, Method: route.Method(), Path: route.Path(),
 		Summary: operation.Summary, Description: operation.Description,
-		Access: f.Words[map[httpapi.Access]string{httpapi.Public: "public", httpapi.Known: "known", httpapi.Persons: "persons", httpapi.Operators: "operators"}[route.Access]],
+		Access: accessNames[route.Access],
 	}
 	for _, p := range operation.Parameters {
 		field := newField(schemas, p.Name, p.Schema, p.Required)

@@ -16,6 +16,7 @@ import (
 
 	"manus/docstore"
 	"manus/identity"
+	"manus/language"
 )
 
 const secret = "hunter2-secret-value"
@@ -43,7 +44,7 @@ func setup(t *testing.T, fails error) (*API, http.Handler, *bytes.Buffer) {
 	var logged bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	api := New(log, "test", func(r *http.Request) (identity.Caller, error) { return identity.From(r.Context()), nil })
-	kinds := Kinds{{Err: errTeapot, Status: http.StatusTeapot, Name: "teapot", Detail: "Ask for tea instead.", RetryAfter: 1500 * time.Millisecond}}
+	kinds := Kinds{{Err: errTeapot, Status: http.StatusTeapot, Name: "teapot", Detail: language.Text{En: "Ask for tea instead.", Ar: "اطلب شايًا."}, RetryAfter: 1500 * time.Millisecond}}
 	handler := func(_ context.Context, in *teaInput) (*teaOutput, error) {
 		if fails != nil {
 			return nil, fails
@@ -196,6 +197,44 @@ func TestUnknownAddressesAndMethodsAreProblems(t *testing.T) {
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
 	wantProblem(t, w, 415, "unsupported-media-type")
+}
+
+func TestProblemsAreInTheLanguageThatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	_, api, _ := setup(t, errTeapot)
+	_, fine, _ := setup(t, nil)
+	panics := Observe(slog.New(slog.DiscardHandler), nil, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(secret) }))
+	for name, c := range map[string]struct {
+		handler    http.Handler
+		path, body string
+		status     int
+		en, ar     string
+	}{
+		"a room's":     {api, "/api/v1/tea", `{"cups":1}`, 418, "Ask for tea instead.", "اطلب شايًا."},
+		"of the guard": {api, "/api/v1/my-tea", `{"cups":1}`, 401, "Sign in first", "سجّل الدخول أوّلًا"},
+		"of the body":  {fine, "/api/v1/tea", `{"cups":0}`, 422, "The request is not", "ليس الطلب"},
+		"too large":    {fine, "/api/v1/tea", `{"note":"` + strings.Repeat("x", MaxBody) + `"}`, 413, "larger", "أكبر"},
+		"no address":   {api, "/nowhere", "", 404, "nothing at this address", "لا يوجد شيء"},
+		"a panic":      {panics, "/", "", 500, "Something broke", "حدث خلل"},
+		"of the cap":   {CapBody(1, fine), "/", "ab", 413, "larger", "أكبر"},
+	} {
+		for _, asked := range []struct{ query, accept, language, want string }{
+			{"", "", "en", c.en}, {"", "ar-EG,en;q=0.5", "ar", c.ar}, {"?lang=ar", "en", "ar", c.ar}, {"?lang=en", "ar", "en", c.en}, {"", "fr", "en", c.en},
+		} {
+			r := httptest.NewRequest(http.MethodPost, c.path+asked.query, strings.NewReader(c.body))
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Accept-Language", asked.accept)
+			w := httptest.NewRecorder()
+			c.handler.ServeHTTP(w, r)
+			var p Problem
+			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != c.status || !strings.Contains(p.Detail, asked.want) {
+				t.Errorf("%s, %+v: %d %s", name, asked, w.Code, w.Body)
+			}
+			if h := w.Header(); strings.Join(h["Content-Language"], ",") != asked.language || strings.Join(h["Vary"], ",") != "Accept-Language" {
+				t.Errorf("%s, %+v: %v", name, asked, h)
+			}
+		}
+	}
 }
 
 func TestAPanicIsA500WithoutItsWords(t *testing.T) {

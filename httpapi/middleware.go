@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"manus/identity"
+	"manus/language"
 )
 
 // exchange is what the layers of one request share.
@@ -67,7 +68,7 @@ func Observe(log *slog.Logger, observed func(Observation), next http.Handler) ht
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		e := &exchange{id: requestID(r)}
-		ctx := context.WithValue(r.Context(), exchangeKey{}, e)
+		ctx := context.WithValue(language.Context(r), exchangeKey{}, e)
 		r = r.WithContext(ctx)
 		rec := &recorder{ResponseWriter: w}
 		rec.Header().Set("X-Request-Id", e.id)

@@ -14,22 +14,23 @@ import (
 
 	"manus/httpapi"
 	"manus/identity"
+	"manus/language"
 )
 
 // kinds maps the room's errors to what a client is answered.
 var kinds = httpapi.Kinds{
-	{Err: ErrNotFound, Status: http.StatusNotFound, Name: "no-such-session", Detail: "You have no session with this id."},
-	{Err: ErrQuotaExhausted, Status: http.StatusPaymentRequired, Name: "quota-exhausted", Detail: "The runs of your plan are used up for this period. GET /billing/subscription says when it ends; a larger plan has more."},
-	{Err: ErrTooManyAtOnce, Status: http.StatusServiceUnavailable, Name: "too-many-at-once", Detail: "Too many sessions are being opened for this account at once. Try again shortly.", RetryAfter: time.Second},
-	{Err: ErrStopped, Status: http.StatusConflict, Name: "session-stopped", Detail: "The session has been stopped; nothing can be added to it. Open another one."},
-	{Err: ErrLogFull, Status: http.StatusConflict, Name: "session-full", Detail: "The session has as many events as one can have. Open another one."},
-	{Err: ErrKeyReused, Status: http.StatusConflict, Name: "client-key-reused", Detail: "This client key was used in this session for something else. Use a new key for each message."},
-	{Err: ErrInvalidText, Status: http.StatusUnprocessableEntity, Name: "invalid-text", Detail: "Send 1 to 16384 bytes of text without NUL characters."},
-	{Err: errBadEventID, Status: http.StatusBadRequest, Name: "invalid-event-id", Detail: "Last-Event-ID is the id of the last event you have seen, a whole number from 0."},
-	{Err: errInvalidData, Status: http.StatusUnprocessableEntity, Name: "invalid-data", Detail: "Send at most 32768 bytes of JSON as data."},
-	{Err: errReservedType, Status: http.StatusUnprocessableEntity, Name: "reserved-type", Detail: "Events of the types 'message' and 'stopped' are written by the service alone. Choose another type."},
-	{Err: ErrContended, Status: http.StatusServiceUnavailable, Name: "contended", Detail: "Too many are writing to this session at once. Try again shortly.", RetryAfter: time.Second},
-	{Err: errTooManyStreams, Status: http.StatusTooManyRequests, Name: "too-many-streams", Detail: "Too many live streams are open. Close one, or read the events as pages.", RetryAfter: 10 * time.Second},
+	{Err: ErrNotFound, Status: http.StatusNotFound, Name: "no-such-session", Detail: language.Text{En: "You have no session with this id.", Ar: "ليست لك جلسة بهذا المعرّف."}},
+	{Err: ErrQuotaExhausted, Status: http.StatusPaymentRequired, Name: "quota-exhausted", Detail: language.Text{En: "The runs of your plan are used up for this period. GET /billing/subscription says when it ends; a larger plan has more.", Ar: "نفدت مرّات التشغيل في باقتك لهذه الفترة. تجد موعد انتهائها في GET /billing/subscription؛ وفي الباقات الأكبر المزيد."}},
+	{Err: ErrTooManyAtOnce, Status: http.StatusServiceUnavailable, Name: "too-many-at-once", Detail: language.Text{En: "Too many sessions are being opened for this account at once. Try again shortly.", Ar: "تُفتح لهذا الحساب جلسات كثيرة في وقت واحد. حاول مرّة أخرى بعد قليل."}, RetryAfter: time.Second},
+	{Err: ErrStopped, Status: http.StatusConflict, Name: "session-stopped", Detail: language.Text{En: "The session has been stopped; nothing can be added to it. Open another one.", Ar: "أُوقفت الجلسة فلا يمكن أن يُضاف إليها شيء. افتح جلسة أخرى."}},
+	{Err: ErrLogFull, Status: http.StatusConflict, Name: "session-full", Detail: language.Text{En: "The session has as many events as one can have. Open another one.", Ar: "بلغت الجلسة أكبر عدد ممكن من الأحداث. افتح جلسة أخرى."}},
+	{Err: ErrKeyReused, Status: http.StatusConflict, Name: "client-key-reused", Detail: language.Text{En: "This client key was used in this session for something else. Use a new key for each message.", Ar: "استُعمل المفتاح client_key هذا في هذه الجلسة لشيء آخر. استعمل مفتاحًا جديدًا لكلّ رسالة."}},
+	{Err: ErrInvalidText, Status: http.StatusUnprocessableEntity, Name: "invalid-text", Detail: language.Text{En: "Send 1 to 16384 bytes of text without NUL characters.", Ar: "أرسل نصًّا من 1 إلى 16384 بايت بلا محارف NUL."}},
+	{Err: errBadEventID, Status: http.StatusBadRequest, Name: "invalid-event-id", Detail: language.Text{En: "Last-Event-ID is the id of the last event you have seen, a whole number from 0.", Ar: "الترويسة Last-Event-ID هي معرّف آخر حدث رأيته، عدد صحيح من 0 فصاعدًا."}},
+	{Err: errInvalidData, Status: http.StatusUnprocessableEntity, Name: "invalid-data", Detail: language.Text{En: "Send at most 32768 bytes of JSON as data.", Ar: "أرسل في data ما لا يزيد على 32768 بايت من JSON."}},
+	{Err: errReservedType, Status: http.StatusUnprocessableEntity, Name: "reserved-type", Detail: language.Text{En: "Events of the types 'message' and 'stopped' are written by the service alone. Choose another type.", Ar: "الأحداث من نوعَي message وstopped تكتبها الخدمة وحدها. اختر نوعًا آخر."}},
+	{Err: ErrContended, Status: http.StatusServiceUnavailable, Name: "contended", Detail: language.Text{En: "Too many are writing to this session at once. Try again shortly.", Ar: "يكتب إلى هذه الجلسة كثيرون في وقت واحد. حاول مرّة أخرى بعد قليل."}, RetryAfter: time.Second},
+	{Err: errTooManyStreams, Status: http.StatusTooManyRequests, Name: "too-many-streams", Detail: language.Text{En: "Too many live streams are open. Close one, or read the events as pages.", Ar: "البثوث المباشرة المفتوحة أكثر مما يُسمح به. أغلق أحدها، أو اقرأ الأحداث صفحاتٍ."}, RetryAfter: 10 * time.Second},
 }
 
 var (
