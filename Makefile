@@ -46,7 +46,7 @@ race: ## Run the tests with the race detector
 
 .PHONY: mongodb
 mongodb: ## Run the capabilities' tests on MongoDB too; see MONGODB_TEST_URI
-	MANUS_TEST_STORE=mongodb go test ./account ./billing ./mail
+	MANUS_TEST_STORE=mongodb go test ./account ./audit ./backup ./billing ./mail
 
 .PHONY: deadcode
 deadcode: ## Fail when code isn't reachable from the program or a test

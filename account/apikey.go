@@ -143,7 +143,7 @@ func (s *Service) revokeKey(ctx context.Context, userID, id string) error {
 		return errUnknownKey
 	}
 	if err == nil {
-		s.record(ctx, userID, eventKeyRevoked)
+		s.audit.Record(ctx, userID, eventKeyRevoked)
 	}
 	return err
 }

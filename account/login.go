@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"net/netip"
 	"time"
 
 	"manus/docstore"
@@ -81,7 +80,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 		if err := s.end(ctx, presented.loginID); err != nil {
 			return Tokens{}, err
 		}
-		s.record(ctx, changed.UserID, eventRefreshReused)
+		s.audit.Record(ctx, changed.UserID, eventRefreshReused)
 		return Tokens{}, ErrInvalidToken
 	case err != nil:
 		return Tokens{}, invalidIfGone(err)
@@ -118,7 +117,7 @@ func (s *Service) Logout(ctx context.Context, userID, loginID string) error {
 	if err := s.end(ctx, loginID); err != nil {
 		return err
 	}
-	s.record(ctx, userID, eventSignedOut)
+	s.audit.Record(ctx, userID, eventSignedOut)
 	return nil
 }
 
@@ -219,14 +218,6 @@ func (s *Service) LogoutAll(ctx context.Context, userID string) error {
 	return err
 }
 
-// addressText is an address as it is written down; empty when it isn't known.
-func addressText(a netip.Addr) string {
-	if !a.IsValid() {
-		return ""
-	}
-	return a.String()
-}
-
 // devices returns the account's living logins, latest first, and the next page's
 // cursor. A page may have fewer than limit.
 func (s *Service) devices(ctx context.Context, userID string, limit int, cursor string) ([]login, string, error) {
@@ -275,7 +266,7 @@ func (s *Service) revokeDevice(ctx context.Context, userID, loginID string) erro
 	if err := s.end(ctx, loginID); err != nil {
 		return err
 	}
-	s.record(ctx, userID, eventDeviceRevoked)
+	s.audit.Record(ctx, userID, eventDeviceRevoked)
 	return nil
 }
 

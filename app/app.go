@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"manus/account"
+	"manus/audit"
 	"manus/backup"
 	"manus/billing"
 	"manus/config"
@@ -62,6 +63,7 @@ type App struct {
 	rooms    []room
 
 	store    docstore.Store
+	audit    *audit.Log
 	leases   *lease.Service
 	redis    *redisclient.Client // nil without Redis
 	outbox   *mail.Outbox        // nil where no mails are sent or kept
@@ -128,6 +130,9 @@ func (a *App) build() error {
 		a.add(room{name: "redis", close: func() error { a.redis.Close(); return nil }})
 	}
 	a.add(room{name: "redis", checks: []health.Check{a.check("redis", probe)}})
+
+	a.audit = audit.New(audit.Config{Store: store, Log: a.log})
+	a.add(room{name: "audit", specs: audit.Specs(), routes: a.audit.Routes, sweep: a.audit.Sweep})
 
 	a.leases = lease.New(lease.Config{Store: store, Log: a.log})
 	a.add(room{name: "leases", specs: lease.Specs()})
@@ -208,6 +213,7 @@ func (a *App) addMail() error {
 func (a *App) addAccounts() (err error) {
 	a.Accounts, err = account.New(account.Config{
 		Store:        a.store,
+		Audit:        a.audit,
 		Secrets:      a.secrets(),
 		Mail:         a.outbox,
 		ConfirmFirst: !a.settings.SMTP.Empty(),

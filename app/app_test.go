@@ -144,7 +144,7 @@ func TestAStoreThatIsGoneIsReadyToBeSeen(t *testing.T) {
 	t.Parallel()
 	a, _ := setup(t)
 	token := register(t, a).Access
-	if err := a.cleanups[0](); err != nil { // the store was opened first
+	if err := a.store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]int{
@@ -229,7 +229,7 @@ func TestAChangedFileIsAppliedWholeOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "manus.yaml")
 	var applied []billing.Catalog
-	r := newReloader(path, func(f config.File) { applied = append(applied, f.Billing) })
+	r := newReloader(path, func(f config.File) error { applied = append(applied, f.Billing); return nil })
 	write := func(text string) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

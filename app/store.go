@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"manus/backup"
 	"manus/config"
 	"manus/docstore"
 	"manus/docstore/mongodocs"
@@ -71,11 +72,21 @@ func (a *App) addStore(ctx context.Context) error {
 // OpenStore opens the store that the settings name, MongoDB or else the embedded one
 // in the data folder, with every collection that the product needs.
 func OpenStore(ctx context.Context, s config.Settings) (docstore.Store, error) {
+	return openWith(ctx, s, Specs())
+}
+
+// openBackupState opens the store that the settings name for the state of its backups
+// alone. Nothing is made in a MongoDB that isn't a server's.
+func openBackupState(ctx context.Context, s config.Settings) (docstore.Store, error) {
+	return openWith(ctx, s, backup.Specs())
+}
+
+func openWith(ctx context.Context, s config.Settings, specs []docstore.Spec) (docstore.Store, error) {
 	store, err := open(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	if err := prepare(ctx, store, Specs()); err != nil {
+	if err := prepare(ctx, store, specs); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return store, nil

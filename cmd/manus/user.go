@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -18,7 +17,6 @@ import (
 	"manus/account"
 	"manus/app"
 	"manus/billing"
-	"manus/config"
 	"manus/identity"
 )
 
