@@ -103,25 +103,13 @@ func (st *state) outbox() audit.Outbox[Alert] {
 	return audit.Outbox[Alert]{Events: &st.Pending, Since: &st.PendingSince}
 }
 
-// shared is the state in the store.
-type shared struct {
-	states *docstore.Collection[state]
-	relay  *audit.Relay[state, Alert]
-}
-
-// newShared is the state in a store, whose alerts go to the alarm of the service.
-func newShared(store docstore.Store, service func() *Service, now func() time.Time, log *slog.Logger) shared {
-	states := docstore.NewCollection[state](store, spec)
-	publish := func(ctx context.Context, _ state, a Alert) error { return service().tell(ctx, a) }
-	return shared{states, &audit.Relay[state, Alert]{Aggregates: states, Outbox: (*state).outbox, Publish: publish, Now: now, Log: log}}
-}
-
-// update changes the state, if there is one, and passes on what waits in it. It returns
-// ErrNotFound for a store that no server has backed up.
-func (s shared) update(ctx context.Context, change func(*state) error) error {
-	st, err := s.states.Update(ctx, theSchedule, change)
-	if err == nil {
-		s.relay.Send(ctx, st)
+// newRelay takes the alerts of the state in a store to the alarm of the service.
+func newRelay(store docstore.Store, service func() *Service, now func() time.Time, log *slog.Logger) *audit.Relay[state, Alert] {
+	return &audit.Relay[state, Alert]{
+		Aggregates: docstore.NewCollection[state](store, spec),
+		Outbox:     (*state).outbox,
+		Publish:    func(ctx context.Context, _ state, a Alert) error { return service().tell(ctx, a) },
+		Now:        now,
+		Log:        log,
 	}
-	return err
 }

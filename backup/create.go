@@ -52,6 +52,7 @@ func (s *Service) report(ctx context.Context, failed error) {
 	}
 }
 
+// noteEnd returns ErrNotFound where no server keeps the state of backups.
 func (s *Service) noteEnd(ctx context.Context, failed error) error {
 	if s.OpenStore == nil {
 		return docstore.ErrNotFound
@@ -60,14 +61,19 @@ func (s *Service) noteEnd(ctx context.Context, failed error) error {
 	if err != nil {
 		return err
 	}
-	err = newShared(store, func() *Service { return s }, s.Now, s.Log).update(ctx, func(st *state) error {
+	defer store.Close() //nolint:errcheck // what was noted is durable
+	relay := newRelay(store, func() *Service { return s }, s.Now, s.Log)
+	st, err := relay.Aggregates.Update(ctx, theSchedule, func(st *state) error {
 		if failed == nil && st.FailureTold.IsZero() {
 			return docstore.ErrUnchanged
 		}
 		st.ended(failed, s.Now())
 		return nil
 	})
-	return errors.Join(err, store.Close())
+	if err == nil {
+		relay.Send(ctx, st)
+	}
+	return err
 }
 
 func (s *Service) create(ctx context.Context, o CreateOptions) (Manifest, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/robfig/cron/v3"
 
+	"manus/audit"
 	"manus/docstore"
 	"manus/lease"
 )
@@ -52,7 +53,8 @@ type ScheduleConfig struct {
 // raises the alarm when there is no verified backup for too long.
 type Schedule struct {
 	ScheduleConfig
-	shared
+	states *docstore.Collection[state]
+	relay  *audit.Relay[state, Alert]
 
 	mu     sync.Mutex
 	status Status
@@ -132,7 +134,8 @@ func NewSchedule(c ScheduleConfig) *Schedule {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	s := &Schedule{ScheduleConfig: c, shared: newShared(c.Store, c.Service, c.Now, c.Log)}
+	relay := newRelay(c.Store, c.Service, c.Now, c.Log)
+	s := &Schedule{ScheduleConfig: c, states: relay.Aggregates, relay: relay}
 	if c.Metrics != nil && c.When != nil {
 		s.register(c.Metrics)
 	}

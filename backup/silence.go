@@ -107,7 +107,7 @@ func (s *Schedule) handOver(ctx context.Context) {
 	if s.alone.IsZero() {
 		return
 	}
-	err := s.update(ctx, func(st *state) error {
+	_, err := s.states.Update(ctx, theSchedule, func(st *state) error {
 		if st.Told.Before(s.alone.Time) {
 			st.Told = s.alone
 		}
