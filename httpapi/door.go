@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -12,13 +11,11 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"manus/identity"
-	"manus/language"
 )
 
 // ServeHTTP is a request's way: recover and report, request id, client address,
@@ -29,7 +26,8 @@ func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		caller: identity.Caller{Address: clientAddress(r, api.TrustedProxies), Agent: clientAgent(r)},
 	}
 	x.r = r.WithContext(x)
-	x.setHeader(requestIDField, "X-Request-Id", requestID(r))
+	x.id[0] = requestID(r)
+	w.Header()["X-Request-Id"] = x.id[:]
 	if api.draining.Load() {
 		w.Header().Set("Connection", "close")
 	}
@@ -52,63 +50,6 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // refusedBodyTimeout is how long the body of a refused request is waited for: the
 // connection can be used again if it is there, and the answer doesn't wait if it isn't.
 const refusedBodyTimeout = 100 * time.Millisecond
-
-// exchange is a request on its way: the writer of its answer, and its context,
-// which has the time that the route gives it. Nothing is answered, whoever does
-// it, before the limits have been asked.
-type exchange struct {
-	api      *API
-	endpoint *endpoint
-	r        *http.Request
-	w        http.ResponseWriter
-	start    time.Time
-	fields   [fieldsOfExchange]string
-	caller   identity.Caller
-
-	status    int
-	bytes     int64
-	asked     bool // the limits have been asked
-	overruled bool // a refusal was answered in place of what is still being written
-	done      func(status int)
-	part      time.Duration // how long each part of the answer may take; 0 for one deadline for all
-
-	choose sync.Once
-	chosen language.Tag
-
-	base   context.Context
-	once   sync.Once
-	timed  context.Context
-	cancel context.CancelFunc
-}
-
-// The header fields whose values are an exchange's own, without memory for a slice
-// of each.
-const (
-	requestIDField = iota
-	limitPolicy
-	limitState
-	fieldsOfExchange
-)
-
-func (x *exchange) setHeader(field int, name, value string) {
-	x.fields[field] = value
-	x.w.Header()[name] = x.fields[field : field+1 : field+1]
-}
-
-type exchangeKey struct{}
-
-func exchangeOf(ctx context.Context) *exchange {
-	x, _ := ctx.Value(exchangeKey{}).(*exchange)
-	return x
-}
-
-// RequestID is the id of the request that ctx belongs to, or empty.
-func RequestID(ctx context.Context) string {
-	if x := exchangeOf(ctx); x != nil {
-		return x.fields[requestIDField]
-	}
-	return ""
-}
 
 // enter notes the route that is asked for, and says what its answers have in
 // common.
@@ -194,114 +135,12 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// PartTimeout sets how long a reader may take for each part of an answer of a
-// route without a Timeout.
-func PartTimeout(w http.ResponseWriter, d time.Duration) {
-	if x, ok := w.(*exchange); ok {
-		x.part = d
-	}
-}
-
-// Header is the answer's.
-func (x *exchange) Header() http.Header { return x.w.Header() }
-
-// WriteHeader answers, unless the limits have a word to say first.
-func (x *exchange) WriteHeader(status int) {
-	if status >= http.StatusOK && x.status == 0 {
-		if !x.asked && !x.askLate() {
-			return
-		}
-		x.status = status
-	}
-	if !x.overruled {
-		x.w.WriteHeader(status)
-	}
-}
-
-// askLate asks the limits about a request that comes to its answer without having
-// passed a handler that asks: a body that can't be decoded, a redirect of the mux.
-// It answers itself when the request is one too many.
-func (x *exchange) askLate() bool {
-	if x.endpoint == x.api.fallback {
-		x.enter(x.endpoint)
-	}
-	err := x.ask("")
-	if err == nil {
-		return true
-	}
-	header := x.w.Header()
-	header.Del("Content-Length")
-	header.Del("Location")
-	WriteError(x, x.r, nil, err)
-	x.overruled = true
-	return false
-}
-
-// Write writes a part of the answer.
-func (x *exchange) Write(part []byte) (int, error) {
-	if x.status == 0 {
-		x.WriteHeader(http.StatusOK)
-	}
-	if x.overruled {
-		return len(part), nil
-	}
-	if x.part > 0 {
-		_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(x.part))
-	}
-	n, err := x.w.Write(part)
-	x.bytes += int64(n)
-	return n, err
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (x *exchange) Unwrap() http.ResponseWriter { return x.w }
-
-// Deadline is when the route's time is over.
-func (x *exchange) Deadline() (time.Time, bool) { return x.context().Deadline() }
-
-// Done is closed when the route's time is over or the client is gone.
-func (x *exchange) Done() <-chan struct{} { return x.context().Done() }
-
-// Err is why Done is closed.
-func (x *exchange) Err() error { return x.context().Err() }
-
-// Value finds the exchange, its caller and its language.
-func (x *exchange) Value(key any) any {
-	switch key.(type) {
-	case exchangeKey:
-		return x
-	case identity.Key:
-		return &x.caller
-	case language.Key:
-		return x.language
-	}
-	return x.context().Value(key)
-}
-
-// language is chosen when somebody first wants to know.
-func (x *exchange) language() language.Tag {
-	x.choose.Do(func() { x.chosen = language.Choose(x.r) })
-	return x.chosen
-}
-
-// context is the request's with the route's time. The clock for it is set when
-// somebody asks: most answers are there before anybody does.
-func (x *exchange) context() context.Context {
-	x.once.Do(func() {
-		x.timed = x.base
-		if x.endpoint.Timeout > 0 {
-			x.timed, x.cancel = context.WithDeadline(x.base, x.start.Add(x.endpoint.Timeout))
-		}
-	})
-	return x.timed
-}
-
 // end reports the request, and answers it when its handler has panicked.
 func (x *exchange) end() {
 	cause := recover()
 	abort := cause == http.ErrAbortHandler //nolint:errorlint // the sentinel itself is what is panicked with
 	if cause != nil && !abort {
-		x.api.Log.Error("panic", "request_id", x.fields[requestIDField], "route", x.route(), "panic", cause, "stack", string(debug.Stack()))
+		x.api.Log.Error("panic", "request_id", x.id[0], "route", x.route(), "panic", cause, "stack", string(debug.Stack()))
 		if abort = x.status != 0; !abort { // half an answer isn't to be taken for a whole one
 			p, _ := common.problem(x, errInternal)
 			WriteError(x, x.r, nil, p)
@@ -337,7 +176,7 @@ func (x *exchange) report() {
 	if handler := x.api.Log.Handler(); handler.Enabled(x.base, slog.LevelInfo) {
 		line := slog.NewRecord(x.start.Add(took), slog.LevelInfo, "request", 0) // from where in the program is no news
 		line.AddAttrs(
-			slog.String("request_id", x.fields[requestIDField]),
+			slog.String("request_id", x.id[0]),
 			slog.String("method", method),
 			slog.String("route", route),
 			slog.Int("status", x.status),

@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -56,8 +55,6 @@ type API struct {
 	fallback  *endpoint
 	requests  *prometheus.HistogramVec
 	draining  atomic.Bool
-
-	spec func() ([]byte, error)
 }
 
 // New makes an API without routes.
@@ -75,7 +72,6 @@ func New(c Config) *API {
 // asked: typed handlers, whose types take their time, are left out.
 func NewList() *API {
 	api := &API{mux: http.NewServeMux(), typed: &adapter{}, kinds: slices.Clone(common), requests: newHistogram()}
-	api.spec = sync.OnceValues(api.openAPI)
 	api.fallback = api.newEndpoint("", Route{Pattern: catchAll, Access: Public}, api.answerFallback)
 	api.mux.Handle(catchAll, api.fallback)
 	return api
@@ -186,11 +182,9 @@ func (api *API) Routes() []Route { return slices.Clone(api.routes) }
 // Problems lists every kind of problem a route may answer.
 func (api *API) Problems() Kinds { return slices.Clone(api.kinds) }
 
-// OpenAPI is the OpenAPI 3.1 document of all routes, as JSON. It is made once,
-// when first asked for, so it is asked for after the last Register.
-func (api *API) OpenAPI() ([]byte, error) { return api.spec() }
-
-func (api *API) openAPI() ([]byte, error) {
+// OpenAPI is the OpenAPI 3.1 document of all routes, as JSON. It is asked for after
+// the last Register.
+func (api *API) OpenAPI() ([]byte, error) {
 	doc := api.huma.OpenAPI()
 	// huma registers its own error schemas whether or not a route uses them.
 	delete(doc.Components.Schemas.Map(), "ErrorModel")

@@ -105,8 +105,9 @@ func (x *exchange) setLimits(applied []ratelimit.Applied) {
 			state = strconv.AppendInt(append(state, ";t="...), int64(math.Ceil(wait.Seconds())), 10)
 		}
 	}
-	x.setHeader(limitPolicy, "Ratelimit-Policy", string(policy)) // in the case that net/http keeps fields in
-	x.setHeader(limitState, "Ratelimit", string(state))
+	x.policy[0], x.standing[0] = string(policy), string(state)
+	header := x.w.Header() // whose fields are in this case
+	header["Ratelimit-Policy"], header["Ratelimit"] = x.policy[:], x.standing[:]
 }
 
 // appendName is the limit's policy by name, as a string of a structured field.

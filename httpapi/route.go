@@ -203,12 +203,11 @@ func (api *API) mount(e *endpoint) {
 
 // Handle adds a route at the site's root: a page, raw bytes, a proxy.
 func (api *API) Handle(route Route, handler http.Handler) {
-	if route.Method() != "" {
-		api.mount(api.newEndpoint("", route, handler.ServeHTTP))
-		return
+	mounted, path := methods(), route.Path()
+	if method := route.Method(); method != "" {
+		mounted = []string{method}
 	}
-	path := route.Path()
-	for _, method := range methods() {
+	for _, method := range mounted {
 		route.Pattern = method + " " + path
 		api.mount(api.newEndpoint("", route, handler.ServeHTTP))
 	}
