@@ -1,7 +1,7 @@
 // Package account keeps people: how they register, prove who they are, stay
-// signed in and are signed out, what is kept of them and how it goes. Each
-// sign-in makes a login, which is a device's lasting proof; access tokens are
-// short-lived and die with their login.
+// signed in and are signed out, what is kept about them and how it is erased. Each
+// sign-in makes a login, a device's long-lived session; access tokens are
+// short-lived and end with their login.
 //
 // It knows nothing of what people use their account for, nor of how its routes
 // are reached.
@@ -9,14 +9,18 @@ package account
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
+	"manus/audit"
 	"manus/docstore"
 	"manus/identity"
+	"manus/internal/cache"
 	"manus/internal/seal"
+	"manus/language"
 	"manus/mail"
 )
 
@@ -29,9 +33,9 @@ type User struct {
 	Role     identity.Role `json:"role"`
 	// EmailVerified tells whether the person has shown that they read Email.
 	EmailVerified bool `json:"email_verified,omitempty"`
-	// Language is what mails are written in: "en" or "ar"; empty means "en".
-	Language string `json:"language,omitempty"`
-	// PasswordHash is in the PHC format; empty for who signs in without one.
+	// Language is what mails are written in.
+	Language language.Tag `json:"language,omitempty"`
+	// PasswordHash is in the PHC format; empty for people without a password.
 	PasswordHash string `json:"password_hash,omitempty"`
 	// PasswordUntil is when a password that was made up for the person ends.
 	PasswordUntil docstore.Time `json:"password_until,omitzero"`
@@ -57,9 +61,9 @@ type User struct {
 
 	// Pending are events on their way into the audit log and the person's
 	// mailbox, since PendingSince.
-	Pending      []event       `json:"pending,omitempty"`
+	Pending      []audit.Event `json:"pending,omitempty"`
 	PendingSince docstore.Time `json:"pending_since,omitzero"`
-	// ErasingSince is there while what is kept of the person goes.
+	// ErasingSince is set while the person's data are being erased.
 	ErasingSince docstore.Time `json:"erasing_since,omitzero"`
 }
 
@@ -75,14 +79,14 @@ func (u *User) endLogins(spared string) {
 var userSpec = docstore.Spec{Collection: "users", Of: User{}, Indexes: []docstore.Index{
 	{Name: "by_email", Fields: []string{"email_key"}, Unique: true},
 	{Name: "by_created", Fields: []string{"created_at"}},
-	{Name: "by_pending", Fields: []string{"pending_since"}},
+	audit.PendingIndex,
 	{Name: "by_totp_key", Fields: []string{"totp_key"}},
 	{Name: "by_erasing", Fields: []string{"erasing_since"}},
 }}
 
 // Specs are the collections that the store has to have.
 func Specs() []docstore.Spec {
-	return []docstore.Spec{userSpec, loginSpec, requestSpec, ceremonySpec, identitySpec, keySpec, auditSpec}
+	return []docstore.Spec{userSpec, loginSpec, requestSpec, ceremonySpec, identitySpec, keySpec}
 }
 
 // Errors of the room.
@@ -104,6 +108,7 @@ var (
 // Config is what a Service is made of.
 type Config struct {
 	Store docstore.Store
+	Audit *audit.Log // where security events go
 	// Secrets sign tokens, each at least 32 bytes. The first signs, the others
 	// only verify, until what they have signed has expired.
 	Secrets []string
@@ -117,10 +122,11 @@ type Config struct {
 	PublicURL string
 	// Providers are the OpenID providers that people can sign in with.
 	Providers []Provider
-	// Holders are the other rooms that keep something of a person.
-	Holders []Holder
-	// Offline leaves what changes note in the accounts, for a server on the same
-	// store to write down and to mail. It is for commands.
+	// PersonalData are the other rooms that keep something about a person: what is
+	// exported and erased with the account.
+	PersonalData []PersonalData
+	// Offline leaves pending events in the accounts, for a server on the same
+	// store to deliver. It is for commands.
 	Offline bool
 	Now     func() time.Time // the clock; nil means time.Now
 	Log     *slog.Logger
@@ -134,23 +140,26 @@ type Service struct {
 	ceremonies *docstore.Collection[ceremony]
 	identities *docstore.Collection[externalIdentity]
 	apiKeys    *docstore.Collection[apiKey]
-	audit      *docstore.Collection[event]
 
+	audit *audit.Log
+	relay *audit.Relay[User, audit.Event]
+	// failures are attempts to sign in. They are written down off the request's path:
+	// it must not take longer for accounts that exist.
+	failures *audit.Counter
 	hasher   *hasher
 	keys     keyring
 	seeds    *seal.Box
-	states   *stateCache
-	verified *verified
-	passkeys *passkeyCeremonies // nil without a public URL
+	states   *cache.Cache[string, proofState]
+	verified *cache.Cache[[sha256.Size]byte, accessToken] // by their hashes
+	passkeys *passkeyCeremonies                           // nil without a public URL
 	oidc     atomic.Pointer[providers]
-	failures *failureLog
 	wake     chan struct{} // tells Run that a request has come
 
 	mail         *mail.Outbox
 	confirmFirst bool
 	offline      bool
 	publicURL    string
-	holders      []Holder
+	personalData []PersonalData
 	now          func() time.Time
 	log          *slog.Logger
 }
@@ -179,40 +188,48 @@ func New(c Config) (*Service, error) {
 		ceremonies:   docstore.NewCollection[ceremony](c.Store, ceremonySpec),
 		identities:   docstore.NewCollection[externalIdentity](c.Store, identitySpec),
 		apiKeys:      docstore.NewCollection[apiKey](c.Store, keySpec),
-		audit:        docstore.NewCollection[event](c.Store, auditSpec),
+		audit:        c.Audit,
+		failures:     audit.NewCounter(c.Audit, "failures", eventSignInFailed),
 		hasher:       newHasher(hashConcurrency()),
 		keys:         keys,
 		seeds:        seeds,
-		states:       newStateCache(stateLifetime),
-		verified:     newVerified(),
+		states:       cache.New[string, proofState](stateLifetime, maxStates),
+		verified:     cache.New[[sha256.Size]byte, accessToken](0, maxVerified),
 		passkeys:     ceremonies,
-		failures:     newFailureLog(),
 		wake:         make(chan struct{}, 1),
 		mail:         c.Mail,
 		confirmFirst: c.ConfirmFirst && c.Mail != nil,
 		offline:      c.Offline,
 		publicURL:    c.PublicURL,
-		holders:      c.Holders,
+		personalData: append([]PersonalData{c.Audit}, c.PersonalData...),
 		now:          c.Now,
 		log:          c.Log,
 	}
+	s.relay = &audit.Relay[User, audit.Event]{Aggregates: s.users, Outbox: (*User).outbox, Publish: s.publish, Now: s.now, Log: s.log}
 	s.SetProviders(c.Providers)
 	return s, nil
 }
 
-// change changes an account in one step, forgets what is cached of it, and
-// sends what the change has noted on its way.
-func (s *Service) change(ctx context.Context, userID string, change func(*User) error) (User, error) {
+// update changes an account in one step, drops what is cached of it, and sends the
+// events that the change has noted on their way.
+func (s *Service) update(ctx context.Context, userID string, change func(*User) error) (User, error) {
 	user, err := s.users.Update(ctx, userID, change)
-	s.states.forget()
+	s.states.Forget()
 	if errors.Is(err, docstore.ErrNotFound) {
 		err = ErrUnknownUser
 	}
 	if err != nil {
 		return User{}, err
 	}
-	s.settle(ctx, user)
+	s.send(ctx, user)
 	return user, nil
+}
+
+// send delivers what an account has noted.
+func (s *Service) send(ctx context.Context, user User) {
+	if !s.offline {
+		s.relay.Send(ctx, user)
+	}
 }
 
 // Get returns the account, or ErrUnknownUser.
@@ -227,12 +244,12 @@ func (s *Service) Get(ctx context.Context, userID string) (User, error) {
 // Profile is what people say of themselves; nil leaves a part as it is.
 type Profile struct {
 	FullName *string
-	Language *string // "en" or "ar"
+	Language *language.Tag
 }
 
 // SetProfile changes what the person says of themselves.
 func (s *Service) SetProfile(ctx context.Context, userID string, p Profile) (User, error) {
-	return s.change(ctx, userID, func(u *User) error {
+	return s.update(ctx, userID, func(u *User) error {
 		if p.FullName != nil {
 			u.FullName = *p.FullName
 		}
@@ -243,20 +260,21 @@ func (s *Service) SetProfile(ctx context.Context, userID string, p Profile) (Use
 	})
 }
 
-// Run answers registrations and forgotten passwords, writes down what has been
-// noted, and finishes what was cut short, until ctx ends. Several copies of the program may run it.
+// Run answers registrations and forgotten passwords, delivers pending events and
+// finishes what was cut short, until ctx ends. Several copies of the program may
+// run it.
 func (s *Service) Run(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			s.flushFailures(context.WithoutCancel(ctx))
+			s.failures.Flush(context.WithoutCancel(ctx))
 			return
 		case <-s.wake:
 		case <-ticker.C:
-			s.flushFailures(ctx)
-			if err := errors.Join(s.settleAll(ctx), s.finishErasures(ctx)); err != nil && ctx.Err() == nil {
+			s.failures.Flush(ctx)
+			if err := errors.Join(s.relay.DeliverStale(ctx), s.finishErasures(ctx)); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "could not finish what was cut short", "error", err)
 			}
 		}
@@ -273,6 +291,5 @@ func (s *Service) Sweep(ctx context.Context) error {
 	_, logins := s.logins.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: now})
 	_, requests := s.requests.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: now})
 	_, ceremonies := s.ceremonies.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: now})
-	_, audit := s.audit.DeleteAll(ctx, docstore.Query{Index: "by_time", Until: docstore.At(s.now().Add(-auditRetention))})
-	return errors.Join(logins, requests, ceremonies, audit, s.sealAnew(ctx))
+	return errors.Join(logins, requests, ceremonies, s.sealAnew(ctx))
 }

@@ -18,7 +18,7 @@ import (
 	"manus/identity"
 )
 
-// apiKey is a program's proof that it acts for an account, within its scopes.
+// apiKey is a program's credential to act for an account, within its scopes.
 type apiKey struct {
 	ID         string           `json:"_id"`
 	UserID     string           `json:"user_id"`
@@ -118,7 +118,7 @@ func (s *Service) makeKey(ctx context.Context, userID, name string, scopes []ide
 	if err := s.apiKeys.Insert(ctx, key); err != nil {
 		return apiKey{}, "", err
 	}
-	_, err = s.change(ctx, userID, func(u *User) error {
+	_, err = s.update(ctx, userID, func(u *User) error {
 		u.note(ctx, eventKeyMade, s.now())
 		return nil
 	})
@@ -135,7 +135,7 @@ func (s *Service) revokeKey(ctx context.Context, userID, id string) error {
 	key, err := s.apiKeys.Get(ctx, id)
 	if err == nil && key.UserID == userID {
 		err = s.apiKeys.Delete(ctx, id)
-		s.states.forget()
+		s.states.Forget()
 	} else if err == nil {
 		err = docstore.ErrNotFound
 	}
@@ -143,7 +143,7 @@ func (s *Service) revokeKey(ctx context.Context, userID, id string) error {
 		return errUnknownKey
 	}
 	if err == nil {
-		s.record(ctx, userID, eventKeyRevoked)
+		s.audit.Record(ctx, userID, eventKeyRevoked)
 	}
 	return err
 }
@@ -177,7 +177,7 @@ func (s *Service) authenticateKey(ctx context.Context, token string) (identity.C
 	}, nil
 }
 
-// forever is when a key expires that doesn't.
+// forever is the expiry of a key that never expires.
 var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // loadKey reads a key's state, and notes that it is used when the hash is its.

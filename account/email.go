@@ -16,8 +16,8 @@ const (
 	maxLocalPart = 64
 )
 
-// EmailKey is the same for all spellings of one mailbox: see emailKey. What is no
-// address is its own key.
+// EmailKey is the same for all spellings of one mailbox: see emailKey. A text that
+// isn't an address is its own key.
 func EmailKey(address string) string {
 	key, err := emailKey(address)
 	if err != nil {

@@ -1,55 +1,58 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"strings"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"manus/httpapi"
 	"manus/identity"
+	"manus/language"
+	"manus/ratelimit"
 )
 
-// kinds is what the room's errors are to a client.
-var kinds = httpapi.Kinds{
-	{Err: ErrBadCredentials, Status: http.StatusUnauthorized, Name: "bad-credentials", Detail: "The e-mail address or the password is wrong. Check both and try again."},
-	{Err: ErrSecondFactor, Status: http.StatusUnauthorized, Name: "second-factor-required", Detail: "The password was right. Send it again with a code of your authenticator app or a recovery code as 'otp', or with a passkey."},
-	{Err: ErrInvalidToken, Status: http.StatusUnauthorized, Name: "invalid-token", Detail: "The token isn't valid, or not any more. Sign in again."},
-	{Err: ErrUnknownUser, Status: http.StatusUnauthorized, Name: "invalid-token", Detail: "The token isn't valid, or not any more. Sign in again."},
-	{Err: ErrStepUp, Status: http.StatusForbidden, Name: "step-up-required", Detail: "Prove again that it is you: send 'password', and 'otp' if you have a second factor, with this request, or POST /auth/step-up first."},
-	{Err: ErrWrongPassword, Status: http.StatusForbidden, Name: "wrong-password", Detail: "The password or the code is wrong. Nothing was changed."},
-	{Err: ErrTaken, Status: http.StatusConflict, Name: "email-taken", Detail: "This e-mail address has an account already. Sign in instead."},
-	{Err: ErrInvalidEmail, Status: http.StatusUnprocessableEntity, Name: "invalid-email", Detail: "This is not an e-mail address. Send one like 'name@example.com', without a display name."},
-	{Err: ErrWeakPassword, Status: http.StatusUnprocessableEntity, Name: "weak-password", Detail: "Use a password of 8 to 256 characters. Any characters will do; longer is better."},
-	{Err: ErrCommonPassword, Status: http.StatusUnprocessableEntity, Name: "common-password", Detail: "This password is among the first that are guessed. Use another one; a few unrelated words are good."},
-	{Err: ErrInvalidLink, Status: http.StatusUnprocessableEntity, Name: "invalid-link", Detail: "The link isn't valid, or not any more: it works once, and for a short time. Ask for a new one."},
-	{Err: ErrNoMail, Status: http.StatusServiceUnavailable, Name: "no-mail", Detail: "This installation sends no mails. Ask its operator for help."},
-	{Err: errBusy, Status: http.StatusServiceUnavailable, Name: "busy", Detail: "Too many people are signing in at this moment. Try again in a few seconds."},
-	{Err: errUnknownDevice, Status: http.StatusNotFound, Name: "no-such-device", Detail: "You have no login with this id."},
-	{Err: errFactorExists, Status: http.StatusConflict, Name: "factor-exists", Detail: "You have an authenticator app already. Remove it first."},
-	{Err: errNoFactor, Status: http.StatusNotFound, Name: "no-such-factor", Detail: "You have no such second factor."},
-	{Err: errTooManyPasskeys, Status: http.StatusConflict, Name: "too-many-passkeys", Detail: "You have as many passkeys as one can have. Remove one first."},
-	{Err: errNoPasskeys, Status: http.StatusServiceUnavailable, Name: "no-passkeys", Detail: "This installation has no passkeys: its operator has to set PUBLIC_URL."},
-	{Err: errCeremony, Status: http.StatusUnprocessableEntity, Name: "ceremony-failed", Detail: "This was begun too long ago, finished already, or went wrong on the way. Begin again."},
-	{Err: errUnknownKey, Status: http.StatusNotFound, Name: "no-such-key", Detail: "You have no API key with this id."},
-	{Err: errTooManyKeys, Status: http.StatusConflict, Name: "too-many-keys", Detail: "You have as many API keys as one can have. Revoke one first."},
-	{Err: errInvalidScope, Status: http.StatusForbidden, Name: "invalid-scope", Detail: "Use scopes of read, write and worker; the scope 'operator' is for operators."},
-	{Err: errInvalidTime, Status: http.StatusUnprocessableEntity, Name: "invalid-time", Detail: "Use a time that is still to come."},
-	{Err: errUnknownProvider, Status: http.StatusNotFound, Name: "no-such-provider", Detail: "There is no such provider. GET /auth/providers lists them."},
-	{Err: errRedirect, Status: http.StatusUnprocessableEntity, Name: "redirect-not-allowed", Detail: "People may not be sent back to this address. The operator lists those that are allowed as redirect_urls."},
-	{Err: errProviderDown, Status: http.StatusServiceUnavailable, Name: "provider-unavailable", Detail: "The provider can't be reached just now. Try again shortly, or sign in another way."},
-	{Err: errProvider, Status: http.StatusUnauthorized, Name: "provider-refused", Detail: "The provider did not say who you are. Begin again."},
-	{Err: errUnverifiedEmail, Status: http.StatusForbidden, Name: "unverified-email", Detail: "The provider has not verified your e-mail address. Verify it there, or register here."},
-	{Err: errLinkFirst, Status: http.StatusConflict, Name: "link-first", Detail: "Your e-mail address has an account here. Sign in to it as before, and link the provider there."},
-	{Err: errLinked, Status: http.StatusConflict, Name: "linked-elsewhere", Detail: "The provider's account is linked to another account here."},
-	{Err: errLastWayIn, Status: http.StatusConflict, Name: "last-way-in", Detail: "This is the only way into your account. Set a password or add a passkey first."},
+var invalidToken = language.Text{En: "The token isn't valid, or not any more. Sign in again.", Ar: "الرمز غير صالح أو انتهت صلاحيته. سجّل الدخول مرّة أخرى."}
+
+// Kinds maps the room's errors to what a client is answered, by routes and pages.
+var Kinds = httpapi.Kinds{
+	{Err: ErrBadCredentials, Status: http.StatusUnauthorized, Name: "bad-credentials", Detail: language.Text{En: "The e-mail address or the password is wrong. Check both and try again.", Ar: "عنوان البريد الإلكتروني أو كلمة المرور خطأ. تحقّق منهما وحاول مرّة أخرى."}},
+	{Err: ErrSecondFactor, Status: http.StatusUnauthorized, Name: "second-factor-required", Detail: language.Text{En: "The password was right. Send it again with a code of your authenticator app or a recovery code as 'otp', or with a passkey.", Ar: "كلمة المرور صحيحة. أرسلها مرّة أخرى ومعها رمز من تطبيق المصادقة أو رمز استرداد في otp، أو مع مفتاح مرور."}},
+	{Err: ErrInvalidToken, Status: http.StatusUnauthorized, Name: "invalid-token", Detail: invalidToken},
+	{Err: ErrUnknownUser, Status: http.StatusUnauthorized, Name: "invalid-token", Detail: invalidToken},
+	{Err: ErrStepUp, Status: http.StatusForbidden, Name: "step-up-required", Detail: language.Text{En: "Prove again that it is you: send 'password', and 'otp' if you have a second factor, with this request, or POST /auth/step-up first.", Ar: "أثبت مرّة أخرى أنّك صاحب الحساب: أرسل مع هذا الطلب password، ومعها otp إن كان لك عامل ثانٍ، أو ابدأ بـ POST /auth/step-up."}},
+	{Err: ErrWrongPassword, Status: http.StatusForbidden, Name: "wrong-password", Detail: language.Text{En: "The password or the code is wrong. Nothing was changed.", Ar: "كلمة المرور أو الرمز خطأ. لم يتغيّر شيء."}},
+	{Err: ErrTaken, Status: http.StatusConflict, Name: "email-taken", Detail: language.Text{En: "This e-mail address has an account already. Sign in instead.", Ar: "لهذا العنوان حساب بالفعل. سجّل الدخول به."}},
+	{Err: ErrInvalidEmail, Status: http.StatusUnprocessableEntity, Name: "invalid-email", Detail: language.Text{En: "This is not an e-mail address. Send one like 'name@example.com', without a display name.", Ar: "هذا ليس عنوان بريد إلكتروني. استعمل عنوانًا مثل name@example.com دون اسم معه."}},
+	{Err: ErrWeakPassword, Status: http.StatusUnprocessableEntity, Name: "weak-password", Detail: language.Text{En: "Use a password of 8 to 256 characters. Any characters will do; longer is better.", Ar: "استعمل كلمة مرور من 8 إلى 256 حرفًا من أيّ نوع؛ والأطول أفضل."}},
+	{Err: ErrCommonPassword, Status: http.StatusUnprocessableEntity, Name: "common-password", Detail: language.Text{En: "This password is among the first that are guessed. Use another one; a few unrelated words are good.", Ar: "كلمة المرور هذه من أوّل ما يُخمَّن. استعمل غيرها؛ بضع كلمات لا صلة بينها خيار جيّد."}},
+	{Err: ErrInvalidLink, Status: http.StatusUnprocessableEntity, Name: "invalid-link", Detail: language.Text{En: "The link isn't valid, or not any more: it works once, and for a short time. Ask for a new one.", Ar: "هذا الرابط غير صالح أو انتهت صلاحيته: يعمل مرّة واحدة ولمدّة قصيرة. اطلب رابطًا جديدًا."}},
+	{Err: ErrNoMail, Status: http.StatusServiceUnavailable, Name: "no-mail", Detail: language.Text{En: "This installation sends no mails. Ask its operator for help.", Ar: "هذه الخدمة لا ترسل بريدًا. اطلب المساعدة من مشغّلها."}},
+	{Err: errBusy, Status: http.StatusServiceUnavailable, Name: "busy", Detail: language.Text{En: "Too many people are signing in at this moment. Try again in a few seconds.", Ar: "يسجّل الدخول في هذه اللحظة عدد كبير من الناس. حاول مرّة أخرى بعد ثوانٍ."}},
+	{Err: errUnknownDevice, Status: http.StatusNotFound, Name: "no-such-device", Detail: language.Text{En: "You have no login with this id.", Ar: "ليست لك عملية دخول بهذا المعرّف."}},
+	{Err: errFactorExists, Status: http.StatusConflict, Name: "factor-exists", Detail: language.Text{En: "You have an authenticator app already. Remove it first.", Ar: "لديك تطبيق مصادقة بالفعل. أزله أوّلًا."}},
+	{Err: errNoFactor, Status: http.StatusNotFound, Name: "no-such-factor", Detail: language.Text{En: "You have no such second factor.", Ar: "ليس لديك عامل ثانٍ كهذا."}},
+	{Err: errTooManyPasskeys, Status: http.StatusConflict, Name: "too-many-passkeys", Detail: language.Text{En: "You have as many passkeys as one can have. Remove one first.", Ar: "لديك أكبر عدد ممكن من مفاتيح المرور. أزل أحدها أوّلًا."}},
+	{Err: errNoPasskeys, Status: http.StatusServiceUnavailable, Name: "no-passkeys", Detail: language.Text{En: "This installation has no passkeys: its operator has to set PUBLIC_URL.", Ar: "لا تقبل هذه الخدمة مفاتيح المرور: على مشغّلها أن يضبط PUBLIC_URL."}},
+	{Err: errCeremony, Status: http.StatusUnprocessableEntity, Name: "ceremony-failed", Detail: language.Text{En: "This was begun too long ago, finished already, or went wrong on the way. Begin again.", Ar: "مضى وقت طويل على بدء هذه العملية، أو انتهت بالفعل، أو حدث فيها خطأ. ابدأ من جديد."}},
+	{Err: errUnknownKey, Status: http.StatusNotFound, Name: "no-such-key", Detail: language.Text{En: "You have no API key with this id.", Ar: "ليس لديك مفتاح برمجي بهذا المعرّف."}},
+	{Err: errTooManyKeys, Status: http.StatusConflict, Name: "too-many-keys", Detail: language.Text{En: "You have as many API keys as one can have. Revoke one first.", Ar: "لديك أكبر عدد ممكن من المفاتيح البرمجية. ألغِ أحدها أوّلًا."}},
+	{Err: errInvalidScope, Status: http.StatusForbidden, Name: "invalid-scope", Detail: language.Text{En: "Use scopes of read, write and worker; the scope 'operator' is for operators.", Ar: "استعمل من النطاقات read وwrite وworker؛ أمّا operator فللمشغّلين."}},
+	{Err: errInvalidTime, Status: http.StatusUnprocessableEntity, Name: "invalid-time", Detail: language.Text{En: "Use a time that is still to come.", Ar: "استعمل وقتًا لم يحِن بعد."}},
+	{Err: errUnknownProvider, Status: http.StatusNotFound, Name: "no-such-provider", Detail: language.Text{En: "There is no such provider. GET /auth/providers lists them.", Ar: "لا يوجد مزوّد كهذا. تجد قائمة المزوّدين في GET /auth/providers."}},
+	{Err: errRedirect, Status: http.StatusUnprocessableEntity, Name: "redirect-not-allowed", Detail: language.Text{En: "People may not be sent back to this address. The operator lists those that are allowed as redirect_urls.", Ar: "لا يُسمح بإعادة الناس إلى هذا العنوان. يحدّد المشغّل العناوين المسموح بها في redirect_urls."}},
+	{Err: errProviderDown, Status: http.StatusServiceUnavailable, Name: "provider-unavailable", Detail: language.Text{En: "The provider can't be reached just now. Try again shortly, or sign in another way.", Ar: "تعذّر الوصول إلى المزوّد الآن. حاول مرّة أخرى بعد قليل، أو سجّل الدخول بطريقة أخرى."}},
+	{Err: errProvider, Status: http.StatusUnauthorized, Name: "provider-refused", Detail: language.Text{En: "The provider did not say who you are. Begin again.", Ar: "لم يؤكّد المزوّد هويّتك. ابدأ من جديد."}},
+	{Err: errUnverifiedEmail, Status: http.StatusForbidden, Name: "unverified-email", Detail: language.Text{En: "The provider has not verified your e-mail address. Verify it there, or register here.", Ar: "لم يتحقّق المزوّد من بريدك الإلكتروني. أكِّده لديه، أو أنشئ حسابًا هنا."}},
+	{Err: errLinkFirst, Status: http.StatusConflict, Name: "link-first", Detail: language.Text{En: "Your e-mail address has an account here. Sign in to it as before, and link the provider there.", Ar: "لبريدك الإلكتروني حساب هنا. سجّل الدخول إليه كالمعتاد واربط المزوّد به."}},
+	{Err: errLinked, Status: http.StatusConflict, Name: "linked-elsewhere", Detail: language.Text{En: "The provider's account is linked to another account here.", Ar: "حساب المزوّد مرتبط بحساب آخر هنا."}},
+	{Err: errLastWayIn, Status: http.StatusConflict, Name: "last-way-in", Detail: language.Text{En: "This is the only way into your account. Set a password or add a passkey first.", Ar: "هذه هي الطريقة الوحيدة للدخول إلى حسابك. عيِّن كلمة مرور أو أضف مفتاح مرور أوّلًا."}},
 }
 
 // Caller finds out who sends a request, by its bearer token: an access token or
-// an API key. It is an [httpapi.FindCaller]: a token that isn't valid makes a
-// stranger.
+// an API key. It is an [httpapi.FindCaller]: a request with an invalid token is
+// anonymous.
 func (s *Service) Caller(r *http.Request) (identity.Caller, error) {
 	token, ok := bearer(r)
 	if !ok {
@@ -67,7 +70,7 @@ func (s *Service) Caller(r *http.Request) (identity.Caller, error) {
 }
 
 // bearer is the request's one bearer token (RFC 6750, 2.1). Several
-// Authorization headers are none: who knows which one others believe.
+// Authorization headers count as none: a proxy may have believed another of them.
 func bearer(r *http.Request) (string, bool) {
 	values := r.Header.Values("Authorization")
 	if len(values) != 1 {
@@ -77,7 +80,7 @@ func bearer(r *http.Request) (string, bool) {
 	return token, ok && strings.EqualFold(scheme, "Bearer") && token != ""
 }
 
-// tokensBody is what signing in answers.
+// tokensBody is the answer to signing in.
 type tokensBody struct {
 	User         userBody `json:"user"`
 	AccessToken  string   `json:"access_token" doc:"Send it as 'Authorization: Bearer …'."`
@@ -105,20 +108,34 @@ func tokensAnswer(t Tokens, err error) (*tokensOutput, error) {
 	return &tokensOutput{newTokensBody(t)}, nil
 }
 
-// acceptedBody is the answer to what goes on by mail.
+// acceptedBody is the answer to a request that continues by mail.
 type acceptedBody struct {
 	Status string `json:"status" enum:"accepted"`
 	Detail string `json:"detail"`
 }
 
-type acceptedOutput struct{ Body acceptedBody }
+type acceptedOutput struct {
+	ContentLanguage language.Tag `header:"Content-Language"`
+	Body            acceptedBody
+}
 
-func accepted(detail string) acceptedBody { return acceptedBody{Status: "accepted", Detail: detail} }
+// What goes on by mail, in words.
+var (
+	linkMailed = language.Text{En: "A mail is on its way to the address; open the link in it.", Ar: "رسالة في طريقها إلى العنوان؛ افتح الرابط الذي فيها."}
+	// ResetMailed is all that anybody is told who has forgotten a password.
+	ResetMailed = language.Text{En: "If the address has an account, a mail with a link is on its way.", Ar: "إن كان للعنوان حساب فرسالة فيها رابط في طريقها إليه."}
+)
+
+func accepted(ctx context.Context, detail language.Text) *acceptedOutput {
+	tag := language.From(ctx)
+	return &acceptedOutput{tag, acceptedBody{Status: "accepted", Detail: detail.In(tag)}}
+}
 
 // registerOutput is tokens, or what goes on by mail.
 type registerOutput struct {
-	Status int
-	Body   any
+	Status          int
+	ContentLanguage language.Tag `header:"Content-Language" hidden:"true"` // of the latter
+	Body            any
 }
 
 // passkeyInput is a browser's answer to a passkey's options.
@@ -139,12 +156,12 @@ func (in *passkeyInput) answer() (*PasskeyAnswer, error) {
 // Inputs.
 type (
 	registerInput struct {
-		AcceptLanguage string `header:"Accept-Language" doc:"The language of mails, unless 'language' says it: Arabic if it begins with 'ar', else English."`
+		AcceptLanguage string `header:"Accept-Language" doc:"The language of the answer, and of mails unless 'language' says it."`
 		Body           struct {
-			Email    string `json:"email" maxLength:"254" example:"amal@example.com"`
-			Password string `json:"password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one." example:"correct horse battery staple"`
-			FullName string `json:"full_name,omitempty" maxLength:"200" example:"Amal Haddad"`
-			Language string `json:"language,omitempty" enum:"en,ar" doc:"The language of mails."`
+			Email    string       `json:"email" maxLength:"254" example:"amal@example.com"`
+			Password string       `json:"password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one." example:"correct horse battery staple"`
+			FullName string       `json:"full_name,omitempty" maxLength:"200" example:"Amal Haddad"`
+			Language language.Tag `json:"language,omitempty" enum:"en,ar" doc:"The language of mails."`
 		}
 	}
 	loginInput struct {
@@ -188,25 +205,35 @@ type (
 	noOutput struct{}
 )
 
+// LimitAccount is the account that is being tried, for limits.
+func (in *registerInput) LimitAccount() string { return in.Body.Email }
+
+// LimitAccount is the account that is being tried, for limits.
+func (in *loginInput) LimitAccount() string { return in.Body.Email }
+
+// LimitAccount is the account that is being tried, for limits.
+func (in *forgotInput) LimitAccount() string { return in.Body.Email }
+
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
-	s.signInRoutes(httpapi.Group{API: api, Name: "Signing in", Kinds: kinds})
-	s.accountRoutes(httpapi.Group{API: api, Name: "Your account", Kinds: kinds})
-	s.factorRoutes(httpapi.Group{API: api, Name: "Second factors and passkeys", Kinds: kinds})
-	s.keyRoutes(httpapi.Group{API: api, Name: "API keys", Kinds: kinds})
-	s.providerRoutes(httpapi.Group{API: api, Name: "Other providers", Kinds: kinds})
+	s.signInRoutes(httpapi.Group{API: api, Name: "Signing in", Kinds: Kinds})
+	s.accountRoutes(httpapi.Group{API: api, Name: "Your account", Kinds: Kinds})
+	s.factorRoutes(httpapi.Group{API: api, Name: "Second factors and passkeys", Kinds: Kinds})
+	s.keyRoutes(httpapi.Group{API: api, Name: "API keys", Kinds: Kinds})
+	s.providerRoutes(httpapi.Group{API: api, Name: "Other providers", Kinds: Kinds})
 }
 
 func (s *Service) signInRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Public, Pattern: "POST /auth/register", ID: "register", Status: http.StatusCreated, Summary: "Open an account",
 		Description: "Signs in at once, or, where the installation sends mails, asks by mail to confirm the address first; then the answer is the same for every address.",
-		Responses: map[string]*huma.Response{
-			"201": {Description: "Signed in", Content: map[string]*huma.MediaType{"application/json": {Schema: httpapi.SchemaOf[tokensBody](group.API)}}},
-			"202": {Description: "Goes on by mail", Content: map[string]*huma.MediaType{"application/json": {Schema: httpapi.SchemaOf[acceptedBody](group.API)}}},
-		},
+		Answers:     map[string]httpapi.Answer{"201": httpapi.JSON[tokensBody]("Signed in"), "202": httpapi.JSON[acceptedBody]("Goes on by mail")},
+		Limits:      []ratelimit.Rule{ratelimit.NewRule("3/minute, 10/hour", ratelimit.ByAddress)},
 	}, s.register)
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/login", ID: "login", Summary: "Sign in"},
+	httpapi.Register(group, httpapi.Route{
+		Access: httpapi.Public, Pattern: "POST /auth/login", ID: "login", Summary: "Sign in",
+		Limits: []ratelimit.Rule{ratelimit.NewRule("5/minute, 20/hour", ratelimit.ByAddress, ratelimit.ByAccount)},
+	},
 		func(ctx context.Context, in *loginInput) (*tokensOutput, error) {
 			passkey, err := in.Body.Passkey.answer()
 			if err != nil {
@@ -214,7 +241,10 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 			}
 			return tokensAnswer(s.Login(ctx, Credentials{in.Body.Email, in.Body.Password, in.Body.OTP, passkey}))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/refresh", ID: "refresh", Summary: "Get new tokens for a refresh token"},
+	httpapi.Register(group, httpapi.Route{
+		Access: httpapi.Public, Pattern: "POST /auth/refresh", ID: "refresh", Summary: "Get new tokens for a refresh token",
+		Limits: []ratelimit.Rule{ratelimit.NewRule("10/minute, 50/hour", ratelimit.ByAddress)},
+	},
 		func(ctx context.Context, in *refreshInput) (*tokensOutput, error) {
 			return tokensAnswer(s.Refresh(ctx, in.Body.RefreshToken))
 		})
@@ -239,7 +269,7 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 			if err := s.ForgotPassword(ctx, in.Body.Email); err != nil {
 				return nil, err
 			}
-			return &acceptedOutput{accepted("If the address has an account, a mail with a link is on its way.")}, nil
+			return accepted(ctx, ResetMailed), nil
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Public, Pattern: "POST /auth/password/reset", ID: "reset-password", Summary: "Set a new password by a mailed link",
@@ -251,16 +281,14 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 }
 
 func (s *Service) register(ctx context.Context, in *registerInput) (*registerOutput, error) {
-	language := in.Body.Language
-	if language == "" {
-		language = languageOf(in.AcceptLanguage)
-	}
-	tokens, signedIn, err := s.Register(ctx, NewUser{Email: in.Body.Email, Password: in.Body.Password, FullName: in.Body.FullName, Language: language})
+	tag := cmp.Or(in.Body.Language, language.From(ctx))
+	tokens, signedIn, err := s.Register(ctx, NewUser{Email: in.Body.Email, Password: in.Body.Password, FullName: in.Body.FullName, Language: tag})
 	switch {
 	case err != nil:
 		return nil, err
 	case signedIn:
-		return &registerOutput{http.StatusCreated, newTokensBody(tokens)}, nil
+		return &registerOutput{Status: http.StatusCreated, Body: newTokensBody(tokens)}, nil
 	}
-	return &registerOutput{http.StatusAccepted, accepted("A mail is on its way to the address; open the link in it.")}, nil
+	answer := accepted(ctx, linkMailed)
+	return &registerOutput{http.StatusAccepted, answer.ContentLanguage, answer.Body}, nil
 }

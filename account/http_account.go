@@ -1,18 +1,16 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
-	"time"
-
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"reflect"
 
 	"manus/docstore"
 	"manus/httpapi"
 	"manus/identity"
+	"manus/language"
 )
 
 // userBody is an account as its owner sees it.
@@ -21,7 +19,7 @@ type userBody struct {
 	Email         string        `json:"email"`
 	EmailVerified bool          `json:"email_verified"`
 	FullName      string        `json:"full_name"`
-	Language      string        `json:"language" enum:"en,ar" doc:"The language of mails."`
+	Language      language.Tag  `json:"language" enum:"en,ar" doc:"The language of mails."`
 	Role          identity.Role `json:"role" enum:"user,operator"`
 	SecondFactor  bool          `json:"second_factor" doc:"Whether signing in by password needs a second factor."`
 	CreatedAt     string        `json:"created_at" format:"date-time"`
@@ -29,7 +27,7 @@ type userBody struct {
 
 func newUserBody(u User) userBody {
 	return userBody{
-		ID: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, FullName: u.FullName, Language: languageOf(u.Language),
+		ID: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, FullName: u.FullName, Language: cmp.Or(u.Language, language.English),
 		Role: u.Role, SecondFactor: u.needsSecondFactor(), CreatedAt: u.CreatedAt.String(),
 	}
 }
@@ -66,22 +64,6 @@ func newDeviceBody(l login, current string) deviceBody {
 	}
 }
 
-// auditBody is a line of the audit log.
-type auditBody struct {
-	ID      string    `json:"id"`
-	UserID  string    `json:"user_id"`
-	Kind    eventKind `json:"kind" example:"signed-in"`
-	At      string    `json:"at" format:"date-time"`
-	Count   int64     `json:"count" doc:"How many such events the line stands for."`
-	Address string    `json:"address,omitempty" doc:"The client's."`
-	Agent   string    `json:"agent,omitempty" doc:"What the client called itself."`
-	KeyID   string    `json:"key_id,omitempty" doc:"The API key that did it."`
-}
-
-func newAuditBody(e event) auditBody {
-	return auditBody{ID: e.ID, UserID: e.UserID, Kind: e.Kind, At: e.At.String(), Count: max(1, e.Count), Address: e.Address, Agent: e.Agent, KeyID: e.ByKey}
-}
-
 // ProofBody is a proof as requests carry it; it may be left out. It is exported
 // because huma looks into no embedded types that are not.
 type ProofBody struct {
@@ -115,8 +97,8 @@ func proved(ctx context.Context, ask gate, body *ProofBody) (identity.Caller, er
 type (
 	profileInput struct {
 		Body struct {
-			FullName *string `json:"full_name,omitempty" maxLength:"200"`
-			Language *string `json:"language,omitempty" enum:"en,ar" doc:"The language of mails."`
+			FullName *string       `json:"full_name,omitempty" maxLength:"200"`
+			Language *language.Tag `json:"language,omitempty" enum:"en,ar" doc:"The language of mails."`
 		}
 	}
 	emailInput struct {
@@ -139,11 +121,10 @@ type (
 			Name string `json:"name" maxLength:"100"`
 		}
 	}
-	auditInput struct {
-		httpapi.Page
-		User string `query:"user" maxLength:"64" doc:"Of this account alone."`
-	}
 )
+
+// LimitAccount is the account that is being tried, for limits.
+func (in *emailInput) LimitAccount() string { return in.Body.Email }
 
 func (s *Service) accountRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /auth/me", ID: "get-me", Summary: "See your account"},
@@ -165,20 +146,10 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 			}
 			return nil, s.Erase(ctx, caller.UserID)
 		})
-	httpapi.Register(group, httpapi.Route{
+	httpapi.Stream(group, httpapi.Route{
 		Access: httpapi.Persons, Pattern: "GET /auth/me/export", ID: "export-me", Summary: "Get a copy of everything kept of you",
-		Responses: map[string]*huma.Response{"200": {Description: "A zip archive of JSON files", Content: map[string]*huma.MediaType{"application/zip": {}}}},
+		Answers: map[string]httpapi.Answer{"200": {Description: "A zip archive of JSON files", Types: map[string]reflect.Type{"application/zip": nil}}},
 	}, s.export)
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/me/events", ID: "list-my-events", Summary: "See what has happened to your account's security"},
-		func(ctx context.Context, in *httpapi.Page) (*httpapi.ListOutput[auditBody], error) {
-			found, next, err := s.events(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
-			return httpapi.ListOf(found, next, err, newAuditBody)
-		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "GET /audit", ID: "list-events", Summary: "See the security events of all accounts"},
-		func(ctx context.Context, in *auditInput) (*httpapi.ListOutput[auditBody], error) {
-			found, next, err := s.events(ctx, in.User, in.Limit, in.Cursor)
-			return httpapi.ListOf(found, next, err, newAuditBody)
-		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/password", ID: "change-password", Summary: "Change your password and end your other logins"},
 		func(ctx context.Context, in *passwordInput) (*noOutput, error) {
 			caller := identity.From(ctx)
@@ -200,7 +171,7 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 			if err != nil {
 				return nil, err
 			}
-			return &acceptedOutput{accepted("A mail is on its way to the address; open the link in it.")}, nil
+			return accepted(ctx, linkMailed), nil
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/step-up", ID: "step-up", Summary: "Prove again that it is you, for the next five minutes"},
 		func(ctx context.Context, in *proofInput) (*noOutput, error) {
@@ -244,37 +215,19 @@ func (s *Service) deviceRoutes(group httpapi.Group) {
 
 // export streams the archive. What goes wrong on the way breaks the connection
 // off, so that half an archive isn't taken for a whole one.
-func (s *Service) export(ctx context.Context, _ *noInput) (*huma.StreamResponse, error) {
+func (s *Service) export(ctx context.Context, _ *noInput) (http.HandlerFunc, error) {
 	user, err := s.Get(ctx, identity.From(ctx).UserID)
 	if err != nil {
 		return nil, err
 	}
-	return &huma.StreamResponse{Body: func(h huma.Context) {
-		_, w := humago.Unwrap(h)
+	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/zip")
 		w.Header().Set("Content-Disposition", `attachment; filename="manus-export.zip"`)
-		if err := s.Export(h.Context(), user.ID, patient{w, http.NewResponseController(w)}); err != nil {
-			s.log.ErrorContext(h.Context(), "an export was broken off", "request_id", httpapi.RequestID(h.Context()), "error", err)
+		if err := s.Export(ctx, user.ID, w); err != nil {
+			s.log.ErrorContext(ctx, "an export was broken off", "request_id", httpapi.RequestID(ctx), "error", err)
 			panic(http.ErrAbortHandler)
 		}
-	}}, nil
-}
-
-// patient is an answer that may take as long as it is being read: each part of it
-// has a while of its own.
-type patient struct {
-	http.ResponseWriter
-	controller *http.ResponseController
-}
-
-const partTimeout = 30 * time.Second
-
-// Write sends a part.
-func (p patient) Write(part []byte) (int, error) {
-	if err := p.controller.SetWriteDeadline(time.Now().Add(partTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return 0, err
-	}
-	return p.ResponseWriter.Write(part)
+	}, nil
 }
 
 // jsonText is a JSON object as text again.

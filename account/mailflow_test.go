@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"manus/audit"
 	"manus/docstore"
 	"manus/identity"
+	"manus/language"
 )
 
 func TestAnAccountIsMadeByTheLinkInTheMail(t *testing.T) {
@@ -110,7 +112,7 @@ func TestRegistrationTellsNothingOfTheAddress(t *testing.T) {
 	for _, m := range b.sent(t) {
 		told[m.To] = m.Subject
 	}
-	if told[email] != mails[mailKnown].subject.english || told["nobody@example.com"] != mails[mailRegister].subject.english {
+	if told[email] != mails[mailKnown].subject.En || told["nobody@example.com"] != mails[mailRegister].subject.En {
 		t.Errorf("got %v", told)
 	}
 	// Neither does asking for a new password.
@@ -304,8 +306,8 @@ func TestAnAddressChangesWhenItsMailboxSaysSo(t *testing.T) {
 			told[m.To+" "+m.Subject] = true
 		}
 	}
-	for _, kind := range []eventKind{eventEmailChangeAsked, eventEmailChanged} {
-		if !told[email+" "+notices[kind].subject.arabic] {
+	for _, kind := range []audit.Kind{eventEmailChangeAsked, eventEmailChanged} {
+		if !told[email+" "+notices[kind].subject.Ar] {
 			t.Errorf("the old mailbox isn't told of %s: %v", kind, told)
 		}
 	}
@@ -343,7 +345,7 @@ func TestLinksAreMadeFromThePublicURL(t *testing.T) {
 	if !strings.Contains(m.Text, "\nhttps://app.example.com/account/verify?token=ml_") || strings.Contains(m.Text+m.HTML, "evil") {
 		t.Errorf("got %s", m.Text)
 	}
-	if m.Language != "ar" || m.Subject != mails[mailRegister].subject.arabic {
+	if m.Language != "ar" || m.Subject != mails[mailRegister].subject.Ar {
 		t.Errorf("it isn't in the person's language: %q", m.Subject)
 	}
 }
@@ -370,9 +372,42 @@ func TestEveryMailStandsInBothLanguages(t *testing.T) {
 		letters[string(kind)] = l
 	}
 	for name, l := range letters {
-		for _, w := range []words{l.subject, l.body} {
-			if w.english == "" || w.arabic == "" || w.english == w.arabic {
+		for _, w := range []language.Text{l.subject, l.body} {
+			if w.En == "" || w.Ar == "" || w.En == w.Ar {
 				t.Errorf("%s: %+v", name, w)
+			}
+		}
+	}
+}
+
+func TestWhatAnArabicMailTellsIsNotReversed(t *testing.T) {
+	t.Parallel()
+	b := setupMail(t)
+	at := docstore.At(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC))
+	e := audit.Event{Kind: eventNewDevice, At: at, Address: "2001:db8::1", Agent: "curl/8"}
+	m := b.notice(User{Language: language.Arabic}, e, email)
+	for _, line := range []string{"الوقت: \u206823 نوفمبر 2026، الساعة 12:00 بالتوقيت العالمي\u2069\n", "عنوان الشبكة: \u20682001:db8::1\u2069\n", "البرنامج: \u2068curl/8\u2069\n"} {
+		if !strings.Contains(m.Text, line) {
+			t.Errorf("%q isn't in %q", line, m.Text)
+		}
+	}
+	if !strings.Contains(m.HTML, "<bdi>2001:db8::1</bdi>") || m.Language != "ar" {
+		t.Errorf("%s: %s", m.Language, m.HTML)
+	}
+	if m := b.notice(User{}, e, email); !strings.Contains(m.Text, "\nNetwork address: 2001:db8::1\n") || m.Language != "en" || !strings.Contains(m.HTML, `<html lang="en" dir="ltr">`) {
+		t.Errorf("%s: %q", m.Language, m.Text)
+	}
+}
+
+func TestWhatGoesOnByMailIsSaidInTheLanguageThatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	b := setupMail(t)
+	server := serve(t, b)
+	for path, body := range map[string]string{"/auth/register": credentials, "/auth/password/forgot": `{"email":"nobody@example.com"}`} {
+		for query, want := range map[string][2]string{"": {"en", "on its way"}, "?lang=ar": {"ar", "رسالة"}} {
+			a := call(t, server, "POST", path+query, "", body)
+			if a.status != 202 || a.header.Get("Content-Language") != want[0] || !strings.Contains(a.body, want[1]) {
+				t.Errorf("%s%s: %d %v %s", path, query, a.status, a.header, a.body)
 			}
 		}
 	}

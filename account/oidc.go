@@ -20,6 +20,7 @@ import (
 
 	"manus/docstore"
 	"manus/identity"
+	"manus/language"
 )
 
 // Provider is an OpenID provider that people can sign in with (OpenID Connect
@@ -178,8 +179,8 @@ type providerFlow struct {
 	Proved string `json:"proved,omitempty"`
 }
 
-// ceremonyOf is the id under which a ticket's flow is kept: who reads the store
-// has no tickets.
+// ceremonyOf is the id under which a ticket's flow is kept: a hash, so that a reader
+// of the store has no tickets.
 func ceremonyOf(ticket string) string {
 	sum := sha256.Sum256([]byte(ticket))
 	return hex.EncodeToString(sum[:])
@@ -332,7 +333,8 @@ func (p *providers) exchange(ctx context.Context, provider Provider, flow provid
 	return claims, nil
 }
 
-// newcomer makes the account of somebody who comes with a provider. The identity
+// newcomer makes the account of a person who signs in with a provider for the first
+// time. The identity
 // is stored first: killed in between, the program makes the account the next
 // time.
 func (s *Service) newcomer(ctx context.Context, i externalIdentity, claims providerClaims, store bool) (User, error) {
@@ -351,7 +353,7 @@ func (s *Service) newcomer(ctx context.Context, i externalIdentity, claims provi
 	}
 	name := claims.Name[:min(len(claims.Name), 200)]
 	user, err := s.insert(ctx, User{
-		ID: i.UserID, Email: claims.Email, EmailKey: key, EmailVerified: true, FullName: name, Language: languageOf(claims.Locale),
+		ID: i.UserID, Email: claims.Email, EmailKey: key, EmailVerified: true, FullName: name, Language: language.Prefer(claims.Locale),
 		Role: identity.User, CreatedAt: docstore.At(s.now()),
 	})
 	if errors.Is(err, ErrTaken) {
@@ -360,7 +362,7 @@ func (s *Service) newcomer(ctx context.Context, i externalIdentity, claims provi
 	return user, err
 }
 
-// link makes the provider's account a way into the account that asked.
+// link lets the account that asked be signed in to with the provider's account.
 func (s *Service) link(ctx context.Context, flow providerFlow, claims providerClaims) (User, error) {
 	i := externalIdentity{ID: identityID(claims.Issuer, claims.Subject), UserID: flow.LinkTo, Provider: flow.Provider, Issuer: claims.Issuer, Subject: claims.Subject, CreatedAt: docstore.At(s.now())}
 	err := s.identities.Insert(ctx, i)
@@ -377,7 +379,7 @@ func (s *Service) link(ctx context.Context, flow providerFlow, claims providerCl
 	if err != nil {
 		return User{}, err
 	}
-	return s.change(ctx, flow.LinkTo, func(u *User) error {
+	return s.update(ctx, flow.LinkTo, func(u *User) error {
 		u.note(ctx, eventIdentityLinked, s.now())
 		return nil
 	})
@@ -389,8 +391,8 @@ func (s *Service) identitiesOf(ctx context.Context, userID string) ([]externalId
 	return all, err
 }
 
-// unlink takes a way into the account away, unless it is the only one. It is
-// for who has stepped up.
+// unlink removes a provider's account, unless it is the only way to sign in. Its
+// caller has passed StepUp.
 func (s *Service) unlink(ctx context.Context, userID, id string) error {
 	user, err := s.Get(ctx, userID)
 	if err != nil {
@@ -409,14 +411,6 @@ func (s *Service) unlink(ctx context.Context, userID, id string) error {
 	if err := s.identities.Delete(ctx, id); err != nil && !errors.Is(err, docstore.ErrNotFound) {
 		return err
 	}
-	s.record(ctx, userID, eventIdentityUnlinked)
+	s.audit.Record(ctx, userID, eventIdentityUnlinked)
 	return nil
-}
-
-// languageOf is the language of mails for a language tag.
-func languageOf(tag string) string {
-	if len(tag) >= 2 && tag[:2] == "ar" {
-		return "ar"
-	}
-	return "en"
 }

@@ -29,7 +29,7 @@ func (s *Service) SetRole(ctx context.Context, userID string, role identity.Role
 	if role != identity.User && role != identity.Operator {
 		return fmt.Errorf("there is no such role; use %s or %s", identity.User, identity.Operator)
 	}
-	_, err := s.change(ctx, userID, func(u *User) error {
+	_, err := s.update(ctx, userID, func(u *User) error {
 		if u.Role == role {
 			return docstore.ErrUnchanged
 		}
@@ -51,7 +51,7 @@ func (s *Service) SetPassword(ctx context.Context, userID, password string, temp
 	if err != nil {
 		return err
 	}
-	_, err = s.change(ctx, userID, func(u *User) error {
+	_, err = s.update(ctx, userID, func(u *User) error {
 		u.setPassword(hash, "")
 		if temporary {
 			u.PasswordUntil = docstore.At(s.now().Add(TemporaryLifetime))
@@ -65,7 +65,7 @@ func (s *Service) SetPassword(ctx context.Context, userID, password string, temp
 // SetDisabled keeps an account from being used, or lets it be used again.
 // Disabling ends every login.
 func (s *Service) SetDisabled(ctx context.Context, userID string, disabled bool) error {
-	_, err := s.change(ctx, userID, func(u *User) error {
+	_, err := s.update(ctx, userID, func(u *User) error {
 		u.Disabled = disabled
 		kind := eventEnabled
 		if disabled {
@@ -82,7 +82,7 @@ func (s *Service) SetDisabled(ctx context.Context, userID string, disabled bool)
 // passkeys from an account whose owner has lost them, and ends every login. It
 // is for operators, who have made sure of who is asking.
 func (s *Service) ResetSecondFactor(ctx context.Context, userID string) error {
-	_, err := s.change(ctx, userID, func(u *User) error {
+	_, err := s.update(ctx, userID, func(u *User) error {
 		u.dropTOTP()
 		u.Passkeys, u.Recovery = nil, nil
 		u.endLogins("")

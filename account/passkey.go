@@ -89,7 +89,7 @@ func (s *Service) finish(ctx context.Context, id string, kind ceremonyKind, user
 	return json.Unmarshal(c.Data, data)
 }
 
-// passkeyCeremonies knows what passkeys are bound to.
+// passkeyCeremonies knows the relying party that passkeys are bound to.
 type passkeyCeremonies struct {
 	*webauthn.WebAuthn
 	id string // the relying party's: the host of the public URL
@@ -164,7 +164,7 @@ func (s *Service) beginPasskey(ctx context.Context, userID string) (id string, o
 
 // addPasskey keeps the passkey that the browser has made. With secondFactor the
 // account needs a second factor from then on; recovery codes are returned if it
-// had none. It is for who has stepped up.
+// had none. Fresh was passed at beginPasskey.
 func (s *Service) addPasskey(ctx context.Context, userID, loginID, ceremonyID, name string, secondFactor bool, answer json.RawMessage) (added passkey, codes []string, err error) {
 	if s.passkeys == nil {
 		return passkey{}, nil, errNoPasskeys
@@ -190,7 +190,7 @@ func (s *Service) addPasskey(ctx context.Context, userID, loginID, ceremonyID, n
 		return passkey{}, nil, err
 	}
 	added = passkey{ID: parsed.ID, Name: name, Credential: encoded, CreatedAt: docstore.At(s.now()), SecondFactor: secondFactor}
-	_, err = s.change(ctx, userID, func(u *User) error {
+	_, err = s.update(ctx, userID, func(u *User) error {
 		codes = nil
 		if len(u.Passkeys) >= maxPasskeys {
 			return errTooManyPasskeys
@@ -209,10 +209,10 @@ func (s *Service) addPasskey(ctx context.Context, userID, loginID, ceremonyID, n
 
 var errTooManyPasskeys = errors.New("the account has as many passkeys as one can have")
 
-// removePasskey forgets a passkey and ends every other login. It is for who has
-// stepped up.
+// removePasskey removes a passkey and ends every other login. Its caller has
+// passed StepUp.
 func (s *Service) removePasskey(ctx context.Context, userID, loginID, id string) error {
-	_, err := s.change(ctx, userID, func(u *User) error {
+	_, err := s.update(ctx, userID, func(u *User) error {
 		i := slices.IndexFunc(u.Passkeys, func(p passkey) bool { return p.ID == id })
 		if i < 0 {
 			return errNoFactor
@@ -234,8 +234,8 @@ type PasskeyAnswer struct {
 	Credential string // JSON
 }
 
-// beginPasskeyUse begins to prove something with a passkey. It asks for any
-// passkey of this service, so it tells nothing of anybody.
+// beginPasskeyUse begins to sign in or to step up with a passkey. It asks for any
+// passkey of this service, so it reveals nothing about any account.
 func (s *Service) beginPasskeyUse(ctx context.Context) (id string, options any, err error) {
 	if s.passkeys == nil {
 		return "", nil, errNoPasskeys
@@ -302,7 +302,7 @@ func (s *Service) usedPasskey(ctx context.Context, userID string, credential *we
 	if err != nil {
 		return User{}, err
 	}
-	return s.change(ctx, userID, func(u *User) error {
+	return s.update(ctx, userID, func(u *User) error {
 		for i := range u.Passkeys {
 			var stored webauthn.Credential
 			if json.Unmarshal(u.Passkeys[i].Credential, &stored) != nil || !bytes.Equal(stored.ID, credential.ID) {

@@ -19,7 +19,7 @@ import (
 	"manus/docstore"
 )
 
-// Bounds of a password, in characters. There are no rules on which.
+// Bounds of a password, in characters. Any characters will do.
 const (
 	MinPassword = 8
 	MaxPassword = 256
@@ -78,8 +78,8 @@ func newHasher(concurrency int) *hasher {
 	return &hasher{memory: semaphore.NewWeighted(capacity), capacity: capacity}
 }
 
-// checkPassword returns ErrWeakPassword for what can't be a password, and
-// ErrCommonPassword for what is guessed first.
+// checkPassword returns ErrWeakPassword for a password out of bounds, and
+// ErrCommonPassword for one that is guessed first.
 func checkPassword(password, email, fullName string) error {
 	n := utf8.RuneCountInString(password)
 	if n < MinPassword || n > MaxPassword || !utf8.ValidString(password) {
@@ -108,8 +108,7 @@ func (u *User) setPassword(hash, spared string) {
 	u.endLogins(spared)
 }
 
-// passwordOver tells whether the password was made up for the person, too long
-// ago.
+// passwordOver tells whether the password is a temporary one that has expired.
 func (u User) passwordOver(now time.Time) bool {
 	return !u.PasswordUntil.IsZero() && !now.Before(u.PasswordUntil.Time)
 }
@@ -129,7 +128,7 @@ func (s *Service) ChangePassword(ctx context.Context, userID, loginID string, pr
 		return err
 	}
 	if !ok {
-		s.failed(ctx, userID)
+		s.failures.Add(ctx, userID)
 		return ErrWrongPassword
 	}
 	_, err = s.secondFactor(ctx, user, proof.OTP, proof.Passkey)
@@ -143,7 +142,7 @@ func (s *Service) ChangePassword(ctx context.Context, userID, loginID string, pr
 	if err != nil {
 		return err
 	}
-	_, err = s.change(ctx, userID, func(u *User) error {
+	_, err = s.update(ctx, userID, func(u *User) error {
 		if u.PasswordHash != user.PasswordHash { // another change came first
 			return ErrWrongPassword
 		}

@@ -8,18 +8,19 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"time"
 
 	"manus/docstore"
 )
 
-// Holder is another room that keeps something of a person.
-type Holder interface {
-	// Export gives all that is kept of the account's owner, as files of
-	// values: add writes one, named without an ending. Errors are the store's
-	// and add's.
+// PersonalData is what another room keeps about a person.
+type PersonalData interface {
+	// Export calls add for each file of the account's owner, with the file's
+	// name, without an extension, and its values. Errors are the store's and
+	// add's.
 	Export(ctx context.Context, userID string, add func(name string, values iter.Seq2[any, error]) error) error
-	// Erase removes it. It may be cut short and be called again. Errors are
-	// the store's.
+	// Erase removes all of it. It may be cut short and be called again. Errors
+	// are the store's.
 	Erase(ctx context.Context, userID string) error
 }
 
@@ -37,12 +38,12 @@ func (s *Service) Export(ctx context.Context, userID string, w io.Writer) error 
 	if err := s.exportOwn(ctx, userID, add); err != nil {
 		return err
 	}
-	for _, holder := range s.holders {
-		if err := holder.Export(ctx, userID, add); err != nil {
+	for _, other := range s.personalData {
+		if err := other.Export(ctx, userID, add); err != nil {
 			return err
 		}
 	}
-	s.record(ctx, userID, eventExported)
+	s.audit.Record(ctx, userID, eventExported)
 	return archive.Close()
 }
 
@@ -70,8 +71,8 @@ func writeArray(w io.Writer, values iter.Seq2[any, error]) error {
 	return err
 }
 
-// exportOwn gives what this room holds. What proves somebody (hashes, seeds,
-// public keys' counters) says nothing about them and stays.
+// exportOwn exports what this room keeps. Credentials (hashes, seeds, public keys'
+// counters) say nothing about the person and are left out.
 func (s *Service) exportOwn(ctx context.Context, userID string, add func(string, iter.Seq2[any, error]) error) error {
 	user, err := s.Get(ctx, userID)
 	if err != nil {
@@ -86,7 +87,6 @@ func (s *Service) exportOwn(ctx context.Context, userID string, add func(string,
 		add("devices", docstore.Show(s.logins.All(ctx, mine), func(l login) deviceBody { return newDeviceBody(l, "") })),
 		add("api-keys", docstore.Show(s.apiKeys.All(ctx, mine), newKeyBody)),
 		add("identities", docstore.Show(s.identities.All(ctx, mine), newIdentityBody)),
-		add("security-events", docstore.Show(s.audit.All(ctx, mine), newAuditBody)),
 	)
 }
 
@@ -110,8 +110,8 @@ func newExportedUser(u User) exportedUser {
 // Erase removes the account and all that is kept of its owner, but for the audit
 // log's lines, which name nobody once the account is gone and go with their age.
 // In one atomic step the account can't be used any more and has nothing personal
-// left; the rest goes after that, and is finished by Sweep when it is cut short.
-// It is for who has stepped up, and for operators.
+// left; the rest goes after that, and Run finishes it when it is cut short. A person
+// has to have stepped up (see Proof); operators need not.
 func (s *Service) Erase(ctx context.Context, userID string) error {
 	// Not even a client that leaves stops what has been begun.
 	ctx = context.WithoutCancel(ctx)
@@ -122,7 +122,7 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 	if err := s.eraseAddress(ctx, user); err != nil {
 		return err
 	}
-	_, err = s.change(ctx, userID, func(u *User) error {
+	_, err = s.update(ctx, userID, func(u *User) error {
 		if !u.ErasingSince.IsZero() {
 			return docstore.ErrUnchanged
 		}
@@ -154,21 +154,21 @@ func (s *Service) eraseAddress(ctx context.Context, u User) error {
 	return err
 }
 
-// finishErasure removes what hangs on an account that is being erased, and then
-// it. What waits in it to be told goes out first.
+// finishErasure delivers the pending events of an account that is being erased,
+// removes everything that belongs to it, and then the account itself.
 func (s *Service) finishErasure(ctx context.Context, userID string) error {
 	user, err := s.Get(ctx, userID)
 	if errors.Is(err, ErrUnknownUser) {
 		return nil
 	}
 	if err == nil {
-		err = s.deliver(ctx, user)
+		err = s.relay.Deliver(ctx, user)
 	}
 	if err != nil {
 		return err
 	}
-	for _, holder := range s.holders {
-		if err := holder.Erase(ctx, userID); err != nil {
+	for _, other := range s.personalData {
+		if err := other.Erase(ctx, userID); err != nil {
 			return err
 		}
 	}
@@ -176,7 +176,7 @@ func (s *Service) finishErasure(ctx context.Context, userID string) error {
 	_, logins := s.logins.DeleteAll(ctx, mine)
 	_, keys := s.apiKeys.DeleteAll(ctx, mine)
 	_, identities := s.identities.DeleteAll(ctx, mine)
-	if err := errors.Join(logins, keys, identities, s.forgetClients(ctx, userID)); err != nil {
+	if err := errors.Join(logins, keys, identities); err != nil {
 		return err
 	}
 	err = s.users.Delete(ctx, userID)
@@ -186,27 +186,12 @@ func (s *Service) finishErasure(ctx context.Context, userID string) error {
 	return err
 }
 
-// forgetClients takes the addresses and programs out of the audit log's lines
-// about an account.
-func (s *Service) forgetClients(ctx context.Context, userID string) error {
-	for e, err := range s.audit.All(ctx, docstore.Query{Index: "by_user", Equal: []any{userID}}) {
-		if err != nil {
-			return err
-		}
-		_, err := s.audit.Update(ctx, e.ID, func(e *event) error {
-			e.Address, e.Agent = "", ""
-			return nil
-		})
-		if err != nil && !errors.Is(err, docstore.ErrNotFound) {
-			return err
-		}
-	}
-	return nil
-}
+// unfinishedAfter is when an erasure was cut short, rather than under way.
+const unfinishedAfter = 5 * time.Second
 
-// finishErasures finishes what was cut short.
+// finishErasures finishes the erasures that were cut short.
 func (s *Service) finishErasures(ctx context.Context) error {
-	for u, err := range s.users.All(ctx, docstore.Query{Index: "by_erasing", Until: docstore.At(s.now().Add(-settleAfter))}) {
+	for u, err := range s.users.All(ctx, docstore.Query{Index: "by_erasing", Until: docstore.At(s.now().Add(-unfinishedAfter))}) {
 		if err == nil {
 			err = s.finishErasure(ctx, u.ID)
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"manus/audit"
 	"manus/docstore"
 	"manus/identity"
 )
@@ -41,7 +42,7 @@ func (h *held) Erase(context.Context, string) error {
 
 func TestAnExportHasEverythingAndNoSecret(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *Config) { c.Holders = []Holder{&held{}} })
+	b := setup(t, func(c *Config) { c.PersonalData = []PersonalData{&held{}} })
 	tokens := b.register(t)
 	app := b.withTOTP(t, tokens.User.ID, "")
 	newDevice().register(t, b, tokens.User.ID, false)
@@ -92,7 +93,7 @@ func TestErasingLeavesNothingPersonal(t *testing.T) {
 	t.Parallel()
 	other := &held{}
 	store, c := testStore(t), noon()
-	b := copyOf(t, store, c, []string{secretA}, withMail(t, store, c), func(c *Config) { c.Holders = []Holder{other} })
+	b := copyOf(t, store, c, []string{secretA}, withMail(t, store, c), func(c *Config) { c.PersonalData = []PersonalData{other} })
 	caller := identity.With(t.Context(), identity.Caller{Agent: "Amal's phone"})
 	tokens, _, err := b.Register(caller, NewUser{Email: email, Password: pass, FullName: "Amal Haddad"})
 	if err != nil {
@@ -113,10 +114,10 @@ func TestErasingLeavesNothingPersonal(t *testing.T) {
 		t.Error("the other room wasn't asked")
 	}
 	sent := b.sent(t)
-	if len(sent) != 1 || sent[0].Subject != notices[eventErased].subject.english || sent[0].To != email {
+	if len(sent) != 1 || sent[0].Subject != notices[eventErased].subject.En || sent[0].To != email {
 		t.Errorf("what is left in the outbox: %+v", sent)
 	}
-	for _, spec := range Specs() {
+	for _, spec := range append(Specs(), audit.Specs()...) {
 		page, err := store.Find(t.Context(), spec.Collection, docstore.Query{Limit: 1000})
 		if err != nil {
 			t.Fatal(err)
@@ -125,7 +126,7 @@ func TestErasingLeavesNothingPersonal(t *testing.T) {
 			if strings.Contains(strings.ToLower(string(raw)), "amal") {
 				t.Errorf("%s still has %s", spec.Collection, raw)
 			}
-			if spec.Collection != auditSpec.Collection {
+			if spec.Collection != audit.Specs()[0].Collection {
 				t.Errorf("%s still has a document: %s", spec.Collection, raw)
 			}
 		}
@@ -138,7 +139,7 @@ func TestErasingLeavesNothingPersonal(t *testing.T) {
 func TestAnErasureThatWasCutShortIsFinished(t *testing.T) {
 	t.Parallel()
 	other := &held{}
-	b := setup(t, func(c *Config) { c.Holders = []Holder{other} })
+	b := setup(t, func(c *Config) { c.PersonalData = []PersonalData{other} })
 	tokens := b.register(t)
 	broken := errors.New("cut short")
 	other.err.Store(&broken)
@@ -178,7 +179,7 @@ func TestACommandsErasureIsTheServersToFinish(t *testing.T) {
 
 func TestAnExportThatFailsIsNoArchive(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *Config) { c.Holders = []Holder{brokenHolder{}} })
+	b := setup(t, func(c *Config) { c.PersonalData = []PersonalData{brokenData{}} })
 	tokens := b.register(t)
 	server := serve(t, b)
 	r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/api/v1/auth/me/export", nil)
@@ -196,12 +197,12 @@ func TestAnExportThatFailsIsNoArchive(t *testing.T) {
 	}
 }
 
-type brokenHolder struct{}
+type brokenData struct{}
 
-func (brokenHolder) Export(context.Context, string, func(string, iter.Seq2[any, error]) error) error {
+func (brokenData) Export(context.Context, string, func(string, iter.Seq2[any, error]) error) error {
 	return errors.New("broken")
 }
-func (brokenHolder) Erase(context.Context, string) error { return nil }
+func (brokenData) Erase(context.Context, string) error { return nil }
 
 func TestTheOwnerIsToldOfNewDevicesAndChanges(t *testing.T) {
 	t.Parallel()
@@ -248,16 +249,16 @@ func TestANoticeSurvivesACrashAndIsOneMail(t *testing.T) {
 	}
 	// Two copies of the server bring them on their way at once, one of them late.
 	server.clock.add(time.Minute)
-	if err := server.settleAll(t.Context()); err != nil {
+	if err := server.relay.DeliverStale(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.deliver(t.Context(), left); err != nil {
+	if err := server.relay.Deliver(t.Context(), left); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(server.sent(t)); n != 1 {
 		t.Errorf("%d mails", n)
 	}
-	events, _, err := server.events(t.Context(), user.ID, 100, "")
+	events, _, err := server.audit.List(t.Context(), user.ID, 100, "")
 	if err != nil || len(events) != 2 || events[0].Kind != eventPasswordSet || events[0].MailTo != "" {
 		t.Errorf("got %+v, %v", events, err)
 	}
@@ -279,13 +280,13 @@ func TestFailedAttemptsAreOneLineAnHour(t *testing.T) {
 		if _, err := b.Login(t.Context(), Credentials{Email: "nobody@example.com", Password: pass}); !errors.Is(err, ErrBadCredentials) {
 			t.Fatal(err)
 		}
-		b.flushFailures(t.Context())
+		b.failures.Flush(t.Context())
 	}
-	events, _, err := b.events(t.Context(), "", 100, "")
+	events, _, err := b.audit.List(t.Context(), "", 100, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var lines []event
+	var lines []audit.Event
 	for _, e := range events {
 		if e.Kind == eventSignInFailed {
 			lines = append(lines, e)

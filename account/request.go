@@ -10,6 +10,7 @@ import (
 
 	"manus/docstore"
 	"manus/identity"
+	"manus/language"
 )
 
 // request is what a stranger has asked for an address: an account, or a new
@@ -23,7 +24,7 @@ type request struct {
 	EmailKey string        `json:"email_key"`
 	DueAt    docstore.Time `json:"due_at,omitzero"` // there until it is answered
 	Expires  docstore.Time `json:"expires_at"`
-	Language string        `json:"language,omitempty"`
+	Language language.Tag  `json:"language,omitempty"`
 	// Of a registration:
 	FullName     string        `json:"full_name,omitempty"`
 	PasswordHash string        `json:"password_hash,omitempty"`

@@ -92,7 +92,7 @@ func (s *Service) secondFactor(ctx context.Context, user User, code string, answ
 // change: however many send it at once, one gets in.
 func (s *Service) takeCode(ctx context.Context, userID, code string) (User, error) {
 	ok := false
-	user, err := s.change(ctx, userID, func(u *User) error {
+	user, err := s.update(ctx, userID, func(u *User) error {
 		now := s.now()
 		ok = u.takeRecoveryCode(code)
 		if ok {
@@ -188,7 +188,7 @@ var (
 // seen a code of it. One that was begun before is forgotten.
 func (s *Service) newTOTP(ctx context.Context, userID string) (*otp.Key, error) {
 	var key *otp.Key
-	_, err := s.change(ctx, userID, func(u *User) error {
+	_, err := s.update(ctx, userID, func(u *User) error {
 		if u.hasTOTP() {
 			return errFactorExists
 		}
@@ -217,7 +217,7 @@ func (s *Service) siteName() string {
 func (s *Service) confirmTOTP(ctx context.Context, userID, loginID, code string) ([]string, error) {
 	var codes []string
 	ok := false
-	_, err := s.change(ctx, userID, func(u *User) error {
+	_, err := s.update(ctx, userID, func(u *User) error {
 		switch {
 		case u.TOTP == nil:
 			return errNoFactor
@@ -240,10 +240,10 @@ func (s *Service) confirmTOTP(ctx context.Context, userID, loginID, code string)
 	return codes, err
 }
 
-// removeTOTP removes the authenticator app and ends every other login. It is
-// for who has stepped up.
+// removeTOTP removes the authenticator app and ends every other login. Its caller
+// has passed StepUp.
 func (s *Service) removeTOTP(ctx context.Context, userID, loginID string) error {
-	_, err := s.change(ctx, userID, func(u *User) error {
+	_, err := s.update(ctx, userID, func(u *User) error {
 		if u.TOTP == nil {
 			return errNoFactor
 		}
@@ -261,10 +261,10 @@ func (s *Service) removeTOTP(ctx context.Context, userID, loginID string) error 
 	return err
 }
 
-// renewRecoveryCodes replaces the recovery codes. It is for who has stepped up.
+// renewRecoveryCodes replaces the recovery codes. Its caller has passed StepUp.
 func (s *Service) renewRecoveryCodes(ctx context.Context, userID string) ([]string, error) {
 	var codes []string
-	_, err := s.change(ctx, userID, func(u *User) error {
+	_, err := s.update(ctx, userID, func(u *User) error {
 		if !u.needsSecondFactor() {
 			return errNoFactor
 		}
@@ -314,8 +314,8 @@ func (s *Service) sealSeed(ctx context.Context, userID string) error {
 	return err
 }
 
-// Proof is what somebody who is signed in proves anew who they are with: the
-// password, and the second factor where the account has one; or a passkey.
+// Proof is what somebody who is signed in proves again with that the account is
+// theirs: the password, and the second factor where the account has one; or a passkey.
 type Proof struct {
 	Password string
 	OTP      string
@@ -325,13 +325,15 @@ type Proof struct {
 const (
 	// provedFor is how long a step-up counts.
 	provedFor = 5 * time.Minute
-	// freshFor is how long signing in counts as one, where it does.
+	// freshFor is how long having signed in counts as a step-up, for Fresh.
 	freshFor = 10 * time.Minute
 )
 
-// StepUp returns nil when the caller has just proved to be the account's owner,
-// with the proof or by an earlier one, not long ago. Otherwise it returns
-// ErrStepUp, or ErrWrongPassword for a proof that is wrong.
+// StepUp returns nil when the caller has stepped up: has proved again to be the
+// account's owner, by this proof or by one within the last provedFor. A stolen token
+// alone can't do that, so whatever weakens an account asks for it. Where an account has
+// nothing to prove with, having just signed in counts. It returns ErrStepUp when a proof
+// is missing, or ErrWrongPassword for one that is wrong.
 func (s *Service) StepUp(ctx context.Context, caller identity.Caller, proof Proof) error {
 	user, err := s.Get(ctx, caller.UserID)
 	if err != nil {
@@ -344,8 +346,8 @@ func (s *Service) StepUp(ctx context.Context, caller identity.Caller, proof Proo
 	return s.provedLately(ctx, caller.LoginID, nothingElse)
 }
 
-// Fresh is StepUp for what adds to an account rather than takes away: having
-// just signed in is proof enough.
+// Fresh is StepUp for what adds to an account rather than takes away from it: having
+// signed in within the last freshFor is proof enough.
 func (s *Service) Fresh(ctx context.Context, caller identity.Caller, proof Proof) error {
 	if proof != (Proof{}) {
 		return s.StepUp(ctx, caller, proof)
@@ -386,7 +388,7 @@ func (s *Service) prove(ctx context.Context, user User, proof Proof) error {
 			return err
 		}
 		if !ok {
-			s.failed(ctx, user.ID)
+			s.failures.Add(ctx, user.ID)
 			return ErrWrongPassword
 		}
 	} else if !user.needsSecondFactor() {

@@ -11,6 +11,7 @@ import (
 
 	"manus/docstore"
 	"manus/identity"
+	"manus/language"
 )
 
 // NewUser is what an account is made from.
@@ -18,7 +19,7 @@ type NewUser struct {
 	Email    string
 	Password string
 	FullName string
-	Language string
+	Language language.Tag
 	Role     identity.Role // empty means identity.User
 	// Temporary means that the password was made up for the person, who has to
 	// set another within TemporaryLifetime.
@@ -88,13 +89,13 @@ func (s *Service) insert(ctx context.Context, user User) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	s.settle(ctx, user)
+	s.send(ctx, user)
 	return user, nil
 }
 
 // Register makes an account and signs it in, or returns ErrTaken. Where
 // addresses are confirmed first, it makes nothing yet and returns no tokens: the
-// rest is told by mail, and nothing here depends on whether the address is known.
+// rest goes on by mail, and nothing here depends on whether the address is known.
 func (s *Service) Register(ctx context.Context, n NewUser) (tokens Tokens, signedIn bool, err error) {
 	n.Role = identity.User
 	user, err := s.prepare(ctx, n)
@@ -138,12 +139,12 @@ func (s *Service) Login(ctx context.Context, c Credentials) (Tokens, error) {
 		return Tokens{}, err
 	}
 	if !known || !ok || user.Disabled || user.passwordOver(s.now()) {
-		s.failed(ctx, user.ID)
+		s.failures.Add(ctx, user.ID)
 		return Tokens{}, ErrBadCredentials
 	}
 	if user, err = s.secondFactor(ctx, user, c.OTP, c.Passkey); err != nil {
 		if errors.Is(err, ErrWrongPassword) {
-			s.failed(ctx, user.ID)
+			s.failures.Add(ctx, user.ID)
 			err = ErrBadCredentials
 		}
 		return Tokens{}, err
@@ -184,8 +185,8 @@ func (s *Service) strengthen(ctx context.Context, user User, password string) {
 	}
 }
 
-// start makes a login for the user as just read, who has proved to be the
-// account's in every way it asks for.
+// start makes a login for the user as just read, who has given every proof that the
+// account asks for.
 func (s *Service) start(ctx context.Context, user User) (Tokens, error) {
 	if err := s.greet(ctx, user); err != nil {
 		return Tokens{}, err
@@ -197,7 +198,7 @@ func (s *Service) start(ctx context.Context, user User) (Tokens, error) {
 		UserID:    user.ID,
 		Epoch:     user.Epoch,
 		Agent:     caller.Agent,
-		Address:   addressText(caller.Address),
+		Address:   caller.AddressText(),
 		CreatedAt: docstore.At(now),
 		SeenAt:    docstore.At(now),
 		ExpiresAt: docstore.At(now.Add(idleLifetime)),
@@ -206,21 +207,21 @@ func (s *Service) start(ctx context.Context, user User) (Tokens, error) {
 	if err := s.logins.Insert(ctx, l); err != nil {
 		return Tokens{}, err
 	}
-	s.record(ctx, user.ID, eventSignedIn)
+	s.audit.Record(ctx, user.ID, eventSignedIn)
 	return s.tokens(user, l.ID, secret)
 }
 
 // maxAgents is how many programs of a person are remembered.
 const maxAgents = 20
 
-// greet tells the person when a program signs in that hasn't before. The first
-// of an account is no news.
+// greet mails the person when a program signs in for the first time, but not for the
+// first program of an account.
 func (s *Service) greet(ctx context.Context, user User) error {
 	hash := agentHash(identity.From(ctx).Agent)
 	if slices.Contains(user.Agents, hash) {
 		return nil
 	}
-	_, err := s.change(ctx, user.ID, func(u *User) error {
+	_, err := s.update(ctx, user.ID, func(u *User) error {
 		if slices.Contains(u.Agents, hash) {
 			return docstore.ErrUnchanged
 		}

@@ -111,8 +111,8 @@ func parseLink(token string) (id string, secret linkSecret, err error) {
 }
 
 // mailTicket sends a link for the purpose to an address, unless enough have
-// been sent (errTooManyTickets). Killed in between, it leaves a ticket that
-// nobody has, and is called again by who wanted the mail.
+// been sent (errTooManyTickets). Killed in between, it leaves a ticket that was sent
+// to nobody, and is called again for another.
 func (s *Service) mailTicket(ctx context.Context, userID string, purpose ticketPurpose, address string) error {
 	now, secret := s.now(), newLinkSecret()
 	lifetime, kind := resetLifetime, eventResetAsked
@@ -120,7 +120,7 @@ func (s *Service) mailTicket(ctx context.Context, userID string, purpose ticketP
 		lifetime, kind = emailLifetime, eventEmailChangeAsked
 	}
 	expires := now.Add(lifetime)
-	user, err := s.change(ctx, userID, func(u *User) error {
+	user, err := s.update(ctx, userID, func(u *User) error {
 		if err := u.addTicket(ticket{secret.hash(), purpose, address, docstore.At(expires)}, now); err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ func (s *Service) Verify(ctx context.Context, token string) error {
 	if !errors.Is(err, docstore.ErrNotFound) {
 		return err
 	}
-	_, err = s.change(ctx, id, func(u *User) error {
+	_, err = s.update(ctx, id, func(u *User) error {
 		t, err := u.ticket(ticketEmail, secret, s.now())
 		if err != nil {
 			return err
@@ -210,7 +210,7 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 	if err != nil {
 		return err
 	}
-	_, err = s.change(ctx, id, func(u *User) error {
+	_, err = s.update(ctx, id, func(u *User) error {
 		t, err := u.ticket(ticketReset, secret, s.now())
 		if err != nil {
 			return err
@@ -227,8 +227,8 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 }
 
 // ChangeEmail sends a link to a new address, which becomes the account's when
-// the link is opened. Nothing tells whether the address has an account already:
-// only its mailbox is told. It returns ErrInvalidEmail or ErrNoMail.
+// the link is opened. The answer doesn't reveal whether the address has an account
+// already: only its mailbox learns that. It returns ErrInvalidEmail or ErrNoMail.
 func (s *Service) ChangeEmail(ctx context.Context, userID, address string) error {
 	if s.mail == nil {
 		return ErrNoMail

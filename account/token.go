@@ -18,8 +18,8 @@ import (
 	"manus/docstore"
 )
 
-// What an access token says of itself. Another program that shares the secret
-// by mistake makes none that is taken for ours.
+// The claims by which an access token is known as ours: those of another program that
+// shares the secret by mistake are refused.
 const (
 	issuer   = "manus"
 	audience = "manus-api"

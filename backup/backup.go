@@ -1,8 +1,8 @@
 // Package backup makes backups that have been restored. A dump of a database is
 // compressed, hashed, encrypted and written to several destinations at once; then it
 // is read back from there, restored into a scratch database and compared with what
-// was dumped. Only then it counts as verified, and silence about verified backups
-// raises the alarm.
+// was dumped. Only then it counts as verified, and the lack of verified backups
+// raises an alarm.
 //
 // It knows no database and no object store: those are a [Source], a [Restorer] and a
 // [Target], which adapters in the folders below provide. The folder as a target is
@@ -12,7 +12,9 @@ package backup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -29,8 +31,8 @@ type Source interface {
 	Size(ctx context.Context) (int64, error)
 
 	// Dump writes the database to w and returns what it has written, hashes
-	// included. progress is told, from one goroutine at a time, how many bytes have
-	// been written so far; it is quick.
+	// included. It calls progress, from one goroutine at a time, with the number of
+	// bytes written so far; progress is quick.
 	Dump(ctx context.Context, w io.Writer, progress func(written int64)) (Contents, error)
 
 	// Drill restores a dump into a scratch database beside the source, has the
@@ -128,6 +130,20 @@ func (c Contents) Documents() int64 {
 	return n
 }
 
+// Only is what is in the collections of these names, or in all when there are none. The
+// error names one that isn't there.
+func (c Contents) Only(names []string) (Contents, error) {
+	for _, name := range names {
+		if !slices.ContainsFunc(c.Collections, func(c Collection) bool { return c.Name == name }) {
+			return Contents{}, fmt.Errorf("the backup has no collection %q", name)
+		}
+	}
+	c.Collections = slices.DeleteFunc(slices.Clone(c.Collections), func(c Collection) bool {
+		return len(names) > 0 && !slices.Contains(names, c.Name)
+	})
+	return c, nil
+}
+
 // Target is a destination of backups: a folder, or a bucket's prefix. Names are
 // those of files, without slashes. It is safe for concurrent use, by several
 // processes too.
@@ -158,7 +174,7 @@ type Target interface {
 	// Remove removes a file. One that is gone already is no error.
 	Remove(ctx context.Context, name string) error
 
-	// Clean removes what processes that are no more have left: unfinished uploads,
+	// Clean removes what dead processes have left: unfinished uploads,
 	// and the files that orphan picks, unless they belong to a process that is still
 	// at work. It returns what it has removed, for people to read. Files of others
 	// are never touched: it only looks at names that begin with prefix.

@@ -113,7 +113,7 @@ func (p *compressor) compress(encode func(*block) error) {
 }
 
 // drain writes what is compressed, in order. After an error it only empties the
-// queue, and whoever writes into the compressor is told.
+// queue, and Write returns the error.
 func (p *compressor) drain(w io.Writer) {
 	for b := range p.order {
 		<-b.done
@@ -201,7 +201,7 @@ func newDecompressor(r io.Reader, c Compression) (io.ReadCloser, error) {
 		z, err = gzip.NewReader(source)
 	}
 	if err != nil {
-		return nil, source.explain(err)
+		return nil, source.translate(err)
 	}
 	return &translated{source: source, ReadCloser: z}, nil
 }
@@ -219,7 +219,7 @@ type translated struct {
 func (t *translated) Read(p []byte) (int, error) {
 	n, err := t.ReadCloser.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = t.source.explain(err)
+		err = t.source.translate(err)
 	}
 	return n, err
 }
@@ -239,8 +239,9 @@ func (s *sourceErrors) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// explain is why decrypting or decompressing has failed.
-func (s *sourceErrors) explain(err error) error {
+// translate turns an error of decrypting or decompressing into the one that caused it:
+// the source's own, or else ErrDamaged.
+func (s *sourceErrors) translate(err error) error {
 	if s.err != nil {
 		return s.err
 	}

@@ -37,10 +37,10 @@ func ParseIdentities(text string) ([]age.Identity, error) {
 	return keys, nil
 }
 
-// passing is a key that lives as long as one run. What is encrypted is encrypted to
-// it too, so that the very bytes that were stored can be restored and compared
-// without the owner's secret key, which a server has no need to know.
-func (r Recipients) passing() (age.Recipient, age.Identity, error) {
+// ephemeralKey makes a key that lives as long as one run. The backup is encrypted to it
+// as well, so that the very bytes that were stored can be restored and compared
+// without the owner's secret key, which the server never has.
+func (r Recipients) ephemeralKey() (age.Recipient, age.Identity, error) {
 	for _, recipient := range r {
 		if _, ok := recipient.(*age.HybridRecipient); ok {
 			key, err := age.GenerateHybridIdentity()
@@ -69,7 +69,7 @@ func decrypt(r io.Reader, keys []age.Identity) (io.Reader, error) {
 		return nil, fmt.Errorf("%w: use the secret key of one of the recipients it was made for", ErrWrongKey)
 	}
 	if err != nil {
-		return nil, source.explain(err)
+		return nil, source.translate(err)
 	}
 	return &translated{source: source, ReadCloser: io.NopCloser(plain)}, nil
 }

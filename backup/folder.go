@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"manus/internal/ownfile"
+	"manus/internal/lockedfile"
 )
 
 var _ Target = (*Folder)(nil)
@@ -63,7 +63,7 @@ func (f *Folder) begin(name string) (*os.File, error) {
 	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		return nil, err
 	}
-	return ownfile.Create(f.dir, unfinishedPrefix+name+unfinishedSuffix)
+	return lockedfile.Create(f.dir, unfinishedPrefix+name+unfinishedSuffix)
 }
 
 // commit makes a file durable under its name.
@@ -99,7 +99,7 @@ func (f *Folder) Put(ctx context.Context, name string, data []byte) error {
 	if err == nil {
 		err = f.commit(file, name)
 	}
-	return errors.Join(err, ownfile.Discard(file))
+	return errors.Join(err, lockedfile.Discard(file))
 }
 
 // Open reads a file.
@@ -148,9 +148,9 @@ func (f *Folder) Remove(ctx context.Context, name string) error {
 	return errors.Join(err, f.sync())
 }
 
-// Clean removes what processes that are no more have left.
+// Clean removes what dead processes have left.
 func (f *Folder) Clean(ctx context.Context, prefix string, orphan func(name string) bool) ([]string, error) {
-	removed, err := ownfile.Sweep(f.dir, func(file string) bool {
+	removed, err := lockedfile.Sweep(f.dir, func(file string) bool {
 		if ctx.Err() != nil {
 			return false
 		}
@@ -208,4 +208,4 @@ func (u *folderUpload) Commit() error {
 }
 
 // Release ends the upload.
-func (u *folderUpload) Release() error { return ownfile.Discard(u.file) }
+func (u *folderUpload) Release() error { return lockedfile.Discard(u.file) }

@@ -20,7 +20,7 @@ type Retention struct {
 // Decision is what retention says of one backup.
 type Decision struct {
 	Manifest Manifest
-	// Keep is why it is kept, for people; empty means that it goes.
+	// Keep is why it is kept, for people; empty means that it is removed.
 	Keep string
 }
 

@@ -22,7 +22,7 @@ func (s *Service) Verify(ctx context.Context, b Backup, quick bool, progress fun
 	if b.Problem != "" {
 		return fmt.Errorf("%w: %s", ErrDamaged, b.Problem)
 	}
-	return s.observed(RunVerify, func() (int64, error) {
+	return s.Metrics.observed("verify", func() (int64, error) {
 		var errs []error
 		for _, target := range b.targets {
 			if err := s.verifyAt(ctx, target, b.Manifest, quick, progress); err != nil {
@@ -76,7 +76,7 @@ func checkBytes(ctx context.Context, target Target, m Manifest, progress tellPro
 	if err != nil {
 		return err
 	}
-	file.tell = progress.of(StageCheck, m.Size)
+	file.report = progress.of(StageCheck, m.Size)
 	return errors.Join(file.finish(), file.Close())
 }
 
@@ -135,7 +135,7 @@ type checked struct {
 	size   int64
 	sha256 string
 	ctx    context.Context // ends the reading; nil never does
-	tell   func(int64)     // of how much has been read; may be nil
+	report func(int64)     // of how much has been read; may be nil
 
 	hash hash.Hash
 	seen int64
@@ -152,8 +152,8 @@ func (c *checked) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.hash.Write(p[:n])
 	c.seen += int64(n)
-	if c.tell != nil {
-		c.tell(c.seen)
+	if c.report != nil {
+		c.report(c.seen)
 	}
 	switch {
 	case c.seen > c.size:

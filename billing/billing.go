@@ -1,3 +1,7 @@
+// Package billing keeps plans and what each account has used of its own: a
+// subscription per account, its monthly quota of runs, the trial.
+//
+// It knows nothing of what a run is, nor of how one is paid for.
 package billing
 
 import (
@@ -12,6 +16,7 @@ import (
 	"time"
 
 	"manus/docstore"
+	"manus/internal/cache"
 )
 
 // subscription is what an account has and has used, one document an account.
@@ -20,7 +25,7 @@ type subscription struct {
 	ID   string `json:"_id"` // the account's
 	Plan string `json:"plan"`
 	// Anchor is when it began, or when the account left the first plan for one
-	// that is paid for; anniversaries count from it.
+	// that is paid for; months of anniversaries count from it.
 	Anchor docstore.Time `json:"anchor"`
 	// Month is when the month began that Used counts the runs of.
 	Month docstore.Time `json:"month"`
@@ -83,9 +88,9 @@ func (s *subscription) take(plan Plan, sessionID string, now time.Time) error {
 	return nil
 }
 
-// settle drops a pending reservation, and gives its run back unless it was
-// spent. A run of a month that is over isn't given to the next.
-func (s *subscription) settle(sessionID string, spent bool) (found bool) {
+// resolve drops a pending reservation, and gives its run back unless it was
+// spent. A run of a past month isn't given back to this one.
+func (s *subscription) resolve(sessionID string, spent bool) (found bool) {
 	i := s.pending(sessionID)
 	if i < 0 {
 		return false
@@ -100,6 +105,18 @@ func (s *subscription) settle(sessionID string, spent bool) (found bool) {
 		s.Used--
 	}
 	return true
+}
+
+// stale are the sessions of the reservations that should have been confirmed long
+// ago, as many as one call looks into.
+func (s *subscription) stale(now time.Time) []string {
+	var stale []string
+	for _, r := range s.Pending { // clocks step back, so older ones may follow
+		if now.Sub(r.At.Time) >= staleAfter && len(stale) < maxStale {
+			stale = append(stale, r.SessionID)
+		}
+	}
+	return stale
 }
 
 func (s *subscription) pending(sessionID string) int {
@@ -127,11 +144,15 @@ const (
 	// staleAfter is when a reservation that wasn't confirmed is looked
 	// into: its maker was killed, or couldn't reach the store.
 	staleAfter = 5 * time.Minute
-	// maxSettled is how many of those one call looks into.
-	maxSettled = 16
+	// maxStale is how many of those one call looks into.
+	maxStale = 16
+	// planLifetime is how long PlanOf believes a plan, maxPlanned for how many
+	// accounts twice.
+	planLifetime = time.Second
+	maxPlanned   = 1 << 14
 )
 
-// Sessions tells what became of reservations.
+// Sessions tells which reservations were used.
 type Sessions interface {
 	// Exists tells whether the session is stored. Errors are the store's.
 	Exists(ctx context.Context, sessionID string) (bool, error)
@@ -153,7 +174,8 @@ type Service struct {
 	now           func() time.Time
 	log           *slog.Logger
 	catalog       atomic.Pointer[Catalog]
-	missing       sync.Map // plans that accounts have and the catalogue hasn't, told to the operator
+	plans         *cache.Cache[string, string] // by account, of PlanOf
+	missing       sync.Map                     // plans that accounts have and the catalogue hasn't, told to the operator
 }
 
 // New makes a Service. The store's collections are declared already (Specs),
@@ -167,19 +189,23 @@ func New(c Config) *Service {
 		sessions:      c.Sessions,
 		now:           c.Now,
 		log:           c.Log,
+		plans:         cache.New[string, string](planLifetime, maxPlanned),
 	}
 	s.SetCatalog(c.Catalog)
 	return s
 }
 
 // SetCatalog puts another catalogue in force, for requests from now on.
-func (s *Service) SetCatalog(c Catalog) { s.catalog.Store(&c) }
+func (s *Service) SetCatalog(c Catalog) {
+	s.catalog.Store(&c)
+	s.plans.Forget()
+}
 
 // Plans are the plans on offer.
 func (s *Service) Plans() []Plan { return s.catalog.Load().Plans }
 
 // planOf is the subscription's plan. One that is no longer in the catalogue
-// counts as the first: the account goes on, and the operator is told.
+// counts as the first: the account goes on, and it is logged.
 func (s *Service) planOf(ctx context.Context, c Catalog, sub subscription) Plan {
 	plan, err := c.plan(sub.Plan)
 	if err != nil {
@@ -204,62 +230,54 @@ func initial(c Catalog, userID string, now time.Time) subscription {
 // Reserve finds out whether the session exists, and gives the run back if not.
 // Asking again for the same session takes nothing more.
 func (s *Service) Reserve(ctx context.Context, userID, sessionID string) error {
-	spent, err := s.lookInto(ctx, userID)
-	if err != nil {
+	stale, err := s.take(ctx, userID, sessionID, nil)
+	if err != nil || len(stale) == 0 {
 		return err
 	}
+	spent := map[string]bool{}
+	for _, id := range stale {
+		if spent[id], err = s.sessions.Exists(ctx, id); err != nil {
+			return err
+		}
+	}
+	_, err = s.take(ctx, userID, sessionID, spent)
+	return err
+}
+
+// take gives stale reservations back, or not, as spent says, and takes a run for the
+// session. Where there are stale ones and nobody has looked into them yet (spent is
+// nil), it changes nothing and returns their sessions.
+func (s *Service) take(ctx context.Context, userID, sessionID string, spent map[string]bool) (stale []string, err error) {
 	now, c := s.now(), *s.catalog.Load()
 	var refused error
 	_, err = s.subscriptions.Upsert(ctx, initial(c, userID, now), func(sub *subscription, _ bool) error {
-		refused = nil
-		settled := false
+		stale, refused = nil, nil
+		if spent == nil {
+			if stale = sub.stale(now); len(stale) > 0 {
+				return docstore.ErrUnchanged
+			}
+		}
+		resolved := false
 		for id, spent := range spent {
-			settled = sub.settle(id, spent) || settled
+			resolved = sub.resolve(id, spent) || resolved
 		}
 		if sub.pending(sessionID) < 0 {
 			refused = sub.take(s.planOf(ctx, c, *sub), sessionID, now)
 		}
-		if refused != nil && !settled {
+		if refused != nil && !resolved {
 			return docstore.ErrUnchanged
 		}
-		// What was settled stays so when no run is left: otherwise each call
+		// What was resolved stays so when no run is left: otherwise each call
 		// would look into the same few, and never reach one that is owed.
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return refused
-}
-
-// lookInto finds out which of the stale reservations were spent.
-func (s *Service) lookInto(ctx context.Context, userID string) (map[string]bool, error) {
-	sub, err := s.subscriptions.Get(ctx, userID)
-	if errors.Is(err, docstore.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	spent := map[string]bool{}
-	for _, r := range sub.Pending {
-		if len(spent) == maxSettled {
-			break
-		}
-		if s.now().Sub(r.At.Time) < staleAfter {
-			continue // clocks step back, so older ones may follow
-		}
-		if spent[r.SessionID], err = s.sessions.Exists(ctx, r.SessionID); err != nil {
-			return nil, err
-		}
-	}
-	return spent, nil
+	return stale, errors.Join(err, refused)
 }
 
 // Confirm says that the session exists: its run is spent for good.
 func (s *Service) Confirm(ctx context.Context, userID, sessionID string) error {
 	_, err := s.subscriptions.Update(ctx, userID, func(sub *subscription) error {
-		if !sub.settle(sessionID, true) {
+		if !sub.resolve(sessionID, true) {
 			return docstore.ErrUnchanged
 		}
 		return nil
@@ -270,7 +288,7 @@ func (s *Service) Confirm(ctx context.Context, userID, sessionID string) error {
 	return err
 }
 
-// Status is how an account has its plan.
+// Status is the state of a subscription.
 type Status string
 
 // The statuses.
@@ -279,7 +297,7 @@ const (
 	Trialing Status = "trialing"
 )
 
-// Subscription is how an account stands.
+// Subscription is an account's plan and what has been used of it.
 type Subscription struct {
 	Plan   Plan
 	Status Status
@@ -291,7 +309,21 @@ type Subscription struct {
 	TrialAvailable bool
 }
 
-// Get tells how the account stands now. It writes nothing.
+// PlanOf is the id of the plan that is in force for the account. What another copy of
+// the program has changed is seen within a second.
+func (s *Service) PlanOf(ctx context.Context, userID string) (string, error) {
+	if plan, ok := s.plans.Get(userID); ok {
+		return plan, nil
+	}
+	reading := s.plans.Begin()
+	subscription, err := s.Get(ctx, userID)
+	if err == nil {
+		s.plans.Put(userID, subscription.Plan.ID, reading)
+	}
+	return subscription.Plan.ID, err
+}
+
+// Get returns the account's subscription as it is now. It writes nothing.
 func (s *Service) Get(ctx context.Context, userID string) (Subscription, error) {
 	now, c := s.now(), *s.catalog.Load()
 	sub, err := s.subscriptions.Get(ctx, userID)
@@ -348,6 +380,7 @@ func (s *Service) StartTrial(ctx context.Context, userID string) (Subscription, 
 		sub.Trial = &trial{Plan: c.Trial.Plan, Runs: c.Trial.Runs, StartedAt: docstore.At(now), EndsAt: docstore.At(now.AddDate(0, 0, c.Trial.Days))}
 		return nil
 	})
+	s.plans.Forget()
 	if err != nil {
 		return Subscription{}, err
 	}
@@ -375,10 +408,11 @@ func (s *Service) SetPlan(ctx context.Context, userID, planID string) error {
 		sub.roll(plan, now)
 		return nil
 	})
+	s.plans.Forget()
 	return err
 }
 
-// Export gives what is kept of the account.
+// Export exports what is kept about the account.
 func (s *Service) Export(ctx context.Context, userID string, add func(name string, values iter.Seq2[any, error]) error) error {
 	return add("subscription", func(yield func(any, error) bool) {
 		answer, err := subscriptionAnswer(s.Get(ctx, userID))
@@ -390,7 +424,7 @@ func (s *Service) Export(ctx context.Context, userID string, add func(name strin
 	})
 }
 
-// Erase removes what is kept of the account.
+// Erase removes what is kept about the account.
 func (s *Service) Erase(ctx context.Context, userID string) error {
 	err := s.subscriptions.Delete(ctx, userID)
 	if errors.Is(err, docstore.ErrNotFound) {

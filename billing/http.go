@@ -7,13 +7,15 @@ import (
 
 	"manus/httpapi"
 	"manus/identity"
+	"manus/language"
+	"manus/ratelimit"
 )
 
-// kinds is what the room's errors are to a client.
+// kinds maps the room's errors to what a client is answered.
 var kinds = httpapi.Kinds{
-	{Err: ErrTrialUsed, Status: http.StatusConflict, Name: "trial-used", Detail: "This account has had its trial. Choose a plan instead."},
-	{Err: ErrAlreadySubscribed, Status: http.StatusConflict, Name: "already-subscribed", Detail: "This account is on a paid plan already; there is nothing to try."},
-	{Err: ErrNoTrial, Status: http.StatusConflict, Name: "no-trial", Detail: "There is no trial on offer at present."},
+	{Err: ErrTrialUsed, Status: http.StatusConflict, Name: "trial-used", Detail: language.Text{En: "This account has had its trial. Choose a plan instead.", Ar: "سبق أن نال هذا الحساب فترته التجريبية. اختر إحدى الباقات."}},
+	{Err: ErrAlreadySubscribed, Status: http.StatusConflict, Name: "already-subscribed", Detail: language.Text{En: "This account is on a paid plan already; there is nothing to try.", Ar: "هذا الحساب على باقة مدفوعة بالفعل، فلا حاجة إلى تجربة."}},
+	{Err: ErrNoTrial, Status: http.StatusConflict, Name: "no-trial", Detail: language.Text{En: "There is no trial on offer at present.", Ar: "لا تتوفّر فترة تجريبية حاليًّا."}},
 }
 
 // planBody is a plan as customers see it.
@@ -29,7 +31,7 @@ func newPlanBody(p Plan) planBody {
 	return planBody{ID: p.ID, Name: p.Name, PriceUSD: p.PriceUSD, RunsPerMonth: (*p.Runs).finite(), Reset: p.Reset}
 }
 
-// subscriptionBody is how an account stands, as its owner sees it.
+// subscriptionBody is a subscription as its owner sees it.
 type subscriptionBody struct {
 	Plan           string `json:"plan" doc:"The plan's id." example:"free"`
 	PlanName       string `json:"plan_name" example:"Free"`
@@ -72,11 +74,17 @@ func (s *Service) Routes(api *httpapi.API) {
 		func(context.Context, *noInput) (*httpapi.ListOutput[planBody], error) {
 			return httpapi.ListOf(s.Plans(), "", nil, newPlanBody)
 		})
-	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /billing/subscription", ID: "get-subscription", Summary: "See your plan and what you have used of it"},
+	httpapi.Register(group, httpapi.Route{
+		Scope: identity.Read, Pattern: "GET /billing/subscription", ID: "get-subscription", Summary: "See your plan and what you have used of it",
+		Limits: []ratelimit.Rule{ratelimit.NewRule("30/minute, 300/hour", ratelimit.ByUser)},
+	},
 		func(ctx context.Context, _ *noInput) (*subscriptionOutput, error) {
 			return subscriptionAnswer(s.Get(ctx, identity.From(ctx).UserID))
 		})
-	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "POST /billing/trial", ID: "start-trial", Summary: "Start the trial, once per account"},
+	httpapi.Register(group, httpapi.Route{
+		Scope: identity.Write, Pattern: "POST /billing/trial", ID: "start-trial", Summary: "Start the trial, once per account",
+		Limits: []ratelimit.Rule{ratelimit.NewRule("3/hour", ratelimit.ByUser)},
+	},
 		func(ctx context.Context, _ *noInput) (*subscriptionOutput, error) {
 			return subscriptionAnswer(s.StartTrial(ctx, identity.From(ctx).UserID))
 		})

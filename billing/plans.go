@@ -1,7 +1,3 @@
-// Package billing keeps plans and what each account has used of its own: a
-// subscription per account, its monthly quota of runs, the trial.
-//
-// It knows nothing of what a run is, nor of how one is paid for.
 package billing
 
 import (

@@ -6,6 +6,8 @@ import (
 	"net/http"
 
 	"manus/account"
+	"manus/httpapi"
+	"manus/language"
 )
 
 // Accounts is what the pages behind mailed links do. Errors are those of
@@ -16,113 +18,116 @@ type Accounts interface {
 	ForgotPassword(ctx context.Context, address string) error
 }
 
-// linkPage is a page behind a mailed link: a question with one button, or what
-// came of it. Opening the link does nothing yet, since mail programs open links
-// by themselves.
+// message is a heading and a paragraph.
+type message struct{ Heading, Text language.Text }
+
+// linkForm is the form of a page behind a mailed link, or of the page that asks for
+// one: a question with one button. Opening the link does nothing yet, since mail
+// programs open links by themselves.
+type linkForm struct {
+	Path                  string
+	question, done        message
+	Button                language.Text
+	AskEmail, AskPassword bool
+	submit                func(*http.Request) error
+}
+
+func (p *Pages) linkForms() []linkForm {
+	return []linkForm{{
+		Path: "/account/verify",
+		question: message{
+			language.Text{En: "Confirm your e-mail address", Ar: "أكِّد بريدك الإلكتروني"},
+			language.Text{En: "Press the button to confirm that this address is yours.", Ar: "اضغط الزرّ لتأكيد أنّ هذا العنوان لك."},
+		},
+		Button: language.Text{En: "Confirm", Ar: "أؤكِّد"},
+		submit: func(r *http.Request) error { return p.accounts.Verify(r.Context(), r.PostFormValue("token")) },
+		done: message{
+			language.Text{En: "Your address is confirmed", Ar: "تمّ تأكيد عنوانك"},
+			language.Text{En: "You can sign in with it now.", Ar: "يمكنك الآن تسجيل الدخول به."},
+		},
+	}, {
+		Path: "/account/reset",
+		question: message{
+			language.Text{En: "Set a new password", Ar: "عيِّن كلمة مرور جديدة"},
+			language.Text{En: "Every device that is signed in will be signed out.", Ar: "سيُسجَّل الخروج من كلّ الأجهزة."},
+		},
+		AskPassword: true,
+		Button:      language.Text{En: "Set the password", Ar: "عيِّن كلمة المرور"},
+		submit: func(r *http.Request) error {
+			return p.accounts.ResetPassword(r.Context(), r.PostFormValue("token"), r.PostFormValue("password"))
+		},
+		done: message{
+			language.Text{En: "Your password was changed", Ar: "غُيِّرت كلمة مرورك"},
+			language.Text{En: "Sign in with the new one. Every device was signed out.", Ar: "سجّل الدخول بالكلمة الجديدة. سُجِّل الخروج من كلّ الأجهزة."},
+		},
+	}, {
+		Path: "/account/forgot",
+		question: message{
+			language.Text{En: "Forgotten your password?", Ar: "نسيت كلمة المرور؟"},
+			language.Text{En: "Give the address of your account, and a link to set a new password is mailed to it.", Ar: "اكتب عنوان حسابك وسيصل إليه رابط لتعيين كلمة مرور جديدة."},
+		},
+		AskEmail: true,
+		Button:   language.Text{En: "Send the link", Ar: "أرسل الرابط"},
+		submit:   func(r *http.Request) error { return p.accounts.ForgotPassword(r.Context(), r.PostFormValue("email")) },
+		done:     message{language.Text{En: "Look into your mailbox", Ar: "تفقّد بريدك"}, account.ResetMailed},
+	}}
+}
+
+// linkPage is a form, or what came of it.
 type linkPage struct {
 	frame
-	Heading, Text, Problem string
-	Action, Token, Button  string // the form; none without a button
-	AskEmail, AskPassword  bool
+	message
+	Form         *linkForm // nil when there is nothing to send
+	Token        string
+	PasswordRule language.Text
+	Problem      language.Text
+	RequestID    string // to be quoted, when something broke
 }
 
 // maxForm bounds a form, in bytes.
 const maxForm = 8 << 10
 
-func (p *Pages) accountPages(mux *http.ServeMux) {
-	// Forms of other sites are refused.
-	post := func(path string, handler http.HandlerFunc) {
-		mux.Handle("POST "+path, http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(handler, maxForm)))
-	}
-	mux.HandleFunc("GET /account/verify", p.askVerify)
-	post("/account/verify", p.verify)
-	mux.HandleFunc("GET /account/reset", p.askReset)
-	post("/account/reset", p.reset)
-	mux.HandleFunc("GET /account/forgot", p.askForgot)
-	post("/account/forgot", p.forgot)
-}
-
-func (p *Pages) askVerify(w http.ResponseWriter, r *http.Request) {
-	f := p.frame(r)
-	p.show(w, r, http.StatusOK, "link.html", linkPage{
-		frame: f, Heading: f.Words["verify"], Text: f.Words["verifyP"], Button: f.Words["verifyButton"], Action: "/account/verify", Token: r.FormValue("token"),
-	})
-}
-
-func (p *Pages) verify(w http.ResponseWriter, r *http.Request) {
-	f := p.frame(r)
-	if status, problem := p.problem(r, p.accounts.Verify(r.Context(), r.PostFormValue("token"))); problem != "" {
-		p.show(w, r, status, "link.html", linkPage{frame: f, Heading: f.Words["verify"], Problem: f.Words[problem]})
-		return
-	}
-	p.show(w, r, http.StatusOK, "link.html", linkPage{frame: f, Heading: f.Words["verified"], Text: f.Words["verifiedP"]})
-}
-
-func (p *Pages) resetPage(f frame, token string) linkPage {
-	return linkPage{
-		frame: f, Heading: f.Words["reset"], Text: f.Words["resetP"], Button: f.Words["resetButton"],
-		Action: "/account/reset", Token: token, AskPassword: true,
+func (p *Pages) accountRoutes(api *httpapi.API) {
+	for _, form := range p.linkForms() {
+		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET " + form.Path}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			p.show(w, r, http.StatusOK, "link.html", p.linkPage(r, form))
+		}))
+		submit := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.submit(w, r, form) })
+		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "POST " + form.Path, MaxBody: maxForm},
+			http.NewCrossOriginProtection().Handler(submit)) // forms of other sites are refused
 	}
 }
 
-func (p *Pages) askReset(w http.ResponseWriter, r *http.Request) {
-	p.show(w, r, http.StatusOK, "link.html", p.resetPage(p.frame(r), r.FormValue("token")))
+func (p *Pages) linkPage(r *http.Request, form linkForm) linkPage {
+	rule, _ := account.Kinds.Find(account.ErrWeakPassword)
+	return linkPage{frame: p.frame(r), message: form.question, Form: &form, Token: r.FormValue("token"), PasswordRule: rule.Detail}
 }
 
-func (p *Pages) reset(w http.ResponseWriter, r *http.Request) {
-	f, token := p.frame(r), r.PostFormValue("token")
-	status, problem := p.problem(r, p.accounts.ResetPassword(r.Context(), token, r.PostFormValue("password")))
-	switch problem {
-	case "":
-		p.show(w, r, status, "link.html", linkPage{frame: f, Heading: f.Words["resetDone"], Text: f.Words["resetDoneP"]})
-	case "linkInvalid":
-		p.show(w, r, status, "link.html", linkPage{frame: f, Heading: f.Words["reset"], Problem: f.Words[problem]})
-	default: // it can be tried again
-		page := p.resetPage(f, token)
-		page.Problem = f.Words[problem]
-		p.show(w, r, status, "link.html", page)
+func (p *Pages) submit(w http.ResponseWriter, r *http.Request, form linkForm) {
+	page, status := p.linkPage(r, form), http.StatusOK
+	if err := form.submit(r); err != nil {
+		status = p.fail(r, &page, err)
+	} else {
+		page.message, page.Form = form.done, nil
 	}
+	p.show(w, r, status, "link.html", page)
 }
 
-func (p *Pages) forgotPage(f frame) linkPage {
-	return linkPage{frame: f, Heading: f.Words["forgot"], Text: f.Words["forgotP"], Button: f.Words["forgotButton"], Action: "/account/forgot", AskEmail: true}
-}
-
-func (p *Pages) askForgot(w http.ResponseWriter, r *http.Request) {
-	p.show(w, r, http.StatusOK, "link.html", p.forgotPage(p.frame(r)))
-}
-
-func (p *Pages) forgot(w http.ResponseWriter, r *http.Request) {
-	f := p.frame(r)
-	status, problem := p.problem(r, p.accounts.ForgotPassword(r.Context(), r.PostFormValue("email")))
-	if problem != "" {
-		page := p.forgotPage(f)
-		page.Problem = f.Words[problem]
-		p.show(w, r, status, "link.html", page)
-		return
+// fail has a page say what an error is, as the API does, and returns the status. The
+// form stays when it can be sent again.
+func (p *Pages) fail(r *http.Request, page *linkPage, err error) (status int) {
+	kind, known := account.Kinds.Find(err)
+	page.Problem = kind.Detail
+	if errors.Is(err, account.ErrInvalidLink) || errors.Is(err, account.ErrTaken) {
+		page.Form, page.Text = nil, language.Text{}
 	}
-	p.show(w, r, status, "link.html", linkPage{frame: f, Heading: f.Words["forgotDone"], Text: f.Words["forgotDoneP"]})
-}
-
-// problem is the status and the vocabulary's key for an error; empty for none.
-func (p *Pages) problem(r *http.Request, err error) (status int, key string) {
-	for _, known := range []struct {
-		err    error
-		status int
-		key    string
-	}{
-		{nil, http.StatusOK, ""},
-		{account.ErrInvalidLink, http.StatusUnprocessableEntity, "linkInvalid"},
-		{account.ErrTaken, http.StatusConflict, "emailTaken"},
-		{account.ErrWeakPassword, http.StatusUnprocessableEntity, "passwordRule"},
-		{account.ErrCommonPassword, http.StatusUnprocessableEntity, "passwordCommon"},
-		{account.ErrInvalidEmail, http.StatusUnprocessableEntity, "emailInvalid"},
-		{account.ErrNoMail, http.StatusServiceUnavailable, "noMail"},
-	} {
-		if errors.Is(err, known.err) {
-			return known.status, known.key
-		}
+	id := httpapi.RequestID(r.Context())
+	switch {
+	case !known:
+		page.RequestID = id
+		p.log.ErrorContext(r.Context(), "a page failed", "request_id", id, "error", err)
+	case kind.Status >= http.StatusInternalServerError:
+		p.log.WarnContext(r.Context(), "a page failed", "request_id", id, "error", err)
 	}
-	p.log.ErrorContext(r.Context(), "a page failed", "error", err)
-	return http.StatusServiceUnavailable, "tryAgain"
+	return kind.Status
 }

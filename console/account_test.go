@@ -1,6 +1,9 @@
 package console
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -10,6 +13,8 @@ import (
 	"testing"
 
 	"manus/account"
+	"manus/docstore"
+	"manus/httpapi"
 )
 
 const (
@@ -104,6 +109,51 @@ func TestAnAddressIsConfirmedByThePage(t *testing.T) {
 	for _, want := range []int{200, 422} {
 		if w := post(t, handler, "/account/verify", url.Values{"token": {found[1]}}); w.Code != want {
 			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+}
+
+// brokenAccounts fail as they are told.
+type brokenAccounts struct{ err error }
+
+func (b brokenAccounts) Verify(context.Context, string) error                { return b.err }
+func (b brokenAccounts) ResetPassword(context.Context, string, string) error { return b.err }
+func (b brokenAccounts) ForgotPassword(context.Context, string) error        { return b.err }
+
+func TestPagesSayWhatIsWrongAsTheAPIDoes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err    error
+		status int
+		form   bool // can be sent again
+		id     bool // is to be quoted
+		en, ar string
+	}{
+		{account.ErrInvalidLink, 422, false, false, "The link isn&#39;t valid", "هذا الرابط غير صالح"},
+		{account.ErrTaken, 409, false, false, "has an account already", "لهذا العنوان حساب بالفعل"},
+		{account.ErrCommonPassword, 422, true, false, "first that are guessed", "من أوّل ما يُخمَّن"},
+		{account.ErrNoMail, 503, true, false, "sends no mails", "لا ترسل بريدًا"},
+		{docstore.ErrUnavailable, 503, true, false, "can&#39;t reach its storage", "الوصول إلى مخزنها"},
+		{errors.New("a secret cause"), 500, true, true, "Something broke", "حدث خلل لدينا"},
+	} {
+		log := slog.New(slog.DiscardHandler)
+		handler := httpapi.New(httpapi.Config{Log: log, Version: "test"})
+		pages := New(Config{Accounts: brokenAccounts{c.err}, Log: log})
+		pages.Routes(handler)
+		if err := pages.Render(handler); err != nil {
+			t.Fatal(err)
+		}
+		for _, form := range pages.linkForms() {
+			for tag, says := range map[string]string{"en": c.en, "ar": c.ar} {
+				w := post(t, handler, form.Path+"?lang="+tag, url.Values{"token": {"t"}})
+				body := w.Body.String()
+				if w.Code != c.status || !strings.Contains(body, says) || strings.Contains(body, "<form") != c.form || strings.Contains(body, "secret cause") {
+					t.Errorf("%v at %s in %s: %d %s", c.err, form.Path, tag, w.Code, body)
+				}
+				if strings.Contains(body, w.Header().Get("X-Request-Id")) != c.id {
+					t.Errorf("%v at %s: the request id: %s", c.err, form.Path, body)
+				}
+			}
 		}
 	}
 }

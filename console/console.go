@@ -16,9 +16,8 @@ import (
 	"net/http"
 	"net/url"
 
-	"golang.org/x/text/language"
-
 	"manus/httpapi"
+	"manus/language"
 )
 
 //go:embed pages
@@ -27,7 +26,6 @@ var files embed.FS
 // Config is what the pages are made of.
 type Config struct {
 	Version string
-	API     *httpapi.API
 	// Accounts is behind the pages that mailed links lead to.
 	Accounts Accounts
 	// Mails are shown at /dev/mails; nil shows none.
@@ -35,68 +33,95 @@ type Config struct {
 	Log   *slog.Logger
 }
 
-// Pages are the pages, ready to be served.
+// Pages are the pages of the site.
 type Pages struct {
 	home, docs map[language.Tag]document
 	openapi    document
 	assets     map[string]document // by path
 
-	templates *template.Template
-	frames    map[language.Tag]frame
+	templates map[language.Tag]*template.Template
+	base      frame // in no language yet
 	accounts  Accounts
 	mails     Mails
 	log       *slog.Logger
+	version   string
 }
 
-// New renders the pages. The API's routes are all registered already.
-func New(c Config) (*Pages, error) {
-	p := &Pages{
+// New makes the pages, which can be shown once they are rendered.
+func New(c Config) *Pages {
+	return &Pages{
 		home: map[language.Tag]document{}, docs: map[language.Tag]document{}, assets: map[string]document{},
-		frames: map[language.Tag]frame{}, accounts: c.Accounts, mails: c.Mails, log: c.Log,
+		templates: map[language.Tag]*template.Template{}, accounts: c.Accounts, mails: c.Mails, log: c.Log, version: c.Version,
 	}
+}
+
+// Render renders the pages about the product. The routes of api are all registered
+// already.
+func (p *Pages) Render(api *httpapi.API) error {
 	style, err := p.asset("pages/style.css", "text/css; charset=utf-8")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	icon, err := p.asset("pages/icon.svg", "image/svg+xml")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	spec, err := c.API.OpenAPI()
+	spec, err := api.OpenAPI()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	p.openapi = newDocument("application/json", spec)
 
-	p.templates, err = template.New("").Option("missingkey=error").Funcs(template.FuncMap{"fieldList": newFieldList}).ParseFS(files, "pages/*.html")
-	if err != nil {
-		return nil, err
-	}
-	for _, tag := range languages {
-		page := frame{Words: words(tag), Lang: tag.String(), Dir: direction(tag), Style: style, Icon: icon, Version: c.Version}
-		p.frames[tag] = page
-		if p.home[tag], err = render(p.templates, "home.html", home{frame: page}); err != nil {
-			return nil, err
+	p.base = frame{Style: style, Icon: icon, Version: p.version}
+	for _, tag := range []language.Tag{language.English, language.Arabic} {
+		if p.templates[tag], err = template.New("").Funcs(wordsOf(tag)).ParseFS(files, "pages/*.html"); err != nil {
+			return err
 		}
-		if p.docs[tag], err = render(p.templates, "docs.html", newDocs(page, c.API)); err != nil {
-			return nil, err
+		page := p.frameIn(tag)
+		if p.home[tag], err = p.render(tag, "home.html", home{page}); err != nil {
+			return err
+		}
+		if p.docs[tag], err = p.render(tag, "docs.html", newDocs(page, api)); err != nil {
+			return err
 		}
 	}
-	return p, nil
+	return nil
+}
+
+// wordsOf is how a page says something in a language: text picks between words
+// that stand in the page itself, say takes those that come from elsewhere.
+func wordsOf(tag language.Tag) template.FuncMap {
+	return template.FuncMap{
+		"text": func(english, arabic string) string { return language.Text{En: english, Ar: arabic}.In(tag) },
+		"say":  func(text language.Text) string { return text.In(tag) },
+	}
 }
 
 // frame is what all pages have.
 type frame struct {
-	Words       map[string]string
-	Lang, Dir   string
+	Lang        language.Tag
 	Style, Icon string // paths
 	Version     string
 	Query       url.Values // that stays when the language is changed
 }
 
+func (p *Pages) frameIn(tag language.Tag) frame {
+	f := p.base
+	f.Lang = tag
+	return f
+}
+
+// Other is the language that the page isn't in.
+func (f frame) Other() language.Tag {
+	if f.Lang == language.Arabic {
+		return language.English
+	}
+	return language.Arabic
+}
+
 // OtherLanguage is where the page is in the other language.
 func (f frame) OtherLanguage() string {
-	query := url.Values{"lang": {f.Words["otherLang"]}}
+	query := url.Values{"lang": {f.Other().String()}}
 	for key, values := range f.Query {
 		if len(values) == 1 && values[0] != "" {
 			query.Set(key, values[0])
@@ -121,9 +146,9 @@ func (p *Pages) asset(name, contentType string) (path string, err error) {
 	return path, nil
 }
 
-func render(templates *template.Template, name string, data any) (document, error) {
+func (p *Pages) render(tag language.Tag, name string, data any) (document, error) {
 	var out bytes.Buffer
-	if err := templates.ExecuteTemplate(&out, name, data); err != nil {
+	if err := p.templates[tag].ExecuteTemplate(&out, name, data); err != nil {
 		return document{}, err
 	}
 	return newDocument("text/html; charset=utf-8", out.Bytes()), nil
@@ -141,10 +166,10 @@ func newDocument(contentType string, body []byte) document {
 	return document{contentType, body, hex.EncodeToString(sum[:8])}
 }
 
-func (d document) serve(w http.ResponseWriter, r *http.Request, caching string) {
+// ServeHTTP sends it, unless the client has it.
+func (d document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Type", d.contentType)
-	header.Set("Cache-Control", caching)
 	header.Set("ETag", `"`+d.hash+`"`)
 	if r.Header.Get("If-None-Match") == `"`+d.hash+`"` {
 		w.WriteHeader(http.StatusNotModified)
@@ -155,14 +180,15 @@ func (d document) serve(w http.ResponseWriter, r *http.Request, caching string) 
 
 // frame is what the page has in the request's language.
 func (p *Pages) frame(r *http.Request) frame {
-	f := p.frames[choose(r.URL.Query().Get("lang"), r.Header.Get("Accept-Language"))]
+	f := p.frameIn(language.Of(r))
 	f.Query = url.Values{"token": r.URL.Query()["token"]}
 	return f
 }
 
 // show renders a page for one request. Nobody keeps it.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
-	d, err := render(p.templates, name, data)
+	tag := language.Of(r)
+	d, err := p.render(tag, name, data)
 	if err != nil {
 		p.log.ErrorContext(r.Context(), "a page could not be rendered", "page", name, "error", err)
 		httpapi.WriteError(w, r, nil, err)
@@ -170,35 +196,48 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, name st
 	}
 	header := w.Header()
 	header.Set("Content-Type", d.contentType)
-	header.Set("Cache-Control", "no-store")
-	header.Set("Vary", "Accept-Language")
+	tag.Mark(header)
 	w.WriteHeader(status)
 	_, _ = w.Write(d.body) // the client is gone if this fails
 }
 
-// Mount adds the pages to the site's root.
-func (p *Pages) Mount(mux *http.ServeMux) {
-	p.accountPages(mux)
+// What browsers may do with documents: ask each time whether there is a newer one, or
+// keep what never changes.
+const (
+	revalidated = "no-cache"
+	immutable   = "public, max-age=31536000, immutable"
+)
+
+// Routes adds the pages to the site's root.
+func (p *Pages) Routes(api *httpapi.API) {
+	page := func(pattern, caching string, handler http.Handler) {
+		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: pattern, Caching: caching}, handler)
+	}
+	page("GET /{$}", revalidated, localized(p.home))
+	page("GET /docs", revalidated, localized(p.docs))
+	page("GET /openapi.json", revalidated, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.openapi.ServeHTTP(w, r) }))
+	page("GET /assets/{name}", immutable, http.HandlerFunc(p.sendAsset))
+	p.accountRoutes(api)
 	if p.mails != nil {
-		p.mailPages(mux)
+		p.mailRoutes(api)
 	}
-	mux.HandleFunc("GET /{$}", localized(p.home))
-	mux.HandleFunc("GET /docs", localized(p.docs))
-	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) { p.openapi.serve(w, r, "no-cache") })
-	for path, asset := range p.assets {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-			asset.serve(w, r, "public, max-age=31536000, immutable")
-		})
+}
+
+func (p *Pages) sendAsset(w http.ResponseWriter, r *http.Request) {
+	asset, ok := p.assets[r.URL.Path]
+	if !ok {
+		httpapi.WriteError(w, r, nil, httpapi.ErrNotFound)
+		return
 	}
+	asset.ServeHTTP(w, r)
 }
 
 // localized serves a page in the language that ?lang= names, or else the one
 // that the browser prefers.
 func localized(pages map[language.Tag]document) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		tag := choose(r.URL.Query().Get("lang"), r.Header.Get("Accept-Language"))
-		w.Header().Set("Content-Language", tag.String())
-		w.Header().Set("Vary", "Accept-Language")
-		pages[tag].serve(w, r, "no-cache")
+		tag := language.Of(r)
+		tag.Mark(w.Header())
+		pages[tag].ServeHTTP(w, r)
 	}
 }

@@ -4,18 +4,23 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"manus/account"
+	"manus/audit"
 	"manus/httpapi"
 	"manus/identity"
 	"manus/internal/storetest"
+	"manus/language"
 	"manus/mail"
 )
 
@@ -44,13 +49,13 @@ func setup(t *testing.T) (*httpapi.API, http.Handler) {
 func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	store := storetest.New(t, append(account.Specs(), mail.Specs()...)...)
+	store := storetest.New(t, slices.Concat(account.Specs(), audit.Specs(), mail.Specs())...)
 	secrets := []string{"a-first-secret-of-more-than-32-bytes-9f2c"}
 	outbox, err := mail.New(mail.Config{Store: store, Secrets: secrets, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
-	accounts, err := account.New(account.Config{Store: store, Secrets: secrets, Mail: outbox, Log: log})
+	accounts, err := account.New(account.Config{Store: store, Audit: audit.New(audit.Config{Store: store, Log: log}), Secrets: secrets, Mail: outbox, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,8 +63,8 @@ func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) 
 	var running sync.WaitGroup
 	running.Go(func() { accounts.Run(ctx) })
 	t.Cleanup(func() { stop(); running.Wait() })
-	api := httpapi.New(slog.New(slog.DiscardHandler), "v1.2.3", nil)
-	kinds := httpapi.Kinds{{Err: errors.New("x"), Status: 418, Name: "teapot", Detail: "Ask for tea."}}
+	api := httpapi.New(httpapi.Config{Log: slog.New(slog.DiscardHandler), Version: "v1.2.3"})
+	kinds := httpapi.Kinds{{Err: errors.New("x"), Status: 418, Name: "teapot", Detail: language.Text{En: "Ask for tea.", Ar: "اطلب شايًا."}}}
 	handler := func(context.Context, *teaInput) (*teaOutput, error) { return &teaOutput{}, nil }
 	for path, access := range map[string]httpapi.Access{"/public/{id}": httpapi.Public, "/known/{id}": httpapi.Known} {
 		for _, method := range []string{"POST", "PATCH", "DELETE", "GET"} {
@@ -68,13 +73,12 @@ func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) 
 			}, handler)
 		}
 	}
-	pages, err := New(Config{Version: "v1.2.3", API: api, Accounts: accounts, Mails: outbox, Log: log})
-	if err != nil {
+	pages := New(Config{Version: "v1.2.3", Accounts: accounts, Mails: outbox, Log: log})
+	pages.Routes(api)
+	if err := pages.Render(api); err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	pages.Mount(mux)
-	return api, mux, accounts
+	return api, api, accounts
 }
 
 func get(t *testing.T, handler http.Handler, path string, header ...string) *httptest.ResponseRecorder {
@@ -143,16 +147,76 @@ func TestTheLanguageIsWhatWasAskedFor(t *testing.T) {
 	}
 }
 
+var said = regexp.MustCompile(`text ("(?:[^"\\]|\\.)*") ("(?:[^"\\]|\\.)*")`)
+
+// wordsOnPages are the texts in the templates, and those that the code gives them.
+func wordsOnPages(t *testing.T) []language.Text {
+	t.Helper()
+	var all []language.Text
+	names, err := fs.Glob(files, "pages/*.html")
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names {
+		page, err := files.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := said.FindAllStringSubmatch(string(page), -1)
+		if n := strings.Count(string(page), "text \""); n != len(found) {
+			t.Errorf("%s says %d things, %d of them in two languages", name, n, len(found))
+		}
+		for _, words := range found {
+			all = append(all, language.Text{En: words[1], Ar: words[2]})
+		}
+	}
+	for _, form := range (&Pages{}).linkForms() {
+		all = append(all, form.question.Heading, form.question.Text, form.done.Heading, form.done.Text, form.Button)
+	}
+	return slices.AppendSeq(all, maps.Values(accessNames))
+}
+
 func TestEveryWordStandsInBothLanguages(t *testing.T) {
 	t.Parallel()
 	latin, arabic := regexp.MustCompile(`\p{Latin}`), regexp.MustCompile(`\p{Arabic}`)
-	for key, text := range vocabulary {
-		if key == "other" || key == "otherLang" || key == "otherDir" {
+	all := wordsOnPages(t)
+	if len(all) < 70 {
+		t.Errorf("only %d were found", len(all))
+	}
+	for _, text := range all {
+		if text.Ar == `"English"` { // the name of the other language
 			continue
 		}
-		if !latin.MatchString(text.english) || arabic.MatchString(text.english) || !arabic.MatchString(text.arabic) {
-			t.Errorf("%s: %q, %q", key, text.english, text.arabic)
+		if !latin.MatchString(text.En) || arabic.MatchString(text.En) || !arabic.MatchString(text.Ar) {
+			t.Errorf("%q, %q", text.En, text.Ar)
 		}
+	}
+}
+
+func TestEveryPageHasItsLanguageAndDirection(t *testing.T) {
+	t.Parallel()
+	_, handler, accounts := setupAccounts(t)
+	if _, _, err := accounts.Register(t.Context(), account.NewUser{Email: email, Password: pass, Language: language.Arabic}); err != nil {
+		t.Fatal(err)
+	}
+	if mail := latest(t, handler, 1); !strings.Contains(mail, `<html lang="ar" dir="rtl">`) || !strings.Contains(mail, `<body dir="rtl"`) {
+		t.Errorf("the mail: %s", mail)
+	}
+	for _, path := range []string{"/", "/docs", "/account/verify", "/account/reset", "/account/forgot", "/dev/mails"} {
+		for _, tag := range []language.Tag{language.English, language.Arabic} {
+			want := `<html lang="` + tag.String() + `" dir="` + tag.Direction() + `">`
+			for _, w := range []*httptest.ResponseRecorder{get(t, handler, path+"?lang="+tag.String()), get(t, handler, path, "Accept-Language", tag.String())} {
+				if h := w.Header(); !strings.Contains(w.Body.String(), want) || h.Get("Content-Language") != tag.String() || h.Get("Vary") != "Accept-Language" {
+					t.Errorf("%s in %s: %v", path, tag, h)
+				}
+			}
+		}
+	}
+	if list := get(t, handler, "/dev/mails?lang=ar").Body.String(); !strings.Contains(list, "بالتوقيت العالمي</bdi>") {
+		t.Errorf("the time isn't in the page's language, or may come out reversed: %s", list)
+	}
+	if docs := get(t, handler, "/docs?lang=ar").Body.String(); !strings.Contains(docs, "<dd>اطلب شايًا.</dd>") {
+		t.Error("the reference has the problems in English only")
 	}
 }
 

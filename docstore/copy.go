@@ -18,8 +18,8 @@ import (
 // Progress is how far Copy has come with one collection.
 type Progress struct {
 	Collection string
-	// Documents have been looked at; Written of them were not yet in the other
-	// store as they should be, or no more in this one.
+	// Documents is how many have been looked at. Written is how many of them had to
+	// be written or deleted in the target.
 	Documents, Written int
 	// Verified is set at the end, when the collection has been read again in both
 	// stores and found to be the same; Hash is what both have.
@@ -27,8 +27,7 @@ type Progress struct {
 	Hash     string
 }
 
-// ErrNotEmpty is returned by Copy for a store that holds documents which aren't of
-// a copy.
+// ErrNotEmpty is returned by Copy for a target that holds documents of its own.
 var ErrNotEmpty = errors.New("the store to copy into is not empty")
 
 // ErrUnfinished is returned by CheckCopied.
@@ -80,7 +79,7 @@ func Copy(ctx context.Context, from, to Store, specs []Spec, progress func(Progr
 	}
 	copiers := make([]copier, len(specs))
 	for i, spec := range specs {
-		copiers[i] = copier{spec: spec, from: from, to: to, tell: progress, progress: Progress{Collection: spec.Collection}}
+		copiers[i] = copier{spec: spec, from: from, to: to, report: progress, progress: Progress{Collection: spec.Collection}}
 		if err := copiers[i].copy(ctx); err != nil {
 			return fmt.Errorf("collection %s: %w", spec.Collection, err)
 		}
@@ -112,7 +111,7 @@ type copier struct {
 	from, to Store
 	missing  []Document // to be inserted together
 	progress Progress
-	tell     func(Progress)
+	report   func(Progress)
 }
 
 // row is a document of either store, as its type has it.
@@ -183,7 +182,7 @@ func (c *copier) add(ctx context.Context, want row) error {
 func (c *copier) insert(ctx context.Context) error {
 	err := c.to.Insert(ctx, c.spec.Collection, c.missing...)
 	c.missing = c.missing[:0]
-	c.tell(c.progress)
+	c.report(c.progress)
 	return err
 }
 
@@ -270,6 +269,6 @@ func (c *copier) verify(ctx context.Context) error {
 		return fmt.Errorf("the copy has %d documents with the hash %x, and there are %d with %x: somebody has written meanwhile; stop all servers and copy again", counts[1], to[:6], counts[0], from[:6])
 	}
 	c.progress.Documents, c.progress.Verified, c.progress.Hash = counts[0], true, fmt.Sprintf("%x", from)
-	c.tell(c.progress)
+	c.report(c.progress)
 	return nil
 }

@@ -149,7 +149,7 @@ type outcome struct {
 // probe is one that is running.
 type probe struct {
 	started time.Time
-	settled chan struct{} // closed when it has an outcome: it returned, or its time is up
+	done    chan struct{} // closed when it has an outcome: it returned, or its time is up
 }
 
 // recent is the last outcome, while it is younger than the interval. It takes
@@ -167,12 +167,12 @@ func (c *checker) recent() (Result, bool) {
 
 // ask waits for the outcome of the probe that is running, or of a new one.
 func (c *checker) ask(ctx context.Context) Result {
-	settled, recent := c.join()
-	if settled == nil {
+	done, recent := c.join()
+	if done == nil {
 		return recent
 	}
 	select {
-	case <-settled:
+	case <-done:
 		return c.last.Load().Result
 	case <-ctx.Done():
 		return Result{Status: Failed}
@@ -185,18 +185,18 @@ func (c *checker) join() (<-chan struct{}, Result) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.current != nil {
-		return c.current.settled, Result{}
+		return c.current.done, Result{}
 	}
 	if recent, ok := c.recent(); ok { // somebody else has just asked
 		return nil, recent
 	}
-	p := &probe{started: time.Now(), settled: make(chan struct{})}
+	p := &probe{started: time.Now(), done: make(chan struct{})}
 	c.current = p
 	go c.run(p)
-	return p.settled, Result{}
+	return p.done, Result{}
 }
 
-// run probes and settles the outcome, at the latest when the time is up. The
+// run probes and records the outcome, at the latest when the time is up. The
 // probe stays the current one until it has really returned.
 func (c *checker) run(p *probe) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
@@ -205,9 +205,9 @@ func (c *checker) run(p *probe) {
 	go func() { returned <- c.guarded(ctx) }()
 	select {
 	case err := <-returned:
-		c.settle(p, err)
+		c.recordOutcome(p, err)
 	case <-ctx.Done():
-		c.settle(p, fmt.Errorf("no answer within %v", c.timeout))
+		c.recordOutcome(p, fmt.Errorf("no answer within %v", c.timeout))
 		<-returned
 	}
 	c.mu.Lock()
@@ -225,9 +225,9 @@ func (c *checker) guarded(ctx context.Context) (err error) {
 	return c.Probe(ctx)
 }
 
-// settle notes an outcome, and tells the operator when it is another than
-// before. The public learns only that it failed.
-func (c *checker) settle(p *probe, err error) {
+// recordOutcome publishes an outcome to those who wait for the probe, and logs it
+// when it differs from the last one. The public learns only that it failed.
+func (c *checker) recordOutcome(p *probe, err error) {
 	took := time.Since(p.started)
 	now := &outcome{Result: Result{Status: OK, LatencyMS: float64(took.Microseconds()) / 1000}, at: p.started}
 	if err != nil {
@@ -240,5 +240,5 @@ func (c *checker) settle(p *probe, err error) {
 	case err == nil && before != nil && before.Status == Failed:
 		c.log.Info("a health check succeeds again", "check", c.Name)
 	}
-	close(p.settled)
+	close(p.done)
 }

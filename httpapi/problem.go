@@ -4,14 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"manus/docstore"
+	"manus/language"
 )
 
 // Problem is an RFC 9457 error answer. It never carries what the client sent.
@@ -19,13 +23,14 @@ type Problem struct {
 	Type      string  `json:"type" doc:"Names the kind of problem; a link to its explanation." example:"/docs#not-found"`
 	Title     string  `json:"title" doc:"The status in words." example:"Not Found"`
 	Status    int     `json:"status" doc:"The HTTP status." example:"404"`
-	Detail    string  `json:"detail" doc:"What is wrong and what to do about it."`
+	Detail    string  `json:"detail" doc:"What is wrong and what to do about it, in English or Arabic, as Accept-Language prefers."`
 	RequestID string  `json:"request_id" doc:"Quote it when asking for help." example:"4GZTLGJVK3A5XOAWZBQ3PVNM4U"`
 	Errors    []Fault `json:"errors,omitempty" doc:"Each part of the request that is wrong."`
 	// Violated are the names of limits, as in the RateLimit-Policy header.
 	Violated []string `json:"violated-policies,omitempty" doc:"The limits that refuse the request, as RateLimit-Policy names them."`
 
 	retryAfter time.Duration
+	language   language.Tag // of Detail
 }
 
 // Fault is one wrong part of a request.
@@ -42,7 +47,7 @@ func (p *Problem) GetStatus() int { return p.Status }
 
 // GetHeaders is the headers that go with the problem, for huma.
 func (p *Problem) GetHeaders() http.Header {
-	header := http.Header{"Cache-Control": {"no-store"}}
+	header := http.Header{}
 	if p.retryAfter > 0 {
 		seconds := (p.retryAfter + time.Second - 1) / time.Second
 		header.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
@@ -61,20 +66,21 @@ func (p *Problem) ContentType(string) string { return "application/problem+json"
 type Kind struct {
 	Err        error
 	Status     int
-	Name       string // in kebab case; the fragment of the problem's type
-	Detail     string // a sentence for the user: what is wrong, what to do
+	Name       string        // in kebab case; the fragment of the problem's type
+	Detail     language.Text // a sentence for the user: what is wrong, what to do
 	RetryAfter time.Duration
 }
 
 // Kinds is a table from errors to problems. The first match counts.
 type Kinds []Kind
 
-// ErrUnauthorized, ErrForbidden and ErrNotForKeys are what the guards of routes answer.
+// ErrUnauthorized, ErrForbidden and ErrNotForKeys are what the door answers, ErrNotFound
+// what it answers where there is no route.
 var (
 	ErrUnauthorized     = errors.New("the caller is unknown")
 	ErrForbidden        = errors.New("the caller may not do this")
 	ErrNotForKeys       = errors.New("an API key may not do this")
-	errNotFound         = errors.New("there is nothing at this address")
+	ErrNotFound         = errors.New("there is nothing at this address")
 	errMethodNotAllowed = errors.New("the address doesn't take the method")
 	errInvalidRequest   = errors.New("the request isn't what the address takes")
 	errMediaType        = errors.New("the body isn't JSON")
@@ -85,45 +91,43 @@ var (
 
 // common is what every route may answer.
 var common = Kinds{
-	{ErrUnauthorized, http.StatusUnauthorized, "unauthorized", "Sign in first: send a valid access token as 'Authorization: Bearer …'.", 0},
-	{ErrForbidden, http.StatusForbidden, "forbidden", "Your account or key may not do this.", 0},
-	{ErrNotForKeys, http.StatusForbidden, "not-for-keys", "This is for people alone: sign in and send an access token, not an API key.", 0},
-	{ErrTooMany, http.StatusTooManyRequests, "quota-exceeded", "There were too many requests. Wait as long as Retry-After says; RateLimit says where each limit stands.", 0},
-	{errUncounted, http.StatusServiceUnavailable, "uncounted", "This can't be done while requests can't be counted. Try again shortly.", 2 * time.Second},
-	{errNotFound, http.StatusNotFound, "not-found", "There is nothing at this address.", 0},
-	{errMethodNotAllowed, http.StatusMethodNotAllowed, "method-not-allowed", "This address exists but doesn't take this method; 'Allow' lists those it takes.", 0},
-	{errInvalidRequest, http.StatusUnprocessableEntity, "invalid-request", "The request is not what this address takes; 'errors' says which parts.", 0},
-	{errMediaType, http.StatusUnsupportedMediaType, "unsupported-media-type", "Send the body as application/json.", 0},
-	{errSlowBody, http.StatusRequestTimeout, "slow-body", "The body arrived too slowly. Send the request again.", 0},
-	{errTooLarge, http.StatusRequestEntityTooLarge, "too-large", "The request is larger than this address takes.", 0},
-	{docstore.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "The service can't reach its storage just now. Nothing was lost; try again shortly.", 2 * time.Second},
-	{docstore.ErrInvalid, http.StatusBadRequest, "invalid-cursor", "The cursor is not one that this list gave out. Start again without it.", 0},
-	{context.DeadlineExceeded, http.StatusServiceUnavailable, "timeout", "This took too long and was given up. Try again shortly.", 2 * time.Second},
-	{context.Canceled, http.StatusServiceUnavailable, "cancelled", "The request was cancelled before it was done. Try again.", time.Second},
-	{errInternal, http.StatusInternalServerError, "internal", "Something broke on our side. It has been recorded; quote the request id when you ask about it.", 0},
+	{ErrUnauthorized, http.StatusUnauthorized, "unauthorized", language.Text{En: "Sign in first: send a valid access token as 'Authorization: Bearer …'.", Ar: "سجّل الدخول أوّلًا: أرسل رمز وصول صالحًا في الترويسة Authorization: Bearer."}, 0},
+	{ErrForbidden, http.StatusForbidden, "forbidden", language.Text{En: "Your account or key may not do this.", Ar: "لا يُسمح لحسابك أو مفتاحك بهذا."}, 0},
+	{ErrNotForKeys, http.StatusForbidden, "not-for-keys", language.Text{En: "This is for people alone: sign in and send an access token, not an API key.", Ar: "هذا للأشخاص وحدهم: سجّل الدخول وأرسل رمز وصول، لا مفتاحًا برمجيًّا."}, 0},
+	{ErrTooMany, http.StatusTooManyRequests, "quota-exceeded", language.Text{En: "There were too many requests. Wait as long as Retry-After says; RateLimit says where each limit stands.", Ar: "أُرسلت طلبات أكثر مما يُسمح به. انتظر المدّة المذكورة في Retry-After؛ وفي RateLimit حال كلّ حدّ."}, 0},
+	{errUncounted, http.StatusServiceUnavailable, "uncounted", language.Text{En: "This can't be done while requests can't be counted. Try again shortly.", Ar: "لا يمكن ذلك ما دام عدّ الطلبات متعذّرًا. حاول مرّة أخرى بعد قليل."}, 2 * time.Second},
+	{ErrNotFound, http.StatusNotFound, "not-found", language.Text{En: "There is nothing at this address.", Ar: "لا يوجد شيء في هذا العنوان."}, 0},
+	{errMethodNotAllowed, http.StatusMethodNotAllowed, "method-not-allowed", language.Text{En: "This address exists but doesn't take this method; 'Allow' lists those it takes.", Ar: "هذا العنوان موجود لكنه لا يقبل هذه الطريقة؛ تجد الطرق المقبولة في Allow."}, 0},
+	{errInvalidRequest, http.StatusUnprocessableEntity, "invalid-request", language.Text{En: "The request is not what this address takes; 'errors' says which parts.", Ar: "ليس الطلب مما يقبله هذا العنوان؛ وفي errors الأجزاء الخاطئة منه."}, 0},
+	{errMediaType, http.StatusUnsupportedMediaType, "unsupported-media-type", language.Text{En: "Send the body as application/json.", Ar: "أرسل جسم الطلب بالنوع application/json."}, 0},
+	{errSlowBody, http.StatusRequestTimeout, "slow-body", language.Text{En: "The body arrived too slowly. Send the request again.", Ar: "وصل جسم الطلب ببطء شديد. أعد إرسال الطلب."}, 0},
+	{errTooLarge, http.StatusRequestEntityTooLarge, "too-large", language.Text{En: "The request is larger than this address takes.", Ar: "الطلب أكبر مما يقبله هذا العنوان."}, 0},
+	{docstore.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", language.Text{En: "The service can't reach its storage just now. Nothing was lost; try again shortly.", Ar: "تعذّر على الخدمة الوصول إلى مخزنها الآن. لم يضِع شيء؛ حاول مرّة أخرى بعد قليل."}, 2 * time.Second},
+	{docstore.ErrCursor, http.StatusBadRequest, "invalid-cursor", language.Text{En: "The cursor is not one that this list gave out. Start again without it.", Ar: "ليس هذا المؤشّر مما أعطته هذه القائمة. ابدأ من جديد بدونه."}, 0},
+	{context.DeadlineExceeded, http.StatusServiceUnavailable, "timeout", language.Text{En: "This took too long and was given up. Try again shortly.", Ar: "استغرق ذلك وقتًا أطول من اللازم فأُوقف. حاول مرّة أخرى بعد قليل."}, 2 * time.Second},
+	{context.Canceled, http.StatusServiceUnavailable, "cancelled", language.Text{En: "The request was cancelled before it was done. Try again.", Ar: "أُلغي الطلب قبل أن يكتمل. حاول مرّة أخرى."}, time.Second},
+	{errInternal, http.StatusInternalServerError, "internal", language.Text{En: "Something broke on our side. It has been recorded; quote the request id when you ask about it.", Ar: "حدث خلل لدينا وقد سُجِّل؛ اذكر معرّف الطلب حين تسأل عنه."}, 0},
 }
 
-func (k Kinds) find(err error) (Kind, bool) {
-	for _, kind := range k {
-		if errors.Is(err, kind.Err) {
-			return kind, true
+// Find is the row of an error: the first match in the table, or in what every route
+// may answer. known is false when neither has it, so the cause has to be reported;
+// then the row is that of something broken.
+func (k Kinds) Find(err error) (kind Kind, known bool) {
+	for _, table := range []Kinds{k, common} {
+		for _, kind := range table {
+			if errors.Is(err, kind.Err) {
+				return kind, true
+			}
 		}
 	}
-	return Kind{}, false
+	kind, _ = common.Find(errInternal)
+	return kind, false
 }
 
-// problem turns a handler's error into the answer. known is false when no
-// table has it, so the cause has to be reported.
+// problem turns a handler's error into the answer; known is that of Find.
 func (k Kinds) problem(ctx context.Context, err error) (p *Problem, known bool) {
-	kind, known := k.find(err)
-	if !known {
-		kind, known = common.find(err)
-	}
-	if !known {
-		kind, _ = common.find(errInternal)
-	}
-	p = newProblem(ctx, kind.Status, kind.Name, kind.Detail)
-	p.retryAfter = kind.RetryAfter
+	kind, known := k.Find(err)
+	p = newProblem(ctx, kind)
 	var retry interface{ RetryAfter() time.Duration }
 	if errors.As(err, &retry) {
 		p.retryAfter = retry.RetryAfter()
@@ -131,40 +135,73 @@ func (k Kinds) problem(ctx context.Context, err error) (p *Problem, known bool) 
 	return p, known
 }
 
-func newProblem(ctx context.Context, status int, name, detail string) *Problem {
+// newProblem is a row as the answer to the request that ctx belongs to, in its
+// language.
+func newProblem(ctx context.Context, kind Kind) *Problem {
+	tag := language.From(ctx)
 	return &Problem{
-		Type:      "/docs#" + name,
-		Title:     http.StatusText(status),
-		Status:    status,
-		Detail:    detail,
-		RequestID: RequestID(ctx),
+		Type:       "/docs#" + kind.Name,
+		Title:      http.StatusText(kind.Status),
+		Status:     kind.Status,
+		Detail:     kind.Detail.In(tag),
+		RequestID:  RequestID(ctx),
+		retryAfter: kind.RetryAfter,
+		language:   tag,
 	}
+}
+
+// answer is the problem that stands for err in the tables. The log gets the cause
+// when it is not the client's fault.
+func answer(ctx context.Context, kinds Kinds, err error) *Problem {
+	p, ok := errors.AsType[*Problem](err)
+	if !ok {
+		var known bool
+		p, known = kinds.problem(ctx, err)
+		if x := exchangeOf(ctx); x != nil && p.Status >= http.StatusInternalServerError && ctx.Err() == nil {
+			level := slog.LevelWarn
+			if !known {
+				level = slog.LevelError
+			}
+			x.api.Log.Log(ctx, level, "request failed", "request_id", p.RequestID, "status", p.Status, "error", err)
+		}
+	}
+	return p
+}
+
+// mark says in an answer's headers which language the problem is in, and keeps it
+// out of caches that may keep the route's other answers.
+func (p *Problem) mark(header http.Header) {
+	p.language.Mark(header)
+	header.Set("Cache-Control", caching)
 }
 
 // WriteError answers a request with the problem that stands for err in the
-// tables, outside of a huma route.
+// tables, outside of a typed handler.
 func WriteError(w http.ResponseWriter, r *http.Request, kinds Kinds, err error) {
-	p, _ := kinds.problem(r.Context(), err)
-	writeProblem(w, p)
-}
-
-func writeProblem(w http.ResponseWriter, p *Problem) {
+	p := answer(r.Context(), kinds, err)
 	header := w.Header()
-	for name, values := range p.GetHeaders() {
-		header[name] = values
-	}
+	maps.Copy(header, p.GetHeaders())
 	header.Set("Content-Type", p.ContentType(""))
+	p.mark(header)
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails
 }
 
 // cleanHumaError is a huma transformer: it replaces huma's own error bodies,
-// which repeat submitted values, passwords included, by problems that don't.
+// which repeat submitted values, passwords included, by problems that don't, and
+// marks the headers of every problem.
 func cleanHumaError(ctx huma.Context, _ string, body any) (any, error) {
-	model, ok := body.(*huma.ErrorModel)
-	if !ok {
-		return body, nil
+	if model, ok := body.(*huma.ErrorModel); ok {
+		body = problemOf(ctx.Context(), model)
 	}
+	if p, ok := body.(*Problem); ok {
+		_, w := humago.Unwrap(ctx)
+		p.mark(w.Header())
+	}
+	return body, nil
+}
+
+func problemOf(ctx context.Context, model *huma.ErrorModel) *Problem {
 	err := errInvalidRequest
 	switch model.Status {
 	case http.StatusUnsupportedMediaType:
@@ -174,14 +211,15 @@ func cleanHumaError(ctx huma.Context, _ string, body any) (any, error) {
 	case http.StatusRequestTimeout:
 		err = errSlowBody
 	}
-	kind, _ := common.find(err)
-	p := newProblem(ctx.Context(), model.Status, kind.Name, kind.Detail)
+	kind, _ := common.Find(err)
+	kind.Status = model.Status
+	p := newProblem(ctx, kind)
 	for _, e := range model.Errors {
 		if e != nil && err == errInvalidRequest { //nolint:errorlint // set above
 			p.Errors = append(p.Errors, cleanFault(e))
 		}
 	}
-	return p, nil
+	return p
 }
 
 // maxFaultLocation bounds how much of a location is repeated to the client.

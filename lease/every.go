@@ -18,14 +18,19 @@ import (
 // cut short returns an error. When the store fails just then, or the copy dies, the
 // job is run again: what it does may be done twice. What it writes is fenced.
 //
-// A panic of job goes on in the caller. Every panics on a bad name like Run, and
-// when the period isn't positive.
+// The context of job ends when ctx does, and with the cause ErrLost when the lease is
+// lost. The job returns soon then: it has a fifth of the TTL until another copy may
+// begin, or all its time when ctx has ended, as the lease is renewed meanwhile.
+//
+// A panic of job goes on in the caller, and the lease expires. Every panics when name
+// isn't 1 to 64 lower-case letters, digits, '-', '_' and '.', or when the period isn't
+// positive.
 func (s *Service) Every(ctx context.Context, name string, period time.Duration, job func(ctx context.Context, held Held) error) {
 	mustBeName(name)
 	if period <= 0 {
 		panic("lease: the period of a job is positive")
 	}
-	s.mend(ctx, name)
+	s.correctLastRun(ctx, name)
 	w := &watch{name: name, period: period}
 	for {
 		g, ok := s.acquire(ctx, w)
@@ -58,10 +63,10 @@ func (s *Service) result(ctx context.Context, g grip, took time.Duration, lost b
 	return func(d *document) { d.Failures++ }
 }
 
-// mend corrects a last run that is in the future, as it is after a clock was set
-// right. Each start counts the period from now on then, and where the program is
-// started more often than that, the job would never be due again.
-func (s *Service) mend(ctx context.Context, name string) {
+// correctLastRun sets a last run that is in the future to now. It is in the future after
+// a clock that was ahead has been set right; the job would not be due until then, and
+// never where the program is restarted more often than the period.
+func (s *Service) correctLastRun(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(ctx, s.renew)
 	defer cancel()
 	_, err := s.leases.Update(ctx, name, func(d *document) error {

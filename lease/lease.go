@@ -74,19 +74,6 @@ func (h Held) Admit(stored *Fence) error {
 	return nil
 }
 
-// State is what is known of a lease, for people to read.
-type State struct {
-	// Holder has the lease, or had it when it died. It is empty when nobody does.
-	Holder string
-	// Fence is the number of acquisitions, 0 when there was none.
-	Fence Fence
-	// LastRun is when the job of Every was last done, by the clock of the copy
-	// that did it; zero when it never was. Failures is how many runs have failed
-	// since.
-	LastRun  time.Time
-	Failures int
-}
-
 // document is a lease in the store. It is never deleted, or its fence would
 // begin anew.
 type document struct {
@@ -117,21 +104,16 @@ var spec = docstore.Spec{Collection: "leases", Of: document{}}
 // Specs are the collections that the store has to have.
 func Specs() []docstore.Spec { return []docstore.Spec{spec} }
 
-// Errors of the room.
-var (
-	// ErrLost is what a Held's Admit returns, and the cause with which the
-	// context of work ends, when the lease is or may be another copy's.
-	ErrLost = errors.New("the lease has been lost")
-	// ErrInvalidName is returned by Peek.
-	ErrInvalidName = errors.New("the name of a lease is 1 to 64 lower-case letters, digits, '-', '_' and '.'")
-)
+// ErrLost is what a Held's Admit returns, and the cause with which the context of
+// work ends, when the lease is or may be another copy's.
+var ErrLost = errors.New("the lease has been lost")
 
 var validName = regexp.MustCompile(`^[a-z0-9._-]{1,64}$`)
 
 // mustBeName panics with a bad name, which is a mistake in the program.
 func mustBeName(name string) {
 	if !validName.MatchString(name) {
-		panic("lease: " + ErrInvalidName.Error() + ": " + name)
+		panic("lease: the name of a lease is 1 to 64 lower-case letters, digits, '-', '_' and '.': " + name)
 	}
 }
 
@@ -194,58 +176,6 @@ func New(c Config) *Service {
 	}
 }
 
-// Peek tells how a lease stands, or returns ErrInvalidName or an error of the
-// store. A lease that nobody ever had is the zero State.
-func (s *Service) Peek(ctx context.Context, name string) (State, error) {
-	if !validName.MatchString(name) {
-		return State{}, ErrInvalidName
-	}
-	d, err := s.leases.Get(ctx, name)
-	if errors.Is(err, docstore.ErrNotFound) {
-		return State{}, nil
-	}
-	if err != nil {
-		return State{}, err
-	}
-	state := State{Holder: d.Holder, Fence: d.Fence, LastRun: d.LastRun.Time, Failures: d.Failures}
-	if d.Released {
-		state.Holder = ""
-	}
-	return state, nil
-}
-
-// Run competes for the lease until ctx ends, and calls work while it has it. The
-// context of work ends when ctx does, and with the cause ErrLost when the lease is
-// lost. Work returns soon then: it has a fifth of the TTL until another copy may
-// begin, or all its time when ctx has ended, as the lease is renewed meanwhile.
-// When it returns, the lease is released for any copy to take, this one after a
-// pause. A panic of work goes on in the caller, and the lease expires.
-//
-// Run panics when name isn't 1 to 64 lower-case letters, digits, '-', '_' and '.'.
-func (s *Service) Run(ctx context.Context, name string, work func(ctx context.Context, held Held) error) {
-	mustBeName(name)
-	w := &watch{name: name}
-	for {
-		g, ok := s.acquire(ctx, w)
-		if !ok {
-			return
-		}
-		s.log.InfoContext(ctx, "this copy has the lease", "lease", name, "fence", g.Fence)
-		lost, err := s.hold(ctx, g, work)
-		switch {
-		case ctx.Err() != nil:
-		case lost || errors.Is(err, ErrLost):
-			s.log.WarnContext(ctx, "a lease was lost", "lease", name, "fence", g.Fence, "error", err)
-		case err != nil:
-			s.log.ErrorContext(ctx, "work under a lease has failed", "lease", name, "fence", g.Fence, "error", err)
-		}
-		s.release(ctx, w, g, nil)
-		if !sleep(ctx, jittered(s.pause)) {
-			return
-		}
-	}
-}
-
 // grip is a lease that this copy has.
 type grip struct {
 	Held
@@ -301,7 +231,7 @@ func (s *Service) look(ctx context.Context, w *watch) error {
 }
 
 // take makes the lease this copy's if it still is as it was seen; the grip is zero
-// if it isn't. That ctx ends meanwhile doesn't leave it unknown which.
+// if it isn't. It goes on when ctx ends meanwhile, so that the outcome is known.
 func (s *Service) take(ctx context.Context, w *watch) (grip, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.renew)
 	defer cancel()
@@ -323,9 +253,9 @@ func (s *Service) take(ctx context.Context, w *watch) (grip, error) {
 	return grip{Held{w.name, d.Fence}, since}, nil
 }
 
-// change changes the lease's document if it still is this holder's, or returns
+// update changes the lease's document if it still is this holder's, or returns
 // ErrLost. One that it has released is left as it is.
-func (s *Service) change(ctx context.Context, held Held, change func(*document)) (document, error) {
+func (s *Service) update(ctx context.Context, held Held, change func(*document)) (document, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.renew)
 	defer cancel()
 	d, err := s.leases.Update(ctx, held.Name, func(d *document) error {
@@ -369,13 +299,13 @@ func (s *Service) hold(ctx context.Context, g grip, work func(context.Context, H
 	return errors.Is(context.Cause(ctx), ErrLost), err
 }
 
-// keep renews the lease until ctx ends. An error of the store is no loss until the
-// validity is over.
+// keep renews the lease until ctx ends. After an error of the store the lease is lost
+// only when its validity is over.
 func (s *Service) keep(ctx context.Context, g grip, validity *time.Timer, lose func()) {
 	wait := time.Until(g.since.Add(s.renew))
 	for sleep(ctx, wait) {
 		before := time.Now()
-		_, err := s.change(ctx, g.Held, func(*document) {})
+		_, err := s.update(ctx, g.Held, func(*document) {})
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -404,7 +334,7 @@ func (s *Service) release(ctx context.Context, w *watch, g grip, result func(*do
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	for {
-		d, err := s.change(ctx, g.Held, func(d *document) {
+		d, err := s.update(ctx, g.Held, func(d *document) {
 			d.Released = true
 			if result != nil {
 				result(d)

@@ -565,7 +565,7 @@ func TestARenewalAtTheLastMomentKeepsTheLease(t *testing.T) {
 	if err := b.look(t.Context(), bs); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.change(t.Context(), g.Held, func(*document) {}); err != nil {
+	if _, err := a.update(t.Context(), g.Held, func(*document) {}); err != nil {
 		t.Fatal(err)
 	}
 	if g, err := b.take(t.Context(), bs); err != nil || g.Fence != 0 || peek(t, b).Holder != a.holder {

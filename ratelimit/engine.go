@@ -14,8 +14,8 @@ type Check struct {
 	Limit Limit
 	// Cost is how much of the limit the request takes; at least 1.
 	Cost int
-	// Shadow means that the check refuses nothing: it is only told what it
-	// would have done.
+	// Shadow means that the check refuses nothing: it only reports what it
+	// would have refused.
 	Shadow bool
 }
 

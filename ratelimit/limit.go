@@ -1,10 +1,3 @@
-// Package ratelimit decides which requests are too many. A request may have
-// several limits, each counted by several subjects (the client's address, the
-// user, the account that is being tried); they are decided in one step, and a
-// refused request uses up nothing of any.
-//
-// It knows who is calling (identity) and nothing of what the routes do. Counting
-// is an [Engine]'s: in memory for one machine, in Redis for many copies.
 package ratelimit
 
 import (
@@ -108,15 +101,6 @@ func (w Window) String() string {
 		return fmt.Sprintf("%d/%s", w.N, name)
 	}
 	return fmt.Sprintf("%d/%v", w.N, w.Per)
-}
-
-// Longest is the longest window's length.
-func (l Limit) Longest() time.Duration {
-	var longest time.Duration
-	for _, w := range l {
-		longest = max(longest, w.Per)
-	}
-	return longest
 }
 
 // Exact tells whether the window is counted exactly.

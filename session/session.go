@@ -180,8 +180,8 @@ type noHints struct{}
 func (noHints) Publish(string) {}
 func (noHints) Alive() bool    { return false }
 
-// Heard wakes the session's streams: another copy has hinted at it.
-func (s *Service) Heard(sessionID string) { s.streams.poke(sessionID) }
+// OnHint wakes the session's streams: another copy says that its log has grown.
+func (s *Service) OnHint(sessionID string) { s.streams.poke(sessionID) }
 
 // MissedHints wakes all streams: hints may have been lost.
 func (s *Service) MissedHints() { s.streams.pokeAll() }
@@ -247,8 +247,8 @@ func (s *Service) Exists(ctx context.Context, id string) (bool, error) {
 	return err == nil, err
 }
 
-// change changes the user's session in one step.
-func (s *Service) change(ctx context.Context, userID, id string, change func(*Session)) (Session, error) {
+// update changes the user's session in one step, or returns ErrNotFound.
+func (s *Service) update(ctx context.Context, userID, id string, change func(*Session)) (Session, error) {
 	changed, err := s.sessions.Update(ctx, id, func(found *Session) error {
 		if !found.belongsTo(userID) {
 			return ErrNotFound
@@ -265,7 +265,7 @@ func (s *Service) change(ctx context.Context, userID, id string, change func(*Se
 
 // Rename gives the session another title.
 func (s *Service) Rename(ctx context.Context, userID, id, title string) (Session, error) {
-	return s.change(ctx, userID, id, func(found *Session) { found.Title = title })
+	return s.update(ctx, userID, id, func(found *Session) { found.Title = title })
 }
 
 // Stop ends the session: its log gets a last event, after which nothing can be
@@ -280,7 +280,7 @@ func (s *Service) Stop(ctx context.Context, userID, id string) (Session, error) 
 	if err != nil && !errors.Is(err, ErrStopped) {
 		return Session{}, err
 	}
-	return s.change(ctx, userID, id, func(found *Session) { found.Status = Stopped })
+	return s.update(ctx, userID, id, func(found *Session) { found.Status = Stopped })
 }
 
 // deletionGrace is how long a deleted session's document is kept, to catch what
@@ -296,7 +296,7 @@ func (s *Service) Delete(ctx context.Context, userID, id string) error {
 	if err := s.quota.Confirm(ctx, userID, id); err != nil { // or it would seem never to have been made
 		return err
 	}
-	_, err = s.change(ctx, userID, found.ID, func(found *Session) {
+	_, err = s.update(ctx, userID, found.ID, func(found *Session) {
 		found.UserID, found.Title, found.Status = "", "", Stopped
 		found.DeletedAt = new(docstore.At(s.now()))
 	})

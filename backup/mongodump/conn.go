@@ -45,11 +45,11 @@ func normally() limits {
 	return limits{patience: time.Minute, building: 6 * time.Hour, workers: 4, batch: 512 << 10, split: 64 << 20}
 }
 
-// farewell bounds each of the things that are done after the work has ended in failure,
-// of which there may be three within the second that an end may take: a cursor is freed,
-// a scratch database dropped, and the connections are let go. The driver doesn't always
-// keep to such a time: two of them after the end, the connections are cut.
-const farewell = 250 * time.Millisecond
+// cleanupTimeout bounds each step of cleaning up after a failure: freeing a cursor,
+// dropping a scratch database, closing the connections. All three fit into the second
+// that an end may take. The driver doesn't always keep to a timeout, so the connections
+// are cut after twice this time.
+const cleanupTimeout = 250 * time.Millisecond
 
 // conn is a connection to a database, for as long as one piece of work takes.
 type conn struct {
@@ -134,11 +134,11 @@ func (c *conn) greet(ctx context.Context, preference *readpref.ReadPref) error {
 // close lets the connections go, and cuts those that can't be let go of.
 func (c *conn) close() {
 	defer c.dialer.cut()
-	late := time.AfterFunc(farewell, c.dialer.cut)
+	late := time.AfterFunc(cleanupTimeout, c.dialer.cut)
 	defer late.Stop()
-	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
-	_ = c.client.Disconnect(ctx) // what can't be told any more is nobody's loss
+	_ = c.client.Disconnect(ctx) // the connections are cut anyway
 }
 
 // run runs a command, given as names and values, and decodes what the primary answers.
@@ -153,8 +153,7 @@ func (c *conn) run(ctx context.Context, database string, answer any, pairs ...an
 	})
 }
 
-// within lets something be done that is the driver's alone, in a time of its own, and
-// explains its error.
+// within calls the driver with a timeout of its own, and translates its error.
 func (c *conn) within(ctx context.Context, limit time.Duration, ask func(context.Context) error) error {
 	asking, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -162,7 +161,7 @@ func (c *conn) within(ctx context.Context, limit time.Duration, ask func(context
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return explain(err)
+	return translateError(err)
 }
 
 // answer is what a server says when it doesn't do something. Its text isn't repeated, as
@@ -178,9 +177,9 @@ func (a answer) Unwrap() error { return a.cause }
 // refusal is an answer that will be the same the next time.
 type refusal struct{ answer }
 
-// explain makes an error of the driver one of ours. Everything that isn't a server's
-// answer is about a connection, and may be gone the next time.
-func explain(err error) error {
+// translateError makes an error of the driver one of ours. Everything that isn't a
+// server's answer is about a connection, and so ErrUnavailable.
+func translateError(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -192,7 +191,7 @@ func explain(err error) error {
 	switch {
 	case slices.ContainsFunc(forbiddenCodes, server.HasErrorCode):
 		return fmt.Errorf("the user of the MongoDB URI isn't allowed to do this; backups need the roles readWrite and dbAdmin on the database, and on any named %s…: %w", scratchPrefix, said)
-	case passes(server):
+	case transient(server):
 		return fmt.Errorf("%w: %w", backup.ErrUnavailable, said)
 	}
 	return refusal{said}
@@ -216,13 +215,13 @@ func codeOf(err error) string {
 // forbiddenCodes are Unauthorized, AuthenticationFailed and AtlasError.
 var forbiddenCodes = []int{13, 18, 8000}
 
-// passes tells whether an error passes by itself, as far as its code says, or has only
-// ended a cursor.
-func passes(server mongo.ServerError) bool {
+// transient tells whether an error passes by itself, by its code, or has only ended a
+// cursor.
+func transient(server mongo.ServerError) bool {
 	ofCursors := []int{
 		43,  // CursorNotFound
 		175, // QueryPlanKilled
 		237, // CursorKilled
 	}
-	return slices.ContainsFunc(append(ofCursors, mongodriver.Passing()...), server.HasErrorCode)
+	return slices.ContainsFunc(append(ofCursors, mongodriver.TransientCodes()...), server.HasErrorCode)
 }

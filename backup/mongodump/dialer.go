@@ -23,7 +23,7 @@ type dialer struct {
 func newDialer(work context.Context) *dialer {
 	d := &dialer{}
 	d.ctx, d.cut = context.WithCancel(context.WithoutCancel(work))
-	stop := context.AfterFunc(work, func() { time.AfterFunc(2*farewell, d.cut) })
+	stop := context.AfterFunc(work, func() { time.AfterFunc(2*cleanupTimeout, d.cut) })
 	context.AfterFunc(d.ctx, func() { stop() })
 	return d
 }

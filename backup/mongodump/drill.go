@@ -92,7 +92,7 @@ func (c *conn) drill(ctx context.Context, r *restoring) (contents backup.Content
 func (c *conn) drop(ctx context.Context) error {
 	limit := c.patience
 	if ctx.Err() != nil {
-		limit = farewell
+		limit = cleanupTimeout
 	}
 	return wrap(c.within(context.WithoutCancel(ctx), limit, c.primary.Drop), "dropping the scratch database %s", c.primary.Name())
 }

@@ -21,7 +21,7 @@ type reading struct {
 	from        *mongo.Database
 	collections []*collection
 	// documents takes documents of a collection, as they are and one after the
-	// other; ended is told when it has no more. Both are called by several
+	// other; ended is called when it has no more. Both are called by several
 	// goroutines, and may be nil.
 	documents func(c *collection, documents []byte) error
 	ended     func(c *collection) error
@@ -235,7 +235,7 @@ func (s *scanner) fetch(ctx context.Context) (more bool, err error) {
 // close frees the cursor in the server. After an error it has little time for it:
 // servers free cursors by themselves.
 func (s *scanner) close(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	_ = s.cursor.Close(ctx)
 }

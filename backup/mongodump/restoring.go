@@ -226,11 +226,11 @@ func (r *restoring) stream(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.tell()
+		r.reportProgress()
 	}
 }
 
-func (r *restoring) tell() {
+func (r *restoring) reportProgress() {
 	if r.progress != nil {
 		r.progress(r.archive.read)
 	}
@@ -254,7 +254,7 @@ func (r *restoring) block(ctx context.Context, of namespace) error {
 		if err := r.give(ctx, b); err != nil {
 			return err
 		}
-		r.tell()
+		r.reportProgress()
 	}
 	return nil
 }

@@ -19,9 +19,9 @@ import (
 // regionCodes are how S3 says that the bucket is elsewhere.
 var regionCodes = []string{"AuthorizationHeaderMalformed", "InvalidRegion", "PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"}
 
-// explain says in a sentence what is wrong and what to do. What the permission is for
-// has failed on the object of the key.
-func (t *Target) explain(err error, permission, key string) error {
+// translateError says in a sentence what is wrong and what to do, when a request on the
+// object of the key has failed that needs the permission.
+func (t *Target) translateError(err error, permission, key string) error {
 	var refused minio.ErrorResponse
 	switch {
 	case errors.As(err, &refused) && t.transientAnswer(refused):
@@ -39,7 +39,7 @@ func (t *Target) explain(err error, permission, key string) error {
 	return fmt.Errorf("%s can't be spoken to as the endpoint says, http or https: %s", t.host(), t.redact(cause(err)))
 }
 
-// explainRefusal is about what the service says for good.
+// explainRefusal says what is wrong when the service has refused for good.
 func (t *Target) explainRefusal(refused minio.ErrorResponse, permission, key string) error {
 	where := "s3://" + t.config.Bucket + "/" + key
 	if isLocked(refused) {

@@ -5,11 +5,11 @@ import "time"
 // SetRetry changes how often requests are tried, and the pauses in between. The
 // service may take as long as that to put parts together.
 func (t *Target) SetRetry(attempts int, least, most, assembly time.Duration) {
-	t.retry = retry{attempts, least, most, assembly, t.retry.farewell}
+	t.retry = retry{attempts, least, most, assembly, t.retry.releaseGrace}
 }
 
-// SetFarewell changes how long Release may go on after its context has ended.
-func (t *Target) SetFarewell(d time.Duration) { t.retry.farewell = d }
+// SetReleaseGrace changes how long Release may go on after its context has ended.
+func (t *Target) SetReleaseGrace(d time.Duration) { t.retry.releaseGrace = d }
 
 // SetOrphanAfter changes after which time Clean takes something for an orphan; a
 // negative one makes everything old enough.
@@ -24,3 +24,6 @@ func (t *Target) Parts(size int64) (partSize, buffers int) {
 	partSize = t.partSize(size)
 	return partSize, t.buffers(partSize)
 }
+
+// Close closes the connections that are idle, before they close by themselves.
+func (t *Target) Close() { t.transport.CloseIdleConnections() }

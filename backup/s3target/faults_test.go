@@ -478,7 +478,7 @@ func TestReleaseDoesNotWaitForAServiceThatIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.proxy.Plan(s3test.Always(s3test.Stall))
-	r.target.SetFarewell(300 * time.Millisecond)
+	r.target.SetReleaseGrace(300 * time.Millisecond)
 	cancel()
 	begun := time.Now()
 	if err := upload.Release(); err == nil || time.Since(begun) > 10*time.Second {

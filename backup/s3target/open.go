@@ -140,7 +140,7 @@ func (o *object) reconnect(cause error) error {
 		return err
 	}
 	if o.failed++; o.failed > o.target.retry.attempts {
-		return o.target.explain(cause, "s3:GetObject", o.key)
+		return o.target.translateError(cause, "s3:GetObject", o.key)
 	}
 	if o.failed > 1 {
 		if err := o.target.pause(o.ctx, o.failed); err != nil {

@@ -26,8 +26,8 @@ type retry struct {
 	// assembly is how long the service may take to put parts together, during which
 	// nothing moves.
 	assembly time.Duration
-	// farewell is how long Release may go on after its context has ended.
-	farewell time.Duration
+	// releaseGrace is how long Release may go on after its context has ended.
+	releaseGrace time.Duration
 }
 
 // slowest is how many bytes a second a connection has to carry.
@@ -48,7 +48,7 @@ func (t *Target) try(ctx context.Context, permission, key string, size int, do f
 			return nil
 		}
 		if !t.transient(err) || attempt == t.retry.attempts {
-			return t.explain(err, permission, key)
+			return t.translateError(err, permission, key)
 		}
 		if err := t.pause(ctx, attempt); err != nil {
 			return err

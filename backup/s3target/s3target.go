@@ -108,7 +108,7 @@ func New(config Config) (*Target, error) {
 		return nil, err
 	}
 	t := &Target{config: config, prefix: folder(config.Prefix), clock: &clock{}, maxParts: 10_000, ours: map[string]int{}}
-	t.retry = retry{attempts: 10, least: 100 * time.Millisecond, most: 10 * time.Second, assembly: 10 * config.Timeout, farewell: 5 * time.Second}
+	t.retry = retry{attempts: 10, least: 100 * time.Millisecond, most: 10 * time.Second, assembly: 10 * config.Timeout, releaseGrace: 5 * time.Second}
 	if t.sse, err = encryption(config); err != nil {
 		return nil, err
 	}
@@ -201,9 +201,6 @@ func folder(prefix string) string {
 func (t *Target) String() string {
 	return strings.TrimSuffix("s3://"+t.config.Bucket+"/"+t.prefix, "/")
 }
-
-// Close closes the connections that are idle.
-func (t *Target) Close() { t.transport.CloseIdleConnections() }
 
 // key is the name of a file's object.
 func (t *Target) key(name string) (string, error) {

@@ -23,8 +23,8 @@ const completes = "s3:PutObject of uploaded parts"
 const (
 	memory = 32 << 20 // what the parts of a file may take, as long as two fit
 	mebi   = 1 << 20
-	// goodbye bounds what Release does.
-	goodbye = time.Minute
+	// releaseTimeout bounds all that Release does.
+	releaseTimeout = time.Minute
 )
 
 // upload is a file being uploaded. Up to the size of one part it is one request.
@@ -366,9 +366,9 @@ func (u *upload) Release() (err error) {
 	u.release.Do(func() {
 		u.cancel()
 		u.workers.Wait()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(u.outer), goodbye)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(u.outer), releaseTimeout)
 		defer cancel()
-		defer context.AfterFunc(u.outer, func() { time.AfterFunc(u.target.retry.farewell, cancel) })()
+		defer context.AfterFunc(u.outer, func() { time.AfterFunc(u.target.retry.releaseGrace, cancel) })()
 		err = errors.Join(u.undo(ctx), u.claim.end(ctx))
 		u.target.own(u.name, -1)
 	})

@@ -109,9 +109,9 @@ func TestACancelledDumpOrDrillEndsSoonAndLeavesNothing(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "manus.db")
 	fillPeople(t, path, 12_000)
-	here, elsewhere := newSource(t, path), newApart(path)
+	here, elsewhere := newSource(t, path), newSubprocess(path)
 	out, _ := dump(t, here)
-	for name, s := range map[string]*Source{"in this process": here, "apart": elsewhere} {
+	for name, s := range map[string]*Source{"in this process": here, "in a subprocess": elsewhere} {
 		for _, after := range []int64{-1, 0, int64(len(out)) / 2, int64(len(out))} {
 			ended := cancelAfter(t, after, func(ctx context.Context, progress func(int64)) error {
 				_, err := s.Dump(ctx, &bytes.Buffer{}, progress)

@@ -65,8 +65,9 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 
 func (c connector) Driver() driver.Driver { return c.driver }
 
-// explain says of a failed use of the file at path what can be done about it.
-func explain(ctx context.Context, path string, err error) error {
+// translateError says in the operator's words what can be done about an error with the
+// file at path, and makes it ErrUnavailable where a later try may succeed.
+func translateError(ctx context.Context, path string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -15,7 +15,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"manus/backup"
-	"manus/internal/ownfile"
+	"manus/internal/lockedfile"
 )
 
 // What scratch files are for; a part of their names.
@@ -28,17 +28,34 @@ const (
 // process, and removes those that killed ones have left there.
 func newScratch(path, purpose string) (*os.File, error) {
 	folder, base := filepath.Dir(path), filepath.Base(path)
-	_, err := ownfile.Sweep(folder, func(name string) bool {
+	_, err := lockedfile.Sweep(folder, func(name string) bool {
 		return strings.HasPrefix(name, base+forDrill) || strings.HasPrefix(name, base+forRestore)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("what an interrupted restore has left beside %s can't be removed: remove it: %w", path, err)
 	}
-	file, err := ownfile.Create(folder, base+purpose+"*")
+	file, err := lockedfile.Create(folder, base+purpose+"*")
 	if err != nil {
 		return nil, fmt.Errorf("a scratch database can't be made beside %s: make its folder writable for this user: %w", path, err)
 	}
 	return file, nil
+}
+
+// withScratch has a worker check a dump in a scratch database beside the one at path, and
+// gives it to use with what is in it. It is gone after that, unless use has moved it.
+func withScratch(ctx context.Context, path, purpose string, w worker, dump io.Reader, progress func(read int64), use func(*os.File, backup.Contents) error) (contents backup.Contents, err error) {
+	scratch, err := newScratch(path, purpose)
+	if err != nil {
+		return contents, err
+	}
+	defer func() { err = errors.Join(err, lockedfile.Discard(scratch)) }()
+	if err := fill(ctx, scratch, dump, progress); err != nil {
+		return contents, err
+	}
+	if contents, err = w.inspect(ctx, scratch.Name()); err != nil {
+		return contents, err
+	}
+	return contents, use(scratch, contents)
 }
 
 // fill writes a dump to the scratch file. It returns ErrDamaged for what can't be the
@@ -142,7 +159,7 @@ func checkIntegrity(ctx context.Context, c *sql.Conn) error {
 func blame(ctx context.Context, path string, err error) error {
 	switch primary(err) {
 	case 0, lib.SQLITE_IOERR, lib.SQLITE_FULL, lib.SQLITE_NOMEM, lib.SQLITE_CANTOPEN, lib.SQLITE_INTERRUPT:
-		return explain(ctx, path, err)
+		return translateError(ctx, path, err)
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()

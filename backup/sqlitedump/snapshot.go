@@ -19,11 +19,11 @@ import (
 func (e engine) dump(ctx context.Context, path string, w io.Writer) (backup.Contents, error) {
 	now, err := e.takeSnapshot(ctx, path)
 	if err != nil {
-		return backup.Contents{}, explain(ctx, path, err)
+		return backup.Contents{}, translateError(ctx, path, err)
 	}
 	contents, err := now.read(ctx, w)
 	if err = errors.Join(err, now.release(ctx)); err != nil {
-		return backup.Contents{}, explain(ctx, path, err)
+		return backup.Contents{}, translateError(ctx, path, err)
 	}
 	return contents, nil
 }
@@ -114,7 +114,7 @@ func (s *snapshot) release(ctx context.Context) error {
 	}
 	if s.pages != nil {
 		errs = append(errs, endReading(s.pages))
-		settle(ctx, s.pages)
+		checkpoint(ctx, s.pages)
 		errs = append(errs, s.pages.Close())
 	}
 	return errors.Join(append(errs, s.db.Close())...)
@@ -128,18 +128,18 @@ func endReading(c *sql.Conn) error {
 	return nil
 }
 
-// settled is how many pages in the log are no burden to whoever writes next; it is
-// when SQLite begins to move them by itself.
-const settled = 1000
+// autoCheckpointPages is how many pages the log may have until SQLite begins a
+// checkpoint by itself. Fewer are no burden to the next writer.
+const autoCheckpointPages = 1000
 
-// settle moves what is in the log to the file. Otherwise the one who commits next
-// would have to, all of it, and be late by that. What can't be moved now is moved some
-// other time.
-func settle(ctx context.Context, c *sql.Conn) {
+// checkpoint moves what is in the log to the file. Otherwise the next writer's commit
+// would have to move it all, and be late by that. What can't be moved now is left to a
+// later checkpoint.
+func checkpoint(ctx context.Context, c *sql.Conn) {
 	for range 3 { // others go on writing
 		var busy, logged, moved int64
 		err := c.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &logged, &moved)
-		if err != nil || busy != 0 || logged-moved < settled {
+		if err != nil || busy != 0 || logged-moved < autoCheckpointPages {
 			return
 		}
 	}

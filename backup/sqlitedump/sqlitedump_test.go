@@ -21,7 +21,7 @@ import (
 
 func noProgress(int64) {}
 
-// eachSource runs the test with a source of this process and with one apart, of a
+// eachSource runs the test with a source of this process and with one of a subprocess, of a
 // database of its own.
 func eachSource(t *testing.T, test func(t *testing.T, s *Source)) {
 	t.Helper()
@@ -29,9 +29,9 @@ func eachSource(t *testing.T, test func(t *testing.T, s *Source)) {
 		t.Parallel()
 		test(t, newSource(t, filepath.Join(t.TempDir(), "manus.db")))
 	})
-	t.Run("apart", func(t *testing.T) {
+	t.Run("subprocess", func(t *testing.T) {
 		t.Parallel()
-		test(t, newApart(filepath.Join(t.TempDir(), "manus.db")))
+		test(t, newSubprocess(filepath.Join(t.TempDir(), "manus.db")))
 	})
 }
 
@@ -44,8 +44,8 @@ func newSource(t *testing.T, path string) *Source {
 	return s
 }
 
-func newApart(path string) *Source {
-	return NewApart(path, func(ctx context.Context, args ...string) *exec.Cmd { return command(ctx, "work", args...) })
+func newSubprocess(path string) *Source {
+	return NewSubprocess(path, func(ctx context.Context, args ...string) *exec.Cmd { return command(ctx, "work", args...) })
 }
 
 // openDB opens the file as a server does, and makes it if need be.
@@ -354,7 +354,7 @@ func TestADumpCanBeMadeWhenTheDiskIsFull(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "manus.db")
 	fillPeople(t, path, 2000) // and is still open: there is a log
-	s := NewApart(path, func(ctx context.Context, args ...string) *exec.Cmd {
+	s := NewSubprocess(path, func(ctx context.Context, args ...string) *exec.Cmd {
 		return command(ctx, "work, when the disk is full", args...)
 	})
 	out, contents := dump(t, s)
@@ -442,11 +442,11 @@ func TestAProcessThatDiesIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "manus.db")
 	fillPeople(t, path, 10)
 	for name, s := range map[string]*Source{
-		"that dies": NewApart(path, func(ctx context.Context, args ...string) *exec.Cmd { return command(ctx, "die", args...) }),
-		"that isn't": NewApart(path, func(ctx context.Context, args ...string) *exec.Cmd {
+		"that dies": NewSubprocess(path, func(ctx context.Context, args ...string) *exec.Cmd { return command(ctx, "die", args...) }),
+		"that isn't": NewSubprocess(path, func(ctx context.Context, args ...string) *exec.Cmd {
 			return exec.CommandContext(ctx, filepath.Join(filepath.Dir(path), "nothing"))
 		}),
-		"of another version": NewApart(path, func(ctx context.Context, args ...string) *exec.Cmd {
+		"of another version": NewSubprocess(path, func(ctx context.Context, args ...string) *exec.Cmd {
 			return command(ctx, "work", "something else", path)
 		}),
 	} {

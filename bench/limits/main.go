@@ -116,12 +116,12 @@ func faults(ctx context.Context, rounds int) error {
 			return err
 		}
 		e := redislimit.New(redislimit.Config{Client: client})
-		guard := ratelimit.NewGuard(e, e.Ping)
+		breaker := ratelimit.NewBreaker(e, e.Ping)
 		checks := []ratelimit.Check{{Key: "k", Limit: parse("1000000/hour"), Cost: 1}}
 		var d ratelimit.Decision
 		take := func() (time.Duration, error) {
 			begin := time.Now()
-			err := guard.Take(ctx, checks, &d)
+			err := breaker.Take(ctx, checks, &d)
 			return time.Since(begin), err
 		}
 		for range 100 {

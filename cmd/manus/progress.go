@@ -28,7 +28,7 @@ func newProgressLine(out io.Writer) *progressLine {
 
 const progressEvery = 100 * time.Millisecond
 
-func (l *progressLine) tell(p backup.Progress) {
+func (l *progressLine) show(p backup.Progress) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()

@@ -21,7 +21,7 @@ type serveCommand struct {
 
 // Run serves until a signal comes.
 func (c serveCommand) Run(p *process) error {
-	settings, err := config.Load(config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config})
+	settings, err := config.Load(config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config, Routes: app.Routes()})
 	if err != nil {
 		return err
 	}
@@ -33,10 +33,10 @@ func (c serveCommand) Run(p *process) error {
 func serve(p *process, settings config.Settings, ready func(context.Context, *app.App) error) error {
 	relaxGC()
 	a, err := app.New(p.ctx, app.Options{
-		Settings: settings,
-		Version:  buildVersion(settings.Environment),
-		Log:      newLogger(p.err, settings),
-		Apart:    apart,
+		Settings:   settings,
+		Version:    buildVersion(settings.Environment),
+		Log:        newLogger(p.err, settings),
+		Subprocess: subprocess,
 	})
 	if err != nil {
 		return err
@@ -58,10 +58,10 @@ func serve(p *process, settings config.Settings, ready func(context.Context, *ap
 	return failed
 }
 
-// apart starts this program again, to read the embedded store for a backup: what reads
-// all of it would hold up the server's own use of SQLite. It needs no settings, and so
-// gets no secrets.
-func apart(ctx context.Context, args ...string) *exec.Cmd {
+// subprocess starts this program again to read the embedded store for a backup: reading
+// all of it in this process would hold up the server's own use of SQLite. It needs no
+// settings, and so gets no secrets.
+func subprocess(ctx context.Context, args ...string) *exec.Cmd {
 	self, err := os.Executable()
 	cmd := exec.CommandContext(ctx, self, append([]string{"backup-work"}, args...)...)
 	cmd.Args[0] = "manus"
@@ -70,12 +70,12 @@ func apart(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// workCommand is what apart starts.
+// workCommand is what subprocess starts.
 type workCommand struct {
 	Args []string `arg:""`
 }
 
-// Run does what it was started for.
+// Run does one piece of a backup's work on SQLite.
 func (c workCommand) Run(p *process) error {
 	if code := app.BackupWork(p.ctx, c.Args, p.out); code != 0 {
 		return fmt.Errorf("it was not done (%d)", code)

@@ -7,7 +7,7 @@
 // after every write: by it, a change is a compare-and-swap. Writes are acknowledged
 // when a majority has them in its journal. A standalone server is enough, and so are
 // those that speak MongoDB's protocol: no transactions, change streams or TTL
-// indexes are used, and errors are told by their codes alone.
+// indexes are used, and errors are told apart by their codes alone.
 //
 // Any number of processes may use one database at once. The package knows nothing of
 // what the documents mean.
@@ -108,8 +108,8 @@ func (s *Store) waitFor(ctx context.Context) error {
 	defer cancel()
 	for {
 		err := s.ping(ctx)
-		if err == nil || !passing(err) || ctx.Err() != nil {
-			return explain(err)
+		if err == nil || !transient(err) || ctx.Err() != nil {
+			return translateError(err)
 		}
 		select {
 		case <-time.After(lastPause):
@@ -192,7 +192,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return explain(err)
+	return translateError(err)
 }
 
 func (s *Store) ping(ctx context.Context) error {

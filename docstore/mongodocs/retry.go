@@ -41,8 +41,8 @@ var (
 	errNoIdea = fmt.Errorf("%w: the connection broke, and others have written since: whether the write happened can't be told", docstore.ErrUnavailable)
 )
 
-// reach knows since when no server has been there that takes writes, from what
-// the driver's heartbeats see.
+// reach knows since when there has been no server that takes writes, from the
+// driver's heartbeats.
 type reach struct {
 	now  func() time.Time
 	gone atomic.Pointer[time.Time] // nil while there is one
@@ -74,7 +74,7 @@ func (r *reach) check() error {
 }
 
 // retry runs attempt until it succeeds, fails for good, or the budget is used up.
-// An attempt that failed with a passing error may have been carried out, now or a
+// An attempt that failed with a transient error may have been carried out, now or a
 // little later; what attempts write has to be safe against that.
 func (s *Store) retry(ctx context.Context, attempt func(context.Context) error) error {
 	return s.retryFor(ctx, attemptTimeout, attempt)
@@ -97,8 +97,8 @@ func (s *Store) retryFor(ctx context.Context, timeout time.Duration, attempt fun
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case !passing(err):
-			return explain(err)
+		case !transient(err):
+			return translateError(err)
 		case time.Since(begun)+pause > retryBudget:
 			return unavailable(err)
 		}
@@ -122,7 +122,7 @@ type failure struct{ error }
 // Unwrap gives the driver's error.
 func (f failure) Unwrap() error { return f.error }
 
-// failed marks an error as the driver's, nil included.
+// failed marks an error as the driver's; nil stays nil.
 func failed(err error) error {
 	if err == nil {
 		return nil
@@ -130,14 +130,14 @@ func failed(err error) error {
 	return failure{err}
 }
 
-// errAgain is an attempt's wish to be made again: another writer was faster.
+// errAgain asks for another attempt: another writer was faster.
 var errAgain = errors.New("somebody else has changed the document meanwhile")
 
-// passing tells whether an error may be gone at the next attempt. Servers' answers
+// transient tells whether an error may be gone at the next attempt. Servers' answers
 // are known by their codes, as texts differ from server to server; everything else
 // that comes from the driver is about a connection. See the retryable codes of
 // https://github.com/mongodb/specifications/blob/master/source/retryable-writes/retryable-writes.md.
-func passing(err error) bool {
+func transient(err error) bool {
 	if errors.Is(err, errAgain) {
 		return true
 	}
@@ -145,7 +145,7 @@ func passing(err error) bool {
 		return false
 	}
 	answer, ok := errors.AsType[mongo.ServerError](err)
-	return !ok || mongo.IsNetworkError(err) || slices.ContainsFunc(mongodriver.Passing(), answer.HasErrorCode)
+	return !ok || mongo.IsNetworkError(err) || slices.ContainsFunc(mongodriver.TransientCodes(), answer.HasErrorCode)
 }
 
 // duplicateCodes are what MongoDB says when a unique index refuses a write.
@@ -156,15 +156,15 @@ var duplicateCodes = []int{11000, 11001, 12582}
 // every refusal is reason enough to look for what the write may conflict with.
 func refused(err error) (refused, duplicate bool) {
 	answer, ok := errors.AsType[mongo.ServerError](err)
-	if !ok || passing(failed(err)) {
+	if !ok || transient(failed(err)) {
 		return false, false
 	}
 	return true, slices.ContainsFunc(duplicateCodes, answer.HasErrorCode)
 }
 
-// explain makes an error of the driver ErrUnavailable, and says in the operator's
+// translateError makes an error of the driver ErrUnavailable, and says in the operator's
 // words what can be done about it. Other errors are a change's own.
-func explain(err error) error {
+func translateError(err error) error {
 	if _, ok := errors.AsType[failure](err); !ok {
 		return err
 	}

@@ -13,17 +13,17 @@ import (
 	"manus/docstore"
 )
 
-// write is one that is being tried. An attempt of which it isn't known whether it was
-// carried out may still be: it is found out by the revision that it was to leave.
+// write is a write that is being tried. An attempt whose answer got lost may have been
+// carried out, now or later: the revision that it was to leave tells.
 type write struct {
 	mine   []int64 // the revisions of such attempts
 	before int64   // the revision that they were to replace; 0 is no document
 }
 
-// settle looks at the document as it stands, nil where there is none, after such
-// attempts: done means that one of them was carried out. Where none was, another may
-// be made, which replaces the same revision: so at most one of them is.
-func (w *write) settle(doc docstore.Raw) (done bool, err error) {
+// resolve finds out what became of such attempts by the document as it is now, nil
+// where there is none: done means that one of them was carried out. If none was, another
+// may be made, which replaces the same revision: so at most one of them ever is.
+func (w *write) resolve(doc docstore.Raw) (done bool, err error) {
 	switch rev := revisionOf(doc); {
 	case len(w.mine) == 0:
 		return false, nil
@@ -35,9 +35,9 @@ func (w *write) settle(doc docstore.Raw) (done bool, err error) {
 	return false, nil
 }
 
-// unknown notes an attempt that failed in passing.
+// unknown notes an attempt that failed with a transient error.
 func (w *write) unknown(err error, before, rev int64) error {
-	if passing(err) {
+	if transient(err) {
 		w.mine, w.before = append(w.mine, rev), before
 	}
 	return err
@@ -97,7 +97,7 @@ func (c *collection) insert(ctx context.Context, docs []bson.Raw, w *write) (n i
 	return n, c.why(ctx, docs[n], err, duplicate)
 }
 
-// why is the reason for which a document was refused: a unique index, or else the
+// why is why a document was refused: a unique index, or else the
 // server's error. It is errAgain when what the document conflicted with has gone.
 func (c *collection) why(ctx context.Context, doc bson.Raw, refusal error, duplicate bool) error {
 	err := c.conflict(ctx, doc)
@@ -120,7 +120,7 @@ func stoppedAt(err error) int {
 
 // Update changes one document by compare-and-swap.
 func (s *Store) Update(ctx context.Context, collection, docID string, change func(docstore.Raw) (docstore.Raw, error)) error {
-	return s.change(ctx, collection, docID, func(old docstore.Raw) (docstore.Raw, error) {
+	return s.modify(ctx, collection, docID, func(old docstore.Raw) (docstore.Raw, error) {
 		if old == nil {
 			return nil, docstore.ErrNotFound
 		}
@@ -130,12 +130,12 @@ func (s *Store) Update(ctx context.Context, collection, docID string, change fun
 
 // Upsert changes one document, or makes it.
 func (s *Store) Upsert(ctx context.Context, collection, docID string, change func(docstore.Raw) (docstore.Raw, error)) error {
-	return s.change(ctx, collection, docID, change)
+	return s.modify(ctx, collection, docID, change)
 }
 
-// change makes attempts until one isn't disturbed by another writer. Those of this
-// process take turns at a document, so that they don't disturb each other.
-func (s *Store) change(ctx context.Context, collection, docID string, change func(docstore.Raw) (docstore.Raw, error)) error {
+// modify retries a compare-and-swap until no other writer gets in between. Writers of
+// this process take turns at a document, so that they don't get in each other's way.
+func (s *Store) modify(ctx context.Context, collection, docID string, change func(docstore.Raw) (docstore.Raw, error)) error {
 	c, err := s.collection(collection)
 	if err != nil {
 		return err
@@ -151,7 +151,7 @@ func (s *Store) change(ctx context.Context, collection, docID string, change fun
 		if err != nil {
 			return err
 		}
-		if done, err := w.settle(old); done || err != nil {
+		if done, err := w.resolve(old); done || err != nil {
 			return err
 		}
 		next, err := change(old)
@@ -303,7 +303,7 @@ func (s *Store) Batch(ctx context.Context, changes []docstore.Change) []error {
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()
-			errs[i] = s.change(ctx, change.Collection, change.ID, change.Apply)
+			errs[i] = s.modify(ctx, change.Collection, change.ID, change.Apply)
 		})
 	}
 	group.Wait()

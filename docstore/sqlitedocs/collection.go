@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"manus/docstore"
@@ -22,7 +21,7 @@ func newCollection(spec docstore.Spec) (*collection, error) {
 	if err := spec.Check(); err != nil {
 		return nil, err
 	}
-	if slices.Contains(ownTables, spec.Collection) {
+	if IsOwnTable(spec.Collection) {
 		return nil, fmt.Errorf("%w: the name %q is taken", docstore.ErrInvalid, spec.Collection)
 	}
 	table := quote(spec.Collection)
@@ -63,8 +62,8 @@ func (c *collection) insert(w *conn, id string, doc docstore.Raw) error {
 	return c.outcome(err)
 }
 
-// change stores what apply makes of the old document.
-func (c *collection) change(w *conn, id string, old docstore.Raw, apply func(docstore.Raw) (docstore.Raw, error)) error {
+// modify stores what apply makes of the old document, which is nil where there is none.
+func (c *collection) modify(w *conn, id string, old docstore.Raw, apply func(docstore.Raw) (docstore.Raw, error)) error {
 	doc, err := apply(old)
 	switch {
 	case err != nil || doc == nil, old == nil && len(doc) == 0:
@@ -83,7 +82,7 @@ func (c *collection) upsert(w *conn, id string, apply func(docstore.Raw) (docsto
 	if err != nil && !errors.Is(err, docstore.ErrNotFound) {
 		return err
 	}
-	return c.change(w, id, old, apply)
+	return c.modify(w, id, old, apply)
 }
 
 func (c *collection) delete(w *conn, id string) error {

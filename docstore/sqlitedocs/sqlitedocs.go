@@ -62,16 +62,16 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	}
 	writing, err := s.connect(ctx, s.dbs[1])
 	if err != nil {
-		return nil, s.abandon(explain(path, err))
+		return nil, s.abandon(translateError(path, err))
 	}
 	if err := prepareFile(ctx, writing); err != nil {
-		return nil, s.abandon(explain(path, err))
+		return nil, s.abandon(translateError(path, err))
 	}
 	s.readers = make(chan *conn, readers())
 	for range cap(s.readers) {
 		reading, err := s.connect(ctx, s.dbs[0])
 		if err != nil {
-			return nil, s.abandon(explain(path, err))
+			return nil, s.abandon(translateError(path, err))
 		}
 		s.readers <- reading
 	}
@@ -85,17 +85,17 @@ func readers() int { return max(4, 2*runtime.GOMAXPROCS(0)) }
 
 func makeFile(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return explain(path, err)
+		return translateError(path, err)
 	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return explain(path, err)
+		return translateError(path, err)
 	}
 	return file.Close()
 }
 
-// explain says in the operator's words what can be done about err.
-func explain(path string, err error) error {
+// translateError says in the operator's words what can be done about err.
+func translateError(path string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission), isReadOnly(err):
 		return fmt.Errorf("the data file %s can't be written: make its folder writable for this user, or name another folder: %w", path, err)
@@ -263,7 +263,7 @@ func (s *Store) Update(ctx context.Context, collection, id string, change func(d
 		if err != nil {
 			return err
 		}
-		return c.change(w, id, old, change)
+		return c.modify(w, id, old, change)
 	})
 }
 

@@ -146,15 +146,16 @@ func (w *writer) commit(group []*op) {
 	err := w.transact(group)
 	if err != nil && len(group) > 1 && !errors.Is(err, errNotBegun) {
 		for i := range group {
-			w.settle(group[i:i+1], w.transact(group[i:i+1]))
+			w.recordOutcome(group[i:i+1], w.transact(group[i:i+1]))
 		}
 		return
 	}
-	w.settle(group, err)
+	w.recordOutcome(group, err)
 }
 
-// settle gives the ops the outcome of the transaction they were in.
-func (w *writer) settle(group []*op, err error) {
+// recordOutcome gives the ops the error of the transaction they were in, and notes
+// whether the writer is failing.
+func (w *writer) recordOutcome(group []*op, err error) {
 	switch {
 	case err != nil:
 		w.failing, w.failedAfter = true, w.changes()

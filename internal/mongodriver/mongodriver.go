@@ -1,4 +1,4 @@
-// Package mongodriver is what everybody has to know who uses MongoDB's driver.
+// Package mongodriver has what every user of MongoDB's driver needs.
 package mongodriver
 
 import (
@@ -23,10 +23,10 @@ func (u Unhurried) Err() error {
 	return nil
 }
 
-// Passing are the codes of what passes by itself: a server that is busy, stopping, or no
-// longer the one that takes writes. See
+// TransientCodes are the codes of errors that pass by themselves: the server is busy,
+// is stopping, or is no longer the primary. See
 // https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml.
-func Passing() []int {
+func TransientCodes() []int {
 	return []int{
 		6,     // HostUnreachable
 		7,     // HostNotFound

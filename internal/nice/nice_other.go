@@ -1,6 +1,5 @@
 //go:build !unix
 
-// Package nice lets this process stand back behind others.
 package nice
 
 // Down does nothing here.

@@ -79,18 +79,18 @@ func (c *Client) Ping(ctx context.Context) error {
 	return client.Do(ctx, client.B().Ping().Build()).Error()
 }
 
-// again is the pause before Redis is looked for again.
+// again is the pause before connecting to Redis is tried again.
 const again = 200 * time.Millisecond
 
-// Listen reaches Redis and calls heard with each message to the channel, until ctx
+// Listen reaches Redis and calls onMessage with each message to the channel, until ctx
 // ends. Whenever messages may have been missed it calls missed, which includes the
 // beginning.
-func (c *Client) Listen(ctx context.Context, channel string, heard func(message string), missed func()) {
+func (c *Client) Listen(ctx context.Context, channel string, onMessage func(message string), missed func()) {
 	ctx = rueidis.WithOnSubscriptionHook(ctx, func(rueidis.PubSubSubscription) { missed() })
 	for ctx.Err() == nil {
 		if c.Connect() == nil {
 			client, _ := c.Get()
-			_ = client.Receive(ctx, client.B().Subscribe().Channel(channel).Build(), func(m rueidis.PubSubMessage) { heard(m.Message) })
+			_ = client.Receive(ctx, client.B().Subscribe().Channel(channel).Build(), func(m rueidis.PubSubMessage) { onMessage(m.Message) })
 		}
 		missed()
 		select {

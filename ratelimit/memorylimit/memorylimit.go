@@ -128,7 +128,7 @@ func (e *Engine) decide(checks []ratelimit.Check, into *ratelimit.Decision, take
 			places[i].counts.refused = now + int64(longestRetry(verdict))
 		case take && into.Allowed && verdict.Allowed:
 			e.count(&checks[i], places[i].hash, now)
-			settle(&checks[i], verdict)
+			updateStandings(&checks[i], verdict)
 		}
 	}
 	e.unlock(locked)
@@ -142,8 +142,8 @@ func longestRetry(v *ratelimit.Verdict) (longest time.Duration) {
 	return longest
 }
 
-// settle brings the standings up to what has just been counted.
-func settle(c *ratelimit.Check, v *ratelimit.Verdict) {
+// updateStandings adds the request that has just been counted to the standings.
+func updateStandings(c *ratelimit.Check, v *ratelimit.Verdict) {
 	for i, w := range c.Limit {
 		standing := &v.Windows[i]
 		standing.Remaining -= c.Cost
@@ -287,9 +287,8 @@ func (s *shard) add(hash uint64, now int64) *counts {
 		s.keys[hash] = k
 		return k
 	}
-	// The hand goes round: what doesn't count any more goes first, but what is
-	// being refused never. Who has used the least of those it passes goes if
-	// nothing is over.
+	// The clock's hand goes round: an expired key is evicted first, one that is being
+	// refused never. If none has expired, the one that expires first of those it passes.
 	const looked = 16
 	victim := -1
 	for range looked {

@@ -36,8 +36,8 @@ type Config struct {
 	// Timeout bounds a call; 0 means 40 ms.
 	Timeout time.Duration
 	// OnReset is called with the keys that were forgotten, here or by another
-	// copy, and with nil when that can't be told for a while: then anything may
-	// have been. It may be nil.
+	// copy, and with nil when messages about that may have been missed: then any
+	// key may have been. It may be nil.
 	OnReset func(keys []string)
 }
 

@@ -20,16 +20,16 @@ import (
 var _ session.Hints = (*Hints)(nil)
 
 const (
-	// channel is where copies tell each other. A message is the sender and the
-	// session's id, or the sender alone: its beat.
+	// channel has a message per hint: the sender and the session's id. The sender
+	// alone is its heartbeat.
 	channel = "manus:session:hints"
-	// beatEvery is how often a copy hears itself, if all is well. It believes so
-	// for aliveFor beats.
+	// beatEvery is how often a copy sends itself a heartbeat. Without one for
+	// aliveFor beats it takes the connection for dead.
 	beatEvery = time.Second
 	aliveFor  = 3
-	// publishTimeout bounds telling the others once.
+	// publishTimeout bounds one round of publishing.
 	publishTimeout = 2 * time.Second
-	// maxPending bounds the sessions that wait to be told of, and maxLength an id.
+	// maxPending bounds the sessions whose hints wait to be published, and maxLength an id.
 	maxPending = 10_000
 	maxLength  = 64
 )
@@ -51,8 +51,8 @@ func New(client *redisclient.Client) *Hints {
 	return &Hints{client: client, self: uuid.NewString(), beat: beatEvery, pending: map[string]bool{}, wake: make(chan struct{}, 1)}
 }
 
-// Publish tells the other copies, a moment later. Several hints of one session in
-// that moment are one.
+// Publish tells the other copies that the session's log has grown, a moment later.
+// Several hints about one session in that moment become one.
 func (h *Hints) Publish(sessionID string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -66,33 +66,34 @@ func (h *Hints) Publish(sessionID string) {
 	}
 }
 
-// Alive tells whether this copy has heard itself lately, and so would hear others.
+// Alive tells whether this copy has lately received its own heartbeat, and so would
+// receive the others' hints.
 func (h *Hints) Alive() bool {
 	heard := h.heard.Load()
 	return heard != nil && time.Since(*heard) < aliveFor*h.beat
 }
 
-// Run tells and hears until ctx ends. It calls heard with the session of each hint
-// of another copy, and missed when some may have been lost.
-func (h *Hints) Run(ctx context.Context, heard func(sessionID string), missed func()) {
-	var telling sync.WaitGroup
-	defer telling.Wait()
-	telling.Go(func() { h.tell(ctx) })
-	h.client.Listen(ctx, channel, func(message string) { h.hear(message, heard) }, missed)
+// Run publishes and receives hints until ctx ends. It calls onHint with the session of
+// each hint of another copy, and missed when some may have been lost.
+func (h *Hints) Run(ctx context.Context, onHint func(sessionID string), missed func()) {
+	var publishing sync.WaitGroup
+	defer publishing.Wait()
+	publishing.Go(func() { h.publishLoop(ctx) })
+	h.client.Listen(ctx, channel, func(message string) { h.receive(message, onHint) }, missed)
 }
 
-func (h *Hints) hear(message string, heard func(string)) {
+func (h *Hints) receive(message string, onHint func(string)) {
 	sender, sessionID, hint := strings.Cut(message, " ")
 	switch {
 	case sender == h.self:
 		h.heard.Store(new(time.Now()))
 	case hint && len(sessionID) <= maxLength:
-		heard(sessionID)
+		onHint(sessionID)
 	}
 }
 
-// tell publishes what is pending, and beats.
-func (h *Hints) tell(ctx context.Context) {
+// publishLoop publishes pending hints, and this copy's heartbeat.
+func (h *Hints) publishLoop(ctx context.Context) {
 	beat := time.NewTicker(h.beat)
 	defer beat.Stop()
 	h.publish(ctx, []string{h.self})
@@ -108,7 +109,7 @@ func (h *Hints) tell(ctx context.Context) {
 	}
 }
 
-// take empties what is pending.
+// take takes the pending hints, as messages.
 func (h *Hints) take() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -120,7 +121,7 @@ func (h *Hints) take() []string {
 	return messages
 }
 
-// publish may fail: the others look for themselves then.
+// publish ignores errors: without a hint, the others look into the store themselves.
 func (h *Hints) publish(ctx context.Context, messages []string) {
 	client, err := h.client.Get()
 	if err != nil {

@@ -109,7 +109,7 @@ func FuzzHear(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, message string) {
 		h := New(nil)
-		h.hear(message, func(id string) {
+		h.receive(message, func(id string) {
 			if len(id) > maxLength {
 				t.Errorf("heard of %d bytes", len(id))
 			}

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// Guard is an engine around a shared one that may be slow or gone. It remembers
-// denials, so that who is refused costs the shared one nothing until the refusal
-// is over; and while the shared one is gone it says so at once, and asks in the
-// background whether it is back.
-type Guard struct {
+// Breaker is a circuit breaker around a shared engine that may be slow or gone. While
+// the shared engine is gone the breaker is open: it returns ErrUnavailable at once, and
+// probes in the background until the engine is back. It also remembers denials, so that
+// a refused client costs the shared engine nothing until the refusal is over.
+type Breaker struct {
 	Engine
 	probe   func(context.Context) error
 	every   time.Duration
@@ -21,70 +21,70 @@ type Guard struct {
 	denials denials
 }
 
-// probeEvery is how often an engine that is gone is asked whether it is back.
+// probeEvery is how often an engine that is gone is probed.
 const probeEvery = 200 * time.Millisecond
 
-// NewGuard makes a Guard. probe tells whether the shared engine answers.
-func NewGuard(shared Engine, probe func(context.Context) error) *Guard {
-	return &Guard{Engine: shared, probe: probe, every: probeEvery}
+// NewBreaker makes a Breaker, closed. probe tells whether the shared engine answers.
+func NewBreaker(shared Engine, probe func(context.Context) error) *Breaker {
+	return &Breaker{Engine: shared, probe: probe, every: probeEvery}
 }
 
-// Open tells whether the shared engine is gone.
-func (g *Guard) Open() bool { return g.open.Load() }
+// Open tells whether the breaker is open: the shared engine is gone.
+func (b *Breaker) Open() bool { return b.open.Load() }
 
 // Take is [Engine].Take.
-func (g *Guard) Take(ctx context.Context, checks []Check, into *Decision) error {
-	if g.denials.denied(checks, into) {
+func (b *Breaker) Take(ctx context.Context, checks []Check, into *Decision) error {
+	if b.denials.denied(checks, into) {
 		return nil
 	}
-	if g.open.Load() {
+	if b.open.Load() {
 		return ErrUnavailable
 	}
-	err := g.Engine.Take(ctx, checks, into)
-	g.watch(err)
+	err := b.Engine.Take(ctx, checks, into)
+	b.watch(err)
 	if err == nil && !into.Allowed {
-		g.denials.remember(checks, into)
+		b.denials.remember(checks, into)
 	}
 	return err
 }
 
 // Peek is [Engine].Peek.
-func (g *Guard) Peek(ctx context.Context, checks []Check, into *Decision) error {
-	if g.open.Load() {
+func (b *Breaker) Peek(ctx context.Context, checks []Check, into *Decision) error {
+	if b.open.Load() {
 		return ErrUnavailable
 	}
-	err := g.Engine.Peek(ctx, checks, into)
-	g.watch(err)
+	err := b.Engine.Peek(ctx, checks, into)
+	b.watch(err)
 	return err
 }
 
 // Refund is [Engine].Refund.
-func (g *Guard) Refund(ctx context.Context, checks []Check, counted *Decision) error {
-	g.Forget(nil)
-	if g.open.Load() {
+func (b *Breaker) Refund(ctx context.Context, checks []Check, counted *Decision) error {
+	b.Forget(nil)
+	if b.open.Load() {
 		return ErrUnavailable
 	}
-	err := g.Engine.Refund(ctx, checks, counted)
-	g.watch(err)
+	err := b.Engine.Refund(ctx, checks, counted)
+	b.watch(err)
 	return err
 }
 
 // Forget drops what is remembered of keys, or of all when there are none.
-func (g *Guard) Forget(keys []string) { g.denials.forget(keys) }
+func (b *Breaker) Forget(keys []string) { b.denials.forget(keys) }
 
-// watch opens the guard when the engine is gone, and asks until it is back.
-func (g *Guard) watch(err error) {
-	if !errors.Is(err, ErrUnavailable) || !g.open.CompareAndSwap(false, true) {
+// watch opens the breaker when the engine is gone, and probes until it is back.
+func (b *Breaker) watch(err error) {
+	if !errors.Is(err, ErrUnavailable) || !b.open.CompareAndSwap(false, true) {
 		return
 	}
 	go func() {
 		for {
-			ctx, cancel := context.WithTimeout(context.Background(), g.every)
-			err := g.probe(ctx)
-			<-ctx.Done() // one question in each span
+			ctx, cancel := context.WithTimeout(context.Background(), b.every)
+			err := b.probe(ctx)
+			<-ctx.Done() // one probe in each span
 			cancel()
 			if err == nil {
-				g.open.Store(false)
+				b.open.Store(false)
 				return
 			}
 		}

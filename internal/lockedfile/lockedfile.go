@@ -1,11 +1,11 @@
-// Package ownfile makes files that belong to the process that made them for as long
-// as it has them open, and removes those whose process is no more. What is left by a
-// process that was killed is thereby told from what another one is still writing,
-// without process ids, which are used again, and without ages, which are guesses.
+// Package lockedfile makes files that stay locked for as long as the process that made
+// them has them open, and removes those whose process is no more. So what a killed
+// process has left behind can be told from what another one is still writing, without
+// process ids, which are used again, and without ages, which are guesses.
 //
 // A file belongs to whoever holds its lock (flock), which the system lets go of when
 // the process ends, in whatever way. It needs a file system that has such locks.
-package ownfile
+package lockedfile
 
 import (
 	"errors"
@@ -58,8 +58,8 @@ func Discard(file *os.File) error {
 // Sweep removes the files in the folder dir whose names orphan picks and that belong
 // to no process, and returns the names of those that it has removed. It looks at
 // regular files only. A file is picked again once nobody else can have it: until then
-// its owner may have made something else of it. A file that can't be removed is no reason to leave the others:
-// its error is returned when all have been tried.
+// its owner may have made something else of it. A file that can't be removed doesn't
+// keep the others: its error is returned when all have been tried.
 func Sweep(dir string, orphan func(name string) bool) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

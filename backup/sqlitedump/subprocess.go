@@ -15,16 +15,16 @@ import (
 	"manus/internal/nice"
 )
 
-// Command is this program as another process, which gives args to [Work] and exits
+// Command is this program as a subprocess, which gives args to [Work] and exits
 // with what that returns. The process is killed when the context ends.
 type Command func(ctx context.Context, args ...string) *exec.Cmd
 
-// NewApart is as [New], with all of SQLite's work done by processes that command
+// NewSubprocess is as [New], with all of SQLite's work done by subprocesses that command
 // starts. It is for servers that write to the database themselves: all connections of
 // a process share SQLite's page cache and its lock, so that one which reads a whole
 // database makes the others wait, up to a second when it is closed.
-func NewApart(path string, command Command) *Source {
-	return &Source{path: path, work: apart{command}}
+func NewSubprocess(path string, command Command) *Source {
+	return &Source{path: path, work: subprocess{command}}
 }
 
 // worker does what needs SQLite.
@@ -37,16 +37,16 @@ type worker interface {
 
 var (
 	_ worker = engine{}
-	_ worker = apart{}
+	_ worker = subprocess{}
 )
 
-// What a process is told to do, followed by a path.
+// The first argument of a subprocess; a path follows.
 const (
 	toDump    = "dump"
 	toInspect = "inspect"
 )
 
-// outcome is what such a process answers.
+// outcome is what a subprocess answers.
 type outcome struct {
 	Contents backup.Contents `json:"contents"`
 	Failed   bool            `json:"failed"`
@@ -63,9 +63,8 @@ func kinds() map[string]error {
 	}
 }
 
-// Work does, as another process, what a source of NewApart wants: it writes a dump to
-// stdout, and what has become of it to the file that it has been given as the third.
-// It returns the process's exit code.
+// Work does, as a subprocess, what a source of NewSubprocess wants: it writes a dump to
+// stdout, and the outcome to the file descriptor 3. It returns the process's exit code.
 func Work(ctx context.Context, args []string, stdout io.Writer) int {
 	answer := os.NewFile(3, "answer")
 	if len(args) != 2 || answer == nil {
@@ -74,7 +73,7 @@ func Work(ctx context.Context, args []string, stdout io.Writer) int {
 	nice.Down()
 	contents, err := work(ctx, args[0], args[1], stdout)
 	if err := json.NewEncoder(answer).Encode(newOutcome(contents, err)); err != nil {
-		return 1 // whoever wanted it is gone
+		return 1 // the parent is gone
 	}
 	return 0
 }
@@ -107,7 +106,7 @@ func newOutcome(contents backup.Contents, err error) outcome {
 	return o
 }
 
-// result is what the process has returned.
+// result is what the subprocess has returned.
 func (o outcome) result() (backup.Contents, error) {
 	if !o.Failed {
 		return o.Contents, nil
@@ -115,7 +114,7 @@ func (o outcome) result() (backup.Contents, error) {
 	return backup.Contents{}, remoteError{o.Error, kinds()[o.Kind]}
 }
 
-// remoteError is an error of another process, told by it.
+// remoteError is an error that a subprocess has reported.
 type remoteError struct {
 	text string
 	kind error // may be nil
@@ -124,23 +123,23 @@ type remoteError struct {
 func (e remoteError) Error() string { return e.text }
 func (e remoteError) Unwrap() error { return e.kind }
 
-// apart has other processes do the work.
-type apart struct{ command Command }
+// subprocess has subprocesses do the work.
+type subprocess struct{ command Command }
 
-func (a apart) dump(ctx context.Context, path string, w io.Writer) (backup.Contents, error) {
-	return a.run(ctx, w, toDump, path)
+func (s subprocess) dump(ctx context.Context, path string, w io.Writer) (backup.Contents, error) {
+	return s.run(ctx, w, toDump, path)
 }
 
-func (a apart) inspect(ctx context.Context, path string) (backup.Contents, error) {
-	return a.run(ctx, io.Discard, toInspect, path)
+func (s subprocess) inspect(ctx context.Context, path string) (backup.Contents, error) {
+	return s.run(ctx, io.Discard, toInspect, path)
 }
 
-// run has a process do something and copies its output to w. The process is gone when
-// it returns.
-func (a apart) run(ctx context.Context, w io.Writer, args ...string) (backup.Contents, error) {
+// run starts a subprocess and copies its output to w. The process has ended when run
+// returns.
+func (s subprocess) run(ctx context.Context, w io.Writer, args ...string) (backup.Contents, error) {
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cmd := a.command(within, args...)
+	cmd := s.command(within, args...)
 	var stderr bounded
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()

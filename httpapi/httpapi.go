@@ -1,0 +1,193 @@
+// Package httpapi owns the door: whatever answers a request, a typed handler, a
+// page, raw bytes, a stream or a proxy, the request has passed one line of
+// questions (see [API.ServeHTTP]), and its [Route] has said the answers where it
+// was registered.
+//
+// It knows no capability: rooms register their routes and keep their rules to
+// themselves. huma, which decodes, validates and documents what typed handlers
+// take, is known to nobody else.
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"manus/identity"
+)
+
+// FindCaller finds out who sends a request. Somebody who proves nothing, or
+// nothing valid, is the zero Caller; an error means that it can't be told.
+type FindCaller func(*http.Request) (identity.Caller, error)
+
+// Config is what an API is made of.
+type Config struct {
+	Log     *slog.Logger
+	Version string // the program's
+	// Caller is asked for routes that aren't public, and for no others.
+	Caller FindCaller
+	// TrustedProxies are those whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+	// Origins are those whose pages may read the answers of routes with CORS.
+	Origins []string
+	// Metrics gets the times of answers; nil measures none.
+	Metrics prometheus.Registerer
+}
+
+// API is all addresses of the program, and the door before them.
+type API struct {
+	Config
+	mux       *http.ServeMux
+	huma      huma.API
+	typed     *adapter
+	endpoints []*endpoint
+	routes    []Route
+	kinds     Kinds
+	limiter   Limiter // nil lets all through
+	fallback  *endpoint
+	requests  *prometheus.HistogramVec
+	draining  atomic.Bool
+}
+
+// New makes an API without routes.
+func New(c Config) *API {
+	api := NewList()
+	api.Config = c
+	api.huma = newHuma(c.Version, api.typed)
+	if c.Metrics != nil {
+		c.Metrics.MustRegister(api.requests)
+	}
+	return api
+}
+
+// NewList makes an API that only lists what is registered with it, and can't be
+// asked: typed handlers, whose types take their time, are left out.
+func NewList() *API {
+	api := &API{mux: http.NewServeMux(), typed: &adapter{}, kinds: slices.Clone(common), requests: newHistogram()}
+	api.fallback = api.newEndpoint("", Route{Pattern: catchAll, Access: Public}, api.answerFallback)
+	api.mux.Handle(catchAll, api.fallback)
+	return api
+}
+
+func newHuma(version string, adapter huma.Adapter) huma.API {
+	config := huma.DefaultConfig("Manus", version)
+	config.Info.Description = "Accounts, plans and metered sessions. Errors are RFC 9457 problems; times are RFC 3339 in UTC; ids are opaque."
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
+	config.CreateHooks = nil // they add $schema links that repeat the Host header
+	config.Formats = map[string]huma.Format{"application/json": jsonFormat(), "json": jsonFormat()}
+	config.Transformers = []huma.Transformer{cleanHumaError}
+	config.Servers = []*huma.Server{{URL: Prefix}}
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"bearer": {Type: "http", Scheme: "bearer", Description: "An access token from signing in, or an API key."},
+	}
+	return huma.NewAPI(config, adapter)
+}
+
+// Limit sets what is asked whether a request is one too many.
+func (api *API) Limit(l Limiter) { api.limiter = l }
+
+// Drain closes each connection with its answer from now on, so that no request
+// comes on a connection that is about to be closed.
+func (api *API) Drain() { api.draining.Store(true) }
+
+// Group is the routes of one room.
+type Group struct {
+	API  *API
+	Name string // in the reference
+	// Kinds is what the room's errors are to a client.
+	Kinds Kinds
+}
+
+// Register adds a route below Prefix. What the handler returns as an error is
+// answered by the first match in the group's kinds, then by what every route
+// may answer; an error that neither has is a 500 whose cause only the log gets.
+//
+// An input with a method LimitAccount() string tells by it which account is being
+// tried, for rules that count by account: they see what the handler sees.
+func Register[I, O any](group Group, route Route, handler func(context.Context, *I) (*O, error)) {
+	api := group.API
+	route.Group, route.CORS = group.Name, true
+	api.routes = append(api.routes, route)
+	api.learn(group.Kinds)
+	e := api.newEndpoint(Prefix, route, nil)
+	api.mount(e)
+	if api.huma == nil {
+		return
+	}
+	huma.Register(api.huma, api.operation(&e.Route), func(ctx context.Context, in *I) (*O, error) {
+		err := askDecoded(ctx, in)
+		if err == nil {
+			var out *O
+			if out, err = handler(ctx, in); err == nil {
+				return out, nil
+			}
+		}
+		return nil, answer(ctx, group.Kinds, err)
+	})
+	operation, handle := api.typed.operation, api.typed.handle
+	e.serve = func(w http.ResponseWriter, r *http.Request) { handle(humago.NewContext(operation, r, w)) }
+	_, e.byAccount = any((*I)(nil)).(accountInput)
+}
+
+// Stream is Register for a handler whose answer is written by what it returns,
+// as long as that takes.
+func Stream[I any](group Group, route Route, handler func(context.Context, *I) (http.HandlerFunc, error)) {
+	route.Timeout = NoTimeout
+	Register(group, route, func(ctx context.Context, in *I) (*huma.StreamResponse, error) {
+		write, err := handler(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return &huma.StreamResponse{Body: func(hctx huma.Context) {
+			r, w := humago.Unwrap(hctx)
+			write(w, r)
+		}}, nil
+	})
+}
+
+// adapter is what huma registers with: it only keeps what came last.
+type adapter struct {
+	operation *huma.Operation
+	handle    func(huma.Context)
+}
+
+// Handle keeps an operation, for Register to mount.
+func (a *adapter) Handle(operation *huma.Operation, handle func(huma.Context)) {
+	a.operation, a.handle = operation, handle
+}
+
+// ServeHTTP makes it a huma.Adapter; nobody calls it.
+func (a *adapter) ServeHTTP(http.ResponseWriter, *http.Request) {}
+
+// learn adds to the list of all problems.
+func (api *API) learn(kinds Kinds) {
+	for _, kind := range kinds {
+		if !slices.ContainsFunc(api.kinds, func(k Kind) bool { return k.Name == kind.Name }) {
+			api.kinds = append(api.kinds, kind)
+		}
+	}
+}
+
+// Routes lists the routes of the reference, in order of their registration.
+func (api *API) Routes() []Route { return slices.Clone(api.routes) }
+
+// Problems lists every kind of problem a route may answer.
+func (api *API) Problems() Kinds { return slices.Clone(api.kinds) }
+
+// OpenAPI is the OpenAPI 3.1 document of all routes, as JSON. It is asked for after
+// the last Register.
+func (api *API) OpenAPI() ([]byte, error) {
+	doc := api.huma.OpenAPI()
+	// huma registers its own error schemas whether or not a route uses them.
+	delete(doc.Components.Schemas.Map(), "ErrorModel")
+	delete(doc.Components.Schemas.Map(), "ErrorDetail")
+	return json.MarshalIndent(doc, "", "  ")
+}
