@@ -12,8 +12,8 @@ type hands struct {
 	wake             chan struct{} // something here has changed
 
 	mu      sync.Mutex
-	working context.Context               // Run's; nil while this copy doesn't work the queue
-	held    map[string]context.CancelFunc // by job: what ends its attempt, nil before it began
+	working context.Context                    // Run's; nil while this copy doesn't work the queue
+	held    map[string]context.CancelCauseFunc // by job: what ends its attempt, nil before it began
 	inLane  map[string]int
 	behind  map[string]bool // lanes in which more may be due than is in hand
 }
@@ -21,7 +21,7 @@ type hands struct {
 func newHands(perLane, overall int) *hands {
 	return &hands{
 		perLane: perLane, overall: overall, wake: make(chan struct{}, 1),
-		held: map[string]context.CancelFunc{}, inLane: map[string]int{}, behind: map[string]bool{},
+		held: map[string]context.CancelCauseFunc{}, inLane: map[string]int{}, behind: map[string]bool{},
 	}
 }
 
@@ -61,7 +61,7 @@ func (h *hands) take(lane, id string) bool {
 }
 
 // begin notes how to end the attempt at a job in hand.
-func (h *hands) begin(id string, end context.CancelFunc) {
+func (h *hands) begin(id string, end context.CancelCauseFunc) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.held[id] = end
@@ -79,11 +79,11 @@ func (h *hands) drop(lane, id string) {
 }
 
 // begun are the jobs in hand at which attempts have begun, with what ends those.
-func (h *hands) begun() map[string]context.CancelFunc {
+func (h *hands) begun() map[string]context.CancelCauseFunc {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	begun := maps.Clone(h.held)
-	maps.DeleteFunc(begun, func(_ string, end context.CancelFunc) bool { return end == nil })
+	maps.DeleteFunc(begun, func(_ string, end context.CancelCauseFunc) bool { return end == nil })
 	return begun
 }
 

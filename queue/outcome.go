@@ -63,6 +63,8 @@ func (q *Queue[T]) verdict(ctx context.Context, d document[T], result error) (ou
 		again = now.Add(nap.wait)
 	}
 	switch {
+	case errors.Is(result, errLost):
+		return jobLost, nil
 	case result == nil:
 		return jobDone, q.forget
 	case errors.Is(result, Keep):

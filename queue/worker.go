@@ -232,7 +232,7 @@ func (q *Queue[T]) renew(ctx context.Context) error {
 	})
 	for i, err := range errs {
 		if lost(err) {
-			begun[ids[i]]()
+			begun[ids[i]](errLost)
 			errs[i] = nil
 		}
 	}
@@ -265,39 +265,49 @@ func (q *Queue[T]) work(ctx context.Context, d document[T]) (err error) {
 	if err != nil {
 		return err
 	}
-	ctx, end := context.WithTimeout(ctx, q.c.Timeout)
-	defer end()
+	attempt, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	q.hands.begin(d.ID, end)
+	ctx, stop := context.WithTimeout(attempt, q.c.Timeout)
+	defer stop()
 	defer func() {
 		if p := recover(); p != nil {
 			q.c.Log.ErrorContext(ctx, "work at a "+q.c.Noun+" panicked", q.c.Noun, d.ID, "panic", p, "stack", string(debug.Stack()))
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	return q.c.Work(ctx, job)
+	err = q.c.Work(ctx, job)
+	if err != nil && errors.Is(context.Cause(ctx), errLost) {
+		err = errLost
+	}
+	return err
 }
 
 // writeDown stores what becomes of a job, unless it isn't this copy's any more: a
 // later one may have its ID.
 func (q *Queue[T]) writeDown(ctx context.Context, d document[T], result error) outcome {
 	outcome, change := q.verdict(ctx, d, result)
-	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	switch outcome {
+	case jobLost:
+		return outcome
+	case jobDiscarded:
+		q.c.Log.ErrorContext(ctx, "a "+q.c.Noun+" was given up", q.c.Noun, d.ID, "attempts", d.Attempts, "error", result)
+	case jobFailed:
+		q.c.Log.WarnContext(ctx, "a "+q.c.Noun+" has failed; it will be tried again", q.c.Noun, d.ID, "attempts", d.Attempts, "error", result)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	_, err := q.jobs.Update(write, d.ID, func(now *document[T]) error {
+	_, err := q.jobs.Update(ctx, d.ID, func(now *document[T]) error {
 		if now.Claim != q.me {
 			return errLost
 		}
 		return change(now)
 	})
-	switch {
-	case lost(err):
+	if lost(err) {
 		return jobLost
-	case err != nil:
-		q.c.Log.ErrorContext(ctx, "what became of a "+q.c.Noun+" was not written down; it may be done again", q.c.Noun, d.ID, "became", outcome, "error", err)
-	case outcome == jobDiscarded:
-		q.c.Log.ErrorContext(ctx, "a "+q.c.Noun+" was given up", q.c.Noun, d.ID, "attempts", d.Attempts, "error", result)
-	case outcome == jobFailed:
-		q.c.Log.WarnContext(ctx, "a "+q.c.Noun+" has failed; it will be tried again", q.c.Noun, d.ID, "attempts", d.Attempts, "error", result)
+	}
+	if err != nil {
+		q.c.Log.ErrorContext(ctx, "what became of a "+q.c.Noun+" was not written down; it may be done again", q.c.Noun, d.ID, "error", err)
 	}
 	return outcome
 }
