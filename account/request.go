@@ -98,7 +98,7 @@ func (s *Service) answerRegistration(ctx context.Context, job queue.Job[request]
 	if err != nil {
 		return err
 	}
-	return queue.Keep
+	return queue.Keep()
 }
 
 // finishRegistration makes the account of a registration. Killed in between, it

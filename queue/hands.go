@@ -25,11 +25,18 @@ func newHands(perLane, overall int) *hands {
 	}
 }
 
-// open lets jobs come into hand, to be worked in a context; nil lets in no more.
+// open lets jobs come into hand, to be worked in a context.
 func (h *hands) open(working context.Context) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.working = working
+}
+
+// close lets in no more.
+func (h *hands) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.working = nil
 }
 
 // takeNew takes a job in hand that isn't in the store yet, unless others wait in its

@@ -61,14 +61,14 @@ func (m metrics[T]) Collect(values chan<- prometheus.Metric) {
 			gauge(oldestGauge, oldest.Seconds(), lane)
 		}
 	}
-	if dead, err := m.queue.count(ctx, docstore.Query{Index: byDeath, Limit: maxCounted}); err == nil {
+	if dead, err := m.queue.count(ctx, docstore.Query{Index: "by_death", Limit: maxCounted}); err == nil {
 		gauge(deadGauge, float64(dead))
 	}
 }
 
 // measure counts a lane's jobs, and tells the oldest one's age.
 func (m metrics[T]) measure(ctx context.Context, lane string) (jobs int, oldest time.Duration, err error) {
-	found, _, err := m.queue.jobs.Find(ctx, docstore.Query{Index: byDue, Equal: []any{lane}, Limit: maxCounted})
+	found, _, err := m.queue.jobs.Find(ctx, docstore.Query{Index: "by_due", Equal: []any{lane}, Limit: maxCounted})
 	for _, d := range found {
 		oldest = max(oldest, m.queue.c.Now().Sub(d.QueuedAt.Time))
 	}

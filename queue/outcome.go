@@ -13,13 +13,15 @@ import (
 
 // Keep is returned by Work for a job that is done, and stays in the store until it
 // expires.
-var Keep = errors.New("the job is done, and is kept")
+func Keep() error { return errKept }
+
+var errKept = errors.New("the job is done, and is kept")
 
 // Snooze is returned by Work for a job to be tried again after a wait of its own, such
-// as a server's Retry-After, but MaxWait at most. The attempt isn't counted. The error
-// says why.
+// as a server's Retry-After, but a second at least and MaxWait at most. The attempt isn't
+// counted. The error says why.
 func Snooze(err error, wait time.Duration) error {
-	return snooze{cmp.Or(err, errNoReason), min(wait, MaxWait)}
+	return snooze{cmp.Or(err, errNoReason), min(max(wait, time.Second), MaxWait)}
 }
 
 // Cancel is returned by Work for a job that would fail again: it is discarded.
@@ -67,7 +69,7 @@ func (q *Queue[T]) verdict(ctx context.Context, d document[T], result error) (ou
 		return jobLost, nil
 	case result == nil:
 		return jobDone, q.forget
-	case errors.Is(result, Keep):
+	case errors.Is(result, errKept):
 		return jobKept, func(d *document[T]) error { return d.keep(d.Deadline) }
 	case ctx.Err() != nil && !cancel:
 		return jobReleased, func(d *document[T]) error { return d.uncounted().wait(now) }

@@ -174,24 +174,15 @@ type document[T any] struct {
 // DocumentID is the job's id.
 func (d document[T]) DocumentID() string { return d.ID }
 
-// Names of the indexes. A document that lacks a field isn't in its index, so only
-// what a job makes use of costs anything.
-const (
-	byDue    = "by_due"
-	byQueued = "by_queued"
-	byGroup  = "by_group"
-	byExpiry = "by_expiry"
-	byDeath  = "by_death"
-)
-
-// Spec is the collection that the store has to have for a queue of T.
+// Spec is the collection that the store has to have for a queue of T. A document that
+// lacks a field isn't in its index, so only what a job makes use of costs anything.
 func Spec[T any](collection string) docstore.Spec {
 	return docstore.Spec{Collection: collection, Of: document[T]{}, Indexes: []docstore.Index{
-		{Name: byDue, Fields: []string{"lane", "due_at"}},
-		{Name: byQueued, Fields: []string{"queued_at"}},
-		{Name: byGroup, Fields: []string{"group", "queued_at"}},
-		{Name: byExpiry, Fields: []string{"expires_at"}},
-		{Name: byDeath, Fields: []string{"dead_at"}},
+		{Name: "by_due", Fields: []string{"lane", "due_at"}},
+		{Name: "by_queued", Fields: []string{"queued_at"}},
+		{Name: "by_group", Fields: []string{"group", "queued_at"}},
+		{Name: "by_expiry", Fields: []string{"expires_at"}},
+		{Name: "by_death", Fields: []string{"dead_at"}},
 	}}
 }
 
@@ -201,21 +192,15 @@ func Spec[T any](collection string) docstore.Spec {
 // Where this copy works the queue and has room in the lane, the job goes into its
 // hands at once: it is stored as claimed, which saves the write of claiming it.
 func (q *Queue[T]) Put(ctx context.Context, job Job[T]) error {
-	orDefault(&job.ID, docstore.NewID())
-	now := q.c.Now()
-	orDefault(&job.ExpiresAt, now.Add(q.c.Lifetime))
-	d := document[T]{ID: job.ID, Lane: job.Lane, Group: job.Group, QueuedAt: docstore.At(now), DueAt: docstore.At(now), Deadline: docstore.At(job.ExpiresAt)}
-	if err := q.fill(&d, job.Args); err != nil {
+	d, err := q.document(job)
+	if err != nil {
 		return err
-	}
-	if q.c.Work == nil {
-		_ = d.keep(d.Deadline)
 	}
 	working, taken := q.hands.takeNew(d.Lane, d.ID)
 	if taken {
 		q.claimed(&d)
 	}
-	err := q.jobs.Insert(ctx, d)
+	err = q.jobs.Insert(ctx, d)
 	switch {
 	case taken && err == nil:
 		go q.attempt(working, d)
@@ -228,6 +213,19 @@ func (q *Queue[T]) Put(ctx context.Context, job Job[T]) error {
 		return nil
 	}
 	return err
+}
+
+// document is a new job as it is stored.
+func (q *Queue[T]) document(job Job[T]) (document[T], error) {
+	now := q.c.Now()
+	orDefault(&job.ID, docstore.NewID())
+	orDefault(&job.ExpiresAt, now.Add(q.c.Lifetime))
+	d := document[T]{ID: job.ID, Lane: job.Lane, Group: job.Group, QueuedAt: docstore.At(now), DueAt: docstore.At(now), Deadline: docstore.At(job.ExpiresAt)}
+	if q.c.Work == nil {
+		_ = d.keep(d.Deadline)
+	}
+	err := q.fill(&d, job.Args)
+	return d, err
 }
 
 // claimed makes a job this copy's for a while.
@@ -284,14 +282,14 @@ func (q *Queue[T]) Get(ctx context.Context, id string) (Job[T], error) {
 
 // List returns at most limit jobs, those that were put last first.
 func (q *Queue[T]) List(ctx context.Context, limit int) ([]Job[T], error) {
-	jobs, _, err := q.find(ctx, docstore.Query{Index: byQueued, Descending: true, Limit: limit})
+	jobs, _, err := q.find(ctx, docstore.Query{Index: "by_queued", Descending: true, Limit: limit})
 	return jobs, err
 }
 
 // Dead returns a page of jobs that were discarded, the last first, and the cursor of
 // the next page, empty when nothing follows.
 func (q *Queue[T]) Dead(ctx context.Context, limit int, cursor string) ([]Job[T], string, error) {
-	return q.find(ctx, docstore.Query{Index: byDeath, Descending: true, Limit: limit, Cursor: cursor})
+	return q.find(ctx, docstore.Query{Index: "by_death", Descending: true, Limit: limit, Cursor: cursor})
 }
 
 // find leaves out what was sealed with another secret.
@@ -312,7 +310,7 @@ func (q *Queue[T]) find(ctx context.Context, query docstore.Query) ([]Job[T], st
 
 // Count tells how many jobs of a group were put before a time, up to limit.
 func (q *Queue[T]) Count(ctx context.Context, group string, before time.Time, limit int) (int, error) {
-	return q.count(ctx, docstore.Query{Index: byGroup, Equal: []any{group}, Until: docstore.At(before), Limit: limit})
+	return q.count(ctx, docstore.Query{Index: "by_group", Equal: []any{group}, Until: docstore.At(before), Limit: limit})
 }
 
 func (q *Queue[T]) count(ctx context.Context, query docstore.Query) (int, error) {
@@ -363,13 +361,13 @@ func (q *Queue[T]) Delete(ctx context.Context, id string) error {
 
 // DeleteGroup removes all jobs of a group.
 func (q *Queue[T]) DeleteGroup(ctx context.Context, group string) error {
-	_, err := q.jobs.DeleteAll(ctx, docstore.Query{Index: byGroup, Equal: []any{group}})
+	_, err := q.jobs.DeleteAll(ctx, docstore.Query{Index: "by_group", Equal: []any{group}})
 	return err
 }
 
 // Sweep removes jobs that have been kept or remembered for long enough, dead ones
 // included. It may be run by several copies at once and be cut short.
 func (q *Queue[T]) Sweep(ctx context.Context) error {
-	_, err := q.jobs.DeleteAll(ctx, docstore.Query{Index: byExpiry, Until: docstore.At(q.c.Now())})
+	_, err := q.jobs.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: docstore.At(q.c.Now())})
 	return err
 }

@@ -31,61 +31,52 @@ func (q *Queue[T]) Run(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
-	defer q.begin(ctx)()
-	ticker := time.NewTicker(pollEvery)
-	defer ticker.Stop()
-	look, failing := true, false
-	for {
-		err := q.dispatch(ctx, look)
-		if err != nil && !failing && ctx.Err() == nil { // once, not once a second
-			q.c.Log.ErrorContext(ctx, "a queue can't be worked; it will be tried again", "queue", q.c.Collection, "error", err)
-		}
-		if look || err != nil { // without a look there may be nothing to fail
-			failing = err != nil
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-q.hands.wake:
-			look = false
-		case <-ticker.C:
-			look = true
-		}
-	}
+	_ = q.run(ctx, false)
 }
 
-// Drain works the queue until nothing is due or in hand, for tests and commands. It
-// returns an error of the store, or ctx's.
-func (q *Queue[T]) Drain(ctx context.Context) error {
-	defer q.begin(ctx)()
-	for {
+// Drain is Run until nothing is due or in hand, for tests and commands. It returns an
+// error of the store, or ctx's.
+func (q *Queue[T]) Drain(ctx context.Context) error { return q.run(ctx, true) }
+
+func (q *Queue[T]) run(ctx context.Context, drain bool) error {
+	q.hands.open(ctx)
+	defer q.close(ctx)
+	poll, renew := time.NewTicker(pollEvery), time.NewTicker(q.c.Claim/3)
+	defer poll.Stop()
+	defer renew.Stop()
+	failing := false
+	for look := true; ; {
 		idle := q.hands.empty()
-		if err := q.dispatch(ctx, true); err != nil || idle && q.hands.empty() {
+		err := q.dispatch(ctx, look)
+		if drain && (err != nil || idle && q.hands.empty()) {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-q.hands.wake:
+			look = drain
+		case <-poll.C:
+			look = true
+		case <-renew.C:
+			look, err = drain, errors.Join(err, q.renew(ctx))
 		}
+		if err != nil && !failing && ctx.Err() == nil { // once, not once a second
+			q.c.Log.ErrorContext(ctx, "a queue can't be worked; it will be tried again", "queue", q.c.Collection, "error", err)
+		}
+		failing = err != nil || failing && !look // without a look there may be nothing to fail
 	}
 }
 
-// begin lets jobs come into hand, and keeps the claims on them until stop.
-func (q *Queue[T]) begin(ctx context.Context) (stop func()) {
-	q.hands.open(ctx)
-	renewing, end := context.WithCancel(context.WithoutCancel(ctx))
-	go q.keepClaims(renewing)
-	return func() {
-		defer end()
-		q.hands.open(nil)
-		for enough := time.After(patience); !q.hands.empty(); {
-			select {
-			case <-q.hands.wake:
-			case <-enough:
-				q.c.Log.WarnContext(ctx, "work doesn't heed that the program stops", "queue", q.c.Collection)
-				return
-			}
+// close lets nothing more come into hand, and waits for what is.
+func (q *Queue[T]) close(ctx context.Context) {
+	q.hands.close()
+	for enough := time.After(patience); !q.hands.empty(); {
+		select {
+		case <-q.hands.wake:
+		case <-enough:
+			q.c.Log.WarnContext(ctx, "work doesn't heed that the program stops", "queue", q.c.Collection)
+			return
 		}
 	}
 }
@@ -123,7 +114,7 @@ func (q *Queue[T]) dispatch(ctx context.Context, look bool) error {
 // many jobs the one before has.
 func (q *Queue[T]) lanes(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for query := (docstore.Query{Index: byDue}); ; {
+		for query := (docstore.Query{Index: "by_due"}); ; {
 			first, err := q.jobs.First(ctx, query)
 			if errors.Is(err, docstore.ErrNotFound) || !yield(first.Lane, err) || err != nil {
 				return
@@ -159,7 +150,7 @@ func (q *Queue[T]) due(ctx context.Context, lane string, page int) iter.Seq2[doc
 	return func(yield func(document[T], error) bool) {
 		now := q.c.Now().Add(time.Millisecond) // what is due now is included
 		for _, query := range []docstore.Query{{Until: docstore.At(now)}, {From: docstore.At(now.Add(MaxWait))}} {
-			query.Index, query.Equal, query.Limit = byDue, []any{lane}, page
+			query.Index, query.Equal, query.Limit = "by_due", []any{lane}, page
 			for d, err := range q.jobs.All(ctx, query) {
 				if !yield(d, err) || err != nil {
 					return
@@ -202,24 +193,8 @@ var errLost = errors.New("another copy has the job")
 
 func lost(err error) bool { return errors.Is(err, errLost) || errors.Is(err, docstore.ErrNotFound) }
 
-// keepClaims renews the claims on what is in hand every third of their time.
-func (q *Queue[T]) keepClaims(ctx context.Context) {
-	ticker := time.NewTicker(q.c.Claim / 3)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		if err := q.renew(ctx); err != nil && ctx.Err() == nil {
-			q.c.Log.WarnContext(ctx, "claims on jobs can't be renewed; it will be tried again", "queue", q.c.Collection, "error", err)
-		}
-	}
-}
-
-// renew renews the claims on what is in hand, and ends the attempts at what was
-// deleted or isn't this copy's any more.
+// renew renews the claims on what is in hand, every third of their time, and ends the
+// attempts at what was deleted or isn't this copy's any more.
 func (q *Queue[T]) renew(ctx context.Context) error {
 	begun := q.hands.begun()
 	ids := slices.Collect(maps.Keys(begun))

@@ -60,7 +60,7 @@ func retries(t *testing.T, s *site) {
 }
 
 func snoozes(t *testing.T, s *site) {
-	naps := []time.Duration{10 * time.Minute, time.Second, 20 * queue.MaxWait}
+	naps := []time.Duration{10 * time.Minute, 0, 20 * queue.MaxWait}
 	w := s.worker(t, func(_ context.Context, job queue.Job[task]) error {
 		nap := naps[0]
 		naps = naps[1:]

@@ -119,7 +119,7 @@ func keptWithoutWork(t *testing.T, s *site) {
 func keep(t *testing.T, s *site) {
 	var w *worker
 	w = s.worker(t, func(ctx context.Context, job queue.Job[task]) error {
-		return errors.Join(queue.Keep, w.Update(ctx, job.ID, func(args *task) { args.Note = "changed" }))
+		return errors.Join(queue.Keep(), w.Update(ctx, job.ID, func(args *task) { args.Note = "changed" }))
 	})
 	w.put(t, queue.Job[task]{ID: "a", Args: task{Number: 7}, ExpiresAt: noon().Add(time.Hour)})
 	w.drain(t)
@@ -271,7 +271,7 @@ func gathered(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 func metrics(t *testing.T, s *site) {
 	registry := prometheus.NewRegistry()
 	w := s.worker(t, func(_ context.Context, job queue.Job[task]) error {
-		return map[string]error{"b0000": errors.New("no"), "b0001": queue.Cancel(errors.New("never")), "b0002": queue.Keep}[job.ID]
+		return map[string]error{"b0000": errors.New("no"), "b0001": queue.Cancel(errors.New("never")), "b0002": queue.Keep()}[job.ID]
 	}, func(c *queue.Config[task]) { c.Metrics, c.KeepDead = registry, time.Hour })
 	w.put(t, numbered(3, "a")...)
 	w.clock.add(time.Minute)
