@@ -9,6 +9,7 @@ package account
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"manus/audit"
 	"manus/docstore"
 	"manus/identity"
+	"manus/internal/cache"
 	"manus/internal/seal"
 	"manus/language"
 	"manus/mail"
@@ -147,9 +149,9 @@ type Service struct {
 	hasher   *hasher
 	keys     keyring
 	seeds    *seal.Box
-	states   *stateCache
-	verified *verified
-	passkeys *passkeyCeremonies // nil without a public URL
+	states   *cache.Cache[string, proofState]
+	verified *cache.Cache[[sha256.Size]byte, accessToken] // by their hashes
+	passkeys *passkeyCeremonies                           // nil without a public URL
 	oidc     atomic.Pointer[providers]
 	wake     chan struct{} // tells Run that a request has come
 
@@ -191,8 +193,8 @@ func New(c Config) (*Service, error) {
 		hasher:       newHasher(hashConcurrency()),
 		keys:         keys,
 		seeds:        seeds,
-		states:       newStateCache(stateLifetime),
-		verified:     newVerified(),
+		states:       cache.New[string, proofState](stateLifetime, maxStates),
+		verified:     cache.New[[sha256.Size]byte, accessToken](0, maxVerified),
 		passkeys:     ceremonies,
 		wake:         make(chan struct{}, 1),
 		mail:         c.Mail,
@@ -212,7 +214,7 @@ func New(c Config) (*Service, error) {
 // events that the change has noted on their way.
 func (s *Service) update(ctx context.Context, userID string, change func(*User) error) (User, error) {
 	user, err := s.users.Update(ctx, userID, change)
-	s.states.forget()
+	s.states.Forget()
 	if errors.Is(err, docstore.ErrNotFound) {
 		err = ErrUnknownUser
 	}

@@ -462,40 +462,8 @@ func TestAnotherCopySeesALogoutWithinASecond(t *testing.T) {
 	if err := a.LogoutAll(t.Context(), tokens.User.ID); err != nil {
 		t.Fatal(err)
 	}
-	b.states.lifetime = 0 // as if a second had passed
+	b.states.Forget() // as if a second had passed
 	b.wantAlive(t, tokens, false)
-}
-
-func TestStatesAreBelievedForTheirLifetimeOnly(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		c := newStateCache(time.Second)
-		alive := proofState{userID: "u"}
-		c.put("a", alive, c.begin())
-		if got, ok := c.get("a"); !ok || got.userID != alive.userID {
-			t.Errorf("got %+v, %v", got, ok)
-		}
-		<-time.After(time.Second - 1)
-		if _, ok := c.get("a"); !ok {
-			t.Error("forgotten too early")
-		}
-		<-time.After(1)
-		if _, ok := c.get("a"); ok {
-			t.Error("believed for too long")
-		}
-		before := c.begin()
-		c.forget()
-		c.put("a", alive, before)
-		if _, ok := c.get("a"); ok {
-			t.Error("kept a state that was read before a change")
-		}
-		for i := range 3 * maxStates {
-			c.put(string(rune(i)), alive, c.begin())
-		}
-		if n := len(c.young) + len(c.old); n > 2*maxStates {
-			t.Errorf("%d states are kept", n)
-		}
-	})
 }
 
 func TestExpiredLoginsAreSweptAndDead(t *testing.T) {

@@ -123,7 +123,7 @@ func (s *Service) Logout(ctx context.Context, userID, loginID string) error {
 
 func (s *Service) end(ctx context.Context, loginID string) error {
 	err := s.logins.Delete(ctx, loginID)
-	s.states.forget()
+	s.states.Forget()
 	if errors.Is(err, docstore.ErrNotFound) {
 		return nil
 	}
@@ -156,16 +156,17 @@ func (s *Service) Authenticate(ctx context.Context, token string) (identity.Call
 	}, nil
 }
 
-// verify reads an access token, remembering those that it has read.
+// verify reads an access token, remembering those that it has read: checking a
+// signature is a good part of a small request.
 func (s *Service) verify(token string) (accessToken, error) {
 	hash, now := sha256.Sum256([]byte(token)), s.now()
-	read, ok := s.verified.get(hash)
+	read, ok := s.verified.Get(hash)
 	if !ok {
 		var err error
 		if read, err = s.keys.verifyAccess(token, now); err != nil {
 			return accessToken{}, err
 		}
-		s.verified.put(hash, read)
+		s.verified.Put(hash, read, s.verified.Begin())
 	}
 	if !read.validAt(now) {
 		return accessToken{}, ErrInvalidToken
@@ -176,14 +177,14 @@ func (s *Service) verify(token string) (accessToken, error) {
 // state is what a living login or key stands for; ErrInvalidToken when it has
 // ended. What isn't cached is loaded; load returns the zero state for the ended.
 func (s *Service) state(ctx context.Context, id string, load func(context.Context, string) (proofState, error)) (proofState, error) {
-	state, ok := s.states.get(id)
+	state, ok := s.states.Get(id)
 	if !ok {
 		var err error
-		reading := s.states.begin()
+		reading := s.states.Begin()
 		if state, err = load(ctx, id); err != nil {
 			return proofState{}, err
 		}
-		s.states.put(id, state, reading)
+		s.states.Put(id, state, reading)
 	}
 	if state.expires.IsZero() || !s.now().Before(state.expires) {
 		return proofState{}, ErrInvalidToken

@@ -63,7 +63,7 @@ func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) 
 	var running sync.WaitGroup
 	running.Go(func() { accounts.Run(ctx) })
 	t.Cleanup(func() { stop(); running.Wait() })
-	api := httpapi.New(slog.New(slog.DiscardHandler), "v1.2.3", nil)
+	api := httpapi.New(httpapi.Config{Log: slog.New(slog.DiscardHandler), Version: "v1.2.3"})
 	kinds := httpapi.Kinds{{Err: errors.New("x"), Status: 418, Name: "teapot", Detail: language.Text{En: "Ask for tea.", Ar: "اطلب شايًا."}}}
 	handler := func(context.Context, *teaInput) (*teaOutput, error) { return &teaOutput{}, nil }
 	for path, access := range map[string]httpapi.Access{"/public/{id}": httpapi.Public, "/known/{id}": httpapi.Known} {
@@ -73,13 +73,12 @@ func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) 
 			}, handler)
 		}
 	}
-	pages, err := New(Config{Version: "v1.2.3", API: api, Accounts: accounts, Mails: outbox, Log: log})
-	if err != nil {
+	pages := New(Config{Version: "v1.2.3", Accounts: accounts, Mails: outbox, Log: log})
+	pages.Routes(api)
+	if err := pages.Render(api); err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	pages.Mount(mux)
-	return api, mux, accounts
+	return api, api, accounts
 }
 
 func get(t *testing.T, handler http.Handler, path string, header ...string) *httptest.ResponseRecorder {

@@ -82,15 +82,19 @@ func (c Caller) Can(scope Scope) bool {
 	return false
 }
 
-type contextKey struct{}
+// Key is the key under which a context has a *Caller, for a context that carries
+// one by itself.
+type Key struct{}
 
 // With returns a context that carries the caller.
 func With(ctx context.Context, c Caller) context.Context {
-	return context.WithValue(ctx, contextKey{}, c)
+	return context.WithValue(ctx, Key{}, &c)
 }
 
 // From returns the context's caller, a stranger when there is none.
 func From(ctx context.Context) Caller {
-	c, _ := ctx.Value(contextKey{}).(Caller)
-	return c
+	if c, ok := ctx.Value(Key{}).(*Caller); ok {
+		return *c
+	}
+	return Caller{}
 }
