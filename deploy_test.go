@@ -441,15 +441,26 @@ func TestHAProxyTakesItsFile(t *testing.T) {
 	t.Parallel()
 	haproxy, err := exec.LookPath("haproxy")
 	if err != nil {
-		t.Skip("haproxy isn't installed")
+		t.Fatal("install the package haproxy, which the compose stack's balancer is: ", err)
 	}
-	for _, environment := range [][]string{nil, {"TLS_CERTIFICATE=" + certificate(t)}, {"UPSTREAM=10.0.0.0/8", "COPIES=127.0.0.1:1"}} {
+	for _, environment := range [][]string{nil, {"TLS_CERTIFICATE=" + certificate(t), "COPIES=127.0.0.1:1"}, {"UPSTREAM=10.0.0.0/8", "COPIES=127.0.0.1:1"}} {
 		check := exec.Command(haproxy, "-c", "-f", "deploy/balancer/haproxy.cfg")
 		check.Env = environment
-		if out, err := check.CombinedOutput(); err != nil || strings.Contains(string(out), "WARNING") {
+		if out, err := check.CombinedOutput(); err != nil || warns(string(out)) {
 			t.Errorf("%v: %v\n%s", environment, err, out)
 		}
 	}
+}
+
+// warns tells whether HAProxy warned of anything but that the copies' name isn't known
+// here: it is known in the stack's own network alone.
+func warns(out string) bool {
+	for line := range strings.Lines(out) {
+		if strings.Contains(line, "WARNING") && !strings.Contains(line, "could not resolve address 'manus'") {
+			return true
+		}
+	}
+	return false
 }
 
 // certificate makes a file as TLS_CERTIFICATE names it.

@@ -64,22 +64,6 @@ func newDeviceBody(l login, current string) deviceBody {
 	}
 }
 
-// auditBody is a line of the audit log.
-type auditBody struct {
-	ID      string    `json:"id"`
-	UserID  string    `json:"user_id"`
-	Kind    eventKind `json:"kind" example:"signed-in"`
-	At      string    `json:"at" format:"date-time"`
-	Count   int64     `json:"count" doc:"How many such events the line stands for."`
-	Address string    `json:"address,omitempty" doc:"The client's."`
-	Agent   string    `json:"agent,omitempty" doc:"What the client called itself."`
-	KeyID   string    `json:"key_id,omitempty" doc:"The API key that did it."`
-}
-
-func newAuditBody(e event) auditBody {
-	return auditBody{ID: e.ID, UserID: e.UserID, Kind: e.Kind, At: e.At.String(), Count: max(1, e.Count), Address: e.Address, Agent: e.Agent, KeyID: e.ByKey}
-}
-
 // ProofBody is a proof as requests carry it; it may be left out. It is exported
 // because huma looks into no embedded types that are not.
 type ProofBody struct {
@@ -137,10 +121,6 @@ type (
 			Name string `json:"name" maxLength:"100"`
 		}
 	}
-	auditInput struct {
-		httpapi.Page
-		User string `query:"user" maxLength:"64" doc:"Of this account alone."`
-	}
 )
 
 // LimitAccount is the account that is being tried, for limits.
@@ -170,16 +150,6 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 		Access: httpapi.Persons, Pattern: "GET /auth/me/export", ID: "export-me", Summary: "Get a copy of everything kept of you",
 		Answers: map[string]httpapi.Answer{"200": {Description: "A zip archive of JSON files", Types: map[string]reflect.Type{"application/zip": nil}}},
 	}, s.export)
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/me/events", ID: "list-my-events", Summary: "See what has happened to your account's security"},
-		func(ctx context.Context, in *httpapi.Page) (*httpapi.ListOutput[auditBody], error) {
-			found, next, err := s.events(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
-			return httpapi.ListOf(found, next, err, newAuditBody)
-		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "GET /audit", ID: "list-events", Summary: "See the security events of all accounts"},
-		func(ctx context.Context, in *auditInput) (*httpapi.ListOutput[auditBody], error) {
-			found, next, err := s.events(ctx, in.User, in.Limit, in.Cursor)
-			return httpapi.ListOf(found, next, err, newAuditBody)
-		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/password", ID: "change-password", Summary: "Change your password and end your other logins"},
 		func(ctx context.Context, in *passwordInput) (*noOutput, error) {
 			caller := identity.From(ctx)

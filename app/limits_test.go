@@ -138,11 +138,11 @@ func TestPlansHaveLimitsOfTheirOwn(t *testing.T) {
 	if policy := open().Header().Get("RateLimit-Policy"); policy != `"user-60";q=10;w=60, "user-3600";q=100;w=3600` {
 		t.Errorf("free: %s", policy)
 	}
-	users, _, err := a.accounts.List(t.Context(), 10, "")
+	users, _, err := a.Accounts.List(t.Context(), 10, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.plans.SetPlan(t.Context(), users[len(users)-1].ID, "pro"); err != nil {
+	if err := a.Plans.SetPlan(t.Context(), users[len(users)-1].ID, "pro"); err != nil {
 		t.Fatal(err)
 	}
 	if w := open(); w.Header().Get("RateLimit-Policy") != `"user-60";q=60;w=60` || !strings.HasPrefix(w.Header().Get("RateLimit"), `"user-60";r=58;`) {
@@ -172,11 +172,11 @@ func TestEveryRouteHasARule(t *testing.T) {
 // names, as 'manus limits match' does.
 func TestRoutesHaveTheLimitsOfTheContract(t *testing.T) {
 	t.Parallel()
-	limits, _, done, err := Limits(config.Settings{Limits: ratelimit.DefaultConfig(Routes())}, slog.New(slog.DiscardHandler))
+	a, err := New(t.Context(), Options{Settings: config.Settings{Limits: ratelimit.DefaultConfig(Routes())}, Offline: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer done()
+	limits := a.Limits
 	for request, want := range map[string]string{
 		"POST /api/v1/auth/login": "5/minute, 20/hour [address account]", "POST /api/v1/auth/register": "3/minute, 10/hour [address]",
 		"POST /api/v1/auth/refresh": "10/minute, 50/hour [address]", "POST /api/v1/sessions": "10/minute, 100/hour [user]",
@@ -251,7 +251,9 @@ func TestAChangedFileForgetsNoCounts(t *testing.T) {
 			file.Limits.Rules[i].Limit = limit
 		}
 	}
-	a.apply(file)
+	if err := a.apply(file); err != nil {
+		t.Fatal(err)
+	}
 	for i, want := range []bool{false, false, true} {
 		if refused := try() == 429; refused != want {
 			t.Errorf("attempt %d after the change: refused %v", i+1, refused)

@@ -172,7 +172,7 @@ func Load(source Source) (Settings, error) {
 
 	file, err := loadOptionalFile(source.ConfigFile, source.Routes)
 	l.problems = append(l.problems, err...)
-	settings.Billing, settings.Limits, settings.Backup.Policy = file.Billing, file.Limits, file.Backup
+	settings.take(file)
 	settings.ProviderSecrets = l.providerSecrets()
 	settings.Providers = file.WithSecrets(settings.ProviderSecrets)
 
@@ -181,6 +181,11 @@ func Load(source Source) (Settings, error) {
 		return Settings{}, &l.problems
 	}
 	return settings, nil
+}
+
+// take puts the sections of manus.yaml in their places.
+func (s *Settings) take(file File) {
+	s.Billing, s.Limits, s.Backup.Policy = file.Billing, file.Limits, file.Backup
 }
 
 // loader is one run of Load.

@@ -138,11 +138,11 @@ func TestPagesSayWhatIsWrongAsTheAPIDoes(t *testing.T) {
 	} {
 		log := slog.New(slog.DiscardHandler)
 		handler := httpapi.New(httpapi.Config{Log: log, Version: "test"})
-		pages, err := New(Config{API: handler, Accounts: brokenAccounts{c.err}, Log: log})
-		if err != nil {
+		pages := New(Config{Accounts: brokenAccounts{c.err}, Log: log})
+		pages.Routes(handler)
+		if err := pages.Render(handler); err != nil {
 			t.Fatal(err)
 		}
-		pages.Routes(handler)
 		for _, form := range pages.linkForms() {
 			for tag, says := range map[string]string{"en": c.en, "ar": c.ar} {
 				w := post(t, handler, form.Path+"?lang="+tag, url.Values{"token": {"t"}})

@@ -26,9 +26,9 @@ type mailsPage struct {
 	Mails []mail.Kept
 }
 
-// MailRoutes adds the pages of the mails of a product that is only being tried. A
+// mailRoutes adds the pages of the mails of a product that is only being tried. A
 // mail may have its own style, and nothing else.
-func (p *Pages) MailRoutes(api *httpapi.API) {
+func (p *Pages) mailRoutes(api *httpapi.API) {
 	api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET /dev/mails"}, http.HandlerFunc(p.mailList))
 	api.Handle(httpapi.Route{
 		Access: httpapi.Public, Pattern: "GET /dev/mails/{id}",

@@ -58,6 +58,14 @@ type Caller struct {
 // Known tells whether the caller has proved an account.
 func (c Caller) Known() bool { return c.UserID != "" }
 
+// AddressText is the address as it is written down; empty when it isn't known.
+func (c Caller) AddressText() string {
+	if !c.Address.IsValid() {
+		return ""
+	}
+	return c.Address.String()
+}
+
 // Can tells whether the caller's proof reaches as far as scope.
 func (c Caller) Can(scope Scope) bool {
 	if !c.Known() {

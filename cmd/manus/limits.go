@@ -4,42 +4,34 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"strings"
 	"text/tabwriter"
 
 	"manus/account"
 	"manus/app"
-	"manus/config"
 	"manus/ratelimit"
 )
 
 // limitsCommand tells which limits there are, and works on the counts in Redis.
 type limitsCommand struct {
-	EnvFile string `help:"The settings file that the server runs with." placeholder:"FILE" type:"path"`
-	Config  string `help:"The manus.yaml that the server runs with." placeholder:"FILE" type:"path"`
+	installation
 
 	Match limitsMatch `cmd:"" help:"Tell which limits apply to a request."`
 	Show  limitsShow  `cmd:"" help:"Tell where an address, a user, an account or a key stands."`
 	Reset limitsReset `cmd:"" help:"Forget what an address, a user, an account or a key has used, on every copy."`
 }
 
-// with makes the limits of the settings, and runs f on them.
-func (c *limitsCommand) with(p *process, needShared bool, f func(*ratelimit.Service) error) error {
-	settings, err := config.LoadLimits(config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config, Routes: app.Routes()})
-	if err != nil {
-		return err
-	}
-	limits, shared, done, err := app.Limits(settings, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return fmt.Errorf("the Redis of REDIS_URL can't be reached: %w", err)
-	}
-	defer done()
-	if needShared && !shared {
-		return errors.New("there are no shared counts: set REDIS_URL as for the server. Without Redis a server counts in its own memory, which ends with it")
-	}
-	return f(limits)
+// with runs f on the limits, which can be counted if counts are needed.
+func (c *limitsCommand) with(p *process, counts bool, f func(*ratelimit.Service) error) error {
+	return c.installation.with(p, func(a *app.App) error {
+		if counts {
+			if err := a.ReachLimits(); err != nil {
+				return err
+			}
+		}
+		return f(a.Limits)
+	}, "REDIS_URL")
 }
 
 type limitsMatch struct {
