@@ -136,7 +136,7 @@ type Queue[T any] struct {
 	c       Config[T]
 	jobs    *docstore.Collection[document[T]]
 	me      string // marks what this copy has claimed
-	hands   *hands
+	slots   *slots
 	metrics metrics[T]
 }
 
@@ -147,7 +147,7 @@ func New[T any](c Config[T]) *Queue[T] {
 		c:     c,
 		jobs:  docstore.NewCollection[document[T]](c.Store, Spec[T](c.Collection)),
 		me:    docstore.NewID(),
-		hands: newHands(c.PerLane, c.Overall),
+		slots: newSlots(c.PerLane, c.Overall),
 	}
 	q.metrics = newMetrics(q)
 	return q
@@ -196,7 +196,7 @@ func (q *Queue[T]) Put(ctx context.Context, job Job[T]) error {
 	if err != nil {
 		return err
 	}
-	working, taken := q.hands.takeNew(d.Lane, d.ID)
+	working, taken := q.slots.takeNew(d.Lane, d.ID)
 	if taken {
 		q.claimed(&d)
 	}
@@ -205,9 +205,9 @@ func (q *Queue[T]) Put(ctx context.Context, job Job[T]) error {
 	case taken && err == nil:
 		go q.attempt(working, d)
 	case taken:
-		q.hands.drop(d.Lane, d.ID)
+		q.slots.drop(d.Lane, d.ID)
 	case err == nil:
-		q.hands.fallBehind(d.Lane)
+		q.slots.fallBehind(d.Lane)
 	}
 	if docstore.ConflictsOn(err, docstore.IDIndex) {
 		return nil
@@ -345,7 +345,7 @@ func (q *Queue[T]) Retry(ctx context.Context, id string) error {
 		return nil
 	})
 	if err == nil {
-		q.hands.fallBehind(d.Lane)
+		q.slots.fallBehind(d.Lane)
 	}
 	return err
 }

@@ -39,22 +39,22 @@ func (q *Queue[T]) Run(ctx context.Context) {
 func (q *Queue[T]) Drain(ctx context.Context) error { return q.run(ctx, true) }
 
 func (q *Queue[T]) run(ctx context.Context, drain bool) error {
-	q.hands.open(ctx)
+	q.slots.open(ctx)
 	defer q.close(ctx)
 	poll, renew := time.NewTicker(pollEvery), time.NewTicker(q.c.Claim/3)
 	defer poll.Stop()
 	defer renew.Stop()
 	failing := false
 	for look := true; ; {
-		idle := q.hands.empty()
+		idle := q.slots.empty()
 		err := q.dispatch(ctx, look)
-		if drain && (err != nil || idle && q.hands.empty()) {
+		if drain && (err != nil || idle && q.slots.empty()) {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-q.hands.wake:
+		case <-q.slots.wake:
 			look = drain
 		case <-poll.C:
 			look = true
@@ -70,10 +70,10 @@ func (q *Queue[T]) run(ctx context.Context, drain bool) error {
 
 // close lets nothing more come into hand, and waits for what is.
 func (q *Queue[T]) close(ctx context.Context) {
-	q.hands.close()
-	for enough := time.After(patience); !q.hands.empty(); {
+	q.slots.close()
+	for enough := time.After(patience); !q.slots.empty(); {
 		select {
-		case <-q.hands.wake:
+		case <-q.slots.wake:
 		case <-enough:
 			q.c.Log.WarnContext(ctx, "work doesn't heed that the program stops", "queue", q.c.Collection)
 			return
@@ -89,11 +89,11 @@ func (q *Queue[T]) dispatch(ctx context.Context, look bool) error {
 			if err != nil {
 				return err
 			}
-			q.hands.fallBehind(lane)
+			q.slots.fallBehind(lane)
 		}
 	}
 	for ctx.Err() == nil {
-		lanes := q.hands.catchUp()
+		lanes := q.slots.catchUp()
 		if len(lanes) == 0 {
 			break
 		}
@@ -129,15 +129,15 @@ func (q *Queue[T]) lanes(ctx context.Context) iter.Seq2[string, error] {
 func (q *Queue[T]) takeDue(ctx context.Context, lane string, room int) (due []document[T], err error) {
 	for d, err := range q.due(ctx, lane, room+1) {
 		if err != nil {
-			q.hands.fallBehind(lane)
+			q.slots.fallBehind(lane)
 			return due, err
 		}
-		taken, held := q.hands.takeDue(lane, d.ID)
+		taken, held := q.slots.takeDue(lane, d.ID)
 		if taken {
 			due = append(due, d)
 		}
 		if !taken && !held {
-			q.hands.fallBehind(lane)
+			q.slots.fallBehind(lane)
 			break
 		}
 	}
@@ -180,7 +180,7 @@ func (q *Queue[T]) claim(ctx context.Context, due []document[T]) (failure error)
 			go q.attempt(ctx, claimed[i])
 			continue
 		}
-		q.hands.drop(due[i].Lane, due[i].ID)
+		q.slots.drop(due[i].Lane, due[i].ID)
 		if !lost(err) {
 			failure = errors.Join(failure, err)
 		}
@@ -196,7 +196,7 @@ func lost(err error) bool { return errors.Is(err, errLost) || errors.Is(err, doc
 // renew renews the claims on what is in hand, every third of their time, and ends the
 // attempts at what was deleted or isn't this copy's any more.
 func (q *Queue[T]) renew(ctx context.Context) error {
-	begun := q.hands.begun()
+	begun := q.slots.begun()
 	ids := slices.Collect(maps.Keys(begun))
 	_, errs := q.jobs.UpdateAll(ctx, ids, func(_ int, d *document[T]) error {
 		if d.Claim != q.me {
@@ -216,7 +216,7 @@ func (q *Queue[T]) renew(ctx context.Context) error {
 
 // attempt makes an attempt at a job in hand.
 func (q *Queue[T]) attempt(ctx context.Context, d document[T]) {
-	defer q.hands.drop(d.Lane, d.ID)
+	defer q.slots.drop(d.Lane, d.ID)
 	began := time.Now()
 	outcome := q.writeDown(ctx, d, q.work(ctx, d))
 	q.metrics.attempts.WithLabelValues(d.Lane, string(outcome)).Observe(time.Since(began).Seconds())
@@ -242,7 +242,7 @@ func (q *Queue[T]) work(ctx context.Context, d document[T]) (err error) {
 	}
 	attempt, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	q.hands.begin(d.ID, end)
+	q.slots.begin(d.ID, end)
 	ctx, stop := context.WithTimeout(attempt, q.c.Timeout)
 	defer stop()
 	defer func() {

@@ -227,7 +227,7 @@ func TestNoLaneHasMoreInHandThanItMayAndAllTogetherNeither(t *testing.T) {
 
 func TestWhatIsPutWaitsBehindWhatWaitsInItsLane(t *testing.T) {
 	t.Parallel()
-	h := newHands(2, 10)
+	h := newSlots(2, 10)
 	if _, taken := h.takeNew("a", "1"); taken {
 		t.Error("it is taken by a copy that doesn't work")
 	}

@@ -74,7 +74,7 @@ func (w *watched) Batch(ctx context.Context, changes []docstore.Change) []error 
 func (w *watched) writes() int64 { return w.inserts.Load() + w.updates.Load() + w.changes.Load() }
 
 func twoWrites(t *testing.T, s *site) {
-	w := s.worker(t, done)
+	w := s.worker(t, done, func(c *queue.Config[task]) { c.Claim = queue.MaxWait }) // which isn't renewed meanwhile
 	stop := w.run(t)
 	w.put(t, queue.Job[task]{}) // until this is done, Run may not be at work yet
 	w.untilSettled(t, 1)
