@@ -3,7 +3,6 @@ package httpapi
 import (
 	"cmp"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -32,17 +31,19 @@ type Field struct {
 	Required                      bool
 }
 
-// Reference lists the operations of the API, for pages that show them.
+// Reference lists the operations of the API, in order of their registration, for
+// pages that show them.
 func (api *API) Reference() []Operation {
-	all := make([]Operation, len(api.routes))
-	for i, route := range api.routes {
-		all[i] = api.newOperation(route)
+	var all []Operation
+	for _, e := range api.endpoints {
+		if e.operation != nil {
+			all = append(all, newOperation(api.huma.OpenAPI().Components.Schemas, e.Route, e.operation))
+		}
 	}
 	return all
 }
 
-func (api *API) newOperation(route Route) Operation {
-	schemas, operation := api.huma.OpenAPI().Components.Schemas, api.documented(route)
+func newOperation(schemas huma.Registry, route Route, operation *huma.Operation) Operation {
 	o := Operation{Route: route}
 	for _, p := range operation.Parameters {
 		field := newField(schemas, p.Name, p.Schema, p.Required)
@@ -69,20 +70,6 @@ func (api *API) newOperation(route Route) Operation {
 	}
 	slices.SortFunc(o.Answers, func(a, b OperationAnswer) int { return cmp.Compare(a.Status, b.Status) })
 	return o
-}
-
-// documented is the route's operation as huma has completed it.
-func (api *API) documented(route Route) *huma.Operation {
-	item := api.huma.OpenAPI().Paths[route.Path()]
-	switch route.Method() {
-	case http.MethodPost:
-		return item.Post
-	case http.MethodPatch:
-		return item.Patch
-	case http.MethodDelete:
-		return item.Delete
-	}
-	return item.Get
 }
 
 // fields are the properties of a JSON body.

@@ -163,6 +163,8 @@ type endpoint struct {
 	pattern string // the whole one
 	header  []field
 	serve   http.HandlerFunc
+	// operation is what huma knows of it; nil where it has no typed handler.
+	operation *huma.Operation
 	// byAccount means that the handler's input tells which account is tried.
 	byAccount bool
 }
@@ -239,11 +241,8 @@ func (api *API) operation(route *Route) huma.Operation {
 		Responses: map[string]*huma.Response{},
 	}
 	for status, answer := range route.Answers {
-		response := &huma.Response{Description: answer.Description}
+		response := &huma.Response{Description: answer.Description, Content: map[string]*huma.MediaType{}}
 		for media, body := range answer.Types {
-			if response.Content == nil {
-				response.Content = map[string]*huma.MediaType{}
-			}
 			response.Content[media] = &huma.MediaType{}
 			if body != nil {
 				response.Content[media].Schema = huma.SchemaFromType(schemas, body)
