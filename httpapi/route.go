@@ -115,13 +115,7 @@ func JSON[T any](description string) Answer {
 }
 
 // Method is the HTTP method; empty means every one.
-func (r Route) Method() string {
-	method, _, found := strings.Cut(r.Pattern, " ")
-	if !found {
-		return ""
-	}
-	return method
-}
+func (r Route) Method() string { return r.Pattern[:max(0, strings.IndexByte(r.Pattern, ' '))] }
 
 // Path is where the route is, below Prefix if it was registered so.
 func (r Route) Path() string { return r.Pattern[strings.IndexByte(r.Pattern, ' ')+1:] }
@@ -144,16 +138,6 @@ func policy() map[string]string {
 		"Content-Security-Policy":      "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 		"Cache-Control":                caching,
 	}
-}
-
-// Upstream are the Headers of a route behind which another server answers, with
-// headers of its own.
-func Upstream() map[string]string {
-	none := policy()
-	for name := range none {
-		none[name] = ""
-	}
-	return none
 }
 
 // endpoint is a route, ready to be asked.
