@@ -3,6 +3,7 @@ package httpapi
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -54,21 +55,20 @@ func newOperation(schemas huma.Registry, route Route, operation *huma.Operation)
 	if operation.RequestBody != nil {
 		o.Body = fields(schemas, operation.RequestBody.Content)
 	}
-	for status, response := range operation.Responses {
+	for _, status := range slices.Sorted(maps.Keys(operation.Responses)) {
 		if status == "default" {
 			continue // problems, which are told of once
 		}
-		answer := OperationAnswer{Status: status, Description: response.Description, Fields: fields(schemas, response.Content)}
+		response := operation.Responses[status]
+		answer := OperationAnswer{
+			Status: status, Description: response.Description,
+			Types: slices.Sorted(maps.Keys(response.Content)), Fields: fields(schemas, response.Content),
+		}
 		for i := range answer.Fields {
 			answer.Fields[i].Required = false // it is the server who has to send them
 		}
-		for mediaType := range response.Content {
-			answer.Types = append(answer.Types, mediaType)
-		}
-		slices.Sort(answer.Types)
 		o.Answers = append(o.Answers, answer)
 	}
-	slices.SortFunc(o.Answers, func(a, b OperationAnswer) int { return cmp.Compare(a.Status, b.Status) })
 	return o
 }
 
