@@ -193,7 +193,8 @@ func load(source Source, wanted func(name string) bool) (*loader, Settings) {
 	var problems Problems
 	l.file, problems = loadOptionalFile(source.ConfigFile, source.Routes)
 	l.problems = append(l.problems, problems...)
-	settings.Billing, settings.Limits, settings.Backup.Policy = l.file.Billing, l.file.Limits, l.file.Backup
+	settings.Billing, settings.Providers = l.file.Billing, l.file.Providers
+	settings.Limits, settings.Backup.Policy = l.file.Limits, l.file.Backup
 	return l, settings
 }
 
