@@ -16,7 +16,6 @@ import (
 type Breaker struct {
 	Engine
 	probe   func(context.Context) error
-	every   time.Duration
 	open    atomic.Bool
 	denials denials
 }
@@ -26,7 +25,7 @@ const probeEvery = 200 * time.Millisecond
 
 // NewBreaker makes a Breaker, closed. probe tells whether the shared engine answers.
 func NewBreaker(shared Engine, probe func(context.Context) error) *Breaker {
-	return &Breaker{Engine: shared, probe: probe, every: probeEvery}
+	return &Breaker{Engine: shared, probe: probe}
 }
 
 // Open tells whether the breaker is open: the shared engine is gone.
@@ -37,11 +36,7 @@ func (b *Breaker) Take(ctx context.Context, checks []Check, into *Decision) erro
 	if b.denials.denied(checks, into) {
 		return nil
 	}
-	if b.open.Load() {
-		return ErrUnavailable
-	}
-	err := b.Engine.Take(ctx, checks, into)
-	b.watch(err)
+	err := b.ask(func() error { return b.Engine.Take(ctx, checks, into) })
 	if err == nil && !into.Allowed {
 		b.denials.remember(checks, into)
 	}
@@ -50,45 +45,42 @@ func (b *Breaker) Take(ctx context.Context, checks []Check, into *Decision) erro
 
 // Peek is [Engine].Peek.
 func (b *Breaker) Peek(ctx context.Context, checks []Check, into *Decision) error {
-	if b.open.Load() {
-		return ErrUnavailable
-	}
-	err := b.Engine.Peek(ctx, checks, into)
-	b.watch(err)
-	return err
+	return b.ask(func() error { return b.Engine.Peek(ctx, checks, into) })
 }
 
 // Refund is [Engine].Refund.
 func (b *Breaker) Refund(ctx context.Context, checks []Check, counted *Decision) error {
 	b.Forget(nil)
-	if b.open.Load() {
-		return ErrUnavailable
-	}
-	err := b.Engine.Refund(ctx, checks, counted)
-	b.watch(err)
-	return err
+	return b.ask(func() error { return b.Engine.Refund(ctx, checks, counted) })
 }
 
 // Forget drops what is remembered of keys, or of all when there are none.
 func (b *Breaker) Forget(keys []string) { b.denials.forget(keys) }
 
-// watch opens the breaker when the engine is gone, and probes until it is back.
-func (b *Breaker) watch(err error) {
-	if !errors.Is(err, ErrUnavailable) || !b.open.CompareAndSwap(false, true) {
-		return
+// ask asks the engine, unless the breaker is open, and opens it when the engine is gone.
+func (b *Breaker) ask(engine func() error) error {
+	if b.open.Load() {
+		return ErrUnavailable
 	}
-	go func() {
-		for {
-			ctx, cancel := context.WithTimeout(context.Background(), b.every)
-			err := b.probe(ctx)
-			<-ctx.Done() // one probe in each span
-			cancel()
-			if err == nil {
-				b.open.Store(false)
-				return
-			}
+	err := engine()
+	if errors.Is(err, ErrUnavailable) && b.open.CompareAndSwap(false, true) {
+		go b.closeAgain()
+	}
+	return err
+}
+
+// closeAgain probes until the engine is back.
+func (b *Breaker) closeAgain() {
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), probeEvery)
+		err := b.probe(ctx)
+		<-ctx.Done() // one probe in each span
+		cancel()
+		if err == nil {
+			b.open.Store(false)
+			return
 		}
-	}()
+	}
 }
 
 // denials remembers until when keys are refused. The zero denials remembers

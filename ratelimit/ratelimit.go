@@ -8,6 +8,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -242,12 +243,7 @@ func (s *Service) logUnavailable(ctx context.Context, err error) {
 }
 
 // name is the rule's route, or "default".
-func (r *Rule) name() string {
-	if r.Route == "" {
-		return "default"
-	}
-	return r.Route
-}
+func (r *Rule) name() string { return cmp.Or(r.Route, "default") }
 
 // checks appends the counts that a request has to pass, and tells which of them
 // count failures only.
