@@ -219,7 +219,7 @@ func (l *loader) apply(row setting, settings *Settings) {
 	if row.with != "" && !l.isSet(row.with) && !l.isSet(row.with+fileSuffix) {
 		return
 	}
-	if row.use == later {
+	if row.parse == nil {
 		for _, name := range []string{row.name, row.name + fileSuffix} { // it would be silently without effect
 			l.refuse(l.isSet(name), name, "is set, but this version of manus does not use it yet", "remove it")
 		}
@@ -283,9 +283,7 @@ func (l *loader) sortProblems() {
 		case FileName:
 			return len(l.rows)
 		}
-		return slices.IndexFunc(l.rows, func(row setting) bool {
-			return p.Name == row.name || p.Name == row.name+fileSuffix
-		})
+		return slices.IndexFunc(l.rows, func(row setting) bool { return row.isNamed(p.Name) })
 	}
 	slices.SortStableFunc(l.problems, func(a, b Problem) int { return cmp.Compare(place(a), place(b)) })
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"strings"
 	"time"
 
@@ -29,20 +28,15 @@ type setting struct {
 	// lines allows a value of several lines.
 	lines bool
 	mend  string // for a required one that is missing
-	use   use
-	// parse puts a value, which is not empty, in its place.
+	// parse puts a value, which is not empty, in its place. A setting of a coming
+	// version has none: it is refused, because an operator who sets it relies on it.
 	parse func(s *Settings, text string) *Problem
 }
 
-// use says what this version does with a setting.
-type use int
-
-const (
-	used use = iota
-	// later is a setting of a coming version. It is refused, because an
-	// operator who sets it relies on it.
-	later
-)
+// isNamed tells whether a variable is the setting's.
+func (row setting) isNamed(variable string) bool {
+	return variable == row.name || variable == row.name+fileSuffix
+}
 
 // bad is a problem whose name its caller fills in.
 func bad(wrong, mend string) *Problem { return &Problem{Wrong: wrong, Mend: mend} }
@@ -230,10 +224,7 @@ func futureSettings() []setting {
 		STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET STRIPE_PRICE_ID_BASIC STRIPE_PRICE_ID_PRO STRIPE_API_BASE
 		SENTRY_DSN SENTRY_ENVIRONMENT SENTRY_TRACES_SAMPLE_RATE
 		ALERT_EMAIL SLACK_WEBHOOK_URL`) {
-		rows = append(rows, setting{name: name, use: later})
+		rows = append(rows, setting{name: name})
 	}
 	return rows
 }
-
-// shown is what stands behind the setting's name in the .env.
-func (row setting) shown() string { return cmp.Or(row.fallback, row.example) }

@@ -34,9 +34,7 @@ func (l *loader) readVariables(source Source) {
 	l.variables = map[string]string{}
 	for _, pair := range source.Environ {
 		name, value, _ := strings.Cut(pair, "=")
-		if !l.isSet(name) && value != "" { // as os.Getenv, the first counts
-			l.variables[name] = value
-		}
+		l.set(name, value)
 	}
 	if source.EnvFile == "" {
 		return
@@ -48,24 +46,22 @@ func (l *loader) readVariables(source Source) {
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(fromFile)) {
-		l.addFromFile(name, fromFile[name])
+		if l.known(name) {
+			l.set(name, fromFile[name])
+		} else {
+			l.problems = append(l.problems, l.unknownName(name))
+		}
 	}
 }
 
-func (l *loader) addFromFile(name, value string) {
-	if !l.known(name) {
-		l.problems = append(l.problems, l.unknownName(name))
-		return
-	}
+// set sets a variable; as with os.Getenv, the first value counts.
+func (l *loader) set(name, value string) {
 	if !l.isSet(name) && value != "" {
 		l.variables[name] = value
 	}
 }
 
-func (l *loader) isSet(name string) bool {
-	_, ok := l.variables[name]
-	return ok
-}
+func (l *loader) isSet(name string) bool { return l.variables[name] != "" }
 
 // providerSecret matches the variables that hold providers' client secrets.
 var providerSecret = regexp.MustCompile(`^OIDC_[A-Z][A-Z0-9_]{0,31}_CLIENT_SECRET$`)
@@ -97,12 +93,8 @@ func (l *loader) providerSecrets() map[string]Secret {
 }
 
 func (l *loader) known(name string) bool {
-	if providerSecret.MatchString(strings.TrimSuffix(name, fileSuffix)) {
-		return true
-	}
-	return slices.ContainsFunc(l.rows, func(row setting) bool {
-		return name == row.name || name == row.name+fileSuffix
-	})
+	return providerSecret.MatchString(strings.TrimSuffix(name, fileSuffix)) ||
+		slices.ContainsFunc(l.rows, func(row setting) bool { return row.isNamed(name) })
 }
 
 // value is the row's text, its default where nothing is set, and the name of
@@ -219,7 +211,7 @@ func unreadable(err error) *Problem {
 // piece of a secret.
 func (l *loader) unknownName(name string) Problem {
 	p := Problem{Name: envFileFlag, Wrong: "sets a name that is no setting", Mend: "check each line's name"}
-	if looksLikeName().MatchString(name) {
+	if likeName.MatchString(name) {
 		p.Wrong, p.Mend = "sets "+name+", which is no setting", "remove it or correct its name"
 	}
 	if nearest := l.nearest(name); nearest != "" {
@@ -228,10 +220,8 @@ func (l *loader) unknownName(name string) Problem {
 	return p
 }
 
-// looksLikeName matches a few capitalised words joined by underscores.
-func looksLikeName() *regexp.Regexp {
-	return regexp.MustCompile(`^[A-Z]{1,16}(_[A-Z]{1,16}[0-9]?){0,5}$`)
-}
+// likeName matches a few capitalised words joined by underscores.
+var likeName = regexp.MustCompile(`^[A-Z]{1,16}(_[A-Z]{1,16}[0-9]?){0,5}$`)
 
 // nearest is the setting that a mistyped name most likely means, if any.
 func (l *loader) nearest(name string) string {
