@@ -191,7 +191,7 @@ func load(source Source, wanted func(name string) bool) (*loader, Settings) {
 	}
 	l.checkS3(settings.Backup.S3)
 	var problems Problems
-	l.file, problems = loadOptionalFile(source.ConfigFile, source.Routes)
+	l.file, problems = loadFile(source.ConfigFile, source.Routes)
 	l.problems = append(l.problems, problems...)
 	settings.Billing, settings.Providers = l.file.Billing, l.file.Providers
 	settings.Limits, settings.Backup.Policy = l.file.Limits, l.file.Backup

@@ -91,32 +91,29 @@ func DefaultFile(routes ratelimit.Routes) File {
 // LoadFile reads and checks a manus.yaml on its own, for a program with the routes.
 // Its only error is *Problems; then nothing of the file is to be applied.
 func LoadFile(path string, routes ratelimit.Routes) (File, error) {
-	data, problem := readFile(path, maxFile)
-	if problem != nil {
-		problem.Name = FileName
-		return File{}, &Problems{*problem}
-	}
-	file, problems := parseFile(data, routes)
-	if more := len(problems) - maxFileProblems; more > 0 {
-		problems = append(problems[:maxFileProblems:maxFileProblems],
-			Problem{FileName, fmt.Sprintf("has %d more problems", more), "mend these first"})
-	}
+	file, problems := loadFile(path, routes)
 	if len(problems) > 0 {
 		return File{}, &problems
 	}
 	return file, nil
 }
 
-// loadOptionalFile is LoadFile, or the defaults where there is no path.
-func loadOptionalFile(path string, routes ratelimit.Routes) (File, Problems) {
+// loadFile is LoadFile, and the defaults where there is no path.
+func loadFile(path string, routes ratelimit.Routes) (File, Problems) {
 	if path == "" {
 		return DefaultFile(routes), nil
 	}
-	file, err := LoadFile(path, routes)
-	if problems, ok := errors.AsType[*Problems](err); ok {
-		return File{}, *problems
+	data, problem := readFile(path, maxFile)
+	if problem != nil {
+		problem.Name = FileName
+		return File{}, Problems{*problem}
 	}
-	return file, nil
+	file, problems := parseFile(data, routes)
+	if more := len(problems) - maxFileProblems; more > 0 {
+		problems = append(problems[:maxFileProblems:maxFileProblems],
+			Problem{FileName, fmt.Sprintf("has %d more problems", more), "mend these first"})
+	}
+	return file, problems
 }
 
 func parseFile(data []byte, routes ratelimit.Routes) (File, Problems) {

@@ -264,21 +264,13 @@ func parseChecks(out *[]string, text string) *Problem {
 }
 
 func parseDuration(out *time.Duration, text string, least, most time.Duration) *Problem {
+	short := func(d time.Duration) string { return strings.Replace(d.String(), "m0s", "m", 1) }
 	mend := fmt.Sprintf("use a number with its unit from %s to %s, such as 2s", short(least), short(most))
 	d, err := time.ParseDuration(text)
 	if err != nil {
 		return bad("is not a duration", mend)
 	}
 	return take(out, d, d >= least && d <= most, "is out of range", mend)
-}
-
-// short writes a duration as a person does: 5m instead of 5m0s.
-func short(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		return strings.TrimSuffix(text, "0s")
-	}
-	return text
 }
 
 // entry names a place in a list, from 0.
