@@ -95,7 +95,6 @@ type denial struct {
 	cost  int
 	at    time.Time // by the monotonic clock
 	state []Standing
-	retry time.Duration
 }
 
 // maxDenials bounds what is remembered.
@@ -114,8 +113,8 @@ func (d *denials) denied(checks []Check, into *Decision) bool {
 			continue
 		}
 		since := time.Since(known.at)
-		if since >= known.retry {
-			continue
+		if !slices.ContainsFunc(known.state, func(s Standing) bool { return s.Retry > since }) {
+			continue // it is over
 		}
 		into.Resize(checks)
 		into.Allowed = false
@@ -145,11 +144,7 @@ func (d *denials) remember(checks []Check, decision *Decision) {
 		if verdict.Allowed || checks[i].Shadow {
 			continue
 		}
-		known := denial{limit: checks[i].Limit, cost: checks[i].Cost, at: time.Now(), state: slices.Clone(verdict.Windows)}
-		for _, s := range verdict.Windows {
-			known.retry = max(known.retry, s.Retry)
-		}
-		d.until[checks[i].Key] = known
+		d.until[checks[i].Key] = denial{limit: checks[i].Limit, cost: checks[i].Cost, at: time.Now(), state: slices.Clone(verdict.Windows)}
 	}
 }
 
