@@ -71,25 +71,21 @@ func ProviderVariable(id string) string {
 	return "OIDC_" + strings.ToUpper(strings.ReplaceAll(id, "-", "_")) + "_CLIENT_SECRET"
 }
 
-// providerSecrets reads the client secrets of providers, by their variables.
-func (l *loader) providerSecrets() map[string]Secret {
-	var secrets map[string]Secret
+// applyProviders reads the client secrets of providers, by their variables.
+func (l *loader) applyProviders(settings *Settings) {
 	for _, name := range slices.Sorted(maps.Keys(l.variables)) {
 		name = strings.TrimSuffix(name, fileSuffix)
 		if !providerSecret.MatchString(name) {
 			continue
 		}
-		at, text, problem := l.value(setting{name: name, secret: true})
-		if problem != nil {
-			problem.Name = at
-			l.problems = append(l.problems, *problem)
-		}
-		if secrets == nil {
-			secrets = map[string]Secret{}
-		}
-		secrets[name] = NewSecret(text)
+		l.apply(setting{name: name, secret: true, parse: func(s *Settings, text string) *Problem {
+			if s.ProviderSecrets == nil {
+				s.ProviderSecrets = map[string]Secret{}
+			}
+			s.ProviderSecrets[name] = NewSecret(text)
+			return nil
+		}}, settings)
 	}
-	return secrets
 }
 
 func (l *loader) known(name string) bool {

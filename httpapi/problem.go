@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -188,15 +189,9 @@ func cleanHumaError(ctx huma.Context, _ string, body any) (any, error) {
 }
 
 func problemOf(ctx context.Context, model *huma.ErrorModel) *Problem {
-	err := errInvalidRequest
-	switch model.Status {
-	case http.StatusUnsupportedMediaType:
-		err = errMediaType
-	case http.StatusRequestEntityTooLarge:
-		err = errTooLarge
-	case http.StatusRequestTimeout:
-		err = errSlowBody
-	}
+	err := cmp.Or(map[int]error{
+		http.StatusUnsupportedMediaType: errMediaType, http.StatusRequestEntityTooLarge: errTooLarge, http.StatusRequestTimeout: errSlowBody,
+	}[model.Status], errInvalidRequest)
 	p, _ := common.problem(ctx, err)
 	p.Status, p.Title = model.Status, http.StatusText(model.Status)
 	for _, e := range model.Errors {

@@ -15,9 +15,11 @@ import (
 // a refused client costs the shared engine nothing until the refusal is over.
 type Breaker struct {
 	Engine
-	probe   func(context.Context) error
-	open    atomic.Bool
-	denials denials
+	probe func(context.Context) error
+	open  atomic.Bool
+
+	mu      sync.RWMutex
+	denials map[string]denial // by their keys
 }
 
 // probeEvery is how often an engine that is gone is probed.
@@ -33,12 +35,12 @@ func (b *Breaker) Open() bool { return b.open.Load() }
 
 // Take is [Engine].Take.
 func (b *Breaker) Take(ctx context.Context, checks []Check, into *Decision) error {
-	if b.denials.denied(checks, into) {
+	if b.denied(checks, into) {
 		return nil
 	}
 	err := b.ask(func() error { return b.Engine.Take(ctx, checks, into) })
 	if err == nil && !into.Allowed {
-		b.denials.remember(checks, into)
+		b.remember(checks, into)
 	}
 	return err
 }
@@ -55,7 +57,16 @@ func (b *Breaker) Refund(ctx context.Context, checks []Check, counted *Decision)
 }
 
 // Forget drops what is remembered of keys, or of all when there are none.
-func (b *Breaker) Forget(keys []string) { b.denials.forget(keys) }
+func (b *Breaker) Forget(keys []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if keys == nil {
+		b.denials = nil
+	}
+	for _, key := range keys {
+		delete(b.denials, key)
+	}
+}
 
 // ask asks the engine, unless the breaker is open, and opens it when the engine is gone.
 func (b *Breaker) ask(engine func() error) error {
@@ -83,13 +94,7 @@ func (b *Breaker) closeAgain() {
 	}
 }
 
-// denials remembers until when keys are refused. The zero denials remembers
-// nothing yet.
-type denials struct {
-	mu    sync.RWMutex
-	until map[string]denial
-}
-
+// denial is a refusal that holds until its windows admit more.
 type denial struct {
 	limit Limit
 	cost  int
@@ -101,14 +106,14 @@ type denial struct {
 const maxDenials = 100_000
 
 // denied answers for a request that is known to be refused.
-func (d *denials) denied(checks []Check, into *Decision) bool {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if len(d.until) == 0 {
+func (b *Breaker) denied(checks []Check, into *Decision) bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if len(b.denials) == 0 {
 		return false
 	}
 	for i := range checks {
-		known, ok := d.until[checks[i].Key]
+		known, ok := b.denials[checks[i].Key]
 		if !ok || checks[i].Shadow || known.cost > checks[i].Cost || !slices.Equal(known.limit, checks[i].Limit) {
 			continue
 		}
@@ -133,28 +138,17 @@ func (d *denials) denied(checks []Check, into *Decision) bool {
 	return false
 }
 
-func (d *denials) remember(checks []Check, decision *Decision) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.until == nil || len(d.until) >= maxDenials {
-		d.until = map[string]denial{}
+func (b *Breaker) remember(checks []Check, decision *Decision) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.denials == nil || len(b.denials) >= maxDenials {
+		b.denials = map[string]denial{}
 	}
 	for i := range checks {
 		verdict := &decision.Checks[i]
 		if verdict.Allowed || checks[i].Shadow {
 			continue
 		}
-		d.until[checks[i].Key] = denial{limit: checks[i].Limit, cost: checks[i].Cost, at: time.Now(), state: slices.Clone(verdict.Windows)}
-	}
-}
-
-func (d *denials) forget(keys []string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if keys == nil {
-		d.until = nil
-	}
-	for _, key := range keys {
-		delete(d.until, key)
+		b.denials[checks[i].Key] = denial{limit: checks[i].Limit, cost: checks[i].Cost, at: time.Now(), state: slices.Clone(verdict.Windows)}
 	}
 }
