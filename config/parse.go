@@ -89,7 +89,6 @@ func parsePort(out *string, text string) *Problem {
 
 func parseOpsAddress(out *string, text string) *Problem {
 	if text == "off" {
-		*out = ""
 		return nil
 	}
 	problem := parseAddress(out, text)
@@ -133,7 +132,6 @@ func parseMongoDB(s *Settings, text string) *Problem {
 
 func parseSchedule(out *cron.Schedule, text string) *Problem {
 	if text == "off" {
-		*out = nil
 		return nil
 	}
 	schedule, err := backup.ParseSchedule(text)
@@ -309,17 +307,11 @@ func sameListener(a, b string) bool {
 	if errA != nil || errB != nil || portA != portB || portA == "0" {
 		return false
 	}
-	return everyHost(hostA) || everyHost(hostB) || loopbackName(hostA) == loopbackName(hostB)
+	plain := strings.NewReplacer("localhost", "127.0.0.1").Replace
+	return everyHost(hostA) || everyHost(hostB) || plain(hostA) == plain(hostB)
 }
 
 func everyHost(host string) bool {
 	address, err := netip.ParseAddr(host)
 	return host == "" || err == nil && address.IsUnspecified()
-}
-
-func loopbackName(host string) string {
-	if host == "localhost" {
-		return "127.0.0.1"
-	}
-	return host
 }

@@ -2,10 +2,8 @@ package httpapi
 
 import (
 	"cmp"
-	"maps"
 	"net/http"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -170,14 +168,10 @@ func (api *API) newEndpoint(prefix string, route Route, serve http.HandlerFunc) 
 	for name, value := range e.Headers {
 		headers[http.CanonicalHeaderKey(name)] = value
 	}
-	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		if value := headers[name]; value != "" {
+	for name, value := range headers {
+		if value != "" {
 			e.header = append(e.header, field{name, []string{value}})
 		}
-	}
-	e.Limits = slices.Clone(e.Limits)
-	for i := range e.Limits {
-		e.Limits[i].Route = e.pattern
 	}
 	return e
 }
@@ -207,7 +201,10 @@ func (api *API) Limits() ratelimit.Routes {
 	all := ratelimit.Routes{Rules: []ratelimit.Rule{preflights}}
 	for _, e := range api.endpoints {
 		all.Patterns = append(all.Patterns, e.pattern)
-		all.Rules = append(all.Rules, e.Limits...)
+		for _, rule := range e.Limits {
+			rule.Route = e.pattern
+			all.Rules = append(all.Rules, rule)
+		}
 	}
 	for _, method := range methods() {
 		all.Patterns = append(all.Patterns, fallbackPattern(method))

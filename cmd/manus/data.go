@@ -75,10 +75,7 @@ func (c dataCopy) store(p *process, flag, text string) (config.Settings, error) 
 }
 
 func sameStore(a, b config.Settings) bool {
-	if a.MongoDB.Empty() != b.MongoDB.Empty() {
-		return false
-	}
-	if !a.MongoDB.Empty() {
+	if !a.MongoDB.Empty() || !b.MongoDB.Empty() {
 		return a.MongoDB.Equal(b.MongoDB) && a.MongoDatabase == b.MongoDatabase
 	}
 	from, _ := filepath.Abs(a.DataDir)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,10 +53,7 @@ func serve(p *process, settings config.Settings, ready func(context.Context, *ap
 		}
 	}
 	p.stop()
-	if err := a.Stop(context.WithoutCancel(p.ctx)); failed == nil {
-		failed = err
-	}
-	return failed
+	return cmp.Or(failed, a.Stop(context.WithoutCancel(p.ctx)))
 }
 
 // subprocess starts this program again to read the embedded store for a backup: reading
