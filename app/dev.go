@@ -23,9 +23,6 @@ import (
 // starts with.
 const DevOperator = "operator@manus.local"
 
-// devShutdownTimeout is how long requests in flight are waited for.
-const devShutdownTimeout = 5 * time.Second
-
 // Dev is what `manus dev` is asked for.
 type Dev struct {
 	DataDir    string
@@ -55,7 +52,7 @@ func DevSettings(d Dev) (config.Settings, error) {
 		return config.Settings{}, err
 	}
 	s.Environment, s.ReadyCritical = "development", []string{"database"}
-	s.Addr, s.PublicURL, s.ShutdownTimeout = d.Addr, devURL(d.Addr), devShutdownTimeout
+	s.Addr, s.PublicURL, s.ShutdownTimeout = d.Addr, devURL(d.Addr), 5*time.Second
 	s.LogLevel, s.LogFormat = d.LogLevel, "text"
 	s.JWTSecret, s.KeepMails = config.NewSecret(secret), true
 	s.Backup.Dir = filepath.Join(s.DataDir, "backups") // one a night

@@ -26,6 +26,7 @@ const (
 	// every other one, which takes it seconds at this size.
 	maxFile         = 256 << 10
 	maxFileProblems = 50 // as many as anybody reads
+	maxProviders    = 20
 )
 
 // File is the settings with a structure, which a running server can apply
@@ -51,9 +52,6 @@ func (f File) WithSecrets(secrets map[string]Secret) []account.Provider {
 	}
 	return providers
 }
-
-// maxProviders bounds the providers of a file.
-const maxProviders = 20
 
 // problems says what is wrong with the file's values, for a program with the routes.
 func (f File) problems(routes ratelimit.Routes) Problems {

@@ -36,10 +36,15 @@ type userCommand struct {
 	Erase             userErase             `cmd:"" help:"Erase an account and everything kept of its owner, for good."`
 }
 
+// oneAccount is a command's account.
+type oneAccount struct {
+	Email string `arg:"" help:"The account's e-mail address."`
+}
+
 // on finds the account and runs f on it, then prints done.
-func (c *userCommand) on(p *process, email string, f func(a *app.App, id string) error, done string) error {
-	return c.with(p, func(a *app.App) error {
-		user, err := a.Accounts.Find(p.ctx, email)
+func (c oneAccount) on(p *process, parent *userCommand, f func(a *app.App, id string) error, done string) error {
+	return parent.with(p, func(a *app.App) error {
+		user, err := a.Accounts.Find(p.ctx, c.Email)
 		if errors.Is(err, account.ErrUnknownUser) {
 			return fmt.Errorf("there is no account with this e-mail address; 'manus user list' shows all")
 		}
@@ -171,24 +176,24 @@ func (c userList) print(p *process, a *app.App, table io.Writer, user account.Us
 }
 
 type userSetRole struct {
-	Email string        `arg:"" help:"The account's e-mail address."`
-	Role  identity.Role `arg:"" help:"user or operator." enum:"user,operator"`
+	oneAccount
+	Role identity.Role `arg:"" help:"user or operator." enum:"user,operator"`
 }
 
 // Run sets a role.
 func (c userSetRole) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(a *app.App, id string) error { return a.Accounts.SetRole(p.ctx, id, c.Role) },
+	return c.on(p, parent, func(a *app.App, id string) error { return a.Accounts.SetRole(p.ctx, id, c.Role) },
 		"has the role "+string(c.Role)+" now")
 }
 
 type userSetPlan struct {
-	Email string `arg:"" help:"The account's e-mail address."`
-	Plan  string `arg:"" help:"The plan's id, such as free or pro."`
+	oneAccount
+	Plan string `arg:"" help:"The plan's id, such as free or pro."`
 }
 
 // Run sets a plan.
 func (c userSetPlan) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(a *app.App, id string) error {
+	return c.on(p, parent, func(a *app.App, id string) error {
 		err := a.Plans.SetPlan(p.ctx, id, c.Plan)
 		if errors.Is(err, billing.ErrUnknownPlan) {
 			return errors.New("there is no such plan; name one of manus.yaml, and the file with --config")
@@ -199,33 +204,29 @@ func (c userSetPlan) Run(p *process, parent *userCommand) error {
 
 type userSetPassword struct {
 	passwordFlag
-	Email string `arg:"" help:"The account's e-mail address."`
+	oneAccount
 }
 
 // Run sets a password.
 func (c userSetPassword) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(a *app.App, id string) error {
+	return c.on(p, parent, func(a *app.App, id string) error {
 		return c.give(p, func(password string, madeUp bool) error { return a.Accounts.SetPassword(p.ctx, id, password, madeUp) })
 	}, "has a new password; every login of it was ended")
 }
 
-type userDisable struct {
-	Email string `arg:"" help:"The account's e-mail address."`
-}
+type userDisable struct{ oneAccount }
 
 // Run disables an account.
 func (c userDisable) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(a *app.App, id string) error { return a.Accounts.SetDisabled(p.ctx, id, true) },
+	return c.on(p, parent, func(a *app.App, id string) error { return a.Accounts.SetDisabled(p.ctx, id, true) },
 		"is disabled; every login of it was ended")
 }
 
-type userEnable struct {
-	Email string `arg:"" help:"The account's e-mail address."`
-}
+type userEnable struct{ oneAccount }
 
 // Run enables an account.
 func (c userEnable) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(a *app.App, id string) error { return a.Accounts.SetDisabled(p.ctx, id, false) },
+	return c.on(p, parent, func(a *app.App, id string) error { return a.Accounts.SetDisabled(p.ctx, id, false) },
 		"may be used again")
 }
 
@@ -248,23 +249,21 @@ func (c userSignOut) Run(p *process, parent *userCommand) error {
 			return err
 		})
 	}
-	return parent.on(p, c.Email, func(a *app.App, id string) error { return a.Accounts.LogoutAll(p.ctx, id) },
+	return oneAccount{c.Email}.on(p, parent, func(a *app.App, id string) error { return a.Accounts.LogoutAll(p.ctx, id) },
 		"is signed out everywhere")
 }
 
-type userResetSecondFactor struct {
-	Email string `arg:"" help:"The account's e-mail address."`
-}
+type userResetSecondFactor struct{ oneAccount }
 
 // Run takes an account's second factor away.
 func (c userResetSecondFactor) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(a *app.App, id string) error { return a.Accounts.ResetSecondFactor(p.ctx, id) },
+	return c.on(p, parent, func(a *app.App, id string) error { return a.Accounts.ResetSecondFactor(p.ctx, id) },
 		"has no second factor and no passkeys any more; every login of it was ended")
 }
 
 type userErase struct {
-	Email string `arg:"" help:"The account's e-mail address."`
-	Yes   bool   `help:"Really erase it."`
+	oneAccount
+	Yes bool `help:"Really erase it."`
 }
 
 // Run erases an account.
@@ -272,6 +271,6 @@ func (c userErase) Run(p *process, parent *userCommand) error {
 	if !c.Yes {
 		return usageError{errors.New("erasing can't be undone; add --yes to do it")}
 	}
-	return parent.on(p, c.Email, func(a *app.App, id string) error { return a.Accounts.Erase(p.ctx, id) },
+	return c.on(p, parent, func(a *app.App, id string) error { return a.Accounts.Erase(p.ctx, id) },
 		"can't be used any more; the server erases the rest within moments, or when it is next started")
 }
