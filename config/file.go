@@ -188,8 +188,7 @@ func unknownKey(line, key string) (wrong, mend string) {
 		return wrong, mend
 	}
 	wrong += ", " + key
-	isSetting := func(row setting) bool { return strings.EqualFold(key, row.name) }
-	if slices.ContainsFunc(table(), isSetting) {
+	if slices.ContainsFunc(table(), func(row setting) bool { return strings.EqualFold(key, row.name) }) {
 		mend = "set it in the environment"
 	}
 	return wrong, mend

@@ -167,8 +167,7 @@ func readValueFile(path string) (string, *Problem) {
 	if problem != nil {
 		return "", problem
 	}
-	text := strings.TrimSuffix(string(data), "\n")
-	text = strings.TrimSuffix(text, "\r")
+	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 	if strings.TrimSpace(text) == "" {
 		return "", bad("the file is empty", "put the value into the file")
 	}

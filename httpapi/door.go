@@ -207,15 +207,12 @@ func logMethod(method string) string {
 	return "OTHER"
 }
 
-// maxRequestID bounds a request id taken over from the client.
-const maxRequestID = 64
-
 // requestID comes from the client's X-Request-Id when that is short and plain, so
 // that one id follows a request through several programs.
 func requestID(r *http.Request) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 	id := r.Header.Get("X-Request-Id")
-	if len(id) >= 8 && len(id) <= maxRequestID && strings.Trim(id, plain) == "" {
+	if len(id) >= 8 && len(id) <= 64 && strings.Trim(id, plain) == "" {
 		return id
 	}
 	return rand.Text()

@@ -22,14 +22,13 @@ const (
 	MaxBody     = 64 << 10
 	bodyTimeout = 10 * time.Second
 	timeout     = 30 * time.Second
+	partTimeout = 30 * time.Second
 	caching     = "no-store"
 )
 
 // NoTimeout is the Timeout of a route whose answers may go on for ever, as long
 // as each part of them is taken within partTimeout.
 const NoTimeout = -1
-
-const partTimeout = 30 * time.Second
 
 // Route is an address of the program and what is to be known of it before
 // anything answers there. What is left out has the safe value.

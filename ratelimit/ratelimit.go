@@ -145,9 +145,8 @@ func (s *Service) Decide(ctx context.Context, r Request) (Answer, error) {
 	if err != nil || len(checks) == 0 {
 		return answer, err
 	}
-	d, local := &used.decision, false
-	err = s.c.Engine.Take(ctx, checks, d)
-	engine := s.c.Engine
+	engine, d, local := s.c.Engine, &used.decision, false
+	err = engine.Take(ctx, checks, d)
 	if errors.Is(err, ErrUnavailable) {
 		local = true
 		s.logUnavailable(ctx, err)

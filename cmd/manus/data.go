@@ -41,7 +41,7 @@ func (c dataCopy) Run(p *process) error {
 	if sameStore(from, to) {
 		return usageError{errors.New("--from and --to are the same store")}
 	}
-	report := copyReport{statusLine: newStatusLine(p.out)}
+	report := copyReport{statusLine: statusLine{out: p.out}}
 	err = app.CopyData(p.ctx, from, to, report.show)
 	report.end()
 	switch {

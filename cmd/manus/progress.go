@@ -11,18 +11,13 @@ import (
 
 // statusLine is a line on a terminal that is written over. Elsewhere there is none.
 type statusLine struct {
-	out      io.Writer
-	terminal bool
-	opened   bool // there is a line to be wiped
-}
-
-func newStatusLine(out io.Writer) statusLine {
-	return statusLine{out: out, terminal: isTerminal(out)}
+	out    io.Writer
+	opened bool // there is a line to be wiped
 }
 
 // set writes the line.
 func (l *statusLine) set(text string) {
-	if l.terminal {
+	if isTerminal(l.out) {
 		l.opened = true
 		fmt.Fprintf(l.out, "\r\x1b[K%s", text)
 	}
@@ -54,7 +49,7 @@ func (l *progressLine) show(p backup.Progress) {
 	now := time.Now()
 	if p.Stage != l.stage {
 		l.stage, l.began, l.shown = p.Stage, now, time.Time{}
-		if !l.line.terminal {
+		if !isTerminal(l.line.out) {
 			fmt.Fprintf(l.line.out, "%s\n", p.Stage)
 		}
 	}
