@@ -34,7 +34,7 @@ func (a *App) addBackups() error {
 	configure := func(policy backup.Policy) error {
 		service, err := a.newBackups(policy, metrics)
 		if err == nil {
-			a.backups.Store(&backups{service, policy})
+			a.backups.Store(service)
 		}
 		return err
 	}
@@ -43,7 +43,6 @@ func (a *App) addBackups() error {
 	}
 	a.schedule = backup.NewSchedule(backup.ScheduleConfig{
 		Service: a.Backups,
-		Policy:  func() backup.Policy { return a.backups.Load().policy },
 		When:    b.Schedule,
 		Store:   a.store,
 		Leases:  a.leases,
@@ -55,15 +54,9 @@ func (a *App) addBackups() error {
 	return nil
 }
 
-// backups is how backups are made, as manus.yaml stands now.
-type backups struct {
-	service *backup.Service
-	policy  backup.Policy
-}
-
 // Backups makes, lists, verifies and restores backups as manus.yaml stands now. It is
 // there where settings say where backups go.
-func (a *App) Backups() *backup.Service { return a.backups.Load().service }
+func (a *App) Backups() *backup.Service { return a.backups.Load() }
 
 // newBackups makes the service that backs up the store of the settings to their targets.
 func (a *App) newBackups(policy backup.Policy, metrics *backup.Metrics) (*backup.Service, error) {
@@ -77,20 +70,15 @@ func (a *App) newBackups(policy backup.Policy, metrics *backup.Metrics) (*backup
 		return nil, err
 	}
 	c := backup.Config{
-		Source:      source,
-		Targets:     targets,
-		Compression: policy.Compression,
-		Recipients:  s.Backup.Recipients,
-		Retention: backup.Retention{
-			Days:    s.Backup.RetentionDays,
-			Daily:   policy.Keep.Daily,
-			Weekly:  policy.Keep.Weekly,
-			Monthly: policy.Keep.Monthly,
-		},
-		Tool:    "manus " + a.options.Version.Version,
-		Alarm:   logAlarm{a.log},
-		Metrics: metrics,
-		Log:     a.log,
+		Source:     source,
+		Targets:    targets,
+		Policy:     policy,
+		Recipients: s.Backup.Recipients,
+		Retention:  backup.Retention{Days: s.Backup.RetentionDays, Keep: policy.Keep},
+		Tool:       "manus " + a.options.Version.Version,
+		Alarm:      logAlarm{a.log},
+		Metrics:    metrics,
+		Log:        a.log,
 	}
 	if a.options.Offline {
 		c.OpenStore = func(ctx context.Context) (docstore.Store, error) { return openBackupState(ctx, s) }

@@ -188,7 +188,7 @@ func (r *creation) prepare() error {
 		}
 		r.recipients, r.keys = append(r.recipients, recipient), []age.Identity{key}
 	}
-	r.manifest = newManifest(r.Now(), r.Source.Format(), r.Compression, encrypted)
+	r.manifest = newManifest(r.Now(), r.Source.Format(), r.Policy.Compression, encrypted)
 	r.manifest.Tool = r.Tool
 	for _, target := range r.Targets {
 		r.copies = append(r.copies, &fileCopy{target: target})
@@ -215,7 +215,7 @@ func (r *creation) dump(ctx context.Context, size int64) error {
 	if err != nil {
 		return err
 	}
-	packed, err := newCompressor(ctx, sealed, r.Compression, r.Workers)
+	packed, err := newCompressor(ctx, sealed, r.Policy.Compression, r.Workers)
 	if err != nil {
 		return err
 	}

@@ -12,11 +12,7 @@ type Policy struct {
 	// Verify restores every scheduled backup into a scratch database.
 	Verify bool `yaml:"verify"`
 	// Keep is what is kept beside the backups of BACKUP_RETENTION_DAYS.
-	Keep struct {
-		Daily   int `yaml:"daily"`
-		Weekly  int `yaml:"weekly"`
-		Monthly int `yaml:"monthly"`
-	} `yaml:"keep"`
+	Keep Keep `yaml:"keep"`
 	// AlarmAfter is how old the newest verified backup may be before the alarm is
 	// raised; 0 means the longest pause of the schedule and two hours.
 	AlarmAfter time.Duration `yaml:"alarm_after"`

@@ -11,10 +11,16 @@ import (
 type Retention struct {
 	// Days keeps every backup of so many days.
 	Days int
-	// Daily, Weekly and Monthly keep one backup each of that many of the last days,
-	// weeks and months that have one: the newest that is verified, or else the
-	// newest. Days and weeks are those of UTC, weeks begin on Monday.
-	Daily, Weekly, Monthly int
+	Keep
+}
+
+// Keep keeps one backup each of that many of the last days, weeks and months that have
+// one: the newest that is verified, or else the newest. Days and weeks are those of UTC,
+// weeks begin on Monday.
+type Keep struct {
+	Daily   int `yaml:"daily"`
+	Weekly  int `yaml:"weekly"`
+	Monthly int `yaml:"monthly"`
 }
 
 // Decision is what retention says of one backup.

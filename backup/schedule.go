@@ -34,8 +34,6 @@ type ScheduleConfig struct {
 	// Service makes the backups. It is asked for anew each time, so that changed
 	// settings are applied.
 	Service func() *Service
-	// Policy is asked for with it.
-	Policy func() Policy
 	// When backups are due. Nil is never: then all that the Schedule does is to pass on
 	// what commands have to tell.
 	When   cron.Schedule
@@ -226,12 +224,12 @@ func retryAfter(failures int) time.Duration {
 
 // backUp makes a backup and removes those that have had their time.
 func (s *Schedule) backUp(ctx context.Context, held lease.Held, st state) (state, error) {
-	service, policy := s.Service(), s.Policy()
+	service := s.Service()
 	before, began := st.Failures, docstore.At(s.Now())
 	if _, err := s.change(ctx, held, func(st *state) { st.Tried, st.Failures = began, before+1 }); err != nil {
 		return st, err
 	}
-	m, err := service.create(ctx, CreateOptions{SkipVerify: !policy.Verify})
+	m, err := service.create(ctx, CreateOptions{SkipVerify: !service.Policy.Verify})
 	if err == nil {
 		s.Log.InfoContext(ctx, "a backup was made", "file", m.File, "size", m.Size, "documents", m.Documents, "verified", m.Verified)
 		if _, err := service.Prune(ctx, false); err != nil && ctx.Err() == nil {

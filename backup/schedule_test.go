@@ -43,15 +43,16 @@ func newScheduled(t *testing.T, when string, change func(*Policy)) *scheduled {
 		s.made++
 		return s.fail
 	}
-	service := newService(t, source, func(c *Config) { c.Alarm, c.Now, c.Retention = s.alarm, s.clock, Retention{Days: 3} })
 	policy := DefaultPolicy()
 	if change != nil {
 		change(&policy)
 	}
+	service := newService(t, source, func(c *Config) {
+		c.Policy, c.Alarm, c.Now, c.Retention = policy, s.alarm, s.clock, Retention{Days: 3}
+	})
 	store := storetest.New(t, append(Specs(), lease.Specs()...)...)
 	s.Schedule = NewSchedule(ScheduleConfig{
 		Service: func() *Service { return service },
-		Policy:  func() Policy { return policy },
 		When:    schedule,
 		Store:   store,
 		Now:     s.clock,

@@ -43,7 +43,7 @@ func (s *Schedule) silence(status Status) string {
 
 // deadline is how old the newest verified backup may be.
 func (s *Schedule) deadline() time.Duration {
-	if after := s.Policy().AlarmAfter; after > 0 {
+	if after := s.Service().Policy.AlarmAfter; after > 0 {
 		return after
 	}
 	return longestPause(s.When, s.Now()) + alarmGrace
