@@ -65,12 +65,8 @@ func (a *App) newBackups(policy backup.Policy, metrics *backup.Metrics) (*backup
 	if err != nil {
 		return nil, err
 	}
-	source, err := backupSource(s, a.options.Subprocess)
-	if err != nil {
-		return nil, err
-	}
 	c := backup.Config{
-		Source:     source,
+		Source:     backupSource(s, a.options.Subprocess),
 		Targets:    targets,
 		Policy:     policy,
 		Recipients: s.Backup.Recipients,
@@ -91,12 +87,12 @@ func (a *App) newBackups(policy backup.Policy, metrics *backup.Metrics) (*backup
 	return backup.New(c), err
 }
 
-func backupSource(s config.Settings, command sqlitedump.Command) (backup.Source, error) {
+func backupSource(s config.Settings, command sqlitedump.Command) backup.Source {
 	switch {
 	case !s.MongoDB.Empty():
-		return mongodump.NewSource(s.MongoDB.Reveal(), s.MongoDatabase), nil
+		return mongodump.NewSource(s.MongoDB.Reveal(), s.MongoDatabase)
 	case command != nil:
-		return sqlitedump.NewSubprocess(StoreFile(s.DataDir), command), nil
+		return sqlitedump.NewSubprocess(StoreFile(s.DataDir), command)
 	}
 	return sqlitedump.New(StoreFile(s.DataDir))
 }
@@ -148,7 +144,7 @@ func Restorer(to string) (backup.Restorer, error) {
 	if !slices.Contains([]string{".db", ".sqlite", ".sqlite3"}, filepath.Ext(path)) {
 		path = StoreFile(path)
 	}
-	return sqlitedump.NewRestorer(path)
+	return sqlitedump.NewRestorer(path), nil
 }
 
 // logAlarm writes alerts into the log.

@@ -74,16 +74,7 @@ func (f *Folder) commit(file *os.File, name string) error {
 	if err := os.Rename(file.Name(), filepath.Join(f.dir, name)); err != nil {
 		return err
 	}
-	return f.sync()
-}
-
-// sync makes the names in the folder durable.
-func (f *Folder) sync() error {
-	dir, err := os.Open(f.dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return lockedfile.SyncFolder(f.dir)
 }
 
 // Put writes a small file as a whole.
@@ -145,7 +136,7 @@ func (f *Folder) Remove(ctx context.Context, name string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return errors.Join(err, f.sync())
+	return errors.Join(err, lockedfile.SyncFolder(f.dir))
 }
 
 // Clean removes what dead processes have left.

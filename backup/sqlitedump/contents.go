@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"manus/backup"
@@ -20,7 +21,7 @@ func readContents(ctx context.Context, c *sql.Conn) (backup.Contents, error) {
 		return contents, err
 	}
 	contents.Server = "SQLite " + version
-	tables, err := listTables(ctx, c, "main")
+	tables, err := listTables(ctx, c)
 	if err != nil {
 		return contents, err
 	}
@@ -34,12 +35,12 @@ func readContents(ctx context.Context, c *sql.Conn) (backup.Contents, error) {
 	return contents, nil
 }
 
-// listTables names the tables of a schema that hold rows of their own, ordered by
+// listTables names the tables that hold rows of their own, ordered by
 // their names. SQLite's own, virtual ones, and those in which virtual ones keep their
 // data aren't among them.
-func listTables(ctx context.Context, c *sql.Conn, schema string) ([]string, error) {
+func listTables(ctx context.Context, c *sql.Conn) ([]string, error) {
 	return queryStrings(ctx, c, `SELECT name FROM pragma_table_list
-		WHERE schema = ? AND type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY name`, schema)
+		WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY name`)
 }
 
 // Which columns a table has, in pragma_table_xinfo.
@@ -78,32 +79,18 @@ func readTable(ctx context.Context, c *sql.Conn, table string) (backup.Collectio
 		return collection, err
 	}
 	calls := digestCalls(columns)
-	sums := make([]sql.RawBytes, len(calls))
+	sums := make([][]byte, len(calls))
 	results := []any{&collection.Documents}
 	for i := range sums {
 		results = append(results, &sums[i])
 	}
 	// NOT INDEXED: an index that has all columns would be read instead, in its order.
 	query := "SELECT count(*), " + strings.Join(calls, ", ") + " FROM main." + quote(table) + " NOT INDEXED"
-	rows, err := c.QueryContext(ctx, query)
-	if err != nil {
+	if err := c.QueryRowContext(ctx, query).Scan(results...); err != nil {
 		return collection, err
 	}
-	defer rows.Close()
-	if !rows.Next() {
-		return collection, rows.Err()
-	}
-	if err := rows.Scan(results...); err != nil {
-		return collection, err
-	}
-	all := sha256.New()
-	for _, sum := range sums {
-		all.Write(sum)
-	}
-	collection.SHA256 = hex.EncodeToString(all.Sum(nil))
-	if err := rows.Close(); err != nil {
-		return collection, err
-	}
+	all := sha256.Sum256(slices.Concat(sums...))
+	collection.SHA256 = hex.EncodeToString(all[:])
 	collection.Definition, err = readDefinition(ctx, c, table)
 	return collection, err
 }
@@ -111,10 +98,8 @@ func readTable(ctx context.Context, c *sql.Conn, table string) (backup.Collectio
 // digestCalls calls the digest of the columns, more than once where they are many.
 func digestCalls(columns []string) []string {
 	var calls []string
-	for len(columns) > 0 {
-		n := min(maxArguments, len(columns))
-		calls = append(calls, digestFunction+"("+quoted(columns[:n])+")")
-		columns = columns[n:]
+	for some := range slices.Chunk(columns, maxArguments) {
+		calls = append(calls, digestFunction+"("+quoted(some)+")")
 	}
 	return calls
 }

@@ -1,6 +1,7 @@
 package sqlitedump
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"database/sql/driver"
 	"encoding/binary"
@@ -32,17 +33,19 @@ const (
 
 // digest is one call of the function.
 type digest struct {
-	sum  hash.Hash
-	wait []byte // written, but not hashed yet
+	sum hash.Hash
+	buf *bufio.Writer // to hash more than a value at once
 }
 
 var _ sqlite.AggregateFunction = (*digest)(nil)
 
 func newDigest() *digest {
-	return &digest{sum: sha256.New(), wait: make([]byte, 0, 16<<10)}
+	sum := sha256.New()
+	return &digest{sum, bufio.NewWriterSize(sum, 16<<10)}
 }
 
-// Step hashes a row.
+// Step hashes a row, whose memory is SQLite's own and soon something else. Writing to
+// a hash can't fail.
 func (d *digest) Step(_ *sqlite.FunctionContext, row []driver.Value) error {
 	for _, value := range row {
 		switch v := value.(type) {
@@ -54,10 +57,10 @@ func (d *digest) Step(_ *sqlite.FunctionContext, row []driver.Value) error {
 			d.number(tagReal, math.Float64bits(v))
 		case string:
 			d.number(tagText, uint64(len(v)))
-			appendBytes(d, v)
+			_, _ = d.buf.WriteString(v)
 		case []byte:
 			d.number(tagBlob, uint64(len(v)))
-			appendBytes(d, v)
+			_, _ = d.buf.Write(v)
 		default:
 			return fmt.Errorf("SQLite has a new kind of value: %T", value)
 		}
@@ -66,33 +69,13 @@ func (d *digest) Step(_ *sqlite.FunctionContext, row []driver.Value) error {
 }
 
 func (d *digest) number(tag byte, n uint64) {
-	if len(d.wait)+9 > cap(d.wait) {
-		d.flush()
-	}
-	d.wait = binary.BigEndian.AppendUint64(append(d.wait, tag), n)
-}
-
-// appendBytes copies v, which is SQLite's own memory and soon something else.
-func appendBytes[T string | []byte](d *digest, v T) {
-	for len(v) > 0 {
-		if len(d.wait) == cap(d.wait) {
-			d.flush()
-		}
-		n := min(len(v), cap(d.wait)-len(d.wait))
-		d.wait = append(d.wait, v[:n]...)
-		v = v[n:]
-	}
-}
-
-func (d *digest) flush() {
-	d.sum.Write(d.wait)
-	d.wait = d.wait[:0]
+	_, _ = d.buf.Write(binary.BigEndian.AppendUint64(append(d.buf.AvailableBuffer(), tag), n))
 }
 
 // WindowValue is the function's result.
 func (d *digest) WindowValue(*sqlite.FunctionContext) (driver.Value, error) {
-	d.flush()
-	return d.sum.Sum(nil), nil
+	err := d.buf.Flush()
+	return d.sum.Sum(nil), err
 }
 
 // WindowInverse is what the function can't do.

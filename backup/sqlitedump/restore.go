@@ -25,21 +25,12 @@ var _ backup.Restorer = (*Restorer)(nil)
 // database or the new one, whenever this process is killed. No other process may have
 // it open, as it would go on with the old one. Single tables are copied into the file
 // in one transaction, which others may have open.
-type Restorer struct {
-	path   string
-	engine engine
-}
+type Restorer struct{ path string }
 
 // NewRestorer restores into the file at path, which is made, with its folder, when
 // there is none; both for the owner's eyes only. The folder must have space for the
 // database once more.
-func NewRestorer(path string) (*Restorer, error) {
-	engine, err := newEngine()
-	if err != nil {
-		return nil, err
-	}
-	return &Restorer{path: path, engine: engine}, nil
-}
+func NewRestorer(path string) *Restorer { return &Restorer{path} }
 
 // Format is SQLite's.
 func (r *Restorer) Format() backup.Format { return backup.SQLite }
@@ -125,14 +116,14 @@ func (r *Restorer) look(ctx context.Context) (existing, error) {
 	case !info.Mode().IsRegular():
 		return existing{}, fmt.Errorf("%s is no file: name the file to restore into", r.path)
 	}
-	db := r.engine.open(r.path, live)
+	db := open(r.path, live)
 	defer db.Close() //nolint:errcheck // nothing was written
-	var there existing
+	var rows map[string]int64
 	err = onConn(ctx, db, func(c *sql.Conn) (err error) {
-		there, err = lookInto(ctx, c)
+		rows, err = countRows(ctx, c)
 		return err
 	})
-	return r.judge(ctx, there, err)
+	return r.judge(ctx, rows, err)
 }
 
 // strayLog says that there is a log without the database it belongs to, if so. SQLite
@@ -147,34 +138,35 @@ func (r *Restorer) strayLog() string {
 }
 
 // judge takes a file that SQLite can't read for one that something is in.
-func (r *Restorer) judge(ctx context.Context, there existing, err error) (existing, error) {
+func (r *Restorer) judge(ctx context.Context, rows map[string]int64, err error) (existing, error) {
 	if isUnreadable(err) && ctx.Err() == nil {
 		return existing{opaque: r.path + " is damaged, or no SQLite database"}, nil
 	}
 	if err != nil {
-		return there, translateError(ctx, r.path, err)
+		return existing{}, translateError(ctx, r.path, err)
 	}
-	return there, nil
+	return existing{rows: rows}, nil
 }
 
 func isUnreadable(err error) bool {
 	return primary(err) == lib.SQLITE_NOTADB || primary(err) == lib.SQLITE_CORRUPT
 }
 
-func lookInto(ctx context.Context, c *sql.Conn) (existing, error) {
-	there := existing{rows: map[string]int64{}}
-	tables, err := listTables(ctx, c, "main")
+// countRows counts the rows of every table.
+func countRows(ctx context.Context, c *sql.Conn) (map[string]int64, error) {
+	tables, err := listTables(ctx, c)
 	if err != nil {
-		return there, err
+		return nil, err
 	}
+	rows := map[string]int64{}
 	for _, table := range tables {
-		var rows int64
-		if err := c.QueryRowContext(ctx, "SELECT count(*) FROM main."+quote(table)).Scan(&rows); err != nil {
-			return there, err
+		var n int64
+		if err := c.QueryRowContext(ctx, "SELECT count(*) FROM main."+quote(table)).Scan(&n); err != nil {
+			return nil, err
 		}
-		there.rows[table] = rows
+		rows[table] = n
 	}
-	return there, nil
+	return rows, nil
 }
 
 // Restore puts a dump, or the collections of it that o names, in place and returns

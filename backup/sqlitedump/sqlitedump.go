@@ -32,13 +32,7 @@ type Source struct {
 // New is the source at path, which is opened only when it is needed. Drill needs the
 // file's folder to be writable, and space in it for the database once more. A process
 // that writes to the database itself wants [NewSubprocess].
-func New(path string) (*Source, error) {
-	engine, err := newEngine()
-	if err != nil {
-		return nil, err
-	}
-	return &Source{path: path, work: engine}, nil
-}
+func New(path string) *Source { return &Source{path, work} }
 
 // Format is SQLite's.
 func (s *Source) Format() backup.Format { return backup.SQLite }
@@ -83,7 +77,7 @@ func (s *Source) Dump(ctx context.Context, w io.Writer, progress func(written in
 	if _, err := stat(s.path); err != nil {
 		return backup.Contents{}, err
 	}
-	return s.work.dump(ctx, s.path, &counter{ctx: ctx, w: w, progress: progress})
+	return s.work(ctx, toDump, s.path, &counter{ctx: ctx, w: w, progress: progress})
 }
 
 // Drill restores a dump into a scratch database in the file's folder, has SQLite check
