@@ -1,12 +1,10 @@
 package backup
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"slices"
 	"strings"
@@ -210,8 +208,8 @@ func (r *creation) release() error {
 // dump sends the database through the pipeline: it is cut into blocks, which are
 // compressed in parallel, encrypted, hashed, and written to every copy.
 func (r *creation) dump(ctx context.Context, size int64) error {
-	stored := newMeter(writerFunc(r.write))
-	sealed, err := r.encrypt(stored)
+	plain, stored := newMeter(), newMeter()
+	sealed, err := r.encrypt(io.MultiWriter(writerFunc(r.write), &stored))
 	if err != nil {
 		return err
 	}
@@ -219,10 +217,9 @@ func (r *creation) dump(ctx context.Context, size int64) error {
 	if err != nil {
 		return err
 	}
-	plain := newMeter(packed)
-	contents, err := r.Source.Dump(ctx, plain, r.progress.of(StageDump, size))
+	contents, err := r.Source.Dump(ctx, io.MultiWriter(packed, &plain), r.progress.of(StageDump, size))
 	if err != nil {
-		return firstCause(packed.abort(), fmt.Errorf("the database can't be dumped: %w", err))
+		return cmp.Or(packed.abort(), fmt.Errorf("the database can't be dumped: %w", err))
 	}
 	if err := packed.Close(); err != nil {
 		return err
@@ -235,14 +232,6 @@ func (r *creation) dump(ctx context.Context, size int64) error {
 	m.DumpSize, m.DumpSHA256 = plain.size, plain.sum()
 	m.Size, m.SHA256 = stored.size, stored.sum()
 	return nil
-}
-
-// firstCause is why a dump has ended: what failed behind it, or else its own error.
-func firstCause(behind, own error) error {
-	if behind != nil {
-		return behind
-	}
-	return own
 }
 
 func (r *creation) encrypt(w io.Writer) (io.WriteCloser, error) {
@@ -266,11 +255,15 @@ func (r *creation) write(data []byte) (int, error) {
 }
 
 func (r *creation) writeManifest(ctx context.Context) error {
-	text, err := r.manifest.encode()
+	return r.each(func(c *fileCopy) error { return putManifest(ctx, c.target, r.manifest) })
+}
+
+func putManifest(ctx context.Context, target Target, m Manifest) error {
+	text, err := m.encode()
 	if err != nil {
 		return err
 	}
-	return r.each(func(c *fileCopy) error { return c.target.Put(ctx, r.manifest.name(), text) })
+	return target.Put(ctx, m.name(), text)
 }
 
 // verify restores the first copy and checks the bytes of the others, and writes down
@@ -342,24 +335,6 @@ func hasManifest(ctx context.Context, target Target, base string) bool {
 	files, err := target.List(ctx, base)
 	return err != nil || slices.ContainsFunc(files, func(f File) bool { return strings.HasSuffix(f.Name, manifestSuffix) })
 }
-
-// meter counts and hashes what passes.
-type meter struct {
-	w    io.Writer
-	hash hash.Hash
-	size int64
-}
-
-func newMeter(w io.Writer) *meter { return &meter{w: w, hash: sha256.New()} }
-
-func (m *meter) Write(data []byte) (int, error) {
-	n, err := m.w.Write(data)
-	m.hash.Write(data[:n])
-	m.size += int64(n)
-	return n, err
-}
-
-func (m *meter) sum() string { return hex.EncodeToString(m.hash.Sum(nil)) }
 
 type writerFunc func([]byte) (int, error)
 
