@@ -61,7 +61,7 @@ func (s *Service) noteEnd(ctx context.Context, failed error) error {
 	}
 	defer store.Close() //nolint:errcheck // what was noted is durable
 	relay := newRelay(store, func() *Service { return s }, s.Now, s.Log)
-	st, err := relay.Aggregates.Update(ctx, theSchedule, func(st *state) error {
+	st, err := relay.Aggregates.Update(ctx, theSchedule, func(st *Status) error {
 		if failed == nil && st.FailureTold.IsZero() {
 			return docstore.ErrUnchanged
 		}
@@ -108,25 +108,17 @@ type fileCopy struct {
 	err    error
 }
 
-// do runs a step of the copy unless an earlier one has failed.
-func (c *fileCopy) do(step func() error) {
-	if c.err != nil {
-		return
-	}
-	if err := step(); err != nil {
-		c.err = fmt.Errorf("%s has no copy: %w", c.target, err)
-	}
-}
-
 // good are the copies that have not failed.
 func (r *creation) good() []*fileCopy {
 	return slices.DeleteFunc(slices.Clone(r.copies), func(c *fileCopy) bool { return c.err != nil })
 }
 
-// each runs a step of every copy, and fails when none is left.
+// each runs a step of every copy that is left, and fails when none is.
 func (r *creation) each(step func(*fileCopy) error) error {
-	for _, c := range r.copies {
-		c.do(func() error { return step(c) })
+	for _, c := range r.good() {
+		if err := step(c); err != nil {
+			c.err = fmt.Errorf("%s has no copy: %w", c.target, err)
+		}
 	}
 	if len(r.good()) == 0 {
 		return r.failures()
@@ -168,9 +160,7 @@ func (r *creation) run(ctx context.Context) (err error) {
 		err = r.writeManifest(ctx)
 	}
 	if err != nil { // then it is no backup anywhere
-		for _, c := range r.copies {
-			c.do(func() error { return err })
-		}
+		_ = r.each(func(*fileCopy) error { return err })
 		return err
 	}
 	return r.failures()

@@ -65,10 +65,10 @@ func (s *Schedule) register(r prometheus.Registerer) {
 func (s Status) age(of Mark) float64 {
 	since := s.Since
 	if of.File != "" {
-		since = of.At.Time
+		since = of.At
 	}
 	if since.IsZero() {
 		return math.NaN()
 	}
-	return time.Since(since).Seconds()
+	return time.Since(since.Time).Seconds()
 }

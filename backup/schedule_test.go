@@ -157,12 +157,12 @@ func TestAFailedBackupIsTriedAgainWithLongerPauses(t *testing.T) {
 func TestARunThatKillsItsProcessIsNotTriedWithoutAPause(t *testing.T) {
 	t.Parallel()
 	s := newScheduled(t, "0 2 * * *", nil)
-	st, err := s.change(t.Context(), s.held, func(st *state) { st.mend(s.clock()) })
+	st, err := s.change(t.Context(), s.held, func(st *Status) { st.mend(s.clock()) })
 	if err != nil || !s.due(st) {
 		t.Fatalf("%+v: %v", st, err)
 	}
 	for range 5 { // as backUp does before it begins
-		st, err = s.change(t.Context(), s.held, func(st *state) { st.Tried, st.Failures = docstore.At(s.clock()), st.Failures+1 })
+		st, err = s.change(t.Context(), s.held, func(st *Status) { st.Tried, st.Failures = docstore.At(s.clock()), st.Failures+1 })
 		if err != nil || s.due(st) {
 			t.Fatalf("it is due again at once: %+v: %v", st, err)
 		}

@@ -40,10 +40,7 @@ func (s *Source) Format() backup.Format { return backup.SQLite }
 // Size is about how many bytes a dump has. It counts what SQLite hasn't moved from
 // its log to the file yet, and so is rather too high. The error is
 // [fs.ErrNotExist] when there is no file.
-func (s *Source) Size(ctx context.Context) (int64, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
+func (s *Source) Size(context.Context) (int64, error) {
 	file, err := stat(s.path)
 	if err != nil {
 		return 0, err
@@ -71,9 +68,6 @@ func stat(path string) (fs.FileInfo, error) {
 // Dump writes the database to w, as it is at one moment, while others go on writing
 // to it. It returns [fs.ErrNotExist] when there is no file.
 func (s *Source) Dump(ctx context.Context, w io.Writer, progress func(written int64)) (backup.Contents, error) {
-	if err := ctx.Err(); err != nil {
-		return backup.Contents{}, err
-	}
 	if _, err := stat(s.path); err != nil {
 		return backup.Contents{}, err
 	}
@@ -83,8 +77,5 @@ func (s *Source) Dump(ctx context.Context, w io.Writer, progress func(written in
 // Drill restores a dump into a scratch database in the file's folder, has SQLite check
 // it, and returns what is in it. Only whoever runs this process can read that.
 func (s *Source) Drill(ctx context.Context, dump io.Reader, progress func(read int64)) (backup.Contents, error) {
-	if err := ctx.Err(); err != nil {
-		return backup.Contents{}, err
-	}
 	return withScratch(ctx, s.path, forDrill, s.work, dump, progress, func(*os.File, backup.Contents) error { return nil })
 }
