@@ -2,12 +2,17 @@ package backup
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"time"
 
 	"filippo.io/age"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 )
 
 // Verify checks a backup at every target that has it, or returns why it isn't good:
@@ -73,3 +78,183 @@ func checkBytes(ctx context.Context, target Target, m Manifest, progress tellPro
 	file.report = progress.of(StageCheck, m.Size)
 	return errors.Join(file.finish(), file.Close())
 }
+
+// read opens a copy, decrypts and decompresses it, and gives it to use. It returns
+// ErrDamaged when what was read isn't what the manifest says, whatever use has made of
+// it; use needn't read to the end.
+func read(ctx context.Context, target Target, m Manifest, keys []age.Identity, use func(dump io.Reader) error) error {
+	file, err := openChecked(ctx, target, m)
+	if err != nil {
+		return err
+	}
+	err = readFile(ctx, file, m, keys, use)
+	if err == nil || errors.Is(err, ErrDamaged) || errors.Is(err, ErrWrongKey) {
+		if damaged := file.finish(); damaged != nil {
+			err = damaged // then nothing else is to be believed
+		}
+	}
+	return errors.Join(err, file.Close())
+}
+
+// readFile decrypts and decompresses a file.
+func readFile(ctx context.Context, file io.Reader, m Manifest, keys []age.Identity, use func(dump io.Reader) error) (err error) {
+	if m.Encryption != "" {
+		if file, err = unpack(file, decrypt(keys)); err != nil {
+			return err
+		}
+	}
+	dump, err := unpack(file, decompress(m.Compression))
+	if err != nil {
+		return err
+	}
+	plain := newChecked(ctx, io.NopCloser(dump), m.DumpSize, m.DumpSHA256)
+	if err := use(plain); err != nil {
+		return err
+	}
+	return plain.finish()
+}
+
+// openChecked opens a copy's file.
+func openChecked(ctx context.Context, target Target, m Manifest) (*checked, error) {
+	file, err := target.Open(ctx, m.File)
+	if err != nil {
+		return nil, err
+	}
+	return newChecked(ctx, file, m.Size, m.SHA256), nil
+}
+
+// checked is a reader, until the context ends, of what should be size bytes with a hash.
+// It returns ErrDamaged instead of the end when they aren't.
+type checked struct {
+	io.ReadCloser
+	ctx    context.Context
+	size   int64
+	sha256 string
+	report func(int64) // of how much has been read
+
+	seen meter
+	err  error
+}
+
+func newChecked(ctx context.Context, r io.ReadCloser, size int64, sha256 string) *checked {
+	return &checked{ReadCloser: r, ctx: ctx, size: size, sha256: sha256, report: func(int64) {}, seen: newMeter()}
+}
+
+func (c *checked) Read(p []byte) (int, error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	if c.ctx.Err() != nil {
+		return 0, c.ctx.Err()
+	}
+	n, err := c.ReadCloser.Read(p)
+	_, _ = c.seen.Write(p[:n])
+	c.report(c.seen.size)
+	switch end := errors.Is(err, io.EOF); {
+	case c.seen.size > c.size:
+		err = fmt.Errorf("%w: it has more than %d bytes", ErrDamaged, c.size)
+	case end && c.seen.size < c.size:
+		err = fmt.Errorf("%w: it has %d bytes instead of %d", ErrDamaged, c.seen.size, c.size)
+	case end && c.seen.sum() != c.sha256:
+		err = fmt.Errorf("%w: its bytes were changed", ErrDamaged)
+	}
+	c.err = err
+	return n, err
+}
+
+// finish reads what is left and returns nil when all is as it should be.
+func (c *checked) finish() error {
+	_, err := io.Copy(io.Discard, c)
+	return err
+}
+
+// meter counts and hashes what is written to it.
+type meter struct {
+	hash.Hash
+	size int64
+}
+
+func newMeter() meter { return meter{Hash: sha256.New()} }
+
+// Write never fails.
+func (m *meter) Write(data []byte) (int, error) {
+	m.size += int64(len(data))
+	return m.Hash.Write(data)
+}
+
+func (m *meter) sum() string { return hex.EncodeToString(m.Sum(nil)) }
+
+// unpacked reads what is made of a source. Its errors are the source's own, or else mean
+// that what came from there is damaged.
+type unpacked struct {
+	source, made io.Reader
+	failed       error // why the source can't be read
+}
+
+// unpack opens what a tool, or we, have packed. It reads beyond the end of no file.
+func unpack(source io.Reader, open func(io.Reader) (io.Reader, error)) (io.Reader, error) {
+	u := &unpacked{source: source}
+	var err error
+	if u.made, err = open(readerFunc(u.fetch)); err != nil {
+		return nil, u.blame(err)
+	}
+	return u, nil
+}
+
+func (u *unpacked) fetch(p []byte) (int, error) {
+	n, err := u.source.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		u.failed = err
+	}
+	return n, err
+}
+
+func (u *unpacked) Read(p []byte) (int, error) {
+	n, err := u.made.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = u.blame(err)
+	}
+	return n, err
+}
+
+func (u *unpacked) blame(err error) error {
+	switch {
+	case u.failed != nil:
+		return u.failed
+	case errors.Is(err, ErrWrongKey):
+		return err
+	}
+	return fmt.Errorf("%w: it can't be decrypted or decompressed: %w", ErrDamaged, err)
+}
+
+// decrypt opens an encrypted file with one of the keys, or returns ErrWrongKey.
+func decrypt(keys []age.Identity) func(io.Reader) (io.Reader, error) {
+	return func(file io.Reader) (io.Reader, error) {
+		if len(keys) == 0 {
+			return nil, fmt.Errorf("%w: it is encrypted; name the file with the secret key with --identity, or in BACKUP_AGE_IDENTITY_FILE", ErrWrongKey)
+		}
+		plain, err := age.Decrypt(file, keys...)
+		if _, none := errors.AsType[*age.NoIdentityMatchError](err); none {
+			err = fmt.Errorf("%w: use the secret key of one of the recipients it was made for", ErrWrongKey)
+		}
+		return plain, err
+	}
+}
+
+// maxWindow bounds the memory that a foreign zstd file can ask for.
+const maxWindow = 32 << 20
+
+// decompress opens a compressed file. What it opens has no goroutines, so nobody has to
+// close it.
+func decompress(c Compression) func(io.Reader) (io.Reader, error) {
+	return func(file io.Reader) (io.Reader, error) {
+		if c == Zstd {
+			return zstd.NewReader(file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
+		}
+		return gzip.NewReader(file)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

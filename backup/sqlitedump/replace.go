@@ -184,7 +184,7 @@ func (s *seized) release() error {
 	}
 	if s.conn != nil {
 		_ = rollback(s.conn) // there may be no transaction
-		if !s.made && !s.replaced && s.mode == "wal" {
+		if !s.replaced && s.mode == "wal" {
 			_, err := s.conn.ExecContext(context.Background(), "PRAGMA journal_mode = WAL")
 			errs = append(errs, err)
 		}

@@ -1,7 +1,6 @@
 package sqlitedump
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"encoding/binary"
@@ -62,29 +61,29 @@ func withScratch(ctx context.Context, path, purpose string, work worker, dump io
 // fill writes a dump to the scratch file. It returns ErrDamaged for what can't be the
 // whole of a database.
 func fill(ctx context.Context, scratch *os.File, dump io.Reader, progress func(read int64)) error {
-	start := make([]byte, headerSize)
-	if _, err := io.ReadFull(dump, start); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return damaged(errors.New("it ends before it has begun"))
-	} else if err != nil {
-		return err
-	}
-	header, err := parseHeader(start)
-	if err != nil {
-		return damaged(err)
-	}
-	standAlone(start)
 	counted := &counter{ctx: ctx, w: roomy{scratch}, progress: progress}
-	_, err = io.CopyBuffer(counted, plainReader{io.MultiReader(bytes.NewReader(start), dump)}, make([]byte, chunk))
+	_, err := io.CopyBuffer(counted, plainReader{dump}, make([]byte, chunk))
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return damaged(err)
 	}
 	if err != nil {
 		return err
 	}
+	start := make([]byte, headerSize)
+	n, err := scratch.ReadAt(start, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	header, err := parseHeader(start[:n])
+	if err != nil {
+		return damaged(err)
+	}
 	if !header.fits(counted.bytes) {
 		return damaged(fmt.Errorf("it has %d bytes, but should have %d pages of %d", counted.bytes, header.pages, header.pageSize))
 	}
-	return nil
+	standAlone(start)
+	_, err = scratch.WriteAt(start, 0)
+	return err
 }
 
 // plainReader hides what else a reader can do, so that whole chunks are copied.
