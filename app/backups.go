@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -72,7 +71,6 @@ func (a *App) newBackups(policy backup.Policy, metrics *backup.Metrics) (*backup
 		Recipients: s.Backup.Recipients,
 		Retention:  backup.Retention{Days: s.Backup.RetentionDays, Keep: policy.Keep},
 		Tool:       "manus " + a.options.Version.Version,
-		Alarm:      logAlarm{a.log},
 		Metrics:    metrics,
 		Log:        a.log,
 	}
@@ -145,17 +143,4 @@ func Restorer(to string) (backup.Restorer, error) {
 		path = StoreFile(path)
 	}
 	return sqlitedump.NewRestorer(path), nil
-}
-
-// logAlarm writes alerts into the log.
-type logAlarm struct{ log *slog.Logger }
-
-// Tell writes an alert into the log.
-func (a logAlarm) Tell(ctx context.Context, alert backup.Alert) error {
-	level := slog.LevelError
-	if alert.Over {
-		level = slog.LevelInfo
-	}
-	a.log.Log(ctx, level, alert.Text, "alert", alert.Key, "over", alert.Over)
-	return nil
 }

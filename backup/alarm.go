@@ -47,9 +47,14 @@ const (
 
 const tellTimeout = 10 * time.Second
 
-// tell passes an alert on, if there is somebody to tell.
+// tell passes an alert on, to the log where there is nobody else.
 func (s *Service) tell(ctx context.Context, alert Alert) error {
 	if s.Alarm == nil {
+		level := slog.LevelError
+		if alert.Over {
+			level = slog.LevelInfo
+		}
+		s.Log.Log(ctx, level, alert.Text, "alert", alert.Key, "over", alert.Over)
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTimeout)

@@ -33,7 +33,7 @@ type Config struct {
 	// Tool is this program and its version.
 	Tool string
 
-	// Alarm is told of what an operator has to know; nil tells nobody.
+	// Alarm is told of what an operator has to know; nil is the log.
 	Alarm Alarm
 	// OpenStore opens the store with the state of the [Schedule], so that what Create
 	// has to tell waits there until the alarm has taken it, and is over with the next

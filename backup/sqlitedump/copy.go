@@ -35,18 +35,14 @@ func (r *Restorer) copyInto(ctx context.Context, scratch string, contents backup
 	return err
 }
 
-func (r *Restorer) copyAll(ctx context.Context, c *sql.Conn, scratch string, contents backup.Contents, o backup.RestoreOptions) (err error) {
+// copyAll copies the tables in a transaction, which ends with the connection at the latest.
+func (r *Restorer) copyAll(ctx context.Context, c *sql.Conn, scratch string, contents backup.Contents, o backup.RestoreOptions) error {
 	if _, err := c.ExecContext(ctx, "ATTACH ? AS backup", uri(scratch, private)); err != nil {
 		return err
 	}
 	if _, err := c.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = rollback(c) // err is what matters
-		}
-	}()
 	rows, err := countRows(ctx, c)
 	if err == nil {
 		err = r.refuse(existing{rows: rows}, o) // somebody may have written since

@@ -34,11 +34,9 @@ type snapshot struct {
 	pages, rows *sql.Conn
 }
 
-func (s *snapshot) single() bool { return s.pages == s.rows }
-
 func (s *snapshot) read(ctx context.Context, w io.Writer) (contents backup.Contents, err error) {
 	both, ctx := errgroup.WithContext(ctx)
-	if s.single() {
+	if s.pages == s.rows {
 		both.SetLimit(1)
 	}
 	both.Go(func() error { return s.stream(ctx, w) })
@@ -95,7 +93,7 @@ func rollback(c *sql.Conn) error {
 // meanwhile, and closes the connections.
 func (s *snapshot) release(ctx context.Context) error {
 	var errs []error
-	if s.rows != nil && !s.single() {
+	if s.rows != nil && s.rows != s.pages {
 		_ = rollback(s.rows) // it may not have begun
 		errs = append(errs, s.rows.Close())
 	}
