@@ -109,6 +109,9 @@ func TestTheArrowsOfTheHouse(t *testing.T) {
 			continue
 		}
 		for _, imported := range imports {
+			if strings.HasPrefix(imported, "github.com/danielgtaylor/huma/") && dir != "httpapi" {
+				t.Errorf("%s imports %s: huma stays inside httpapi", dir, imported)
+			}
 			if room, ours := strings.CutPrefix(imported, "manus/"); ours && !slices.Contains(arrow.may, room) {
 				t.Errorf("%s imports %s, which it may not: %s", dir, room, arrow.why)
 			}
