@@ -46,7 +46,6 @@ func (a *App) addBackups() error {
 		Store:   a.store,
 		Leases:  a.leases,
 		Metrics: a.registry,
-		Log:     a.log,
 	})
 	r.run = a.schedule.Run
 	r.apply = func(file config.File) error { return configure(file.Backup) }

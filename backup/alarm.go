@@ -113,13 +113,13 @@ func (st *Status) outbox() audit.Outbox[Alert] {
 }
 
 // newRelay takes the alerts of the state in a store to the alarm of the service.
-func newRelay(store docstore.Store, service func() *Service, now func() time.Time, log *slog.Logger) *audit.Relay[Status, Alert] {
+func newRelay(store docstore.Store, service func() *Service) *audit.Relay[Status, Alert] {
 	return &audit.Relay[Status, Alert]{
 		Aggregates: docstore.NewCollection[Status](store, spec),
 		Outbox:     (*Status).outbox,
 		Publish:    func(ctx context.Context, _ Status, a Alert) error { return service().tell(ctx, a) },
-		Now:        now,
-		Log:        log,
+		Now:        func() time.Time { return service().Now() },
+		Log:        service().Log,
 	}
 }
 
@@ -127,29 +127,26 @@ func newRelay(store docstore.Store, service func() *Service, now func() time.Tim
 // day, and says when that is over.
 func (s *Schedule) listen(ctx context.Context, held lease.Held, st Status) error {
 	silent := s.silence(st)
-	if silent == "" && st.Told.IsZero() || silent != "" && s.Now().Sub(st.Told.Time) < remindEvery {
+	if silent == "" && st.Told.IsZero() || silent != "" && s.now().Sub(st.Told.Time) < remindEvery {
 		return nil
 	}
 	_, err := s.change(ctx, held, func(st *Status) {
-		st.alert(AlertSilence, silent, "There is a verified backup again: "+st.Verified.File+".", s.Now())
+		st.alert(AlertSilence, silent, "There is a verified backup again: "+st.Verified.File+".", s.now())
 	})
 	return err
 }
 
 // silence says that there has been no verified backup for too long, or is empty.
-func (s *Schedule) silence(status Status) string {
-	now, limit := s.Now(), s.deadline()
-	if status.Verified.File == "" {
-		if now.Sub(status.Since.Time) <= limit {
-			return ""
-		}
-		return fmt.Sprintf("There is no verified backup, although backups have been scheduled since %s.", status.Since.UTC().Format(time.RFC3339))
-	}
-	age := now.Sub(status.Verified.At.Time)
-	if age <= limit {
+func (s *Schedule) silence(st Status) string {
+	last := st.last(st.Verified)
+	age := s.now().Sub(last.Time)
+	switch {
+	case age <= s.deadline():
 		return ""
+	case st.Verified.File == "":
+		return fmt.Sprintf("There is no verified backup, although backups have been scheduled since %s.", last.UTC().Format(time.RFC3339))
 	}
-	return fmt.Sprintf("The newest verified backup is %s old: %s.", age.Round(time.Minute), status.Verified.File)
+	return fmt.Sprintf("The newest verified backup is %s old: %s.", age.Round(time.Minute), st.Verified.File)
 }
 
 // deadline is how old the newest verified backup may be.
@@ -157,7 +154,7 @@ func (s *Schedule) deadline() time.Duration {
 	if after := s.Service().Policy.AlarmAfter; after > 0 {
 		return after
 	}
-	return longestPause(s.When, s.Now()) + alarmGrace
+	return longestPause(s.When, s.now()) + alarmGrace
 }
 
 // alarmGrace is how long a run may take before the alarm, where nothing else is set.
@@ -207,7 +204,7 @@ func (s *Schedule) raiseAlone(ctx context.Context) {
 	if silent == "" || status.Since.IsZero() || !s.alone.IsZero() {
 		return
 	}
-	if alert := newAlert(AlertSilence, silent, s.Now()); s.Service().tellNow(ctx, alert) {
+	if alert := newAlert(AlertSilence, silent, s.now()); s.Service().tellNow(ctx, alert) {
 		s.alone = alert.At
 	}
 }

@@ -47,23 +47,18 @@ func (s *Service) List(ctx context.Context) ([]Backup, error) {
 
 // merge joins what several targets have of one backup. A good copy counts.
 func merge(found map[string]*Backup, b Backup) {
-	known, ok := found[baseOrName(b.File)]
-	if !ok {
-		found[baseOrName(b.File)] = &b
-		return
+	name := baseOrName(b.File)
+	known, ok := found[name]
+	switch {
+	case !ok, known.Problem != "" && b.Problem == "":
+		found[name] = &b
+	case b.Problem == "" || known.Problem != "":
+		if b.Verified && !known.Verified {
+			known.Verification = b.Verification
+		}
+		known.At = append(known.At, b.At...)
+		known.targets = append(known.targets, b.targets...)
 	}
-	if b.Problem != "" && known.Problem == "" {
-		return
-	}
-	if known.Problem != "" && b.Problem == "" {
-		*known = b
-		return
-	}
-	if b.Verified && !known.Verified {
-		known.Verification = b.Verification
-	}
-	known.At = append(known.At, b.At...)
-	known.targets = append(known.targets, b.targets...)
 }
 
 func baseOrName(file string) string {

@@ -60,7 +60,7 @@ func (s *Service) noteEnd(ctx context.Context, failed error) error {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // what was noted is durable
-	relay := newRelay(store, func() *Service { return s }, s.Now, s.Log)
+	relay := newRelay(store, func() *Service { return s })
 	st, err := relay.Aggregates.Update(ctx, theSchedule, func(st *Status) error {
 		if failed == nil && st.FailureTold.IsZero() {
 			return docstore.ErrUnchanged

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -32,8 +31,8 @@ func ParseSchedule(text string) (cron.Schedule, error) {
 
 // ScheduleConfig is what a Schedule is made of.
 type ScheduleConfig struct {
-	// Service makes the backups. It is asked for anew each time, so that changed
-	// settings are applied.
+	// Service makes the backups, and has the clock and the log. It is asked for anew
+	// each time, so that changed settings are applied.
 	Service func() *Service
 	// When backups are due. Nil is never: then all that the Schedule does is to pass on
 	// what commands have to tell.
@@ -44,8 +43,6 @@ type ScheduleConfig struct {
 	Period time.Duration
 	// Metrics gets how old the backups are; nil has none.
 	Metrics prometheus.Registerer
-	Now     func() time.Time // nil means time.Now
-	Log     *slog.Logger
 }
 
 // Schedule makes backups when they are due, on one of all copies of the program, and
@@ -100,6 +97,14 @@ type Status struct {
 // DocumentID is the same for all: there is one.
 func (s Status) DocumentID() string { return s.ID }
 
+// last is when a backup was made, or else since when there has been none.
+func (s Status) last(of Mark) docstore.Time {
+	if of.File == "" {
+		return s.Since
+	}
+	return of.At
+}
+
 const theSchedule = "schedule"
 
 var spec = docstore.Spec{Collection: "backup_schedule", Of: Status{}}
@@ -120,15 +125,14 @@ const (
 // NewSchedule makes a Schedule. The store's collections are declared already (Specs).
 func NewSchedule(c ScheduleConfig) *Schedule {
 	c.Period = cmp.Or(c.Period, defaultPeriod)
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	s := &Schedule{ScheduleConfig: c, relay: newRelay(c.Store, c.Service, c.Now, c.Log)}
+	s := &Schedule{ScheduleConfig: c, relay: newRelay(c.Store, c.Service)}
 	if c.Metrics != nil && c.When != nil {
 		s.register(c.Metrics)
 	}
 	return s
 }
+
+func (s *Schedule) now() time.Time { return s.Service().Now() }
 
 // Run works until ctx ends.
 func (s *Schedule) Run(ctx context.Context) {
@@ -149,7 +153,7 @@ func (s *Schedule) Status() Status {
 
 // tick does what is due, on the copy that holds the lease.
 func (s *Schedule) tick(ctx context.Context, held lease.Held) error {
-	st, err := s.change(ctx, held, func(st *Status) { st.mend(s.Now()) })
+	st, err := s.change(ctx, held, func(st *Status) { st.mend(s.now()) })
 	if err != nil || s.When == nil {
 		return err
 	}
@@ -158,7 +162,7 @@ func (s *Schedule) tick(ctx context.Context, held lease.Held) error {
 			return err
 		}
 	}
-	if s.Now().Sub(st.Looked.Time) >= lookEvery {
+	if s.now().Sub(st.Looked.Time) >= lookEvery {
 		if st, err = s.look(ctx, held); err != nil {
 			return err
 		}
@@ -200,7 +204,7 @@ func (st *Status) mend(now time.Time) {
 // come round since the last good run was begun, however often. After a failure it is
 // a pause that counts.
 func (s *Schedule) due(st Status) bool {
-	now := s.Now()
+	now := s.now()
 	if st.Failures > 0 {
 		return !now.Before(st.Tried.Add(retryAfter(st.Failures)))
 	}
@@ -215,20 +219,20 @@ func retryAfter(failures int) time.Duration {
 // backUp makes a backup and removes those that have had their time.
 func (s *Schedule) backUp(ctx context.Context, held lease.Held, st Status) (Status, error) {
 	service := s.Service()
-	before, began := st.Failures, docstore.At(s.Now())
+	before, began := st.Failures, docstore.At(s.now())
 	if _, err := s.change(ctx, held, func(st *Status) { st.Tried, st.Failures = began, before+1 }); err != nil {
 		return st, err
 	}
 	m, err := service.create(ctx, CreateOptions{SkipVerify: !service.Policy.Verify})
 	if err == nil {
-		s.Log.InfoContext(ctx, "a backup was made", "file", m.File, "size", m.Size, "documents", m.Documents, "verified", m.Verified)
+		service.Log.InfoContext(ctx, "a backup was made", "file", m.File, "size", m.Size, "documents", m.Documents, "verified", m.Verified)
 		if _, err := service.Prune(ctx, false); err != nil && ctx.Err() == nil {
-			s.Log.ErrorContext(ctx, "old backups could not be removed", "error", err)
+			service.Log.ErrorContext(ctx, "old backups could not be removed", "error", err)
 		}
 	}
 	st, recordErr := s.record(ctx, held, before, began, err)
 	if recordErr != nil && err != nil && ctx.Err() == nil {
-		service.tellNow(ctx, newAlert(AlertFailed, failure(err), s.Now()))
+		service.tellNow(ctx, newAlert(AlertFailed, failure(err), s.now()))
 	}
 	return st, recordErr
 }
@@ -249,7 +253,7 @@ func (s *Schedule) record(ctx context.Context, held lease.Held, before int, bega
 		if err == nil {
 			st.Ran, st.Failures = began, 0
 		}
-		st.ended(err, s.Now())
+		st.ended(err, s.now())
 	})
 	return st, errors.Join(interrupted, changeErr)
 }
@@ -265,13 +269,14 @@ func cut(err error) string {
 
 // look finds the newest backups at the targets, whoever made them.
 func (s *Schedule) look(ctx context.Context, held lease.Held) (Status, error) {
-	backups, err := s.Service().List(ctx)
+	service := s.Service()
+	backups, err := service.List(ctx)
 	if err != nil && ctx.Err() == nil {
-		s.Log.WarnContext(ctx, "backups can't be listed", "error", err)
+		service.Log.WarnContext(ctx, "backups can't be listed", "error", err)
 	}
 	good, verified := newest(backups)
 	return s.change(ctx, held, func(st *Status) {
-		st.Looked = docstore.At(s.Now())
+		st.Looked = docstore.At(s.now())
 		if err == nil || good.At.After(st.Good.At.Time) {
 			st.Good = good
 		}

@@ -55,8 +55,6 @@ func newScheduled(t *testing.T, when string, change func(*Policy)) *scheduled {
 		Service: func() *Service { return service },
 		When:    schedule,
 		Store:   store,
-		Now:     s.clock,
-		Log:     service.Log,
 	})
 	return s
 }

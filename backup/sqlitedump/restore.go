@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,24 +48,26 @@ type existing struct {
 // when Restore would return that.
 func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup.RestoreOptions) (backup.Plan, error) {
 	plan := backup.Plan{Target: r.path, Steps: []backup.PlanStep{}}
+	documents := map[string]int64{}
 	if contents != nil {
 		if _, err := contents.Only(o.Collections); err != nil {
 			return plan, err
+		}
+		for _, collection := range contents.Collections {
+			documents[collection.Name] = collection.Documents
 		}
 	}
 	there, err := r.look(ctx)
 	if err != nil {
 		return plan, err
 	}
-	for _, table := range involved(contents, there, o) {
+	for _, table := range involved(documents, there, o) {
 		step := backup.PlanStep{Collection: table, Restore: len(o.Collections) > 0, Documents: -1, Existing: -1}
-		if contents != nil {
-			if i := slices.IndexFunc(contents.Collections, func(c backup.Collection) bool { return c.Name == table }); i >= 0 {
-				step.Restore, step.Documents = true, contents.Collections[i].Documents
-			}
+		if n, ok := documents[table]; ok {
+			step.Restore, step.Documents = true, n
 		}
-		if rows, ok := there.rows[table]; ok {
-			step.Existing = rows
+		if n, ok := there.rows[table]; ok {
+			step.Existing = n
 		}
 		plan.Steps = append(plan.Steps, step)
 	}
@@ -72,17 +75,10 @@ func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup
 }
 
 // involved names the tables that a restore changes, in order.
-func involved(contents *backup.Contents, there existing, o backup.RestoreOptions) []string {
+func involved(documents map[string]int64, there existing, o backup.RestoreOptions) []string {
 	tables := slices.Clone(o.Collections)
 	if len(tables) == 0 {
-		for table := range there.rows {
-			tables = append(tables, table)
-		}
-		if contents != nil {
-			for _, collection := range contents.Collections {
-				tables = append(tables, collection.Name)
-			}
-		}
+		tables = slices.AppendSeq(slices.Collect(maps.Keys(documents)), maps.Keys(there.rows))
 	}
 	slices.Sort(tables)
 	return slices.Compact(tables)
