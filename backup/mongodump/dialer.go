@@ -37,18 +37,6 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(d.ctx, func() { _ = c.Close() })
-	return &cuttable{Conn: c, forget: stop}, nil
-}
-
-// cuttable is a connection that is closed when everything is cut.
-type cuttable struct {
-	net.Conn
-	forget func() bool
-}
-
-// Close closes the connection.
-func (c *cuttable) Close() error {
-	c.forget()
-	return c.Conn.Close()
+	context.AfterFunc(d.ctx, func() { _ = c.Close() }) // again, if the driver has
+	return c, nil
 }
