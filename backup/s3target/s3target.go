@@ -8,6 +8,7 @@
 package s3target
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5" //nolint:gosec // what S3 compares bodies by
 	"crypto/sha256"
@@ -107,7 +108,7 @@ func New(config Config) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Target{config: config, prefix: folder(config.Prefix), clock: &clock{}, maxParts: 10_000, ours: map[string]int{}}
+	t := &Target{config: config, prefix: strings.TrimPrefix(config.Prefix+"/", "/"), clock: &clock{}, maxParts: 10_000, ours: map[string]int{}}
 	t.retry = retry{attempts: 10, least: 100 * time.Millisecond, most: 10 * time.Second, assembly: 10 * config.Timeout, releaseGrace: 5 * time.Second}
 	if t.sse, err = encryption(config); err != nil {
 		return nil, err
@@ -127,18 +128,10 @@ func New(config Config) (*Target, error) {
 }
 
 func setDefaults(c *Config) {
-	if c.PartSize == 0 {
-		c.PartSize = defaultPartSize
-	}
-	if c.Concurrency == 0 {
-		c.Concurrency = defaultConcurrency
-	}
-	if c.OrphanAfter == 0 {
-		c.OrphanAfter = defaultOrphanAfter
-	}
-	if c.Timeout == 0 {
-		c.Timeout = defaultTimeout
-	}
+	c.PartSize = cmp.Or(c.PartSize, defaultPartSize)
+	c.Concurrency = cmp.Or(c.Concurrency, defaultConcurrency)
+	c.OrphanAfter = cmp.Or(c.OrphanAfter, defaultOrphanAfter)
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
 	c.LockMode, c.Prefix = strings.ToLower(c.LockMode), strings.Trim(c.Prefix, "/")
 }
 
@@ -187,14 +180,6 @@ func encryption(c Config) (encrypt.ServerSide, error) {
 		return encrypt.NewSSEKMS(c.KMSKey, nil)
 	}
 	return nil, errors.New("the encryption is AES256 or aws:kms, or empty for what the bucket says")
-}
-
-// folder is a prefix with its slash.
-func folder(prefix string) string {
-	if prefix == "" {
-		return ""
-	}
-	return prefix + "/"
 }
 
 // String is s3://bucket/prefix.
