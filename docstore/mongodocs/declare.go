@@ -30,9 +30,7 @@ func (s *Store) Declare(ctx context.Context, specs ...docstore.Spec) error {
 		if err := s.retryFor(ctx, buildTimeout, c.build); err != nil {
 			return err
 		}
-		s.mu.Lock()
-		s.collections[spec.Collection] = c
-		s.mu.Unlock()
+		s.collections.Add(c)
 	}
 	return s.open(ctx)
 }

@@ -37,8 +37,7 @@ type Store struct {
 	dbs     [2]*sql.DB // the readers' and the writer's
 	conns   []*conn    // all of them
 
-	mu          sync.RWMutex
-	collections map[string]*collection
+	collections docstore.Declared[*collection]
 
 	closed    chan struct{}
 	closeOnce sync.Once
@@ -52,7 +51,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err := makeFile(path); err != nil {
 		return nil, err
 	}
-	s := &Store{collections: map[string]*collection{}, closed: make(chan struct{})}
+	s := &Store{closed: make(chan struct{})}
 	for i, pragma := range []string{"query_only(1)", "query_only(0)"} {
 		db, err := sql.Open("sqlite", dsn(path, pragma))
 		if err != nil {
@@ -166,21 +165,9 @@ func (s *Store) Declare(ctx context.Context, specs ...docstore.Spec) error {
 		if err := s.writer.do(ctx, c.migrate); err != nil {
 			return err
 		}
-		s.mu.Lock()
-		s.collections[spec.Collection] = c
-		s.mu.Unlock()
+		s.collections.Add(c)
 	}
 	return nil
-}
-
-func (s *Store) collection(name string) (*collection, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	c, ok := s.collections[name]
-	if !ok {
-		return nil, fmt.Errorf("%w: collection %q was not declared", docstore.ErrInvalid, name)
-	}
-	return c, nil
 }
 
 // read lends a connection to f.
@@ -206,7 +193,7 @@ func (s *Store) read(ctx context.Context, f func(*conn) error) error {
 
 // Get returns the document with the id, or ErrNotFound.
 func (s *Store) Get(ctx context.Context, collection, id string) (docstore.Raw, error) {
-	c, err := s.collection(collection)
+	c, err := s.collections.Get(collection)
 	if err != nil {
 		return nil, err
 	}
@@ -221,11 +208,7 @@ func (s *Store) Get(ctx context.Context, collection, id string) (docstore.Raw, e
 // Find returns a page of documents in index order.
 func (s *Store) Find(ctx context.Context, collection string, q docstore.Query) (docstore.Page, error) {
 	var page docstore.Page
-	c, err := s.collection(collection)
-	if err != nil {
-		return page, err
-	}
-	plan, err := docstore.PlanQuery(c.spec, q)
+	c, plan, err := s.collections.Plan(collection, q)
 	if err != nil {
 		return page, err
 	}
@@ -238,7 +221,7 @@ func (s *Store) Find(ctx context.Context, collection string, q docstore.Query) (
 
 // Insert adds documents in the order given.
 func (s *Store) Insert(ctx context.Context, collection string, docs ...docstore.Document) error {
-	c, err := s.collection(collection)
+	c, err := s.collections.Get(collection)
 	if err != nil {
 		return err
 	}
@@ -254,31 +237,21 @@ func (s *Store) Insert(ctx context.Context, collection string, docs ...docstore.
 
 // Update changes one document. change runs once per try, inside the writer.
 func (s *Store) Update(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
-	c, err := s.collection(collection)
-	if err != nil {
-		return err
-	}
-	return s.writer.do(ctx, func(w *conn) error {
-		old, err := c.get(w, id)
-		if err != nil {
-			return err
-		}
-		return c.modify(w, id, old, change)
-	})
+	return s.Upsert(ctx, collection, id, docstore.Existing(change))
 }
 
 // Upsert changes one document, or makes it.
 func (s *Store) Upsert(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
-	c, err := s.collection(collection)
+	c, err := s.collections.Get(collection)
 	if err != nil {
 		return err
 	}
-	return s.writer.do(ctx, func(w *conn) error { return c.upsert(w, id, change) })
+	return s.writer.do(ctx, func(w *conn) error { return c.modify(w, id, change) })
 }
 
 // Delete removes the document with the id, or returns ErrNotFound.
 func (s *Store) Delete(ctx context.Context, collection, id string) error {
-	c, err := s.collection(collection)
+	c, err := s.collections.Get(collection)
 	if err != nil {
 		return err
 	}
@@ -287,11 +260,7 @@ func (s *Store) Delete(ctx context.Context, collection, id string) error {
 
 // DeleteRange removes documents from the start of the query's range.
 func (s *Store) DeleteRange(ctx context.Context, collection string, q docstore.Query) (int, error) {
-	c, err := s.collection(collection)
-	if err != nil {
-		return 0, err
-	}
-	plan, err := docstore.PlanQuery(c.spec, q)
+	c, plan, err := s.collections.Plan(collection, q)
 	if err != nil {
 		return 0, err
 	}
@@ -311,12 +280,12 @@ func (s *Store) Batch(ctx context.Context, changes []docstore.Change) []error {
 	ops := make([]*op, len(changes))
 	errs := make([]error, len(changes))
 	for i, change := range changes {
-		c, err := s.collection(change.Collection)
+		c, err := s.collections.Get(change.Collection)
 		if err != nil {
 			errs[i] = err
 			continue
 		}
-		ops[i] = s.writer.enqueue(ctx, func(w *conn) error { return c.upsert(w, change.ID, change.Apply) })
+		ops[i] = s.writer.enqueue(ctx, func(w *conn) error { return c.modify(w, change.ID, change.Apply) })
 	}
 	for i, o := range ops {
 		if o != nil {
