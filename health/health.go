@@ -51,11 +51,14 @@ type Config struct {
 	Checks  []Check
 	Version Version
 	Log     *slog.Logger
-	// Timeout is how long a probe may take; 0 means 2 s.
-	Timeout time.Duration
-	// Interval is the least time between two probes of a check; 0 means 1 s.
-	Interval time.Duration
 }
+
+const (
+	// timeout is how long a probe may take.
+	timeout = 2 * time.Second
+	// interval is the least time between two probes of a check.
+	interval = time.Second
+)
 
 // Service answers for the program.
 type Service struct {
@@ -67,15 +70,9 @@ type Service struct {
 
 // New makes a Service. The program counts as started now.
 func New(c Config) *Service {
-	if c.Timeout == 0 {
-		c.Timeout = 2 * time.Second
-	}
-	if c.Interval == 0 {
-		c.Interval = time.Second
-	}
 	s := &Service{version: c.Version, started: time.Now()}
 	for _, check := range c.Checks {
-		s.checkers = append(s.checkers, &checker{Check: check, log: c.Log, timeout: c.Timeout, interval: c.Interval})
+		s.checkers = append(s.checkers, &checker{Check: check, log: c.Log})
 	}
 	return s
 }
@@ -131,9 +128,7 @@ func (s *Service) Readiness(ctx context.Context) Readiness {
 // hangs once, not once a request.
 type checker struct {
 	Check
-	log      *slog.Logger
-	timeout  time.Duration
-	interval time.Duration
+	log *slog.Logger
 
 	last atomic.Pointer[outcome]
 
@@ -159,7 +154,7 @@ func (c *checker) recent() (Result, bool) {
 		return Result{Status: Skipped}, true
 	}
 	last := c.last.Load()
-	if last == nil || time.Since(last.at) >= c.interval {
+	if last == nil || time.Since(last.at) >= interval {
 		return Result{}, false
 	}
 	return last.Result, true
@@ -199,7 +194,7 @@ func (c *checker) join() (<-chan struct{}, Result) {
 // run probes and records the outcome, at the latest when the time is up. The
 // probe stays the current one until it has really returned.
 func (c *checker) run(p *probe) {
-	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	returned := make(chan error, 1)
 	go func() { returned <- c.guarded(ctx) }()
@@ -207,7 +202,7 @@ func (c *checker) run(p *probe) {
 	case err := <-returned:
 		c.recordOutcome(p, err)
 	case <-ctx.Done():
-		c.recordOutcome(p, fmt.Errorf("no answer within %v", c.timeout))
+		c.recordOutcome(p, fmt.Errorf("no answer within %v", timeout))
 		<-returned
 	}
 	c.mu.Lock()
