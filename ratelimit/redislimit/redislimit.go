@@ -8,6 +8,7 @@
 package redislimit
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/binary"
@@ -66,18 +67,16 @@ const (
 // New makes an Engine. It counts once Redis has been reached, by the client's Connect
 // or by Run.
 func New(c Config) *Engine {
-	if c.Prefix == "" {
-		c.Prefix = "manus:limit:"
-	}
-	if c.Timeout == 0 {
-		c.Timeout = 40 * time.Millisecond
-	}
 	if c.OnReset == nil {
 		c.OnReset = func([]string) {}
 	}
 	return &Engine{
-		client: c.Client, script: rueidis.NewLuaScript(text), prefix: c.Prefix, timeout: c.Timeout, onReset: c.OnReset,
-		offset: func() time.Duration { return 0 },
+		client:  c.Client,
+		script:  rueidis.NewLuaScript(text),
+		prefix:  cmp.Or(c.Prefix, "manus:limit:"),
+		timeout: cmp.Or(c.Timeout, 40*time.Millisecond),
+		onReset: c.OnReset,
+		offset:  func() time.Duration { return 0 },
 	}
 }
 
@@ -247,18 +246,18 @@ var errAnswer = errors.New("the script's answer can't be read")
 // decode reads the script's answer into the calls.
 func decode(answer string, batch []*call) error {
 	r := reader{rest: answer}
-	at := time.UnixMicro(int64(r.uint64())) //nolint:gosec // before the year 10000
+	at := time.UnixMicro(r.number(8))
 	for _, c := range batch {
-		c.result.Allowed = r.byte() == 1
+		c.result.Allowed = r.number(1) == 1
 		if c.op == opRefund {
 			continue
 		}
 		c.result.Resize(c.checks)
 		for i := range c.checks {
 			verdict := &c.result.Checks[i]
-			verdict.Allowed, verdict.At = r.byte() == 1, at
+			verdict.Allowed, verdict.At = r.number(1) == 1, at
 			for j := range verdict.Windows {
-				verdict.Windows[j] = ratelimit.Standing{Remaining: int(r.uint32()), Reset: r.micros(), Retry: r.micros()}
+				verdict.Windows[j] = ratelimit.Standing{Remaining: int(r.number(4)), Reset: r.micros(), Retry: r.micros()}
 			}
 		}
 	}
@@ -274,23 +273,19 @@ type reader struct {
 	short bool
 }
 
-func (r *reader) take(n int) string {
-	if len(r.rest) < n {
-		r.short = true
-		return "\x00\x00\x00\x00\x00\x00\x00\x00"[:n]
+// number reads one of n bytes.
+func (r *reader) number(n int) (value int64) {
+	if r.short = r.short || len(r.rest) < n; r.short {
+		return 0
 	}
-	taken := r.rest[:n]
+	for i := range n {
+		value = value<<8 | int64(r.rest[i])
+	}
 	r.rest = r.rest[n:]
-	return taken
+	return value
 }
 
-func (r *reader) byte() byte     { return r.take(1)[0] }
-func (r *reader) uint32() uint32 { return binary.BigEndian.Uint32([]byte(r.take(4))) }
-func (r *reader) uint64() uint64 { return binary.BigEndian.Uint64([]byte(r.take(8))) }
-
-func (r *reader) micros() time.Duration {
-	return time.Duration(r.uint64()) * time.Microsecond //nolint:gosec // at most a month
-}
+func (r *reader) micros() time.Duration { return time.Duration(r.number(8)) * time.Microsecond }
 
 // tag is what decides on which node a key is (Redis Cluster specification, "Hash
 // tags").
@@ -335,10 +330,10 @@ func (e *Engine) askNodes(ctx context.Context, client rueidis.Client, op operati
 		into.Checks[i] = g.result.Checks[place[1]]
 		into.Allowed = into.Allowed && g.result.Allowed
 	}
-	if op != opTake || len(groups) == 1 {
+	if op != opTake || into.Allowed || len(groups) == 1 {
 		return nil
 	}
-	return e.giveBack(ctx, client, groups, into.Allowed)
+	return e.giveBack(ctx, client, groups)
 }
 
 // runNodes makes a call for each group, all at once.
@@ -357,17 +352,13 @@ func (e *Engine) runNodes(ctx context.Context, client rueidis.Client, groups []*
 		} else {
 			err = unavailable(err)
 		}
-		groups[i].err = err
 		failed = errors.Join(failed, err)
 	}
 	return failed
 }
 
 // giveBack gives back what groups have taken of a request that isn't allowed.
-func (e *Engine) giveBack(ctx context.Context, client rueidis.Client, groups []*call, allowed bool) error {
-	if allowed {
-		return nil
-	}
+func (e *Engine) giveBack(ctx context.Context, client rueidis.Client, groups []*call) error {
 	var back []*call
 	for _, g := range groups {
 		if g.result.Allowed {
