@@ -42,6 +42,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -171,19 +172,13 @@ type Service struct {
 
 // New makes a Service. The store's collections are declared already (Specs).
 func New(c Config) *Service {
-	if c.TTL == 0 {
-		c.TTL = defaultTTL
-	}
-	if c.Holder == "" {
-		c.Holder = docstore.NewID()
-	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	ttl := max(c.TTL, minTTL).Truncate(time.Millisecond)
+	ttl := max(cmp.Or(c.TTL, defaultTTL), minTTL).Truncate(time.Millisecond)
 	return &Service{
 		leases: docstore.NewCollection[document](c.Store, spec),
-		holder: c.Holder,
+		holder: cmp.Or(c.Holder, docstore.NewID()),
 		now:    c.Now,
 		log:    c.Log,
 		ttl:    ttl,

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -57,20 +58,13 @@ type streams struct {
 }
 
 func newStreams(c StreamConfig) *streams {
-	setDefault(&c.Poll, time.Second)
-	setDefault(&c.Patience, 5*time.Second)
-	setDefault(&c.Heartbeat, 15*time.Second)
-	setDefault(&c.WriteTimeout, 10*time.Second)
-	setDefault(&c.MaxPerUser, 20)
-	setDefault(&c.Max, 10_000)
+	c.Poll = cmp.Or(c.Poll, time.Second)
+	c.Patience = cmp.Or(c.Patience, 5*time.Second)
+	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
+	c.MaxPerUser = cmp.Or(c.MaxPerUser, 20)
+	c.Max = cmp.Or(c.Max, 10_000)
 	return &streams{StreamConfig: c, closing: make(chan struct{}), byUser: map[string]int{}, pokes: map[string]map[chan struct{}]bool{}}
-}
-
-func setDefault[T comparable](value *T, standard T) {
-	var zero T
-	if *value == zero {
-		*value = standard
-	}
 }
 
 func (s *streams) close() { s.closeOnce.Do(func() { close(s.closing) }) }

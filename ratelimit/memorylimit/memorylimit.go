@@ -6,6 +6,7 @@
 package memorylimit
 
 import (
+	"cmp"
 	"context"
 	"hash/maphash"
 	"math/bits"
@@ -26,10 +27,11 @@ type Config struct {
 // Engine is a [ratelimit.Engine] in memory.
 type Engine struct {
 	seed   maphash.Seed
-	now    func() time.Time // nil means the monotonic clock
 	shards [shards]shard
-	// started is what times are counted from, by the monotonic clock.
+	// started is what times are counted from, and since counts them, by the monotonic
+	// clock.
 	started time.Time
+	since   func(time.Time) time.Duration
 }
 
 // shards is how many parts the keys are in, each with a lock of its own. A
@@ -63,16 +65,14 @@ type bucket struct {
 
 // New makes an Engine.
 func New(c Config) *Engine {
-	if c.MaxKeys == 0 {
-		c.MaxKeys = 1_000_000
-	}
-	e := &Engine{seed: maphash.MakeSeed(), now: c.Now, started: time.Now()}
+	e := &Engine{seed: maphash.MakeSeed(), started: time.Now(), since: time.Since}
 	if c.Now != nil {
 		e.started = c.Now()
+		e.since = func(t time.Time) time.Duration { return c.Now().Sub(t) }
 	}
 	for i := range e.shards {
 		e.shards[i].keys = map[uint64]*counts{}
-		e.shards[i].max = max(1, (c.MaxKeys+shards-1)/shards)
+		e.shards[i].max = max(1, (cmp.Or(c.MaxKeys, 1_000_000)+shards-1)/shards)
 	}
 	return e
 }
@@ -80,10 +80,7 @@ func New(c Config) *Engine {
 // nanos is now, in nanoseconds from the start on. It never goes back.
 func (e *Engine) nanos() int64 {
 	const before = int64(366 * 24 * time.Hour) // so that windows don't begin below zero
-	if e.now == nil {
-		return int64(time.Since(e.started)) + before
-	}
-	return int64(e.now().Sub(e.started)) + before
+	return int64(e.since(e.started)) + before
 }
 
 // place is a check's counts and their shard.
