@@ -150,10 +150,8 @@ type Config struct {
 	// zero means 15 s, and less than 100 ms is taken as 100 ms. Copies may have
 	// different ones.
 	TTL time.Duration
-	// Holder names this copy for people; empty: a random name is made.
-	Holder string
-	Now    func() time.Time // the wall clock, only for when a job was done; nil means time.Now
-	Log    *slog.Logger
+	Now func() time.Time // the wall clock, only for when a job was done; nil means time.Now
+	Log *slog.Logger
 }
 
 // Service competes for leases. It is safe for concurrent use.
@@ -178,7 +176,7 @@ func New(c Config) *Service {
 	ttl := max(cmp.Or(c.TTL, defaultTTL), minTTL).Truncate(time.Millisecond)
 	return &Service{
 		leases: docstore.NewCollection[document](c.Store, spec),
-		holder: cmp.Or(c.Holder, docstore.NewID()),
+		holder: docstore.NewID(),
 		now:    c.Now,
 		log:    c.Log,
 		ttl:    ttl,

@@ -133,8 +133,7 @@ type Hints interface {
 type Config struct {
 	Store docstore.Store
 	Quota Quota
-	Hints Hints            // nil means that there are none
-	Now   func() time.Time // the clock; nil means time.Now
+	Hints Hints // nil means that there are none
 	Log   *slog.Logger
 	// Stream sets the pace of live streams; zero fields have defaults.
 	Stream StreamConfig
@@ -156,9 +155,6 @@ type Service struct {
 
 // New makes a Service. The store's collections are declared already (Specs).
 func New(c Config) *Service {
-	if c.Now == nil {
-		c.Now = time.Now
-	}
 	if c.Hints == nil {
 		c.Hints = noHints{}
 	}
@@ -166,7 +162,7 @@ func New(c Config) *Service {
 		sessions: docstore.NewCollection[Session](c.Store, sessionSpec),
 		events:   docstore.NewCollection[Event](c.Store, eventSpec),
 		quota:    c.Quota,
-		now:      c.Now,
+		now:      time.Now,
 		log:      c.Log,
 		seed:     maphash.MakeSeed(),
 		streams:  newStreams(c.Stream),

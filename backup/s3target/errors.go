@@ -119,12 +119,7 @@ func (t *Target) host() string { return t.core.EndpointURL().Host }
 
 // redact takes the secrets out of what others say.
 func (t *Target) redact(text string) string {
-	for _, secret := range []string{t.config.SecretKey, t.config.SessionToken} {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "(secret)")
-		}
-	}
-	return text
+	return strings.ReplaceAll(text, t.config.SecretKey, "(secret)")
 }
 
 // cause is the innermost of what went wrong with a request, without its URL.

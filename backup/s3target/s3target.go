@@ -39,19 +39,14 @@ type Config struct {
 	// Endpoint is the URL of the service; empty is Amazon's.
 	Endpoint string
 	// Region is the one that requests are signed for. Empty asks the service.
-	Region       string
-	AccessKey    string
-	SecretKey    string
-	SessionToken string // of temporary keys
+	Region    string
+	AccessKey string
+	SecretKey string
 
 	// PartSize is how many bytes a part has at least. 0 is 8 MiB. Parts are larger
 	// where 10,000 of them would be too few otherwise. All parts of a file but the
 	// last have the same size.
 	PartSize int64
-	// Concurrency is how many parts are uploaded while the next one is written, at
-	// most. 0 is 3. Larger parts make it less, so that all of them stay below 32 MiB
-	// of memory; one is uploaded at any size.
-	Concurrency int
 
 	// LockMode is "governance" or "compliance", with which files can't be removed
 	// for LockDays days; empty is neither. The bucket must have been made with object
@@ -76,7 +71,6 @@ type Config struct {
 const (
 	defaultPartSize    = 8 << 20
 	leastPartSize      = 5 << 20 // S3 takes no smaller ones but for the last
-	defaultConcurrency = 3
 	defaultOrphanAfter = time.Hour
 	defaultTimeout     = 30 * time.Second
 )
@@ -115,7 +109,7 @@ func New(config Config) (*Target, error) {
 	}
 	t.transport = newTransport(t.clock, config.Timeout)
 	t.core, err = minio.NewCore(host, &minio.Options{
-		Creds:      credentials.NewStaticV4(config.AccessKey, config.SecretKey, config.SessionToken),
+		Creds:      credentials.NewStaticV4(config.AccessKey, config.SecretKey, ""),
 		Secure:     secure,
 		Region:     config.Region,
 		Transport:  t.transport,
@@ -129,7 +123,6 @@ func New(config Config) (*Target, error) {
 
 func setDefaults(c *Config) {
 	c.PartSize = cmp.Or(c.PartSize, defaultPartSize)
-	c.Concurrency = cmp.Or(c.Concurrency, defaultConcurrency)
 	c.OrphanAfter = cmp.Or(c.OrphanAfter, defaultOrphanAfter)
 	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
 	c.LockMode, c.Prefix = strings.ToLower(c.LockMode), strings.Trim(c.Prefix, "/")
@@ -145,7 +138,6 @@ func check(c Config) error {
 		{c.Bucket == "" || strings.Contains(c.Bucket, "/"), "the bucket needs a name, without slashes"},
 		{c.AccessKey == "" || c.SecretKey == "", "the bucket needs an access key and its secret key"},
 		{c.PartSize < leastPartSize, "a part has to have 5 MiB or more, or S3 doesn't take it"},
-		{c.Concurrency < 0, "the number of parts that are uploaded at a time can't be negative"},
 		{c.LockMode != "" && c.LockMode != "governance" && c.LockMode != "compliance", "the mode of object lock is governance or compliance, or empty for none"},
 		{(c.LockMode != "") != (c.LockDays > 0), "object lock needs both a mode and a number of days"},
 		{c.KMSKey != "" && c.Encryption != "aws:kms", "a KMS key needs the encryption aws:kms"},

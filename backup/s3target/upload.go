@@ -21,8 +21,9 @@ import (
 const completes = "s3:PutObject of uploaded parts"
 
 const (
-	memory = 32 << 20 // what the parts of a file may take, as long as two fit
-	mebi   = 1 << 20
+	memory    = 32 << 20 // what the parts of a file may take, as long as two fit
+	mostParts = 4        // that are in memory
+	mebi      = 1 << 20
 	// releaseTimeout bounds all that Release does.
 	releaseTimeout = time.Minute
 )
@@ -94,7 +95,7 @@ func (t *Target) partSize(size int64) int {
 // buffers is how many parts of the size are in memory: those that are uploaded and
 // the one that is written.
 func (t *Target) buffers(partSize int) int {
-	return max(2, min(t.config.Concurrency+1, memory/partSize))
+	return max(2, min(mostParts, memory/partSize))
 }
 
 // own counts the uploads that are at work on a file.

@@ -55,7 +55,7 @@ type Store struct {
 func Open(ctx context.Context, uri, database string) (*Store, error) {
 	s := &Store{
 		codec: newCodec(),
-		reach: &reach{now: time.Now},
+		reach: &reach{},
 		turns: &turns{waiting: map[string]*turn{}},
 	}
 	o, err := clientOptions(uri)

@@ -357,7 +357,7 @@ func TestAPingOnAConnectionThatHasGoneSilentEndsWhenItShould(t *testing.T) {
 func TestReachGivesAServerTimeToComeBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := &reach{now: time.Now}
+		r := &reach{}
 		see := func(kinds ...string) {
 			e := &event.TopologyDescriptionChangedEvent{}
 			for _, kind := range kinds {
