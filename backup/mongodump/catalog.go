@@ -80,7 +80,7 @@ func (c *conn) size(ctx context.Context, collection string) (documents, bytes in
 		Count float64 `bson:"count"`
 		Size  float64 `bson:"size"`
 	}
-	if err := c.run(ctx, c.primary.Name(), &stats, "collStats", collection); err != nil {
+	if err := c.run(ctx, c.primary.Name(), &stats, bson.D{{Key: "collStats", Value: collection}}); err != nil {
 		return 0, 0
 	}
 	return int64(stats.Count), int64(stats.Size)

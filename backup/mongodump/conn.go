@@ -113,10 +113,10 @@ func (c *conn) greet(ctx context.Context, preference *readpref.ReadPref) error {
 		Set string `bson:"setName"`
 		Msg string `bson:"msg"`
 	}
-	if err := c.run(ctx, "admin", &info, "buildInfo", 1); err != nil {
+	if err := c.run(ctx, "admin", &info, bson.D{{Key: "buildInfo", Value: 1}}); err != nil {
 		return err
 	}
-	if err := c.run(ctx, "admin", &hello, "hello", 1); err != nil {
+	if err := c.run(ctx, "admin", &hello, bson.D{{Key: "hello", Value: 1}}); err != nil {
 		return err
 	}
 	reading := options.Database()
@@ -141,12 +141,8 @@ func (c *conn) close() {
 	_ = c.client.Disconnect(ctx) // the connections are cut anyway
 }
 
-// run runs a command, given as names and values, and decodes what the primary answers.
-func (c *conn) run(ctx context.Context, database string, answer any, pairs ...any) error {
-	var command bson.D
-	for pair := range slices.Chunk(pairs, 2) {
-		command = append(command, bson.E{Key: pair[0].(string), Value: pair[1]})
-	}
+// run runs a command and decodes what the primary answers.
+func (c *conn) run(ctx context.Context, database string, answer any, command bson.D) error {
 	return c.within(ctx, c.patience, func(ctx context.Context) error {
 		on := c.client.Database(database)
 		return on.RunCommand(ctx, command, options.RunCmd().SetReadPreference(readpref.Primary())).Decode(answer)

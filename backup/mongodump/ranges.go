@@ -22,7 +22,7 @@ const mostRanges = 64
 func (c *conn) ranges(ctx context.Context, m metadata, documents, bytes int64) ([]bson.D, error) {
 	n := min(bytes/c.split, documents, mostRanges)
 	whole := []bson.D{{}}
-	if n < 2 || m.capped() || m.lookup("collation").Value != nil {
+	if n < 2 || m.capped() || m.Options.Lookup("collation").Value != nil {
 		return whole, nil
 	}
 	kind, err := c.kind(ctx, m.Name)

@@ -158,24 +158,14 @@ func (c *conn) existing(ctx context.Context) (existing, error) {
 		if err != nil {
 			return nil, err
 		}
-		var count int64
+		documents := int64(0)
 		if first != nil {
-			if count, err = c.count(ctx, l.Name); err != nil {
-				return nil, err
-			}
+			documents, _ = c.size(ctx, l.Name)
+			documents = max(documents, 1)
 		}
-		there[l.Name] = found{documents: count}
+		there[l.Name] = found{documents: documents}
 	}
 	return there, nil
-}
-
-// count is about how many documents there are in a collection that has some.
-func (c *conn) count(ctx context.Context, collection string) (n int64, err error) {
-	err = c.within(ctx, c.patience, func(ctx context.Context) (err error) {
-		n, err = c.primary.Collection(collection).EstimatedDocumentCount(ctx)
-		return err
-	})
-	return max(n, 1), err
 }
 
 // check returns backup.ErrNotEmpty for what may not be dropped.

@@ -121,15 +121,15 @@ var notRestored = []string{"uuid", "idIndex", "autoIndexId", "temp"}
 
 // create creates a collection or a view.
 func (r *restoring) create(ctx context.Context, m metadata) error {
-	command := []any{"create", m.Name}
+	command := bson.D{{Key: "create", Value: m.Name}}
 	elements, _ := m.Options.Elements()
 	for _, option := range elements {
 		if !slices.Contains(notRestored, option.Key()) {
-			command = append(command, option.Key(), option.Value())
+			command = append(command, bson.E{Key: option.Key(), Value: option.Value()})
 		}
 	}
 	var answer bson.Raw
-	err := r.conn.run(ctx, r.conn.primary.Name(), &answer, command...)
+	err := r.conn.run(ctx, r.conn.primary.Name(), &answer, command)
 	return wrap(err, "creating the collection %q", m.Name)
 }
 
@@ -297,7 +297,7 @@ func (r *restoring) insertBatch(ctx context.Context, b *batch) error {
 		begin = end
 	}
 	how := options.InsertMany().SetOrdered(b.of.capped())
-	if b.of.lookup("validator").Value != nil { // what was there before it stays
+	if b.of.Options.Lookup("validator").Value != nil { // what was there before it stays
 		how.SetBypassDocumentValidation(true)
 	}
 	err := r.conn.within(ctx, r.conn.patience, func(ctx context.Context) error {
