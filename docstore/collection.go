@@ -96,18 +96,14 @@ func Show[S, T any](values iter.Seq2[S, error], show func(S) T) iter.Seq2[any, e
 func (c *Collection[T]) First(ctx context.Context, q Query) (T, error) {
 	q.Limit = 1
 	values, _, err := c.Find(ctx, q)
-	if err != nil || len(values) == 0 {
+	if err == nil && len(values) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
 		var none T
-		return none, orNotFound(err)
+		return none, err
 	}
 	return values[0], nil
-}
-
-func orNotFound(err error) error {
-	if err == nil {
-		return ErrNotFound
-	}
-	return err
 }
 
 // Insert adds values. Errors as Store.Insert.

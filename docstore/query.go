@@ -35,11 +35,11 @@ type Plan struct {
 func PlanQuery(spec Spec, q Query) (Plan, error) {
 	plan := Plan{Query: q}
 	if q.Index != "" {
-		index, ok := spec.index(q.Index)
-		if !ok {
+		i := slices.IndexFunc(spec.Indexes, func(index Index) bool { return index.Name == q.Index })
+		if i < 0 {
 			return plan, fmt.Errorf("%w: collection %s has no index %q", ErrInvalid, spec.Collection, q.Index)
 		}
-		plan.Index = index
+		plan.Index = spec.Indexes[i]
 	}
 	if len(q.Equal) > len(plan.Index.Fields) {
 		return plan, fmt.Errorf("%w: %d values for the %d fields of index %q", ErrInvalid, len(q.Equal), len(plan.Index.Fields), q.Index)
@@ -103,15 +103,6 @@ func scalar(value any) (any, error) {
 		return int64(v.Uint()), nil //nolint:gosec // checked
 	}
 	return nil, fmt.Errorf("%w: an index holds no %T", ErrInvalid, value)
-}
-
-func (s Spec) index(name string) (Index, bool) {
-	for _, index := range s.Indexes {
-		if index.Name == name {
-			return index, true
-		}
-	}
-	return Index{}, false
 }
 
 // maxCursor bounds the length of a cursor that is looked at. It has room for

@@ -180,7 +180,7 @@ func (st *stream) check(ctx context.Context) (idle bool, err error) {
 	if err := st.alive(ctx); err != nil {
 		return false, err
 	}
-	if st.out.silent() >= st.service.streams.Heartbeat {
+	if time.Since(st.out.last) >= st.service.streams.Heartbeat {
 		if err := st.out.write([]byte(": still here\n\n")); err != nil {
 			return false, err
 		}
@@ -236,8 +236,6 @@ func newSSEWriter(w http.ResponseWriter, timeout time.Duration) (*sseWriter, err
 	w.WriteHeader(http.StatusOK)
 	return s, s.write(fmt.Appendf(nil, "retry: %d\n\n", reconnectAfter.Milliseconds()))
 }
-
-func (s *sseWriter) silent() time.Duration { return time.Since(s.last) }
 
 // event writes one event without flushing. JSON has no line breaks outside of
 // strings and escapes them inside.

@@ -32,16 +32,7 @@ func (s *Store) Declare(ctx context.Context, specs ...docstore.Spec) error {
 		}
 		s.collections.Add(c)
 	}
-	return s.open(ctx)
-}
-
-// open tells whether calls can be made.
-func (s *Store) open(ctx context.Context) error {
-	done, err := s.enter(ctx)
-	if err == nil {
-		done()
-	}
-	return err
+	return nil
 }
 
 // build makes the indexes that are missing. Several processes may do it at once:

@@ -24,6 +24,7 @@ import (
 	"sync"
 
 	_ "modernc.org/sqlite" // registers the driver
+	lib "modernc.org/sqlite/lib"
 
 	"manus/docstore"
 )
@@ -95,23 +96,24 @@ func makeFile(path string) error {
 
 // translateError says in the operator's words what can be done about err.
 func translateError(path string, err error) error {
-	switch {
-	case errors.Is(err, fs.ErrPermission), isReadOnly(err):
+	switch result := primary(err); {
+	case errors.Is(err, fs.ErrPermission), result == lib.SQLITE_READONLY, result == lib.SQLITE_CANTOPEN:
 		return fmt.Errorf("the data file %s can't be written: make its folder writable for this user, or name another folder: %w", path, err)
-	case isFull(err):
+	case result == lib.SQLITE_FULL:
 		return fmt.Errorf("there is no space left for the data file %s: free some and try again: %w", path, unavailable(err))
-	case isNoDatabase(err):
+	case result == lib.SQLITE_NOTADB:
 		return fmt.Errorf("the data file %s is not a SQLite database: move it away, or restore it from a backup: %w", path, err)
 	}
 	return fmt.Errorf("the data file %s can't be opened: %w", path, err)
 }
 
 func (s *Store) connect(ctx context.Context, db *sql.DB) (*conn, error) {
-	c, err := newConn(ctx, db)
-	if err == nil {
-		s.conns = append(s.conns, c)
+	c, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	s.conns = append(s.conns, &conn{Conn: c, statements: map[string]*sql.Stmt{}})
+	return s.conns[len(s.conns)-1], nil
 }
 
 func (s *Store) abandon(err error) error {

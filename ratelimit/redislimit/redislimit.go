@@ -222,7 +222,11 @@ func (e *Engine) encode(batch []*call) (keys, arguments []string) {
 				packed = binary.BigEndian.AppendUint64(packed, uint64(c.counted[i].At.UnixMicro())) //nolint:gosec // after 1970
 			}
 			keys = append(keys, e.prefix+check.Key)
-			packed = append(packed, flags(check))
+			shadow := byte(0)
+			if check.Shadow {
+				shadow = 1
+			}
+			packed = append(packed, shadow)
 			packed = binary.BigEndian.AppendUint32(packed, uint32(check.Cost)) //nolint:gosec // small
 			packed = append(packed, byte(len(check.Limit)))
 			for _, w := range check.Limit {
@@ -232,13 +236,6 @@ func (e *Engine) encode(batch []*call) (keys, arguments []string) {
 		}
 	}
 	return keys, []string{rueidis.BinaryString(packed), strconv.FormatInt(e.offset().Microseconds(), 10)}
-}
-
-func flags(c ratelimit.Check) byte {
-	if c.Shadow {
-		return 1
-	}
-	return 0
 }
 
 var errAnswer = errors.New("the script's answer can't be read")
