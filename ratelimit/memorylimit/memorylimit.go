@@ -41,9 +41,6 @@ const shards = 64
 type shard struct {
 	mu   sync.Mutex
 	keys map[uint64]*counts
-	// ring is the keys in the order in which they came, for making room.
-	ring []uint64
-	hand int
 	max  int
 	_    [64]byte // shards don't share a cache line
 }
@@ -278,34 +275,33 @@ func (k *counts) countBucket(w ratelimit.Window, cost, now int64) {
 
 // add makes counts for a key, and room for them if there is none.
 func (s *shard) add(hash uint64, now int64) *counts {
-	k := &counts{}
-	if len(s.ring) < s.max {
-		s.ring = append(s.ring, hash)
-		s.keys[hash] = k
-		return k
-	}
-	// The clock's hand goes round: an expired key is evicted first, one that is being
-	// refused never. If none has expired, the one that expires first of those it passes.
-	const looked = 16
-	victim := -1
-	for range looked {
-		s.hand = (s.hand + 1) % len(s.ring)
-		other := s.keys[s.ring[s.hand]]
-		if other == nil || other.expires <= now {
-			victim = s.hand
-			break
-		}
-		if other.refused <= now && (victim < 0 || other.expires < s.keys[s.ring[victim]].expires) {
-			victim = s.hand
-		}
-	}
-	if victim < 0 {
+	if len(s.keys) >= s.max && !s.evict(now) {
 		return nil
 	}
-	delete(s.keys, s.ring[victim])
-	s.ring[victim] = hash
+	k := &counts{}
 	s.keys[hash] = k
 	return k
+}
+
+// evict forgets a key. It looks at a few of them, wherever Go begins in a map: the first
+// that has expired goes, or else the one that expires first, but none that is being
+// refused.
+func (s *shard) evict(now int64) bool {
+	var victim *counts
+	var its uint64
+	left := 16
+	for hash, k := range s.keys {
+		if k.refused <= now && (victim == nil || k.expires < victim.expires) {
+			victim, its = k, hash
+		}
+		if left--; left == 0 || k.expires <= now {
+			break
+		}
+	}
+	if victim != nil {
+		delete(s.keys, its)
+	}
+	return victim != nil
 }
 
 // lock locks the shards of the checks' keys, in order, and returns which.
@@ -373,9 +369,7 @@ func (e *Engine) Reset(_ context.Context, keys []string) error {
 		hash := maphash.String(e.seed, key)
 		shard := &e.shards[hash%shards]
 		shard.mu.Lock()
-		if k := shard.keys[hash]; k != nil {
-			*k = counts{}
-		}
+		delete(shard.keys, hash)
 		shard.mu.Unlock()
 	}
 	return nil

@@ -198,12 +198,7 @@ func (e *Engine) run(batch []*call) {
 	ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
 	defer cancel()
 	keys, arguments := e.encode(batch)
-	answer, err := e.script.Exec(ctx, batch[0].client, keys, arguments).ToString()
-	if err == nil {
-		err = decode(answer, batch)
-	} else {
-		err = unavailable(err)
-	}
+	err := receive(e.script.Exec(ctx, batch[0].client, keys, arguments), batch)
 	for _, c := range batch {
 		c.err = err
 	}
@@ -239,6 +234,15 @@ func (e *Engine) encode(batch []*call) (keys, arguments []string) {
 }
 
 var errAnswer = errors.New("the script's answer can't be read")
+
+// receive takes what Redis says about a batch.
+func receive(result rueidis.RedisResult, batch []*call) error {
+	answer, err := result.ToString()
+	if err != nil {
+		return unavailable(err)
+	}
+	return decode(answer, batch)
+}
 
 // decode reads the script's answer into the calls.
 func decode(answer string, batch []*call) error {
@@ -343,13 +347,7 @@ func (e *Engine) runNodes(ctx context.Context, client rueidis.Client, groups []*
 	}
 	var failed error
 	for i, result := range e.script.ExecMulti(ctx, client, calls...) {
-		answer, err := result.ToString()
-		if err == nil {
-			err = decode(answer, []*call{groups[i]})
-		} else {
-			err = unavailable(err)
-		}
-		failed = errors.Join(failed, err)
+		failed = errors.Join(failed, receive(result, []*call{groups[i]}))
 	}
 	return failed
 }
