@@ -46,11 +46,22 @@ race: ## Run the tests with the race detector
 
 .PHONY: mongodb
 mongodb: ## Run the capabilities' tests on MongoDB too; see MONGODB_TEST_URI
-	MANUS_TEST_STORE=mongodb go test ./account ./billing ./mail
+	MANUS_TEST_STORE=mongodb go test ./account ./audit ./backup ./billing ./mail
 
 .PHONY: deadcode
 deadcode: ## Fail when code isn't reachable from the program or a test
 	@out=$$($(tool) deadcode -test ./...) && test -z "$$out" || { echo "$$out"; exit 1; }
+
+# The rooms with rules; of backup, the files that have them.
+mutated = account audit billing config lease queue ratelimit session
+
+.PHONY: mutate
+mutate: ## Change each rule a little, and list the changes that no test sees (hours)
+	@for room in $(mutated); do \
+		$(tool) gremlins unleash ./$$room --workers 2 --timeout-coefficient 30 -S lt || exit 1; \
+	done
+	$(tool) gremlins unleash ./backup --workers 2 --timeout-coefficient 30 -S lt \
+		$$(ls backup/*.go backup/*/*.go | grep -v 'backup/\(retention\|manifest\|schedule\)\.go' | sed 's/^/-E /')
 
 .PHONY: fuzz
 fuzz: ## Fuzz every parser of foreign bytes, 30 s each

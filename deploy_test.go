@@ -8,11 +8,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"maps"
 	"math/big"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -26,8 +23,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"manus/app"
 	"manus/config"
-	"manus/health"
 )
 
 // The tests of deploy/ hold its files against the program and against each other.
@@ -164,7 +161,7 @@ func load(t *testing.T, environment map[string]string, configFile string, here f
 	if err := os.WriteFile(file, []byte(strings.Join(lines, "")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	settings, err := config.Load(config.Source{EnvFile: file, ConfigFile: configFile})
+	settings, err := config.Load(config.Source{EnvFile: file, ConfigFile: configFile, Routes: app.Routes()})
 	if err != nil {
 		t.Fatalf("manus would not start: %v", err)
 	}
@@ -184,9 +181,7 @@ func flag(t *testing.T, command []string, name string) string {
 // wantRoute reports a path that nothing answers.
 func wantRoute(t *testing.T, path string) {
 	t.Helper()
-	mux := http.NewServeMux()
-	health.New(health.Config{Log: slog.New(slog.DiscardHandler)}).Mount(mux)
-	if _, pattern := mux.Handler(httptest.NewRequest(http.MethodGet, path, nil)); pattern != "GET "+path {
+	if !slices.Contains(app.Routes().Patterns, "GET "+path) {
 		t.Errorf("no route is at %s", path)
 	}
 }
@@ -446,15 +441,26 @@ func TestHAProxyTakesItsFile(t *testing.T) {
 	t.Parallel()
 	haproxy, err := exec.LookPath("haproxy")
 	if err != nil {
-		t.Skip("haproxy isn't installed")
+		t.Fatal("install the package haproxy, which the compose stack's balancer is: ", err)
 	}
-	for _, environment := range [][]string{nil, {"TLS_CERTIFICATE=" + certificate(t)}, {"UPSTREAM=10.0.0.0/8", "COPIES=127.0.0.1:1"}} {
+	for _, environment := range [][]string{nil, {"TLS_CERTIFICATE=" + certificate(t), "COPIES=127.0.0.1:1"}, {"UPSTREAM=10.0.0.0/8", "COPIES=127.0.0.1:1"}} {
 		check := exec.Command(haproxy, "-c", "-f", "deploy/balancer/haproxy.cfg")
 		check.Env = environment
-		if out, err := check.CombinedOutput(); err != nil || strings.Contains(string(out), "WARNING") {
+		if out, err := check.CombinedOutput(); err != nil || warns(string(out)) {
 			t.Errorf("%v: %v\n%s", environment, err, out)
 		}
 	}
+}
+
+// warns tells whether HAProxy warned of anything but that the copies' name isn't known
+// here: it is known in the stack's own network alone.
+func warns(out string) bool {
+	for line := range strings.Lines(out) {
+		if strings.Contains(line, "WARNING") && !strings.Contains(line, "could not resolve address 'manus'") {
+			return true
+		}
+	}
+	return false
 }
 
 // certificate makes a file as TLS_CERTIFICATE names it.

@@ -9,13 +9,16 @@ package account
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
+	"manus/audit"
 	"manus/docstore"
 	"manus/identity"
+	"manus/internal/cache"
 	"manus/internal/seal"
 	"manus/language"
 	"manus/mail"
@@ -58,7 +61,7 @@ type User struct {
 
 	// Pending are events on their way into the audit log and the person's
 	// mailbox, since PendingSince.
-	Pending      []event       `json:"pending,omitempty"`
+	Pending      []audit.Event `json:"pending,omitempty"`
 	PendingSince docstore.Time `json:"pending_since,omitzero"`
 	// ErasingSince is set while the person's data are being erased.
 	ErasingSince docstore.Time `json:"erasing_since,omitzero"`
@@ -76,14 +79,14 @@ func (u *User) endLogins(spared string) {
 var userSpec = docstore.Spec{Collection: "users", Of: User{}, Indexes: []docstore.Index{
 	{Name: "by_email", Fields: []string{"email_key"}, Unique: true},
 	{Name: "by_created", Fields: []string{"created_at"}},
-	{Name: "by_pending", Fields: []string{"pending_since"}},
+	audit.PendingIndex,
 	{Name: "by_totp_key", Fields: []string{"totp_key"}},
 	{Name: "by_erasing", Fields: []string{"erasing_since"}},
 }}
 
 // Specs are the collections that the store has to have.
 func Specs() []docstore.Spec {
-	return []docstore.Spec{userSpec, loginSpec, requestSpec, ceremonySpec, identitySpec, keySpec, auditSpec}
+	return []docstore.Spec{userSpec, loginSpec, requestSpec, ceremonySpec, identitySpec, keySpec}
 }
 
 // Errors of the room.
@@ -105,6 +108,7 @@ var (
 // Config is what a Service is made of.
 type Config struct {
 	Store docstore.Store
+	Audit *audit.Log // where security events go
 	// Secrets sign tokens, each at least 32 bytes. The first signs, the others
 	// only verify, until what they have signed has expired.
 	Secrets []string
@@ -136,16 +140,19 @@ type Service struct {
 	ceremonies *docstore.Collection[ceremony]
 	identities *docstore.Collection[externalIdentity]
 	apiKeys    *docstore.Collection[apiKey]
-	audit      *docstore.Collection[event]
 
+	audit *audit.Log
+	relay *audit.Relay[User, audit.Event]
+	// failures are attempts to sign in. They are written down off the request's path:
+	// it must not take longer for accounts that exist.
+	failures *audit.Counter
 	hasher   *hasher
 	keys     keyring
 	seeds    *seal.Box
-	states   *stateCache
-	verified *verified
-	passkeys *passkeyCeremonies // nil without a public URL
+	states   *cache.Cache[string, proofState]
+	verified *cache.Cache[[sha256.Size]byte, accessToken] // by their hashes
+	passkeys *passkeyCeremonies                           // nil without a public URL
 	oidc     atomic.Pointer[providers]
-	failures *failureLog
 	wake     chan struct{} // tells Run that a request has come
 
 	mail         *mail.Outbox
@@ -181,23 +188,24 @@ func New(c Config) (*Service, error) {
 		ceremonies:   docstore.NewCollection[ceremony](c.Store, ceremonySpec),
 		identities:   docstore.NewCollection[externalIdentity](c.Store, identitySpec),
 		apiKeys:      docstore.NewCollection[apiKey](c.Store, keySpec),
-		audit:        docstore.NewCollection[event](c.Store, auditSpec),
+		audit:        c.Audit,
+		failures:     audit.NewCounter(c.Audit, "failures", eventSignInFailed),
 		hasher:       newHasher(hashConcurrency()),
 		keys:         keys,
 		seeds:        seeds,
-		states:       newStateCache(stateLifetime),
-		verified:     newVerified(),
+		states:       cache.New[string, proofState](stateLifetime, maxStates),
+		verified:     cache.New[[sha256.Size]byte, accessToken](0, maxVerified),
 		passkeys:     ceremonies,
-		failures:     newFailureLog(),
 		wake:         make(chan struct{}, 1),
 		mail:         c.Mail,
 		confirmFirst: c.ConfirmFirst && c.Mail != nil,
 		offline:      c.Offline,
 		publicURL:    c.PublicURL,
-		personalData: c.PersonalData,
+		personalData: append([]PersonalData{c.Audit}, c.PersonalData...),
 		now:          c.Now,
 		log:          c.Log,
 	}
+	s.relay = &audit.Relay[User, audit.Event]{Aggregates: s.users, Outbox: (*User).outbox, Publish: s.publish, Now: s.now, Log: s.log}
 	s.SetProviders(c.Providers)
 	return s, nil
 }
@@ -206,15 +214,22 @@ func New(c Config) (*Service, error) {
 // events that the change has noted on their way.
 func (s *Service) update(ctx context.Context, userID string, change func(*User) error) (User, error) {
 	user, err := s.users.Update(ctx, userID, change)
-	s.states.forget()
+	s.states.Forget()
 	if errors.Is(err, docstore.ErrNotFound) {
 		err = ErrUnknownUser
 	}
 	if err != nil {
 		return User{}, err
 	}
-	s.settle(ctx, user)
+	s.send(ctx, user)
 	return user, nil
+}
+
+// send delivers what an account has noted.
+func (s *Service) send(ctx context.Context, user User) {
+	if !s.offline {
+		s.relay.Send(ctx, user)
+	}
 }
 
 // Get returns the account, or ErrUnknownUser.
@@ -254,12 +269,12 @@ func (s *Service) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			s.flushFailures(context.WithoutCancel(ctx))
+			s.failures.Flush(context.WithoutCancel(ctx))
 			return
 		case <-s.wake:
 		case <-ticker.C:
-			s.flushFailures(ctx)
-			if err := errors.Join(s.settleAll(ctx), s.finishErasures(ctx)); err != nil && ctx.Err() == nil {
+			s.failures.Flush(ctx)
+			if err := errors.Join(s.relay.DeliverStale(ctx), s.finishErasures(ctx)); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "could not finish what was cut short", "error", err)
 			}
 		}
@@ -276,6 +291,5 @@ func (s *Service) Sweep(ctx context.Context) error {
 	_, logins := s.logins.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: now})
 	_, requests := s.requests.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: now})
 	_, ceremonies := s.ceremonies.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: now})
-	_, audit := s.audit.DeleteAll(ctx, docstore.Query{Index: "by_time", Until: docstore.At(s.now().Add(-auditRetention))})
-	return errors.Join(logins, requests, ceremonies, audit, s.sealAnew(ctx))
+	return errors.Join(logins, requests, ceremonies, s.sealAnew(ctx))
 }

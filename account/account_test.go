@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"manus/audit"
 	"manus/docstore"
 	"manus/identity"
 	"manus/internal/storetest"
@@ -54,9 +55,11 @@ type bench struct {
 
 func noon() *clock { return &clock{at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)} }
 
+func testSpecs() []docstore.Spec { return slices.Concat(Specs(), audit.Specs(), mail.Specs()) }
+
 func testStore(t testing.TB) docstore.Store {
 	t.Helper()
-	return storetest.New(t, append(Specs(), mail.Specs()...)...)
+	return storetest.New(t, testSpecs()...)
 }
 
 func setup(t testing.TB, change ...func(*Config)) bench {
@@ -67,7 +70,11 @@ func setup(t testing.TB, change ...func(*Config)) bench {
 // copyOf is a copy of the program on the same store.
 func copyOf(t testing.TB, store docstore.Store, c *clock, secrets []string, change ...func(*Config)) bench {
 	t.Helper()
-	config := Config{Store: store, Secrets: secrets, Now: c.now, Log: slog.New(slog.DiscardHandler), PublicURL: "https://app.example.com"}
+	log := slog.New(slog.DiscardHandler)
+	config := Config{
+		Store: store, Audit: audit.New(audit.Config{Store: store, Now: c.now, Log: log}), Secrets: secrets, Now: c.now, Log: log,
+		PublicURL: "https://app.example.com",
+	}
 	for _, f := range change {
 		f(&config)
 	}
@@ -455,40 +462,8 @@ func TestAnotherCopySeesALogoutWithinASecond(t *testing.T) {
 	if err := a.LogoutAll(t.Context(), tokens.User.ID); err != nil {
 		t.Fatal(err)
 	}
-	b.states.lifetime = 0 // as if a second had passed
+	b.states.Forget() // as if a second had passed
 	b.wantAlive(t, tokens, false)
-}
-
-func TestStatesAreBelievedForTheirLifetimeOnly(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		c := newStateCache(time.Second)
-		alive := proofState{userID: "u"}
-		c.put("a", alive, c.begin())
-		if got, ok := c.get("a"); !ok || got.userID != alive.userID {
-			t.Errorf("got %+v, %v", got, ok)
-		}
-		<-time.After(time.Second - 1)
-		if _, ok := c.get("a"); !ok {
-			t.Error("forgotten too early")
-		}
-		<-time.After(1)
-		if _, ok := c.get("a"); ok {
-			t.Error("believed for too long")
-		}
-		before := c.begin()
-		c.forget()
-		c.put("a", alive, before)
-		if _, ok := c.get("a"); ok {
-			t.Error("kept a state that was read before a change")
-		}
-		for i := range 3 * maxStates {
-			c.put(string(rune(i)), alive, c.begin())
-		}
-		if n := len(c.young) + len(c.old); n > 2*maxStates {
-			t.Errorf("%d states are kept", n)
-		}
-	})
 }
 
 func TestExpiredLoginsAreSweptAndDead(t *testing.T) {

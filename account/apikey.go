@@ -135,7 +135,7 @@ func (s *Service) revokeKey(ctx context.Context, userID, id string) error {
 	key, err := s.apiKeys.Get(ctx, id)
 	if err == nil && key.UserID == userID {
 		err = s.apiKeys.Delete(ctx, id)
-		s.states.forget()
+		s.states.Forget()
 	} else if err == nil {
 		err = docstore.ErrNotFound
 	}
@@ -143,7 +143,7 @@ func (s *Service) revokeKey(ctx context.Context, userID, id string) error {
 		return errUnknownKey
 	}
 	if err == nil {
-		s.record(ctx, userID, eventKeyRevoked)
+		s.audit.Record(ctx, userID, eventKeyRevoked)
 	}
 	return err
 }

@@ -7,11 +7,10 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"manus/httpapi"
 	"manus/identity"
 	"manus/language"
+	"manus/ratelimit"
 )
 
 var invalidToken = language.Text{En: "The token isn't valid, or not any more. Sign in again.", Ar: "الرمز غير صالح أو انتهت صلاحيته. سجّل الدخول مرّة أخرى."}
@@ -206,6 +205,15 @@ type (
 	noOutput struct{}
 )
 
+// LimitAccount is the account that is being tried, for limits.
+func (in *registerInput) LimitAccount() string { return in.Body.Email }
+
+// LimitAccount is the account that is being tried, for limits.
+func (in *loginInput) LimitAccount() string { return in.Body.Email }
+
+// LimitAccount is the account that is being tried, for limits.
+func (in *forgotInput) LimitAccount() string { return in.Body.Email }
+
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
 	s.signInRoutes(httpapi.Group{API: api, Name: "Signing in", Kinds: Kinds})
@@ -219,12 +227,13 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Public, Pattern: "POST /auth/register", ID: "register", Status: http.StatusCreated, Summary: "Open an account",
 		Description: "Signs in at once, or, where the installation sends mails, asks by mail to confirm the address first; then the answer is the same for every address.",
-		Responses: map[string]*huma.Response{
-			"201": {Description: "Signed in", Content: map[string]*huma.MediaType{"application/json": {Schema: httpapi.SchemaOf[tokensBody](group.API)}}},
-			"202": {Description: "Goes on by mail", Content: map[string]*huma.MediaType{"application/json": {Schema: httpapi.SchemaOf[acceptedBody](group.API)}}},
-		},
+		Answers:     map[string]httpapi.Answer{"201": httpapi.JSON[tokensBody]("Signed in"), "202": httpapi.JSON[acceptedBody]("Goes on by mail")},
+		Limits:      []ratelimit.Rule{ratelimit.NewRule("3/minute, 10/hour", ratelimit.ByAddress)},
 	}, s.register)
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/login", ID: "login", Summary: "Sign in"},
+	httpapi.Register(group, httpapi.Route{
+		Access: httpapi.Public, Pattern: "POST /auth/login", ID: "login", Summary: "Sign in",
+		Limits: []ratelimit.Rule{ratelimit.NewRule("5/minute, 20/hour", ratelimit.ByAddress, ratelimit.ByAccount)},
+	},
 		func(ctx context.Context, in *loginInput) (*tokensOutput, error) {
 			passkey, err := in.Body.Passkey.answer()
 			if err != nil {
@@ -232,7 +241,10 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 			}
 			return tokensAnswer(s.Login(ctx, Credentials{in.Body.Email, in.Body.Password, in.Body.OTP, passkey}))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/refresh", ID: "refresh", Summary: "Get new tokens for a refresh token"},
+	httpapi.Register(group, httpapi.Route{
+		Access: httpapi.Public, Pattern: "POST /auth/refresh", ID: "refresh", Summary: "Get new tokens for a refresh token",
+		Limits: []ratelimit.Rule{ratelimit.NewRule("10/minute, 50/hour", ratelimit.ByAddress)},
+	},
 		func(ctx context.Context, in *refreshInput) (*tokensOutput, error) {
 			return tokensAnswer(s.Refresh(ctx, in.Body.RefreshToken))
 		})

@@ -4,12 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
-	"time"
-
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"reflect"
 
 	"manus/docstore"
 	"manus/httpapi"
@@ -66,22 +62,6 @@ func newDeviceBody(l login, current string) deviceBody {
 		ID: l.ID, Name: l.Name, Agent: l.Agent, Address: l.Address, Current: l.ID == current,
 		CreatedAt: l.CreatedAt.String(), LastSeenAt: seen.String(), ExpiresAt: l.ExpiresAt.String(),
 	}
-}
-
-// auditBody is a line of the audit log.
-type auditBody struct {
-	ID      string    `json:"id"`
-	UserID  string    `json:"user_id"`
-	Kind    eventKind `json:"kind" example:"signed-in"`
-	At      string    `json:"at" format:"date-time"`
-	Count   int64     `json:"count" doc:"How many such events the line stands for."`
-	Address string    `json:"address,omitempty" doc:"The client's."`
-	Agent   string    `json:"agent,omitempty" doc:"What the client called itself."`
-	KeyID   string    `json:"key_id,omitempty" doc:"The API key that did it."`
-}
-
-func newAuditBody(e event) auditBody {
-	return auditBody{ID: e.ID, UserID: e.UserID, Kind: e.Kind, At: e.At.String(), Count: max(1, e.Count), Address: e.Address, Agent: e.Agent, KeyID: e.ByKey}
 }
 
 // ProofBody is a proof as requests carry it; it may be left out. It is exported
@@ -141,11 +121,10 @@ type (
 			Name string `json:"name" maxLength:"100"`
 		}
 	}
-	auditInput struct {
-		httpapi.Page
-		User string `query:"user" maxLength:"64" doc:"Of this account alone."`
-	}
 )
+
+// LimitAccount is the account that is being tried, for limits.
+func (in *emailInput) LimitAccount() string { return in.Body.Email }
 
 func (s *Service) accountRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /auth/me", ID: "get-me", Summary: "See your account"},
@@ -167,20 +146,10 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 			}
 			return nil, s.Erase(ctx, caller.UserID)
 		})
-	httpapi.Register(group, httpapi.Route{
+	httpapi.Stream(group, httpapi.Route{
 		Access: httpapi.Persons, Pattern: "GET /auth/me/export", ID: "export-me", Summary: "Get a copy of everything kept of you",
-		Responses: map[string]*huma.Response{"200": {Description: "A zip archive of JSON files", Content: map[string]*huma.MediaType{"application/zip": {}}}},
+		Answers: map[string]httpapi.Answer{"200": {Description: "A zip archive of JSON files", Types: map[string]reflect.Type{"application/zip": nil}}},
 	}, s.export)
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/me/events", ID: "list-my-events", Summary: "See what has happened to your account's security"},
-		func(ctx context.Context, in *httpapi.Page) (*httpapi.ListOutput[auditBody], error) {
-			found, next, err := s.events(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
-			return httpapi.ListOf(found, next, err, newAuditBody)
-		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "GET /audit", ID: "list-events", Summary: "See the security events of all accounts"},
-		func(ctx context.Context, in *auditInput) (*httpapi.ListOutput[auditBody], error) {
-			found, next, err := s.events(ctx, in.User, in.Limit, in.Cursor)
-			return httpapi.ListOf(found, next, err, newAuditBody)
-		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/password", ID: "change-password", Summary: "Change your password and end your other logins"},
 		func(ctx context.Context, in *passwordInput) (*noOutput, error) {
 			caller := identity.From(ctx)
@@ -244,39 +213,21 @@ func (s *Service) deviceRoutes(group httpapi.Group) {
 		})
 }
 
-// export streams the archive. An error on the way breaks the connection off, so that
-// half an archive isn't taken for a whole one.
-func (s *Service) export(ctx context.Context, _ *noInput) (*huma.StreamResponse, error) {
+// export streams the archive. What goes wrong on the way breaks the connection
+// off, so that half an archive isn't taken for a whole one.
+func (s *Service) export(ctx context.Context, _ *noInput) (http.HandlerFunc, error) {
 	user, err := s.Get(ctx, identity.From(ctx).UserID)
 	if err != nil {
 		return nil, err
 	}
-	return &huma.StreamResponse{Body: func(h huma.Context) {
-		_, w := humago.Unwrap(h)
+	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/zip")
 		w.Header().Set("Content-Disposition", `attachment; filename="manus-export.zip"`)
-		if err := s.Export(h.Context(), user.ID, patient{w, http.NewResponseController(w)}); err != nil {
-			s.log.ErrorContext(h.Context(), "an export was broken off", "request_id", httpapi.RequestID(h.Context()), "error", err)
+		if err := s.Export(ctx, user.ID, w); err != nil {
+			s.log.ErrorContext(ctx, "an export was broken off", "request_id", httpapi.RequestID(ctx), "error", err)
 			panic(http.ErrAbortHandler)
 		}
-	}}, nil
-}
-
-// patient is an answer that may take as long as it is being read: each part of it
-// has a while of its own.
-type patient struct {
-	http.ResponseWriter
-	controller *http.ResponseController
-}
-
-const partTimeout = 30 * time.Second
-
-// Write sends a part.
-func (p patient) Write(part []byte) (int, error) {
-	if err := p.controller.SetWriteDeadline(time.Now().Add(partTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return 0, err
-	}
-	return p.ResponseWriter.Write(part)
+	}, nil
 }
 
 // jsonText is a JSON object as text again.

@@ -16,9 +16,10 @@ import (
 func serve(t *testing.T, b bench) *httptest.Server {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	api := httpapi.New(log, "test", b.Caller)
+	api := httpapi.New(httpapi.Config{Log: log, Version: "test", Caller: b.Caller})
 	b.Routes(api)
-	server := httptest.NewServer(httpapi.Observe(log, nil, httpapi.Client(nil, api)))
+	b.audit.Routes(api)
+	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
 	return server
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"net/netip"
 	"time"
 
 	"manus/docstore"
@@ -81,7 +80,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 		if err := s.end(ctx, presented.loginID); err != nil {
 			return Tokens{}, err
 		}
-		s.record(ctx, changed.UserID, eventRefreshReused)
+		s.audit.Record(ctx, changed.UserID, eventRefreshReused)
 		return Tokens{}, ErrInvalidToken
 	case err != nil:
 		return Tokens{}, invalidIfGone(err)
@@ -118,13 +117,13 @@ func (s *Service) Logout(ctx context.Context, userID, loginID string) error {
 	if err := s.end(ctx, loginID); err != nil {
 		return err
 	}
-	s.record(ctx, userID, eventSignedOut)
+	s.audit.Record(ctx, userID, eventSignedOut)
 	return nil
 }
 
 func (s *Service) end(ctx context.Context, loginID string) error {
 	err := s.logins.Delete(ctx, loginID)
-	s.states.forget()
+	s.states.Forget()
 	if errors.Is(err, docstore.ErrNotFound) {
 		return nil
 	}
@@ -157,16 +156,17 @@ func (s *Service) Authenticate(ctx context.Context, token string) (identity.Call
 	}, nil
 }
 
-// verify reads an access token, remembering those that it has read.
+// verify reads an access token, remembering those that it has read: checking a
+// signature is a good part of a small request.
 func (s *Service) verify(token string) (accessToken, error) {
 	hash, now := sha256.Sum256([]byte(token)), s.now()
-	read, ok := s.verified.get(hash)
+	read, ok := s.verified.Get(hash)
 	if !ok {
 		var err error
 		if read, err = s.keys.verifyAccess(token, now); err != nil {
 			return accessToken{}, err
 		}
-		s.verified.put(hash, read)
+		s.verified.Put(hash, read, s.verified.Begin())
 	}
 	if !read.validAt(now) {
 		return accessToken{}, ErrInvalidToken
@@ -177,14 +177,14 @@ func (s *Service) verify(token string) (accessToken, error) {
 // state is what a living login or key stands for; ErrInvalidToken when it has
 // ended. What isn't cached is loaded; load returns the zero state for the ended.
 func (s *Service) state(ctx context.Context, id string, load func(context.Context, string) (proofState, error)) (proofState, error) {
-	state, ok := s.states.get(id)
+	state, ok := s.states.Get(id)
 	if !ok {
 		var err error
-		reading := s.states.begin()
+		reading := s.states.Begin()
 		if state, err = load(ctx, id); err != nil {
 			return proofState{}, err
 		}
-		s.states.put(id, state, reading)
+		s.states.Put(id, state, reading)
 	}
 	if state.expires.IsZero() || !s.now().Before(state.expires) {
 		return proofState{}, ErrInvalidToken
@@ -216,14 +216,6 @@ func (s *Service) LogoutAll(ctx context.Context, userID string) error {
 		return nil
 	})
 	return err
-}
-
-// addressText is an address as it is written down; empty when it isn't known.
-func addressText(a netip.Addr) string {
-	if !a.IsValid() {
-		return ""
-	}
-	return a.String()
 }
 
 // devices returns the account's living logins, latest first, and the next page's
@@ -274,7 +266,7 @@ func (s *Service) revokeDevice(ctx context.Context, userID, loginID string) erro
 	if err := s.end(ctx, loginID); err != nil {
 		return err
 	}
-	s.record(ctx, userID, eventDeviceRevoked)
+	s.audit.Record(ctx, userID, eventDeviceRevoked)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"manus/audit"
 	"manus/docstore"
 	"manus/identity"
 	"manus/language"
@@ -305,7 +306,7 @@ func TestAnAddressChangesWhenItsMailboxSaysSo(t *testing.T) {
 			told[m.To+" "+m.Subject] = true
 		}
 	}
-	for _, kind := range []eventKind{eventEmailChangeAsked, eventEmailChanged} {
+	for _, kind := range []audit.Kind{eventEmailChangeAsked, eventEmailChanged} {
 		if !told[email+" "+notices[kind].subject.Ar] {
 			t.Errorf("the old mailbox isn't told of %s: %v", kind, told)
 		}
@@ -383,7 +384,7 @@ func TestWhatAnArabicMailTellsIsNotReversed(t *testing.T) {
 	t.Parallel()
 	b := setupMail(t)
 	at := docstore.At(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC))
-	e := event{Kind: eventNewDevice, At: at, Address: "2001:db8::1", Agent: "curl/8"}
+	e := audit.Event{Kind: eventNewDevice, At: at, Address: "2001:db8::1", Agent: "curl/8"}
 	m := b.notice(User{Language: language.Arabic}, e, email)
 	for _, line := range []string{"الوقت: \u206823 نوفمبر 2026، الساعة 12:00 بالتوقيت العالمي\u2069\n", "عنوان الشبكة: \u20682001:db8::1\u2069\n", "البرنامج: \u2068curl/8\u2069\n"} {
 		if !strings.Contains(m.Text, line) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"manus/audit"
 	"manus/language"
 	"manus/mail"
 )
@@ -74,7 +75,7 @@ func news(subject, body language.Text) letter {
 }
 
 // notices are the events that a person is told of.
-var notices = map[eventKind]letter{
+var notices = map[audit.Kind]letter{
 	eventNewDevice:         news(language.Text{En: "A new device signed in", Ar: "سُجِّل الدخول من جهاز جديد"}, language.Text{En: "Your account was signed in to from a device or program that hasn't been seen before.", Ar: "سُجِّل الدخول إلى حسابك من جهاز أو برنامج لم يُعرف من قبل."}),
 	eventRefreshReused:     news(language.Text{En: "A login was ended", Ar: "أُنهيت عملية دخول"}, language.Text{En: "A token of one of your logins was used twice, so it may have been stolen. That login was ended.", Ar: "استُعمل رمز إحدى عمليات دخولك مرّتين، فلعلّه سُرق. أُنهيت عملية الدخول تلك."}),
 	eventPasswordChanged:   news(language.Text{En: "Your password was changed", Ar: "غُيِّرت كلمة مرورك"}, language.Text{En: "The password of your account was changed, and every other login was ended.", Ar: "غُيِّرت كلمة مرور حسابك وأُنهيت كلّ عمليات الدخول الأخرى."}),

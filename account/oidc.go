@@ -411,6 +411,6 @@ func (s *Service) unlink(ctx context.Context, userID, id string) error {
 	if err := s.identities.Delete(ctx, id); err != nil && !errors.Is(err, docstore.ErrNotFound) {
 		return err
 	}
-	s.record(ctx, userID, eventIdentityUnlinked)
+	s.audit.Record(ctx, userID, eventIdentityUnlinked)
 	return nil
 }

@@ -128,7 +128,7 @@ func (s *Service) ChangePassword(ctx context.Context, userID, loginID string, pr
 		return err
 	}
 	if !ok {
-		s.failed(ctx, userID)
+		s.failures.Add(ctx, userID)
 		return ErrWrongPassword
 	}
 	_, err = s.secondFactor(ctx, user, proof.OTP, proof.Passkey)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"time"
 
 	"manus/docstore"
 )
@@ -42,7 +43,7 @@ func (s *Service) Export(ctx context.Context, userID string, w io.Writer) error 
 			return err
 		}
 	}
-	s.record(ctx, userID, eventExported)
+	s.audit.Record(ctx, userID, eventExported)
 	return archive.Close()
 }
 
@@ -86,7 +87,6 @@ func (s *Service) exportOwn(ctx context.Context, userID string, add func(string,
 		add("devices", docstore.Show(s.logins.All(ctx, mine), func(l login) deviceBody { return newDeviceBody(l, "") })),
 		add("api-keys", docstore.Show(s.apiKeys.All(ctx, mine), newKeyBody)),
 		add("identities", docstore.Show(s.identities.All(ctx, mine), newIdentityBody)),
-		add("security-events", docstore.Show(s.audit.All(ctx, mine), newAuditBody)),
 	)
 }
 
@@ -162,7 +162,7 @@ func (s *Service) finishErasure(ctx context.Context, userID string) error {
 		return nil
 	}
 	if err == nil {
-		err = s.deliver(ctx, user)
+		err = s.relay.Deliver(ctx, user)
 	}
 	if err != nil {
 		return err
@@ -176,7 +176,7 @@ func (s *Service) finishErasure(ctx context.Context, userID string) error {
 	_, logins := s.logins.DeleteAll(ctx, mine)
 	_, keys := s.apiKeys.DeleteAll(ctx, mine)
 	_, identities := s.identities.DeleteAll(ctx, mine)
-	if err := errors.Join(logins, keys, identities, s.forgetClients(ctx, userID)); err != nil {
+	if err := errors.Join(logins, keys, identities); err != nil {
 		return err
 	}
 	err = s.users.Delete(ctx, userID)
@@ -186,27 +186,12 @@ func (s *Service) finishErasure(ctx context.Context, userID string) error {
 	return err
 }
 
-// forgetClients takes the addresses and programs out of the audit log's lines
-// about an account.
-func (s *Service) forgetClients(ctx context.Context, userID string) error {
-	for e, err := range s.audit.All(ctx, docstore.Query{Index: "by_user", Equal: []any{userID}}) {
-		if err != nil {
-			return err
-		}
-		_, err := s.audit.Update(ctx, e.ID, func(e *event) error {
-			e.Address, e.Agent = "", ""
-			return nil
-		})
-		if err != nil && !errors.Is(err, docstore.ErrNotFound) {
-			return err
-		}
-	}
-	return nil
-}
+// unfinishedAfter is when an erasure was cut short, rather than under way.
+const unfinishedAfter = 5 * time.Second
 
 // finishErasures finishes the erasures that were cut short.
 func (s *Service) finishErasures(ctx context.Context) error {
-	for u, err := range s.users.All(ctx, docstore.Query{Index: "by_erasing", Until: docstore.At(s.now().Add(-settleAfter))}) {
+	for u, err := range s.users.All(ctx, docstore.Query{Index: "by_erasing", Until: docstore.At(s.now().Add(-unfinishedAfter))}) {
 		if err == nil {
 			err = s.finishErasure(ctx, u.ID)
 		}

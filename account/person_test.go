@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"manus/audit"
 	"manus/docstore"
 	"manus/identity"
 )
@@ -116,7 +117,7 @@ func TestErasingLeavesNothingPersonal(t *testing.T) {
 	if len(sent) != 1 || sent[0].Subject != notices[eventErased].subject.En || sent[0].To != email {
 		t.Errorf("what is left in the outbox: %+v", sent)
 	}
-	for _, spec := range Specs() {
+	for _, spec := range append(Specs(), audit.Specs()...) {
 		page, err := store.Find(t.Context(), spec.Collection, docstore.Query{Limit: 1000})
 		if err != nil {
 			t.Fatal(err)
@@ -125,7 +126,7 @@ func TestErasingLeavesNothingPersonal(t *testing.T) {
 			if strings.Contains(strings.ToLower(string(raw)), "amal") {
 				t.Errorf("%s still has %s", spec.Collection, raw)
 			}
-			if spec.Collection != auditSpec.Collection {
+			if spec.Collection != audit.Specs()[0].Collection {
 				t.Errorf("%s still has a document: %s", spec.Collection, raw)
 			}
 		}
@@ -248,16 +249,16 @@ func TestANoticeSurvivesACrashAndIsOneMail(t *testing.T) {
 	}
 	// Two copies of the server bring them on their way at once, one of them late.
 	server.clock.add(time.Minute)
-	if err := server.settleAll(t.Context()); err != nil {
+	if err := server.relay.DeliverStale(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.deliver(t.Context(), left); err != nil {
+	if err := server.relay.Deliver(t.Context(), left); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(server.sent(t)); n != 1 {
 		t.Errorf("%d mails", n)
 	}
-	events, _, err := server.events(t.Context(), user.ID, 100, "")
+	events, _, err := server.audit.List(t.Context(), user.ID, 100, "")
 	if err != nil || len(events) != 2 || events[0].Kind != eventPasswordSet || events[0].MailTo != "" {
 		t.Errorf("got %+v, %v", events, err)
 	}
@@ -279,13 +280,13 @@ func TestFailedAttemptsAreOneLineAnHour(t *testing.T) {
 		if _, err := b.Login(t.Context(), Credentials{Email: "nobody@example.com", Password: pass}); !errors.Is(err, ErrBadCredentials) {
 			t.Fatal(err)
 		}
-		b.flushFailures(t.Context())
+		b.failures.Flush(t.Context())
 	}
-	events, _, err := b.events(t.Context(), "", 100, "")
+	events, _, err := b.audit.List(t.Context(), "", 100, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var lines []event
+	var lines []audit.Event
 	for _, e := range events {
 		if e.Kind == eventSignInFailed {
 			lines = append(lines, e)

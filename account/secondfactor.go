@@ -388,7 +388,7 @@ func (s *Service) prove(ctx context.Context, user User, proof Proof) error {
 			return err
 		}
 		if !ok {
-			s.failed(ctx, user.ID)
+			s.failures.Add(ctx, user.ID)
 			return ErrWrongPassword
 		}
 	} else if !user.needsSecondFactor() {

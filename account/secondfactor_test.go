@@ -17,7 +17,6 @@ import (
 	"manus/docstore"
 	"manus/identity"
 	"manus/internal/storetest"
-	"manus/mail"
 )
 
 // countingStore counts what is asked of a store.
@@ -267,7 +266,7 @@ func TestRecoveryCodesHave120Bits(t *testing.T) {
 func TestNothingThatProvesSomebodyIsInTheStoreInClear(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "manus.db")
-	store := storetest.File(t, path, append(Specs(), mail.Specs()...)...)
+	store := storetest.File(t, path, testSpecs()...)
 	c := noon()
 	b := copyOf(t, store, c, []string{secretA}, withMail(t, store, c))
 	tokens := b.register(t)

@@ -89,7 +89,7 @@ func (s *Service) insert(ctx context.Context, user User) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	s.settle(ctx, user)
+	s.send(ctx, user)
 	return user, nil
 }
 
@@ -139,12 +139,12 @@ func (s *Service) Login(ctx context.Context, c Credentials) (Tokens, error) {
 		return Tokens{}, err
 	}
 	if !known || !ok || user.Disabled || user.passwordOver(s.now()) {
-		s.failed(ctx, user.ID)
+		s.failures.Add(ctx, user.ID)
 		return Tokens{}, ErrBadCredentials
 	}
 	if user, err = s.secondFactor(ctx, user, c.OTP, c.Passkey); err != nil {
 		if errors.Is(err, ErrWrongPassword) {
-			s.failed(ctx, user.ID)
+			s.failures.Add(ctx, user.ID)
 			err = ErrBadCredentials
 		}
 		return Tokens{}, err
@@ -198,7 +198,7 @@ func (s *Service) start(ctx context.Context, user User) (Tokens, error) {
 		UserID:    user.ID,
 		Epoch:     user.Epoch,
 		Agent:     caller.Agent,
-		Address:   addressText(caller.Address),
+		Address:   caller.AddressText(),
 		CreatedAt: docstore.At(now),
 		SeenAt:    docstore.At(now),
 		ExpiresAt: docstore.At(now.Add(idleLifetime)),
@@ -207,7 +207,7 @@ func (s *Service) start(ctx context.Context, user User) (Tokens, error) {
 	if err := s.logins.Insert(ctx, l); err != nil {
 		return Tokens{}, err
 	}
-	s.record(ctx, user.ID, eventSignedIn)
+	s.audit.Record(ctx, user.ID, eventSignedIn)
 	return s.tokens(user, l.ID, secret)
 }
 

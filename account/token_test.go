@@ -258,17 +258,6 @@ func TestATokenThatWasVerifiedExpiresAllTheSame(t *testing.T) {
 	}
 }
 
-func TestVerifiedTokensAreBounded(t *testing.T) {
-	t.Parallel()
-	v := newVerified()
-	for i := range 3 * maxVerified {
-		v.put([32]byte{byte(i), byte(i >> 8), byte(i >> 16)}, accessToken{})
-	}
-	if n := len(v.young) + len(v.old); n > 2*maxVerified {
-		t.Errorf("%d are kept", n)
-	}
-}
-
 func signWith(t *testing.T, method jwt.SigningMethod, h, c map[string]any, secret any) string {
 	t.Helper()
 	signed, err := (&jwt.Token{Header: h, Claims: jwt.MapClaims(c), Method: method}).SignedString(secret)

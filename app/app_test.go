@@ -20,6 +20,7 @@ import (
 	"manus/config"
 	"manus/health"
 	"manus/httpapi"
+	"manus/mail"
 )
 
 // lockedBuffer is a log that many write to.
@@ -90,7 +91,7 @@ func callType(t *testing.T, a *App, method, path, token, contentType, body strin
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	w := httptest.NewRecorder()
-	a.handler.ServeHTTP(w, r)
+	a.api.ServeHTTP(w, r)
 	return w.Code, w.Body.String()
 }
 
@@ -144,7 +145,7 @@ func TestAStoreThatIsGoneIsReadyToBeSeen(t *testing.T) {
 	t.Parallel()
 	a, _ := setup(t)
 	token := register(t, a).Access
-	if err := a.cleanups[0](); err != nil { // the store was opened first
+	if err := a.store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]int{
@@ -229,7 +230,7 @@ func TestAChangedFileIsAppliedWholeOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "manus.yaml")
 	var applied []billing.Catalog
-	r := newReloader(path, func(f config.File) { applied = append(applied, f.Billing) })
+	r := newReloader(path, func(f config.File) error { applied = append(applied, f.Billing); return nil })
 	write := func(text string) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -248,6 +249,10 @@ func TestAChangedFileIsAppliedWholeOrNotAtAll(t *testing.T) {
 	write("plans: [{id: free, name: Free, price_usd: 0, runs: 4, reset: calendar}]\ntrial: {days: 0}\nplan: 1\n")
 	check(true, 1)
 	check(false, 1) // it is told once
+	write(good + "limits: {rules: [{route: GET /api/v1/nowhere, limit: 1/minute, by: [user]}]}\n")
+	check(true, 1)
+	write(good + "limits: {rules: [{route: GET /docs, limit: 1/minute, by: [user], plans: {pro: 2/minute}}]}\n")
+	check(true, 1)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
@@ -297,5 +302,60 @@ func TestOnlyLoopbackAddressesWillDo(t *testing.T) {
 		if _, isProblem := errors.AsType[*config.Problems](err); ok != (err == nil) || !ok && !isProblem {
 			t.Errorf("%q: %v", addr, err)
 		}
+	}
+}
+
+func TestAnErasureByACommandTakesThePersonsMails(t *testing.T) {
+	t.Parallel()
+	server, _ := setup(t)
+	register(t, server)
+	for _, to := range []string{"amal@example.com", "Amal <AMAL@example.com>", "other@example.com"} {
+		if err := server.outbox.Send(t.Context(), mail.Message{To: to, Subject: "Hello", Text: "Hello"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command, err := New(t.Context(), Options{Settings: config.Settings{DataDir: server.settings.DataDir}, Offline: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := command.Accounts.Find(t.Context(), "amal@example.com")
+	if err == nil {
+		err = command.Accounts.Erase(t.Context(), user.ID)
+	}
+	if err := errors.Join(err, command.Close()); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := server.outbox.Kept(t.Context(), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range kept {
+		if strings.Contains(strings.ToLower(m.To), "amal") {
+			t.Errorf("a mail to %s is still there", m.To)
+		}
+	}
+	if len(kept) == 0 {
+		t.Error("others' mails are gone too")
+	}
+}
+
+func TestACommandOpensOnlyWhatItUses(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "nowhere")
+	a, err := New(t.Context(), Options{Settings: config.Settings{DataDir: dir}, Offline: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rules := a.Limits.Match("POST", "/api/v1/auth/login", ""); len(rules) != 1 {
+		t.Errorf("the rules are %v", rules)
+	}
+	if _, err := a.Accounts.Find(t.Context(), "amal@example.com"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a store that isn't there: %v", err)
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it was made: %v", err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -16,45 +15,87 @@ import (
 	"manus/backup/s3target"
 	"manus/backup/sqlitedump"
 	"manus/config"
+	"manus/docstore"
 )
 
-// BackupOptions is what backups are made of beside the settings.
-type BackupOptions struct {
-	Version string
-	Workers int // that compress; 0 is one a processor
-	// Subprocess starts this program as a subprocess that gives its arguments to
-	// BackupWork; nil means that all is done in this process.
-	Subprocess func(ctx context.Context, args ...string) *exec.Cmd
-	Observe    func(backup.Run)
-	Log        *slog.Logger
+// addBackups adds the backups, where they have somewhere to go, and on a server their
+// schedule. Where none are scheduled, it is for what commands have to tell.
+func (a *App) addBackups() error {
+	b := a.settings.Backup
+	r := room{name: "backups", specs: backup.Specs()}
+	defer func() { a.add(r) }()
+	if !a.options.Offline && (!b.Configured() || b.Schedule == nil) {
+		a.log.Warn("no backups are made by this server: set BACKUP_DIR or S3_BUCKET, and BACKUP_SCHEDULE")
+	}
+	if !b.Configured() {
+		return nil
+	}
+	metrics := backup.NewMetrics(a.registry)
+	configure := func(policy backup.Policy) error {
+		service, err := a.newBackups(policy, metrics)
+		if err == nil {
+			a.backups.Store(&backups{service, policy})
+		}
+		return err
+	}
+	if err := configure(b.Policy); err != nil || a.options.Offline {
+		return err
+	}
+	a.schedule = backup.NewSchedule(backup.ScheduleConfig{
+		Service: a.Backups,
+		Policy:  func() backup.Policy { return a.backups.Load().policy },
+		When:    b.Schedule,
+		Store:   a.store,
+		Leases:  a.leases,
+		Metrics: a.registry,
+		Log:     a.log,
+	})
+	r.run = a.schedule.Run
+	r.apply = func(file config.File) error { return configure(file.Backup) }
+	return nil
 }
 
-// Backups makes the service that backs up the store of the settings to their targets.
-func Backups(s config.Settings, o BackupOptions) (*backup.Service, error) {
-	targets, err := backupTargets(s.Backup)
+// backups is how backups are made, as manus.yaml stands now.
+type backups struct {
+	service *backup.Service
+	policy  backup.Policy
+}
+
+// Backups makes, lists, verifies and restores backups as manus.yaml stands now. It is
+// there where settings say where backups go.
+func (a *App) Backups() *backup.Service { return a.backups.Load().service }
+
+// newBackups makes the service that backs up the store of the settings to their targets.
+func (a *App) newBackups(policy backup.Policy, metrics *backup.Metrics) (*backup.Service, error) {
+	s := a.settings
+	targets, err := backupTargets(s.Backup, policy)
 	if err != nil {
 		return nil, err
 	}
-	source, err := backupSource(s, o.Subprocess)
+	source, err := backupSource(s, a.options.Subprocess)
 	if err != nil {
 		return nil, err
 	}
 	c := backup.Config{
 		Source:      source,
 		Targets:     targets,
-		Compression: s.Backup.Policy.Compression,
+		Compression: policy.Compression,
 		Recipients:  s.Backup.Recipients,
 		Retention: backup.Retention{
 			Days:    s.Backup.RetentionDays,
-			Daily:   s.Backup.Policy.Keep.Daily,
-			Weekly:  s.Backup.Policy.Keep.Weekly,
-			Monthly: s.Backup.Policy.Keep.Monthly,
+			Daily:   policy.Keep.Daily,
+			Weekly:  policy.Keep.Weekly,
+			Monthly: policy.Keep.Monthly,
 		},
-		Workers: o.Workers,
-		Tool:    "manus " + o.Version,
-		Alarm:   logAlarm{o.Log},
-		Observe: o.Observe,
-		Log:     o.Log,
+		Tool:    "manus " + a.options.Version.Version,
+		Alarm:   logAlarm{a.log},
+		Metrics: metrics,
+		Log:     a.log,
+	}
+	if a.options.Offline {
+		c.OpenStore = func(ctx context.Context) (docstore.Store, error) { return openBackupState(ctx, s) }
+	} else {
+		c.Workers = max(1, runtime.GOMAXPROCS(0)/2) // half of the processors are the requests'
 	}
 	if !s.Backup.Identity.Empty() {
 		c.Identities, err = backup.ParseIdentities(s.Backup.Identity.Reveal())
@@ -79,7 +120,7 @@ func BackupWork(ctx context.Context, args []string, stdout io.Writer) int {
 }
 
 // backupTargets are the folder and the bucket, the nearer first.
-func backupTargets(b config.Backup) ([]backup.Target, error) {
+func backupTargets(b config.Backup, policy backup.Policy) ([]backup.Target, error) {
 	var targets []backup.Target
 	if b.Dir != "" {
 		targets = append(targets, backup.NewFolder(b.Dir))
@@ -88,8 +129,8 @@ func backupTargets(b config.Backup) ([]backup.Target, error) {
 		bucket, err := s3target.New(s3target.Config{
 			Bucket: b.S3.Bucket, Prefix: b.S3.Prefix, Endpoint: b.S3.Endpoint, Region: b.S3.Region,
 			AccessKey: b.S3.AccessKey.Reveal(), SecretKey: b.S3.SecretKey.Reveal(),
-			LockMode: b.Policy.S3.ObjectLock.Mode, LockDays: b.Policy.S3.ObjectLock.Days,
-			Encryption: b.Policy.S3.Encryption, KMSKey: b.Policy.S3.KMSKey,
+			LockMode: policy.S3.ObjectLock.Mode, LockDays: policy.S3.ObjectLock.Days,
+			Encryption: policy.S3.Encryption, KMSKey: policy.S3.KMSKey,
 		})
 		if err != nil {
 			return nil, err
@@ -103,7 +144,7 @@ func backupTargets(b config.Backup) ([]backup.Target, error) {
 // of SQLite, or a data folder.
 func Restorer(to string) (backup.Restorer, error) {
 	if strings.HasPrefix(to, "mongodb://") || strings.HasPrefix(to, "mongodb+srv://") {
-		settings, err := config.LoadStore(config.Source{Environ: []string{"MONGODB_URI=" + to}}, "")
+		settings, err := config.LoadSome(config.Source{Environ: []string{"MONGODB_URI=" + to}}, "")
 		if err != nil {
 			return nil, errors.New("it isn't a mongodb:// URI with a host")
 		}
@@ -133,47 +174,4 @@ func (a logAlarm) Tell(ctx context.Context, alert backup.Alert) error {
 	}
 	a.log.Log(ctx, level, alert.Text, "alert", alert.Key, "over", alert.Over)
 	return nil
-}
-
-// serverWorkers leaves half of the processors to the requests.
-func serverWorkers() int { return max(1, runtime.GOMAXPROCS(0)/2) }
-
-// newSchedule makes the schedule of backups, or nil where none are configured.
-func (a *App) newSchedule(o Options) error {
-	if !o.Settings.Backup.Configured() || o.Settings.Backup.Schedule == nil {
-		a.log.Warn("no backups are made by this server: set BACKUP_DIR or S3_BUCKET, and BACKUP_SCHEDULE")
-		return nil
-	}
-	if err := a.setBackups(o.Settings.Backup); err != nil {
-		return err
-	}
-	a.schedule = backup.NewSchedule(backup.ScheduleConfig{
-		Service: func() *backup.Service { return a.backups.Load().service },
-		Policy:  func() backup.Policy { return a.backups.Load().policy },
-		When:    o.Settings.Backup.Schedule,
-		Store:   a.store,
-		Leases:  a.leases,
-		Log:     a.log,
-	})
-	a.metrics.countBackups(a.schedule)
-	return nil
-}
-
-// backups is how backups are made, as manus.yaml stands now.
-type backups struct {
-	service *backup.Service
-	policy  backup.Policy
-}
-
-// setBackups puts a policy in force.
-func (a *App) setBackups(b config.Backup) error {
-	s := a.settings
-	s.Backup = b
-	service, err := Backups(s, BackupOptions{
-		Version: a.version, Workers: serverWorkers(), Subprocess: a.subprocess, Observe: a.metrics.observeBackup, Log: a.log,
-	})
-	if err == nil {
-		a.backups.Store(&backups{service, b.Policy})
-	}
-	return err
 }

@@ -61,9 +61,11 @@ func TestAServerMakesItsFirstBackupByItself(t *testing.T) {
 func TestAChangedFileChangesHowBackupsAreMade(t *testing.T) {
 	t.Parallel()
 	a, _ := setup(t)
-	file := config.DefaultFile()
+	file := config.DefaultFile(Routes())
 	file.Backup.Compression, file.Backup.Keep.Monthly = backup.Zstd, 12
-	a.apply(file)
+	if err := a.apply(file); err != nil {
+		t.Fatal(err)
+	}
 	now := a.backups.Load()
 	if now.policy != file.Backup || now.service.Compression != backup.Zstd || now.service.Retention != (backup.Retention{Days: 7, Monthly: 12}) {
 		t.Errorf("it is %+v now", now.policy)

@@ -44,9 +44,9 @@ func DevSettings(d Dev) (config.Settings, error) {
 	if err := checkLoopback(d.Addr); err != nil {
 		problems = append(problems, config.Problem{Name: "--addr", Wrong: err.Error(), Mend: "use 127.0.0.1, ::1 or localhost and a port, or 'manus serve' to be reached from elsewhere"})
 	}
-	file := config.DefaultFile()
+	file := config.DefaultFile(Routes())
 	if d.ConfigFile != "" {
-		loaded, err := config.LoadFile(d.ConfigFile)
+		loaded, err := config.LoadFile(d.ConfigFile, Routes())
 		if found, ok := errors.AsType[*config.Problems](err); ok {
 			problems = append(problems, *found...)
 		}
@@ -158,12 +158,12 @@ func makeDevSecret(path string) error {
 // EnsureOperator makes an operator account if there is no account at all, and
 // returns its password then. It is empty when there was one.
 func (a *App) EnsureOperator(ctx context.Context) (password string, err error) {
-	users, _, err := a.accounts.List(ctx, 1, "")
+	users, _, err := a.Accounts.List(ctx, 1, "")
 	if err != nil || len(users) > 0 {
 		return "", err
 	}
 	password = rand.Text()
-	_, err = a.accounts.Create(ctx, account.NewUser{
+	_, err = a.Accounts.Create(ctx, account.NewUser{
 		Email:    DevOperator,
 		Password: password,
 		FullName: "Operator",

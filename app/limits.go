@@ -1,9 +1,8 @@
 package app
 
 import (
-	"context"
+	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"manus/account"
@@ -14,22 +13,38 @@ import (
 	"manus/ratelimit/redislimit"
 )
 
-// countLimits makes what decides about too many requests: counts in Redis where
-// there is one, and in memory while it is gone; else in memory alone.
-func (a *App) countLimits(o Options) {
+// addLimits adds what decides about too many requests: counts in Redis where there is
+// one, and in memory while it is gone; else in memory alone.
+func (a *App) addLimits() {
+	r := room{name: "limits"}
 	c := ratelimit.ServiceConfig{
-		Config:  o.Settings.Limits,
+		Config:  a.settings.Limits,
+		Routes:  a.routes(),
 		Engine:  memorylimit.New(memorylimit.Config{}),
-		Plan:    a.planOf,
+		Plan:    a.Plans.PlanOf,
 		Account: account.EmailKey,
-		Observe: a.metrics.observeLimit,
-		Log:     o.Log,
+		Observe: ratelimit.Measure(a.registry),
+		Log:     a.log,
 	}
 	if a.redis != nil {
+		var shared *redislimit.Engine
 		c.Local = c.Engine
-		a.shared, c.Engine = sharedLimits(a.redis, o.LimitTimeout)
+		shared, c.Engine = sharedLimits(a.redis, a.options.LimitTimeout)
+		r.run = shared.Run
 	}
-	a.limits = ratelimit.New(c)
+	a.Limits = ratelimit.New(c)
+	r.apply = func(file config.File) error { a.Limits.SetConfig(file.Limits); return nil }
+	a.add(r)
+}
+
+// openingLimits are how often sessions may be opened by users on the plans that are
+// on offer by default.
+func openingLimits() map[string]ratelimit.Limit {
+	limits := map[string]ratelimit.Limit{}
+	for plan, limit := range map[string]string{"basic": "30/minute", "pro": "60/minute", "enterprise": "300/minute"} {
+		limits[plan] = ratelimit.NewRule(limit).Limit
+	}
+	return limits
 }
 
 // sharedLimits counts in Redis, with a circuit breaker around it. It doesn't wait for Redis.
@@ -40,31 +55,16 @@ func sharedLimits(redis *redisclient.Client, timeout time.Duration) (*redislimit
 	return shared, breaker
 }
 
-// planOf is the plan that a user's limits are of.
-func (a *App) planOf(ctx context.Context, userID string) (string, error) {
-	subscription, err := a.plans.Get(ctx, userID)
-	return subscription.Plan.ID, err
-}
-
-// commandTimeout is how long a command waits for Redis.
-const commandTimeout = 5 * time.Second
-
-// Limits decides about too many requests as a server with the settings does, for
-// commands. With Redis it reaches the counts that the servers share; without, it
-// can only tell the rules. Done lets Redis go.
-func Limits(s config.Settings, log *slog.Logger) (limits *ratelimit.Service, shared bool, done func(), err error) {
-	c := ratelimit.ServiceConfig{Config: s.Limits, Engine: memorylimit.New(memorylimit.Config{}), Account: account.EmailKey, Log: log}
-	done = func() {}
-	if !s.Redis.Empty() {
-		redis, err := redisclient.New(s.Redis.Reveal())
-		if err == nil {
-			err = redis.Connect()
-		}
-		if err != nil {
-			return nil, false, done, fmt.Errorf("%w: %w", ratelimit.ErrUnavailable, err)
-		}
-		_, c.Engine = sharedLimits(redis, commandTimeout)
-		shared, done = true, redis.Close
+// ReachLimits connects to the counts that the servers share, for commands. It returns
+// errNoRedis where each server counts by itself, or ratelimit.ErrUnavailable.
+func (a *App) ReachLimits() error {
+	if a.redis == nil {
+		return errNoRedis
 	}
-	return ratelimit.New(c), shared, done, nil
+	if err := a.redis.Connect(); err != nil {
+		return fmt.Errorf("the Redis of REDIS_URL can't be reached: %w: %w", ratelimit.ErrUnavailable, err)
+	}
+	return nil
 }
+
+var errNoRedis = errors.New("there are no shared counts: set REDIS_URL as for the server. Without Redis a server counts in its own memory, which ends with it")

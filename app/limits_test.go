@@ -3,8 +3,10 @@ package app
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"sync"
@@ -31,7 +33,7 @@ func ask(t *testing.T, a *App, address, method, path, token, body string) *httpt
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	w := httptest.NewRecorder()
-	a.handler.ServeHTTP(w, r)
+	a.api.ServeHTTP(w, r)
 	return w
 }
 
@@ -81,6 +83,34 @@ func TestARefusalSaysWhatAndUntilWhen(t *testing.T) {
 	}
 }
 
+// TestGuessesAtAnAccountAreCountedHoweverTheyAreSent guesses from sixty addresses, and then
+// has the right password.
+func TestGuessesAtAnAccountAreCountedHoweverTheyAreSent(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t, limited)
+	register(t, a)
+	login := func(n int, contentType, password string) int {
+		body := fmt.Sprintf(`{"email":"amal@example.com","password":%q}`, password)
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/api/v1/auth/login", strings.NewReader(body))
+		r.RemoteAddr = fmt.Sprintf("203.0.113.%d:1", n)
+		if contentType != "" {
+			r.Header.Set("Content-Type", contentType)
+		}
+		w := httptest.NewRecorder()
+		a.api.ServeHTTP(w, r)
+		return w.Code
+	}
+	contentTypes := []string{"", "application/problem+json", "application/json", "application/vnd.api+json; charset=utf-8"}
+	for n := range 60 {
+		if code := login(n, contentTypes[n%4], "not the password"); code != map[bool]int{true: 401, false: 429}[n < 5] {
+			t.Errorf("guess %d: %d", n+1, code)
+		}
+	}
+	if code := login(99, "", "correct horse battery staple"); code != 429 {
+		t.Errorf("the right password: %d", code)
+	}
+}
+
 func TestClientsOfOneIPv6NetworkAreOne(t *testing.T) {
 	t.Parallel()
 	a, _ := setup(t, limited)
@@ -108,11 +138,11 @@ func TestPlansHaveLimitsOfTheirOwn(t *testing.T) {
 	if policy := open().Header().Get("RateLimit-Policy"); policy != `"user-60";q=10;w=60, "user-3600";q=100;w=3600` {
 		t.Errorf("free: %s", policy)
 	}
-	users, _, err := a.accounts.List(t.Context(), 10, "")
+	users, _, err := a.Accounts.List(t.Context(), 10, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.plans.SetPlan(t.Context(), users[len(users)-1].ID, "pro"); err != nil {
+	if err := a.Plans.SetPlan(t.Context(), users[len(users)-1].ID, "pro"); err != nil {
 		t.Fatal(err)
 	}
 	if w := open(); w.Header().Get("RateLimit-Policy") != `"user-60";q=60;w=60` || !strings.HasPrefix(w.Header().Get("RateLimit"), `"user-60";r=58;`) {
@@ -138,6 +168,71 @@ func TestEveryRouteHasARule(t *testing.T) {
 	}
 }
 
+// TestRoutesHaveTheLimitsOfTheContract asks for the rules of what the contract's table
+// names, as 'manus limits match' does.
+func TestRoutesHaveTheLimitsOfTheContract(t *testing.T) {
+	t.Parallel()
+	a, err := New(t.Context(), Options{Settings: config.Settings{Limits: ratelimit.DefaultConfig(Routes())}, Offline: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := a.Limits
+	for request, want := range map[string]string{
+		"POST /api/v1/auth/login": "5/minute, 20/hour [address account]", "POST /api/v1/auth/register": "3/minute, 10/hour [address]",
+		"POST /api/v1/auth/refresh": "10/minute, 50/hour [address]", "POST /api/v1/sessions": "10/minute, 100/hour [user]",
+		"GET /api/v1/sessions": "100/minute, 1000/hour [user-or-address]", "POST /api/v1/sessions/x/messages": "100/minute, 1000/hour [user-or-address]",
+		"POST /api/v1/billing/trial": "3/hour [user]", "GET /api/v1/billing/subscription": "30/minute, 300/hour [user]",
+		"GET /health": "300/minute [address]", "GET /ready": "300/minute [address]", "GET /live": "300/minute [address]", "GET /version": "100/minute [address]",
+		"GET /api/v1/ready": "300/minute [address]", "GET /api/v1/version": "100/minute [address]",
+		"GET /": "100/minute, 1000/hour [user-or-address]", "GET /nowhere": "100/minute, 1000/hour [user-or-address]", "OPTIONS /api/v1/sessions": "600/minute [address]",
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		if rules := limits.Match(method, path, ""); len(rules) != 1 || fmt.Sprint(rules[0].Limit, " ", rules[0].By) != want {
+			t.Errorf("%s: %v", request, rules)
+		}
+	}
+	for plan, want := range map[string]string{"free": "10/minute, 100/hour", "basic": "30/minute", "pro": "60/minute", "enterprise": "300/minute"} {
+		if rules := limits.Match("POST", "/api/v1/sessions", plan); rules[0].Limit.String() != want {
+			t.Errorf("%s: %v", plan, rules)
+		}
+	}
+}
+
+// TestRoutesAreToldAsTheyAreServed holds what commands know of the routes against those
+// of a product that has been built.
+func TestRoutesAreToldAsTheyAreServed(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t)
+	if told, served := Routes(), a.api.Limits(); !reflect.DeepEqual(told, served) {
+		t.Errorf("told  %+v\nserved %+v", told, served)
+	}
+	file := config.DefaultFile(Routes())
+	var plans []string
+	for _, plan := range file.Billing.Plans {
+		plans = append(plans, plan.ID)
+	}
+	if problems := file.Limits.Problems(Routes(), plans); len(problems) > 0 {
+		t.Errorf("the limits of the routes: %v", problems)
+	}
+}
+
+func TestExampleFileIsTheDefaults(t *testing.T) {
+	t.Parallel()
+	file, err := config.LoadFile("../manus.example.yaml", Routes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, rule := range file.Limits.Rules { // it spells out what a rule is by default
+		if rule.Route == "POST /api/v1/auth/login" && rule.Cost == 1 && rule.Count == ratelimit.CountAll && rule.Mode == ratelimit.Enforce && rule.WhenRedisFails == ratelimit.Local {
+			rule.Cost, rule.Count, rule.Mode, rule.WhenRedisFails = 0, "", "", ""
+			file.Limits.Rules[i] = rule
+		}
+	}
+	if want := config.DefaultFile(Routes()); !reflect.DeepEqual(file, want) {
+		t.Errorf("got  %+v\nwant %+v", file, want)
+	}
+}
+
 func TestAChangedFileForgetsNoCounts(t *testing.T) {
 	t.Parallel()
 	a, _ := setup(t, limited)
@@ -146,7 +241,7 @@ func TestAChangedFileForgetsNoCounts(t *testing.T) {
 	}
 	for try() != 429 {
 	}
-	file := config.DefaultFile()
+	file := config.DefaultFile(Routes())
 	for i := range file.Limits.Rules {
 		if file.Limits.Rules[i].Route == "POST /api/v1/auth/register" {
 			limit, err := ratelimit.ParseLimit("5/minute")
@@ -156,7 +251,9 @@ func TestAChangedFileForgetsNoCounts(t *testing.T) {
 			file.Limits.Rules[i].Limit = limit
 		}
 	}
-	a.apply(file)
+	if err := a.apply(file); err != nil {
+		t.Fatal(err)
+	}
 	for i, want := range []bool{false, false, true} {
 		if refused := try() == 429; refused != want {
 			t.Errorf("attempt %d after the change: refused %v", i+1, refused)

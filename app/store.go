@@ -4,75 +4,144 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 
-	"manus/account"
 	"manus/backup"
-	"manus/billing"
 	"manus/config"
 	"manus/docstore"
 	"manus/docstore/mongodocs"
 	"manus/docstore/sqlitedocs"
-	"manus/lease"
-	"manus/mail"
-	"manus/session"
+	"manus/health"
+	"manus/httpapi"
+	"manus/ratelimit"
 )
 
+// plan is the product with all that it can have, to be looked at.
+func plan() *App {
+	a := newApp(Options{Settings: config.Settings{KeepMails: true}, Offline: true, Log: slog.New(slog.DiscardHandler)})
+	a.store = docstore.Lazy(sqlitedocs.Codec(), func() (docstore.Store, error) { return nil, docstore.ErrUnavailable })
+	if err := a.build(); err != nil {
+		panic(err) // a mistake in the program: there are no settings that could be wrong
+	}
+	return a
+}
+
 // Specs are the collections of all rooms.
-func Specs() []docstore.Spec {
-	return slices.Concat(account.Specs(), billing.Specs(), session.Specs(), mail.Specs(), lease.Specs(), backup.Specs())
+func Specs() []docstore.Spec { return plan().specs() }
+
+// Routes are all routes that the product can have, and the limits that they have of
+// their own: what manus.yaml may have rules for.
+func Routes() ratelimit.Routes { return plan().routes() }
+
+func (a *App) routes() ratelimit.Routes {
+	api := httpapi.NewList()
+	a.register(api)
+	return api.Limits()
 }
 
 // StoreFile is the embedded store's file in a data folder.
 func StoreFile(dataDir string) string { return filepath.Join(dataDir, "manus.db") }
 
+// addStore adds the store that the settings name. That of a command beside a server has
+// to be there already, and is opened when it is first used.
+func (a *App) addStore(ctx context.Context) error {
+	s := a.settings
+	check := a.check("database", func(ctx context.Context) error { return a.store.Ping(ctx) })
+	codec := sqlitedocs.Codec
+	if !s.MongoDB.Empty() {
+		check.Name, codec = "mongodb", mongodocs.Codec
+	}
+	if a.options.Offline {
+		a.store = docstore.Lazy(codec(), func() (docstore.Store, error) {
+			if err := storeExists(s); err != nil {
+				return nil, err
+			}
+			return OpenStore(ctx, s)
+		})
+	} else if store, err := open(ctx, s); err != nil {
+		return err
+	} else {
+		a.store = store
+	}
+	a.add(room{name: "store", checks: []health.Check{check}, close: a.store.Close})
+	return nil
+}
+
 // OpenStore opens the store that the settings name, MongoDB or else the embedded one
 // in the data folder, with every collection that the product needs.
 func OpenStore(ctx context.Context, s config.Settings) (docstore.Store, error) {
-	store, err := declared(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	if err := docstore.CheckCopied(ctx, store); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w; run 'manus data copy' again", err), store.Close())
-	}
-	return store, nil
+	return openWith(ctx, s, Specs())
 }
 
-// CopyData makes the store that to names hold what the one that from names holds.
-// Nobody may work on them meanwhile. See docstore.Copy.
-func CopyData(ctx context.Context, from, to config.Settings, progress func(docstore.Progress)) error {
-	source, err := declared(ctx, from)
-	if err != nil {
-		return err
-	}
-	target, err := declared(ctx, to)
-	if err != nil {
-		return errors.Join(err, source.Close())
-	}
-	err = docstore.CheckCopied(ctx, source)
-	if err == nil {
-		err = docstore.Copy(ctx, source, target, Specs(), progress)
-	}
-	return errors.Join(err, source.Close(), target.Close())
+// openBackupState opens the store that the settings name for the state of its backups
+// alone. Nothing is made in a MongoDB that isn't a server's.
+func openBackupState(ctx context.Context, s config.Settings) (docstore.Store, error) {
+	return openWith(ctx, s, backup.Specs())
 }
 
-func declared(ctx context.Context, s config.Settings) (docstore.Store, error) {
+func openWith(ctx context.Context, s config.Settings, specs []docstore.Spec) (docstore.Store, error) {
 	store, err := open(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	if err := store.Declare(ctx, append(Specs(), docstore.CopySpec)...); err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare the store: %w", err), store.Close())
+	if err := prepare(ctx, store, specs); err != nil {
+		return nil, errors.Join(err, store.Close())
 	}
 	return store, nil
 }
 
-// StoreExists tells whether there is an embedded store in the data folder, where
+// prepare makes the collections, and refuses a store that a copy into was cut short.
+func prepare(ctx context.Context, store docstore.Store, specs []docstore.Spec) error {
+	if err := declare(ctx, store, specs); err != nil {
+		return err
+	}
+	if err := docstore.CheckCopied(ctx, store); err != nil {
+		return fmt.Errorf("%w; run 'manus data copy' again", err)
+	}
+	return nil
+}
+
+func declare(ctx context.Context, store docstore.Store, specs []docstore.Spec) error {
+	if err := store.Declare(ctx, append(specs, docstore.CopySpec)...); err != nil {
+		return fmt.Errorf("prepare the store: %w", err)
+	}
+	return nil
+}
+
+// CopyData makes the store that to names hold what the one that from names holds, which
+// has to be there. Nobody may work on them meanwhile. See docstore.Copy.
+func CopyData(ctx context.Context, from, to config.Settings, progress func(docstore.Progress)) error {
+	if err := storeExists(from); err != nil {
+		return err
+	}
+	source, err := open(ctx, from)
+	if err != nil {
+		return err
+	}
+	target, err := open(ctx, to)
+	if err != nil {
+		return errors.Join(err, source.Close())
+	}
+	specs := Specs()
+	err = prepare(ctx, source, specs)
+	if err == nil {
+		err = declare(ctx, target, specs)
+	}
+	if err == nil {
+		err = docstore.Copy(ctx, source, target, specs, progress)
+	}
+	return errors.Join(err, source.Close(), target.Close())
+}
+
+// StoreExists tells whether there is an embedded store where the settings say, if they
+// name one.
+func (a *App) StoreExists() error { return storeExists(a.settings) }
+
+// storeExists tells whether there is an embedded store in the data folder, where
 // there should be one. Opening makes one.
-func StoreExists(s config.Settings) error {
+func storeExists(s config.Settings) error {
 	if _, err := os.Stat(StoreFile(s.DataDir)); err != nil && s.MongoDB.Empty() {
 		return fmt.Errorf("there is no data in %s; name the server's data folder with --data, or start the server once: %w", s.DataDir, err)
 	}

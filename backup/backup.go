@@ -12,7 +12,9 @@ package backup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -126,6 +128,20 @@ func (c Contents) Documents() int64 {
 		n += collection.Documents
 	}
 	return n
+}
+
+// Only is what is in the collections of these names, or in all when there are none. The
+// error names one that isn't there.
+func (c Contents) Only(names []string) (Contents, error) {
+	for _, name := range names {
+		if !slices.ContainsFunc(c.Collections, func(c Collection) bool { return c.Name == name }) {
+			return Contents{}, fmt.Errorf("the backup has no collection %q", name)
+		}
+	}
+	c.Collections = slices.DeleteFunc(slices.Clone(c.Collections), func(c Collection) bool {
+		return len(names) > 0 && !slices.Contains(names, c.Name)
+	})
+	return c, nil
 }
 
 // Target is a destination of backups: a folder, or a bucket's prefix. Names are

@@ -360,17 +360,26 @@ func TestABackupThatRestoresToSomethingElseIsNotVerified(t *testing.T) {
 	}
 }
 
-// alerts collects what an alarm is told.
+// alerts collects what an alarm is told, unless it fails.
 type alerts struct {
 	mu   sync.Mutex
 	told []Alert
+	fail error
 }
 
 func (a *alerts) Tell(_ context.Context, alert Alert) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.told = append(a.told, alert)
-	return nil
+	if a.fail == nil {
+		a.told = append(a.told, alert)
+	}
+	return a.fail
+}
+
+func (a *alerts) setFail(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fail = err
 }
 
 func (a *alerts) all() []Alert {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"filippo.io/age"
+
+	"manus/docstore"
 )
 
 // CreateOptions is how a backup is made.
@@ -31,16 +33,53 @@ type CreateOptions struct {
 // but not at all, or isn't verified. The alarm has been raised by then.
 func (s *Service) Create(ctx context.Context, o CreateOptions) (Manifest, error) {
 	m, err := s.create(ctx, o)
-	if err != nil && ctx.Err() == nil {
-		s.tell(ctx, Alert{Key: AlertFailed, Text: fmt.Sprintf("A backup has failed: %v.", err)})
+	if ctx.Err() == nil {
+		s.report(ctx, err)
 	}
 	return m, err
+}
+
+// report notes in the store how a run has ended, or else tells of its failure at once.
+func (s *Service) report(ctx context.Context, failed error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
+	defer cancel()
+	err := s.noteEnd(ctx, failed)
+	if err != nil && failed != nil {
+		s.tellNow(ctx, newAlert(AlertFailed, failure(failed), s.Now()))
+	}
+	if err != nil && !errors.Is(err, docstore.ErrNotFound) {
+		s.Log.WarnContext(ctx, "how a backup has ended could not be noted in the store", "error", err)
+	}
+}
+
+// noteEnd returns ErrNotFound where no server keeps the state of backups.
+func (s *Service) noteEnd(ctx context.Context, failed error) error {
+	if s.OpenStore == nil {
+		return docstore.ErrNotFound
+	}
+	store, err := s.OpenStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck // what was noted is durable
+	relay := newRelay(store, func() *Service { return s }, s.Now, s.Log)
+	st, err := relay.Aggregates.Update(ctx, theSchedule, func(st *state) error {
+		if failed == nil && st.FailureTold.IsZero() {
+			return docstore.ErrUnchanged
+		}
+		st.ended(failed, s.Now())
+		return nil
+	})
+	if err == nil {
+		relay.Send(ctx, st)
+	}
+	return err
 }
 
 func (s *Service) create(ctx context.Context, o CreateOptions) (Manifest, error) {
 	s.Clean(ctx)
 	r := &creation{Service: s, progress: o.Progress}
-	err := s.observed(RunCreate, func() (int64, error) {
+	err := s.Metrics.observed("create", func() (int64, error) {
 		err := r.run(ctx)
 		return r.manifest.Size, err
 	})
@@ -50,7 +89,7 @@ func (s *Service) create(ctx context.Context, o CreateOptions) (Manifest, error)
 	if o.SkipVerify {
 		return r.manifest, err
 	}
-	verified := s.observed(RunVerify, func() (int64, error) { return r.manifest.Size, r.verify(ctx) })
+	verified := s.Metrics.observed("verify", func() (int64, error) { return r.manifest.Size, r.verify(ctx) })
 	return r.manifest, errors.Join(err, verified)
 }
 

@@ -21,7 +21,7 @@ type Pruned struct {
 // target that fails leaves the others alone.
 func (s *Service) Prune(ctx context.Context, dryRun bool) ([]Pruned, error) {
 	var all []Pruned
-	err := s.observed(RunPrune, func() (int64, error) {
+	err := s.Metrics.observed("prune", func() (int64, error) {
 		var errs []error
 		for _, target := range s.Targets {
 			pruned, err := s.pruneAt(ctx, target, dryRun)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"filippo.io/age"
 )
@@ -17,7 +16,7 @@ import (
 // what was dumped; ErrDamaged means that it differs.
 func (s *Service) Restore(ctx context.Context, b Backup, to Restorer, o RestoreOptions, progress func(Progress)) (Contents, error) {
 	var restored Contents
-	err := s.observed(RunRestore, func() (int64, error) {
+	err := s.Metrics.observed("restore", func() (int64, error) {
 		var err error
 		restored, err = s.restore(ctx, b, to, o, progress)
 		return b.Size, err
@@ -41,10 +40,11 @@ func (s *Service) restore(ctx context.Context, b Backup, to Restorer, o RestoreO
 	if err != nil {
 		return restored, err
 	}
-	if differs := difference(b.only(o.Collections), restored); differs != "" {
-		return restored, fmt.Errorf("%w: restored, %s", ErrDamaged, differs)
+	dumped, err := b.Only(o.Collections)
+	if differs := difference(dumped, restored); err == nil && differs != "" {
+		err = fmt.Errorf("%w: restored, %s", ErrDamaged, differs)
 	}
-	return restored, nil
+	return restored, err
 }
 
 // Fits tells whether the backup can be restored so, without asking the database.
@@ -55,12 +55,8 @@ func (b Backup) Fits(to Restorer, o RestoreOptions) error {
 	if b.Format != to.Format() {
 		return wrongFormat(b.Format)
 	}
-	for _, name := range o.Collections {
-		if !slices.ContainsFunc(b.Collections, func(c Collection) bool { return c.Name == name }) {
-			return fmt.Errorf("the backup has no collection %q", name)
-		}
-	}
-	return nil
+	_, err := b.Only(o.Collections)
+	return err
 }
 
 func wrongFormat(is Format) error {
@@ -81,16 +77,6 @@ func wholeCopy(ctx context.Context, b Backup, progress tellProgress) (Target, er
 		errs = append(errs, fmt.Errorf("at %s: %w", target, err))
 	}
 	return nil, errors.Join(errs...)
-}
-
-// only is what the manifest says of some collections, or of all.
-func (m Manifest) only(names []string) Contents {
-	if len(names) == 0 {
-		return m.Contents
-	}
-	return Contents{Server: m.Server, Collections: slices.DeleteFunc(slices.Clone(m.Collections), func(c Collection) bool {
-		return !slices.Contains(names, c.Name)
-	})}
 }
 
 // Dump is a dump in a file that another program may have written, without a manifest.

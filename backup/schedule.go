@@ -4,13 +4,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/robfig/cron/v3"
 
+	"manus/audit"
 	"manus/docstore"
 	"manus/lease"
 )
@@ -35,13 +37,17 @@ type ScheduleConfig struct {
 	Service func() *Service
 	// Policy is asked for with it.
 	Policy func() Policy
+	// When backups are due. Nil is never: then all that the Schedule does is to pass on
+	// what commands have to tell.
 	When   cron.Schedule
 	Store  docstore.Store
 	Leases *lease.Service
 	// Period is how often is looked what is due; 0 means a minute.
 	Period time.Duration
-	Now    func() time.Time // nil means time.Now
-	Log    *slog.Logger
+	// Metrics gets how old the backups are; nil has none.
+	Metrics prometheus.Registerer
+	Now     func() time.Time // nil means time.Now
+	Log     *slog.Logger
 }
 
 // Schedule makes backups when they are due, on one of all copies of the program, and
@@ -49,10 +55,14 @@ type ScheduleConfig struct {
 type Schedule struct {
 	ScheduleConfig
 	states *docstore.Collection[state]
+	relay  *audit.Relay[state, Alert]
 
 	mu     sync.Mutex
 	status Status
-	told   bool // by this copy alone, as the store was gone
+
+	// alone is when this copy has raised the alarm by itself, as the store was gone.
+	// Only watch looks at it.
+	alone docstore.Time
 }
 
 // Status is what is known of the backups, as of the last look.
@@ -90,8 +100,13 @@ type state struct {
 	Looked   docstore.Time `json:"looked,omitzero"`
 	Good     Mark          `json:"good,omitzero"`
 	Verified Mark          `json:"verified,omitzero"`
-	// Told is when the alarm about silence was last raised; zero when all is well.
-	Told docstore.Time `json:"told,omitzero"`
+	// Told is when the alarm about silence was last raised, FailureTold that about a
+	// failed backup, scheduled or not; zero when all is well.
+	Told        docstore.Time `json:"told,omitzero"`
+	FailureTold docstore.Time `json:"failure_told,omitzero"`
+	// Pending are the alerts that the alarm hasn't taken yet, since PendingSince.
+	Pending      []Alert       `json:"pending,omitempty"`
+	PendingSince docstore.Time `json:"pending_since,omitzero"`
 }
 
 // DocumentID is the same for all: there is one.
@@ -111,6 +126,7 @@ const (
 	firstRetry    = time.Minute
 	lastRetry     = time.Hour
 	maxErrorText  = 1000
+	noteTimeout   = 10 * time.Second
 )
 
 // NewSchedule makes a Schedule. The store's collections are declared already (Specs).
@@ -119,7 +135,12 @@ func NewSchedule(c ScheduleConfig) *Schedule {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Schedule{ScheduleConfig: c, states: docstore.NewCollection[state](c.Store, spec)}
+	relay := newRelay(c.Store, c.Service, c.Now, c.Log)
+	s := &Schedule{ScheduleConfig: c, states: relay.Aggregates, relay: relay}
+	if c.Metrics != nil && c.When != nil {
+		s.register(c.Metrics)
+	}
+	return s
 }
 
 // Run works until ctx ends.
@@ -127,7 +148,9 @@ func (s *Schedule) Run(ctx context.Context) {
 	var loops sync.WaitGroup
 	defer loops.Wait()
 	loops.Go(func() { s.Leases.Every(ctx, "backups", s.Period, s.tick) })
-	loops.Go(func() { s.watch(ctx) })
+	if s.When != nil {
+		loops.Go(func() { s.watch(ctx) })
+	}
 }
 
 // Status tells what was known at the last look.
@@ -140,7 +163,7 @@ func (s *Schedule) Status() Status {
 // tick does what is due, on the copy that holds the lease.
 func (s *Schedule) tick(ctx context.Context, held lease.Held) error {
 	st, err := s.change(ctx, held, func(st *state) { st.mend(s.Now()) })
-	if err != nil {
+	if err != nil || s.When == nil {
 		return err
 	}
 	if s.due(st) {
@@ -156,7 +179,7 @@ func (s *Schedule) tick(ctx context.Context, held lease.Held) error {
 	return s.listen(ctx, held, st)
 }
 
-// change changes the state, if the lease is still held.
+// change changes the state, if the lease is still held, and passes on what waits in it.
 func (s *Schedule) change(ctx context.Context, held lease.Held, change func(*state)) (state, error) {
 	st, err := s.states.Upsert(ctx, state{ID: theSchedule}, func(st *state, _ bool) error {
 		if err := held.Admit(&st.Fence); err != nil {
@@ -167,6 +190,7 @@ func (s *Schedule) change(ctx context.Context, held lease.Held, change func(*sta
 	})
 	if err == nil {
 		s.note(st)
+		s.relay.Send(ctx, st)
 	}
 	return st, err
 }
@@ -208,40 +232,49 @@ func (s *Schedule) backUp(ctx context.Context, held lease.Held, st state) (state
 	if _, err := s.change(ctx, held, func(st *state) { st.Tried, st.Failures = began, before+1 }); err != nil {
 		return st, err
 	}
-	m, err := service.Create(ctx, CreateOptions{SkipVerify: !policy.Verify})
+	m, err := service.create(ctx, CreateOptions{SkipVerify: !policy.Verify})
 	if err == nil {
 		s.Log.InfoContext(ctx, "a backup was made", "file", m.File, "size", m.Size, "documents", m.Documents, "verified", m.Verified)
 		if _, err := service.Prune(ctx, false); err != nil && ctx.Err() == nil {
 			s.Log.ErrorContext(ctx, "old backups could not be removed", "error", err)
 		}
-		if before > 0 {
-			service.tell(ctx, Alert{Key: AlertFailed, Over: true, Text: "A backup was made again."})
-		}
 	}
-	return s.record(ctx, held, before, began, err)
+	st, recordErr := s.record(ctx, held, before, began, err)
+	if recordErr != nil && err != nil && ctx.Err() == nil {
+		service.tellNow(ctx, newAlert(AlertFailed, failure(err), s.Now()))
+	}
+	return st, recordErr
 }
 
-// record notes how a run has ended. One that was interrupted, as the program stops, is
-// as if it had not been begun.
+// record notes how a run has ended, and what there is to tell of that. One that was
+// interrupted, as the program stops, is as if it had not been begun.
 func (s *Schedule) record(ctx context.Context, held lease.Held, before int, began docstore.Time, err error) (state, error) {
 	interrupted := ctx.Err()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
 	defer cancel()
 	st, changeErr := s.change(ctx, held, func(st *state) {
 		st.Looked = docstore.Time{}
-		switch {
-		case err == nil:
-			st.Ran, st.Failures, st.LastError = began, 0, ""
-		case interrupted != nil:
+		if err != nil && interrupted != nil {
 			st.Failures = before
-		default:
-			st.Failures, st.LastError = before+1, cut(err.Error())
+			return
 		}
+		st.Failures, st.LastError = before+1, cut(err)
+		if err == nil {
+			st.Ran, st.Failures = began, 0
+		}
+		st.ended(err, s.Now())
 	})
 	return st, errors.Join(interrupted, changeErr)
 }
 
-func cut(text string) string { return text[:min(len(text), maxErrorText)] }
+// cut is an error's text, or its beginning, as it can be stored; empty for none.
+func cut(err error) string {
+	if err == nil {
+		return ""
+	}
+	text := err.Error()
+	return strings.ToValidUTF8(text[:min(len(text), maxErrorText)], "\uFFFD")
+}
 
 // look finds the newest backups at the targets, whoever made them.
 func (s *Schedule) look(ctx context.Context, held lease.Held) (state, error) {
@@ -276,97 +309,4 @@ func newest(backups []Backup) (good, verified Mark) {
 		}
 	}
 	return good, verified
-}
-
-// listen raises the alarm when there has been no verified backup for too long, once a
-// day, and says when that is over.
-func (s *Schedule) listen(ctx context.Context, held lease.Held, st state) error {
-	silent := s.silence(Status{Since: st.Since.Time, Verified: st.Verified})
-	switch {
-	case silent == "" && st.Told.IsZero(), silent != "" && s.Now().Sub(st.Told.Time) < remindEvery:
-		return nil
-	case silent == "":
-		s.Service().tell(ctx, Alert{Key: AlertSilence, Over: true, Text: "There is a verified backup again: " + st.Verified.File + "."})
-		_, err := s.change(ctx, held, func(st *state) { st.Told = docstore.Time{} })
-		return err
-	}
-	s.Service().tell(ctx, Alert{Key: AlertSilence, Text: silent})
-	_, err := s.change(ctx, held, func(st *state) { st.Told = docstore.At(s.Now()) })
-	return err
-}
-
-// silence says that there has been no verified backup for too long, or is empty.
-func (s *Schedule) silence(status Status) string {
-	now, limit := s.Now(), s.deadline()
-	if status.Verified.File == "" {
-		if now.Sub(status.Since) <= limit {
-			return ""
-		}
-		return fmt.Sprintf("There is no verified backup, although backups have been scheduled since %s.", status.Since.UTC().Format(time.RFC3339))
-	}
-	age := now.Sub(status.Verified.At.Time)
-	if age <= limit {
-		return ""
-	}
-	return fmt.Sprintf("The newest verified backup is %s old: %s.", age.Round(time.Minute), status.Verified.File)
-}
-
-// deadline is how old the newest verified backup may be.
-func (s *Schedule) deadline() time.Duration {
-	if after := s.Policy().AlarmAfter; after > 0 {
-		return after
-	}
-	return longestPause(s.When, s.Now()) + alarmGrace
-}
-
-// alarmGrace is how long a run may take before the alarm, where nothing else is set.
-const alarmGrace = 2 * time.Hour
-
-// longestPause is the longest of the schedule's next pauses.
-func longestPause(when cron.Schedule, from time.Time) time.Duration {
-	longest := time.Duration(0)
-	at := when.Next(from)
-	for range 60 {
-		next := when.Next(at)
-		longest, at = max(longest, next.Sub(at)), next
-	}
-	return longest
-}
-
-// watch keeps the status of this copy up to date, and raises the alarm by itself while
-// the store is gone: then nobody can hold the lease.
-func (s *Schedule) watch(ctx context.Context) {
-	ticker := time.NewTicker(s.Period)
-	defer ticker.Stop()
-	for {
-		s.glance(ctx)
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (s *Schedule) glance(ctx context.Context) {
-	st, err := s.states.Get(ctx, theSchedule)
-	if err == nil {
-		s.note(st)
-		return
-	}
-	status := s.Status()
-	if errors.Is(err, docstore.ErrNotFound) || ctx.Err() != nil || status.Since.IsZero() {
-		return
-	}
-	if silent := s.silence(status); silent != "" && !s.told {
-		s.told = true
-		s.Service().tell(ctx, Alert{Key: AlertSilence, Text: silent})
-	}
-}
-
-func (s *Schedule) note(st state) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.status = Status{Since: st.Since.Time, Good: st.Good, Verified: st.Verified, Failures: st.Failures, LastError: st.LastError}
-	s.told = false
 }

@@ -22,7 +22,7 @@ func (s *Service) Verify(ctx context.Context, b Backup, quick bool, progress fun
 	if b.Problem != "" {
 		return fmt.Errorf("%w: %s", ErrDamaged, b.Problem)
 	}
-	return s.observed(RunVerify, func() (int64, error) {
+	return s.Metrics.observed("verify", func() (int64, error) {
 		var errs []error
 		for _, target := range b.targets {
 			if err := s.verifyAt(ctx, target, b.Manifest, quick, progress); err != nil {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"manus/docstore"
+	"manus/internal/cache"
 )
 
 // subscription is what an account has and has used, one document an account.
@@ -106,6 +107,18 @@ func (s *subscription) resolve(sessionID string, spent bool) (found bool) {
 	return true
 }
 
+// stale are the sessions of the reservations that should have been confirmed long
+// ago, as many as one call looks into.
+func (s *subscription) stale(now time.Time) []string {
+	var stale []string
+	for _, r := range s.Pending { // clocks step back, so older ones may follow
+		if now.Sub(r.At.Time) >= staleAfter && len(stale) < maxStale {
+			stale = append(stale, r.SessionID)
+		}
+	}
+	return stale
+}
+
 func (s *subscription) pending(sessionID string) int {
 	return slices.IndexFunc(s.Pending, func(r reservation) bool { return r.SessionID == sessionID })
 }
@@ -131,8 +144,12 @@ const (
 	// staleAfter is when a reservation that wasn't confirmed is looked
 	// into: its maker was killed, or couldn't reach the store.
 	staleAfter = 5 * time.Minute
-	// maxResolved is how many of those one call looks into.
-	maxResolved = 16
+	// maxStale is how many of those one call looks into.
+	maxStale = 16
+	// planLifetime is how long PlanOf believes a plan, maxPlanned for how many
+	// accounts twice.
+	planLifetime = time.Second
+	maxPlanned   = 1 << 14
 )
 
 // Sessions tells which reservations were used.
@@ -157,7 +174,8 @@ type Service struct {
 	now           func() time.Time
 	log           *slog.Logger
 	catalog       atomic.Pointer[Catalog]
-	missing       sync.Map // plans that accounts have and the catalogue hasn't, told to the operator
+	plans         *cache.Cache[string, string] // by account, of PlanOf
+	missing       sync.Map                     // plans that accounts have and the catalogue hasn't, told to the operator
 }
 
 // New makes a Service. The store's collections are declared already (Specs),
@@ -171,13 +189,17 @@ func New(c Config) *Service {
 		sessions:      c.Sessions,
 		now:           c.Now,
 		log:           c.Log,
+		plans:         cache.New[string, string](planLifetime, maxPlanned),
 	}
 	s.SetCatalog(c.Catalog)
 	return s
 }
 
 // SetCatalog puts another catalogue in force, for requests from now on.
-func (s *Service) SetCatalog(c Catalog) { s.catalog.Store(&c) }
+func (s *Service) SetCatalog(c Catalog) {
+	s.catalog.Store(&c)
+	s.plans.Forget()
+}
 
 // Plans are the plans on offer.
 func (s *Service) Plans() []Plan { return s.catalog.Load().Plans }
@@ -208,14 +230,33 @@ func initial(c Catalog, userID string, now time.Time) subscription {
 // Reserve finds out whether the session exists, and gives the run back if not.
 // Asking again for the same session takes nothing more.
 func (s *Service) Reserve(ctx context.Context, userID, sessionID string) error {
-	spent, err := s.lookInto(ctx, userID)
-	if err != nil {
+	stale, err := s.take(ctx, userID, sessionID, nil)
+	if err != nil || len(stale) == 0 {
 		return err
 	}
+	spent := map[string]bool{}
+	for _, id := range stale {
+		if spent[id], err = s.sessions.Exists(ctx, id); err != nil {
+			return err
+		}
+	}
+	_, err = s.take(ctx, userID, sessionID, spent)
+	return err
+}
+
+// take gives stale reservations back, or not, as spent says, and takes a run for the
+// session. Where there are stale ones and nobody has looked into them yet (spent is
+// nil), it changes nothing and returns their sessions.
+func (s *Service) take(ctx context.Context, userID, sessionID string, spent map[string]bool) (stale []string, err error) {
 	now, c := s.now(), *s.catalog.Load()
 	var refused error
 	_, err = s.subscriptions.Upsert(ctx, initial(c, userID, now), func(sub *subscription, _ bool) error {
-		refused = nil
+		stale, refused = nil, nil
+		if spent == nil {
+			if stale = sub.stale(now); len(stale) > 0 {
+				return docstore.ErrUnchanged
+			}
+		}
 		resolved := false
 		for id, spent := range spent {
 			resolved = sub.resolve(id, spent) || resolved
@@ -230,34 +271,7 @@ func (s *Service) Reserve(ctx context.Context, userID, sessionID string) error {
 		// would look into the same few, and never reach one that is owed.
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return refused
-}
-
-// lookInto finds out which of the stale reservations were spent.
-func (s *Service) lookInto(ctx context.Context, userID string) (map[string]bool, error) {
-	sub, err := s.subscriptions.Get(ctx, userID)
-	if errors.Is(err, docstore.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	spent := map[string]bool{}
-	for _, r := range sub.Pending {
-		if len(spent) == maxResolved {
-			break
-		}
-		if s.now().Sub(r.At.Time) < staleAfter {
-			continue // clocks step back, so older ones may follow
-		}
-		if spent[r.SessionID], err = s.sessions.Exists(ctx, r.SessionID); err != nil {
-			return nil, err
-		}
-	}
-	return spent, nil
+	return stale, errors.Join(err, refused)
 }
 
 // Confirm says that the session exists: its run is spent for good.
@@ -293,6 +307,20 @@ type Subscription struct {
 	PeriodStart, PeriodEnd time.Time
 	// TrialAvailable tells whether the account could start the trial.
 	TrialAvailable bool
+}
+
+// PlanOf is the id of the plan that is in force for the account. What another copy of
+// the program has changed is seen within a second.
+func (s *Service) PlanOf(ctx context.Context, userID string) (string, error) {
+	if plan, ok := s.plans.Get(userID); ok {
+		return plan, nil
+	}
+	reading := s.plans.Begin()
+	subscription, err := s.Get(ctx, userID)
+	if err == nil {
+		s.plans.Put(userID, subscription.Plan.ID, reading)
+	}
+	return subscription.Plan.ID, err
 }
 
 // Get returns the account's subscription as it is now. It writes nothing.
@@ -352,6 +380,7 @@ func (s *Service) StartTrial(ctx context.Context, userID string) (Subscription, 
 		sub.Trial = &trial{Plan: c.Trial.Plan, Runs: c.Trial.Runs, StartedAt: docstore.At(now), EndsAt: docstore.At(now.AddDate(0, 0, c.Trial.Days))}
 		return nil
 	})
+	s.plans.Forget()
 	if err != nil {
 		return Subscription{}, err
 	}
@@ -379,6 +408,7 @@ func (s *Service) SetPlan(ctx context.Context, userID, planID string) error {
 		sub.roll(plan, now)
 		return nil
 	})
+	s.plans.Forget()
 	return err
 }
 

@@ -147,8 +147,8 @@ func TestWhatACrashLeftBehindIsLookedInto(t *testing.T) {
 
 func TestARunThatIsOwedIsFoundBehindManyThatWereSpent(t *testing.T) {
 	t.Parallel()
-	s, w := setup(t, func(c *Catalog) { c.Plans[0].Runs = new(Runs(maxResolved + 1)) })
-	for i := range maxResolved {
+	s, w := setup(t, func(c *Catalog) { c.Plans[0].Runs = new(Runs(maxStale + 1)) })
+	for i := range maxStale {
 		id := fmt.Sprint("made", i)
 		if err := s.Reserve(t.Context(), "u", id); err != nil {
 			t.Fatal(err)
@@ -165,7 +165,7 @@ func TestARunThatIsOwedIsFoundBehindManyThatWereSpent(t *testing.T) {
 	if err := s.Reserve(t.Context(), "u", "b"); err != nil {
 		t.Errorf("the one that is owed isn't reached: %v", err)
 	}
-	wantUsed(t, s, maxResolved+1)
+	wantUsed(t, s, maxStale+1)
 }
 
 func TestAReservationOfAClockThatWasAheadHidesNoOther(t *testing.T) {
@@ -478,9 +478,9 @@ func TestProblemsOfACatalogue(t *testing.T) {
 func TestTheRoutes(t *testing.T) {
 	t.Parallel()
 	s, _ := setup(t)
-	api := httpapi.New(slog.New(slog.DiscardHandler), "test", func(r *http.Request) (identity.Caller, error) {
+	api := httpapi.New(httpapi.Config{Log: slog.New(slog.DiscardHandler), Version: "test", Caller: func(r *http.Request) (identity.Caller, error) {
 		return identity.Caller{UserID: r.Header.Get("X-Test-User")}, nil
-	})
+	}})
 	s.Routes(api)
 	call := func(method, path, user string) (int, string) {
 		r := httptest.NewRequestWithContext(t.Context(), method, httpapi.Prefix+path, nil)
@@ -511,4 +511,64 @@ func TestTheRoutes(t *testing.T) {
 			t.Errorf("%s %s as %q: %d %s", c.method, c.path, c.user, status, body)
 		}
 	}
+}
+
+// counted is a store that counts how often it is asked.
+type counted struct {
+	docstore.Store
+	asked atomic.Int64
+}
+
+func (c *counted) Get(ctx context.Context, collection, id string) (docstore.Raw, error) {
+	c.asked.Add(1)
+	return c.Store.Get(ctx, collection, id)
+}
+
+func (c *counted) Update(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
+	c.asked.Add(1)
+	return c.Store.Update(ctx, collection, id, change)
+}
+
+func (c *counted) Upsert(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
+	c.asked.Add(1)
+	return c.Store.Upsert(ctx, collection, id, change)
+}
+
+func TestANewSessionAsksTheStoreTwice(t *testing.T) {
+	t.Parallel()
+	store := &counted{Store: storetest.New(t, Specs()...)}
+	s := New(Config{Store: store, Now: time.Now, Log: slog.New(slog.DiscardHandler), Catalog: DefaultCatalog()})
+	if plan, err := s.PlanOf(t.Context(), "u"); plan != "free" || err != nil { // as the limits ask, once a second
+		t.Fatal(plan, err)
+	}
+	store.asked.Store(0)
+	if _, err := s.PlanOf(t.Context(), "u"); err != nil {
+		t.Fatal(err)
+	}
+	spend(t, s, 1)
+	if n := store.asked.Load(); n != 2 {
+		t.Errorf("the store was asked %d times, want one to take the run and one to confirm it", n)
+	}
+}
+
+func TestAChangedPlanIsTheOneInForceAtOnce(t *testing.T) {
+	t.Parallel()
+	s, _ := setup(t)
+	want := func(plan string) {
+		t.Helper()
+		if got, err := s.PlanOf(t.Context(), "u"); got != plan || err != nil {
+			t.Errorf("the plan is %q, want %q (%v)", got, plan, err)
+		}
+	}
+	want("free")
+	if _, err := s.StartTrial(t.Context(), "u"); err != nil {
+		t.Fatal(err)
+	}
+	want("basic")
+	if err := s.SetPlan(t.Context(), "u", "pro"); err != nil {
+		t.Fatal(err)
+	}
+	want("pro")
+	s.SetCatalog(Catalog{Plans: DefaultCatalog().Plans[:1]})
+	want("free")
 }

@@ -8,6 +8,7 @@ import (
 	"manus/httpapi"
 	"manus/identity"
 	"manus/language"
+	"manus/ratelimit"
 )
 
 // kinds maps the room's errors to what a client is answered.
@@ -73,11 +74,17 @@ func (s *Service) Routes(api *httpapi.API) {
 		func(context.Context, *noInput) (*httpapi.ListOutput[planBody], error) {
 			return httpapi.ListOf(s.Plans(), "", nil, newPlanBody)
 		})
-	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /billing/subscription", ID: "get-subscription", Summary: "See your plan and what you have used of it"},
+	httpapi.Register(group, httpapi.Route{
+		Scope: identity.Read, Pattern: "GET /billing/subscription", ID: "get-subscription", Summary: "See your plan and what you have used of it",
+		Limits: []ratelimit.Rule{ratelimit.NewRule("30/minute, 300/hour", ratelimit.ByUser)},
+	},
 		func(ctx context.Context, _ *noInput) (*subscriptionOutput, error) {
 			return subscriptionAnswer(s.Get(ctx, identity.From(ctx).UserID))
 		})
-	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "POST /billing/trial", ID: "start-trial", Summary: "Start the trial, once per account"},
+	httpapi.Register(group, httpapi.Route{
+		Scope: identity.Write, Pattern: "POST /billing/trial", ID: "start-trial", Summary: "Start the trial, once per account",
+		Limits: []ratelimit.Rule{ratelimit.NewRule("3/hour", ratelimit.ByUser)},
+	},
 		func(ctx context.Context, _ *noInput) (*subscriptionOutput, error) {
 			return subscriptionAnswer(s.StartTrial(ctx, identity.From(ctx).UserID))
 		})

@@ -40,6 +40,8 @@ type Settings struct {
 	LogFormat string
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
+	// Origins are the origins whose pages may read the API's answers.
+	Origins []string
 	// DataDir is the folder of the embedded store. It need not exist yet.
 	DataDir string
 	// MongoDB is the URI of the production store; empty means the embedded one.
@@ -119,6 +121,8 @@ type Source struct {
 	EnvFile string
 	// ConfigFile is the path of manus.yaml; empty is none.
 	ConfigFile string
+	// Routes are those of the program, which manus.yaml may have limits for.
+	Routes ratelimit.Routes
 }
 
 // Problem is one thing that keeps a server from starting.
@@ -166,9 +170,9 @@ func Load(source Source) (Settings, error) {
 	}
 	l.checkTogether(settings)
 
-	file, err := loadOptionalFile(source.ConfigFile)
+	file, err := loadOptionalFile(source.ConfigFile, source.Routes)
 	l.problems = append(l.problems, err...)
-	settings.Billing, settings.Limits, settings.Backup.Policy = file.Billing, file.Limits, file.Backup
+	settings.take(file)
 	settings.ProviderSecrets = l.providerSecrets()
 	settings.Providers = file.WithSecrets(settings.ProviderSecrets)
 
@@ -177,6 +181,11 @@ func Load(source Source) (Settings, error) {
 		return Settings{}, &l.problems
 	}
 	return settings, nil
+}
+
+// take puts the sections of manus.yaml in their places.
+func (s *Settings) take(file File) {
+	s.Billing, s.Limits, s.Backup.Policy = file.Billing, file.Limits, file.Backup
 }
 
 // loader is one run of Load.

@@ -84,7 +84,7 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 		ShutdownDelay:   2 * time.Second,
 		ShutdownTimeout: 20 * time.Second,
 		Billing:         billing.DefaultCatalog(),
-		Limits:          ratelimit.DefaultConfig(),
+		Limits:          ratelimit.DefaultConfig(ratelimit.Routes{}),
 		Backup:          Backup{RetentionDays: 7, Policy: backup.DefaultPolicy()},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -109,6 +109,9 @@ func TestValuesThatAreAccepted(t *testing.T) {
 		{"PUBLIC_URL=HTTPS://App.Example.com/", func(s Settings) any { return s.PublicURL }, "https://app.example.com"},
 		{"PUBLIC_URL=http://[::1]:8080", func(s Settings) any { return s.PublicURL }, "http://[::1]:8080"},
 		{"PUBLIC_URL=https://bücher.example", func(s Settings) any { return s.PublicURL }, "https://xn--bcher-kva.example"},
+		{"CORS_ORIGINS=https://App.example.com/, http://localhost:5173,https://b.example:443,http://[::1]:80", func(s Settings) any { return s.Origins }, []string{
+			"https://app.example.com", "http://localhost:5173", "https://b.example", "http://[::1]",
+		}},
 		{"MONGODB_URI=mongodb://u:p%40@a,b:27018/shop?tls=true", func(s Settings) any { return s.MongoDB.Reveal() + " " + s.MongoDatabase }, "mongodb://u:p%40@a,b:27018/shop?tls=true shop"},
 		{"MONGODB_URI=mongodb+srv://u:p@cluster.example.com/admin", func(s Settings) any { return s.MongoDatabase }, "manus"},
 		{"LOG_LEVEL=WARN", func(s Settings) any { return s.LogLevel }, slog.LevelWarn},
@@ -167,6 +170,10 @@ func TestEachWrongValueIsRefusedWithItsMend(t *testing.T) {
 		{"PUBLIC_URL=https://app.example.com#", "PUBLIC_URL: has a path, a query or a fragment; use the form https://app.example.com"},
 		{"PUBLIC_URL=https://app.example.com:0", "PUBLIC_URL: has no port from 1 to 65535; use the form https://app.example.com"},
 		{"PUBLIC_URL=https://a_b.example.com", "PUBLIC_URL: has a host that is neither an IP address nor a name; use the form https://app.example.com"},
+		{"CORS_ORIGINS=*", "CORS_ORIGINS: entry 1 is not an absolute http or https URL; use the form https://app.example.com"},
+		{"CORS_ORIGINS=https://a.example,null", "CORS_ORIGINS: entry 2 is not an absolute http or https URL; use the form https://app.example.com"},
+		{"CORS_ORIGINS=https://a.example/app", "CORS_ORIGINS: entry 1 has a path, a query or a fragment; use the form https://app.example.com"},
+		{"CORS_ORIGINS=https://*.example.com", "CORS_ORIGINS: entry 1 has a host that is neither an IP address nor a name; use the form https://app.example.com"},
 		{"TRUSTED_PROXIES=10.0.0.0/8,,", "TRUSTED_PROXIES: entry 2 is not a network; use CIDR notation, such as 10.0.0.0/8 or 2001:db8::/32"},
 		{"TRUSTED_PROXIES=fe80::1%eth0", "TRUSTED_PROXIES: entry 1 is not a network; use CIDR notation, such as 10.0.0.0/8 or 2001:db8::/32"},
 		{"TRUSTED_PROXIES=0.0.0.0/0", "TRUSTED_PROXIES: entry 1 is the whole internet, so that anybody could claim any address; name only your own proxies' networks"},

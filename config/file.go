@@ -55,10 +55,14 @@ func (f File) WithSecrets(secrets map[string]Secret) []account.Provider {
 // maxProviders bounds the providers of a file.
 const maxProviders = 20
 
-// problems says what is wrong with the file's values.
-func (f File) problems() Problems {
+// problems says what is wrong with the file's values, for a program with the routes.
+func (f File) problems(routes ratelimit.Routes) Problems {
 	var problems Problems
-	for _, sentence := range slices.Concat(f.Billing.Problems(), f.Limits.Problems(), f.Backup.Problems()) {
+	plans := make([]string, len(f.Billing.Plans))
+	for i, plan := range f.Billing.Plans {
+		plans[i] = plan.ID
+	}
+	for _, sentence := range slices.Concat(f.Billing.Problems(), f.Limits.Problems(routes, plans), f.Backup.Problems()) {
 		problems = append(problems, Problem{Name: FileName, Wrong: sentence})
 	}
 	if len(f.Providers) > maxProviders {
@@ -79,20 +83,20 @@ func (f File) problems() Problems {
 }
 
 // DefaultFile is what holds where there is no file, and for every key that a
-// file leaves out.
-func DefaultFile() File {
-	return File{Billing: billing.DefaultCatalog(), Providers: []account.Provider{}, Limits: ratelimit.DefaultConfig(), Backup: backup.DefaultPolicy()}
+// file leaves out. The routes have limits of their own.
+func DefaultFile(routes ratelimit.Routes) File {
+	return File{Billing: billing.DefaultCatalog(), Providers: []account.Provider{}, Limits: ratelimit.DefaultConfig(routes), Backup: backup.DefaultPolicy()}
 }
 
-// LoadFile reads and checks a manus.yaml on its own. Its only error is
-// *Problems; then nothing of the file is to be applied.
-func LoadFile(path string) (File, error) {
+// LoadFile reads and checks a manus.yaml on its own, for a program with the routes.
+// Its only error is *Problems; then nothing of the file is to be applied.
+func LoadFile(path string, routes ratelimit.Routes) (File, error) {
 	data, problem := readFile(path, maxFile)
 	if problem != nil {
 		problem.Name = FileName
 		return File{}, &Problems{*problem}
 	}
-	file, problems := parseFile(data)
+	file, problems := parseFile(data, routes)
 	if more := len(problems) - maxFileProblems; more > 0 {
 		problems = append(problems[:maxFileProblems:maxFileProblems],
 			Problem{FileName, fmt.Sprintf("has %d more problems", more), "mend these first"})
@@ -104,19 +108,21 @@ func LoadFile(path string) (File, error) {
 }
 
 // loadOptionalFile is LoadFile, or the defaults where there is no path.
-func loadOptionalFile(path string) (File, Problems) {
+func loadOptionalFile(path string, routes ratelimit.Routes) (File, Problems) {
 	if path == "" {
-		return DefaultFile(), nil
+		return DefaultFile(routes), nil
 	}
-	file, err := LoadFile(path)
+	file, err := LoadFile(path, routes)
 	if problems, ok := errors.AsType[*Problems](err); ok {
 		return File{}, *problems
 	}
 	return file, nil
 }
 
-func parseFile(data []byte) (File, Problems) {
-	file := DefaultFile()
+func parseFile(data []byte, routes ratelimit.Routes) (File, Problems) {
+	file := DefaultFile(routes)
+	own := file.Limits.Rules
+	file.Limits.Rules = nil // a list in the file is to be told from none
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
@@ -125,7 +131,11 @@ func parseFile(data []byte) (File, Problems) {
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return File{}, Problems{{FileName, "has more than one document", "keep what is before the second '---'"}}
 	}
-	return file, file.problems()
+	problems := file.problems(routes)
+	if file.Limits.Rules == nil {
+		file.Limits.Rules = own
+	}
+	return file, problems
 }
 
 // yamlProblems says what the decoder found in words of our own, since its

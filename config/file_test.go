@@ -9,20 +9,10 @@ import (
 	"testing"
 
 	"manus/billing"
+	"manus/ratelimit"
 )
 
-const examplePath = "../manus.example.yaml"
-
-func TestExampleFileIsTheDefaults(t *testing.T) {
-	t.Parallel()
-	file, err := LoadFile(examplePath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(file, DefaultFile()) {
-		t.Errorf("got  %+v\nwant %+v", file, DefaultFile())
-	}
-}
+const examplePath = "../manus.example.yaml" // app holds it against the defaults
 
 func TestExampleFileShowsEveryKey(t *testing.T) {
 	t.Parallel()
@@ -60,9 +50,9 @@ func keysOf(typ reflect.Type) (keys []string) {
 
 func TestFileChangesOnlyWhatItNames(t *testing.T) {
 	t.Parallel()
-	trial := DefaultFile()
+	trial := DefaultFile(ratelimit.Routes{})
 	trial.Billing.Trial.Days = 30
-	plans := DefaultFile()
+	plans := DefaultFile(ratelimit.Routes{})
 	plans.Billing.Plans = []billing.Plan{
 		{ID: "free", Name: "Free", PriceUSD: new(0), Runs: new(billing.Runs(3)), Reset: billing.Calendar},
 		{ID: "basic", Name: "Team", Runs: new(billing.Unlimited), Reset: billing.Anniversary},
@@ -71,9 +61,9 @@ func TestFileChangesOnlyWhatItNames(t *testing.T) {
 		name, text string
 		want       File
 	}{
-		{"empty", "", DefaultFile()},
-		{"only comments", "# nothing\n\n", DefaultFile()},
-		{"an empty document", "---\n", DefaultFile()},
+		{"empty", "", DefaultFile(ratelimit.Routes{})},
+		{"only comments", "# nothing\n\n", DefaultFile(ratelimit.Routes{})},
+		{"an empty document", "---\n", DefaultFile(ratelimit.Routes{})},
 		{"one key", "trial: {days: 30}\n", trial},
 		{"a list of its own", `
 plans:
@@ -81,7 +71,7 @@ plans:
   - {id: basic, name: Team, runs: unlimited, reset: anniversary}
 `, plans},
 	} {
-		got, err := LoadFile(write(t, "manus.yaml", c.text))
+		got, err := LoadFile(write(t, "manus.yaml", c.text), ratelimit.Routes{})
 		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %+v, %v\nwant %+v", c.name, got, err, c.want)
 		}
@@ -130,7 +120,7 @@ func TestWrongFileIsRefusedWhole(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			file, err := LoadFile(write(t, "manus.yaml", c.text))
+			file, err := LoadFile(write(t, "manus.yaml", c.text), ratelimit.Routes{})
 			if err == nil || err.Error() != "manus.yaml: "+c.want {
 				t.Errorf("got  %v\nwant manus.yaml: %s", err, c.want)
 			}
@@ -141,9 +131,57 @@ func TestWrongFileIsRefusedWhole(t *testing.T) {
 	}
 }
 
+// tea is a program with two routes, one of which has a limit of its own.
+func tea() ratelimit.Routes {
+	own := ratelimit.NewRule("5/minute", ratelimit.ByAddress)
+	own.Route = "POST /tea/{id}"
+	return ratelimit.Routes{Patterns: []string{"GET /tea", own.Route}, Rules: []ratelimit.Rule{own}}
+}
+
+func TestRulesTakeThePlaceOfThoseThatRoutesHave(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                             "POST /tea/{id}",
+		"limits: {allow: [192.0.2.1]}": "POST /tea/{id}",
+		"plans: [{id: free, name: Free, price_usd: 0, runs: 3, reset: calendar}]\ntrial: {days: 0}": "POST /tea/{id}",
+		"limits: {rules: []}": "",
+		"limits: {rules: [{route: 'GET /tea', limit: 1/minute, by: [user]}]}":                       "GET /tea",
+		"limits: {rules: [{route: 'POST /tea/{another}', limit: 1/minute, by: [user]}]}":            "POST /tea/{another}",
+		"limits: {rules: [{route: 'POST /', limit: 1/minute, by: [user], plans: {pro: 2/minute}}]}": "POST /",
+	} {
+		file, err := LoadFile(write(t, "manus.yaml", text), tea())
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		got := ""
+		for _, rule := range file.Limits.Rules {
+			got += rule.Route
+		}
+		if got != want {
+			t.Errorf("%s: the rules are for %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestRulesForWhatIsNotThereAreProblems(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"limits: {rules: [{route: 'POST /tea', limit: 1/minute, by: [user]}]}":                            "limits.rules[0].route: there is no such route",
+		"limits: {rules: [{route: 'GET /coffee/', limit: 1/minute, by: [user]}]}":                         "limits.rules[0].route: there is no such route",
+		"limits: {rules: [{route: 'POST /tea/1', limit: 1/minute, by: [user]}]}":                          "limits.rules[0].route: there is no such route",
+		"limits: {rules: [{route: 'GET /tea', limit: 1/minute, by: [user], plans: {hunter2: 2/minute}}]}": "limits.rules[0].plans: use ids of the plans on offer",
+		"limits: {default: {plans: {hunter2: 2/minute}}}":                                                 "limits.default.plans: use ids of the plans on offer",
+		"plans: [{id: free, name: Free, price_usd: 0, runs: 3, reset: calendar}]\ntrial: {days: 0}\nlimits: {rules: [{route: 'GET /tea', limit: 1/minute, by: [user], plans: {pro: 2/minute}}]}": "limits.rules[0].plans: use ids of the plans on offer",
+	} {
+		if _, err := LoadFile(write(t, "manus.yaml", text), tea()); err == nil || err.Error() != "manus.yaml: "+want {
+			t.Errorf("%s: got %v, want %s", text, err, want)
+		}
+	}
+}
+
 func TestFileThatIsNotThereIsRefused(t *testing.T) {
 	t.Parallel()
-	_, err := LoadFile(filepath.Join(t.TempDir(), "manus.yaml"))
+	_, err := LoadFile(filepath.Join(t.TempDir(), "manus.yaml"), ratelimit.Routes{})
 	if want := "manus.yaml: the file does not exist; check the path"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
@@ -160,7 +198,7 @@ func TestFileWithoutEndIsRefusedInFewWords(t *testing.T) {
 		"unknown keys":          keys.String(),
 		"wrong plans":           "plans:\n" + strings.Repeat("- {}\n", 40_000),
 	} {
-		_, err := LoadFile(write(t, "manus.yaml", text))
+		_, err := LoadFile(write(t, "manus.yaml", text), ratelimit.Routes{})
 		if err == nil || len(err.Error()) > 10_000 {
 			t.Errorf("%s: the error is %.200v", name, err)
 		}
@@ -174,7 +212,7 @@ func FuzzLoadFile(f *testing.F) {
 	f.Add([]byte("trial: *@\n%YAML @\n"))
 	f.Add([]byte("? [@]\n: !!binary @\n\"@\\n\": |\n @"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_, problems := parseFile(withSecret(data))
+		_, problems := parseFile(withSecret(data), ratelimit.Routes{})
 		mustNotShow(t, &problems)
 	})
 }
@@ -206,7 +244,7 @@ func TestProblemsOfProviders(t *testing.T) {
   - {id: "not an id", name: X, issuer: "http://accounts.example.com", client_id: a, redirect_urls: []}
   - {id: b, name: B, issuer: "https://b.example.com", client_id: a, redirect_urls: ["https://app.example.com/in"]}
   - {id: b, name: B, issuer: "https://b.example.com", client_id: a, redirect_urls: ["https://app.example.com/in"]}
-`))
+`), ratelimit.Routes{})
 	if err == nil {
 		t.Fatal("it is taken")
 	}

@@ -258,6 +258,23 @@ func parsePublicURL(out *string, text string) *Problem {
 	return nil
 }
 
+// parseOrigins reads origins as browsers write them: without the scheme's own port.
+func parseOrigins(out *[]string, text string) *Problem {
+	var origins []string
+	for i, item := range splitList(text) {
+		var origin string
+		if problem := parsePublicURL(&origin, item); problem != nil {
+			problem.Wrong = entry(i) + " " + problem.Wrong
+			return problem
+		}
+		scheme, host, _ := strings.Cut(origin, "://")
+		host = strings.TrimSuffix(host, map[string]string{"http": ":80", "https": ":443"}[scheme])
+		origins = append(origins, scheme+"://"+host)
+	}
+	*out = origins
+	return nil
+}
+
 // parseNetworks reads CIDRs and single addresses. A network of IPv4 written
 // inside IPv6 becomes the IPv4 one, which is how clients' addresses are
 // compared.

@@ -103,6 +103,11 @@ func table() []setting {
 			parse: func(s *Settings, text string) *Problem { return parsePublicURL(&s.PublicURL, text) },
 		},
 		{
+			name: "CORS_ORIGINS", example: "https://app.example.com,http://localhost:5173",
+			help:  "The origins of web pages that may use the API from a browser, separated by commas: scheme, host and port, nothing more. None by default; pages of PUBLIC_URL itself need no entry.",
+			parse: func(s *Settings, text string) *Problem { return parseOrigins(&s.Origins, text) },
+		},
+		{
 			name: "SMTP_URL", secret: true, example: "smtp://user:password@mail.example.com:587",
 			help:  "The mail server: smtp:// with STARTTLS, or smtps://. With it, people confirm their address before they have an account, and can reset their password. Needs MAIL_FROM and PUBLIC_URL.",
 			parse: func(s *Settings, text string) *Problem { return parseSMTP(&s.SMTP, text) },

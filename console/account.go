@@ -87,14 +87,14 @@ type linkPage struct {
 // maxForm bounds a form, in bytes.
 const maxForm = 8 << 10
 
-func (p *Pages) accountPages(mux *http.ServeMux) {
+func (p *Pages) accountRoutes(api *httpapi.API) {
 	for _, form := range p.linkForms() {
-		mux.HandleFunc("GET "+form.Path, func(w http.ResponseWriter, r *http.Request) {
+		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET " + form.Path}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			p.show(w, r, http.StatusOK, "link.html", p.linkPage(r, form))
-		})
-		submit := func(w http.ResponseWriter, r *http.Request) { p.submit(w, r, form) }
-		// Forms of other sites are refused.
-		mux.Handle("POST "+form.Path, http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(http.HandlerFunc(submit), maxForm)))
+		}))
+		submit := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.submit(w, r, form) })
+		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "POST " + form.Path, MaxBody: maxForm},
+			http.NewCrossOriginProtection().Handler(submit)) // forms of other sites are refused
 	}
 }
 

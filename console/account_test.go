@@ -137,13 +137,12 @@ func TestPagesSayWhatIsWrongAsTheAPIDoes(t *testing.T) {
 		{errors.New("a secret cause"), 500, true, true, "Something broke", "حدث خلل لدينا"},
 	} {
 		log := slog.New(slog.DiscardHandler)
-		pages, err := New(Config{API: httpapi.New(log, "test", nil), Accounts: brokenAccounts{c.err}, Log: log})
-		if err != nil {
+		handler := httpapi.New(httpapi.Config{Log: log, Version: "test"})
+		pages := New(Config{Accounts: brokenAccounts{c.err}, Log: log})
+		pages.Routes(handler)
+		if err := pages.Render(handler); err != nil {
 			t.Fatal(err)
 		}
-		mux := http.NewServeMux()
-		pages.Mount(mux)
-		handler := httpapi.Observe(log, nil, mux)
 		for _, form := range pages.linkForms() {
 			for tag, says := range map[string]string{"en": c.en, "ar": c.ar} {
 				w := post(t, handler, form.Path+"?lang="+tag, url.Values{"token": {"t"}})

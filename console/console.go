@@ -26,7 +26,6 @@ var files embed.FS
 // Config is what the pages are made of.
 type Config struct {
 	Version string
-	API     *httpapi.API
 	// Accounts is behind the pages that mailed links lead to.
 	Accounts Accounts
 	// Mails are shown at /dev/mails; nil shows none.
@@ -34,7 +33,7 @@ type Config struct {
 	Log   *slog.Logger
 }
 
-// Pages are the pages, ready to be served.
+// Pages are the pages of the site.
 type Pages struct {
 	home, docs map[language.Tag]document
 	openapi    document
@@ -45,42 +44,48 @@ type Pages struct {
 	accounts  Accounts
 	mails     Mails
 	log       *slog.Logger
+	version   string
 }
 
-// New renders the pages. The API's routes are all registered already.
-func New(c Config) (*Pages, error) {
-	p := &Pages{
+// New makes the pages, which can be shown once they are rendered.
+func New(c Config) *Pages {
+	return &Pages{
 		home: map[language.Tag]document{}, docs: map[language.Tag]document{}, assets: map[string]document{},
-		templates: map[language.Tag]*template.Template{}, accounts: c.Accounts, mails: c.Mails, log: c.Log,
+		templates: map[language.Tag]*template.Template{}, accounts: c.Accounts, mails: c.Mails, log: c.Log, version: c.Version,
 	}
+}
+
+// Render renders the pages about the product. The routes of api are all registered
+// already.
+func (p *Pages) Render(api *httpapi.API) error {
 	style, err := p.asset("pages/style.css", "text/css; charset=utf-8")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	icon, err := p.asset("pages/icon.svg", "image/svg+xml")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	spec, err := c.API.OpenAPI()
+	spec, err := api.OpenAPI()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	p.openapi = newDocument("application/json", spec)
 
-	p.base = frame{Style: style, Icon: icon, Version: c.Version}
+	p.base = frame{Style: style, Icon: icon, Version: p.version}
 	for _, tag := range []language.Tag{language.English, language.Arabic} {
 		if p.templates[tag], err = template.New("").Funcs(wordsOf(tag)).ParseFS(files, "pages/*.html"); err != nil {
-			return nil, err
+			return err
 		}
 		page := p.frameIn(tag)
 		if p.home[tag], err = p.render(tag, "home.html", home{page}); err != nil {
-			return nil, err
+			return err
 		}
-		if p.docs[tag], err = p.render(tag, "docs.html", newDocs(page, c.API)); err != nil {
-			return nil, err
+		if p.docs[tag], err = p.render(tag, "docs.html", newDocs(page, api)); err != nil {
+			return err
 		}
 	}
-	return p, nil
+	return nil
 }
 
 // wordsOf is how a page says something in a language: text picks between words
@@ -161,10 +166,10 @@ func newDocument(contentType string, body []byte) document {
 	return document{contentType, body, hex.EncodeToString(sum[:8])}
 }
 
-func (d document) serve(w http.ResponseWriter, r *http.Request, caching string) {
+// ServeHTTP sends it, unless the client has it.
+func (d document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Type", d.contentType)
-	header.Set("Cache-Control", caching)
 	header.Set("ETag", `"`+d.hash+`"`)
 	if r.Header.Get("If-None-Match") == `"`+d.hash+`"` {
 		w.WriteHeader(http.StatusNotModified)
@@ -191,26 +196,40 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, name st
 	}
 	header := w.Header()
 	header.Set("Content-Type", d.contentType)
-	header.Set("Cache-Control", "no-store")
 	tag.Mark(header)
 	w.WriteHeader(status)
 	_, _ = w.Write(d.body) // the client is gone if this fails
 }
 
-// Mount adds the pages to the site's root.
-func (p *Pages) Mount(mux *http.ServeMux) {
-	p.accountPages(mux)
+// What browsers may do with documents: ask each time whether there is a newer one, or
+// keep what never changes.
+const (
+	revalidated = "no-cache"
+	immutable   = "public, max-age=31536000, immutable"
+)
+
+// Routes adds the pages to the site's root.
+func (p *Pages) Routes(api *httpapi.API) {
+	page := func(pattern, caching string, handler http.Handler) {
+		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: pattern, Caching: caching}, handler)
+	}
+	page("GET /{$}", revalidated, localized(p.home))
+	page("GET /docs", revalidated, localized(p.docs))
+	page("GET /openapi.json", revalidated, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.openapi.ServeHTTP(w, r) }))
+	page("GET /assets/{name}", immutable, http.HandlerFunc(p.sendAsset))
+	p.accountRoutes(api)
 	if p.mails != nil {
-		p.mailPages(mux)
+		p.mailRoutes(api)
 	}
-	mux.HandleFunc("GET /{$}", localized(p.home))
-	mux.HandleFunc("GET /docs", localized(p.docs))
-	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) { p.openapi.serve(w, r, "no-cache") })
-	for path, asset := range p.assets {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-			asset.serve(w, r, "public, max-age=31536000, immutable")
-		})
+}
+
+func (p *Pages) sendAsset(w http.ResponseWriter, r *http.Request) {
+	asset, ok := p.assets[r.URL.Path]
+	if !ok {
+		httpapi.WriteError(w, r, nil, httpapi.ErrNotFound)
+		return
 	}
+	asset.ServeHTTP(w, r)
 }
 
 // localized serves a page in the language that ?lang= names, or else the one
@@ -219,6 +238,6 @@ func localized(pages map[language.Tag]document) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		tag := language.Of(r)
 		tag.Mark(w.Header())
-		pages[tag].serve(w, r, "no-cache")
+		pages[tag].ServeHTTP(w, r)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"manus/account"
+	"manus/audit"
 	"manus/httpapi"
 	"manus/identity"
 	"manus/internal/storetest"
@@ -48,13 +49,13 @@ func setup(t *testing.T) (*httpapi.API, http.Handler) {
 func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	store := storetest.New(t, append(account.Specs(), mail.Specs()...)...)
+	store := storetest.New(t, slices.Concat(account.Specs(), audit.Specs(), mail.Specs())...)
 	secrets := []string{"a-first-secret-of-more-than-32-bytes-9f2c"}
 	outbox, err := mail.New(mail.Config{Store: store, Secrets: secrets, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
-	accounts, err := account.New(account.Config{Store: store, Secrets: secrets, Mail: outbox, Log: log})
+	accounts, err := account.New(account.Config{Store: store, Audit: audit.New(audit.Config{Store: store, Log: log}), Secrets: secrets, Mail: outbox, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +63,7 @@ func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) 
 	var running sync.WaitGroup
 	running.Go(func() { accounts.Run(ctx) })
 	t.Cleanup(func() { stop(); running.Wait() })
-	api := httpapi.New(slog.New(slog.DiscardHandler), "v1.2.3", nil)
+	api := httpapi.New(httpapi.Config{Log: slog.New(slog.DiscardHandler), Version: "v1.2.3"})
 	kinds := httpapi.Kinds{{Err: errors.New("x"), Status: 418, Name: "teapot", Detail: language.Text{En: "Ask for tea.", Ar: "اطلب شايًا."}}}
 	handler := func(context.Context, *teaInput) (*teaOutput, error) { return &teaOutput{}, nil }
 	for path, access := range map[string]httpapi.Access{"/public/{id}": httpapi.Public, "/known/{id}": httpapi.Known} {
@@ -72,13 +73,12 @@ func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) 
 			}, handler)
 		}
 	}
-	pages, err := New(Config{Version: "v1.2.3", API: api, Accounts: accounts, Mails: outbox, Log: log})
-	if err != nil {
+	pages := New(Config{Version: "v1.2.3", Accounts: accounts, Mails: outbox, Log: log})
+	pages.Routes(api)
+	if err := pages.Render(api); err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	pages.Mount(mux)
-	return api, mux, accounts
+	return api, api, accounts
 }
 
 func get(t *testing.T, handler http.Handler, path string, header ...string) *httptest.ResponseRecorder {

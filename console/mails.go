@@ -26,10 +26,14 @@ type mailsPage struct {
 	Mails []mail.Kept
 }
 
-// mailPages shows the mails of a product that is only being tried.
-func (p *Pages) mailPages(mux *http.ServeMux) {
-	mux.HandleFunc("GET /dev/mails", p.mailList)
-	mux.HandleFunc("GET /dev/mails/{id}", p.mailHTML)
+// mailRoutes adds the pages of the mails of a product that is only being tried. A
+// mail may have its own style, and nothing else.
+func (p *Pages) mailRoutes(api *httpapi.API) {
+	api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET /dev/mails"}, http.HandlerFunc(p.mailList))
+	api.Handle(httpapi.Route{
+		Access: httpapi.Public, Pattern: "GET /dev/mails/{id}",
+		Headers: map[string]string{"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; sandbox"},
+	}, http.HandlerFunc(p.mailHTML))
 }
 
 func (p *Pages) mailList(w http.ResponseWriter, r *http.Request) {
@@ -41,8 +45,7 @@ func (p *Pages) mailList(w http.ResponseWriter, r *http.Request) {
 	p.show(w, r, http.StatusOK, "mails.html", mailsPage{p.frame(r), kept})
 }
 
-// mailHTML shows a mail as the person sees it. It may have its own style, and
-// nothing else.
+// mailHTML shows a mail as the person sees it.
 func (p *Pages) mailHTML(w http.ResponseWriter, r *http.Request) {
 	kept, err := p.mails.Get(r.Context(), r.PathValue("id"))
 	if errors.Is(err, docstore.ErrNotFound) {
@@ -53,9 +56,6 @@ func (p *Pages) mailHTML(w http.ResponseWriter, r *http.Request) {
 		httpapi.WriteError(w, r, nil, err)
 		return
 	}
-	header := w.Header()
-	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; sandbox")
-	header.Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = w.Write([]byte(kept.HTML)) // the client is gone if this fails
 }

@@ -136,7 +136,9 @@ type Store interface {
 	Get(ctx context.Context, collection, id string) (Raw, error)
 
 	// Find returns a page of documents in index order. ErrInvalid means that
-	// the query doesn't fit the index, or the cursor can't be from one like it.
+	// the query doesn't fit the index, which is a mistake of the program; the
+	// one of them that a client can cause is ErrCursor: the cursor can't be
+	// from a query like it.
 	Find(ctx context.Context, collection string, q Query) (Page, error)
 
 	// Insert adds documents in the order given and stops at the first that
@@ -191,6 +193,7 @@ var (
 	ErrNotFound    = errors.New("no such document")
 	ErrConflict    = errors.New("a document with this value exists already")
 	ErrInvalid     = errors.New("invalid query")
+	ErrCursor      = fmt.Errorf("%w: not a cursor of this list", ErrInvalid)
 	ErrUnavailable = errors.New("the store is unavailable")
 )
 

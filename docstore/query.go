@@ -128,29 +128,28 @@ func EncodeCursor(position []any) string {
 
 // decodeCursor reads a cursor of n values. It comes from strangers, so it is
 // bounded and holds nothing but scalars; all it can do is to move within the
-// range that the query allows anyway.
+// range that the query allows anyway. Every error is ErrCursor.
 func decodeCursor(cursor string, n int) ([]any, error) {
-	invalid := fmt.Errorf("%w: not a cursor of this list", ErrInvalid)
 	if len(cursor) > maxCursor {
-		return nil, invalid
+		return nil, ErrCursor
 	}
 	text, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil {
-		return nil, invalid
+		return nil, ErrCursor
 	}
 	var position []any
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	if err := decoder.Decode(&position); err != nil || len(position) != n {
-		return nil, invalid
+		return nil, ErrCursor
 	}
 	for i, value := range position {
 		if position[i], err = cursorValue(value); err != nil {
-			return nil, invalid
+			return nil, ErrCursor
 		}
 	}
 	if _, ok := position[n-1].(string); !ok {
-		return nil, invalid
+		return nil, ErrCursor
 	}
 	return position, nil
 }
@@ -173,5 +172,5 @@ func cursorValue(value any) (any, error) {
 			return t, err
 		}
 	}
-	return nil, ErrInvalid
+	return nil, ErrCursor
 }

@@ -151,10 +151,8 @@ func TestTheEndpoints(t *testing.T) {
 		Version: Version{"v1", "abc", "2026-11-23T00:00:00Z", "go1.26", "test"},
 		Log:     slog.New(slog.DiscardHandler),
 	})
-	api := httpapi.New(slog.New(slog.DiscardHandler), "test", nil)
+	api := httpapi.New(httpapi.Config{Log: slog.New(slog.DiscardHandler), Version: "test"})
 	s.Routes(api)
-	root := http.NewServeMux()
-	s.Mount(root)
 	for path, want := range map[string]struct {
 		status int
 		keys   string
@@ -164,9 +162,9 @@ func TestTheEndpoints(t *testing.T) {
 		"/live":    {200, "status uptime_seconds"},
 		"/version": {200, "build_time commit environment go_version version"},
 	} {
-		for prefix, handler := range map[string]http.Handler{"": root, httpapi.Prefix: api} {
+		for _, prefix := range []string{"", httpapi.Prefix} {
 			w := httptest.NewRecorder()
-			handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, prefix+path, nil))
+			api.ServeHTTP(w, httptest.NewRequest(http.MethodGet, prefix+path, nil))
 			var body map[string]any
 			if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
 				t.Fatal(err)
@@ -184,12 +182,12 @@ func TestTheEndpoints(t *testing.T) {
 }
 
 func BenchmarkReady(b *testing.B) {
-	mux := http.NewServeMux()
-	setup(Check{"database", true, fine}).Mount(mux)
+	api := httpapi.New(httpapi.Config{Log: slog.New(slog.DiscardHandler), Version: "test"})
+	setup(Check{"database", true, fine}).Routes(api)
 	b.RunParallel(func(pb *testing.PB) {
 		r := httptest.NewRequest(http.MethodGet, "/ready", nil)
 		for pb.Next() {
-			mux.ServeHTTP(httptest.NewRecorder(), r)
+			api.ServeHTTP(httptest.NewRecorder(), r)
 		}
 	})
 }

@@ -6,9 +6,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"manus/httpapi"
+	"manus/ratelimit"
 )
 
 // service is the name that /health gives.
@@ -40,54 +39,42 @@ func (r Readiness) httpStatus() int {
 
 type (
 	noInput       struct{}
-	healthOutput  struct{ Body healthBody }
-	liveOutput    struct{ Body liveBody }
-	versionOutput struct{ Body Version }
-	readyOutput   struct {
+	output[T any] struct {
 		Status int
-		Body   Readiness
+		Body   T
 	}
 )
 
-// Routes registers the four endpoints with the API.
+// Routes registers the four endpoints with the API, and at the root, where load
+// balancers and orchestrators look for them by habit.
 func (s *Service) Routes(api *httpapi.API) {
-	group := httpapi.Group{API: api, Name: "Health"}
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /health", ID: "health", Summary: "Whether the process runs"},
-		func(context.Context, *noInput) (*healthOutput, error) {
-			return &healthOutput{s.health()}, nil
-		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /live", ID: "live", Summary: "How long the process has been running"},
-		func(context.Context, *noInput) (*liveOutput, error) {
-			return &liveOutput{s.live()}, nil
-		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /version", ID: "version", Summary: "What is running"},
-		func(context.Context, *noInput) (*versionOutput, error) {
-			return &versionOutput{s.version}, nil
-		})
-	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: "GET /ready", ID: "ready", Summary: "Whether the program can do its work",
-		Responses: map[string]*huma.Response{"503": {Description: "Not now; the body says what fails"}},
-	}, func(ctx context.Context, _ *noInput) (*readyOutput, error) {
+	register(api, "300/minute", httpapi.Route{ID: "health", Summary: "Whether the process runs"},
+		func(context.Context) (int, healthBody) { return http.StatusOK, s.health() })
+	register(api, "300/minute", httpapi.Route{ID: "live", Summary: "How long the process has been running"},
+		func(context.Context) (int, liveBody) { return http.StatusOK, s.live() })
+	register(api, "100/minute", httpapi.Route{ID: "version", Summary: "What is running"},
+		func(context.Context) (int, Version) { return http.StatusOK, s.version })
+	register(api, "300/minute", httpapi.Route{
+		ID: "ready", Summary: "Whether the program can do its work",
+		Answers: map[string]httpapi.Answer{"503": {Description: "Not now; the body says what fails"}},
+	}, func(ctx context.Context) (int, Readiness) {
 		r := s.Readiness(ctx)
-		return &readyOutput{Status: r.httpStatus(), Body: r}, nil
+		return r.httpStatus(), r
 	})
 }
 
-// Mount puts the same four at the root, where load balancers and orchestrators
-// look for them by habit.
-func (s *Service) Mount(mux *http.ServeMux) {
-	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { write(w, http.StatusOK, s.health()) })
-	mux.HandleFunc("GET /live", func(w http.ResponseWriter, _ *http.Request) { write(w, http.StatusOK, s.live()) })
-	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { write(w, http.StatusOK, s.version) })
-	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) {
-		readiness := s.Readiness(r.Context())
-		write(w, readiness.httpStatus(), readiness)
+// register adds an endpoint that is called like its id.
+func register[T any](api *httpapi.API, limit string, route httpapi.Route, answer func(context.Context) (int, T)) {
+	route.Access, route.Pattern = httpapi.Public, "GET /"+route.ID
+	route.Limits = []ratelimit.Rule{ratelimit.NewRule(limit, ratelimit.ByAddress)}
+	httpapi.Register(httpapi.Group{API: api, Name: "Health"}, route, func(ctx context.Context, _ *noInput) (*output[T], error) {
+		status, body := answer(ctx)
+		return &output[T]{status, body}, nil
 	})
-}
-
-func write(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client is gone if this fails
+	api.Handle(route, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status, body := answer(r.Context())
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(body) // the client is gone if this fails
+	}))
 }

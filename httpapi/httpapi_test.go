@@ -37,13 +37,20 @@ type teaOutput struct {
 	}
 }
 
+// newAPI is one without routes, whose callers are who the request's context says.
+func newAPI(log *slog.Logger) *API {
+	return New(Config{Log: log, Version: "test", Caller: func(r *http.Request) (identity.Caller, error) {
+		return identity.From(exchangeOf(r.Context()).base), nil
+	}})
+}
+
 // setup is an API with a route for each kind of access, all of which fail as
 // fails says.
 func setup(t *testing.T, fails error) (*API, http.Handler, *bytes.Buffer) {
 	t.Helper()
 	var logged bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	api := New(log, "test", func(r *http.Request) (identity.Caller, error) { return identity.From(r.Context()), nil })
+	api := newAPI(log)
 	kinds := Kinds{{Err: errTeapot, Status: http.StatusTeapot, Name: "teapot", Detail: language.Text{En: "Ask for tea instead.", Ar: "اطلب شايًا."}, RetryAfter: 1500 * time.Millisecond}}
 	handler := func(_ context.Context, in *teaInput) (*teaOutput, error) {
 		if fails != nil {
@@ -56,7 +63,15 @@ func setup(t *testing.T, fails error) (*API, http.Handler, *bytes.Buffer) {
 	for path, access := range map[string]Access{"/tea": Public, "/my-tea": Known, "/all-tea": Operators} {
 		Register(Group{api, "Tea", kinds}, Route{Access: access, Scope: identity.Write, Pattern: "POST " + path, ID: path[1:]}, handler)
 	}
-	return api, Observe(log, nil, api), &logged
+	return api, api, &logged
+}
+
+// handling is a door with one public route.
+func handling(log *slog.Logger, route Route, handler http.HandlerFunc) *API {
+	api := newAPI(log)
+	route.Access = Public
+	api.Handle(route, handler)
+	return api
 }
 
 func post(handler http.Handler, path, body string, caller identity.Caller) *httptest.ResponseRecorder {
@@ -95,7 +110,8 @@ func TestErrorsAreProblems(t *testing.T) {
 	}{
 		{fmt.Errorf("no coffee: %w", errTeapot), 418, "teapot", "2"},
 		{fmt.Errorf("disk: %w", docstore.ErrUnavailable), 503, "unavailable", "2"},
-		{docstore.ErrInvalid, 400, "invalid-cursor", ""},
+		{docstore.ErrCursor, 400, "invalid-cursor", ""},
+		{fmt.Errorf("%w: no index", docstore.ErrInvalid), 500, "internal", ""},
 		{errors.New("the secret is " + secret), 500, "internal", ""},
 		{context.DeadlineExceeded, 503, "timeout", "2"},
 	} {
@@ -203,7 +219,9 @@ func TestProblemsAreInTheLanguageThatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	_, api, _ := setup(t, errTeapot)
 	_, fine, _ := setup(t, nil)
-	panics := Observe(slog.New(slog.DiscardHandler), nil, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(secret) }))
+	log := slog.New(slog.DiscardHandler)
+	panics := handling(log, Route{Pattern: "POST /"}, func(http.ResponseWriter, *http.Request) { panic(secret) })
+	capped := handling(log, Route{Pattern: "POST /", MaxBody: 1}, func(http.ResponseWriter, *http.Request) {})
 	for name, c := range map[string]struct {
 		handler    http.Handler
 		path, body string
@@ -216,7 +234,7 @@ func TestProblemsAreInTheLanguageThatIsAskedFor(t *testing.T) {
 		"too large":    {fine, "/api/v1/tea", `{"note":"` + strings.Repeat("x", MaxBody) + `"}`, 413, "larger", "أكبر"},
 		"no address":   {api, "/nowhere", "", 404, "nothing at this address", "لا يوجد شيء"},
 		"a panic":      {panics, "/", "", 500, "Something broke", "حدث خلل"},
-		"of the cap":   {CapBody(1, fine), "/", "ab", 413, "larger", "أكبر"},
+		"of the cap":   {capped, "/", "ab", 413, "larger", "أكبر"},
 	} {
 		for _, asked := range []struct{ query, accept, language, want string }{
 			{"", "", "en", c.en}, {"", "ar-EG,en;q=0.5", "ar", c.ar}, {"?lang=ar", "en", "ar", c.ar}, {"?lang=en", "ar", "en", c.en}, {"", "fr", "en", c.en},
@@ -240,7 +258,7 @@ func TestProblemsAreInTheLanguageThatIsAskedFor(t *testing.T) {
 func TestAPanicIsA500WithoutItsWords(t *testing.T) {
 	t.Parallel()
 	var logged bytes.Buffer
-	handler := Observe(slog.New(slog.NewTextHandler(&logged, nil)), nil, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(secret) }))
+	handler := handling(slog.New(slog.NewTextHandler(&logged, nil)), Route{Pattern: "GET /"}, func(http.ResponseWriter, *http.Request) { panic(secret) })
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	wantProblem(t, w, 500, "internal")
@@ -251,7 +269,7 @@ func TestAPanicIsA500WithoutItsWords(t *testing.T) {
 
 func TestAnAbortedAnswerIsAbortedForTheServerToo(t *testing.T) {
 	t.Parallel()
-	handler := Observe(slog.New(slog.DiscardHandler), nil, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	handler := handling(slog.New(slog.DiscardHandler), Route{Pattern: "GET /"}, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	defer func() {
 		if recover() != http.ErrAbortHandler { //nolint:errorlint // the value itself
 			t.Error("the server would send an empty 200")
@@ -262,7 +280,7 @@ func TestAnAbortedAnswerIsAbortedForTheServerToo(t *testing.T) {
 
 func TestRequestIDsAreTakenOverWhenPlain(t *testing.T) {
 	t.Parallel()
-	handler := Observe(slog.New(slog.DiscardHandler), nil, http.NotFoundHandler())
+	handler := newAPI(slog.New(slog.DiscardHandler))
 	for given, taken := range map[string]bool{
 		"0af7651916cd43dd": true, "a-b_c-1234": true, "short": false, strings.Repeat("x", 65): false,
 		"with space": false, "new\nline-1": false, "<script>alert": false, "": false,
@@ -337,13 +355,13 @@ func TestForwardedIsReadLikeXForwardedFor(t *testing.T) {
 func TestBodiesAreCapped(t *testing.T) {
 	t.Parallel()
 	read := make(chan error, 2)
-	handler := CapBody(10, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	handler := handling(slog.New(slog.DiscardHandler), Route{Pattern: "POST /", MaxBody: 10}, func(_ http.ResponseWriter, r *http.Request) {
 		_, err := r.Body.Read(make([]byte, 100))
 		for err == nil {
 			_, err = r.Body.Read(make([]byte, 100))
 		}
 		read <- err
-	}))
+	})
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, httptest.NewRequest("POST", "/", strings.NewReader("more than ten bytes")))
 	if w.Code != http.StatusRequestEntityTooLarge {

@@ -1,18 +1,12 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"math"
-	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
-	"manus/identity"
 	"manus/ratelimit"
 )
 
@@ -20,6 +14,9 @@ import (
 type Limiter interface {
 	// Decide returns an error when a request is not to go on uncounted.
 	Decide(ctx context.Context, asked ratelimit.Request) (ratelimit.Answer, error)
+	// ByAccount tells whether a decision about the route needs to know which
+	// account is being tried.
+	ByAccount(route string) bool
 }
 
 // ErrTooMany is answered to a request that is one too many, errUncounted when
@@ -32,60 +29,73 @@ var (
 // quotaExceeded is the type of the problem (draft-ietf-httpapi-ratelimit-headers).
 const quotaExceeded = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
-// limit asks the limiter about a request for a route, and sets the headers that
-// say where the limits stand. It answers itself when the request is not to go on;
-// otherwise done is to be called with the status of the answer.
-func (api *API) limit(w http.ResponseWriter, r *http.Request, pattern string, caller identity.Caller) (done func(status int), ok bool) {
-	if api.limiter == nil {
-		return func(int) {}, true
-	}
-	method, path, found := strings.Cut(pattern, " ")
-	if !found {
-		method, path = logMethod(r.Method), "/"
-	}
-	caller.Address = identity.From(r.Context()).Address
-	answer, err := api.limiter.Decide(r.Context(), ratelimit.Request{
-		Method: method, Path: path, Caller: caller, Account: func() string { return bodyEmail(r) },
-	})
-	if err != nil {
-		if errors.Is(err, ratelimit.ErrNoCounts) {
-			err = errUncounted
+// accountInput is an input of a typed handler that tells which account is tried, by
+// its e-mail address; empty for none.
+type accountInput interface{ LimitAccount() string }
+
+// askDecoded asks the limits about a request whose input has just been decoded, if
+// they have waited for that.
+func askDecoded(ctx context.Context, in any) error {
+	if account, ok := in.(accountInput); ok {
+		if x := exchangeOf(ctx); x != nil && !x.asked {
+			return x.ask(account.LimitAccount())
 		}
-		p, _ := common.problem(r.Context(), err)
-		writeProblem(w, p)
-		return nil, false
 	}
-	setLimits(w.Header(), answer.Applied)
+	return nil
+}
+
+// ask asks the limits about the request, all of its route's rules at once, and says
+// in the headers where they stand. It returns the problem to be answered when the
+// request is one too many, or errUncounted. account is who is being tried, by e-mail
+// address.
+func (x *exchange) ask(account string) error {
+	x.asked = true
+	if x.api.limiter == nil {
+		return nil
+	}
+	route := x.endpoint.pattern
+	if x.endpoint == x.api.fallback {
+		route = fallbackPattern(logMethod(x.r.Method))
+	}
+	answer, err := x.api.limiter.Decide(x, ratelimit.Request{Route: route, Caller: x.caller, Account: account})
+	switch {
+	case errors.Is(err, ratelimit.ErrNoCounts):
+		p, _ := common.problem(x, errUncounted) // which has been logged
+		return p
+	case err != nil:
+		return err
+	}
+	x.setLimits(answer.Applied)
 	if answer.Allowed {
-		return answer.Done, true
+		x.done = answer.Done
+		return nil
 	}
-	p, _ := common.problem(r.Context(), ErrTooMany)
+	p, _ := common.problem(x, ErrTooMany)
 	p.Type, p.retryAfter = quotaExceeded, max(answer.Retry, time.Second)
 	for _, applied := range answer.Applied {
 		if applied.Violated {
-			p.Violated = append(p.Violated, applied.Name)
+			p.Violated = append(p.Violated, applied.Name())
 		}
 	}
-	writeProblem(w, p)
-	return nil, false
+	return p
 }
 
 // setLimits says which limits apply and where they stand, in the fields of
 // draft-ietf-httpapi-ratelimit-headers: what remains is what is there for certain,
 // and what is said to come is there by then.
-func setLimits(header http.Header, applied []ratelimit.Applied) {
+func (x *exchange) setLimits(applied []ratelimit.Applied) {
 	if len(applied) == 0 {
 		return
 	}
-	var policy, state []byte
+	policy, state := make([]byte, 0, 192), make([]byte, 0, 192) // room for five
 	for i, a := range applied {
 		if i > 0 {
 			policy, state = append(policy, ", "...), append(state, ", "...)
 		}
-		policy = strconv.AppendQuote(policy, a.Name)
+		policy = appendName(policy, a)
 		policy = strconv.AppendInt(append(policy, ";q="...), int64(a.N), 10)
 		policy = strconv.AppendInt(append(policy, ";w="...), int64(a.Per.Seconds()), 10)
-		state = strconv.AppendQuote(state, a.Name)
+		state = appendName(state, a)
 		state = strconv.AppendInt(append(state, ";r="...), int64(max(0, a.Remaining)), 10)
 		wait := a.Reset
 		if a.Violated {
@@ -95,31 +105,13 @@ func setLimits(header http.Header, applied []ratelimit.Applied) {
 			state = strconv.AppendInt(append(state, ";t="...), int64(math.Ceil(wait.Seconds())), 10)
 		}
 	}
-	header.Set("RateLimit-Policy", string(policy))
-	header.Set("RateLimit", string(state))
+	x.policy[0], x.standing[0] = string(policy), string(state)
+	header := x.w.Header() // whose fields are in this case
+	header["Ratelimit-Policy"], header["Ratelimit"] = x.policy[:], x.standing[:]
 }
 
-// bodyEmail is the "email" of a JSON body, which can be read again afterwards.
-func bodyEmail(r *http.Request) string {
-	if r.Body == nil || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
-		return ""
-	}
-	text, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
-	r.Body = readAgain{io.MultiReader(bytes.NewReader(text), r.Body), r.Body}
-	if err != nil {
-		return ""
-	}
-	var body struct {
-		Email string `json:"email"`
-	}
-	if json.Unmarshal(text, &body) != nil {
-		return ""
-	}
-	return body.Email
-}
-
-// readAgain is a body that was read and put together again.
-type readAgain struct {
-	io.Reader
-	io.Closer
+// appendName is the limit's policy by name, as a string of a structured field.
+func appendName(to []byte, a ratelimit.Applied) []byte {
+	to = append(append(append(to, '"'), a.Kind...), '-')
+	return append(strconv.AppendInt(to, int64(a.Per.Seconds()), 10), '"')
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -45,7 +47,7 @@ func (p *Problem) GetStatus() int { return p.Status }
 
 // GetHeaders is the headers that go with the problem, for huma.
 func (p *Problem) GetHeaders() http.Header {
-	header := http.Header{"Cache-Control": {"no-store"}}
+	header := http.Header{}
 	if p.retryAfter > 0 {
 		seconds := (p.retryAfter + time.Second - 1) / time.Second
 		header.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
@@ -72,12 +74,13 @@ type Kind struct {
 // Kinds is a table from errors to problems. The first match counts.
 type Kinds []Kind
 
-// ErrUnauthorized, ErrForbidden and ErrNotForKeys are what the guards of routes answer.
+// ErrUnauthorized, ErrForbidden and ErrNotForKeys are what the door answers, ErrNotFound
+// what it answers where there is no route.
 var (
 	ErrUnauthorized     = errors.New("the caller is unknown")
 	ErrForbidden        = errors.New("the caller may not do this")
 	ErrNotForKeys       = errors.New("an API key may not do this")
-	errNotFound         = errors.New("there is nothing at this address")
+	ErrNotFound         = errors.New("there is nothing at this address")
 	errMethodNotAllowed = errors.New("the address doesn't take the method")
 	errInvalidRequest   = errors.New("the request isn't what the address takes")
 	errMediaType        = errors.New("the body isn't JSON")
@@ -93,14 +96,14 @@ var common = Kinds{
 	{ErrNotForKeys, http.StatusForbidden, "not-for-keys", language.Text{En: "This is for people alone: sign in and send an access token, not an API key.", Ar: "هذا للأشخاص وحدهم: سجّل الدخول وأرسل رمز وصول، لا مفتاحًا برمجيًّا."}, 0},
 	{ErrTooMany, http.StatusTooManyRequests, "quota-exceeded", language.Text{En: "There were too many requests. Wait as long as Retry-After says; RateLimit says where each limit stands.", Ar: "أُرسلت طلبات أكثر مما يُسمح به. انتظر المدّة المذكورة في Retry-After؛ وفي RateLimit حال كلّ حدّ."}, 0},
 	{errUncounted, http.StatusServiceUnavailable, "uncounted", language.Text{En: "This can't be done while requests can't be counted. Try again shortly.", Ar: "لا يمكن ذلك ما دام عدّ الطلبات متعذّرًا. حاول مرّة أخرى بعد قليل."}, 2 * time.Second},
-	{errNotFound, http.StatusNotFound, "not-found", language.Text{En: "There is nothing at this address.", Ar: "لا يوجد شيء في هذا العنوان."}, 0},
+	{ErrNotFound, http.StatusNotFound, "not-found", language.Text{En: "There is nothing at this address.", Ar: "لا يوجد شيء في هذا العنوان."}, 0},
 	{errMethodNotAllowed, http.StatusMethodNotAllowed, "method-not-allowed", language.Text{En: "This address exists but doesn't take this method; 'Allow' lists those it takes.", Ar: "هذا العنوان موجود لكنه لا يقبل هذه الطريقة؛ تجد الطرق المقبولة في Allow."}, 0},
 	{errInvalidRequest, http.StatusUnprocessableEntity, "invalid-request", language.Text{En: "The request is not what this address takes; 'errors' says which parts.", Ar: "ليس الطلب مما يقبله هذا العنوان؛ وفي errors الأجزاء الخاطئة منه."}, 0},
 	{errMediaType, http.StatusUnsupportedMediaType, "unsupported-media-type", language.Text{En: "Send the body as application/json.", Ar: "أرسل جسم الطلب بالنوع application/json."}, 0},
 	{errSlowBody, http.StatusRequestTimeout, "slow-body", language.Text{En: "The body arrived too slowly. Send the request again.", Ar: "وصل جسم الطلب ببطء شديد. أعد إرسال الطلب."}, 0},
 	{errTooLarge, http.StatusRequestEntityTooLarge, "too-large", language.Text{En: "The request is larger than this address takes.", Ar: "الطلب أكبر مما يقبله هذا العنوان."}, 0},
 	{docstore.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", language.Text{En: "The service can't reach its storage just now. Nothing was lost; try again shortly.", Ar: "تعذّر على الخدمة الوصول إلى مخزنها الآن. لم يضِع شيء؛ حاول مرّة أخرى بعد قليل."}, 2 * time.Second},
-	{docstore.ErrInvalid, http.StatusBadRequest, "invalid-cursor", language.Text{En: "The cursor is not one that this list gave out. Start again without it.", Ar: "ليس هذا المؤشّر مما أعطته هذه القائمة. ابدأ من جديد بدونه."}, 0},
+	{docstore.ErrCursor, http.StatusBadRequest, "invalid-cursor", language.Text{En: "The cursor is not one that this list gave out. Start again without it.", Ar: "ليس هذا المؤشّر مما أعطته هذه القائمة. ابدأ من جديد بدونه."}, 0},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "timeout", language.Text{En: "This took too long and was given up. Try again shortly.", Ar: "استغرق ذلك وقتًا أطول من اللازم فأُوقف. حاول مرّة أخرى بعد قليل."}, 2 * time.Second},
 	{context.Canceled, http.StatusServiceUnavailable, "cancelled", language.Text{En: "The request was cancelled before it was done. Try again.", Ar: "أُلغي الطلب قبل أن يكتمل. حاول مرّة أخرى."}, time.Second},
 	{errInternal, http.StatusInternalServerError, "internal", language.Text{En: "Something broke on our side. It has been recorded; quote the request id when you ask about it.", Ar: "حدث خلل لدينا وقد سُجِّل؛ اذكر معرّف الطلب حين تسأل عنه."}, 0},
@@ -147,34 +150,53 @@ func newProblem(ctx context.Context, kind Kind) *Problem {
 	}
 }
 
-// WriteError answers a request with the problem that stands for err in the
-// tables, outside of a huma route.
-func WriteError(w http.ResponseWriter, r *http.Request, kinds Kinds, err error) {
-	p, _ := kinds.problem(language.Context(r), err)
-	writeProblem(w, p)
+// answer is the problem that stands for err in the tables. The log gets the cause
+// when it is not the client's fault.
+func answer(ctx context.Context, kinds Kinds, err error) *Problem {
+	p, ok := errors.AsType[*Problem](err)
+	if !ok {
+		var known bool
+		p, known = kinds.problem(ctx, err)
+		if x := exchangeOf(ctx); x != nil && p.Status >= http.StatusInternalServerError && ctx.Err() == nil {
+			level := slog.LevelWarn
+			if !known {
+				level = slog.LevelError
+			}
+			x.api.Log.Log(ctx, level, "request failed", "request_id", p.RequestID, "status", p.Status, "error", err)
+		}
+	}
+	return p
 }
 
-func writeProblem(w http.ResponseWriter, p *Problem) {
-	header := w.Header()
-	for name, values := range p.GetHeaders() {
-		header[name] = values
-	}
-	header.Set("Content-Type", p.ContentType(""))
+// mark says in an answer's headers which language the problem is in, and keeps it
+// out of caches that may keep the route's other answers.
+func (p *Problem) mark(header http.Header) {
 	p.language.Mark(header)
+	header.Set("Cache-Control", caching)
+}
+
+// WriteError answers a request with the problem that stands for err in the
+// tables, outside of a typed handler.
+func WriteError(w http.ResponseWriter, r *http.Request, kinds Kinds, err error) {
+	p := answer(r.Context(), kinds, err)
+	header := w.Header()
+	maps.Copy(header, p.GetHeaders())
+	header.Set("Content-Type", p.ContentType(""))
+	p.mark(header)
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails
 }
 
 // cleanHumaError is a huma transformer: it replaces huma's own error bodies,
 // which repeat submitted values, passwords included, by problems that don't, and
-// has every problem's headers say its language.
+// marks the headers of every problem.
 func cleanHumaError(ctx huma.Context, _ string, body any) (any, error) {
 	if model, ok := body.(*huma.ErrorModel); ok {
 		body = problemOf(ctx.Context(), model)
 	}
 	if p, ok := body.(*Problem); ok {
 		_, w := humago.Unwrap(ctx)
-		p.language.Mark(w.Header())
+		p.mark(w.Header())
 	}
 	return body, nil
 }

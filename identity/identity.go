@@ -58,6 +58,14 @@ type Caller struct {
 // Known tells whether the caller has proved an account.
 func (c Caller) Known() bool { return c.UserID != "" }
 
+// AddressText is the address as it is written down; empty when it isn't known.
+func (c Caller) AddressText() string {
+	if !c.Address.IsValid() {
+		return ""
+	}
+	return c.Address.String()
+}
+
 // Can tells whether the caller's proof reaches as far as scope.
 func (c Caller) Can(scope Scope) bool {
 	if !c.Known() {
@@ -74,15 +82,19 @@ func (c Caller) Can(scope Scope) bool {
 	return false
 }
 
-type contextKey struct{}
+// Key is the key under which a context has a *Caller, for a context that carries
+// one by itself.
+type Key struct{}
 
 // With returns a context that carries the caller.
 func With(ctx context.Context, c Caller) context.Context {
-	return context.WithValue(ctx, contextKey{}, c)
+	return context.WithValue(ctx, Key{}, &c)
 }
 
 // From returns the context's caller, a stranger when there is none.
 func From(ctx context.Context) Caller {
-	c, _ := ctx.Value(contextKey{}).(Caller)
-	return c
+	if c, ok := ctx.Value(Key{}).(*Caller); ok {
+		return *c
+	}
+	return Caller{}
 }

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 
 	cldr "golang.org/x/text/language"
 )
@@ -47,36 +46,31 @@ func Prefer(list string) Tag {
 	return Arabic
 }
 
-// choose takes the language that the query names as lang, or else the one that
-// the client prefers.
-func choose(query, accepted string) Tag {
-	values, _ := url.ParseQuery(query) // what can be read of it counts
+// Choose is the language that a request asks for: the one that its query names as
+// lang, or else the one that the client prefers.
+func Choose(r *http.Request) Tag {
+	values, _ := url.ParseQuery(r.URL.RawQuery) // what can be read of it counts
 	if asked := Tag(values.Get("lang")); asked == English || asked == Arabic {
 		return asked
 	}
-	return Prefer(accepted)
+	return Prefer(strings.Join(r.Header.Values("Accept-Language"), ","))
 }
 
-type contextKey struct{}
-
-// Context is the request's context, carrying the language that the request asks
-// for. It is found once, when somebody first wants to know.
-func Context(r *http.Request) context.Context {
-	ctx := r.Context()
-	if ctx.Value(contextKey{}) != nil {
-		return ctx
-	}
-	query, accepted := r.URL.RawQuery, strings.Join(r.Header.Values("Accept-Language"), ",")
-	return context.WithValue(ctx, contextKey{}, sync.OnceValue(func() Tag { return choose(query, accepted) }))
-}
+// Key is the key under which a context has a func() Tag.
+type Key struct{}
 
 // From is the language that the context carries; English when it carries none.
 func From(ctx context.Context) Tag {
-	if found, ok := ctx.Value(contextKey{}).(func() Tag); ok {
+	if found, ok := ctx.Value(Key{}).(func() Tag); ok {
 		return found()
 	}
 	return English
 }
 
-// Of is the language that a request asks for.
-func Of(r *http.Request) Tag { return From(Context(r)) }
+// Of is the language that a request asks for, as its context has it.
+func Of(r *http.Request) Tag {
+	if found, ok := r.Context().Value(Key{}).(func() Tag); ok {
+		return found()
+	}
+	return Choose(r)
+}

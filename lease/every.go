@@ -18,8 +18,13 @@ import (
 // cut short returns an error. When the store fails just then, or the copy dies, the
 // job is run again: what it does may be done twice. What it writes is fenced.
 //
-// A panic of job goes on in the caller. Every panics on a bad name like Run, and
-// when the period isn't positive.
+// The context of job ends when ctx does, and with the cause ErrLost when the lease is
+// lost. The job returns soon then: it has a fifth of the TTL until another copy may
+// begin, or all its time when ctx has ended, as the lease is renewed meanwhile.
+//
+// A panic of job goes on in the caller, and the lease expires. Every panics when name
+// isn't 1 to 64 lower-case letters, digits, '-', '_' and '.', or when the period isn't
+// positive.
 func (s *Service) Every(ctx context.Context, name string, period time.Duration, job func(ctx context.Context, held Held) error) {
 	mustBeName(name)
 	if period <= 0 {

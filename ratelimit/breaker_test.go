@@ -158,7 +158,7 @@ func BenchmarkCachedDenial(b *testing.B) {
 func service(t *testing.T, rule ratelimit.Rule, engine ratelimit.Engine, observed *[]ratelimit.Observation) *ratelimit.Service {
 	t.Helper()
 	c := ratelimit.Config{Default: rule, IPv6Prefix: 64}
-	if problems := c.Problems(); len(problems) > 0 {
+	if problems := c.Problems(ratelimit.Routes{}, nil); len(problems) > 0 {
 		t.Fatal(problems)
 	}
 	return ratelimit.New(ratelimit.ServiceConfig{
@@ -171,7 +171,7 @@ func rule(t *testing.T, text string) ratelimit.Rule {
 	return ratelimit.Rule{Limit: checks(t, "", text)[0].Limit, By: []ratelimit.Subject{ratelimit.ByAddress}}
 }
 
-var stranger = ratelimit.Request{Method: "GET", Path: "/", Caller: identity.Caller{Address: netip.MustParseAddr("192.0.2.1")}}
+var stranger = ratelimit.Request{Route: "GET /", Caller: identity.Caller{Address: netip.MustParseAddr("192.0.2.1")}}
 
 func TestOnlyFailuresCount(t *testing.T) {
 	t.Parallel()
@@ -246,11 +246,11 @@ func TestEachRuleHasItsPolicyWhileTheCountsAreGone(t *testing.T) {
 func TestWhoIsCounted(t *testing.T) {
 	t.Parallel()
 	var observed []ratelimit.Observation
-	person := ratelimit.Request{Method: "GET", Path: "/", Caller: identity.Caller{Address: netip.MustParseAddr("192.0.2.1"), UserID: "u", LoginID: "l"}}
+	person := ratelimit.Request{Route: "GET /", Caller: identity.Caller{Address: netip.MustParseAddr("192.0.2.1"), UserID: "u", LoginID: "l"}}
 	program := person
 	program.Caller.KeyID = "k"
 	account := stranger
-	account.Account = func() string { return "a@example.com" }
+	account.Account = "a@example.com"
 	for _, c := range []struct {
 		by      ratelimit.Subject
 		request ratelimit.Request
@@ -268,7 +268,7 @@ func TestWhoIsCounted(t *testing.T) {
 		}
 		got := ""
 		for _, a := range answer.Applied {
-			got += a.Name
+			got += a.Name()
 		}
 		if got != c.want {
 			t.Errorf("by %s: %q, want %q", c.by, got, c.want)
@@ -276,9 +276,33 @@ func TestWhoIsCounted(t *testing.T) {
 	}
 }
 
+// routes are some, with limits of their own.
+func routes(t *testing.T) ratelimit.Routes {
+	t.Helper()
+	all := ratelimit.Routes{Patterns: []string{"GET /{$}", "GET /api/v1/sessions", "POST /api/v1/sessions/{id}/messages"}}
+	for route, limit := range map[string]string{
+		"POST /api/v1/auth/login": "5/minute, 20/hour", "POST /api/v1/auth/register": "3/minute, 10/hour", "POST /api/v1/auth/refresh": "10/minute, 50/hour",
+		"POST /api/v1/sessions": "10/minute, 100/hour", "POST /api/v1/billing/webhook": "100/minute", "POST /api/v1/billing/checkout": "5/minute, 20/hour",
+		"POST /api/v1/billing/portal": "10/minute, 50/hour", "POST /api/v1/billing/trial": "3/hour", "GET /api/v1/billing/subscription": "30/minute, 300/hour",
+		"GET /health": "300/minute", "GET /ready": "300/minute", "GET /live": "300/minute", "GET /version": "100/minute", "GET /api/v1/version": "100/minute",
+	} {
+		r := ratelimit.NewRule(limit, ratelimit.ByAddress)
+		if r.Route = route; route == "POST /api/v1/sessions" {
+			r.Plans = map[string]ratelimit.Limit{}
+			for plan, theirs := range map[string]string{"basic": "30/minute", "pro": "60/minute", "enterprise": "300/minute"} {
+				r.Plans[plan] = ratelimit.NewRule(theirs).Limit
+			}
+		}
+		all.Patterns, all.Rules = append(all.Patterns, route), append(all.Rules, r)
+	}
+	return all
+}
+
+func plans() []string { return []string{"free", "basic", "pro", "enterprise"} }
+
 func TestRulesAreFoundByRouteAndAllowListsPass(t *testing.T) {
 	t.Parallel()
-	s := ratelimit.New(ratelimit.ServiceConfig{Config: ratelimit.DefaultConfig(), Engine: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler)})
+	s := ratelimit.New(ratelimit.ServiceConfig{Config: ratelimit.DefaultConfig(routes(t)), Routes: routes(t), Engine: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler)})
 	for request, want := range map[string]string{
 		"POST /api/v1/auth/login": "5/minute, 20/hour", "POST /api/v1/auth/register": "3/minute, 10/hour", "POST /api/v1/auth/refresh": "10/minute, 50/hour",
 		"POST /api/v1/sessions": "10/minute, 100/hour", "GET /api/v1/sessions": "100/minute, 1000/hour", "POST /api/v1/sessions/x/messages": "100/minute, 1000/hour",
@@ -290,16 +314,16 @@ func TestRulesAreFoundByRouteAndAllowListsPass(t *testing.T) {
 		if _, err := fmt.Sscan(request, &method, &path); err != nil {
 			t.Fatal(err)
 		}
-		if _, limit := s.Match(method, path, ""); limit.String() != want {
-			t.Errorf("%s: %s", request, limit)
+		if rules := s.Match(method, path, ""); len(rules) != 1 || rules[0].Limit.String() != want {
+			t.Errorf("%s: %v", request, rules)
 		}
 	}
 	for plan, want := range map[string]string{"free": "10/minute, 100/hour", "basic": "30/minute", "pro": "60/minute", "enterprise": "300/minute"} {
-		if _, limit := s.Match("POST", "/api/v1/sessions", plan); limit.String() != want {
-			t.Errorf("%s: %s", plan, limit)
+		if rules := s.Match("POST", "/api/v1/sessions", plan); len(rules) != 1 || rules[0].Limit.String() != want {
+			t.Errorf("%s: %v", plan, rules)
 		}
 	}
-	c := ratelimit.DefaultConfig()
+	c := ratelimit.DefaultConfig(ratelimit.Routes{})
 	c.Allow = []string{"192.0.2.0/24", "2001:db8::1"}
 	s.SetConfig(c)
 	for range 500 {
@@ -311,11 +335,15 @@ func TestRulesAreFoundByRouteAndAllowListsPass(t *testing.T) {
 
 func TestProblemsOfLimits(t *testing.T) {
 	t.Parallel()
-	if problems := ratelimit.DefaultConfig().Problems(); len(problems) > 0 {
+	if problems := ratelimit.DefaultConfig(routes(t)).Problems(routes(t), plans()); len(problems) > 0 {
 		t.Errorf("the default ones: %v", problems)
 	}
 	for want, change := range map[string]func(*ratelimit.Config){
 		"limits.default.limit: ":             func(c *ratelimit.Config) { c.Default.Limit = nil },
+		"limits.default.plans: ":             func(c *ratelimit.Config) { c.Default.Plans = map[string]ratelimit.Limit{"gold": c.Default.Limit} },
+		"limits.rules[0].plans: ":            func(c *ratelimit.Config) { c.Rules[0].Plans = map[string]ratelimit.Limit{"gold": c.Default.Limit} },
+		"limits.rules[0].route: there is no": func(c *ratelimit.Config) { c.Rules[0].Route = "POST /api/v1/auth/log-in" },
+		"limits.rules[1].route: there is no": func(c *ratelimit.Config) { c.Rules[1].Route = "PUT " + c.Rules[1].Route[len("GET "):] },
 		"limits.default.by: list":            func(c *ratelimit.Config) { c.Default.By = nil },
 		"limits.rules[0].by: use":            func(c *ratelimit.Config) { c.Rules[0].By = []ratelimit.Subject{"planet"} },
 		"limits.rules[1].route: use":         func(c *ratelimit.Config) { c.Rules[1].Route = "/x" },
@@ -327,10 +355,94 @@ func TestProblemsOfLimits(t *testing.T) {
 		"limits.allow[0]: ":                  func(c *ratelimit.Config) { c.Allow = []string{"here"} },
 		"limits.ipv6_prefix: ":               func(c *ratelimit.Config) { c.IPv6Prefix = 8 },
 	} {
-		c := ratelimit.DefaultConfig()
+		c := ratelimit.DefaultConfig(routes(t))
 		change(&c)
-		if problems := c.Problems(); len(problems) != 1 || problems[0][:len(want)] != want {
+		if problems := c.Problems(routes(t), plans()); len(problems) != 1 || problems[0][:len(want)] != want {
 			t.Errorf("%s: %v", want, problems)
+		}
+	}
+}
+
+// TestSeveralRulesOfARouteAreOneDecision has a route with three, of which one counts
+// failures only.
+func TestSeveralRulesOfARouteAreOneDecision(t *testing.T) {
+	t.Parallel()
+	const login = "POST /login"
+	byAddress, byUser := ratelimit.NewRule("3/minute", ratelimit.ByAddress), ratelimit.NewRule("5/minute", ratelimit.ByAccount)
+	shadow := ratelimit.NewRule("1/minute", ratelimit.ByAPIKey)
+	byUser.Count, shadow.Mode = ratelimit.CountFailures, ratelimit.Shadow
+	all := ratelimit.Routes{Patterns: []string{login, "GET /"}, Rules: []ratelimit.Rule{byAddress, byUser, shadow}}
+	for i := range all.Rules {
+		all.Rules[i].Route = login
+	}
+	s := ratelimit.New(ratelimit.ServiceConfig{Config: ratelimit.DefaultConfig(all), Routes: all, Engine: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler)})
+	if !s.ByAccount(login) || s.ByAccount("GET /") || len(s.Match("POST", "/login", "")) != 3 {
+		t.Errorf("the rules: %v", s.Match("POST", "/login", ""))
+	}
+	for i, c := range []struct {
+		address  int
+		status   int
+		violated string
+	}{
+		{1, 200, ""}, {1, 401, ""}, {1, 401, ""}, {1, 0, "address-60"}, {2, 200, ""}, {2, 401, ""}, {2, 401, ""},
+		{3, 401, ""}, {3, 0, "account-60"}, {3, 0, "account-60"}, // of the address two are left
+	} {
+		caller := identity.Caller{Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(c.address)}), UserID: "u", KeyID: "k"}
+		answer, err := s.Decide(t.Context(), ratelimit.Request{Route: login, Caller: caller, Account: "a@example.com"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		violated := ""
+		for _, a := range answer.Applied {
+			if a.Violated {
+				violated += a.Name()
+			}
+		}
+		if violated != c.violated || answer.Allowed != (c.violated == "") || len(answer.Applied) != 2 {
+			t.Errorf("request %d: %+v", i+1, answer)
+		}
+		if answer.Done(c.status); c.address == 3 && answer.Applied[0].Remaining != 2 {
+			t.Errorf("request %d: %d left of the address", i+1, answer.Applied[0].Remaining)
+		}
+	}
+}
+
+func TestTheStrictestPolicyOfSeveralRulesHolds(t *testing.T) {
+	t.Parallel()
+	for want, policies := range map[string][2]ratelimit.Policy{"uncounted": {ratelimit.Allow, ratelimit.Deny}, "counted": {ratelimit.Allow, ratelimit.Local}, "neither": {ratelimit.Allow, ratelimit.Allow}} {
+		shared := newFlaky()
+		shared.gone.Store(true)
+		first, second := ratelimit.NewRule("1/minute", ratelimit.ByAddress), ratelimit.NewRule("9/minute", ratelimit.ByAccount)
+		first.Route, second.Route, first.WhenRedisFails, second.WhenRedisFails = "GET /x", "GET /x", policies[0], policies[1]
+		config := ratelimit.DefaultConfig(ratelimit.Routes{Rules: []ratelimit.Rule{first, second}})
+		s := ratelimit.New(ratelimit.ServiceConfig{Config: config, Engine: shared, Local: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler)})
+		got := ""
+		for range 2 {
+			answer, err := s.Decide(t.Context(), ratelimit.Request{Route: "GET /x", Caller: stranger.Caller, Account: "a"})
+			got = map[bool]string{true: "neither", false: "counted"}[answer.Allowed]
+			if errors.Is(err, ratelimit.ErrNoCounts) {
+				got = "uncounted"
+			}
+		}
+		if got != want {
+			t.Errorf("%v: %s, want %s", policies, got, want)
+		}
+	}
+}
+
+func TestRulesOfOneRouteMayNotCountForOneSubject(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		a, b ratelimit.Subject
+		fine bool
+	}{
+		{ratelimit.ByAddress, ratelimit.ByAccount, true}, {ratelimit.ByAddress, ratelimit.ByAddress, false}, {ratelimit.ByUser, ratelimit.ByAccount, true},
+		{ratelimit.ByUser, ratelimit.ByAddress, false}, {ratelimit.ByAPIKey, ratelimit.ByUserOrAddress, false}, // strangers count by address
+	} {
+		config := ratelimit.DefaultConfig(ratelimit.Routes{Rules: []ratelimit.Rule{ratelimit.NewRule("1/minute", c.a), ratelimit.NewRule("2/minute", c.b)}})
+		config.Rules[0].Route, config.Rules[1].Route = "GET /", "GET /"
+		if problems := config.Problems(ratelimit.Routes{Patterns: []string{"GET /x"}}, nil); (len(problems) == 0) != c.fine {
+			t.Errorf("%s and %s: %v", c.a, c.b, problems)
 		}
 	}
 }

@@ -103,15 +103,6 @@ func (w Window) String() string {
 	return fmt.Sprintf("%d/%v", w.N, w.Per)
 }
 
-// Longest is the longest window's length.
-func (l Limit) Longest() time.Duration {
-	var longest time.Duration
-	for _, w := range l {
-		longest = max(longest, w.Per)
-	}
-	return longest
-}
-
 // Exact tells whether the window is counted exactly.
 func (w Window) Exact() bool { return w.N <= ExactUpTo }
 

@@ -12,12 +12,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,6 +47,7 @@ type Observation struct {
 // ServiceConfig is what a Service is made of.
 type ServiceConfig struct {
 	Config Config
+	Routes Routes
 	// Engine counts; with a Breaker around it if it is shared.
 	Engine Engine
 	// Local counts while Engine is unavailable; nil where Engine is local itself.
@@ -62,6 +65,7 @@ type ServiceConfig struct {
 type Service struct {
 	c     ServiceConfig
 	rules atomic.Pointer[ruleset]
+	used  sync.Pool // of scratch
 	// logged is when it was last logged that the shared engine is unavailable.
 	logged atomic.Int64
 }
@@ -80,25 +84,27 @@ func New(c ServiceConfig) *Service {
 }
 
 // SetConfig puts another configuration in force. What was counted stays.
-func (s *Service) SetConfig(c Config) { s.rules.Store(newRuleset(c)) }
+func (s *Service) SetConfig(c Config) { s.rules.Store(newRuleset(c, s.c.Routes.Patterns)) }
 
 // Request is what is decided about.
 type Request struct {
-	// Method and Path are the route's: its pattern.
-	Method, Path string
-	Caller       identity.Caller
-	// Account is the e-mail address that is being tried; asked where a rule
-	// counts by it. Nil or empty is none.
-	Account func() string
+	// Route is the pattern of what is asked for.
+	Route  string
+	Caller identity.Caller
+	// Account is the e-mail address that is being tried; empty for none.
+	Account string
 }
 
 // Applied is a window that applied, and where it stands.
 type Applied struct {
-	Name string // "address-60"
+	Kind string // of the subject: "address"
 	Window
 	Standing
 	Violated bool
 }
+
+// Name is the policy's: "address-60".
+func (a Applied) Name() string { return a.Kind + "-" + strconv.Itoa(int(a.Per.Seconds())) }
 
 // Answer is the decision about a request.
 type Answer struct {
@@ -114,7 +120,14 @@ type Answer struct {
 // possible.
 var ErrNoCounts = errors.New("the limits can't be counted just now")
 
-// Decide decides about a request. It returns ErrNoCounts, or the context's error.
+// ByAccount tells whether a route's requests are counted by the account that is
+// being tried.
+func (s *Service) ByAccount(route string) bool {
+	return slices.ContainsFunc(s.rules.Load().find(route), func(r Rule) bool { return slices.Contains(r.By, ByAccount) })
+}
+
+// Decide decides about a request, by all rules of its route at once. It returns
+// ErrNoCounts, or the context's error.
 func (s *Service) Decide(ctx context.Context, r Request) (Answer, error) {
 	rs := s.rules.Load()
 	answer := Answer{Allowed: true, Done: func(int) {}}
@@ -122,48 +135,86 @@ func (s *Service) Decide(ctx context.Context, r Request) (Answer, error) {
 		return answer, nil
 	}
 	start := time.Now()
-	rule := rs.find(r.Method, r.Path)
-	checks, err := s.checks(ctx, rs, rule, r)
+	rules := rs.find(r.Route)
+	used, ok := s.used.Get().(*scratch)
+	if !ok {
+		used = &scratch{}
+	}
+	checks, failures, err := s.checks(ctx, used.checks[:0], rs, rules, &r)
 	if err != nil || len(checks) == 0 {
 		return answer, err
 	}
-	var d Decision
-	local := false
-	err = s.c.Engine.Take(ctx, checks, &d)
+	d, local := &used.decision, false
+	err = s.c.Engine.Take(ctx, checks, d)
 	engine := s.c.Engine
 	if errors.Is(err, ErrUnavailable) {
 		local = true
 		s.logUnavailable(ctx, err)
-		switch rule.WhenRedisFails {
+		switch whenRedisFails(rules) {
 		case Allow:
-			s.observe(rule, OutcomeAllowed, local, start)
+			s.observe(rules, OutcomeAllowed, local, start)
 			return answer, nil
 		case Deny:
-			s.observe(rule, OutcomeRefused, local, start)
+			s.observe(rules, OutcomeRefused, local, start)
 			return answer, ErrNoCounts
 		}
 		engine = s.c.Local
-		err = engine.Take(ctx, checks, &d)
+		err = engine.Take(ctx, checks, d)
 	}
 	if err != nil {
 		return answer, err
 	}
 	answer.fill(checks, d)
-	s.observe(rule, outcome(checks, d), local, start)
-	if rule.Count == CountFailures && d.Allowed {
-		answer.Done = func(status int) {
-			if status >= 400 {
-				return
-			}
-			if err := engine.Refund(context.WithoutCancel(ctx), checks, &d); err != nil {
-				s.c.Log.WarnContext(ctx, "a request that doesn't count could not be taken back", "error", err)
-			}
-		}
+	s.observe(rules, outcome(checks, d), local, start)
+	switch {
+	case len(failures) > 0 && d.Allowed:
+		answer.Done = s.refund(ctx, engine, checks, failures, d)
+	case !local: // an engine that was given up may still look at them
+		used.checks = checks
+		s.used.Put(used)
 	}
 	return answer, nil
 }
 
-func outcome(checks []Check, d Decision) Outcome {
+// scratch is memory of decisions that is used again.
+type scratch struct {
+	checks   []Check
+	decision Decision
+}
+
+// refund takes back from some checks what they have counted, when the answer was
+// a good one.
+func (s *Service) refund(ctx context.Context, engine Engine, checks []Check, failures []int, d *Decision) func(status int) {
+	var counted Decision
+	back := make([]Check, 0, len(failures))
+	for _, i := range failures {
+		back, counted.Checks = append(back, checks[i]), append(counted.Checks, d.Checks[i])
+	}
+	return func(status int) {
+		if status >= 400 {
+			return
+		}
+		if err := engine.Refund(context.WithoutCancel(ctx), back, &counted); err != nil {
+			s.c.Log.WarnContext(ctx, "a request that doesn't count could not be taken back", "error", err)
+		}
+	}
+}
+
+// whenRedisFails is the strictest policy of a route's rules.
+func whenRedisFails(rules []Rule) Policy {
+	strictest := Allow
+	for _, r := range rules {
+		switch {
+		case r.WhenRedisFails == Deny:
+			return Deny
+		case r.WhenRedisFails != Allow:
+			strictest = Local
+		}
+	}
+	return strictest
+}
+
+func outcome(checks []Check, d *Decision) Outcome {
 	if !d.Allowed {
 		return OutcomeRefused
 	}
@@ -175,8 +226,8 @@ func outcome(checks []Check, d Decision) Outcome {
 	return OutcomeAllowed
 }
 
-func (s *Service) observe(rule *Rule, o Outcome, local bool, start time.Time) {
-	s.c.Observe(Observation{Rule: rule.name(), Outcome: o, Local: local, Took: time.Since(start)})
+func (s *Service) observe(rules []Rule, o Outcome, local bool, start time.Time) {
+	s.c.Observe(Observation{Rule: rules[0].name(), Outcome: o, Local: local, Took: time.Since(start)})
 }
 
 // logEvery bounds how often the same is logged.
@@ -198,53 +249,66 @@ func (r *Rule) name() string {
 	return r.Route
 }
 
-// checks are the counts that a request has to pass.
-func (s *Service) checks(ctx context.Context, rs *ruleset, rule *Rule, r Request) ([]Check, error) {
-	limit := rule.Limit
-	if len(rule.Plans) > 0 && r.Caller.Known() && s.c.Plan != nil {
-		plan, err := s.c.Plan(ctx, r.Caller.UserID)
-		if err != nil {
-			return nil, err
-		}
-		if theirs, ok := rule.Plans[plan]; ok {
-			limit = theirs
+// checks appends the counts that a request has to pass, and tells which of them
+// count failures only.
+func (s *Service) checks(ctx context.Context, checks []Check, rs *ruleset, rules []Rule, r *Request) (_ []Check, failures []int, err error) {
+	plan, err := s.plan(ctx, rules, r.Caller)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range rules {
+		rule := &rules[i]
+		for _, by := range rule.By {
+			kind, subject := s.subject(rs, by, r)
+			if subject == "" {
+				continue
+			}
+			if rule.Count == CountFailures {
+				failures = append(failures, len(checks))
+			}
+			checks = append(checks, Check{Key: key(kind, subject, rule), Limit: rule.limit(plan), Cost: max(1, rule.Cost), Shadow: rule.Mode == Shadow})
 		}
 	}
-	checks := make([]Check, 0, len(rule.By))
-	for _, by := range rule.By {
-		subject := s.subject(rs, by, r)
-		if subject == "" {
-			continue
-		}
-		checks = append(checks, Check{Key: key(subject, rule), Limit: limit, Cost: max(1, rule.Cost), Shadow: rule.Mode == Shadow})
+	return checks, failures, nil
+}
+
+// plan is the caller's plan, where a rule makes a difference between plans.
+func (s *Service) plan(ctx context.Context, rules []Rule, caller identity.Caller) (string, error) {
+	if s.c.Plan == nil || !caller.Known() || !slices.ContainsFunc(rules, func(r Rule) bool { return len(r.Plans) > 0 }) {
+		return "", nil
 	}
-	return checks, nil
+	return s.c.Plan(ctx, caller.UserID)
+}
+
+// limit is the rule's for a plan.
+func (r *Rule) limit(plan string) Limit {
+	if theirs, ok := r.Plans[plan]; ok {
+		return theirs
+	}
+	return r.Limit
 }
 
 // key is where a rule counts for a subject. In a Redis Cluster the braces put all
 // of a subject's counts on one node.
-func key(subject string, rule *Rule) string { return "{" + subject + "}" + rule.name() }
+func key(kind, subject string, rule *Rule) string {
+	return "{" + kind + ":" + subject + "}" + rule.name()
+}
 
-// subject is who is counted, as "address:192.0.2.1"; empty for nobody.
-func (s *Service) subject(rs *ruleset, by Subject, r Request) string {
+// subject is who is counted, as "address" and "192.0.2.1"; empty for nobody.
+func (s *Service) subject(rs *ruleset, by Subject, r *Request) (kind, subject string) {
 	switch {
+	case by == ByAccount && r.Account == "":
+		return "", ""
 	case by == ByAccount:
-		if r.Account == nil {
-			return ""
-		}
-		if address := r.Account(); address != "" {
-			return AccountSubject(s.c.Account(address))
-		}
-		return ""
+		return "account", hashed(s.c.Account(r.Account))
 	case by == ByAPIKey && r.Caller.KeyID != "":
-		return "key:" + r.Caller.KeyID
+		return "key", r.Caller.KeyID
 	case by == ByUser && r.Caller.Known(), by == ByUserOrAddress && r.Caller.Known():
-		return "user:" + r.Caller.UserID
+		return "user", r.Caller.UserID
+	case !r.Caller.Address.IsValid():
+		return "address", "unknown"
 	}
-	if !r.Caller.Address.IsValid() {
-		return "address:unknown"
-	}
-	return "address:" + rs.network(r.Caller.Address)
+	return "address", rs.network(r.Caller.Address)
 }
 
 // AddressSubject is the subject of a client's address.
@@ -254,25 +318,24 @@ func (s *Service) AddressSubject(address netip.Addr) string {
 
 // AccountSubject is the subject of an account's key; the e-mail address stands in
 // it as a hash.
-func AccountSubject(account string) string {
+func AccountSubject(account string) string { return "account:" + hashed(account) }
+
+func hashed(account string) string {
 	sum := sha256.Sum256([]byte(account))
-	return "account:" + hex.EncodeToString(sum[:12])
+	return hex.EncodeToString(sum[:12])
 }
 
 // fill puts a decision into the answer, in the words of rate limit policies.
-func (a *Answer) fill(checks []Check, d Decision) {
-	a.Allowed = d.Allowed
+func (a *Answer) fill(checks []Check, d *Decision) {
+	a.Allowed, a.Applied = d.Allowed, make([]Applied, 0, 4)
 	for i, c := range checks {
 		if c.Shadow {
 			continue
 		}
 		kind, _, _ := strings.Cut(c.Key[1:], ":")
 		for j, standing := range d.Checks[i].Windows {
-			w := c.Limit[j]
 			violated := !d.Checks[i].Allowed && standing.Retry > 0
-			a.Applied = append(a.Applied, Applied{
-				Name: fmt.Sprintf("%s-%d", kind, int(w.Per.Seconds())), Window: w, Standing: standing, Violated: violated,
-			})
+			a.Applied = append(a.Applied, Applied{Kind: kind, Window: c.Limit[j], Standing: standing, Violated: violated})
 			if violated {
 				a.Retry = max(a.Retry, standing.Retry)
 			}
@@ -280,14 +343,18 @@ func (a *Answer) fill(checks []Check, d Decision) {
 	}
 }
 
-// Match tells which rule is for a method and a path, and the limit that it has for
-// a plan (or none).
-func (s *Service) Match(method, path, plan string) (Rule, Limit) {
-	rule := s.rules.Load().find(method, path)
-	if theirs, ok := rule.Plans[plan]; ok {
-		return *rule, theirs
+// Match tells which rules are for a method and a path, each with the limit that it
+// has for a plan (or none).
+func (s *Service) Match(method, path, plan string) []Rule {
+	mux := http.NewServeMux()
+	for _, pattern := range s.c.Routes.Patterns {
+		mux.Handle(pattern, http.NotFoundHandler())
 	}
-	return *rule, rule.Limit
+	matched := slices.Clone(s.rules.Load().find(match(mux, method+" "+path)))
+	for i := range matched {
+		matched[i].Limit = matched[i].limit(plan)
+	}
+	return matched
 }
 
 // Standings is where a subject stands under a rule.
@@ -300,14 +367,15 @@ type Standings struct {
 // stands under every rule that counts by such subjects.
 func (s *Service) Show(ctx context.Context, subject string) ([]Standings, error) {
 	var counts []Standings
-	for _, rule := range s.rulesFor(subject) {
-		checks := []Check{{Key: key(subject, rule), Limit: rule.Limit, Cost: 1}}
+	kind, id, _ := strings.Cut(subject, ":")
+	for _, rule := range s.rulesFor(kind) {
+		checks := []Check{{Key: key(kind, id, rule), Limit: rule.Limit, Cost: 1}}
 		var d Decision
 		if err := s.c.Engine.Peek(ctx, checks, &d); err != nil {
 			return nil, err
 		}
 		var a Answer
-		a.fill(checks, d)
+		a.fill(checks, &d)
 		counts = append(counts, Standings{rule.name(), a.Applied})
 	}
 	return counts, nil
@@ -316,8 +384,9 @@ func (s *Service) Show(ctx context.Context, subject string) ([]Standings, error)
 // Reset forgets what was counted for a subject, under every rule.
 func (s *Service) Reset(ctx context.Context, subject string) error {
 	var keys []string
-	for _, rule := range s.rulesFor(subject) {
-		keys = append(keys, key(subject, rule))
+	kind, id, _ := strings.Cut(subject, ":")
+	for _, rule := range s.rulesFor(kind) {
+		keys = append(keys, key(kind, id, rule))
 	}
 	err := s.c.Engine.Reset(ctx, keys)
 	if s.c.Local != nil {
@@ -326,21 +395,17 @@ func (s *Service) Reset(ctx context.Context, subject string) error {
 	return err
 }
 
-// rulesFor are the rules that may count by a subject's kind.
-func (s *Service) rulesFor(subject string) []*Rule {
-	kind, _, _ := strings.Cut(subject, ":")
+// rulesFor are the rules that may count by a kind of subject.
+func (s *Service) rulesFor(kind string) []*Rule {
 	rs := s.rules.Load()
-	all := []*Rule{&rs.byDefault}
+	all := slices.Clone(rs.byDefault)
 	for _, route := range slices.Sorted(maps.Keys(rs.rules)) {
-		all = append(all, new(rs.rules[route]))
+		all = append(all, rs.rules[route]...)
 	}
 	var found []*Rule
-	for _, rule := range all {
-		for _, by := range rule.By {
-			if kinds[by][kind] {
-				found = append(found, rule)
-				break
-			}
+	for i := range all {
+		if slices.ContainsFunc(all[i].By, func(by Subject) bool { return kinds[by][kind] }) {
+			found = append(found, &all[i])
 		}
 	}
 	return found

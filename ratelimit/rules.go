@@ -3,12 +3,12 @@ package ratelimit
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -30,7 +30,8 @@ type Config struct {
 type Rule struct {
 	// Route is a method and a path, as net/http's patterns are:
 	// "POST /api/v1/sessions/{id}/messages". A path that ends in "/" is of
-	// everything below it.
+	// everything below it. Several rules of a route count for different subjects,
+	// and are decided together.
 	Route string `yaml:"route"`
 	Limit Limit  `yaml:"limit"`
 	// By are the subjects, each of which is counted by itself.
@@ -100,42 +101,34 @@ func (l *Limit) UnmarshalYAML(node *yaml.Node) error {
 // MarshalYAML writes what UnmarshalYAML reads.
 func (l Limit) MarshalYAML() (any, error) { return l.String(), nil }
 
-func must(text string) Limit {
-	l, err := ParseLimit(text)
+// Routes are what limits are for.
+type Routes struct {
+	// Patterns are those of all routes, each a method and a path.
+	Patterns []string
+	// Rules are those that routes have of their own.
+	Rules []Rule
+}
+
+// NewRule is a rule as a route has it of its own. It panics when the limit can't be
+// read, which is a mistake in the program.
+func NewRule(limit string, by ...Subject) Rule {
+	parsed, err := ParseLimit(limit)
 	if err != nil {
 		panic(err)
 	}
-	return l
+	return Rule{Limit: parsed, By: by}
 }
 
-// DefaultConfig is the limits when manus.yaml says nothing.
-func DefaultConfig() Config {
-	const api = "/api/v1"
-	rule := func(route, limit string, by ...Subject) Rule { return Rule{Route: route, Limit: must(limit), By: by} }
-	login := rule("POST "+api+"/auth/login", "5/minute, 20/hour", ByAddress, ByAccount)
-	login.WhenRedisFails, login.Mode, login.Count, login.Cost = Local, Enforce, CountAll, 1
-	sessions := rule("POST "+api+"/sessions", "10/minute, 100/hour", ByUser)
-	sessions.Plans = map[string]Limit{"basic": must("30/minute"), "pro": must("60/minute"), "enterprise": must("300/minute")}
+// DefaultConfig is the limits when manus.yaml says nothing: those that the routes
+// have of their own, and one for all others.
+func DefaultConfig(routes Routes) Config {
 	c := Config{
-		Default: Rule{Limit: must("100/minute, 1000/hour"), By: []Subject{ByUserOrAddress}},
-		Rules: []Rule{
-			login,
-			rule("POST "+api+"/auth/register", "3/minute, 10/hour", ByAddress),
-			rule("POST "+api+"/auth/refresh", "10/minute, 50/hour", ByAddress),
-			sessions,
-			rule("POST "+api+"/billing/webhook", "100/minute", ByAddress),
-			rule("POST "+api+"/billing/checkout", "5/minute, 20/hour", ByUser),
-			rule("POST "+api+"/billing/portal", "10/minute, 50/hour", ByUser),
-			rule("POST "+api+"/billing/trial", "3/hour", ByUser),
-			rule("GET "+api+"/billing/subscription", "30/minute, 300/hour", ByUser),
-		},
+		Default:    NewRule("100/minute, 1000/hour", ByUserOrAddress),
+		Rules:      slices.Clone(routes.Rules),
 		Allow:      []string{},
 		IPv6Prefix: 64,
 	}
-	for path, limit := range map[string]string{"/health": "300/minute", "/ready": "300/minute", "/live": "300/minute", "/version": "100/minute"} {
-		c.Rules = append(c.Rules, rule("GET "+path, limit, ByAddress), rule("GET "+api+path, limit, ByAddress))
-	}
-	slices.SortStableFunc(c.Rules[9:], func(a, b Rule) int { return cmp.Compare(a.Route, b.Route) })
+	slices.SortStableFunc(c.Rules, func(a, b Rule) int { return cmp.Compare(a.Route, b.Route) })
 	return c
 }
 
@@ -145,9 +138,9 @@ const (
 	maxCost  = 1000
 )
 
-// Problems says what is wrong with the configuration, each in a sentence with the
-// place; nothing when it can be used.
-func (c Config) Problems() []string {
+// Problems says what is wrong with a configuration for routes and plans, each in a
+// sentence with the place; nothing when it can be used.
+func (c Config) Problems(routes Routes, plans []string) []string {
 	var problems []string
 	add := func(ok bool, format string, args ...any) {
 		if !ok {
@@ -161,29 +154,78 @@ func (c Config) Problems() []string {
 		add(err == nil, "allow[%d]: use a network like 192.0.2.0/24, or an address", i)
 	}
 	check := func(place string, r Rule) {
-		add(len(r.Limit) > 0, "%s.limit: say the limit, like '5/minute, 20/hour'", place)
-		add(len(r.By) > 0 && len(r.By) <= 5, "%s.by: list 1 to 5 subjects", place)
-		for _, by := range r.By {
-			add(slices.Contains([]Subject{ByAddress, ByUser, ByAccount, ByAPIKey, ByUserOrAddress}, by), "%s.by: use address, user, account, api-key or user-or-address", place)
+		for _, wrong := range r.problems(plans) {
+			add(false, "%s.%s", place, wrong)
 		}
-		add(r.Cost >= 0 && r.Cost <= maxCost, "%s.cost: use 1 to %d", place, maxCost)
-		add(slices.Contains([]Count{"", CountAll, CountFailures}, r.Count), "%s.count: use all or failures", place)
-		add(slices.Contains([]Mode{"", Enforce, Shadow}, r.Mode), "%s.mode: use enforce or shadow", place)
-		add(slices.Contains([]Policy{"", Local, Allow, Deny}, r.WhenRedisFails), "%s.when_redis_fails: use local, allow or deny", place)
 	}
 	check("default", c.Default)
-	mux := http.NewServeMux()
+	mux, counted := http.NewServeMux(), map[string][]Subject{} // by route
 	for i, r := range c.Rules {
 		place := fmt.Sprintf("rules[%d]", i)
 		check(place, r)
+		earlier, again := counted[r.Route]
+		counted[r.Route] = append(earlier, r.By...)
 		method, path, ok := strings.Cut(r.Route, " ")
-		ok = ok && method != "" && strings.HasPrefix(path, "/")
-		add(ok, "%s.route: use a method and a path, like 'POST /api/v1/sessions'", place)
-		if ok {
-			add(register(mux, r.Route) == nil, "%s.route: it isn't a pattern, or is another rule's too", place)
+		switch {
+		case !ok || method == "" || !strings.HasPrefix(path, "/"):
+			add(false, "%s.route: use a method and a path, like 'POST /api/v1/sessions'", place)
+		case overlap(earlier, r.By) || !again && register(mux, r.Route) != nil:
+			add(false, "%s.route: it isn't a pattern, or is another rule's too", place)
+		default:
+			add(isForAny(r.Route, routes.Patterns), "%s.route: there is no such route", place)
 		}
 	}
 	return problems
+}
+
+// problems are those of a rule by itself.
+func (r Rule) problems(plans []string) []string {
+	var problems []string
+	add := func(ok bool, wrong string) {
+		if !ok {
+			problems = append(problems, wrong)
+		}
+	}
+	add(len(r.Limit) > 0, "limit: say the limit, like '5/minute, 20/hour'")
+	add(len(r.By) > 0 && len(r.By) <= 5, "by: list 1 to 5 subjects")
+	for _, by := range r.By {
+		add(kinds[by] != nil, "by: use address, user, account, api-key or user-or-address")
+	}
+	unknown := func(plan string) bool { return !slices.Contains(plans, plan) }
+	add(!slices.ContainsFunc(slices.Collect(maps.Keys(r.Plans)), unknown), "plans: use ids of the plans on offer")
+	add(r.Cost >= 0 && r.Cost <= maxCost, fmt.Sprintf("cost: use 1 to %d", maxCost))
+	add(slices.Contains([]Count{"", CountAll, CountFailures}, r.Count), "count: use all or failures")
+	add(slices.Contains([]Mode{"", Enforce, Shadow}, r.Mode), "mode: use enforce or shadow")
+	add(slices.Contains([]Policy{"", Local, Allow, Deny}, r.WhenRedisFails), "when_redis_fails: use local, allow or deny")
+	return problems
+}
+
+// overlap tells whether two rules of a route would count for the same subject.
+func overlap(a, b []Subject) bool {
+	for _, one := range a {
+		for _, other := range b {
+			for kind := range kinds[one] {
+				if kinds[other][kind] {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// isForAny tells whether a rule's route is that of any pattern.
+func isForAny(route string, patterns []string) bool {
+	mux := http.NewServeMux()
+	return register(mux, route) != nil || slices.ContainsFunc(patterns, func(p string) bool { return match(mux, p) != "" })
+}
+
+// match is the pattern in the mux that a route's pattern belongs to; empty for none.
+// Wildcards are found like anything else in their place.
+func match(mux *http.ServeMux, route string) string {
+	method, path, _ := strings.Cut(strings.TrimSuffix(route, "{$}"), " ")
+	_, found := mux.Handler(&http.Request{Method: method, URL: &url.URL{Path: path}})
+	return found
 }
 
 // register adds a pattern to a mux that only finds, never serves.
@@ -206,21 +248,24 @@ func parseNetwork(text string) (netip.Prefix, error) {
 
 // ruleset is a configuration made ready.
 type ruleset struct {
-	byDefault Rule
-	rules     map[string]Rule // by route
+	byDefault []Rule
+	rules     map[string][]Rule // by their route
 	mux       *http.ServeMux
+	routes    map[string][]Rule // those of each known route, by its pattern
 	allow     []netip.Prefix
 	prefix    int
-	found     sync.Map // of find, by method and path: routes are few
 }
 
 // newRuleset makes a configuration without Problems ready.
-func newRuleset(c Config) *ruleset {
-	rs := &ruleset{byDefault: c.Default, rules: map[string]Rule{}, mux: http.NewServeMux(), prefix: c.IPv6Prefix}
+func newRuleset(c Config, patterns []string) *ruleset {
+	rs := &ruleset{byDefault: []Rule{c.Default}, rules: map[string][]Rule{}, mux: http.NewServeMux(), routes: map[string][]Rule{}, prefix: c.IPv6Prefix}
 	for _, r := range c.Rules {
-		if register(rs.mux, r.Route) == nil {
-			rs.rules[r.Route] = r
+		if _, again := rs.rules[r.Route]; again || register(rs.mux, r.Route) == nil {
+			rs.rules[r.Route] = append(rs.rules[r.Route], r)
 		}
+	}
+	for _, pattern := range patterns {
+		rs.routes[pattern] = rs.find(pattern)
 	}
 	for _, network := range c.Allow {
 		if p, err := parseNetwork(network); err == nil {
@@ -230,20 +275,15 @@ func newRuleset(c Config) *ruleset {
 	return rs
 }
 
-// find is the rule for a method and a path, which may be a route's pattern: its
-// wildcards are found like anything else in their place.
-func (rs *ruleset) find(method, path string) *Rule {
-	asked := method + " " + path
-	if rule, ok := rs.found.Load(asked); ok {
-		return rule.(*Rule)
+// find is the rules for a route. There is at least one.
+func (rs *ruleset) find(route string) []Rule {
+	if rules, ok := rs.routes[route]; ok {
+		return rules
 	}
-	_, pattern := rs.mux.Handler(&http.Request{Method: method, URL: &url.URL{Path: path}})
-	rule := &rs.byDefault
-	if theirs, ok := rs.rules[pattern]; ok {
-		rule = &theirs
+	if rules, ok := rs.rules[match(rs.mux, route)]; ok {
+		return rules
 	}
-	rs.found.Store(asked, rule)
-	return rule
+	return rs.byDefault
 }
 
 func (rs *ruleset) allowed(address netip.Addr) bool {

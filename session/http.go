@@ -6,15 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
-
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"manus/httpapi"
 	"manus/identity"
 	"manus/language"
+	"manus/ratelimit"
 )
 
 // kinds maps the room's errors to what a client is answered.
@@ -123,10 +122,16 @@ func eventAnswer(e Event, err error) (*eventOutput, error) {
 	return &eventOutput{newEventBody(e)}, nil
 }
 
-// Routes registers the room's routes.
-func (s *Service) Routes(api *httpapi.API) {
+// Routes registers the room's routes. opening is how often sessions may be opened by
+// users on a plan, where that is not how often anybody may.
+func (s *Service) Routes(api *httpapi.API, opening map[string]ratelimit.Limit) {
 	group := httpapi.Group{API: api, Name: "Sessions", Kinds: kinds}
-	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "POST /sessions", ID: "create-session", Status: http.StatusCreated, Summary: "Open a session, for one run of your quota"},
+	limit := ratelimit.NewRule("10/minute, 100/hour", ratelimit.ByUser)
+	limit.Plans = opening
+	httpapi.Register(group, httpapi.Route{
+		Scope: identity.Write, Pattern: "POST /sessions", ID: "create-session", Status: http.StatusCreated, Summary: "Open a session, for one run of your quota",
+		Limits: []ratelimit.Rule{limit},
+	},
 		func(ctx context.Context, in *createInput) (*sessionOutput, error) {
 			title := ""
 			if in.Body != nil {
@@ -161,7 +166,7 @@ func (s *Service) Routes(api *httpapi.API) {
 		})
 	httpapi.Register(group, httpapi.Route{Scope: identity.Worker, Pattern: "POST /sessions/{id}/events", ID: "append-event", Status: http.StatusAccepted, Summary: "Append what a worker did to a session"},
 		s.appendEvent)
-	httpapi.Register(group, eventsRoute(api), s.readEvents)
+	httpapi.Stream(group, eventsRoute(), s.readEvents)
 }
 
 func (s *Service) appendEvent(ctx context.Context, in *eventInput) (*eventOutput, error) {
@@ -179,22 +184,22 @@ func (s *Service) appendEvent(ctx context.Context, in *eventInput) (*eventOutput
 	return eventAnswer(s.Append(ctx, identity.From(ctx).UserID, in.ID, in.Body.Type, compact.Bytes(), in.Body.ClientKey))
 }
 
-// eventsRoute answers in two media types, which huma has to be told.
-func eventsRoute(api *httpapi.API) httpapi.Route {
+// eventsRoute answers in two media types, which the types of Go can't tell.
+func eventsRoute() httpapi.Route {
 	return httpapi.Route{
 		Scope: identity.Read, Pattern: "GET /sessions/{id}/events", ID: "read-events",
 		Summary:     "Read a session's events, as a page or live",
 		Description: "With `Accept: text/event-stream` the answer is a live stream of server-sent events: first what there is, then each event as it comes, until the session is stopped. A stream that broke off is resumed with `Last-Event-ID`; nothing is lost or doubled. A stream of a stopped session of which everything has been seen is 204.",
-		Responses: map[string]*huma.Response{
-			"200": {Description: "A page of events, or a live stream", Content: map[string]*huma.MediaType{
-				"application/json":  {Schema: httpapi.SchemaOf[httpapi.List[eventBody]](api)},
-				"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}},
+		Answers: map[string]httpapi.Answer{
+			"200": {Description: "A page of events, or a live stream", Types: map[string]reflect.Type{
+				"application/json":  reflect.TypeFor[httpapi.List[eventBody]](),
+				"text/event-stream": reflect.TypeFor[string](),
 			}},
 			"204": {Description: "The session is stopped and everything has been seen"},
 		}}
 }
 
-func (s *Service) readEvents(ctx context.Context, in *eventsInput) (*huma.StreamResponse, error) {
+func (s *Service) readEvents(ctx context.Context, in *eventsInput) (http.HandlerFunc, error) {
 	userID := identity.From(ctx).UserID
 	if _, err := s.Get(ctx, userID, in.ID); err != nil {
 		return nil, err
@@ -207,15 +212,14 @@ func (s *Service) readEvents(ctx context.Context, in *eventsInput) (*huma.Stream
 	if err != nil {
 		return nil, err
 	}
-	return &huma.StreamResponse{Body: func(hctx huma.Context) {
-		_, w := humago.Unwrap(hctx)
+	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(page.Body) // the client is gone if this fails
-	}}, nil
+	}, nil
 }
 
 // follow answers with a live stream, or 204 when there is nothing left to come.
-func (s *Service) follow(ctx context.Context, userID string, in *eventsInput) (*huma.StreamResponse, error) {
+func (s *Service) follow(ctx context.Context, userID string, in *eventsInput) (http.HandlerFunc, error) {
 	after := in.After
 	if in.LastEventID != "" {
 		var err error
@@ -228,19 +232,14 @@ func (s *Service) follow(ctx context.Context, userID string, in *eventsInput) (*
 		return nil, err
 	}
 	if last.Type == StoppedType && after >= last.Seq {
-		return &huma.StreamResponse{Body: func(hctx huma.Context) {
-			_, w := humago.Unwrap(hctx)
-			w.WriteHeader(http.StatusNoContent)
-		}}, nil
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, nil
 	}
 	poked, leave, err := s.streams.enter(userID, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return &huma.StreamResponse{Body: func(hctx huma.Context) {
+	return func(w http.ResponseWriter, _ *http.Request) {
 		defer leave()
-		_, w := humago.Unwrap(hctx)
-		ctx := hctx.Context()
 		out, err := newSSEWriter(w, s.streams.WriteTimeout)
 		if err != nil {
 			return // the client is gone
@@ -250,5 +249,5 @@ func (s *Service) follow(ctx context.Context, userID string, in *eventsInput) (*
 			s.log.DebugContext(ctx, "a stream ended", "request_id", httpapi.RequestID(ctx), "error", err)
 			panic(http.ErrAbortHandler) // so that the reader doesn't take it for the end
 		}
-	}}, nil
+	}, nil
 }

@@ -28,11 +28,11 @@ import (
 func serve(t *testing.T, b bench, alive func(context.Context) error) *httptest.Server {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	api := httpapi.New(log, "test", func(r *http.Request) (identity.Caller, error) {
+	api := httpapi.New(httpapi.Config{Log: log, Version: "test", Caller: func(r *http.Request) (identity.Caller, error) {
 		return identity.Caller{UserID: r.Header.Get("X-Test-User"), Role: identity.User, Alive: alive}, nil
-	})
-	b.Routes(api)
-	server := httptest.NewUnstartedServer(httpapi.Observe(log, nil, api))
+	}})
+	b.Routes(api, nil)
+	server := httptest.NewUnstartedServer(api)
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	server.Start()
 	t.Cleanup(server.Close)

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"manus/httpapi"
 )
 
 // StreamConfig sets the pace of live streams. Zero fields have the defaults.
@@ -218,20 +220,15 @@ func (st *stream) catchUp(ctx context.Context) (ended bool, err error) {
 type sseWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-	timeout time.Duration
 	last    time.Time
 }
 
-// newSSEWriter begins the answer.
+// newSSEWriter begins the answer. The reader has the timeout for each part of it.
 func newSSEWriter(w http.ResponseWriter, timeout time.Duration) (*sseWriter, error) {
-	s := &sseWriter{w: w, control: http.NewResponseController(w), timeout: timeout, last: time.Now()}
-	// The server's bound on reading is for requests; this one has been read.
-	if err := s.control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return nil, err
-	}
+	s := &sseWriter{w: w, control: http.NewResponseController(w)}
+	httpapi.PartTimeout(w, timeout)
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
-	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	w.WriteHeader(http.StatusOK)
 	return s, s.write(fmt.Appendf(nil, "retry: %d\n\n", reconnectAfter.Milliseconds()))
@@ -244,14 +241,12 @@ func (s *sseWriter) event(e Event) error {
 	if err != nil {
 		return err
 	}
-	s.deadline()
 	s.last = time.Now()
 	_, err = fmt.Fprintf(s.w, "id: %d\nevent: %s\ndata: %s\n\n", e.Seq, e.Type, data)
 	return err
 }
 
 func (s *sseWriter) write(text []byte) error {
-	s.deadline()
 	s.last = time.Now()
 	if _, err := s.w.Write(text); err != nil {
 		return err
@@ -260,14 +255,8 @@ func (s *sseWriter) write(text []byte) error {
 }
 
 func (s *sseWriter) flush() error {
-	s.deadline()
 	if err := s.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
 	return nil
-}
-
-// deadline bounds the writes that follow.
-func (s *sseWriter) deadline() {
-	_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout)) // a recorder in a test has none
 }

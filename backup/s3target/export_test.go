@@ -24,3 +24,6 @@ func (t *Target) Parts(size int64) (partSize, buffers int) {
 	partSize = t.partSize(size)
 	return partSize, t.buffers(partSize)
 }
+
+// Close closes the connections that are idle, before they close by themselves.
+func (t *Target) Close() { t.transport.CloseIdleConnections() }

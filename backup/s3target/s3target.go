@@ -179,9 +179,6 @@ func (t *Target) String() string {
 	return strings.TrimSuffix("s3://"+t.config.Bucket+"/"+t.prefix, "/")
 }
 
-// Close closes the connections that are idle.
-func (t *Target) Close() { t.transport.CloseIdleConnections() }
-
 // key is the name of a file's object.
 func (t *Target) key(name string) (string, error) {
 	if name == "" || name == "." || name == ".." || strings.Contains(name, "/") {

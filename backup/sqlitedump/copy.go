@@ -8,56 +8,35 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"slices"
 
 	"manus/backup"
-	"manus/internal/lockedfile"
 )
 
 // shared is a file that tables are copied into while others use it.
 var shared = url.Values{"mode": {"rwc"}, "_pragma": {"busy_timeout(5000)", "synchronous(FULL)", "cache_size(-16384)", "temp_store(MEMORY)", "trusted_schema(0)", "foreign_keys(0)"}}
 
 // copy copies tables of a dump into the file, in one transaction.
-func (r *Restorer) copy(ctx context.Context, dump io.Reader, o backup.RestoreOptions, progress func(read int64)) (contents backup.Contents, err error) {
-	scratch, err := newScratch(r.path, forRestore)
-	if err != nil {
-		return contents, err
-	}
-	defer func() { err = errors.Join(err, lockedfile.Discard(scratch)) }()
-	if err := fill(ctx, scratch, dump, progress); err != nil {
-		return contents, err
-	}
-	if contents, err = r.engine.inspect(ctx, scratch.Name()); err != nil {
-		return contents, err
-	}
-	if err := knows(contents, o.Collections); err != nil {
-		return contents, err
-	}
-	contents.Collections = slices.DeleteFunc(contents.Collections, func(c backup.Collection) bool {
-		return !slices.Contains(o.Collections, c.Name)
+func (r *Restorer) copy(ctx context.Context, dump io.Reader, o backup.RestoreOptions, progress func(read int64)) (copied backup.Contents, err error) {
+	_, err = withScratch(ctx, r.path, forRestore, r.engine, dump, progress, func(scratch *os.File, contents backup.Contents) error {
+		if copied, err = contents.Only(o.Collections); err != nil {
+			return fmt.Errorf("%w: name one that it has, or none to restore all", err)
+		}
+		return r.copyInto(ctx, scratch.Name(), copied, o)
 	})
-	if err := makePrivate(r.path); err != nil {
-		return contents, err
+	return copied, err
+}
+
+func (r *Restorer) copyInto(ctx context.Context, scratch string, contents backup.Contents, o backup.RestoreOptions) (err error) {
+	if _, err := makeFile(r.path); err != nil {
+		return err
 	}
 	db := r.engine.open(r.path, shared)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	err = onConn(ctx, db, func(c *sql.Conn) error { return r.copyAll(ctx, c, scratch.Name(), contents, o) })
+	err = onConn(ctx, db, func(c *sql.Conn) error { return r.copyAll(ctx, c, scratch, contents, o) })
 	if err != nil {
 		err = translateError(ctx, r.path, err)
 	}
-	return contents, err
-}
-
-// makePrivate makes the file, for the owner's eyes only, if there is none.
-func makePrivate(path string) error {
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("%s can't be made: make its folder writable for this user: %w", path, err)
-	}
-	return file.Close()
+	return err
 }
 
 func (r *Restorer) copyAll(ctx context.Context, c *sql.Conn, scratch string, contents backup.Contents, o backup.RestoreOptions) (err error) {
@@ -92,9 +71,6 @@ func (r *Restorer) copyAll(ctx context.Context, c *sql.Conn, scratch string, con
 // sure that it is the same then.
 func copyTable(ctx context.Context, c *sql.Conn, collection backup.Collection) error {
 	table := collection.Name
-	if err := forgetMigrations(ctx, c, table); err != nil {
-		return err
-	}
 	if _, err := c.ExecContext(ctx, "DROP TABLE IF EXISTS main."+quote(table)); err != nil {
 		return err
 	}
@@ -110,9 +86,6 @@ func copyTable(ctx context.Context, c *sql.Conn, collection backup.Collection) e
 		return err
 	}
 	if err := define(ctx, c, table, "type <> 'table'"); err != nil {
-		return err
-	}
-	if err := copyMigrations(ctx, c, table); err != nil {
 		return err
 	}
 	copied, err := readTable(ctx, c, table)
@@ -134,44 +107,4 @@ func define(ctx context.Context, c *sql.Conn, table, which string) error {
 		}
 	}
 	return nil
-}
-
-// The embedded store notes in a table what it has made: "table users", "index
-// users_by_email". Without these notes it would make them once more, and fail.
-const notes = `SELECT type || ' ' || name FROM %s.sqlite_schema WHERE tbl_name = ? AND sql IS NOT NULL`
-
-// forgetMigrations removes the notes on a table that will be dropped.
-func forgetMigrations(ctx context.Context, c *sql.Conn, table string) error {
-	there, err := hasMigrations(ctx, c, "main")
-	if err != nil || !there {
-		return err
-	}
-	_, err = c.ExecContext(ctx, "DELETE FROM main.schema_migrations WHERE name IN ("+fmt.Sprintf(notes, "main")+")", table)
-	return err
-}
-
-// copyMigrations copies the backup's notes on a table, if it has such.
-func copyMigrations(ctx context.Context, c *sql.Conn, table string) error {
-	if table == "schema_migrations" {
-		return nil
-	}
-	there, err := hasMigrations(ctx, c, "backup")
-	if err != nil || !there {
-		return err
-	}
-	if there, err = hasMigrations(ctx, c, "main"); err == nil && !there {
-		err = define(ctx, c, "schema_migrations", "type = 'table'")
-	}
-	if err != nil {
-		return err
-	}
-	_, err = c.ExecContext(ctx, `INSERT OR REPLACE INTO main.schema_migrations (name, definition, applied_at)
-		SELECT name, definition, applied_at FROM backup.schema_migrations WHERE name IN (`+fmt.Sprintf(notes, "backup")+")", table)
-	return err
-}
-
-// hasMigrations tells whether a schema has the table of the embedded store's notes.
-func hasMigrations(ctx context.Context, c *sql.Conn, schema string) (bool, error) {
-	columns, err := listColumns(ctx, c, schema, "schema_migrations", given)
-	return slices.Equal(columns, []string{"name", "definition", "applied_at"}), err
 }

@@ -14,7 +14,6 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"manus/backup"
-	"manus/internal/lockedfile"
 )
 
 // replace puts all of a dump in the place of the file.
@@ -35,21 +34,12 @@ func (r *Restorer) replace(ctx context.Context, dump io.Reader, o backup.Restore
 	if err != nil {
 		return contents, err
 	}
-	scratch, err := newScratch(r.path, forRestore)
-	if err != nil {
-		return contents, err
-	}
-	defer func() { err = errors.Join(err, lockedfile.Discard(scratch)) }()
-	if err := fill(ctx, scratch, dump, progress); err != nil {
-		return contents, err
-	}
-	if contents, err = r.engine.inspect(ctx, scratch.Name()); err != nil {
-		return contents, err
-	}
-	if err := scratch.Sync(); err != nil {
-		return contents, fmt.Errorf("%w: the restored database can't be written: see that there is space and try again: %w", backup.ErrUnavailable, err)
-	}
-	return contents, old.giveWay(scratch.Name())
+	return withScratch(ctx, r.path, forRestore, r.engine, dump, progress, func(scratch *os.File, _ backup.Contents) error {
+		if err := scratch.Sync(); err != nil {
+			return fmt.Errorf("%w: the restored database can't be written: see that there is space and try again: %w", backup.ErrUnavailable, err)
+		}
+		return old.giveWay(scratch.Name())
+	})
 }
 
 func (r *Restorer) lookAgain(ctx context.Context, old *seized) (existing, error) {
@@ -83,18 +73,26 @@ func (r *Restorer) seize(ctx context.Context) (*seized, error) {
 			return s, nil // an empty file would have SQLite remove the log
 		}
 	}
-	file, err := os.OpenFile(r.path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err == nil {
-		s.made = true
-		err = file.Close()
-	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("%s can't be made: make its folder writable for this user: %w", r.path, err)
+	var err error
+	if s.made, err = makeFile(r.path); err != nil {
+		return nil, err
 	}
 	if err := s.lock(ctx, r.engine.open(r.path, alone)); err != nil {
 		return nil, errors.Join(err, s.release())
 	}
 	return s, nil
+}
+
+// makeFile makes an empty file, for the owner's eyes only, if there is none.
+func makeFile(path string) (made bool, err error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	switch {
+	case err == nil:
+		return true, file.Close()
+	case errors.Is(err, fs.ErrExist):
+		return false, nil
+	}
+	return false, fmt.Errorf("%s can't be made: make its folder writable for this user: %w", path, err)
 }
 
 // lock takes SQLite's exclusive lock. To leave the mode with a log is the one thing

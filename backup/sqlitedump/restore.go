@@ -14,6 +14,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"manus/backup"
+	"manus/docstore/sqlitedocs"
 )
 
 var _ backup.Restorer = (*Restorer)(nil)
@@ -43,10 +44,6 @@ func NewRestorer(path string) (*Restorer, error) {
 // Format is SQLite's.
 func (r *Restorer) Format() backup.Format { return backup.SQLite }
 
-// storeTables are the tables in which the embedded store keeps what it knows of the
-// file itself. A file that has rows in these only is empty.
-var storeTables = []string{"schema_migrations", "write_probe"}
-
 // existing is what is in the file that is restored into.
 type existing struct {
 	rows map[string]int64 // by table
@@ -60,7 +57,7 @@ type existing struct {
 func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup.RestoreOptions) (backup.Plan, error) {
 	plan := backup.Plan{Target: r.path, Steps: []backup.PlanStep{}}
 	if contents != nil {
-		if err := knows(*contents, o.Collections); err != nil {
+		if _, err := contents.Only(o.Collections); err != nil {
 			return plan, err
 		}
 	}
@@ -100,16 +97,6 @@ func involved(contents *backup.Contents, there existing, o backup.RestoreOptions
 	return slices.Compact(tables)
 }
 
-// knows returns an error when the backup hasn't all of the tables.
-func knows(contents backup.Contents, tables []string) error {
-	for _, table := range tables {
-		if !slices.ContainsFunc(contents.Collections, func(c backup.Collection) bool { return c.Name == table }) {
-			return fmt.Errorf("the backup has no collection %q: name one that it has, or none to restore all", table)
-		}
-	}
-	return nil
-}
-
 // refuse returns ErrNotEmpty when a restore would take away what o doesn't allow it to.
 func (r *Restorer) refuse(there existing, o backup.RestoreOptions) error {
 	if o.Drop {
@@ -120,7 +107,7 @@ func (r *Restorer) refuse(there existing, o backup.RestoreOptions) error {
 	}
 	for _, table := range involved(nil, there, o) {
 		whole := len(o.Collections) == 0
-		if there.rows[table] > 0 && !(whole && slices.Contains(storeTables, table)) {
+		if there.rows[table] > 0 && !(whole && sqlitedocs.IsOwnTable(table)) {
 			return fmt.Errorf("%w: %s has rows in the table %s: name another file, or allow that they are dropped", backup.ErrNotEmpty, r.path, table)
 		}
 	}

@@ -41,6 +41,23 @@ func newScratch(path, purpose string) (*os.File, error) {
 	return file, nil
 }
 
+// withScratch has a worker check a dump in a scratch database beside the one at path, and
+// gives it to use with what is in it. It is gone after that, unless use has moved it.
+func withScratch(ctx context.Context, path, purpose string, w worker, dump io.Reader, progress func(read int64), use func(*os.File, backup.Contents) error) (contents backup.Contents, err error) {
+	scratch, err := newScratch(path, purpose)
+	if err != nil {
+		return contents, err
+	}
+	defer func() { err = errors.Join(err, lockedfile.Discard(scratch)) }()
+	if err := fill(ctx, scratch, dump, progress); err != nil {
+		return contents, err
+	}
+	if contents, err = w.inspect(ctx, scratch.Name()); err != nil {
+		return contents, err
+	}
+	return contents, use(scratch, contents)
+}
+
 // fill writes a dump to the scratch file. It returns ErrDamaged for what can't be the
 // whole of a database.
 func fill(ctx context.Context, scratch *os.File, dump io.Reader, progress func(read int64)) error {

@@ -7,8 +7,7 @@
 // meanwhile in the log beside the file, which grows by it. A dump opens with any
 // sqlite3.
 //
-// It knows nothing of what the tables mean, but for the two that the embedded store
-// keeps for itself.
+// It knows nothing of what the tables mean.
 package sqlitedump
 
 import (
@@ -20,7 +19,6 @@ import (
 	"os"
 
 	"manus/backup"
-	"manus/internal/lockedfile"
 )
 
 var _ backup.Source = (*Source)(nil)
@@ -90,17 +88,9 @@ func (s *Source) Dump(ctx context.Context, w io.Writer, progress func(written in
 
 // Drill restores a dump into a scratch database in the file's folder, has SQLite check
 // it, and returns what is in it. Only whoever runs this process can read that.
-func (s *Source) Drill(ctx context.Context, dump io.Reader, progress func(read int64)) (contents backup.Contents, err error) {
+func (s *Source) Drill(ctx context.Context, dump io.Reader, progress func(read int64)) (backup.Contents, error) {
 	if err := ctx.Err(); err != nil {
-		return contents, err
+		return backup.Contents{}, err
 	}
-	scratch, err := newScratch(s.path, forDrill)
-	if err != nil {
-		return contents, err
-	}
-	defer func() { err = errors.Join(err, lockedfile.Discard(scratch)) }()
-	if err := fill(ctx, scratch, dump, progress); err != nil {
-		return contents, err
-	}
-	return s.work.inspect(ctx, scratch.Name())
+	return withScratch(ctx, s.path, forDrill, s.work, dump, progress, func(*os.File, backup.Contents) error { return nil })
 }

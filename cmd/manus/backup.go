@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -21,9 +20,7 @@ import (
 
 // backupCommand works on backups, beside a running server or without.
 type backupCommand struct {
-	Data     string `help:"The data folder of the embedded store. Without it: MONGODB_URI or DATA_DIR of the environment or of --env-file, else ./data." placeholder:"DIR"`
-	EnvFile  string `help:"The settings file that the server runs with." placeholder:"FILE" type:"path"`
-	Config   string `help:"The manus.yaml that the server runs with." placeholder:"FILE" type:"path"`
+	installation
 	Identity string `help:"The file with the secret key of age that opens encrypted backups. Without it: BACKUP_AGE_IDENTITY_FILE." placeholder:"FILE" type:"path"`
 	JSON     bool   `help:"Print JSON."`
 
@@ -43,14 +40,15 @@ func (backupCommand) Help() string {
 type vault struct {
 	*process
 	*backup.Service
-	settings config.Settings
+	rooms    *app.App
 	progress *progressLine
 }
 
-// with makes the service of the settings, and runs f on it. The store itself is not
-// opened: a backup can be made of one that is full or can't be written.
+// with joins the rooms of the installation and runs f on its backups. The store is only
+// opened at the end of create, to note how it went, and need not open: a backup can be
+// made of one that is full or can't be written.
 func (c *backupCommand) with(p *process, f func(vault) error) error {
-	settings, err := config.LoadBackup(config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config}, c.Data)
+	settings, err := config.LoadBackup(c.source(p), c.Data)
 	if err != nil {
 		return err
 	}
@@ -61,15 +59,11 @@ func (c *backupCommand) with(p *process, f func(vault) error) error {
 	}
 	tightGC()
 	nice.Down() // a server beside it goes first
-	log := slog.New(slog.NewTextHandler(p.err, nil))
-	service, err := app.Backups(settings, app.BackupOptions{Version: version, Log: log})
-	if err != nil {
-		return err
-	}
-	progress := newProgressLine(p.err)
-	err = f(vault{p, service, settings, progress})
-	progress.end()
-	return err
+	return withRooms(p, settings, func(a *app.App) error {
+		progress := newProgressLine(p.err)
+		defer progress.end()
+		return f(vault{p, a.Backups(), a, progress})
+	})
 }
 
 // tightGC keeps the memory small, of which the garbage would be a third otherwise. GOGC
@@ -99,7 +93,7 @@ type backupCreate struct {
 // Run makes a backup.
 func (c backupCreate) Run(p *process, parent *backupCommand) error {
 	return parent.with(p, func(v vault) error {
-		if err := app.StoreExists(v.settings); err != nil {
+		if err := v.rooms.StoreExists(); err != nil {
 			return err
 		}
 		m, err := v.Create(p.ctx, backup.CreateOptions{SkipVerify: !c.Verify, Progress: v.progress.show})

@@ -42,9 +42,6 @@ func (c dataCopy) Run(p *process) error {
 	if sameStore(from, to) {
 		return usageError{errors.New("--from and --to are the same store")}
 	}
-	if err := app.StoreExists(from); err != nil {
-		return err
-	}
 	report := &copyReport{out: p.out, terminal: isTerminal(p.out)}
 	err = app.CopyData(p.ctx, from, to, report.show)
 	report.end()
@@ -63,19 +60,19 @@ func (c dataCopy) store(p *process, flag, text string) (config.Settings, error) 
 	source := config.Source{Environ: p.environ, EnvFile: c.EnvFile}
 	switch {
 	case strings.Contains(text, "://"):
-		settings, err := config.LoadStore(config.Source{Environ: []string{"MONGODB_URI=" + text}}, "")
+		settings, err := config.LoadSome(config.Source{Environ: []string{"MONGODB_URI=" + text}}, "")
 		if err != nil {
 			return settings, usageError{fmt.Errorf("%s is neither a folder nor a mongodb:// URI", flag)}
 		}
 		return settings, nil
 	case text == "mongodb":
-		settings, err := config.LoadStore(source, "")
+		settings, err := config.LoadSome(source, "")
 		if err == nil && settings.MongoDB.Empty() {
 			err = usageError{fmt.Errorf("%s is mongodb, but MONGODB_URI is not set", flag)}
 		}
 		return settings, err
 	}
-	return config.LoadStore(source, text)
+	return config.LoadSome(source, text)
 }
 
 func sameStore(a, b config.Settings) bool {

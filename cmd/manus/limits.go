@@ -1,44 +1,37 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"strings"
 	"text/tabwriter"
 
 	"manus/account"
 	"manus/app"
-	"manus/config"
 	"manus/ratelimit"
 )
 
 // limitsCommand tells which limits there are, and works on the counts in Redis.
 type limitsCommand struct {
-	EnvFile string `help:"The settings file that the server runs with." placeholder:"FILE" type:"path"`
-	Config  string `help:"The manus.yaml that the server runs with." placeholder:"FILE" type:"path"`
+	installation
 
 	Match limitsMatch `cmd:"" help:"Tell which limits apply to a request."`
 	Show  limitsShow  `cmd:"" help:"Tell where an address, a user, an account or a key stands."`
 	Reset limitsReset `cmd:"" help:"Forget what an address, a user, an account or a key has used, on every copy."`
 }
 
-// with makes the limits of the settings, and runs f on them.
-func (c *limitsCommand) with(p *process, needShared bool, f func(*ratelimit.Service) error) error {
-	settings, err := config.LoadLimits(config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config})
-	if err != nil {
-		return err
-	}
-	limits, shared, done, err := app.Limits(settings, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return fmt.Errorf("the Redis of REDIS_URL can't be reached: %w", err)
-	}
-	defer done()
-	if needShared && !shared {
-		return errors.New("there are no shared counts: set REDIS_URL as for the server. Without Redis a server counts in its own memory, which ends with it")
-	}
-	return f(limits)
+// with runs f on the limits, which can be counted if counts are needed.
+func (c *limitsCommand) with(p *process, counts bool, f func(*ratelimit.Service) error) error {
+	return c.installation.with(p, func(a *app.App) error {
+		if counts {
+			if err := a.ReachLimits(); err != nil {
+				return err
+			}
+		}
+		return f(a.Limits)
+	}, "REDIS_URL")
 }
 
 type limitsMatch struct {
@@ -50,19 +43,16 @@ type limitsMatch struct {
 // Run tells which limits apply.
 func (c limitsMatch) Run(p *process, parent *limitsCommand) error {
 	return parent.with(p, false, func(limits *ratelimit.Service) error {
-		rule, limit := limits.Match(strings.ToUpper(c.Method), c.Path, c.Plan)
-		route := rule.Route
-		if route == "" {
-			route = "default"
-		}
-		by := make([]string, len(rule.By))
-		for i, subject := range rule.By {
-			by[i] = string(subject)
-		}
 		table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintf(table, "Rule\t%s\nLimit\t%s\nBy\t%s\n", route, limit, strings.Join(by, ", "))
-		if rule.Mode == ratelimit.Shadow {
-			fmt.Fprintf(table, "Mode\tshadow: it refuses nothing\n")
+		for _, rule := range limits.Match(strings.ToUpper(c.Method), c.Path, c.Plan) {
+			by := make([]string, len(rule.By))
+			for i, subject := range rule.By {
+				by[i] = string(subject)
+			}
+			fmt.Fprintf(table, "Rule\t%s\nLimit\t%s\nBy\t%s\n", cmp.Or(rule.Route, "default"), rule.Limit, strings.Join(by, ", "))
+			if rule.Mode == ratelimit.Shadow {
+				fmt.Fprintf(table, "Mode\tshadow: it refuses nothing\n")
+			}
 		}
 		return table.Flush()
 	})

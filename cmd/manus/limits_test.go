@@ -27,15 +27,18 @@ func TestOperatorsSeeAndClearSharedCounts(t *testing.T) {
 		}
 		return out.String() + errs.String()
 	}
-	settings := config.Settings{Redis: config.NewSecret(redis.URL()), Limits: ratelimit.DefaultConfig()}
-	limits, _, done, err := app.Limits(settings, slog.New(slog.DiscardHandler))
+	settings := config.Settings{Redis: config.NewSecret(redis.URL()), Limits: ratelimit.DefaultConfig(app.Routes())}
+	server, err := app.New(t.Context(), app.Options{Settings: settings, Offline: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer done()
+	defer server.Close() //nolint:errcheck // it holds nothing but connections
+	if err := server.ReachLimits(); err != nil {
+		t.Fatal(err)
+	}
+	limits := server.Limits
 	login := ratelimit.Request{
-		Method: "POST", Path: "/api/v1/auth/login", Caller: identity.Caller{Address: netip.MustParseAddr("192.0.2.1")},
-		Account: func() string { return "amal@example.com" },
+		Route: "POST /api/v1/auth/login", Caller: identity.Caller{Address: netip.MustParseAddr("192.0.2.1")}, Account: "amal@example.com",
 	}
 	for range 6 {
 		if _, err := limits.Decide(context.Background(), login); err != nil {

@@ -21,7 +21,7 @@ type serveCommand struct {
 
 // Run serves until a signal comes.
 func (c serveCommand) Run(p *process) error {
-	settings, err := config.Load(config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config})
+	settings, err := config.Load(config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config, Routes: app.Routes()})
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -18,16 +17,13 @@ import (
 	"manus/account"
 	"manus/app"
 	"manus/billing"
-	"manus/config"
 	"manus/identity"
 )
 
 // userCommand works on the store directly, beside a running server or without.
 // A server sees the changes within a second.
 type userCommand struct {
-	Data    string `help:"The data folder. Without it: MONGODB_URI or DATA_DIR of the environment or of --env-file, else ./data." placeholder:"DIR"`
-	EnvFile string `help:"The settings file that the server runs with." placeholder:"FILE" type:"path"`
-	Config  string `help:"The manus.yaml that the server runs with." placeholder:"FILE" type:"path"`
+	installation
 
 	Create            userCreate            `cmd:"" help:"Make an account."`
 	List              userList              `cmd:"" help:"List accounts."`
@@ -41,52 +37,15 @@ type userCommand struct {
 	Erase             userErase             `cmd:"" help:"Erase an account and everything kept of its owner, for good."`
 }
 
-// rooms is what the commands below work with.
-type rooms struct {
-	*process
-	accounts *account.Service
-	plans    *billing.Service
-}
-
-// with opens the store, runs f, and closes it.
-func (c *userCommand) with(p *process, f func(rooms) error) error {
-	settings, err := config.LoadStore(config.Source{Environ: p.environ, EnvFile: c.EnvFile}, c.Data)
-	if err != nil {
-		return err
-	}
-	if err := app.StoreExists(settings); err != nil {
-		return err
-	}
-	catalog := billing.DefaultCatalog()
-	if c.Config != "" {
-		file, err := config.LoadFile(c.Config)
-		if err != nil {
-			return err
-		}
-		catalog = file.Billing
-	}
-	store, err := app.OpenStore(p.ctx, settings)
-	if err != nil {
-		return err
-	}
-	log := slog.New(slog.NewTextHandler(p.err, nil))
-	secrets := []string{rand.Text() + rand.Text()} // they sign and open nothing here
-	accounts, err := account.New(account.Config{Store: store, Log: log, Secrets: secrets, Offline: true})
-	if err == nil {
-		err = f(rooms{p, accounts, billing.New(billing.Config{Store: store, Log: log, Catalog: catalog})})
-	}
-	return errors.Join(err, store.Close())
-}
-
 // on finds the account and runs f on it, then prints done.
-func (c *userCommand) on(p *process, email string, f func(context.Context, rooms, account.User) error, done string) error {
-	return c.with(p, func(r rooms) error {
-		user, err := r.accounts.Find(p.ctx, email)
+func (c *userCommand) on(p *process, email string, f func(context.Context, *app.App, account.User) error, done string) error {
+	return c.with(p, func(a *app.App) error {
+		user, err := a.Accounts.Find(p.ctx, email)
 		if errors.Is(err, account.ErrUnknownUser) {
 			return fmt.Errorf("there is no account with this e-mail address; 'manus user list' shows all")
 		}
 		if err == nil {
-			err = f(p.ctx, r, user)
+			err = f(p.ctx, a, user)
 		}
 		if err == nil {
 			_, err = fmt.Fprintf(p.out, "%s: %s\n", user.Email, done)
@@ -144,12 +103,12 @@ type userCreate struct {
 
 // Run makes an account.
 func (c userCreate) Run(p *process, parent *userCommand) error {
-	return parent.with(p, func(r rooms) error {
+	return parent.with(p, func(a *app.App) error {
 		password, madeUp, err := c.read(p)
 		if err != nil {
 			return err
 		}
-		user, err := r.accounts.Create(p.ctx, account.NewUser{Email: c.Email, Password: password, FullName: c.Name, Role: c.Role, Temporary: madeUp})
+		user, err := a.Accounts.Create(p.ctx, account.NewUser{Email: c.Email, Password: password, FullName: c.Name, Role: c.Role, Temporary: madeUp})
 		if err != nil {
 			return explainPassword(err)
 		}
@@ -167,19 +126,19 @@ type userList struct {
 
 // Run lists accounts.
 func (c userList) Run(p *process, parent *userCommand) error {
-	return parent.with(p, func(r rooms) error {
+	return parent.with(p, func(a *app.App) error {
 		table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 		if !c.JSON {
 			fmt.Fprintln(table, "E-MAIL\tROLE\tPLAN\tSTATE\tSINCE\tID")
 		}
 		cursor := ""
 		for {
-			users, next, err := r.accounts.List(p.ctx, 100, cursor)
+			users, next, err := a.Accounts.List(p.ctx, 100, cursor)
 			if err != nil {
 				return err
 			}
 			for _, user := range users {
-				if err := c.print(p, r, table, user); err != nil {
+				if err := c.print(p, a, table, user); err != nil {
 					return err
 				}
 			}
@@ -190,8 +149,8 @@ func (c userList) Run(p *process, parent *userCommand) error {
 	})
 }
 
-func (c userList) print(p *process, r rooms, table io.Writer, user account.User) error {
-	subscription, err := r.plans.Get(p.ctx, user.ID)
+func (c userList) print(p *process, a *app.App, table io.Writer, user account.User) error {
+	subscription, err := a.Plans.Get(p.ctx, user.ID)
 	if err != nil {
 		return err
 	}
@@ -216,8 +175,8 @@ type userSetRole struct {
 
 // Run sets a role.
 func (c userSetRole) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
-		return r.accounts.SetRole(ctx, u.ID, c.Role)
+	return parent.on(p, c.Email, func(ctx context.Context, a *app.App, u account.User) error {
+		return a.Accounts.SetRole(ctx, u.ID, c.Role)
 	}, "has the role "+string(c.Role)+" now")
 }
 
@@ -228,8 +187,8 @@ type userSetPlan struct {
 
 // Run sets a plan.
 func (c userSetPlan) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
-		err := r.plans.SetPlan(ctx, u.ID, c.Plan)
+	return parent.on(p, c.Email, func(ctx context.Context, a *app.App, u account.User) error {
+		err := a.Plans.SetPlan(ctx, u.ID, c.Plan)
 		if errors.Is(err, billing.ErrUnknownPlan) {
 			return errors.New("there is no such plan; name one of manus.yaml, and the file with --config")
 		}
@@ -244,12 +203,12 @@ type userSetPassword struct {
 
 // Run sets a password.
 func (c userSetPassword) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
+	return parent.on(p, c.Email, func(ctx context.Context, a *app.App, u account.User) error {
 		password, madeUp, err := c.read(p)
 		if err != nil {
 			return err
 		}
-		if err := r.accounts.SetPassword(ctx, u.ID, password, madeUp); err != nil {
+		if err := a.Accounts.SetPassword(ctx, u.ID, password, madeUp); err != nil {
 			return explainPassword(err)
 		}
 		if madeUp {
@@ -265,8 +224,8 @@ type userDisable struct {
 
 // Run disables an account.
 func (c userDisable) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
-		return r.accounts.SetDisabled(ctx, u.ID, true)
+	return parent.on(p, c.Email, func(ctx context.Context, a *app.App, u account.User) error {
+		return a.Accounts.SetDisabled(ctx, u.ID, true)
 	}, "is disabled; every login of it was ended")
 }
 
@@ -276,8 +235,8 @@ type userEnable struct {
 
 // Run enables an account.
 func (c userEnable) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
-		return r.accounts.SetDisabled(ctx, u.ID, false)
+	return parent.on(p, c.Email, func(ctx context.Context, a *app.App, u account.User) error {
+		return a.Accounts.SetDisabled(ctx, u.ID, false)
 	}, "may be used again")
 }
 
@@ -292,16 +251,16 @@ func (c userSignOut) Run(p *process, parent *userCommand) error {
 		return usageError{errors.New("name one account, or use --everybody")}
 	}
 	if c.Everybody {
-		return parent.with(p, func(r rooms) error {
-			n, err := r.accounts.LogoutEverybody(p.ctx)
+		return parent.with(p, func(a *app.App) error {
+			n, err := a.Accounts.LogoutEverybody(p.ctx)
 			if err == nil {
 				_, err = fmt.Fprintf(p.out, "%d accounts are signed out everywhere\n", n)
 			}
 			return err
 		})
 	}
-	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
-		return r.accounts.LogoutAll(ctx, u.ID)
+	return parent.on(p, c.Email, func(ctx context.Context, a *app.App, u account.User) error {
+		return a.Accounts.LogoutAll(ctx, u.ID)
 	}, "is signed out everywhere")
 }
 
@@ -311,8 +270,8 @@ type userResetSecondFactor struct {
 
 // Run takes an account's second factor away.
 func (c userResetSecondFactor) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
-		return r.accounts.ResetSecondFactor(ctx, u.ID)
+	return parent.on(p, c.Email, func(ctx context.Context, a *app.App, u account.User) error {
+		return a.Accounts.ResetSecondFactor(ctx, u.ID)
 	}, "has no second factor and no passkeys any more; every login of it was ended")
 }
 
@@ -326,7 +285,7 @@ func (c userErase) Run(p *process, parent *userCommand) error {
 	if !c.Yes {
 		return usageError{errors.New("erasing can't be undone; add --yes to do it")}
 	}
-	return parent.on(p, c.Email, func(ctx context.Context, r rooms, u account.User) error {
-		return r.accounts.Erase(ctx, u.ID)
+	return parent.on(p, c.Email, func(ctx context.Context, a *app.App, u account.User) error {
+		return a.Accounts.Erase(ctx, u.ID)
 	}, "can't be used any more; the server erases the rest within moments, or when it is next started")
 }

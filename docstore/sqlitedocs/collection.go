@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"manus/docstore"
@@ -22,7 +21,7 @@ func newCollection(spec docstore.Spec) (*collection, error) {
 	if err := spec.Check(); err != nil {
 		return nil, err
 	}
-	if slices.Contains(ownTables, spec.Collection) {
+	if IsOwnTable(spec.Collection) {
 		return nil, fmt.Errorf("%w: the name %q is taken", docstore.ErrInvalid, spec.Collection)
 	}
 	table := quote(spec.Collection)

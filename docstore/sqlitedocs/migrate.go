@@ -5,8 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"time"
 
 	"manus/docstore"
 )
@@ -16,8 +16,13 @@ import (
 // newer program; it refuses to touch it then.
 const formatVersion = 1
 
-// ownTables are the names that collections can't have.
+// ownTables are the tables that hold no documents: what Ping writes to, and the notes
+// that earlier versions kept of their migrations.
 var ownTables = []string{"schema_migrations", "write_probe"}
+
+// IsOwnTable tells whether a table of a store's file is the engine's own: no
+// collection has its name, and a file with rows in nothing else is empty.
+func IsOwnTable(name string) bool { return slices.Contains(ownTables, name) }
 
 // prepareFile brings a new file to formatVersion.
 func prepareFile(ctx context.Context, w *conn) error {
@@ -30,7 +35,6 @@ func prepareFile(ctx context.Context, w *conn) error {
 			return fmt.Errorf("it was written by a newer version of this program (format %d; this one knows %d): use that version", version, formatVersion)
 		}
 		for _, text := range []string{
-			"CREATE TABLE IF NOT EXISTS schema_migrations (name TEXT PRIMARY KEY, definition TEXT NOT NULL, applied_at TEXT NOT NULL) STRICT",
 			"CREATE TABLE IF NOT EXISTS write_probe (writes INTEGER NOT NULL) STRICT",
 			"INSERT INTO write_probe SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM write_probe)",
 			fmt.Sprintf("PRAGMA user_version = %d", formatVersion),
@@ -56,11 +60,11 @@ func transaction(ctx context.Context, w *conn, f func() error) error {
 }
 
 // migrate makes the table and its indexes as declared, inside the writer's
-// transaction. What has been done stands in schema_migrations; an index whose
-// declaration has changed since is built anew.
+// transaction. An index whose declaration has changed since is built anew.
 func (c *collection) migrate(w *conn) error {
 	err := step(w, migration{
-		name:       "table " + c.spec.Collection,
+		kind:       "table",
+		name:       c.spec.Collection,
 		definition: "CREATE TABLE " + c.table + " (id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL) STRICT",
 	})
 	if err != nil {
@@ -69,7 +73,8 @@ func (c *collection) migrate(w *conn) error {
 	for _, index := range c.spec.Indexes {
 		name := c.indexName(index)
 		err := step(w, migration{
-			name:       "index " + name,
+			kind:       "index",
+			name:       name,
 			definition: c.indexText(index),
 			undo:       "DROP INDEX IF EXISTS " + quote(name),
 		})
@@ -99,17 +104,17 @@ func (c *collection) indexText(index docstore.Index) string {
 
 // migration is one step of bringing a file to what the program declares.
 type migration struct {
-	name       string // what it is recorded under
-	definition string // the statement that does it
+	kind, name string // of what it makes, as sqlite_schema has them
+	definition string // the statement that makes it
 	undo       string // what makes room when an older definition is in place
 }
 
-// step runs a migration that hasn't been run with this definition, all of it
-// or nothing.
+// step runs a migration unless the file has what it makes, all of it or nothing.
+// SQLite keeps the statement that made a table or an index.
 func step(w *conn, m migration) error {
-	var recorded string
-	err := w.queryRow(&recorded, "SELECT definition FROM schema_migrations WHERE name = ?", m.name)
-	if err == nil && recorded == m.definition {
+	var there string
+	err := w.queryRow(&there, "SELECT sql FROM sqlite_schema WHERE type = ? AND name = ?", m.kind, m.name)
+	if err == nil && there == m.definition {
 		return nil
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -133,10 +138,6 @@ func (m migration) run(ctx context.Context, w *conn) error {
 			return err
 		}
 	}
-	if _, err := w.ExecContext(ctx, m.definition); err != nil {
-		return err
-	}
-	_, err := w.exec("INSERT OR REPLACE INTO schema_migrations (name, definition, applied_at) VALUES (?, ?, ?)",
-		m.name, m.definition, docstore.At(time.Now()).String())
+	_, err := w.ExecContext(ctx, m.definition)
 	return err
 }

@@ -155,6 +155,25 @@ func TestAnIndexDeclaredAnewIsBuiltAnewOnce(t *testing.T) {
 	}
 }
 
+func TestWhatIsThereIsNotMadeAgain(t *testing.T) {
+	t.Parallel()
+	s, _ := setup(t)
+	version := func() (n int) {
+		err := s.writer.do(t.Context(), func(w *conn) error { return w.QueryRowContext(t.Context(), "PRAGMA schema_version").Scan(&n) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := version() // goes up with every table and index that is made or dropped
+	if err := s.Declare(t.Context(), people); err != nil {
+		t.Fatal(err)
+	}
+	if after := version(); after != before || before == 0 {
+		t.Errorf("the schema was changed: it was %d and is %d", before, after)
+	}
+}
+
 func TestTheFileIsForItsOwnerOnly(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "data", "manus.db")

@@ -1,0 +1,115 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"manus/config"
+	"manus/docstore"
+	"manus/health"
+	"manus/httpapi"
+	"manus/lease"
+)
+
+// room is a row of the house: what a capability brings to the running product. What
+// it leaves out, it doesn't have.
+type room struct {
+	name   string
+	specs  []docstore.Spec                 // its collections
+	checks []health.Check                  // what /ready tells of it
+	routes func(*httpapi.API)              // its addresses
+	run    func(ctx context.Context)       // its work in the background, on every copy
+	sweep  func(ctx context.Context) error // removes what has expired, hourly on one of all copies
+	apply  func(config.File) error         // puts a changed manus.yaml in force
+	drain  func()                          // ends what doesn't end by itself, when the program stops
+	close  func() error                    // lets go what it holds, after all work
+}
+
+func (a *App) add(r room) { a.rooms = append(a.rooms, r) }
+
+// specs are the collections of all rooms.
+func (a *App) specs() []docstore.Spec {
+	var specs []docstore.Spec
+	for _, r := range a.rooms {
+		specs = append(specs, r.specs...)
+	}
+	return specs
+}
+
+// register registers the routes of all rooms.
+func (a *App) register(api *httpapi.API) {
+	for _, r := range a.rooms {
+		if r.routes != nil {
+			r.routes(api)
+		}
+	}
+}
+
+// checks are what /ready tells of.
+func (a *App) checks() []health.Check {
+	var checks []health.Check
+	for _, r := range a.rooms {
+		checks = append(checks, r.checks...)
+	}
+	return checks
+}
+
+// check is what /ready tells of one thing. One that isn't configured has no probe.
+func (a *App) check(name string, probe func(context.Context) error) health.Check {
+	return health.Check{Name: name, Critical: slices.Contains(a.settings.ReadyCritical, name), Probe: probe}
+}
+
+// work starts what the rooms do in the background, until ctx ends.
+func (a *App) work(ctx context.Context) {
+	for _, r := range a.rooms {
+		if r.run != nil {
+			a.background.Go(func() { r.run(ctx) })
+		}
+		if r.sweep != nil {
+			a.background.Go(func() { a.sweep(ctx, r) })
+		}
+	}
+	if path := a.settings.ConfigPath; path != "" {
+		a.background.Go(func() { a.watchFile(ctx, path) })
+	}
+}
+
+// sweep has one of all copies sweep a room once an hour. It may be done twice, so what
+// it writes needs no fence.
+func (a *App) sweep(ctx context.Context, r room) {
+	a.leases.Every(ctx, "sweep-"+r.name, time.Hour, func(ctx context.Context, _ lease.Held) error { return r.sweep(ctx) })
+}
+
+// apply puts a changed manus.yaml in force.
+func (a *App) apply(file config.File) error {
+	var errs []error
+	for _, r := range a.rooms {
+		if r.apply != nil {
+			errs = append(errs, r.apply(file))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// drain ends what would hold up the end of requests in flight.
+func (a *App) drain() {
+	for _, r := range a.rooms {
+		if r.drain != nil {
+			r.drain()
+		}
+	}
+}
+
+// Close lets go what the rooms hold, the last one first.
+func (a *App) Close() error {
+	var errs []error
+	for _, r := range slices.Backward(a.rooms) {
+		if r.close != nil {
+			errs = append(errs, r.close())
+		}
+	}
+	a.rooms = nil
+	return errors.Join(errs...)
+}

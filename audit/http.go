@@ -1,0 +1,44 @@
+package audit
+
+import (
+	"context"
+
+	"manus/httpapi"
+	"manus/identity"
+)
+
+// auditBody is a line of the log.
+type auditBody struct {
+	ID      string `json:"id"`
+	UserID  string `json:"user_id"`
+	Kind    Kind   `json:"kind" example:"signed-in"`
+	At      string `json:"at" format:"date-time"`
+	Count   int64  `json:"count" doc:"How many such events the line stands for."`
+	Address string `json:"address,omitempty" doc:"The client's."`
+	Agent   string `json:"agent,omitempty" doc:"What the client called itself."`
+	KeyID   string `json:"key_id,omitempty" doc:"The API key that did it."`
+}
+
+func newAuditBody(e Event) auditBody {
+	return auditBody{ID: e.ID, UserID: e.UserID, Kind: e.Kind, At: e.At.String(), Count: max(1, e.Count), Address: e.Address, Agent: e.Agent, KeyID: e.ByKey}
+}
+
+type listInput struct {
+	httpapi.Page
+	User string `query:"user" maxLength:"64" doc:"Of this account alone."`
+}
+
+// Routes registers the room's routes.
+func (l *Log) Routes(api *httpapi.API) {
+	group := httpapi.Group{API: api, Name: "Your account"}
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/me/events", ID: "list-my-events", Summary: "See what has happened to your account's security"},
+		func(ctx context.Context, in *httpapi.Page) (*httpapi.ListOutput[auditBody], error) {
+			found, next, err := l.List(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
+			return httpapi.ListOf(found, next, err, newAuditBody)
+		})
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "GET /audit", ID: "list-events", Summary: "See the security events of all accounts"},
+		func(ctx context.Context, in *listInput) (*httpapi.ListOutput[auditBody], error) {
+			found, next, err := l.List(ctx, in.User, in.Limit, in.Cursor)
+			return httpapi.ListOf(found, next, err, newAuditBody)
+		})
+}

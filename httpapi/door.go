@@ -1,0 +1,224 @@
+package httpapi
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"manus/identity"
+)
+
+// ServeHTTP is a request's way: recover and report, request id, client address,
+// route, caller, body, limits, handler.
+func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{
+		w: w, api: api, start: time.Now(), base: r.Context(), endpoint: api.fallback,
+		caller: identity.Caller{Address: clientAddress(r, api.TrustedProxies), Agent: clientAgent(r)},
+	}
+	x.r = r.WithContext(x)
+	x.id[0] = requestID(r)
+	w.Header()["X-Request-Id"] = x.id[:]
+	if api.draining.Load() {
+		w.Header().Set("Connection", "close")
+	}
+	defer x.end()
+	api.mux.ServeHTTP(x, x.r) // which asks the guard of a route, or redirects by itself
+}
+
+// ServeHTTP is the part of the way that begins once the route is known.
+func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := w.(*exchange)
+	x.enter(e)
+	if err := x.admit(r); err != nil {
+		x.setReadDeadline(time.Now().Add(refusedBodyTimeout))
+		WriteError(w, r, nil, err)
+		return
+	}
+	e.serve(w, r)
+}
+
+// refusedBodyTimeout is how long the body of a refused request is waited for: the
+// connection can be used again if it is there, and the answer doesn't wait if it isn't.
+const refusedBodyTimeout = 100 * time.Millisecond
+
+// enter notes the route that is asked for, and says what its answers have in
+// common.
+func (x *exchange) enter(e *endpoint) {
+	x.endpoint = e
+	header := x.w.Header()
+	for _, f := range e.header {
+		header[f.name] = f.values
+	}
+	x.api.cors(header, x.r, e)
+}
+
+// admit lets a request through, or returns why not.
+func (x *exchange) admit(r *http.Request) error {
+	e := x.endpoint
+	if e.Access != Public {
+		if err := x.findCaller(r); err != nil {
+			x.asked = true // nobody is to be blamed
+			return err
+		}
+	}
+	if err := x.capBody(r); err != nil {
+		return err
+	}
+	if !e.byAccount || x.api.limiter == nil || !x.api.limiter.ByAccount(e.pattern) {
+		if err := x.ask(""); err != nil {
+			return err
+		}
+	}
+	return e.allows(&x.caller)
+}
+
+func (x *exchange) findCaller(r *http.Request) error {
+	caller, err := x.api.Caller(r)
+	caller.Address, caller.Agent = x.caller.Address, x.caller.Agent
+	x.caller = caller
+	return err
+}
+
+// capBody bounds the body and the time for it.
+func (x *exchange) capBody(r *http.Request) error {
+	if x.endpoint.Timeout != timeout { // the connection has the server's until now
+		x.setReadDeadline(time.Time{})
+		x.part = partTimeout
+	}
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	if r.ContentLength > x.endpoint.MaxBody {
+		x.w.Header().Set("Connection", "close")
+		return errTooLarge
+	}
+	x.setReadDeadline(time.Now().Add(x.endpoint.BodyTimeout))
+	r.Body = &body{http.MaxBytesReader(x.w, r.Body, x.endpoint.MaxBody), x}
+	return nil
+}
+
+func (x *exchange) setReadDeadline(t time.Time) {
+	_ = http.NewResponseController(x.w).SetReadDeadline(t) // a recorder in a test has none
+}
+
+// body is what a client sends: its faults have names, and once it has been read
+// the time for it has no more to say.
+type body struct {
+	io.ReadCloser
+	x *exchange
+}
+
+// Read returns errTooLarge and errSlowBody, with their causes.
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	switch {
+	case err == nil:
+	case err == io.EOF: //nolint:errorlint // as readers return it
+		b.x.setReadDeadline(time.Time{})
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = fmt.Errorf("%w: %w", errSlowBody, err)
+	default:
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			err = fmt.Errorf("%w: %w", errTooLarge, err)
+		}
+	}
+	return n, err
+}
+
+// end reports the request, and answers it when its handler has panicked.
+func (x *exchange) end() {
+	cause := recover()
+	abort := cause == http.ErrAbortHandler //nolint:errorlint // the sentinel itself is what is panicked with
+	if cause != nil && !abort {
+		x.api.Log.Error("panic", "request_id", x.id[0], "route", x.route(), "panic", cause, "stack", string(debug.Stack()))
+		if abort = x.status != 0; !abort { // half an answer isn't to be taken for a whole one
+			p, _ := common.problem(x, errInternal)
+			WriteError(x, x.r, nil, p)
+		}
+	}
+	if cause == nil && x.status == 0 {
+		x.status = http.StatusOK // net/http sends it when the handler wrote nothing
+	}
+	if x.once.Do(func() { x.timed = x.base }); x.cancel != nil {
+		x.cancel()
+	}
+	if x.done != nil {
+		x.done(x.status)
+	}
+	x.report()
+	if abort {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// route is the pattern of what was asked for; empty where there is nothing.
+func (x *exchange) route() string {
+	if x.endpoint == x.api.fallback {
+		return ""
+	}
+	return x.endpoint.pattern
+}
+
+// report writes a line in the access log and counts the answer. The labels of
+// metrics are few: patterns of routes, not paths.
+func (x *exchange) report() {
+	took, method, route := time.Since(x.start), logMethod(x.r.Method), x.route()
+	if handler := x.api.Log.Handler(); handler.Enabled(x.base, slog.LevelInfo) {
+		line := slog.NewRecord(x.start.Add(took), slog.LevelInfo, "request", 0) // from where in the program is no news
+		line.AddAttrs(
+			slog.String("request_id", x.id[0]),
+			slog.String("method", method),
+			slog.String("route", route),
+			slog.Int("status", x.status),
+			slog.Int64("bytes", x.bytes),
+			slog.Duration("took", took),
+			slog.String("user", x.caller.UserID),
+		)
+		_ = handler.Handle(x.base, line)
+	}
+	x.api.requests.WithLabelValues(method, route, strconv.Itoa(x.status)).Observe(took.Seconds())
+}
+
+// newHistogram measures answers.
+func newHistogram() *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "manus_http_request_duration_seconds",
+		Help:    "Time to answer a request, streams included, by route.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+	}, []string{"method", "route", "status"})
+}
+
+// logMethod is the method if it is a known one: the rest are the client's words.
+func logMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "OTHER"
+}
+
+// maxRequestID bounds a request id taken over from the client.
+const maxRequestID = 64
+
+// requestID comes from the client's X-Request-Id when that is short and plain, so
+// that one id follows a request through several programs.
+func requestID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	plain := func(c rune) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_'
+	}
+	if len(id) >= 8 && len(id) <= maxRequestID && strings.IndexFunc(id, func(c rune) bool { return !plain(c) }) < 0 {
+		return id
+	}
+	return rand.Text()
+}

@@ -1,0 +1,335 @@
+package httpapi
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"manus/docstore"
+)
+
+// listen serves a door on a port of its own, with times shorter than any route's.
+func listen(t *testing.T, api *API) *httptest.Server {
+	t.Helper()
+	server := httptest.NewUnstartedServer(api)
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	server.Config.ReadTimeout, server.Config.WriteTimeout = time.Minute, time.Minute
+	server.Start()
+	t.Cleanup(server.Close)
+	return server
+}
+
+func do(t *testing.T, method, address string, body io.Reader) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, address, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(text)
+}
+
+func TestRawBytesArriveAsTheyWereSentUpToTheCapOfTheirRoute(t *testing.T) {
+	t.Parallel()
+	const most = 20 << 20
+	api := handling(slog.New(slog.DiscardHandler), Route{Pattern: "POST /envelope", MaxBody: most, BodyTimeout: time.Minute}, func(w http.ResponseWriter, r *http.Request) {
+		hash := sha256.New()
+		if _, err := io.Copy(hash, r.Body); err != nil {
+			WriteError(w, r, nil, err)
+			return
+		}
+		fmt.Fprintf(w, "%x", hash.Sum(nil))
+	})
+	address := listen(t, api).URL + "/envelope"
+	bytesOf := func(n int) []byte { return bytes.Repeat([]byte("\x00\xffé\r\n"), n/6+1)[:n] }
+	sent := bytesOf(most)
+	for name, body := range map[string]io.Reader{"its length told": bytes.NewReader(sent), "in chunks": io.MultiReader(bytes.NewReader(sent))} {
+		if response, got := do(t, http.MethodPost, address, body); response.StatusCode != 200 || got != fmt.Sprintf("%x", sha256.Sum256(sent)) {
+			t.Errorf("%s: %d %s", name, response.StatusCode, got)
+		}
+	}
+	if response, got := do(t, http.MethodPost, address, io.MultiReader(bytes.NewReader(bytesOf(most+1)))); response.StatusCode != 413 || !strings.Contains(got, "#too-large") {
+		t.Errorf("too large, in chunks: %d %s", response.StatusCode, got)
+	}
+	w := httptest.NewRecorder()
+	api.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/envelope", bytes.NewReader(bytesOf(most+1))))
+	wantProblem(t, w, 413, "too-large")
+}
+
+func TestABodyThatComesTooSlowlyIsTheClientsFault(t *testing.T) {
+	t.Parallel()
+	for name, register := range map[string]func(*API){
+		"raw": func(api *API) {
+			api.Handle(Route{Access: Public, Pattern: "POST /api/v1/slow", BodyTimeout: time.Millisecond}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, err := io.ReadAll(r.Body)
+				WriteError(w, r, nil, err)
+			}))
+		},
+		"typed": func(api *API) {
+			Register(Group{API: api}, Route{Access: Public, Pattern: "POST /slow", ID: "slow", BodyTimeout: time.Millisecond},
+				func(context.Context, *teaInput) (*teaOutput, error) { return nil, nil })
+		},
+	} {
+		api := newAPI(slog.New(slog.DiscardHandler))
+		register(api)
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", listen(t, api).Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(conn, "POST /api/v1/slow HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+		answer, err := io.ReadAll(conn) // it is closed, since the rest of the body can't be told from a request
+		if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 408 ")) || !bytes.Contains(answer, []byte("#slow-body")) {
+			t.Errorf("%s: %s, %v", name, answer, err)
+		}
+		_ = conn.Close()
+	}
+}
+
+// TestAHandlerHasItsOwnTimeOnceTheBodyIsThere has a body whose time is over long before
+// the handler's.
+func TestAHandlerHasItsOwnTimeOnceTheBodyIsThere(t *testing.T) {
+	t.Parallel()
+	over := make(chan error, 1)
+	api := handling(slog.New(slog.DiscardHandler), Route{Pattern: "POST /", BodyTimeout: 50 * time.Millisecond, Timeout: 200 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(r.Body); err != nil {
+			t.Error(err)
+		}
+		<-r.Context().Done()
+		over <- r.Context().Err()
+		WriteError(w, r, nil, r.Context().Err())
+	})
+	response, got := do(t, http.MethodPost, listen(t, api).URL, strings.NewReader("x"))
+	if err := <-over; !errors.Is(err, context.DeadlineExceeded) || response.StatusCode != 503 || !strings.Contains(got, "#timeout") {
+		t.Errorf("%v, %d %s", err, response.StatusCode, got)
+	}
+}
+
+func TestARouteHasTheTimeThatItSays(t *testing.T) {
+	t.Parallel()
+	for want, route := range map[time.Duration]Route{30 * time.Second: {}, time.Hour: {Timeout: time.Hour}, 0: {Timeout: NoTimeout}} {
+		synctest.Test(t, func(t *testing.T) {
+			route.Pattern = "GET /"
+			api := handling(slog.New(slog.DiscardHandler), route, func(_ http.ResponseWriter, r *http.Request) {
+				begin := time.Now()
+				deadline, ends := r.Context().Deadline()
+				if ends != (want > 0) || ends && deadline.Sub(begin) != want {
+					t.Errorf("%v: it ends %v, in %v", want, ends, deadline.Sub(begin))
+				}
+				if ends {
+					derived, cancel := context.WithCancel(r.Context())
+					defer cancel()
+					<-derived.Done()
+					if took := time.Since(begin); took != want {
+						t.Errorf("it took %v", took)
+					}
+				}
+			})
+			api.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+		})
+	}
+}
+
+func TestAnEmbeddedImageMayBeEmbedded(t *testing.T) {
+	t.Parallel()
+	route := Route{
+		Access: Public, Pattern: "GET /status/badge/{component}", Caching: "public, max-age=60",
+		Headers: map[string]string{"Cross-Origin-Resource-Policy": "cross-origin", "x-frame-options": "", "Content-Security-Policy": "default-src 'none'"},
+	}
+	api := handling(slog.New(slog.DiscardHandler), route, func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("component") == "nothing" {
+			WriteError(w, r, nil, ErrNotFound)
+			return
+		}
+		w.Header().Set("Content-Type", "image/svg+xml")
+		fmt.Fprint(w, "<svg/>")
+	})
+	for component, caching := range map[string]string{"api.svg": "public, max-age=60", "nothing": "no-store"} {
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/status/badge/"+component, nil))
+		for name, want := range map[string]string{
+			"Cross-Origin-Resource-Policy": "cross-origin", "X-Frame-Options": "", "Content-Security-Policy": "default-src 'none'",
+			"X-Content-Type-Options": "nosniff", "Cache-Control": caching,
+		} {
+			if got := strings.Join(w.Header().Values(name), ";"); got != want {
+				t.Errorf("%s: %s is %q, want %q", component, name, got, want)
+			}
+		}
+	}
+}
+
+func TestAProxyPassesWhatItsUpstreamSays(t *testing.T) {
+	t.Parallel()
+	more := make(chan struct{})
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/app/stream" {
+			fmt.Fprintln(w, "first")
+			_ = http.NewResponseController(w).Flush()
+			<-more
+			fmt.Fprintln(w, "second")
+			return
+		}
+		w.Header().Set("Content-Security-Policy", "script-src 'self'")
+		w.Header().Set("Cache-Control", "max-age=5")
+		w.Header().Set("X-Frame-Options", "SAMEORIGIN")
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = io.Copy(w, r.Body)
+	}))
+	t.Cleanup(upstream.Close)
+	target, err := url.Parse(upstream.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	api := handling(slog.New(slog.DiscardHandler), Route{Pattern: "/app/", MaxBody: 1 << 30, Timeout: NoTimeout, BodyTimeout: time.Minute, Headers: Upstream()}, proxy.ServeHTTP)
+	server := listen(t, api)
+	for _, method := range methods() {
+		response, body := do(t, method, server.URL+"/app/page", strings.NewReader("sent"))
+		header := response.Header
+		if response.StatusCode != 202 || body != "sent" || len(header["Content-Security-Policy"]) != 1 || header.Get("Content-Security-Policy") != "script-src 'self'" ||
+			len(header["Cache-Control"]) != 1 || header.Get("X-Frame-Options") != "SAMEORIGIN" || header.Get("X-Content-Type-Options") != "" || header.Get("X-Request-Id") == "" {
+			t.Errorf("%s: %d %q %v", method, response.StatusCode, body, header)
+		}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/app/stream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	lines := bufio.NewReader(response.Body)
+	for _, want := range []string{"first\n", "second\n"} {
+		if line, err := lines.ReadString('\n'); err != nil || line != want {
+			t.Fatalf("%q, %v", line, err)
+		}
+		if want == "first\n" {
+			close(more) // the first has arrived before the second was written
+		}
+	}
+}
+
+// TestAReaderHasOnlySoLongForEachPart never reads an answer that has no end.
+func TestAReaderHasOnlySoLongForEachPart(t *testing.T) {
+	t.Parallel()
+	ended := make(chan error, 1)
+	api := handling(slog.New(slog.DiscardHandler), Route{Pattern: "GET /", Timeout: NoTimeout}, func(w http.ResponseWriter, _ *http.Request) {
+		PartTimeout(w, 20*time.Millisecond)
+		for part := make([]byte, 1<<20); ; {
+			if _, err := w.Write(part); err != nil {
+				ended <- err
+				return
+			}
+		}
+	})
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", listen(t, api).Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-ended
+}
+
+func TestHalfAnAnswerIsNotTakenForAWholeOne(t *testing.T) {
+	t.Parallel()
+	api := handling(slog.New(slog.DiscardHandler), Route{Pattern: "GET /"}, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "half")
+		_ = http.NewResponseController(w).Flush()
+		panic(secret)
+	})
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, listen(t, api).URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if got, err := io.ReadAll(response.Body); err == nil || string(got) != "half" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestADrainingDoorClosesItsConnections(t *testing.T) {
+	t.Parallel()
+	api := handling(slog.New(slog.DiscardHandler), Route{Pattern: "GET /"}, func(http.ResponseWriter, *http.Request) {})
+	for _, want := range []string{"", "close"} {
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		if got := w.Header().Get("Connection"); got != want || w.Code != 200 {
+			t.Errorf("%d, Connection is %q, want %q", w.Code, got, want)
+		}
+		api.Drain()
+	}
+}
+
+func TestThePolicyHoldsForAllThatSaysNothingElse(t *testing.T) {
+	t.Parallel()
+	_, api, _ := setup(t, nil)
+	api.(*API).Handle(Route{Access: Public, Pattern: "GET /page"}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for _, path := range []string{"/page", "/nowhere", "/api/v1/tea", "//page", "/page/../page"} {
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		for name, want := range policy() {
+			if got := strings.Join(w.Header().Values(name), ";"); got != want {
+				t.Errorf("%s (%d): %s is %q", path, w.Code, name, got)
+			}
+		}
+	}
+}
+
+// TestTheCauseOfAPagesProblemIsLogged: pages and raw routes answer by WriteError.
+func TestTheCauseOfAPagesProblemIsLogged(t *testing.T) {
+	t.Parallel()
+	var logged bytes.Buffer
+	api := handling(slog.New(slog.NewTextHandler(&logged, nil)), Route{Pattern: "GET /"}, func(w http.ResponseWriter, r *http.Request) {
+		WriteError(w, r, nil, fmt.Errorf("the index %w", docstore.ErrInvalid))
+	})
+	w := httptest.NewRecorder()
+	api.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	p := wantProblem(t, w, 500, "internal")
+	if line := logged.String(); !strings.Contains(line, "the index invalid query") || !strings.Contains(line, p.RequestID) {
+		t.Errorf("logged: %s", line)
+	}
+}
+
+func TestTheLanguageOfARequestStays(t *testing.T) {
+	t.Parallel()
+	api := handling(slog.New(slog.DiscardHandler), Route{Pattern: "GET /"}, func(w http.ResponseWriter, r *http.Request) {
+		WriteError(httptest.NewRecorder(), r, nil, ErrNotFound)
+		r.Header.Set("Accept-Language", "en")
+		WriteError(w, r, nil, ErrNotFound)
+	})
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Accept-Language", "ar")
+	w := httptest.NewRecorder()
+	api.ServeHTTP(w, r)
+	if got := w.Header().Get("Content-Language"); got != "ar" {
+		t.Errorf("it is %q now", got)
+	}
+}

@@ -1,0 +1,163 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"manus/identity"
+	"manus/language"
+)
+
+// exchange is a request on its way: the writer of its answer, and its context,
+// which has the time that the route gives it. Nothing is answered, whoever does
+// it, before the limits have been asked.
+type exchange struct {
+	api      *API
+	endpoint *endpoint
+	r        *http.Request
+	w        http.ResponseWriter
+	start    time.Time
+	caller   identity.Caller
+	// Values of header fields, so that they need no memory of their own.
+	id, policy, standing [1]string
+
+	status    int
+	bytes     int64
+	asked     bool // the limits have been asked
+	overruled bool // a refusal was answered in place of what is still being written
+	done      func(status int)
+	part      time.Duration // how long each part of the answer may take; 0 for one deadline for all
+
+	choose sync.Once
+	chosen language.Tag
+
+	base   context.Context
+	once   sync.Once
+	timed  context.Context
+	cancel context.CancelFunc
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+// RequestID is the id of the request that ctx belongs to, or empty.
+func RequestID(ctx context.Context) string {
+	if x := exchangeOf(ctx); x != nil {
+		return x.id[0]
+	}
+	return ""
+}
+
+// PartTimeout sets how long a reader may take for each part of an answer of a
+// route without a Timeout.
+func PartTimeout(w http.ResponseWriter, d time.Duration) {
+	if x, ok := w.(*exchange); ok {
+		x.part = d
+	}
+}
+
+// Header is the answer's.
+func (x *exchange) Header() http.Header { return x.w.Header() }
+
+// WriteHeader answers, unless the limits have a word to say first.
+func (x *exchange) WriteHeader(status int) {
+	if status >= http.StatusOK && x.status == 0 {
+		if !x.asked && !x.askLate() {
+			return
+		}
+		x.status = status
+	}
+	if !x.overruled {
+		x.extend()
+		x.w.WriteHeader(status)
+	}
+}
+
+// askLate asks the limits about a request that comes to its answer without having
+// passed a handler that asks: a body that can't be decoded, a redirect of the mux.
+// It answers itself when the request is one too many.
+func (x *exchange) askLate() bool {
+	if x.endpoint == x.api.fallback {
+		x.enter(x.endpoint)
+	}
+	err := x.ask("")
+	if err == nil {
+		return true
+	}
+	header := x.w.Header()
+	header.Del("Content-Length")
+	header.Del("Location")
+	WriteError(x, x.r, nil, err)
+	x.overruled = true
+	return false
+}
+
+// Write writes a part of the answer.
+func (x *exchange) Write(part []byte) (int, error) {
+	if x.status == 0 {
+		x.WriteHeader(http.StatusOK)
+	}
+	if x.overruled {
+		return len(part), nil
+	}
+	x.extend()
+	n, err := x.w.Write(part)
+	x.bytes += int64(n)
+	return n, err
+}
+
+// extend gives the reader time for another part.
+func (x *exchange) extend() {
+	if x.part > 0 {
+		_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(x.part))
+	}
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.w }
+
+// Deadline is when the route's time is over.
+func (x *exchange) Deadline() (time.Time, bool) { return x.context().Deadline() }
+
+// Done is closed when the route's time is over or the client is gone.
+func (x *exchange) Done() <-chan struct{} { return x.context().Done() }
+
+// Err is why Done is closed.
+func (x *exchange) Err() error { return x.context().Err() }
+
+// Value finds the exchange, its caller and its language.
+func (x *exchange) Value(key any) any {
+	switch key.(type) {
+	case exchangeKey:
+		return x
+	case identity.Key:
+		return &x.caller
+	case language.Key:
+		return x.language
+	}
+	return x.context().Value(key)
+}
+
+// language is chosen when somebody first wants to know.
+func (x *exchange) language() language.Tag {
+	x.choose.Do(func() { x.chosen = language.Choose(x.r) })
+	return x.chosen
+}
+
+// context is the request's with the route's time. The clock for it is set when
+// somebody asks: most answers are there before anybody does.
+func (x *exchange) context() context.Context {
+	x.once.Do(func() {
+		x.timed = x.base
+		if x.endpoint.Timeout > 0 {
+			x.timed, x.cancel = context.WithDeadline(x.base, x.start.Add(x.endpoint.Timeout))
+		}
+	})
+	return x.timed
+}

@@ -1,0 +1,233 @@
+package httpapi
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"manus/identity"
+	"manus/ratelimit"
+	"manus/ratelimit/memorylimit"
+)
+
+type guessInput struct {
+	Body struct {
+		Email    string `json:"email" maxLength:"254"`
+		Password string `json:"password,omitempty" maxLength:"20"`
+	}
+}
+
+func (in *guessInput) LimitAccount() string { return in.Body.Email }
+
+// limited is a door with a route that counts five guesses by address and account, and
+// others by address alone. guessed counts the guesses that reached the handler.
+func limited(t *testing.T) (api *API, guessed map[string]int) {
+	t.Helper()
+	api, guessed = newAPI(slog.New(slog.DiscardHandler)), map[string]int{}
+	Register(Group{API: api}, Route{
+		Access: Public, Pattern: "POST /guess", ID: "guess", BodyTimeout: 20 * time.Millisecond,
+		Limits: []ratelimit.Rule{ratelimit.NewRule("5/minute, 20/hour", ratelimit.ByAddress, ratelimit.ByAccount)},
+	}, func(_ context.Context, in *guessInput) (*struct{}, error) {
+		guessed[in.Body.Email]++
+		return nil, ErrUnauthorized
+	})
+	byAddress := []ratelimit.Rule{ratelimit.NewRule("2/minute", ratelimit.ByAddress)}
+	Register(Group{API: api}, Route{Access: Public, Pattern: "POST /tea", ID: "tea", Limits: byAddress},
+		func(context.Context, *teaInput) (*teaOutput, error) { return &teaOutput{}, nil })
+	Register(Group{API: api}, Route{Pattern: "GET /mine", ID: "mine", Limits: byAddress},
+		func(context.Context, *struct{}) (*teaOutput, error) { return &teaOutput{}, nil })
+	page := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	api.Handle(Route{Access: Public, Pattern: "GET /page", Limits: byAddress}, page)
+	api.Handle(Route{Access: Public, Pattern: "POST /form", MaxBody: 10, BodyTimeout: time.Hour, Limits: byAddress}, page)
+	routes := api.Limits()
+	config := ratelimit.DefaultConfig(routes)
+	config.Default = ratelimit.NewRule("2/minute", ratelimit.ByAddress)
+	api.Limit(ratelimit.New(ratelimit.ServiceConfig{
+		Config: config, Routes: routes, Engine: memorylimit.New(memorylimit.Config{}), Log: api.Log, Account: strings.ToLower,
+	}))
+	return api, guessed
+}
+
+// from sends a request from an address: the n-th of them.
+func from(api http.Handler, n int, method, path, contentType, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.RemoteAddr = fmt.Sprintf("203.0.%d.%d:1", n/250, n%250)
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	w := httptest.NewRecorder()
+	api.ServeHTTP(w, r)
+	return w
+}
+
+// TestWhatIsParsedIsCounted guesses at one account from sixty addresses: whatever the
+// handler takes for its e-mail address is what the limit counts by.
+func TestWhatIsParsedIsCounted(t *testing.T) {
+	t.Parallel()
+	for _, contentType := range []string{
+		"", "application/json", "application/json;charset=utf-8", "application/json; charset=utf-16", "application/problem+json", "text/x+json",
+		"text/json", "application/JSON", "application/cbor", "application/x+cbor", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "json", "+", ";", "a+;b",
+	} {
+		api, guessed := limited(t)
+		for n := range 60 {
+			w := from(api, n, http.MethodPost, "/api/v1/guess", contentType, `{"email":"Amal@example.com","password":"`+fmt.Sprint(n)+`"}`)
+			if w.Code != 401 && w.Code != 415 && w.Code != 429 {
+				t.Fatalf("%q: %d %s", contentType, w.Code, w.Body)
+			}
+			if w.Code == 415 == (guessed["Amal@example.com"] > 0) {
+				t.Errorf("%q, guess %d: %d, and %d have arrived", contentType, n+1, w.Code, guessed["Amal@example.com"])
+			}
+		}
+		if n := guessed["Amal@example.com"]; n != 0 && n != 5 {
+			t.Errorf("%q: %d guesses were let through", contentType, n)
+		}
+	}
+}
+
+func TestWhatIsNotParsedIsCountedByAddress(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		contentType, body string
+		status            int
+	}{
+		"a key twice":          {"application/json", `{"email":"a@example.com","email":"b@example.com"}`, 400},
+		"a key twice, escaped": {"application/json", `{"email":"a@example.com","em\u0061il":"b@example.com"}`, 400},
+		"no JSON":              {"", `email=a@example.com`, 400},
+		"an unknown key":       {"", `{"email":"a@example.com","e-mail":"b@example.com"}`, 422},
+		"of another kind":      {"", `{"email":["a@example.com"]}`, 422},
+		"too long":             {"", `{"email":"a@example.com","password":"` + strings.Repeat("x", 21) + `"}`, 422},
+		"nothing":              {"", ``, 400},
+		"too large":            {"", `{"email":"` + strings.Repeat("x", MaxBody), 413},
+		"another media type":   {"application/cbor", `{"email":"a@example.com"}`, 415},
+	} {
+		api, guessed := limited(t)
+		for n := range 7 {
+			w := from(api, 1, http.MethodPost, "/api/v1/guess", c.contentType, c.body)
+			if want := map[bool]int{false: c.status, true: 429}[n >= 5]; w.Code != want {
+				t.Fatalf("%s, attempt %d: %d, want %d: %s", name, n+1, w.Code, want, w.Body)
+			}
+			if w.Code != 429 {
+				continue
+			}
+			if strings.Count(w.Body.String(), "{") != 1 || !strings.Contains(w.Body.String(), "quota-exceeded") || w.Header().Get("Retry-After") == "" || w.Header().Get("Content-Type") != "application/problem+json" {
+				t.Errorf("%s: the refusal is %v %s", name, w.Header(), w.Body)
+			}
+		}
+		if len(guessed) > 0 {
+			t.Errorf("%s: it is taken for %v", name, guessed)
+		}
+	}
+}
+
+// TestARefusalByAddressUsesUpNothingOfTheAccount: one decision is about both.
+func TestARefusalByAddressUsesUpNothingOfTheAccount(t *testing.T) {
+	t.Parallel()
+	api, guessed := limited(t)
+	guess := func(n int, email string) int {
+		return from(api, n, http.MethodPost, "/api/v1/guess", "", `{"email":"`+email+`"}`).Code
+	}
+	for range 5 {
+		guess(1, "other@example.com")
+	}
+	for range 20 {
+		if code := guess(1, "amal@example.com"); code != 429 {
+			t.Fatalf("%d", code)
+		}
+	}
+	for n := range 6 {
+		if code := guess(2+n, "amal@example.com"); (code == 429) != (n == 5) {
+			t.Errorf("guess %d: %d", n+1, code)
+		}
+	}
+	if guessed["amal@example.com"] != 5 {
+		t.Errorf("%v", guessed)
+	}
+}
+
+// TestNothingIsAnsweredUncounted asks for what each layer of the door answers by itself.
+func TestNothingIsAnsweredUncounted(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"GET", "/page", "", 200}, {"HEAD", "/page", "", 200}, {"GET", "/nowhere", "", 404}, {"DELETE", "/page", "", 405}, {"BREW", "/page", "", 405},
+		{"GET", "//page", "", 307}, {"GET", "/x/../page", "", 307}, {"POST", "/form", strings.Repeat("x", 11), 413}, {"GET", "/api/v1/mine", "", 401},
+		{"POST", "/api/v1/tea", "{", 400}, {"POST", "/api/v1/tea", `{"cups":0}`, 422}, {"PUT", "/api/v1/tea", "", 405},
+	} {
+		api, _ := limited(t)
+		for n := range 4 {
+			w := from(api, 1, c.method, c.path, "", c.body)
+			if want := map[bool]int{false: c.status, true: 429}[n >= 2]; w.Code != want || w.Header().Get("Ratelimit-Policy") == "" {
+				t.Errorf("%s %s, attempt %d: %d, want %d", c.method, c.path, n+1, w.Code, want)
+			}
+			if w.Code == 429 && w.Header().Get("Location") != "" {
+				t.Errorf("%s %s: the refusal is a redirect", c.method, c.path)
+			}
+		}
+	}
+}
+
+// TestWhoIsRefusedHearsItWithoutSendingTheBody has two that send it, where the body has an
+// hour, and then one that doesn't.
+func TestWhoIsRefusedHearsItWithoutSendingTheBody(t *testing.T) {
+	t.Parallel()
+	api, _ := limited(t)
+	address := listen(t, api).Listener.Addr().String()
+	for n, body := range []string{"0123456789", "0123456789", ""} {
+		if got, want := sendPart(t, address, "/form", body), []string{"200", "200", "429"}[n]; got != want {
+			t.Errorf("attempt %d: %s, want %s", n+1, got, want)
+		}
+	}
+}
+
+// TestAWithheldBodyIsCountedByAddress: where an account is tried, the body is waited for.
+func TestAWithheldBodyIsCountedByAddress(t *testing.T) {
+	t.Parallel()
+	api, _ := limited(t)
+	address := listen(t, api).Listener.Addr().String()
+	for n := range 6 {
+		if got, want := sendPart(t, address, "/api/v1/guess", "{"), map[bool]string{false: "408", true: "429"}[n == 5]; got != want {
+			t.Errorf("attempt %d: %s, want %s", n+1, got, want)
+		}
+	}
+}
+
+// sendPart sends some of a body of ten bytes, and returns the status of the answer.
+func sendPart(t *testing.T, address, path, part string) string {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n%s", path, part)
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(line)[1]
+}
+
+// TestACallerWhoCantBeToldIsNobodysRequest: the store is gone, and whoever comes is not
+// refused for having come.
+func TestACallerWhoCantBeToldIsNobodysRequest(t *testing.T) {
+	t.Parallel()
+	api, _ := limited(t)
+	api.Caller = func(*http.Request) (identity.Caller, error) {
+		return identity.Caller{}, errors.New("the store is gone")
+	}
+	for range 5 {
+		if w := from(api, 1, http.MethodGet, "/api/v1/mine", "", ""); w.Code != 500 {
+			t.Errorf("%d", w.Code)
+		}
+	}
+}

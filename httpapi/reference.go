@@ -1,0 +1,166 @@
+package httpapi
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Operation is a route of the reference, with what its types tell.
+type Operation struct {
+	Route
+	Parameters, Body []Field
+	Answers          []OperationAnswer
+}
+
+// OperationAnswer is one of an operation's answers, problems left out.
+type OperationAnswer struct {
+	Status      string
+	Description string
+	Types       []string // media types
+	Fields      []Field
+}
+
+// Field is a parameter, or a property of a JSON body. Rules say in a few words what
+// a value has to be like.
+type Field struct {
+	Name, Where, Type, Rules, Doc string
+	Required                      bool
+}
+
+// Reference lists the operations of the API, for pages that show them.
+func (api *API) Reference() []Operation {
+	all := make([]Operation, len(api.routes))
+	for i, route := range api.routes {
+		all[i] = api.newOperation(route)
+	}
+	return all
+}
+
+func (api *API) newOperation(route Route) Operation {
+	schemas, operation := api.huma.OpenAPI().Components.Schemas, api.documented(route)
+	o := Operation{Route: route}
+	for _, p := range operation.Parameters {
+		field := newField(schemas, p.Name, p.Schema, p.Required)
+		field.Where = p.In
+		field.Doc = cmp.Or(p.Description, field.Doc)
+		o.Parameters = append(o.Parameters, field)
+	}
+	if operation.RequestBody != nil {
+		o.Body = fields(schemas, operation.RequestBody.Content)
+	}
+	for status, response := range operation.Responses {
+		if status == "default" {
+			continue // problems, which are told of once
+		}
+		answer := OperationAnswer{Status: status, Description: response.Description, Fields: fields(schemas, response.Content)}
+		for i := range answer.Fields {
+			answer.Fields[i].Required = false // it is the server who has to send them
+		}
+		for mediaType := range response.Content {
+			answer.Types = append(answer.Types, mediaType)
+		}
+		slices.Sort(answer.Types)
+		o.Answers = append(o.Answers, answer)
+	}
+	slices.SortFunc(o.Answers, func(a, b OperationAnswer) int { return cmp.Compare(a.Status, b.Status) })
+	return o
+}
+
+// documented is the route's operation as huma has completed it.
+func (api *API) documented(route Route) *huma.Operation {
+	item := api.huma.OpenAPI().Paths[route.Path()]
+	switch route.Method() {
+	case http.MethodPost:
+		return item.Post
+	case http.MethodPatch:
+		return item.Patch
+	case http.MethodDelete:
+		return item.Delete
+	}
+	return item.Get
+}
+
+// fields are the properties of a JSON body.
+func fields(schemas huma.Registry, content map[string]*huma.MediaType) []Field {
+	json, ok := content["application/json"]
+	if !ok || json.Schema == nil {
+		return nil
+	}
+	schema := resolve(schemas, json.Schema)
+	var all []Field
+	for name, property := range schema.Properties {
+		all = append(all, newField(schemas, name, property, slices.Contains(schema.Required, name)))
+	}
+	// Required ones first, as people think of them.
+	slices.SortFunc(all, func(a, b Field) int {
+		if a.Required != b.Required {
+			return map[bool]int{true: -1, false: 1}[a.Required]
+		}
+		return cmp.Compare(a.Name, b.Name)
+	})
+	return all
+}
+
+func newField(schemas huma.Registry, name string, schema *huma.Schema, required bool) Field {
+	resolved := resolve(schemas, schema)
+	return Field{
+		Name:     name,
+		Type:     typeName(schemas, resolved),
+		Rules:    rules(resolved),
+		Doc:      cmp.Or(schema.Description, resolved.Description),
+		Required: required,
+	}
+}
+
+func resolve(schemas huma.Registry, schema *huma.Schema) *huma.Schema {
+	if schema.Ref != "" {
+		return schemas.SchemaFromRef(schema.Ref)
+	}
+	return schema
+}
+
+func typeName(schemas huma.Registry, schema *huma.Schema) string {
+	name := schema.Type
+	switch {
+	case schema.Type == huma.TypeArray && schema.Items != nil:
+		name = "array of " + typeName(schemas, resolve(schemas, schema.Items))
+	case schema.Type == "":
+		name = "any JSON"
+	case schema.Format == "date-time":
+		name = "time"
+	}
+	if schema.Nullable {
+		name += " or null"
+	}
+	return name
+}
+
+// rules says what a value has to be like, in a few words.
+func rules(schema *huma.Schema) string {
+	var all []string
+	if len(schema.Enum) > 0 {
+		var values []string
+		for _, value := range schema.Enum {
+			values = append(values, fmt.Sprint(value))
+		}
+		all = append(all, strings.Join(values, " | "))
+	}
+	if schema.Minimum != nil {
+		all = append(all, fmt.Sprintf("≥ %v", *schema.Minimum))
+	}
+	if schema.Maximum != nil {
+		all = append(all, fmt.Sprintf("≤ %v", *schema.Maximum))
+	}
+	if schema.MaxLength != nil {
+		all = append(all, fmt.Sprintf("≤ %d characters", *schema.MaxLength))
+	}
+	if schema.Pattern != "" {
+		all = append(all, schema.Pattern)
+	}
+	return strings.Join(all, ", ")
+}

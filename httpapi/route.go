@@ -1,0 +1,262 @@
+package httpapi
+
+import (
+	"cmp"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"manus/identity"
+	"manus/ratelimit"
+)
+
+// Prefix is where the API's routes lie.
+const Prefix = "/api/v1"
+
+// What a route has that says nothing else.
+const (
+	// MaxBody is the greatest request body, in bytes.
+	MaxBody     = 64 << 10
+	bodyTimeout = 10 * time.Second
+	timeout     = 30 * time.Second
+	caching     = "no-store"
+)
+
+// NoTimeout is the Timeout of a route whose answers may go on for ever, as long
+// as each part of them is taken within partTimeout.
+const NoTimeout = -1
+
+const partTimeout = 30 * time.Second
+
+// Route is an address of the program and what is to be known of it before
+// anything answers there. What is left out has the safe value.
+type Route struct {
+	// Pattern is the method and the path, as net/http's patterns are; Register
+	// and Stream put Prefix before the path. For Handle, a path alone is for
+	// every method.
+	Pattern string
+	Access  Access
+	// Scope is what an API key needs, beside being its owner's; it is not
+	// looked at for Public routes.
+	Scope identity.Scope
+	// Limits are the route's own, unless manus.yaml has a list of rules. None
+	// is the default rule, which all such routes share.
+	Limits []ratelimit.Rule
+	// MaxBody is the greatest request body in bytes; 0 means [MaxBody].
+	MaxBody int64
+	// BodyTimeout is how long a client may take to send a body, 0 means 10 s.
+	// Timeout is how long the handler has from the request's begin, 0 means 30 s.
+	BodyTimeout, Timeout time.Duration
+	// Caching is the Cache-Control of answers that are no problems; empty means
+	// no-store.
+	Caching string
+	// Headers take the place of the headers that all answers have, see policy.
+	// An empty value leaves one out.
+	Headers map[string]string
+	// CORS lets the origins of CORS_ORIGINS read the answers. Register and
+	// Stream set it.
+	CORS bool
+
+	// What stands in the reference of the API.
+	ID      string // of the operation, in kebab case
+	Group   string // its group's name, set by Register and Stream
+	Status  int    // of success; 0 means 200, or 204 where the answer has no body
+	Summary string // a few words; Description says the rest where it must
+	// Description and Answers are what the types can't tell.
+	Description string
+	Answers     map[string]Answer // by status
+}
+
+// Access is who may call a route.
+type Access int
+
+// The kinds of access.
+const (
+	Known     Access = iota // whoever has proved an account; so a route has to say that it is public
+	Public                  // anybody
+	Persons                 // whoever has signed in themselves: no API key
+	Operators               // operators of the installation
+)
+
+// allows tells whether the route is for the caller: nil, or ErrUnauthorized,
+// ErrNotForKeys or ErrForbidden.
+func (r *Route) allows(caller *identity.Caller) error {
+	switch {
+	case r.Access == Public:
+		return nil
+	case !caller.Known():
+		return ErrUnauthorized
+	case r.Access == Persons && caller.LoginID == "":
+		return ErrNotForKeys
+	case r.Access == Operators && caller.Role != identity.Operator:
+		return ErrForbidden
+	case r.Scope != "" && !caller.Can(r.Scope):
+		return ErrForbidden
+	}
+	return nil
+}
+
+// Answer is one of a route's answers, for the reference.
+type Answer struct {
+	Description string
+	// Types are what the body is made of, by media type; nil where nothing more
+	// can be said.
+	Types map[string]reflect.Type
+}
+
+// JSON is an answer with a T as its body.
+func JSON[T any](description string) Answer {
+	return Answer{description, map[string]reflect.Type{"application/json": reflect.TypeFor[T]()}}
+}
+
+// Method is the HTTP method; empty means every one.
+func (r Route) Method() string {
+	method, _, found := strings.Cut(r.Pattern, " ")
+	if !found {
+		return ""
+	}
+	return method
+}
+
+// Path is where the route is, below Prefix if it was registered so.
+func (r Route) Path() string { return r.Pattern[strings.IndexByte(r.Pattern, ' ')+1:] }
+
+// methods are those that a route may have, apart from HEAD, which GET answers.
+func methods() []string {
+	return []string{http.MethodDelete, http.MethodGet, http.MethodOptions, http.MethodPatch, http.MethodPost, http.MethodPut}
+}
+
+// policy is the headers of answers that say nothing else: pages are allowed
+// their own style and nothing from elsewhere, and nothing is kept or embedded.
+func policy() map[string]string {
+	return map[string]string{
+		"X-Content-Type-Options":       "nosniff",
+		"X-Frame-Options":              "DENY",
+		"Referrer-Policy":              "no-referrer",
+		"Cross-Origin-Opener-Policy":   "same-origin",
+		"Cross-Origin-Resource-Policy": "same-origin",
+		"Permissions-Policy":           "camera=(), geolocation=(), microphone=()",
+		"Content-Security-Policy":      "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+		"Cache-Control":                caching,
+	}
+}
+
+// Upstream are the Headers of a route behind which another server answers, with
+// headers of its own.
+func Upstream() map[string]string {
+	none := policy()
+	for name := range none {
+		none[name] = ""
+	}
+	return none
+}
+
+// endpoint is a route, ready to be asked.
+type endpoint struct {
+	Route
+	api     *API
+	pattern string // the whole one
+	header  []field
+	serve   http.HandlerFunc
+	// byAccount means that the handler's input tells which account is tried.
+	byAccount bool
+}
+
+// field is a header of every answer. The values are shared, which is well as
+// long as headers are set, or added to by append.
+type field struct {
+	name   string
+	values []string
+}
+
+// newEndpoint makes a route ready that lies below a prefix.
+func (api *API) newEndpoint(prefix string, route Route, serve http.HandlerFunc) *endpoint {
+	e := &endpoint{Route: route, api: api, pattern: route.Method() + " " + prefix + route.Path(), serve: serve}
+	e.MaxBody = cmp.Or(e.MaxBody, MaxBody)
+	e.BodyTimeout, e.Timeout = cmp.Or(e.BodyTimeout, bodyTimeout), cmp.Or(e.Timeout, timeout)
+	headers := policy()
+	headers["Cache-Control"] = cmp.Or(e.Caching, caching)
+	for name, value := range e.Headers {
+		headers[http.CanonicalHeaderKey(name)] = value
+	}
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		if value := headers[name]; value != "" {
+			e.header = append(e.header, field{name, []string{value}})
+		}
+	}
+	e.Limits = slices.Clone(e.Limits)
+	for i := range e.Limits {
+		e.Limits[i].Route = e.pattern
+	}
+	return e
+}
+
+func (api *API) mount(e *endpoint) {
+	api.endpoints = append(api.endpoints, e)
+	api.mux.Handle(e.pattern, e)
+}
+
+// Handle adds a route at the site's root: a page, raw bytes, a proxy.
+func (api *API) Handle(route Route, handler http.Handler) {
+	mounted, path := methods(), route.Path()
+	if method := route.Method(); method != "" {
+		mounted = []string{method}
+	}
+	for _, method := range mounted {
+		route.Pattern = method + " " + path
+		api.mount(api.newEndpoint("", route, handler.ServeHTTP))
+	}
+}
+
+// Limits are the patterns of all routes, and the limits that they have of their
+// own.
+func (api *API) Limits() ratelimit.Routes {
+	preflights := ratelimit.NewRule("600/minute", ratelimit.ByAddress)
+	preflights.Route = fallbackPattern(http.MethodOptions)
+	all := ratelimit.Routes{Rules: []ratelimit.Rule{preflights}}
+	for _, e := range api.endpoints {
+		all.Patterns = append(all.Patterns, e.pattern)
+		all.Rules = append(all.Rules, e.Limits...)
+	}
+	for _, method := range methods() {
+		all.Patterns = append(all.Patterns, fallbackPattern(method))
+	}
+	return all
+}
+
+// operation is the route as huma takes it.
+func (api *API) operation(route *Route) huma.Operation {
+	schemas := api.huma.OpenAPI().Components.Schemas
+	operation := huma.Operation{
+		Method: route.Method(), Path: route.Path(), OperationID: route.ID, DefaultStatus: route.Status,
+		Summary: route.Summary, Description: route.Description, Tags: []string{route.Group},
+		MaxBodyBytes: route.MaxBody, BodyReadTimeout: route.BodyTimeout,
+		Responses: map[string]*huma.Response{},
+	}
+	for status, answer := range route.Answers {
+		response := &huma.Response{Description: answer.Description}
+		for media, body := range answer.Types {
+			if response.Content == nil {
+				response.Content = map[string]*huma.MediaType{}
+			}
+			response.Content[media] = &huma.MediaType{}
+			if body != nil {
+				response.Content[media].Schema = huma.SchemaFromType(schemas, body)
+			}
+		}
+		operation.Responses[status] = response
+	}
+	operation.Responses["default"] = &huma.Response{
+		Description: "A problem",
+		Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: huma.SchemaFromType(schemas, reflect.TypeFor[Problem]())}},
+	}
+	if route.Access != Public {
+		operation.Security = []map[string][]string{{"bearer": {}}}
+	}
+	return operation
+}

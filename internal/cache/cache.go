@@ -1,0 +1,86 @@
+// Package cache remembers what was read or worked out a moment ago, in bounded
+// memory. It knows nothing of what that is.
+package cache
+
+import (
+	"sync"
+	"time"
+)
+
+// Cache remembers values by their keys. It has two halves: when the young one is
+// full, or has lived for the lifetime, it becomes the old one, and what was the old
+// one goes. So nothing has to be searched for removal. It is safe for concurrent use.
+type Cache[K comparable, V any] struct {
+	lifetime time.Duration
+	size     int
+
+	mu         sync.RWMutex
+	young, old map[K]entry[V]
+	turned     time.Time
+	forgotten  uint64 // how often Forget was called
+}
+
+type entry[V any] struct {
+	value V
+	read  time.Time // by the monotonic clock
+}
+
+// New makes a Cache that believes a value for the lifetime, or for as long as there
+// is room when that is 0. It holds at most twice size values.
+func New[K comparable, V any](lifetime time.Duration, size int) *Cache[K, V] {
+	return &Cache[K, V]{lifetime: lifetime, size: size, young: map[K]entry[V]{}, turned: time.Now()}
+}
+
+// Get returns what is remembered.
+func (c *Cache[K, V]) Get(key K) (V, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	e, ok := c.young[key]
+	if !ok {
+		e, ok = c.old[key]
+	}
+	return e.value, ok && (c.lifetime == 0 || time.Since(e.read) < c.lifetime)
+}
+
+// Reading is when a value was about to be read.
+type Reading struct {
+	at        time.Time
+	forgotten uint64
+}
+
+// Begin is called before a value is read, for Put.
+func (c *Cache[K, V]) Begin() Reading {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return Reading{at: time.Now(), forgotten: c.forgotten}
+}
+
+// Put remembers a value, unless something has been forgotten since it was read: it
+// may be of before that.
+func (c *Cache[K, V]) Put(key K, value V, r Reading) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.forgotten != r.forgotten {
+		return
+	}
+	if len(c.young) >= c.size || c.lifetime > 0 && r.at.Sub(c.turned) >= c.lifetime {
+		c.young, c.old, c.turned = map[K]entry[V]{}, c.young, r.at
+	}
+	c.young[key] = entry[V]{value: value, read: r.at}
+}
+
+// Forget drops everything: changes are few beside reads, and what is missing is
+// read again.
+func (c *Cache[K, V]) Forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.young, c.old = map[K]entry[V]{}, nil
+	c.forgotten++
+}
+
+// Len is how many values are held, believed or not.
+func (c *Cache[K, V]) Len() int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return len(c.young) + len(c.old)
+}
