@@ -127,20 +127,12 @@ func isAt(file *os.File, path string) (bool, error) {
 
 // lock takes the file's lock, which its last close lets go of.
 func lock(file *os.File, how int) error {
-	raw, err := file.SyscallConn()
+	err := error(syscall.EINTR)
+	for errors.Is(err, syscall.EINTR) {
+		err = syscall.Flock(int(file.Fd()), how)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("the file %s can't be locked, which its file system must be able to: %w", file.Name(), err)
 	}
-	var locking error
-	err = raw.Control(func(fd uintptr) {
-		for {
-			if locking = syscall.Flock(int(fd), how); locking != syscall.EINTR { //nolint:errorlint // an Errno as it is
-				return
-			}
-		}
-	})
-	if locking != nil {
-		return fmt.Errorf("the file %s can't be locked, which its file system must be able to: %w", file.Name(), locking)
-	}
-	return err
+	return nil
 }
