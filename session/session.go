@@ -207,15 +207,10 @@ func (s *Service) Create(ctx context.Context, userID, title string) (Session, er
 		// Whether it is stored isn't known; the quota will look into it.
 		return Session{}, err
 	}
-	s.confirm(ctx, made)
-	return made, nil
-}
-
-// confirm may fail: the quota finds out by itself then.
-func (s *Service) confirm(ctx context.Context, made Session) {
-	if err := s.quota.Confirm(ctx, made.UserID, made.ID); err != nil {
+	if err := s.quota.Confirm(ctx, userID, made.ID); err != nil { // the quota finds out by itself then
 		s.log.WarnContext(ctx, "a session's run was not confirmed", "session", made.ID, "error", err)
 	}
+	return made, nil
 }
 
 // Get returns the user's session. Another's is ErrNotFound, as one is that
