@@ -182,6 +182,17 @@ type Store interface {
 	Close() error
 }
 
+// Existing is an update's change as an upsert's: it returns ErrNotFound for a document
+// that there isn't.
+func Existing(change func(old Raw) (Raw, error)) func(old Raw) (Raw, error) {
+	return func(old Raw) (Raw, error) {
+		if old == nil {
+			return nil, ErrNotFound
+		}
+		return change(old)
+	}
+}
+
 // Codec encodes struct values by their json tags in the engine's own format.
 type Codec interface {
 	Encode(v any) (Raw, error)
