@@ -146,15 +146,11 @@ type Store interface {
 	// prefix of them.
 	Insert(ctx context.Context, collection string, docs ...Document) error
 
-	// Update changes one document by compare-and-swap. ErrNotFound when there
-	// is none, ConflictError when the new body violates a unique index, or the
-	// error that change returned, in which case nothing is written. Like
-	// Change.Apply, change may run again, is quick, and leaves the document as
-	// it is by returning nil.
-	Update(ctx context.Context, collection, id string, change func(old Raw) (Raw, error)) error
-
-	// Upsert is Update for a document that may not exist yet: change gets nil
-	// when there is none.
+	// Upsert changes one document by compare-and-swap, or makes it: change gets
+	// nil when there is none. ConflictError when the new body violates a unique
+	// index, or the error that change returned, in which case nothing is written.
+	// Like Change.Apply, change may run again, is quick, and leaves the document
+	// as it is by returning nil.
 	Upsert(ctx context.Context, collection, id string, change func(old Raw) (Raw, error)) error
 
 	// Delete removes the document with the id, or returns ErrNotFound.
@@ -180,17 +176,6 @@ type Store interface {
 	// Close waits for writes under way and releases the engine. Later calls
 	// return ErrUnavailable.
 	Close() error
-}
-
-// Existing is an update's change as an upsert's: it returns ErrNotFound for a document
-// that there isn't.
-func Existing(change func(old Raw) (Raw, error)) func(old Raw) (Raw, error) {
-	return func(old Raw) (Raw, error) {
-		if old == nil {
-			return nil, ErrNotFound
-		}
-		return change(old)
-	}
 }
 
 // Codec encodes struct values by their json tags in the engine's own format.

@@ -78,7 +78,7 @@ func changeRules() []rule {
 
 func update(t *testing.T, s *subject) {
 	called := false
-	err := s.Update(t.Context(), things, "a", func(docstore.Raw) (docstore.Raw, error) { called = true; return nil, nil })
+	_, err := s.things.Update(t.Context(), "a", func(*thing) error { called = true; return nil })
 	wantError(t, "no such document", err, docstore.ErrNotFound)
 	if called {
 		t.Error("the change of a missing document was called")

@@ -119,11 +119,6 @@ func stoppedAt(err error) int {
 	return 0
 }
 
-// Update changes one document by compare-and-swap.
-func (s *Store) Update(ctx context.Context, collection, docID string, change func(docstore.Raw) (docstore.Raw, error)) error {
-	return s.Upsert(ctx, collection, docID, docstore.Existing(change))
-}
-
 // Upsert changes one document, or makes it. It retries a compare-and-swap until no other
 // writer gets in between. Writers of this process take turns at a document, so that they
 // don't get in each other's way.

@@ -237,12 +237,7 @@ func (s *Store) Insert(ctx context.Context, collection string, docs ...docstore.
 	})
 }
 
-// Update changes one document. change runs once per try, inside the writer.
-func (s *Store) Update(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
-	return s.Upsert(ctx, collection, id, docstore.Existing(change))
-}
-
-// Upsert changes one document, or makes it.
+// Upsert changes one document, or makes it. change runs once per try, inside the writer.
 func (s *Store) Upsert(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
 	c, err := s.collections.Get(collection)
 	if err != nil {
