@@ -92,24 +92,20 @@ func (d *Declared[C]) Plan(name string, q Query) (C, Plan, error) {
 }
 
 // simplify replaces the values asked for by scalars.
-func (p *Plan) simplify() error {
+func (p *Plan) simplify() (err error) {
 	p.Equal = slices.Clone(p.Equal) // it is the caller's
 	for i, value := range p.Equal {
-		var err error
 		if p.Equal[i], err = scalar(value); err != nil {
 			return err
 		}
 	}
-	for _, bound := range []*any{&p.From, &p.Until} {
-		if *bound == nil {
-			continue
-		}
-		var err error
-		if *bound, err = scalar(*bound); err != nil {
-			return err
-		}
+	if p.From != nil {
+		p.From, err = scalar(p.From)
 	}
-	return nil
+	if p.Until != nil && err == nil {
+		p.Until, err = scalar(p.Until)
+	}
+	return err
 }
 
 // scalar is value as what an index can hold: a string, int64, bool or Time.
