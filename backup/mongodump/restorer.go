@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -77,19 +78,14 @@ func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup
 // planned are the collections that a plan tells of, and how many documents the dump has
 // of each, as far as that is known.
 func planned(contents *backup.Contents, there existing) (names []string, documents map[string]int64) {
-	documents = map[string]int64{}
-	if contents != nil {
-		for _, c := range contents.Collections {
-			documents[c.Name] = c.Documents
-			names = append(names, c.Name)
-		}
-	} else {
-		for name := range there {
-			names = append(names, name)
-		}
+	if contents == nil {
+		return slices.Sorted(maps.Keys(there)), nil
 	}
-	slices.Sort(names)
-	return names, documents
+	documents = map[string]int64{}
+	for _, c := range contents.Collections {
+		documents[c.Name] = c.Documents
+	}
+	return slices.Sorted(maps.Keys(documents)), documents
 }
 
 // target names the database for people, without user and password.

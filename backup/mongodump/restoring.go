@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -37,6 +38,9 @@ func newRestoring(a *archiveReader, database string, only []string, progress fun
 	}
 	r := &restoring{archive: a, from: from, progress: progress, collections: map[string]*collection{}}
 	r.free.New = func() any { return &batch{} }
+	if progress == nil {
+		r.progress = func(int64) {}
+	}
 	for _, e := range a.entries {
 		wanted := len(only) == 0 || slices.Contains(only, e.Collection)
 		if e.Database != from || !wanted || !restorable(e.Collection) {
@@ -87,14 +91,7 @@ func (a *archiveReader) choose(database string) (string, error) {
 }
 
 // names are those of the collections, in order.
-func (r *restoring) names() []string {
-	var names []string
-	for name := range r.collections {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
+func (r *restoring) names() []string { return slices.Sorted(maps.Keys(r.collections)) }
 
 // restore creates the collections, puts the documents in them, and then builds the
 // indexes, which takes less time than keeping them up to date.
@@ -227,12 +224,6 @@ func (r *restoring) stream(ctx context.Context, hand func(*batch) error) error {
 		if err != nil {
 			return err
 		}
-		r.reportProgress()
-	}
-}
-
-func (r *restoring) reportProgress() {
-	if r.progress != nil {
 		r.progress(r.archive.read)
 	}
 }
@@ -253,7 +244,7 @@ func (r *restoring) block(ctx context.Context, of namespace, hand func(*batch) e
 		if err := hand(b); err != nil {
 			return err
 		}
-		r.reportProgress()
+		r.progress(r.archive.read)
 	}
 	return ctx.Err()
 }
