@@ -349,12 +349,10 @@ func (s *Service) release(ctx context.Context, w *watch, g grip, result func(*do
 
 // sleep waits, and returns false when ctx has ended.
 func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
-	case <-timer.C:
+	case <-time.After(d):
 		return ctx.Err() == nil
 	}
 }

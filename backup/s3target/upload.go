@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -305,7 +306,7 @@ func (u *upload) stat(ctx context.Context) (minio.ObjectInfo, error) {
 
 // matches tells whether an object is this file.
 func (u *upload) matches(info minio.ObjectInfo) bool {
-	comparable := u.commit.etag != "" && isMD5(info.ETag) && (u.id != "" || !isEncrypted(info))
+	comparable := u.commit.etag != "" && md5ETag.MatchString(info.ETag) && (u.id != "" || !isEncrypted(info))
 	return info.Size == u.written && (!comparable || info.ETag == u.commit.etag)
 }
 
@@ -315,14 +316,8 @@ func isEncrypted(info minio.ObjectInfo) bool {
 	return strings.HasPrefix(info.Metadata.Get("X-Amz-Server-Side-Encryption"), "aws:kms")
 }
 
-// isMD5 tells whether an ETag may be an MD5, or one of several.
-func isMD5(etag string) bool {
-	if len(etag) < 2*md5.Size || len(etag) > 2*md5.Size && etag[2*md5.Size] != '-' {
-		return false
-	}
-	_, err := hex.DecodeString(etag[:2*md5.Size])
-	return err == nil
-}
+// md5ETag is what an ETag looks like that may be an MD5, or one of several.
+var md5ETag = regexp.MustCompile(`(?i)^[0-9a-f]{32}(-|$)`)
 
 // Release ends the upload, for which it takes a minute at most, and a few seconds
 // after the context has ended. What it can't remove now is left to Clean.

@@ -129,11 +129,8 @@ func (e *Engine) decide(checks []ratelimit.Check, into *ratelimit.Decision, take
 	return nil
 }
 
-func longestRetry(v *ratelimit.Verdict) (longest time.Duration) {
-	for i := range v.Windows {
-		longest = max(longest, v.Windows[i].Retry)
-	}
-	return longest
+func longestRetry(v *ratelimit.Verdict) time.Duration {
+	return slices.MaxFunc(v.Windows, func(a, b ratelimit.Standing) int { return cmp.Compare(a.Retry, b.Retry) }).Retry
 }
 
 // updateStandings adds the request that has just been counted to the standings.

@@ -284,12 +284,9 @@ func (r *reader) micros() time.Duration { return time.Duration(r.number(8)) * ti
 // tag is what decides on which node a key is (Redis Cluster specification, "Hash
 // tags").
 func tag(key string) string {
-	open := strings.IndexByte(key, '{')
-	if open < 0 {
-		return key
-	}
-	if end := strings.IndexByte(key[open+1:], '}'); end > 0 {
-		return key[open+1 : open+1+end]
+	_, rest, _ := strings.Cut(key, "{")
+	if tag, _, ends := strings.Cut(rest, "}"); ends && tag != "" {
+		return tag
 	}
 	return key
 }
