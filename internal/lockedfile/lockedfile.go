@@ -126,15 +126,14 @@ func isAt(file *os.File, path string) (bool, error) {
 
 // lock takes the file's lock, which its last close lets go of.
 func lock(file *os.File, how int) error {
-	for {
-		err := syscall.Flock(int(file.Fd()), how)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, syscall.EINTR) {
-			return fmt.Errorf("the file %s can't be locked, which its file system must be able to: %w", file.Name(), err)
-		}
+	err := error(syscall.EINTR)
+	for errors.Is(err, syscall.EINTR) {
+		err = syscall.Flock(int(file.Fd()), how)
 	}
+	if err != nil {
+		return fmt.Errorf("the file %s can't be locked, which its file system must be able to: %w", file.Name(), err)
+	}
+	return nil
 }
 
 // SyncFolder makes durable which files a folder has, and by what names.
