@@ -215,11 +215,8 @@ func New(c Config) (*Service, error) {
 func (s *Service) update(ctx context.Context, userID string, change func(*User) error) (User, error) {
 	user, err := s.users.Update(ctx, userID, change)
 	s.states.Forget()
-	if errors.Is(err, docstore.ErrNotFound) {
-		err = ErrUnknownUser
-	}
 	if err != nil {
-		return User{}, err
+		return User{}, docstore.NotFoundAs(err, ErrUnknownUser)
 	}
 	s.send(ctx, user)
 	return user, nil
@@ -235,10 +232,7 @@ func (s *Service) send(ctx context.Context, user User) {
 // Get returns the account, or ErrUnknownUser.
 func (s *Service) Get(ctx context.Context, userID string) (User, error) {
 	user, err := s.users.Get(ctx, userID)
-	if errors.Is(err, docstore.ErrNotFound) {
-		err = ErrUnknownUser
-	}
-	return user, err
+	return user, docstore.NotFoundAs(err, ErrUnknownUser)
 }
 
 // Profile is what people say of themselves; nil leaves a part as it is.

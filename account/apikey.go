@@ -133,19 +133,18 @@ func (s *Service) keysOf(ctx context.Context, userID string, limit int, cursor s
 // revokeKey ends a key of the account, or returns errUnknownKey.
 func (s *Service) revokeKey(ctx context.Context, userID, id string) error {
 	key, err := s.apiKeys.Get(ctx, id)
-	if err == nil && key.UserID == userID {
-		err = s.apiKeys.Delete(ctx, id)
-		s.states.Forget()
-	} else if err == nil {
-		err = docstore.ErrNotFound
-	}
-	if errors.Is(err, docstore.ErrNotFound) {
+	if err == nil && key.UserID != userID {
 		return errUnknownKey
 	}
 	if err == nil {
-		s.audit.Record(ctx, userID, eventKeyRevoked)
+		err = s.apiKeys.Delete(ctx, id)
+		s.states.Forget()
 	}
-	return err
+	if err != nil {
+		return docstore.NotFoundAs(err, errUnknownKey)
+	}
+	s.audit.Record(ctx, userID, eventKeyRevoked)
+	return nil
 }
 
 // authenticateKey tells who an API key acts for, as things stand now: at most a
@@ -184,11 +183,11 @@ var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 func (s *Service) loadKey(ctx context.Context, id, hash string) (proofState, error) {
 	key, err := s.apiKeys.Get(ctx, id)
 	if err != nil {
-		return proofState{}, invalidIfGone(err)
+		return proofState{}, docstore.NotFoundAs(err, ErrInvalidToken)
 	}
 	user, err := s.users.Get(ctx, key.UserID)
 	if err != nil {
-		return proofState{}, invalidIfGone(err)
+		return proofState{}, docstore.NotFoundAs(err, ErrInvalidToken)
 	}
 	expires, now := key.ExpiresAt.Time, s.now()
 	if expires.IsZero() {

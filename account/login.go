@@ -83,25 +83,18 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 		s.audit.Record(ctx, changed.UserID, eventRefreshReused)
 		return Tokens{}, ErrInvalidToken
 	case err != nil:
-		return Tokens{}, invalidIfGone(err)
+		return Tokens{}, docstore.NotFoundAs(err, ErrInvalidToken)
 	}
 	// A login that its account has ended gets no tokens. Its refresh token
 	// has moved on by then, which doesn't matter.
 	user, err := s.users.Get(ctx, changed.UserID)
 	if err != nil {
-		return Tokens{}, invalidIfGone(err)
+		return Tokens{}, docstore.NotFoundAs(err, ErrInvalidToken)
 	}
 	if !changed.aliveFor(user, now) {
 		return Tokens{}, ErrInvalidToken
 	}
 	return s.tokens(user, presented.loginID, next)
-}
-
-func invalidIfGone(err error) error {
-	if errors.Is(err, docstore.ErrNotFound) {
-		return ErrInvalidToken
-	}
-	return err
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -124,10 +117,7 @@ func (s *Service) Logout(ctx context.Context, userID, loginID string) error {
 func (s *Service) end(ctx context.Context, loginID string) error {
 	err := s.logins.Delete(ctx, loginID)
 	s.states.Forget()
-	if errors.Is(err, docstore.ErrNotFound) {
-		return nil
-	}
-	return err
+	return docstore.NotFoundAs(err, nil)
 }
 
 // Authenticate tells who an access token belongs to, as things stand now: at
@@ -196,11 +186,11 @@ func (s *Service) state(ctx context.Context, id string, load func(context.Contex
 func (s *Service) loadLogin(ctx context.Context, loginID string) (proofState, error) {
 	l, err := s.logins.Get(ctx, loginID)
 	if err != nil {
-		return proofState{}, invalidIfGone(err)
+		return proofState{}, docstore.NotFoundAs(err, ErrInvalidToken)
 	}
 	user, err := s.users.Get(ctx, l.UserID)
 	if err != nil {
-		return proofState{}, invalidIfGone(err)
+		return proofState{}, docstore.NotFoundAs(err, ErrInvalidToken)
 	}
 	if !l.aliveFor(user, s.now()) {
 		return proofState{}, nil
@@ -248,23 +238,20 @@ func (s *Service) nameDevice(ctx context.Context, userID, loginID, name string) 
 		l.Name = name
 		return nil
 	})
-	if errors.Is(err, docstore.ErrNotFound) {
-		err = errUnknownDevice
-	}
-	return l, err
+	return l, docstore.NotFoundAs(err, errUnknownDevice)
 }
 
 // revokeDevice ends a login of the account, or returns errUnknownDevice.
 func (s *Service) revokeDevice(ctx context.Context, userID, loginID string) error {
 	l, err := s.logins.Get(ctx, loginID)
-	if errors.Is(err, docstore.ErrNotFound) || err == nil && l.UserID != userID {
+	if err == nil && l.UserID != userID {
 		return errUnknownDevice
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.end(ctx, loginID)
 	}
-	if err := s.end(ctx, loginID); err != nil {
-		return err
+	if err != nil {
+		return docstore.NotFoundAs(err, errUnknownDevice)
 	}
 	s.audit.Record(ctx, userID, eventDeviceRevoked)
 	return nil

@@ -408,7 +408,7 @@ func (s *Service) unlink(ctx context.Context, userID, id string) error {
 	if len(all) == 1 && user.PasswordHash == "" && len(user.Passkeys) == 0 {
 		return errLastWayIn
 	}
-	if err := s.identities.Delete(ctx, id); err != nil && !errors.Is(err, docstore.ErrNotFound) {
+	if err := docstore.NotFoundAs(s.identities.Delete(ctx, id), nil); err != nil {
 		return err
 	}
 	s.audit.Record(ctx, userID, eventIdentityUnlinked)

@@ -73,18 +73,14 @@ func (s *Service) begin(ctx context.Context, id string, kind ceremonyKind, userI
 // finish takes a ceremony, so that nobody can finish it again.
 func (s *Service) finish(ctx context.Context, id string, kind ceremonyKind, userID string, data any) error {
 	c, err := s.ceremonies.Get(ctx, id)
-	if errors.Is(err, docstore.ErrNotFound) || err == nil && (c.Kind != kind || c.UserID != userID || !s.now().Before(c.Expires.Time)) {
+	if err == nil && (c.Kind != kind || c.UserID != userID || !s.now().Before(c.Expires.Time)) {
 		return errCeremony
 	}
-	if err != nil {
-		return err
-	}
-	err = s.ceremonies.Delete(ctx, id)
-	if errors.Is(err, docstore.ErrNotFound) {
-		return errCeremony // somebody else was faster
+	if err == nil {
+		err = s.ceremonies.Delete(ctx, id) // not found: somebody else was faster
 	}
 	if err != nil {
-		return err
+		return docstore.NotFoundAs(err, errCeremony)
 	}
 	return json.Unmarshal(c.Data, data)
 }

@@ -308,10 +308,7 @@ func (s *Service) sealSeed(ctx context.Context, userID string) error {
 		u.TOTP.Sealed, u.TOTPKey = s.seeds.Seal(seed, u.ID), s.seeds.KeyID()
 		return nil
 	})
-	if errors.Is(err, docstore.ErrNotFound) {
-		return nil
-	}
-	return err
+	return docstore.NotFoundAs(err, nil)
 }
 
 // Proof is what somebody who is signed in proves again with that the account is
@@ -358,7 +355,7 @@ func (s *Service) Fresh(ctx context.Context, caller identity.Caller, proof Proof
 func (s *Service) provedLately(ctx context.Context, loginID string, signInCounts bool) error {
 	l, err := s.logins.Get(ctx, loginID)
 	if err != nil {
-		return invalidIfGone(err)
+		return docstore.NotFoundAs(err, ErrInvalidToken)
 	}
 	if s.now().Sub(l.ProvedAt.Time).Abs() < provedFor || signInCounts && s.now().Sub(l.CreatedAt.Time).Abs() < freshFor {
 		return nil
@@ -374,7 +371,7 @@ func (s *Service) proveAnew(ctx context.Context, user User, loginID string, proo
 		l.ProvedAt = docstore.At(s.now())
 		return nil
 	})
-	return invalidIfGone(err)
+	return docstore.NotFoundAs(err, ErrInvalidToken)
 }
 
 func (s *Service) prove(ctx context.Context, user User, proof Proof) error {

@@ -197,11 +197,8 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 		return err
 	}
 	user, err := s.users.Get(ctx, id)
-	if errors.Is(err, docstore.ErrNotFound) {
-		return ErrInvalidLink
-	}
 	if err != nil {
-		return err
+		return docstore.NotFoundAs(err, ErrInvalidLink)
 	}
 	if _, err := user.ticket(ticketReset, secret, s.now()); err != nil {
 		return err

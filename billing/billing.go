@@ -282,10 +282,7 @@ func (s *Service) Confirm(ctx context.Context, userID, sessionID string) error {
 		}
 		return nil
 	})
-	if errors.Is(err, docstore.ErrNotFound) {
-		return nil
-	}
-	return err
+	return docstore.NotFoundAs(err, nil)
 }
 
 // Status is the state of a subscription.
@@ -426,11 +423,7 @@ func (s *Service) Export(ctx context.Context, userID string, add func(name strin
 
 // Erase removes what is kept about the account.
 func (s *Service) Erase(ctx context.Context, userID string) error {
-	err := s.subscriptions.Delete(ctx, userID)
-	if errors.Is(err, docstore.ErrNotFound) {
-		return nil
-	}
-	return err
+	return docstore.NotFoundAs(s.subscriptions.Delete(ctx, userID), nil)
 }
 
 // monthStart is when the month began that now lies in.
