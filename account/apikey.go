@@ -3,13 +3,11 @@ package account
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"hash/crc32"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,9 +46,8 @@ const (
 // A key is keyPrefix, by which secret scanners know it, and the base64url of its
 // id, its secret and a checksum, by which they know it isn't something else.
 const (
-	keyPrefix       = "mk_"
-	keySecretLength = 32
-	keyLength       = 16 + keySecretLength + 4
+	keyPrefix = "mk_"
+	keyLength = len(uuid.UUID{}) + len(secret{}) + 4
 )
 
 // Errors of API keys.
@@ -61,23 +58,18 @@ var (
 	errInvalidTime  = errors.New("the time has passed already")
 )
 
-func formatKey(id uuid.UUID, secret []byte) string {
-	body := append(id[:], secret...)
+func formatKey(id uuid.UUID, s secret) string {
+	body := append(id[:], s[:]...)
 	body = binary.BigEndian.AppendUint32(body, crc32.ChecksumIEEE(body))
 	return keyPrefix + base64.RawURLEncoding.EncodeToString(body)
 }
 
-func parseKey(token string) (id string, secret []byte, err error) {
+func parseKey(token string) (id string, s secret, err error) {
 	raw, ok := decodeToken(token, keyPrefix, keyLength)
 	if !ok || binary.BigEndian.Uint32(raw[keyLength-4:]) != crc32.ChecksumIEEE(raw[:keyLength-4]) {
-		return "", nil, ErrInvalidToken
+		return "", s, ErrInvalidToken
 	}
-	return uuid.UUID(raw[:16]).String(), raw[16 : keyLength-4], nil
-}
-
-func keyHash(secret []byte) string {
-	sum := sha256.Sum256(secret)
-	return hex.EncodeToString(sum[:])
+	return uuid.UUID(raw[:16]).String(), secret(raw[16 : keyLength-4]), nil
 }
 
 // makeKey makes a key for the account and returns it as it is shown, once.
@@ -87,16 +79,12 @@ func (s *Service) makeKey(ctx context.Context, userID, name string, scopes []ide
 	if err != nil {
 		return apiKey{}, "", err
 	}
-	for _, scope := range scopes {
-		switch scope {
-		case identity.Read, identity.Write, identity.Worker:
-		case identity.ScopeOperate:
-			if user.Role != identity.Operator {
-				return apiKey{}, "", errInvalidScope
-			}
-		default:
-			return apiKey{}, "", errInvalidScope
-		}
+	mayGive := []identity.Scope{identity.Read, identity.Write, identity.Worker}
+	if user.Role == identity.Operator {
+		mayGive = append(mayGive, identity.ScopeOperate)
+	}
+	if slices.ContainsFunc(scopes, func(scope identity.Scope) bool { return !slices.Contains(mayGive, scope) }) {
+		return apiKey{}, "", errInvalidScope
 	}
 	if !expires.IsZero() && !s.now().Before(expires) {
 		return apiKey{}, "", errInvalidTime
@@ -108,12 +96,10 @@ func (s *Service) makeKey(ctx context.Context, userID, name string, scopes []ide
 	if len(existing) >= maxKeys {
 		return apiKey{}, "", errTooManyKeys
 	}
-	secret := make([]byte, keySecretLength)
-	_, _ = rand.Read(secret) // never fails
-	id := uuid.Must(uuid.Parse(docstore.NewID()))
-	key := apiKey{ID: id.String(), UserID: userID, Name: name, SecretHash: keyHash(secret), Scopes: scopes, CreatedAt: docstore.At(s.now())}
-	if !expires.IsZero() {
-		key.ExpiresAt = docstore.At(expires)
+	id, secret := uuid.Must(uuid.Parse(docstore.NewID())), newSecret()
+	key := apiKey{
+		ID: id.String(), UserID: userID, Name: name, SecretHash: secret.hash(), Scopes: scopes,
+		CreatedAt: docstore.At(s.now()), ExpiresAt: docstore.At(expires),
 	}
 	if err := s.apiKeys.Insert(ctx, key); err != nil {
 		return apiKey{}, "", err
@@ -155,7 +141,7 @@ func (s *Service) authenticateKey(ctx context.Context, token string) (identity.C
 	if err != nil {
 		return identity.Caller{}, err
 	}
-	hash := keyHash(secret)
+	hash := secret.hash()
 	load := func(ctx context.Context, id string) (proofState, error) { return s.loadKey(ctx, id, hash) }
 	state, err := s.state(ctx, id, load)
 	if err != nil {

@@ -60,8 +60,8 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
-	now, salt := s.now(), newRefreshSecret()
-	var next refreshSecret
+	now, salt := s.now(), newSecret()
+	var next secret
 	changed, err := s.logins.Update(ctx, presented.loginID, func(l *login) error {
 		if !now.Before(l.ExpiresAt.Time) {
 			return ErrInvalidToken

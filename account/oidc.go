@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -94,10 +92,7 @@ var identitySpec = docstore.Spec{Collection: "identities", Of: externalIdentity{
 	{Name: "by_user", Fields: []string{"user_id", "created_at"}},
 }}
 
-func identityID(issuer, subject string) string {
-	sum := sha256.Sum256([]byte(issuer + "\x00" + subject))
-	return hex.EncodeToString(sum[:])
-}
+func identityID(issuer, subject string) string { return hexHash([]byte(issuer + "\x00" + subject)) }
 
 // Errors of signing in with a provider.
 var (
@@ -181,10 +176,7 @@ type providerFlow struct {
 
 // ceremonyOf is the id under which a ticket's flow is kept: a hash, so that a reader
 // of the store has no tickets.
-func ceremonyOf(ticket string) string {
-	sum := sha256.Sum256([]byte(ticket))
-	return hex.EncodeToString(sum[:])
-}
+func ceremonyOf(ticket string) string { return hexHash([]byte(ticket)) }
 
 // BeginProvider begins to sign in with a provider, or to link it to an account
 // when linkTo is one. The person is sent to the URL; the ticket stays with the

@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base32"
-	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -158,10 +156,7 @@ func (u *User) takeRecoveryCode(code string) bool {
 }
 
 // recoveryHash needs no salt and no cost: a code has 120 random bits.
-func recoveryHash(plain string) string {
-	sum := sha256.Sum256([]byte(plain))
-	return hex.EncodeToString(sum[:])
-}
+func recoveryHash(plain string) string { return hexHash([]byte(plain)) }
 
 // newRecoveryCodes replaces the account's codes, and returns them as the person
 // is shown them, once.

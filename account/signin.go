@@ -2,8 +2,6 @@ package account
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"regexp"
 	"slices"
@@ -192,7 +190,7 @@ func (s *Service) start(ctx context.Context, user User) (Tokens, error) {
 		return Tokens{}, err
 	}
 	now, caller := s.now(), identity.From(ctx)
-	secret := newRefreshSecret()
+	secret := newSecret()
 	l := login{
 		ID:        docstore.NewID(),
 		UserID:    user.ID,
@@ -202,7 +200,7 @@ func (s *Service) start(ctx context.Context, user User) (Tokens, error) {
 		CreatedAt: docstore.At(now),
 		SeenAt:    docstore.At(now),
 		ExpiresAt: docstore.At(now.Add(idleLifetime)),
-		Lineage:   lineage{Current: hashSecret(secret)},
+		Lineage:   lineage{Current: secret.hash()},
 	}
 	if err := s.logins.Insert(ctx, l); err != nil {
 		return Tokens{}, err
@@ -239,11 +237,10 @@ var digits = regexp.MustCompile(`[0-9]+`)
 
 // agentHash is the same for a program's later versions.
 func agentHash(agent string) string {
-	sum := sha256.Sum256(digits.ReplaceAll([]byte(agent), nil))
-	return hex.EncodeToString(sum[:8])
+	return hexHash(digits.ReplaceAll([]byte(agent), nil))[:16]
 }
 
-func (s *Service) tokens(user User, loginID string, secret refreshSecret) (Tokens, error) {
+func (s *Service) tokens(user User, loginID string, secret secret) (Tokens, error) {
 	access, err := s.keys.signAccess(user.ID, loginID, s.now())
 	if err != nil {
 		return Tokens{}, err

@@ -3,10 +3,7 @@ package account
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"slices"
 	"time"
@@ -77,18 +74,10 @@ func (u *User) ticket(purpose ticketPurpose, secret linkSecret, now time.Time) (
 	return ticket{}, ErrInvalidLink
 }
 
-// linkSecret is what makes a link unguessable. The store has its hash.
-type linkSecret [32]byte
+// linkSecret is of a mailed link.
+type linkSecret = secret
 
-func newLinkSecret() (l linkSecret) {
-	_, _ = rand.Read(l[:]) // never fails
-	return l
-}
-
-func (l linkSecret) hash() string {
-	sum := sha256.Sum256(l[:])
-	return hex.EncodeToString(sum[:])
-}
+func newLinkSecret() linkSecret { return newSecret() }
 
 // A link's token is linkPrefix and the base64url of the id of the account or
 // registration it belongs to, and its secret.
