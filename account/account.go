@@ -222,6 +222,18 @@ func (s *Service) update(ctx context.Context, userID string, change func(*User) 
 	return user, nil
 }
 
+// updateNoting is update for a change that is an event.
+func (s *Service) updateNoting(ctx context.Context, userID string, kind audit.Kind, change func(*User) error) error {
+	_, err := s.update(ctx, userID, func(u *User) error {
+		err := change(u)
+		if err == nil {
+			u.note(ctx, kind, s.now())
+		}
+		return err
+	})
+	return err
+}
+
 // send delivers what an account has noted.
 func (s *Service) send(ctx context.Context, user User) {
 	if !s.offline {

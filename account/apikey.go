@@ -104,8 +104,7 @@ func (s *Service) makeKey(ctx context.Context, userID, name string, scopes []ide
 	if err := s.apiKeys.Insert(ctx, key); err != nil {
 		return apiKey{}, "", err
 	}
-	_, err = s.update(ctx, userID, func(u *User) error {
-		u.note(ctx, eventKeyMade, s.now())
+	err = s.updateNoting(ctx, userID, eventKeyMade, func(u *User) error {
 		return nil
 	})
 	return key, formatKey(id, secret), err

@@ -200,12 +200,10 @@ func (s *Service) loadLogin(ctx context.Context, loginID string) (proofState, er
 
 // LogoutAll ends every login of the account, in one step.
 func (s *Service) LogoutAll(ctx context.Context, userID string) error {
-	_, err := s.update(ctx, userID, func(u *User) error {
+	return s.updateNoting(ctx, userID, eventSignedOutAll, func(u *User) error {
 		u.endLogins("")
-		u.note(ctx, eventSignedOutAll, s.now())
 		return nil
 	})
-	return err
 }
 
 // devices returns the account's living logins, latest first, and the next page's

@@ -186,7 +186,7 @@ func (s *Service) addPasskey(ctx context.Context, userID, loginID, ceremonyID, n
 		return passkey{}, nil, err
 	}
 	added = passkey{ID: parsed.ID, Name: name, Credential: encoded, CreatedAt: docstore.At(s.now()), SecondFactor: secondFactor}
-	_, err = s.update(ctx, userID, func(u *User) error {
+	err = s.updateNoting(ctx, userID, eventPasskeyAdded, func(u *User) error {
 		codes = nil
 		if len(u.Passkeys) >= maxPasskeys {
 			return errTooManyPasskeys
@@ -197,7 +197,6 @@ func (s *Service) addPasskey(ctx context.Context, userID, loginID, ceremonyID, n
 			codes = u.newRecoveryCodes()
 			u.endLogins(loginID)
 		}
-		u.note(ctx, eventPasskeyAdded, s.now())
 		return nil
 	})
 	return added, codes, err
@@ -208,7 +207,7 @@ var errTooManyPasskeys = errors.New("the account has as many passkeys as one can
 // removePasskey removes a passkey and ends every other login. Its caller has
 // passed StepUp.
 func (s *Service) removePasskey(ctx context.Context, userID, loginID, id string) error {
-	_, err := s.update(ctx, userID, func(u *User) error {
+	return s.updateNoting(ctx, userID, eventPasskeyRemoved, func(u *User) error {
 		i := slices.IndexFunc(u.Passkeys, func(p passkey) bool { return p.ID == id })
 		if i < 0 {
 			return errNoFactor
@@ -218,10 +217,8 @@ func (s *Service) removePasskey(ctx context.Context, userID, loginID, id string)
 			u.Recovery = nil
 		}
 		u.endLogins(loginID)
-		u.note(ctx, eventPasskeyRemoved, s.now())
 		return nil
 	})
-	return err
 }
 
 // PasskeyAnswer is what a browser answers to beginPasskeyUse.

@@ -142,15 +142,13 @@ func (s *Service) ChangePassword(ctx context.Context, userID, loginID string, pr
 	if err != nil {
 		return err
 	}
-	_, err = s.update(ctx, userID, func(u *User) error {
+	return s.updateNoting(ctx, userID, eventPasswordChanged, func(u *User) error {
 		if u.PasswordHash != user.PasswordHash { // another change came first
 			return ErrWrongPassword
 		}
 		u.setPassword(hash, loginID)
-		u.note(ctx, eventPasswordChanged, s.now())
 		return nil
 	})
-	return err
 }
 
 // hash makes the PHC string of a password, or returns a busy error.

@@ -212,7 +212,7 @@ func (s *Service) siteName() string {
 func (s *Service) confirmTOTP(ctx context.Context, userID, loginID, code string) ([]string, error) {
 	var codes []string
 	ok := false
-	_, err := s.update(ctx, userID, func(u *User) error {
+	err := s.updateNoting(ctx, userID, eventTOTPOn, func(u *User) error {
 		switch {
 		case u.TOTP == nil:
 			return errNoFactor
@@ -226,7 +226,6 @@ func (s *Service) confirmTOTP(ctx context.Context, userID, loginID, code string)
 		u.TOTP.Confirmed = true
 		codes = u.newRecoveryCodes()
 		u.endLogins(loginID)
-		u.note(ctx, eventTOTPOn, s.now())
 		return nil
 	})
 	if err == nil && !ok {
@@ -259,12 +258,11 @@ func (s *Service) removeTOTP(ctx context.Context, userID, loginID string) error 
 // renewRecoveryCodes replaces the recovery codes. Its caller has passed StepUp.
 func (s *Service) renewRecoveryCodes(ctx context.Context, userID string) ([]string, error) {
 	var codes []string
-	_, err := s.update(ctx, userID, func(u *User) error {
+	err := s.updateNoting(ctx, userID, eventRecoveryMade, func(u *User) error {
 		if !u.needsSecondFactor() {
 			return errNoFactor
 		}
 		codes = u.newRecoveryCodes()
-		u.note(ctx, eventRecoveryMade, s.now())
 		return nil
 	})
 	return codes, err

@@ -196,14 +196,13 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 	if err != nil {
 		return err
 	}
-	_, err = s.update(ctx, id, func(u *User) error {
+	err = s.updateNoting(ctx, id, eventPasswordReset, func(u *User) error {
 		t, err := u.ticket(ticketReset, secret, s.now())
 		if err != nil {
 			return err
 		}
 		u.setPassword(hash, "")
 		u.EmailVerified = u.EmailVerified || t.Email == u.Email
-		u.note(ctx, eventPasswordReset, s.now())
 		return nil
 	})
 	if errors.Is(err, ErrUnknownUser) {
