@@ -99,13 +99,10 @@ func newTokensBody(t Tokens) tokensBody {
 	}
 }
 
-type tokensOutput struct{ Body tokensBody }
+type tokensOutput = httpapi.Output[tokensBody]
 
 func tokensAnswer(t Tokens, err error) (*tokensOutput, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &tokensOutput{newTokensBody(t)}, nil
+	return httpapi.OutputOf(newTokensBody(t), err)
 }
 
 // acceptedBody is the answer to a request that continues by mail.
@@ -126,9 +123,9 @@ var (
 	ResetMailed = language.Text{En: "If the address has an account, a mail with a link is on its way.", Ar: "إن كان للعنوان حساب فرسالة فيها رابط في طريقها إليه."}
 )
 
-func accepted(ctx context.Context, detail language.Text) *acceptedOutput {
+func accepted(ctx context.Context, detail language.Text, err error) (*acceptedOutput, error) {
 	tag := language.From(ctx)
-	return &acceptedOutput{tag, acceptedBody{Status: "accepted", Detail: detail.In(tag)}}
+	return &acceptedOutput{tag, acceptedBody{Status: "accepted", Detail: detail.In(tag)}}, err
 }
 
 // registerOutput is tokens, or what goes on by mail.
@@ -145,12 +142,11 @@ type passkeyInput struct {
 }
 
 // answer is the input as the rules take it; nil for none.
-func (in *passkeyInput) answer() (*PasskeyAnswer, error) {
+func (in *passkeyInput) answer() *PasskeyAnswer {
 	if in == nil {
-		return nil, nil
+		return nil
 	}
-	text, err := jsonText(in.Credential)
-	return &PasskeyAnswer{in.CeremonyID, text}, err
+	return &PasskeyAnswer{in.CeremonyID, jsonText(in.Credential)}
 }
 
 // Inputs.
@@ -235,11 +231,7 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 		Limits: []ratelimit.Rule{ratelimit.NewRule("5/minute, 20/hour", ratelimit.ByAddress, ratelimit.ByAccount)},
 	},
 		func(ctx context.Context, in *loginInput) (*tokensOutput, error) {
-			passkey, err := in.Body.Passkey.answer()
-			if err != nil {
-				return nil, err
-			}
-			return tokensAnswer(s.Login(ctx, Credentials{in.Body.Email, in.Body.Password, in.Body.OTP, passkey}))
+			return tokensAnswer(s.Login(ctx, Credentials{in.Body.Email, in.Body.Password, in.Body.OTP, in.Body.Passkey.answer()}))
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Public, Pattern: "POST /auth/refresh", ID: "refresh", Summary: "Get new tokens for a refresh token",
@@ -266,10 +258,7 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 		Description: "The answer is the same for every address.",
 	},
 		func(ctx context.Context, in *forgotInput) (*acceptedOutput, error) {
-			if err := s.ForgotPassword(ctx, in.Body.Email); err != nil {
-				return nil, err
-			}
-			return accepted(ctx, ResetMailed), nil
+			return accepted(ctx, ResetMailed, s.ForgotPassword(ctx, in.Body.Email))
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Public, Pattern: "POST /auth/password/reset", ID: "reset-password", Summary: "Set a new password by a mailed link",
@@ -283,12 +272,9 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 func (s *Service) register(ctx context.Context, in *registerInput) (*registerOutput, error) {
 	tag := cmp.Or(in.Body.Language, language.From(ctx))
 	tokens, signedIn, err := s.Register(ctx, NewUser{Email: in.Body.Email, Password: in.Body.Password, FullName: in.Body.FullName, Language: tag})
-	switch {
-	case err != nil:
-		return nil, err
-	case signedIn:
+	if signedIn {
 		return &registerOutput{Status: http.StatusCreated, Body: newTokensBody(tokens)}, nil
 	}
-	answer := accepted(ctx, linkMailed)
-	return &registerOutput{http.StatusAccepted, answer.ContentLanguage, answer.Body}, nil
+	answer, err := accepted(ctx, linkMailed, err)
+	return &registerOutput{http.StatusAccepted, answer.ContentLanguage, answer.Body}, err
 }

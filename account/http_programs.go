@@ -32,13 +32,13 @@ type (
 			ProofBody
 		}
 	}
-	newKeyOutput struct {
-		Body struct {
-			keyBody
-			Key string `json:"key" doc:"Send it as 'Authorization: Bearer mk_…'. It is shown only now."`
-		}
+	newKeyOutputBody struct {
+		keyBody
+		Key string `json:"key" doc:"Send it as 'Authorization: Bearer mk_…'. It is shown only now."`
 	}
 )
+
+func (in *newKeyInput) proof() *ProofBody { return &in.Body.ProofBody }
 
 func (s *Service) keyRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/api-keys", ID: "list-api-keys", Summary: "See your API keys"},
@@ -46,26 +46,14 @@ func (s *Service) keyRoutes(group httpapi.Group) {
 			found, next, err := s.keysOf(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, newKeyBody)
 		})
-	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Persons, Pattern: "POST /auth/api-keys", ID: "make-api-key", Status: http.StatusCreated, Summary: "Make an API key",
-		Description: "Needs a sign-in or a step-up of a moment ago.",
-	},
-		func(ctx context.Context, in *newKeyInput) (*newKeyOutput, error) {
-			caller, err := proved(ctx, s.Fresh, &in.Body.ProofBody)
-			if err != nil {
-				return nil, err
-			}
+	registerGated(group, s.fresh(), httpapi.Route{Pattern: "POST /auth/api-keys", ID: "make-api-key", Status: http.StatusCreated, Summary: "Make an API key"},
+		func(ctx context.Context, caller identity.Caller, in *newKeyInput) (*httpapi.Output[newKeyOutputBody], error) {
 			var expires time.Time
 			if in.Body.ExpiresAt != nil {
 				expires = *in.Body.ExpiresAt
 			}
 			key, shown, err := s.makeKey(ctx, caller.UserID, in.Body.Name, in.Body.Scopes, expires)
-			if err != nil {
-				return nil, err
-			}
-			out := &newKeyOutput{}
-			out.Body.keyBody, out.Body.Key = newKeyBody(key), shown
-			return out, nil
+			return httpapi.OutputOf(newKeyOutputBody{newKeyBody(key), shown}, err)
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "DELETE /auth/api-keys/{id}", ID: "revoke-api-key", Summary: "Revoke an API key"},
 		func(ctx context.Context, in *idInput) (*noOutput, error) {
@@ -100,12 +88,11 @@ type (
 			ProofBody
 		}
 	}
-	beginProviderOutput struct {
-		Body struct {
-			URL    string `json:"url" doc:"Open it in the browser."`
-			Ticket string `json:"ticket" doc:"Keep it, and finish with it within ten minutes."`
-		}
+	beginProviderOutputBody struct {
+		URL    string `json:"url" doc:"Open it in the browser."`
+		Ticket string `json:"ticket" doc:"Keep it, and finish with it within ten minutes."`
 	}
+	beginProviderOutput = httpapi.Output[beginProviderOutputBody]
 	finishProviderInput struct {
 		Body struct {
 			Ticket  string        `json:"ticket" maxLength:"100"`
@@ -117,6 +104,13 @@ type (
 	}
 )
 
+func (in *beginProviderInput) proof() *ProofBody {
+	if in.Body == nil {
+		return nil
+	}
+	return &in.Body.ProofBody
+}
+
 func (s *Service) providerRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /auth/providers", ID: "list-providers", Summary: "See which providers you can sign in with"},
 		func(context.Context, *noInput) (*httpapi.ListOutput[providerBody], error) {
@@ -126,19 +120,8 @@ func (s *Service) providerRoutes(group httpapi.Group) {
 		func(ctx context.Context, in *beginProviderInput) (*beginProviderOutput, error) {
 			return s.beginProvider(ctx, in, "")
 		})
-	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Persons, Pattern: "POST /auth/providers/{id}/link", ID: "link-provider", Summary: "Begin to link a provider to your account",
-		Description: "Needs a sign-in or a step-up of a moment ago.",
-	},
-		func(ctx context.Context, in *beginProviderInput) (*beginProviderOutput, error) {
-			var proof *ProofBody
-			if in.Body != nil {
-				proof = &in.Body.ProofBody
-			}
-			caller, err := proved(ctx, s.Fresh, proof)
-			if err != nil {
-				return nil, err
-			}
+	registerGated(group, s.fresh(), httpapi.Route{Pattern: "POST /auth/providers/{id}/link", ID: "link-provider", Summary: "Begin to link a provider to your account"},
+		func(ctx context.Context, caller identity.Caller, in *beginProviderInput) (*beginProviderOutput, error) {
 			return s.beginProvider(ctx, in, caller.UserID)
 		})
 	httpapi.Register(group, httpapi.Route{
@@ -146,26 +129,15 @@ func (s *Service) providerRoutes(group httpapi.Group) {
 		Description: "After 'second-factor-required', send the same again with 'otp' or 'passkey'.",
 	},
 		func(ctx context.Context, in *finishProviderInput) (*tokensOutput, error) {
-			passkey, err := in.Body.Passkey.answer()
-			if err != nil {
-				return nil, err
-			}
-			return tokensAnswer(s.FinishProvider(ctx, ProviderAnswer{in.Body.Ticket, in.Body.Code, in.Body.State, in.Body.OTP, passkey}))
+			return tokensAnswer(s.FinishProvider(ctx, ProviderAnswer{in.Body.Ticket, in.Body.Code, in.Body.State, in.Body.OTP, in.Body.Passkey.answer()}))
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/identities", ID: "list-identities", Summary: "See which providers are linked to your account"},
 		func(ctx context.Context, _ *noInput) (*httpapi.ListOutput[identityBody], error) {
 			found, err := s.identitiesOf(ctx, identity.From(ctx).UserID)
 			return httpapi.ListOf(found, "", err, newIdentityBody)
 		})
-	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Persons, Pattern: "DELETE /auth/identities/{id}", ID: "unlink-identity", Summary: "Unlink a provider from your account",
-		Description: "Needs a step-up.",
-	},
-		func(ctx context.Context, in *idProofInput) (*noOutput, error) {
-			caller, err := proved(ctx, s.StepUp, in.Body)
-			if err != nil {
-				return nil, err
-			}
+	registerGated(group, s.stepUp(), httpapi.Route{Pattern: "DELETE /auth/identities/{id}", ID: "unlink-identity", Summary: "Unlink a provider from your account"},
+		func(ctx context.Context, caller identity.Caller, in *idProofInput) (*noOutput, error) {
 			return nil, s.unlink(ctx, caller.UserID, in.ID)
 		})
 }
@@ -176,10 +148,5 @@ func (s *Service) beginProvider(ctx context.Context, in *beginProviderInput, lin
 		redirect = in.Body.RedirectURL
 	}
 	url, ticket, err := s.BeginProvider(ctx, in.ID, redirect, linkTo)
-	if err != nil {
-		return nil, err
-	}
-	out := &beginProviderOutput{}
-	out.Body.URL, out.Body.Ticket = url, ticket
-	return out, nil
+	return httpapi.OutputOf(beginProviderOutputBody{url, ticket}, err)
 }

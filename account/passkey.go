@@ -161,15 +161,15 @@ func (s *Service) beginPasskey(ctx context.Context, userID string) (id string, o
 // addPasskey keeps the passkey that the browser has made. With secondFactor the
 // account needs a second factor from then on; recovery codes are returned if it
 // had none. Fresh was passed at beginPasskey.
-func (s *Service) addPasskey(ctx context.Context, userID, loginID, ceremonyID, name string, secondFactor bool, answer json.RawMessage) (added passkey, codes []string, err error) {
+func (s *Service) addPasskey(ctx context.Context, userID, loginID, name string, secondFactor bool, answer PasskeyAnswer) (added passkey, codes []string, err error) {
 	if s.passkeys == nil {
 		return passkey{}, nil, errNoPasskeys
 	}
 	var session webauthn.SessionData
-	if err := s.finish(ctx, ceremonyID, ceremonyAddPasskey, userID, &session); err != nil {
+	if err := s.finish(ctx, answer.CeremonyID, ceremonyAddPasskey, userID, &session); err != nil {
 		return passkey{}, nil, err
 	}
-	parsed, err := protocol.ParseCredentialCreationResponseBytes(answer)
+	parsed, err := protocol.ParseCredentialCreationResponseBytes([]byte(answer.Credential))
 	if err != nil {
 		return passkey{}, nil, errCeremony
 	}
@@ -221,7 +221,8 @@ func (s *Service) removePasskey(ctx context.Context, userID, loginID, id string)
 	})
 }
 
-// PasskeyAnswer is what a browser answers to beginPasskeyUse.
+// PasskeyAnswer is what a browser answers to the options of beginPasskey or
+// beginPasskeyUse.
 type PasskeyAnswer struct {
 	CeremonyID string
 	Credential string // JSON
