@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"time"
 
 	"manus/docstore"
@@ -70,7 +71,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 		next, err = l.Lineage.advance(s.keys, presented, salt, now)
 		if err == nil {
 			l.SeenAt = docstore.At(now)
-			l.ExpiresAt = docstore.At(earlier(now.Add(idleLifetime), l.CreatedAt.Add(lifetime)))
+			l.ExpiresAt = docstore.At(slices.MinFunc([]time.Time{now.Add(idleLifetime), l.CreatedAt.Add(lifetime)}, time.Time.Compare))
 		}
 		return err
 	})
@@ -95,13 +96,6 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 		return Tokens{}, ErrInvalidToken
 	}
 	return s.tokens(user, presented.loginID, next)
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 // Logout ends one login of the account. Its access tokens die at once here, and within a
