@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-webauthn/webauthn/webauthn"
+
 	"manus/audit"
 	"manus/docstore"
 	"manus/identity"
@@ -151,7 +153,7 @@ type Service struct {
 	seeds    *seal.Box
 	states   *cache.Cache[string, proofState]
 	verified *cache.Cache[[sha256.Size]byte, accessToken] // by their hashes
-	passkeys *passkeyCeremonies                           // nil without a public URL
+	passkeys *webauthn.WebAuthn                           // nil without a public URL
 	oidc     atomic.Pointer[providers]
 	wake     chan struct{} // tells Run that a request has come
 
@@ -174,7 +176,7 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	ceremonies, err := newPasskeyCeremonies(c.PublicURL)
+	relyingParty, err := newRelyingParty(c.PublicURL)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +197,7 @@ func New(c Config) (*Service, error) {
 		seeds:        seeds,
 		states:       cache.New[string, proofState](stateLifetime, maxStates),
 		verified:     cache.New[[sha256.Size]byte, accessToken](0, maxVerified),
-		passkeys:     ceremonies,
+		passkeys:     relyingParty,
 		wake:         make(chan struct{}, 1),
 		mail:         c.Mail,
 		confirmFirst: c.ConfirmFirst && c.Mail != nil,

@@ -115,16 +115,13 @@ type providers struct {
 	list   []Provider
 	client *http.Client
 
-	mu    sync.Mutex
-	found map[string]*oidc.Provider
-}
-
-func newProviders(list []Provider) *providers {
-	return &providers{list: list, client: &http.Client{Timeout: providerTimeout}, found: map[string]*oidc.Provider{}}
+	found sync.Map // of *oidc.Provider, by ID
 }
 
 // SetProviders puts other providers in force. They have no Problems.
-func (s *Service) SetProviders(list []Provider) { s.oidc.Store(newProviders(list)) }
+func (s *Service) SetProviders(list []Provider) {
+	s.oidc.Store(&providers{list: list, client: &http.Client{Timeout: providerTimeout}})
+}
 
 func (p *providers) get(id string) (Provider, error) {
 	for _, provider := range p.list {
@@ -137,20 +134,15 @@ func (p *providers) get(id string) (Provider, error) {
 
 // discover asks a provider for its addresses, once.
 func (p *providers) discover(ctx context.Context, provider Provider) (*oidc.Provider, error) {
-	p.mu.Lock()
-	found := p.found[provider.ID]
-	p.mu.Unlock()
-	if found != nil {
-		return found, nil
+	if found, ok := p.found.Load(provider.ID); ok {
+		return found.(*oidc.Provider), nil
 	}
 	// The context stays with the provider, for fetching its keys later.
 	found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), p.client), provider.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errProviderDown, err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.found[provider.ID] = found
+	p.found.Store(provider.ID, found)
 	return found, nil
 }
 

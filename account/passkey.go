@@ -85,13 +85,9 @@ func (s *Service) finish(ctx context.Context, id string, kind ceremonyKind, user
 	return json.Unmarshal(c.Data, data)
 }
 
-// passkeyCeremonies knows the relying party that passkeys are bound to.
-type passkeyCeremonies struct {
-	*webauthn.WebAuthn
-	id string // the relying party's: the host of the public URL
-}
-
-func newPasskeyCeremonies(publicURL string) (*passkeyCeremonies, error) {
+// newRelyingParty makes the one that passkeys are bound to: the host of the public
+// URL, nil without one.
+func newRelyingParty(publicURL string) (*webauthn.WebAuthn, error) {
 	if publicURL == "" {
 		return nil, nil
 	}
@@ -103,7 +99,7 @@ func newPasskeyCeremonies(publicURL string) (*passkeyCeremonies, error) {
 	if err != nil {
 		return nil, fmt.Errorf("account: passkeys: %w", err)
 	}
-	return &passkeyCeremonies{w, parsed.Hostname()}, nil
+	return w, nil
 }
 
 // errNoPasskeys is returned where no public URL is configured.
@@ -142,12 +138,9 @@ func (s *Service) beginPasskey(ctx context.Context, userID string) (id string, o
 	if err != nil {
 		return "", nil, err
 	}
-	var known []protocol.CredentialDescriptor
-	for _, c := range (passkeyUser{user}).WebAuthnCredentials() {
-		known = append(known, c.Descriptor())
-	}
+	known := webauthn.Credentials(passkeyUser{user}.WebAuthnCredentials())
 	creation, session, err := s.passkeys.BeginRegistration(passkeyUser{user},
-		webauthn.WithExclusions(known),
+		webauthn.WithExclusions(known.CredentialDescriptors()),
 		webauthn.WithAuthenticatorSelection(protocol.AuthenticatorSelection{
 			ResidentKey: protocol.ResidentKeyRequirementRequired, UserVerification: protocol.VerificationRequired,
 		}))

@@ -50,15 +50,12 @@ const (
 	maxHashWait  = 5 * time.Second
 )
 
-// busyError is returned when too many passwords wait to be hashed.
+// errBusy is returned when too many passwords wait to be hashed.
+var errBusy = busyError{}
+
 type busyError struct{}
 
-var errBusy = errors.New("too many passwords are being checked")
-
-func (busyError) Error() string { return errBusy.Error() }
-
-// Is makes it an errBusy.
-func (busyError) Is(target error) bool { return target == errBusy }
+func (busyError) Error() string { return "too many passwords are being checked" }
 
 // RetryAfter is when it is worth trying again.
 func (busyError) RetryAfter() time.Duration { return maxHashWait }
@@ -190,7 +187,7 @@ func (h *hasher) derive(ctx context.Context, password string, salt []byte, p arg
 func (h *hasher) acquire(ctx context.Context, weight int64) error {
 	if h.waiting.Add(1) > maxHashQueue {
 		h.waiting.Add(-1)
-		return busyError{}
+		return errBusy
 	}
 	defer h.waiting.Add(-1)
 	short, cancel := context.WithTimeout(ctx, maxHashWait)
@@ -199,7 +196,7 @@ func (h *hasher) acquire(ctx context.Context, weight int64) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return busyError{}
+		return errBusy
 	}
 	return nil
 }

@@ -201,8 +201,8 @@ func (s *Service) newTOTP(ctx context.Context, userID string) (*otp.Key, error) 
 
 // siteName is what the service is called in apps and on authenticators.
 func (s *Service) siteName() string {
-	if s.passkeys != nil && s.passkeys.id != "localhost" {
-		return s.passkeys.id
+	if s.passkeys != nil && s.passkeys.Config.RPID != "localhost" {
+		return s.passkeys.Config.RPID
 	}
 	return "Manus"
 }

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"regexp"
@@ -41,30 +42,16 @@ func (s *Service) prepare(ctx context.Context, n NewUser) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	if err := checkPassword(n.Password, n.Email, n.FullName); err != nil {
-		return User{}, err
-	}
-	hash, err := s.hasher.hash(ctx, n.Password)
-	if err != nil {
-		return User{}, err
-	}
+	now := s.now()
 	user := User{
-		ID:           docstore.NewID(),
-		Email:        n.Email,
-		EmailKey:     key,
-		FullName:     n.FullName,
-		Language:     n.Language,
-		Role:         n.Role,
-		PasswordHash: hash,
-		CreatedAt:    docstore.At(s.now()),
-	}
-	if user.Role == "" {
-		user.Role = identity.User
+		ID: docstore.NewID(), Email: n.Email, EmailKey: key, FullName: n.FullName, Language: n.Language,
+		Role: cmp.Or(n.Role, identity.User), CreatedAt: docstore.At(now),
 	}
 	if n.Temporary {
-		user.PasswordUntil = docstore.At(s.now().Add(TemporaryLifetime))
+		user.PasswordUntil = docstore.At(now.Add(TemporaryLifetime))
 	}
-	return user, nil
+	user.PasswordHash, err = s.newHash(ctx, user, n.Password)
+	return user, err
 }
 
 // Create makes an account without signing in; its address counts as verified.
