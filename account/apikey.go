@@ -143,22 +143,10 @@ func (s *Service) authenticateKey(ctx context.Context, token string) (identity.C
 	hash := secret.hash()
 	load := func(ctx context.Context, id string) (proofState, error) { return s.loadKey(ctx, id, hash) }
 	state, err := s.state(ctx, id, load)
-	if err != nil {
-		return identity.Caller{}, err
-	}
-	if !hmac.Equal([]byte(state.secretHash), []byte(hash)) {
+	if err == nil && !hmac.Equal([]byte(state.secretHash), []byte(hash)) {
 		return identity.Caller{}, ErrInvalidToken
 	}
-	return identity.Caller{
-		UserID: state.userID,
-		KeyID:  id,
-		Role:   state.role,
-		Scopes: state.scopes,
-		Alive: func(ctx context.Context) error {
-			_, err := s.state(ctx, id, load)
-			return err
-		},
-	}, nil
+	return state.caller, err
 }
 
 // forever is the expiry of a key that never expires.
@@ -190,9 +178,9 @@ func (s *Service) loadKey(ctx context.Context, id, hash string) (proofState, err
 			s.log.WarnContext(ctx, "the use of an API key was not written down", "key", id, "error", err)
 		}
 	}
-	scopes := key.Scopes
-	if scopes == nil {
-		scopes = []identity.Scope{}
+	caller := identity.Caller{UserID: user.ID, KeyID: id, Role: user.Role, Scopes: key.Scopes}
+	if caller.Scopes == nil { // nil is for people
+		caller.Scopes = []identity.Scope{}
 	}
-	return proofState{userID: user.ID, role: user.Role, expires: expires, secretHash: key.SecretHash, scopes: scopes}, nil
+	return proofState{caller, expires, key.SecretHash}, nil
 }

@@ -114,6 +114,36 @@ func (s *Service) end(ctx context.Context, loginID string) error {
 	return docstore.NotFoundAs(err, nil)
 }
 
+// stateLifetime is how long the state of a login or key is believed without asking the
+// store: what another copy of the program has changed is seen after that.
+const stateLifetime = time.Second
+
+// maxStates and maxVerified bound the halves of what is remembered of proofs.
+const (
+	maxStates   = 1 << 16
+	maxVerified = 1 << 15
+)
+
+// proofState is what a request needs to know of the login or key it came with.
+// The zero state is one that has ended.
+type proofState struct {
+	caller     identity.Caller
+	expires    time.Time
+	secretHash string // of a key
+}
+
+// accessToken is what a verified token says. It never changes; whether it has
+// expired is asked each time.
+type accessToken struct {
+	userID, loginID string
+	issued, expires time.Time
+}
+
+// validAt tells whether the token is in force, within the clocks' skew.
+func (t accessToken) validAt(now time.Time) bool {
+	return now.Before(t.expires.Add(clockSkew)) && !now.Before(t.issued.Add(-clockSkew))
+}
+
 // Authenticate tells who an access token belongs to, as things stand now: at
 // most a second old for what other copies of the program have changed. It
 // returns ErrInvalidToken, or an error of the store.
@@ -123,21 +153,10 @@ func (s *Service) Authenticate(ctx context.Context, token string) (identity.Call
 		return identity.Caller{}, err
 	}
 	state, err := s.state(ctx, read.loginID, s.loadLogin)
-	if err != nil {
-		return identity.Caller{}, err
-	}
-	if state.userID != read.userID {
+	if err == nil && state.caller.UserID != read.userID {
 		return identity.Caller{}, ErrInvalidToken
 	}
-	return identity.Caller{
-		UserID:  read.userID,
-		LoginID: read.loginID,
-		Role:    state.role,
-		Alive: func(ctx context.Context) error {
-			_, err := s.state(ctx, read.loginID, s.loadLogin)
-			return err
-		},
-	}, nil
+	return state.caller, err
 }
 
 // verify reads an access token, remembering those that it has read: checking a
@@ -173,6 +192,10 @@ func (s *Service) state(ctx context.Context, id string, load func(context.Contex
 	if state.expires.IsZero() || !s.now().Before(state.expires) {
 		return proofState{}, ErrInvalidToken
 	}
+	state.caller.Alive = func(ctx context.Context) error {
+		_, err := s.state(ctx, id, load)
+		return err
+	}
 	return state, nil
 }
 
@@ -189,7 +212,7 @@ func (s *Service) loadLogin(ctx context.Context, loginID string) (proofState, er
 	if !l.aliveFor(user, s.now()) {
 		return proofState{}, nil
 	}
-	return proofState{userID: user.ID, role: user.Role, expires: l.ExpiresAt.Time}, nil
+	return proofState{caller: identity.Caller{UserID: user.ID, LoginID: loginID, Role: user.Role}, expires: l.ExpiresAt.Time}, nil
 }
 
 // LogoutAll ends every login of the account, in one step.
