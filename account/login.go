@@ -163,31 +163,19 @@ func (s *Service) Authenticate(ctx context.Context, token string) (identity.Call
 // signature is a good part of a small request.
 func (s *Service) verify(token string) (accessToken, error) {
 	hash, now := sha256.Sum256([]byte(token)), s.now()
-	read, ok := s.verified.Get(hash)
-	if !ok {
-		var err error
-		if read, err = s.keys.verifyAccess(token, now); err != nil {
-			return accessToken{}, err
-		}
-		s.verified.Put(hash, read, s.verified.Begin())
+	read, err := s.verified.Load(hash, func() (accessToken, error) { return s.keys.verifyAccess(token, now) })
+	if err == nil && !read.validAt(now) {
+		err = ErrInvalidToken
 	}
-	if !read.validAt(now) {
-		return accessToken{}, ErrInvalidToken
-	}
-	return read, nil
+	return read, err
 }
 
 // state is what a living login or key stands for; ErrInvalidToken when it has
 // ended. What isn't cached is loaded; load returns the zero state for the ended.
 func (s *Service) state(ctx context.Context, id string, load func(context.Context, string) (proofState, error)) (proofState, error) {
-	state, ok := s.states.Get(id)
-	if !ok {
-		var err error
-		reading := s.states.Begin()
-		if state, err = load(ctx, id); err != nil {
-			return proofState{}, err
-		}
-		s.states.Put(id, state, reading)
+	state, err := s.states.Load(id, func() (proofState, error) { return load(ctx, id) })
+	if err != nil {
+		return proofState{}, err
 	}
 	if state.expires.IsZero() || !s.now().Before(state.expires) {
 		return proofState{}, ErrInvalidToken

@@ -309,15 +309,10 @@ type Subscription struct {
 // PlanOf is the id of the plan that is in force for the account. What another copy of
 // the program has changed is seen within a second.
 func (s *Service) PlanOf(ctx context.Context, userID string) (string, error) {
-	if plan, ok := s.plans.Get(userID); ok {
-		return plan, nil
-	}
-	reading := s.plans.Begin()
-	subscription, err := s.Get(ctx, userID)
-	if err == nil {
-		s.plans.Put(userID, subscription.Plan.ID, reading)
-	}
-	return subscription.Plan.ID, err
+	return s.plans.Load(userID, func() (string, error) {
+		subscription, err := s.Get(ctx, userID)
+		return subscription.Plan.ID, err
+	})
 }
 
 // Get returns the account's subscription as it is now. It writes nothing.
