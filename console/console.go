@@ -171,14 +171,14 @@ func (d document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // frame is what the page has in the request's language.
 func (p *Pages) frame(r *http.Request) frame {
-	f := p.frameIn(language.Of(r))
+	f := p.frameIn(language.From(r.Context()))
 	f.Query = url.Values{"token": r.URL.Query()["token"]}
 	return f
 }
 
 // show renders a page for one request. Nobody keeps it.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
-	tag := language.Of(r)
+	tag := language.From(r.Context())
 	d, err := p.render(tag, name, data)
 	if err != nil {
 		p.Log.ErrorContext(r.Context(), "a page could not be rendered", "page", name, "error", err)
@@ -227,7 +227,7 @@ func (p *Pages) sendAsset(w http.ResponseWriter, r *http.Request) {
 // that the browser prefers.
 func localized(pages map[language.Tag]document) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		tag := language.Of(r)
+		tag := language.From(r.Context())
 		tag.Mark(w.Header())
 		pages[tag].ServeHTTP(w, r)
 	}
