@@ -168,34 +168,26 @@ type (
 			Passkey  *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'."`
 		}
 	}
-	refreshInput struct {
-		Body struct {
-			RefreshToken string `json:"refresh_token" maxLength:"200"`
-		}
+	refreshInputBody struct {
+		RefreshToken string `json:"refresh_token" maxLength:"200"`
 	}
-	passwordInput struct {
-		Body struct {
-			CurrentPassword string        `json:"current_password" maxLength:"256"`
-			NewPassword     string        `json:"new_password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one."`
-			OTP             string        `json:"otp,omitempty" maxLength:"64" doc:"For accounts with a second factor that was not proved in the last five minutes."`
-			Passkey         *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'."`
-		}
+	passwordInputBody struct {
+		CurrentPassword string        `json:"current_password" maxLength:"256"`
+		NewPassword     string        `json:"new_password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one."`
+		OTP             string        `json:"otp,omitempty" maxLength:"64" doc:"For accounts with a second factor that was not proved in the last five minutes."`
+		Passkey         *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'."`
 	}
 	forgotInput struct {
 		Body struct {
 			Email string `json:"email" maxLength:"254" example:"amal@example.com"`
 		}
 	}
-	resetInput struct {
-		Body struct {
-			Token       string `json:"token" maxLength:"200" doc:"Of the mailed link."`
-			NewPassword string `json:"new_password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one."`
-		}
+	resetInputBody struct {
+		Token       string `json:"token" maxLength:"200" doc:"Of the mailed link."`
+		NewPassword string `json:"new_password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one."`
 	}
-	verifyInput struct {
-		Body struct {
-			Token string `json:"token" maxLength:"200" doc:"Of the mailed link."`
-		}
+	verifyInputBody struct {
+		Token string `json:"token" maxLength:"200" doc:"Of the mailed link."`
 	}
 	noInput  struct{}
 	noOutput struct{}
@@ -237,7 +229,7 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 		Access: httpapi.Public, Pattern: "POST /auth/refresh", ID: "refresh", Summary: "Get new tokens for a refresh token",
 		Limits: []ratelimit.Rule{ratelimit.NewRule("10/minute, 50/hour", ratelimit.ByAddress)},
 	},
-		func(ctx context.Context, in *refreshInput) (*tokensOutput, error) {
+		func(ctx context.Context, in *httpapi.Input[refreshInputBody]) (*tokensOutput, error) {
 			return tokensAnswer(s.Refresh(ctx, in.Body.RefreshToken))
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/logout", ID: "logout", Summary: "Sign out of this login"},
@@ -250,7 +242,7 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 			return nil, s.LogoutAll(ctx, identity.From(ctx).UserID)
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/verify", ID: "verify", Summary: "Confirm an e-mail address by a mailed link"},
-		func(ctx context.Context, in *verifyInput) (*noOutput, error) {
+		func(ctx context.Context, in *httpapi.Input[verifyInputBody]) (*noOutput, error) {
 			return nil, s.Verify(ctx, in.Body.Token)
 		})
 	httpapi.Register(group, httpapi.Route{
@@ -264,7 +256,7 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 		Access: httpapi.Public, Pattern: "POST /auth/password/reset", ID: "reset-password", Summary: "Set a new password by a mailed link",
 		Description: "Ends every login, and signs in nobody.",
 	},
-		func(ctx context.Context, in *resetInput) (*noOutput, error) {
+		func(ctx context.Context, in *httpapi.Input[resetInputBody]) (*noOutput, error) {
 			return nil, s.ResetPassword(ctx, in.Body.Token, in.Body.NewPassword)
 		})
 }

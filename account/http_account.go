@@ -109,11 +109,9 @@ func registerGated[I, O any, P gatedInput[I]](group httpapi.Group, g gate, route
 
 // Inputs.
 type (
-	profileInput struct {
-		Body struct {
-			FullName *string       `json:"full_name,omitempty" maxLength:"200"`
-			Language *language.Tag `json:"language,omitempty" enum:"en,ar" doc:"The language of mails."`
-		}
+	profileInputBody struct {
+		FullName *string       `json:"full_name,omitempty" maxLength:"200"`
+		Language *language.Tag `json:"language,omitempty" enum:"en,ar" doc:"The language of mails."`
 	}
 	emailInput struct {
 		Body struct {
@@ -150,7 +148,7 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 			return userAnswer(s.Get(ctx, identity.From(ctx).UserID))
 		})
 	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "PATCH /auth/me", ID: "update-me", Summary: "Change your name or language"},
-		func(ctx context.Context, in *profileInput) (*userOutput, error) {
+		func(ctx context.Context, in *httpapi.Input[profileInputBody]) (*userOutput, error) {
 			return userAnswer(s.SetProfile(ctx, identity.From(ctx).UserID, Profile{in.Body.FullName, in.Body.Language}))
 		})
 	registerGated(group, s.stepUp(), httpapi.Route{
@@ -165,7 +163,7 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 		Answers: map[string]httpapi.Answer{"200": {Description: "A zip archive of JSON files", Types: map[string]reflect.Type{"application/zip": nil}}},
 	}, s.export)
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/password", ID: "change-password", Summary: "Change your password and end your other logins"},
-		func(ctx context.Context, in *passwordInput) (*noOutput, error) {
+		func(ctx context.Context, in *httpapi.Input[passwordInputBody]) (*noOutput, error) {
 			caller := identity.From(ctx)
 			proof := Proof{in.Body.CurrentPassword, in.Body.OTP, in.Body.Passkey.answer()}
 			return nil, s.ChangePassword(ctx, caller.UserID, caller.LoginID, proof, in.Body.NewPassword)

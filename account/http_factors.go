@@ -49,24 +49,19 @@ type (
 		Secret     string `json:"secret" doc:"For apps that can't read the URL: base32, SHA-1, 6 digits, 30 seconds."`
 		OTPAuthURL string `json:"otpauth_url" doc:"Show it as a QR code."`
 	}
-	codeInput struct {
-		Body struct {
-			OTP string `json:"otp" maxLength:"16" doc:"A code of the app."`
-		}
+	codeInputBody struct {
+		OTP string `json:"otp" maxLength:"16" doc:"A code of the app."`
 	}
-	addPasskeyInput struct {
-		Body struct {
-			CeremonyID   string         `json:"ceremony_id" maxLength:"64" doc:"Of POST /auth/passkeys/new."`
-			Credential   map[string]any `json:"credential" doc:"The browser's PublicKeyCredential, as its toJSON() gives it."`
-			Name         string         `json:"name" minLength:"1" maxLength:"100" doc:"What you call it."`
-			SecondFactor bool           `json:"second_factor,omitempty" doc:"From now on, signing in by password needs a second factor."`
-		}
+	addPasskeyInputBody struct {
+		CeremonyID   string         `json:"ceremony_id" maxLength:"64" doc:"Of POST /auth/passkeys/new."`
+		Credential   map[string]any `json:"credential" doc:"The browser's PublicKeyCredential, as its toJSON() gives it."`
+		Name         string         `json:"name" minLength:"1" maxLength:"100" doc:"What you call it."`
+		SecondFactor bool           `json:"second_factor,omitempty" doc:"From now on, signing in by password needs a second factor."`
 	}
 	addPasskeyOutputBody struct {
 		passkeyBody
 		RecoveryCodes []string `json:"recovery_codes,omitempty" doc:"When the account needs a second factor for the first time. They are shown only now."`
 	}
-	passkeyLoginInput struct{ Body passkeyInput }
 )
 
 func (s *Service) factorRoutes(group httpapi.Group) {
@@ -85,7 +80,7 @@ func (s *Service) factorRoutes(group httpapi.Group) {
 		Access: httpapi.Persons, Pattern: "POST /auth/totp/confirm", ID: "confirm-totp", Summary: "Put the authenticator app in force",
 		Description: "Ends every other login, and answers the recovery codes.",
 	},
-		func(ctx context.Context, in *codeInput) (*codesOutput, error) {
+		func(ctx context.Context, in *httpapi.Input[codeInputBody]) (*codesOutput, error) {
 			caller := identity.From(ctx)
 			return codesAnswer(s.confirmTOTP(ctx, caller.UserID, caller.LoginID, in.Body.OTP))
 		})
@@ -117,7 +112,7 @@ func (s *Service) passkeyRoutes(group httpapi.Group) {
 			return optionsAnswer(s.beginPasskey(ctx, caller.UserID))
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/passkeys", ID: "add-passkey", Status: http.StatusCreated, Summary: "Add the passkey that the browser has made"},
-		func(ctx context.Context, in *addPasskeyInput) (*httpapi.Output[addPasskeyOutputBody], error) {
+		func(ctx context.Context, in *httpapi.Input[addPasskeyInputBody]) (*httpapi.Output[addPasskeyOutputBody], error) {
 			caller, answer := identity.From(ctx), PasskeyAnswer{in.Body.CeremonyID, jsonText(in.Body.Credential)}
 			added, codes, err := s.addPasskey(ctx, caller.UserID, caller.LoginID, in.Body.Name, in.Body.SecondFactor, answer)
 			return httpapi.OutputOf(addPasskeyOutputBody{newPasskeyBody(added), codes}, err)
@@ -137,7 +132,7 @@ func (s *Service) passkeyRoutes(group httpapi.Group) {
 			return optionsAnswer(s.beginPasskeyUse(ctx))
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/passkeys/login", ID: "login-with-passkey", Summary: "Sign in with a passkey alone"},
-		func(ctx context.Context, in *passkeyLoginInput) (*tokensOutput, error) {
+		func(ctx context.Context, in *httpapi.Input[passkeyInput]) (*tokensOutput, error) {
 			return tokensAnswer(s.LoginWithPasskey(ctx, *in.Body.answer()))
 		})
 }

@@ -92,15 +92,13 @@ type (
 		URL    string `json:"url" doc:"Open it in the browser."`
 		Ticket string `json:"ticket" doc:"Keep it, and finish with it within ten minutes."`
 	}
-	beginProviderOutput = httpapi.Output[beginProviderOutputBody]
-	finishProviderInput struct {
-		Body struct {
-			Ticket  string        `json:"ticket" maxLength:"100"`
-			Code    string        `json:"code" maxLength:"4096" doc:"Of the address you were sent back to."`
-			State   string        `json:"state" maxLength:"200" doc:"Of the address you were sent back to."`
-			OTP     string        `json:"otp,omitempty" maxLength:"64" doc:"For accounts with a second factor, after 'second-factor-required'."`
-			Passkey *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'."`
-		}
+	beginProviderOutput     = httpapi.Output[beginProviderOutputBody]
+	finishProviderInputBody struct {
+		Ticket  string        `json:"ticket" maxLength:"100"`
+		Code    string        `json:"code" maxLength:"4096" doc:"Of the address you were sent back to."`
+		State   string        `json:"state" maxLength:"200" doc:"Of the address you were sent back to."`
+		OTP     string        `json:"otp,omitempty" maxLength:"64" doc:"For accounts with a second factor, after 'second-factor-required'."`
+		Passkey *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'."`
 	}
 )
 
@@ -128,7 +126,7 @@ func (s *Service) providerRoutes(group httpapi.Group) {
 		Access: httpapi.Public, Pattern: "POST /auth/providers/finish", ID: "finish-provider", Summary: "Finish to sign in with a provider",
 		Description: "After 'second-factor-required', send the same again with 'otp' or 'passkey'.",
 	},
-		func(ctx context.Context, in *finishProviderInput) (*tokensOutput, error) {
+		func(ctx context.Context, in *httpapi.Input[finishProviderInputBody]) (*tokensOutput, error) {
 			return tokensAnswer(s.FinishProvider(ctx, ProviderAnswer{in.Body.Ticket, in.Body.Code, in.Body.State, in.Body.OTP, in.Body.Passkey.answer()}))
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/identities", ID: "list-identities", Summary: "See which providers are linked to your account"},

@@ -219,16 +219,7 @@ func (s *Service) devices(ctx context.Context, userID string, limit int, cursor 
 		return nil, "", err
 	}
 	found, next, err := s.logins.Find(ctx, docstore.Query{Index: "by_user", Equal: []any{userID}, Descending: true, Limit: limit, Cursor: cursor})
-	if err != nil {
-		return nil, "", err
-	}
-	var living []login
-	for _, l := range found {
-		if l.aliveFor(user, s.now()) {
-			living = append(living, l)
-		}
-	}
-	return living, next, nil
+	return slices.DeleteFunc(found, func(l login) bool { return !l.aliveFor(user, s.now()) }), next, err
 }
 
 // nameDevice sets what the person calls a login of theirs, or returns

@@ -12,8 +12,11 @@ type List[T any] struct {
 	NextCursor string `json:"next_cursor" doc:"Send it as cursor for the next page; empty at the end."`
 }
 
-// Output is a body as a handler returns it.
-type Output[T any] struct{ Body T }
+// Input is a body as a handler gets it, Output one as it returns it.
+type (
+	Input[T any]  struct{ Body T }
+	Output[T any] struct{ Body T }
+)
 
 // OutputOf is the answer with a body; or err.
 func OutputOf[T any](body T, err error) (*Output[T], error) {
