@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -245,22 +246,20 @@ func (s *Service) vouched(ctx context.Context, flow providerFlow, a ProviderAnsw
 	if !hmac.Equal([]byte(flow.State), []byte(a.State)) {
 		return User{}, errCeremony
 	}
-	provider, err := s.oidc.Load().get(flow.Provider)
+	claims, err := s.oidc.Load().exchange(ctx, flow, a.Code)
 	if err != nil {
 		return User{}, err
 	}
-	claims, err := s.oidc.Load().exchange(ctx, provider, flow, a.Code)
-	if err != nil {
-		return User{}, err
+	i := externalIdentity{
+		ID: identityID(claims.Issuer, claims.Subject), UserID: cmp.Or(flow.LinkTo, docstore.NewID()), Provider: flow.Provider,
+		Issuer: claims.Issuer, Subject: claims.Subject, CreatedAt: docstore.At(s.now()),
 	}
 	if flow.LinkTo != "" {
-		return s.link(ctx, flow, claims)
+		return s.link(ctx, i)
 	}
-	id := identityID(claims.Issuer, claims.Subject)
-	known, err := s.identities.Get(ctx, id)
+	known, err := s.identities.Get(ctx, i.ID)
 	if errors.Is(err, docstore.ErrNotFound) {
-		known = externalIdentity{ID: id, UserID: docstore.NewID(), Provider: provider.ID, Issuer: claims.Issuer, Subject: claims.Subject, CreatedAt: docstore.At(s.now())}
-		return s.newcomer(ctx, known, claims, true)
+		return s.newcomer(ctx, i, claims, true)
 	}
 	if err != nil {
 		return User{}, err
@@ -282,27 +281,30 @@ type providerClaims struct {
 }
 
 // exchange turns the code into what the provider says of the person.
-func (p *providers) exchange(ctx context.Context, provider Provider, flow providerFlow, code string) (providerClaims, error) {
+func (p *providers) exchange(ctx context.Context, flow providerFlow, code string) (claims providerClaims, err error) {
+	provider, err := p.get(flow.Provider)
+	if err != nil {
+		return claims, err
+	}
 	found, err := p.discover(ctx, provider)
 	if err != nil {
-		return providerClaims{}, err
+		return claims, err
 	}
 	config := oauthConfig(provider, found, flow.Redirect)
 	token, err := config.Exchange(oidc.ClientContext(ctx, p.client), code, oauth2.VerifierOption(flow.Verifier))
 	if err != nil {
 		if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok && refused.Response.StatusCode < http.StatusInternalServerError {
-			return providerClaims{}, errProvider
+			return claims, errProvider
 		}
-		return providerClaims{}, fmt.Errorf("%w: %w", errProviderDown, err)
+		return claims, fmt.Errorf("%w: %w", errProviderDown, err)
 	}
 	raw, _ := token.Extra("id_token").(string)
 	idToken, err := found.Verifier(&oidc.Config{ClientID: provider.ClientID}).Verify(ctx, raw)
 	if err != nil || !hmac.Equal([]byte(idToken.Nonce), []byte(flow.Nonce)) || idToken.Subject == "" {
-		return providerClaims{}, errProvider
+		return claims, errProvider
 	}
-	claims := providerClaims{}
 	if err := idToken.Claims(&claims); err != nil {
-		return providerClaims{}, errProvider
+		return claims, errProvider
 	}
 	if claims.Email == "" { // some say it at another address only
 		if info, err := found.UserInfo(oidc.ClientContext(ctx, p.client), oauth2.StaticTokenSource(token)); err == nil && info.Subject == idToken.Subject {
@@ -318,9 +320,8 @@ func (p *providers) exchange(ctx context.Context, provider Provider, flow provid
 }
 
 // newcomer makes the account of a person who signs in with a provider for the first
-// time. The identity
-// is stored first: killed in between, the program makes the account the next
-// time.
+// time. The identity is stored first: killed in between, the program makes the account
+// the next time.
 func (s *Service) newcomer(ctx context.Context, i externalIdentity, claims providerClaims, store bool) (User, error) {
 	key, err := emailKey(claims.Email)
 	if err != nil || !claims.EmailVerified {
@@ -347,23 +348,22 @@ func (s *Service) newcomer(ctx context.Context, i externalIdentity, claims provi
 }
 
 // link lets the account that asked be signed in to with the provider's account.
-func (s *Service) link(ctx context.Context, flow providerFlow, claims providerClaims) (User, error) {
-	i := externalIdentity{ID: identityID(claims.Issuer, claims.Subject), UserID: flow.LinkTo, Provider: flow.Provider, Issuer: claims.Issuer, Subject: claims.Subject, CreatedAt: docstore.At(s.now())}
+func (s *Service) link(ctx context.Context, i externalIdentity) (User, error) {
 	err := s.identities.Insert(ctx, i)
 	if docstore.ConflictsOn(err, docstore.IDIndex) {
-		known, getErr := s.identities.Get(ctx, i.ID)
-		if getErr != nil {
-			return User{}, getErr
+		known, err := s.identities.Get(ctx, i.ID)
+		if err == nil && known.UserID != i.UserID {
+			err = errLinked
 		}
-		if known.UserID != flow.LinkTo {
-			return User{}, errLinked
+		if err != nil {
+			return User{}, err
 		}
-		return s.Get(ctx, flow.LinkTo)
+		return s.Get(ctx, i.UserID)
 	}
 	if err != nil {
 		return User{}, err
 	}
-	return s.update(ctx, flow.LinkTo, func(u *User) error {
+	return s.update(ctx, i.UserID, func(u *User) error {
 		u.note(ctx, eventIdentityLinked, s.now())
 		return nil
 	})
