@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -192,7 +193,7 @@ func New(c Config) (*Service, error) {
 		apiKeys:      docstore.NewCollection[apiKey](c.Store, keySpec),
 		audit:        c.Audit,
 		failures:     audit.NewCounter(c.Audit, "failures", eventSignInFailed),
-		hasher:       newHasher(hashConcurrency()),
+		hasher:       newHasher(max(1, runtime.GOMAXPROCS(0)-1)), // a processor is left to everything else
 		keys:         keys,
 		seeds:        seeds,
 		states:       cache.New[string, proofState](stateLifetime, maxStates),

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"encoding/base64"
@@ -162,10 +163,7 @@ func (s *Service) loadKey(ctx context.Context, id, hash string) (proofState, err
 	if err != nil {
 		return proofState{}, docstore.NotFoundAs(err, ErrInvalidToken)
 	}
-	expires, now := key.ExpiresAt.Time, s.now()
-	if expires.IsZero() {
-		expires = forever
-	}
+	expires, now := cmp.Or(key.ExpiresAt.Time, forever), s.now()
 	if user.Disabled || !now.Before(expires) {
 		return proofState{}, nil
 	}

@@ -52,13 +52,9 @@ type deviceBody struct {
 }
 
 func newDeviceBody(l login, current string) deviceBody {
-	seen := l.SeenAt
-	if seen.IsZero() {
-		seen = l.CreatedAt
-	}
 	return deviceBody{
 		ID: l.ID, Name: l.Name, Agent: l.Agent, Address: l.Address, Current: l.ID == current,
-		CreatedAt: l.CreatedAt.String(), LastSeenAt: seen.String(), ExpiresAt: l.ExpiresAt.String(),
+		CreatedAt: l.CreatedAt.String(), LastSeenAt: cmp.Or(l.SeenAt, l.CreatedAt).String(), ExpiresAt: l.ExpiresAt.String(),
 	}
 }
 
@@ -71,9 +67,7 @@ type ProofBody struct {
 }
 
 func (b *ProofBody) proof() Proof {
-	if b == nil {
-		return Proof{}
-	}
+	b = cmp.Or(b, &ProofBody{})
 	return Proof{b.Password, b.OTP, b.Passkey.answer()}
 }
 

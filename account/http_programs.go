@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -48,11 +49,8 @@ func (s *Service) keyRoutes(group httpapi.Group) {
 		})
 	registerGated(group, s.fresh(), httpapi.Route{Pattern: "POST /auth/api-keys", ID: "make-api-key", Status: http.StatusCreated, Summary: "Make an API key"},
 		func(ctx context.Context, caller identity.Caller, in *newKeyInput) (*httpapi.Output[newKeyOutputBody], error) {
-			var expires time.Time
-			if in.Body.ExpiresAt != nil {
-				expires = *in.Body.ExpiresAt
-			}
-			key, shown, err := s.makeKey(ctx, caller.UserID, in.Body.Name, in.Body.Scopes, expires)
+			expires := cmp.Or(in.Body.ExpiresAt, &time.Time{})
+			key, shown, err := s.makeKey(ctx, caller.UserID, in.Body.Name, in.Body.Scopes, *expires)
 			return httpapi.OutputOf(newKeyOutputBody{newKeyBody(key), shown}, err)
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "DELETE /auth/api-keys/{id}", ID: "revoke-api-key", Summary: "Revoke an API key"},
@@ -83,10 +81,11 @@ func newIdentityBody(i externalIdentity) identityBody {
 type (
 	beginProviderInput struct {
 		ID   string `path:"id" maxLength:"32"`
-		Body *struct {
-			RedirectURL string `json:"redirect_url,omitempty" maxLength:"500" doc:"Where you are sent back to: one of those that the operator allows, the first if it is left out."`
-			ProofBody
-		}
+		Body *beginProviderInputBody
+	}
+	beginProviderInputBody struct {
+		RedirectURL string `json:"redirect_url,omitempty" maxLength:"500" doc:"Where you are sent back to: one of those that the operator allows, the first if it is left out."`
+		ProofBody
 	}
 	beginProviderOutputBody struct {
 		URL    string `json:"url" doc:"Open it in the browser."`
@@ -102,12 +101,11 @@ type (
 	}
 )
 
-func (in *beginProviderInput) proof() *ProofBody {
-	if in.Body == nil {
-		return nil
-	}
-	return &in.Body.ProofBody
+func (in *beginProviderInput) body() *beginProviderInputBody {
+	return cmp.Or(in.Body, &beginProviderInputBody{})
 }
+
+func (in *beginProviderInput) proof() *ProofBody { return &in.body().ProofBody }
 
 func (s *Service) providerRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /auth/providers", ID: "list-providers", Summary: "See which providers you can sign in with"},
@@ -141,10 +139,6 @@ func (s *Service) providerRoutes(group httpapi.Group) {
 }
 
 func (s *Service) beginProvider(ctx context.Context, in *beginProviderInput, linkTo string) (*beginProviderOutput, error) {
-	redirect := ""
-	if in.Body != nil {
-		redirect = in.Body.RedirectURL
-	}
-	url, ticket, err := s.BeginProvider(ctx, in.ID, redirect, linkTo)
+	url, ticket, err := s.BeginProvider(ctx, in.ID, in.body().RedirectURL, linkTo)
 	return httpapi.OutputOf(beginProviderOutputBody{url, ticket}, err)
 }

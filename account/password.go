@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -69,9 +68,6 @@ type hasher struct {
 	capacity int64
 	waiting  atomic.Int64
 }
-
-// hashConcurrency leaves a processor to everything else.
-func hashConcurrency() int { return max(1, runtime.GOMAXPROCS(0)-1) }
 
 func newHasher(concurrency int) *hasher {
 	capacity := int64(concurrency) * int64(current.memory)

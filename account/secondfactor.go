@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
-	"encoding/base32"
 	"errors"
 	"slices"
 	"strings"
@@ -29,7 +28,7 @@ type totpSeed struct {
 
 const (
 	totpPeriod = 30
-	// recoveryCodes is how many are made, of 120 bits each.
+	// recoveryCodes is how many are made, of 120 bits each: 24 letters of base32.
 	recoveryCodes      = 10
 	recoveryCodeLength = 24
 )
@@ -164,9 +163,7 @@ func (u *User) newRecoveryCodes() []string {
 	var shown []string
 	u.Recovery = nil
 	for range recoveryCodes {
-		code := make([]byte, recoveryCodeLength*5/8)
-		_, _ = rand.Read(code) // never fails
-		plain := base32.StdEncoding.EncodeToString(code)
+		plain := rand.Text()[:recoveryCodeLength]
 		u.Recovery = append(u.Recovery, recoveryHash(plain))
 		shown = append(shown, plain[:6]+"-"+plain[6:12]+"-"+plain[12:18]+"-"+plain[18:])
 	}

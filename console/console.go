@@ -100,7 +100,7 @@ type frame struct {
 	Lang        language.Tag
 	Style, Icon string // paths
 	Version     string
-	Query       url.Values // that stays when the language is changed
+	token       string // of the link, which stays when the language is changed
 }
 
 func (p *Pages) frameIn(tag language.Tag) frame {
@@ -111,19 +111,14 @@ func (p *Pages) frameIn(tag language.Tag) frame {
 
 // Other is the language that the page isn't in.
 func (f frame) Other() language.Tag {
-	if f.Lang == language.Arabic {
-		return language.English
-	}
-	return language.Arabic
+	return language.Tag(language.Text{En: string(language.Arabic), Ar: string(language.English)}.In(f.Lang))
 }
 
 // OtherLanguage is where the page is in the other language.
 func (f frame) OtherLanguage() string {
 	query := url.Values{"lang": {f.Other().String()}}
-	for key, values := range f.Query {
-		if len(values) == 1 && values[0] != "" {
-			query.Set(key, values[0])
-		}
+	if f.token != "" {
+		query.Set("token", f.token)
 	}
 	return "?" + query.Encode()
 }
@@ -172,7 +167,7 @@ func (d document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // frame is what the page has in the request's language.
 func (p *Pages) frame(r *http.Request) frame {
 	f := p.frameIn(language.From(r.Context()))
-	f.Query = url.Values{"token": r.URL.Query()["token"]}
+	f.token = r.URL.Query().Get("token")
 	return f
 }
 
