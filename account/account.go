@@ -8,6 +8,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -259,12 +260,8 @@ type Profile struct {
 // SetProfile changes what the person says of themselves.
 func (s *Service) SetProfile(ctx context.Context, userID string, p Profile) (User, error) {
 	return s.update(ctx, userID, func(u *User) error {
-		if p.FullName != nil {
-			u.FullName = *p.FullName
-		}
-		if p.Language != nil {
-			u.Language = *p.Language
-		}
+		u.FullName = *cmp.Or(p.FullName, &u.FullName)
+		u.Language = *cmp.Or(p.Language, &u.Language)
 		return nil
 	})
 }
