@@ -20,6 +20,7 @@ import (
 	"manus/config"
 	"manus/health"
 	"manus/httpapi"
+	"manus/mail"
 )
 
 // lockedBuffer is a log that many write to.
@@ -301,5 +302,60 @@ func TestOnlyLoopbackAddressesWillDo(t *testing.T) {
 		if _, isProblem := errors.AsType[*config.Problems](err); ok != (err == nil) || !ok && !isProblem {
 			t.Errorf("%q: %v", addr, err)
 		}
+	}
+}
+
+func TestAnErasureByACommandTakesThePersonsMails(t *testing.T) {
+	t.Parallel()
+	server, _ := setup(t)
+	register(t, server)
+	for _, to := range []string{"amal@example.com", "Amal <AMAL@example.com>", "other@example.com"} {
+		if err := server.outbox.Send(t.Context(), mail.Message{To: to, Subject: "Hello", Text: "Hello"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command, err := New(t.Context(), Options{Settings: config.Settings{DataDir: server.settings.DataDir}, Offline: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := command.Accounts.Find(t.Context(), "amal@example.com")
+	if err == nil {
+		err = command.Accounts.Erase(t.Context(), user.ID)
+	}
+	if err := errors.Join(err, command.Close()); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := server.outbox.Kept(t.Context(), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range kept {
+		if strings.Contains(strings.ToLower(m.To), "amal") {
+			t.Errorf("a mail to %s is still there", m.To)
+		}
+	}
+	if len(kept) == 0 {
+		t.Error("others' mails are gone too")
+	}
+}
+
+func TestACommandOpensOnlyWhatItUses(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "nowhere")
+	a, err := New(t.Context(), Options{Settings: config.Settings{DataDir: dir}, Offline: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rules := a.Limits.Match("POST", "/api/v1/auth/login", ""); len(rules) != 1 {
+		t.Errorf("the rules are %v", rules)
+	}
+	if _, err := a.Accounts.Find(t.Context(), "amal@example.com"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a store that isn't there: %v", err)
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it was made: %v", err)
 	}
 }

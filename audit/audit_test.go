@@ -246,9 +246,9 @@ func TestEverybodySeesTheirOwnLinesAndOperatorsAll(t *testing.T) {
 		"key":  {UserID: "amal", KeyID: "k", Role: identity.User, Scopes: []identity.Scope{identity.Read}},
 		"root": {UserID: "root", LoginID: "2", Role: identity.Operator},
 	}
-	api := httpapi.New(slog.New(slog.DiscardHandler), "test", func(r *http.Request) (identity.Caller, error) {
+	api := httpapi.New(httpapi.Config{Log: slog.New(slog.DiscardHandler), Version: "test", Caller: func(r *http.Request) (identity.Caller, error) {
 		return callers[r.Header.Get("Authorization")], nil
-	})
+	}})
 	c.Routes(api)
 	get := func(who, path string) string {
 		r := httptest.NewRequestWithContext(t.Context(), "GET", httpapi.Prefix+path, nil)

@@ -72,7 +72,7 @@ func failure(err error) string {
 	if err == nil {
 		return ""
 	}
-	return fmt.Sprintf("A backup has failed: %v.", err)
+	return fmt.Sprintf("A backup has failed: %s.", cut(err))
 }
 
 // alert notes what is wrong, or when that is empty, and it had been noted that

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -266,12 +267,13 @@ func (s *Schedule) record(ctx context.Context, held lease.Held, before int, bega
 	return st, errors.Join(interrupted, changeErr)
 }
 
-// cut is an error's text, or the beginning of it; empty for none.
+// cut is an error's text, or its beginning, as it can be stored; empty for none.
 func cut(err error) string {
 	if err == nil {
 		return ""
 	}
-	return err.Error()[:min(len(err.Error()), maxErrorText)]
+	text := err.Error()
+	return strings.ToValidUTF8(text[:min(len(text), maxErrorText)], "\uFFFD")
 }
 
 // look finds the newest backups at the targets, whoever made them.

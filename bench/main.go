@@ -29,11 +29,12 @@ func main() {
 	onlyFlood := flag.Bool("flood", false, "only the flood of logins")
 	onlyCopies := flag.Bool("copies", false, "only one copy against three")
 	onlyStore := flag.Bool("store", false, "only what documents in MongoDB cost beside the driver alone")
+	before := flag.String("before", "", "also measure an earlier build of Manus, the program at this path")
 	attempts := flag.Int("alike", 0, "only how alike refused sign-ins are, by so many attempts")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	exit(run(ctx, plan{*rounds, *length, *connections, *onlyFlood, *onlyCopies, *onlyStore, *attempts}))
+	exit(run(ctx, plan{*rounds, *length, *connections, *onlyFlood, *onlyCopies, *onlyStore, *before, *attempts}))
 }
 
 func exit(err error) {
@@ -51,7 +52,8 @@ type plan struct {
 	onlyFlood   bool
 	onlyCopies  bool
 	onlyStore   bool
-	attempts    int // to sign in; 0 measures the rest
+	before      string // an earlier build; empty is none
+	attempts    int    // to sign in; 0 measures the rest
 }
 
 func run(ctx context.Context, p plan) error {
@@ -86,7 +88,17 @@ func run(ctx context.Context, p plan) error {
 	if p.onlyFlood {
 		return flood(ctx, manus, peer)
 	}
-	if err := errors.Join(starts(ctx, p, dir, binary), throughput(ctx, p, manus, peer), flood(ctx, manus, peer)); err != nil {
+	measured := []server{manus, peer}
+	if p.before != "" {
+		earlier := newManus(p.before, filepath.Join(dir, "earlier-data"))
+		earlier.title = "earlier Manus"
+		defer earlier.stop()
+		if err := earlier.start(ctx); err != nil {
+			return err
+		}
+		measured = append(measured, earlier)
+	}
+	if err := errors.Join(starts(ctx, p, dir, binary), throughput(ctx, p, measured), flood(ctx, manus, peer)); err != nil {
 		return err
 	}
 	fmt.Printf("\nMemory after all of it (RSS): Manus %d MiB, PocketBase %d MiB.\n", manus.rss()>>20, peer.rss()>>20)
@@ -118,27 +130,37 @@ func starts(ctx context.Context, p plan, dir, binary string) error {
 	return nil
 }
 
-// throughput measures each kind of request on both, in turn.
-func throughput(ctx context.Context, p plan, manus, peer server) error {
-	fmt.Println("| request | Manus /s | p99 | PocketBase /s | p99 | ratio |")
-	fmt.Println("| --- | ---: | ---: | ---: | ---: | ---: |")
+// throughput measures each kind of request on all servers, in turn, and tells how the
+// first stands beside the others.
+func throughput(ctx context.Context, p plan, servers []server) error {
+	title, line := "| request |", "| --- |"
+	for i, s := range servers {
+		title, line = title+" "+s.name()+" /s | p99 |", line+" ---: | ---: |"
+		if i > 0 {
+			title, line = title+" ratio |", line+" ---: |"
+		}
+	}
+	fmt.Println(title + "\n" + line)
 	for _, kind := range []string{"health", "guarded read", "refresh"} {
-		var ours, theirs []result
+		results := make([][]result, len(servers))
 		for range p.rounds {
-			for _, s := range []struct {
-				server
-				results *[]result
-			}{{manus, &ours}, {peer, &theirs}} {
+			for i, s := range servers {
 				r, err := load(ctx, p, []string{s.address()}, s.requests(kind))
 				if err != nil {
 					return fmt.Errorf("%s: %w", kind, err)
 				}
-				*s.results = append(*s.results, r)
+				results[i] = append(results[i], r)
 			}
 		}
-		us, them := middle(ours), middle(theirs)
-		fmt.Printf("| %s | %.0f | %v | %.0f | %v | %.1f× |\n", kind,
-			us.perSecond, us.p99.Round(10*time.Microsecond), them.perSecond, them.p99.Round(10*time.Microsecond), us.perSecond/them.perSecond)
+		row := "| " + kind + " |"
+		for i := range servers {
+			m := middle(results[i])
+			row += fmt.Sprintf(" %.0f | %v |", m.perSecond, m.p99.Round(10*time.Microsecond))
+			if i > 0 {
+				row += fmt.Sprintf(" %.2f× |", middle(results[0]).perSecond/m.perSecond)
+			}
+		}
+		fmt.Println(row)
 	}
 	return nil
 }

@@ -44,8 +44,9 @@ type vault struct {
 	progress *progressLine
 }
 
-// with joins the rooms of the installation and runs f on its backups. The store itself
-// is not opened: a backup can be made of one that is full or can't be written.
+// with joins the rooms of the installation and runs f on its backups. The store is only
+// opened at the end of create, to note how it went, and need not open: a backup can be
+// made of one that is full or can't be written.
 func (c *backupCommand) with(p *process, f func(vault) error) error {
 	settings, err := config.LoadBackup(c.source(p), c.Data)
 	if err != nil {

@@ -1,0 +1,163 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"manus/account"
+	"manus/audit"
+	"manus/billing"
+	"manus/config"
+	"manus/console"
+	"manus/health"
+	"manus/httpapi"
+	"manus/internal/redisclient"
+	"manus/lease"
+	"manus/mail"
+	"manus/session"
+	"manus/session/redishints"
+)
+
+// build has a row for each room. A capability needs no other than those above it; what
+// two rooms want of each other stands in joins.go.
+func (a *App) build() error {
+	s, store := a.settings, a.store
+
+	if err := a.addRedis(); err != nil {
+		return err
+	}
+
+	a.audit = audit.New(audit.Config{Store: store, Log: a.log})
+	a.add(room{name: "audit", specs: audit.Specs(), routes: a.audit.Routes, sweep: a.audit.Sweep})
+
+	a.leases = lease.New(lease.Config{Store: store, Log: a.log})
+	a.add(room{name: "leases", specs: lease.Specs()})
+
+	// Billing asks sessions what became of a run, sessions take runs from
+	// billing: neither knows the other.
+	link := &runs{}
+	a.Plans = billing.New(billing.Config{Store: store, Sessions: link, Log: a.log, Catalog: s.Billing})
+	a.add(room{
+		name: "billing", specs: billing.Specs(), routes: a.Plans.Routes,
+		checks: []health.Check{a.check("stripe", nil)},
+		apply:  func(file config.File) error { a.Plans.SetCatalog(file.Billing); return nil },
+	})
+
+	a.addSessions(link)
+	if err := a.addMail(); err != nil {
+		return err
+	}
+	if err := a.addAccounts(); err != nil {
+		return err
+	}
+	if err := a.addBackups(); err != nil {
+		return err
+	}
+
+	a.health = health.New(health.Config{Checks: a.checks(), Version: a.options.Version, Log: a.log})
+	a.add(room{name: "health", routes: a.health.Routes})
+
+	pages := console.Config{Version: a.options.Version.Version, Accounts: a.Accounts, Log: a.log}
+	if s.KeepMails {
+		pages.Mails = a.outbox
+	}
+	a.pages = console.New(pages)
+	a.add(room{name: "console", routes: a.pages.Routes})
+
+	a.addLimits()
+	return nil
+}
+
+// addRedis adds the connection to Redis, which need not be there yet.
+func (a *App) addRedis() (err error) {
+	if a.settings.Redis.Empty() {
+		a.add(room{name: "redis", checks: []health.Check{a.check("redis", nil)}})
+		return nil
+	}
+	if a.redis, err = redisclient.New(a.settings.Redis.Reveal()); err != nil {
+		return err
+	}
+	a.add(room{
+		name: "redis", checks: []health.Check{a.check("redis", a.redis.Ping)},
+		close: func() error { a.redis.Close(); return nil },
+	})
+	return nil
+}
+
+// addSessions adds the sessions, which hint to other copies through Redis where there
+// is one.
+func (a *App) addSessions(link *runs) {
+	r := room{name: "sessions", specs: session.Specs()}
+	c := session.Config{Store: a.store, Quota: quota{a.Plans}, Log: a.log}
+	if a.redis != nil {
+		hints := redishints.New(a.redis)
+		c.Hints = hints
+		r.run = func(ctx context.Context) { hints.Run(ctx, a.sessions.OnHint, a.sessions.MissedHints) }
+	}
+	a.sessions = session.New(c)
+	link.sessions = a.sessions
+	r.routes = func(api *httpapi.API) { a.sessions.Routes(api, openingLimits()) }
+	r.sweep, r.drain = a.sessions.Sweep, a.sessions.Close
+	a.add(r)
+}
+
+// addMail adds where mails go: to the mail server, or nowhere but into the store, or,
+// where neither is wanted, no outbox.
+func (a *App) addMail() error {
+	r := room{name: "mails", specs: mail.Specs()}
+	c := mail.Config{Store: a.store, Secrets: a.secrets(), Metrics: a.registry, Log: a.log}
+	var err error
+	if !a.settings.SMTP.Empty() {
+		if c.Sender, err = mail.NewSMTP(a.settings.SMTP.Reveal(), a.settings.MailFrom); err != nil {
+			return fmt.Errorf("the mail server: %w", err)
+		}
+	}
+	if c.Sender != nil || a.settings.KeepMails || a.options.Offline {
+		if a.outbox, err = mail.New(c); err != nil {
+			return err
+		}
+		r.run, r.sweep = a.outbox.Run, a.outbox.Sweep
+	}
+	a.add(r)
+	return nil
+}
+
+func (a *App) addAccounts() (err error) {
+	a.Accounts, err = account.New(account.Config{
+		Store:        a.store,
+		Audit:        a.audit,
+		Secrets:      a.secrets(),
+		Mail:         a.outbox,
+		ConfirmFirst: !a.settings.SMTP.Empty(),
+		PublicURL:    a.settings.PublicURL,
+		Providers:    a.settings.Providers,
+		PersonalData: []account.PersonalData{a.Plans, a.sessions},
+		Offline:      a.options.Offline,
+		Metrics:      a.registry,
+		Log:          a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.add(room{
+		name: "accounts", specs: account.Specs(), routes: a.Accounts.Routes, run: a.Accounts.Run, sweep: a.Accounts.Sweep,
+		apply: func(file config.File) error {
+			a.Accounts.SetProviders(file.WithSecrets(a.settings.ProviderSecrets))
+			return nil
+		},
+	})
+	return nil
+}
+
+// secrets seal and sign; those of a command open nothing that the server has made.
+func (a *App) secrets() []string {
+	if a.options.Offline {
+		return []string{rand.Text() + rand.Text()}
+	}
+	all := []string{a.settings.JWTSecret.Reveal()}
+	for _, previous := range a.settings.JWTPreviousSecrets {
+		all = append(all, previous.Reveal())
+	}
+	return all
+}
