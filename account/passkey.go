@@ -72,13 +72,12 @@ func (s *Service) begin(ctx context.Context, id string, kind ceremonyKind, userI
 
 // finish takes a ceremony, so that nobody can finish it again.
 func (s *Service) finish(ctx context.Context, id string, kind ceremonyKind, userID string, data any) error {
-	c, err := s.ceremonies.Get(ctx, id)
-	if err == nil && (c.Kind != kind || c.UserID != userID || !s.now().Before(c.Expires.Time)) {
-		return errCeremony
-	}
-	if err == nil {
-		err = s.ceremonies.Delete(ctx, id) // not found: somebody else was faster
-	}
+	c, err := s.ceremonies.Update(ctx, id, func(c *ceremony) error {
+		if c.Kind != kind || c.UserID != userID || !s.now().Before(c.Expires.Time) {
+			return errCeremony
+		}
+		return docstore.ErrRemoved
+	})
 	if err != nil {
 		return docstore.NotFoundAs(err, errCeremony)
 	}

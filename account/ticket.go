@@ -64,8 +64,8 @@ func (u *User) dropTickets(purpose ticketPurpose) {
 }
 
 // ticket finds the living ticket that a link's secret stands for.
-func (u *User) ticket(purpose ticketPurpose, secret linkSecret, now time.Time) (ticket, error) {
-	hash := secret.hash()
+func (u *User) ticket(purpose ticketPurpose, given secret, now time.Time) (ticket, error) {
+	hash := given.hash()
 	for _, t := range u.Tickets {
 		if t.Purpose == purpose && hmac.Equal([]byte(t.Hash), []byte(hash)) && now.Before(t.ExpiresAt.Time) {
 			return t, nil
@@ -74,36 +74,31 @@ func (u *User) ticket(purpose ticketPurpose, secret linkSecret, now time.Time) (
 	return ticket{}, ErrInvalidLink
 }
 
-// linkSecret is of a mailed link.
-type linkSecret = secret
-
-func newLinkSecret() linkSecret { return newSecret() }
-
 // A link's token is linkPrefix and the base64url of the id of the account or
 // registration it belongs to, and its secret.
 const linkPrefix = "ml_"
 
-func formatLink(id string, secret linkSecret) (string, error) {
+func formatLink(id string, s secret) (string, error) {
 	parsed, err := uuid.Parse(id)
 	if err != nil {
 		return "", err
 	}
-	return linkPrefix + base64.RawURLEncoding.EncodeToString(append(parsed[:], secret[:]...)), nil
+	return linkPrefix + base64.RawURLEncoding.EncodeToString(append(parsed[:], s[:]...)), nil
 }
 
-func parseLink(token string) (id string, secret linkSecret, err error) {
-	raw, ok := decodeToken(token, linkPrefix, len(uuid.UUID{})+len(secret))
+func parseLink(token string) (id string, s secret, err error) {
+	raw, ok := decodeToken(token, linkPrefix, len(uuid.UUID{})+len(s))
 	if !ok {
-		return "", secret, ErrInvalidLink
+		return "", s, ErrInvalidLink
 	}
-	return uuid.UUID(raw[:16]).String(), linkSecret(raw[16:]), nil
+	return uuid.UUID(raw[:16]).String(), secret(raw[16:]), nil
 }
 
 // mailTicket sends a link for the purpose to an address, unless enough have
 // been sent (errTooManyTickets). Killed in between, it leaves a ticket that was sent
 // to nobody, and is called again for another.
 func (s *Service) mailTicket(ctx context.Context, userID string, purpose ticketPurpose, address string) error {
-	now, secret := s.now(), newLinkSecret()
+	now, secret := s.now(), newSecret()
 	lifetime, kind := resetLifetime, eventResetAsked
 	if purpose == ticketEmail {
 		lifetime, kind = emailLifetime, eventEmailChangeAsked
