@@ -99,9 +99,9 @@ func parseLink(token string) (id string, s secret, err error) {
 // to nobody, and is called again for another.
 func (s *Service) mailTicket(ctx context.Context, userID string, purpose ticketPurpose, address string) error {
 	now, secret := s.now(), newSecret()
-	lifetime, kind := resetLifetime, eventResetAsked
+	lifetime, kind, text, page := resetLifetime, eventResetAsked, mailReset, "reset"
 	if purpose == ticketEmail {
-		lifetime, kind = emailLifetime, eventEmailChangeAsked
+		lifetime, kind, text, page = emailLifetime, eventEmailChangeAsked, mailConfirm, "verify"
 	}
 	expires := now.Add(lifetime)
 	user, err := s.update(ctx, userID, func(u *User) error {
@@ -120,11 +120,7 @@ func (s *Service) mailTicket(ctx context.Context, userID string, purpose ticketP
 	if err != nil {
 		return err
 	}
-	text, page := mails[mailReset], "reset"
-	if purpose == ticketEmail {
-		text, page = mails[mailConfirm], "verify"
-	}
-	return s.mailLink(ctx, user.Language, text, page, token, address, expires)
+	return s.mailLink(ctx, user.Language, mails[text], page, token, address, expires)
 }
 
 // Verify does what a verification link is for: it makes the account that was

@@ -1,6 +1,7 @@
 package docstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,16 +99,9 @@ func (c *Collection[T]) First(ctx context.Context, q Query) (T, error) {
 	values, _, err := c.Find(ctx, q)
 	if err != nil || len(values) == 0 {
 		var none T
-		return none, orNotFound(err)
+		return none, cmp.Or(err, ErrNotFound)
 	}
 	return values[0], nil
-}
-
-func orNotFound(err error) error {
-	if err == nil {
-		return ErrNotFound
-	}
-	return err
 }
 
 // Insert adds values. Errors as Store.Insert.

@@ -4,6 +4,7 @@ package cache
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,7 +18,7 @@ type Cache[K comparable, V any] struct {
 	mu         sync.RWMutex
 	young, old map[K]entry[V]
 	turned     time.Time
-	forgotten  uint64 // how often Forget was called
+	forgotten  atomic.Uint64 // how often Forget was called
 }
 
 type entry[V any] struct {
@@ -63,16 +64,12 @@ type reading struct {
 	forgotten uint64
 }
 
-func (c *Cache[K, V]) begin() reading {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return reading{at: time.Now(), forgotten: c.forgotten}
-}
+func (c *Cache[K, V]) begin() reading { return reading{time.Now(), c.forgotten.Load()} }
 
 func (c *Cache[K, V]) put(key K, value V, r reading) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.forgotten != r.forgotten {
+	if c.forgotten.Load() != r.forgotten {
 		return
 	}
 	if len(c.young) >= c.size || c.lifetime > 0 && r.at.Sub(c.turned) >= c.lifetime {
@@ -87,5 +84,5 @@ func (c *Cache[K, V]) Forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.young, c.old = map[K]entry[V]{}, nil
-	c.forgotten++
+	c.forgotten.Add(1)
 }
