@@ -1,7 +1,6 @@
 package docstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
