@@ -73,8 +73,10 @@ func (c *collection) modify(w *conn, id string, apply func(docstore.Raw) (docsto
 	}
 	doc, err := apply(old)
 	switch {
-	case err != nil || doc == nil:
+	case err != nil || doc == nil, old == nil && len(doc) == 0:
 		return err
+	case len(doc) == 0:
+		return c.delete(w, id)
 	case old == nil:
 		return c.insert(w, id, doc)
 	}
