@@ -152,8 +152,8 @@ type Store interface {
 	// Upsert changes one document by compare-and-swap, or makes it: change gets
 	// nil when there is none. ConflictError when the new body violates a unique
 	// index, or the error that change returned, in which case nothing is written.
-	// Like Change.Apply, change may run again, is quick, leaves the document as
-	// it is by returning nil, and removes it by returning Removed.
+	// Like Change.Apply, change may run again, is quick, leaves the document as it
+	// is by returning nil, and removes it by returning Removed.
 	Upsert(ctx context.Context, collection, id string, change func(old Raw) (Raw, error)) error
 
 	// Delete removes the document with the id, or returns ErrNotFound.

@@ -215,17 +215,15 @@ func deleteOne(t *testing.T, s *subject) {
 
 func removeByChange(t *testing.T, s *subject) {
 	remove := put(docstore.Removed)
-	removed := func(*thing) error { return docstore.ErrRemoved }
-	_, err := s.things.Update(t.Context(), "a", removed)
+	_, err := s.things.Update(t.Context(), "a", func(*thing) error { return docstore.ErrRemoved })
 	wantError(t, "Update of nothing", err, docstore.ErrNotFound)
 	must(t, s.Upsert(t.Context(), things, "a", remove))
 	wantIDs(t, "after removing nothing", s.all(t, things), "")
 	must(t, s.things.Insert(t.Context(), sample()...))
-	_, err = s.things.Update(t.Context(), "a", removed)
-	must(t, err)
+	must(t, s.Upsert(t.Context(), things, "a", remove))
 	must(t, s.Upsert(t.Context(), things, "b", remove))
 	must(t, errors.Join(s.Batch(t.Context(), []docstore.Change{{Collection: things, ID: "c", Apply: remove}, {Collection: things, ID: "z", Apply: remove}})...))
-	gone, err := s.things.Update(t.Context(), "d", removed)
+	gone, err := s.things.Update(t.Context(), "d", func(*thing) error { return docstore.ErrRemoved })
 	must(t, err)
 	if gone.ID != "d" {
 		t.Errorf("got %+v", gone)
