@@ -111,7 +111,8 @@ func TestTheStateOfAJobIsTheSameInBothEngines(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, c copies) {
 		clock := func() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }
-		s := New(Config{Store: c.open(t), Now: clock, Log: slog.New(slog.DiscardHandler)})
+		s := New(Config{Store: c.open(t), Log: slog.New(slog.DiscardHandler)})
+		s.now = clock
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		runs := 0
@@ -272,7 +273,8 @@ func TestClocksThatAreWrongAndStepDontMatter(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
 		clocks := []*wallClock{{offset: -30 * 24 * time.Hour}, {}, {offset: 365 * 24 * time.Hour}, {offset: 40 * time.Minute}}
 		for _, clock := range clocks {
-			s := New(Config{Store: c.open(t), Now: clock.now, Log: slog.New(slog.DiscardHandler)})
+			s := New(Config{Store: c.open(t), Log: slog.New(slog.DiscardHandler)})
+			s.now = clock.now
 			j.run(t, s, 10*time.Minute)
 		}
 		begin := time.Now()
@@ -299,7 +301,9 @@ func TestARunFromTheFutureKeepsNobodyFromWork(t *testing.T) {
 		j := &jobs{t: t}
 		clock := &wallClock{offset: 10 * 365 * 24 * time.Hour}
 		run := func() (stop func()) {
-			return j.run(t, New(Config{Store: c.open(t), Now: clock.now, Log: slog.New(slog.DiscardHandler)}), time.Hour)
+			s := New(Config{Store: c.open(t), Log: slog.New(slog.DiscardHandler)})
+			s.now = clock.now
+			return j.run(t, s, time.Hour)
 		}
 		stop := run()
 		time.Sleep(time.Minute)

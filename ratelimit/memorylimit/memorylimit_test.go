@@ -30,7 +30,9 @@ func (c *clock) add(d time.Duration) {
 
 func setup(maxKeys int) (*Engine, *clock) {
 	c := &clock{at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
-	return New(Config{MaxKeys: maxKeys, Now: c.now}), c
+	e := New(Config{MaxKeys: maxKeys})
+	e.started, e.since = c.now(), func(t time.Time) time.Duration { return c.now().Sub(t) }
+	return e, c
 }
 
 func TestEngine(t *testing.T) {
