@@ -96,8 +96,7 @@ func unavailable(err error) error {
 // code is SQLite's extended result code, 0 when err isn't SQLite's.
 // See https://www.sqlite.org/rescode.html.
 func code(err error) int {
-	var e *sqlite.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code()
 	}
 	return 0

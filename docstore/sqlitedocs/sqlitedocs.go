@@ -275,11 +275,12 @@ func (s *Store) Upsert(ctx context.Context, collection, id string, change func(d
 
 // Delete removes the document with the id, or returns ErrNotFound.
 func (s *Store) Delete(ctx context.Context, collection, id string) error {
-	c, err := s.collections.Get(collection)
-	if err != nil {
-		return err
-	}
-	return s.writer.do(ctx, func(w *conn) error { return c.delete(w, id) })
+	return s.Upsert(ctx, collection, id, func(old docstore.Raw) (docstore.Raw, error) {
+		if old == nil {
+			return nil, docstore.ErrNotFound
+		}
+		return docstore.Removed, nil
+	})
 }
 
 // DeleteRange removes documents from the start of the query's range.

@@ -95,10 +95,10 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	for i := range maxPending + 10 {
 		h.Publish(string(rune('a'+i%26)) + string(rune(i)))
 	}
-	if n := len(h.take()); n != maxPending {
+	if n := len(h.take(<-h.pending)); n != maxPending {
 		t.Errorf("%d wait", n)
 	}
-	if n := len(h.take()); n != 0 {
+	if n := len(h.pending); n != 0 {
 		t.Errorf("%d are left", n)
 	}
 }
