@@ -66,7 +66,7 @@ func TestAKilledProcessLosesNoEvent(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
 	s := newShop(storetest.File(t, path, append(Specs(), orderSpec)...))
-	s.at = noon().Add(time.Minute)
+	s.clock.Add(time.Minute)
 	for round, last := range []string{"bought", "written", "delivered", "bought"} {
 		runUntil(t, path, last, 1+round)
 		o, err := s.Aggregates.Get(t.Context(), "a")

@@ -21,6 +21,7 @@ import (
 
 	"manus/docstore"
 	"manus/docstore/sqlitedocs"
+	"manus/internal/clocktest"
 	"manus/internal/smtptest"
 	"manus/internal/storetest"
 )
@@ -71,23 +72,6 @@ func hello() Message {
 	return Message{To: "amal@example.com", Subject: "مرحبًا يا أمل", Text: "أهلًا: https://app.example.com/?token=ml_secret\n", HTML: "<p dir=\"rtl\">أهلًا</p>", Language: "ar"}
 }
 
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
 // lockedBuffer is a log that many write to.
 type lockedBuffer struct {
 	mu     sync.Mutex
@@ -108,15 +92,15 @@ func (b *lockedBuffer) String() string {
 
 type outbox struct {
 	*Outbox
-	clock *clock
+	clock *clocktest.Clock
 	log   *lockedBuffer
 }
 
 func setup(t *testing.T, store docstore.Store, sender Sender) outbox {
 	t.Helper()
-	o := outbox{clock: &clock{at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}, log: &lockedBuffer{}}
+	o := outbox{clock: clocktest.New(), log: &lockedBuffer{}}
 	var err error
-	o.Outbox, err = New(Config{Store: store, Secrets: []string{secret}, Sender: sender, Now: o.clock.now, Log: slog.New(slog.NewTextHandler(o.log, nil))})
+	o.Outbox, err = New(Config{Store: store, Secrets: []string{secret}, Sender: sender, Now: o.clock.Now, Log: slog.New(slog.NewTextHandler(o.log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +214,7 @@ func TestAServerThatHangsHoldsNothingUp(t *testing.T) {
 	// The next start has it, once the claim of the one before is over.
 	good := smtptest.Start(t)
 	next := setup(t, storetest.Open(t, path, Specs()...), smtpAt(t, good.Addr))
-	next.clock.add(claimed)
+	next.clock.Add(claimed)
 	next.run(t)
 	good.Wait(t, 1)
 }
@@ -247,7 +231,7 @@ func TestATemporaryRefusalIsTriedAgain(t *testing.T) {
 	}
 	for n := range 2 {
 		until(func() bool { return strings.Count(o.log.String(), "it will be tried again") == n+1 })
-		o.clock.add(2 * lastRetry)
+		o.clock.Add(2 * lastRetry)
 		o.signal()
 	}
 	server.Wait(t, 1)
@@ -276,7 +260,7 @@ func TestWhatIsTooLateIsNotSent(t *testing.T) {
 	t.Parallel()
 	o := setup(t, storetest.New(t, Specs()...), refuser{})
 	m := hello()
-	m.ExpiresAt = o.clock.now().Add(time.Second)
+	m.ExpiresAt = o.clock.Now().Add(time.Second)
 	if err := o.Send(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +327,7 @@ func TestAMailThatWasAcceptedSurvivesAKill(t *testing.T) {
 	_ = cmd.Wait() // it was killed
 	server := smtptest.Start(t)
 	o := setup(t, storetest.File(t, path, Specs()...), smtpAt(t, server.Addr))
-	o.clock.at = time.Now()
+	o.clock.Set(time.Now())
 	o.run(t)
 	server.Wait(t, 1)
 }
@@ -388,7 +372,7 @@ func TestKeptMailsGoWithTheirTime(t *testing.T) {
 		pass time.Duration
 		left int
 	}{{maxLifetime, 1}, {time.Second, 0}} {
-		o.clock.add(c.pass)
+		o.clock.Add(c.pass)
 		if err := o.Sweep(t.Context()); err != nil || o.left(t) != c.left {
 			t.Errorf("%d are left, %v", o.left(t), err)
 		}

@@ -24,11 +24,11 @@ func TestWhatExpiredWhileNobodyRanIsNotSent(t *testing.T) {
 		return nil
 	}))
 	m := hello()
-	m.ExpiresAt = o.clock.now().Add(time.Hour)
+	m.ExpiresAt = o.clock.Now().Add(time.Hour)
 	if err := o.Send(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	o.clock.add(time.Hour)
+	o.clock.Add(time.Hour)
 	o.run(t)
 	until(func() bool { return o.left(t) == 0 })
 	if !strings.Contains(o.log.String(), "given up") {
@@ -72,7 +72,7 @@ func TestACopyWithoutTheSecretLeavesAMailToTheOthers(t *testing.T) {
 	o := setup(t, storetest.Open(t, path, Specs()...), sender)
 	old := outbox{clock: o.clock, log: &lockedBuffer{}}
 	var err error
-	old.Outbox, err = New(Config{Store: storetest.Open(t, path, Specs()...), Secrets: []string{"another-secret-of-more-than-32-bytes-71de"}, Sender: sender, Now: o.clock.now, Log: slog.New(slog.NewTextHandler(old.log, nil))})
+	old.Outbox, err = New(Config{Store: storetest.Open(t, path, Specs()...), Secrets: []string{"another-secret-of-more-than-32-bytes-71de"}, Sender: sender, Now: o.clock.Now, Log: slog.New(slog.NewTextHandler(old.log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestACopyWithoutTheSecretLeavesAMailToTheOthers(t *testing.T) {
 	stop := old.run(t)
 	until(func() bool { return strings.Contains(old.log.String(), "mail=") })
 	stop()
-	o.clock.add(claimed)
+	o.clock.Add(claimed)
 	o.run(t)
 	select {
 	case to := <-sent:
