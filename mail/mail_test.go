@@ -11,7 +11,6 @@ import (
 	"mime/multipart"
 	"mime/quotedprintable"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -22,30 +21,22 @@ import (
 	"manus/docstore"
 	"manus/docstore/sqlitedocs"
 	"manus/internal/clocktest"
+	"manus/internal/processtest"
 	"manus/internal/smtptest"
 	"manus/internal/storetest"
 )
 
 const secret = "a-first-secret-of-more-than-32-bytes-9f2c"
 
-// processVariable makes the test binary a program that sends one mail and dies.
-const processVariable = "MANUS_TEST_PROCESS"
-
 func TestMain(m *testing.M) {
-	if os.Getenv(processVariable) == "" {
-		os.Exit(m.Run())
-	}
-	if err := sendAndSay(os.Args[1]); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	processtest.Play(processtest.Roles{"sends": sendAndSay})
+	m.Run()
 }
 
-// sendAndSay puts a mail into the outbox of the store at path, says so, and waits
-// to be killed.
-func sendAndSay(path string) error {
+// sendAndSay puts a mail into the outbox of a store, says so, and waits to be killed.
+func sendAndSay(args []string) error {
 	ctx := context.Background()
-	store, err := sqlitedocs.Open(ctx, path)
+	store, err := sqlitedocs.Open(ctx, args[0])
 	if err != nil {
 		return err
 	}
@@ -60,7 +51,8 @@ func sendAndSay(path string) error {
 		return err
 	}
 	fmt.Println("sent")
-	select {}
+	processtest.UntilInputEnds()
+	return nil
 }
 
 // refuser is a mail server that isn't there.
@@ -304,27 +296,9 @@ func TestTwoCopiesSendEachMailOnce(t *testing.T) {
 func TestAMailThatWasAcceptedSurvivesAKill(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "manus.db")
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), self, path)
-	cmd.Env = append(os.Environ(), processVariable+"=send")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	said := make([]byte, 5)
-	if _, err := io.ReadFull(out, said); err != nil || string(said) != "sent\n" {
-		t.Fatal(string(said), err)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // it was killed
+	p := processtest.Start(t, "sends", path)
+	p.Await(t, "sent")
+	p.Kill(t)
 	server := smtptest.Start(t)
 	o := setup(t, storetest.File(t, path, Specs()...), smtpAt(t, server.Addr))
 	o.clock.Set(time.Now())
