@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 	"manus/internal/processtest"
 	"manus/internal/smtptest"
 	"manus/internal/storetest"
+	"manus/internal/waittest"
 )
 
 const secret = "a-first-secret-of-more-than-32-bytes-9f2c"
@@ -64,33 +64,15 @@ func hello() Message {
 	return Message{To: "amal@example.com", Subject: "مرحبًا يا أمل", Text: "أهلًا: https://app.example.com/?token=ml_secret\n", HTML: "<p dir=\"rtl\">أهلًا</p>", Language: "ar"}
 }
 
-// lockedBuffer is a log that many write to.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(text []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(text)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
-}
-
 type outbox struct {
 	*Outbox
 	clock *clocktest.Clock
-	log   *lockedBuffer
+	log   *waittest.Log
 }
 
 func setup(t *testing.T, store docstore.Store, sender Sender) outbox {
 	t.Helper()
-	o := outbox{clock: clocktest.New(), log: &lockedBuffer{}}
+	o := outbox{clock: clocktest.New(), log: &waittest.Log{}}
 	var err error
 	o.Outbox, err = New(Config{Store: store, Secrets: []string{secret}, Sender: sender, Now: o.clock.Now, Log: slog.New(slog.NewTextHandler(o.log, nil))})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"manus/internal/storetest"
+	"manus/internal/waittest"
 )
 
 // senderFunc is a mail server that does what a test says.
@@ -70,7 +71,7 @@ func TestACopyWithoutTheSecretLeavesAMailToTheOthers(t *testing.T) {
 	sent := make(chan string, 1)
 	sender := senderFunc(func(m Message) error { sent <- m.To; return nil })
 	o := setup(t, storetest.Open(t, path, Specs()...), sender)
-	old := outbox{clock: o.clock, log: &lockedBuffer{}}
+	old := outbox{clock: o.clock, log: &waittest.Log{}}
 	var err error
 	old.Outbox, err = New(Config{Store: storetest.Open(t, path, Specs()...), Secrets: []string{"another-secret-of-more-than-32-bytes-71de"}, Sender: sender, Now: o.clock.Now, Log: slog.New(slog.NewTextHandler(old.log, nil))})
 	if err != nil {

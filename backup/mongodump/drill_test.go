@@ -20,6 +20,7 @@ import (
 	"manus/backup"
 	"manus/internal/mongotest"
 	"manus/internal/processtest"
+	"manus/internal/waittest"
 )
 
 // scratches are the scratch databases of a server.
@@ -271,10 +272,5 @@ func after(bytes int, call func()) func(int64) {
 func settled(t *testing.T, before int) {
 	t.Helper()
 	http.DefaultClient.CloseIdleConnections() // to the API of the network
-	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
-		if time.Now().After(end) {
-			stacks := make([]byte, 1<<20)
-			t.Fatalf("%d goroutines were left:\n%s", runtime.NumGoroutine()-before, stacks[:runtime.Stack(stacks, true)])
-		}
-	}
+	waittest.Poll(t, func() bool { return runtime.NumGoroutine() <= before })
 }
