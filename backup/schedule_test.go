@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"manus/docstore"
 	"manus/internal/clocktest"
 	"manus/internal/storetest"
+	"manus/internal/waittest"
 	"manus/lease"
 )
 
@@ -267,9 +267,7 @@ func TestTenCopiesMakeOneBackup(t *testing.T) {
 	for night := range 3 {
 		want := night + 1
 		for _, c := range copies {
-			for c.Status().Verified.At.Before(s.clock.Now().Truncate(time.Second)) { // until this copy knows of it
-				runtime.Gosched()
-			}
+			waittest.Poll(t, func() bool { return !c.Status().Verified.At.Before(s.clock.Now().Truncate(time.Second)) }) // until this copy knows of it
 		}
 		if n := s.tried(); n != want {
 			t.Errorf("in %d nights ten copies made %d backups", want, n)

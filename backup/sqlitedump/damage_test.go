@@ -17,6 +17,7 @@ import (
 
 	"manus/backup"
 	"manus/internal/processtest"
+	"manus/internal/waittest"
 )
 
 // Every byte of a dump that means something is noticed when it changes. Those in free
@@ -164,23 +165,16 @@ func cancelAfter(t *testing.T, bytes int64, f func(ctx context.Context, progress
 // awaitNoGoroutines waits until none of the package's, or of SQLite's, runs.
 func awaitNoGoroutines(t *testing.T) {
 	t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
-	for {
+	waittest.Poll(t, func() bool {
 		var all strings.Builder
 		if err := pprof.Lookup("goroutine").WriteTo(&all, 2); err != nil {
 			t.Fatal(err)
 		}
-		stacks := slices.DeleteFunc(strings.Split(all.String(), "\n\n"), func(stack string) bool {
-			return strings.Contains(stack, "testing.") || strings.Contains(stack, "connectionOpener") ||
-				!strings.Contains(stack, "sqlite") && !strings.Contains(stack, "os/exec") && !strings.Contains(stack, "database/sql")
+		return !slices.ContainsFunc(strings.Split(all.String(), "\n\n"), func(stack string) bool {
+			return !strings.Contains(stack, "testing.") && !strings.Contains(stack, "connectionOpener") &&
+				(strings.Contains(stack, "sqlite") || strings.Contains(stack, "os/exec") || strings.Contains(stack, "database/sql"))
 		})
-		if len(stacks) == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("these are left:\n%s", strings.Join(stacks, "\n\n"))
-		}
-	}
+	})
 }
 
 // drillProcess drills what it reads.
