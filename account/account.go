@@ -12,8 +12,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"manus/audit"
 	"manus/docstore"
@@ -22,6 +25,7 @@ import (
 	"manus/internal/seal"
 	"manus/language"
 	"manus/mail"
+	"manus/queue"
 )
 
 // User is an account as it is stored.
@@ -86,7 +90,7 @@ var userSpec = docstore.Spec{Collection: "users", Of: User{}, Indexes: []docstor
 
 // Specs are the collections that the store has to have.
 func Specs() []docstore.Spec {
-	return []docstore.Spec{userSpec, loginSpec, requestSpec, ceremonySpec, identitySpec, keySpec}
+	return []docstore.Spec{userSpec, loginSpec, queue.Spec[request](requestCollection), ceremonySpec, identitySpec, keySpec}
 }
 
 // Errors of the room.
@@ -128,7 +132,8 @@ type Config struct {
 	// Offline leaves pending events in the accounts, for a server on the same
 	// store to deliver. It is for commands.
 	Offline bool
-	Now     func() time.Time // the clock; nil means time.Now
+	Metrics prometheus.Registerer // nil: nobody counts
+	Now     func() time.Time      // the clock; nil means time.Now
 	Log     *slog.Logger
 }
 
@@ -136,7 +141,7 @@ type Config struct {
 type Service struct {
 	users      *docstore.Collection[User]
 	logins     *docstore.Collection[login]
-	requests   *docstore.Collection[request]
+	requests   *queue.Queue[request]
 	ceremonies *docstore.Collection[ceremony]
 	identities *docstore.Collection[externalIdentity]
 	apiKeys    *docstore.Collection[apiKey]
@@ -153,7 +158,6 @@ type Service struct {
 	verified *cache.Cache[[sha256.Size]byte, accessToken] // by their hashes
 	passkeys *passkeyCeremonies                           // nil without a public URL
 	oidc     atomic.Pointer[providers]
-	wake     chan struct{} // tells Run that a request has come
 
 	mail         *mail.Outbox
 	confirmFirst bool
@@ -184,7 +188,6 @@ func New(c Config) (*Service, error) {
 	s := &Service{
 		users:        docstore.NewCollection[User](c.Store, userSpec),
 		logins:       docstore.NewCollection[login](c.Store, loginSpec),
-		requests:     docstore.NewCollection[request](c.Store, requestSpec),
 		ceremonies:   docstore.NewCollection[ceremony](c.Store, ceremonySpec),
 		identities:   docstore.NewCollection[externalIdentity](c.Store, identitySpec),
 		apiKeys:      docstore.NewCollection[apiKey](c.Store, keySpec),
@@ -196,7 +199,6 @@ func New(c Config) (*Service, error) {
 		states:       cache.New[string, proofState](stateLifetime, maxStates),
 		verified:     cache.New[[sha256.Size]byte, accessToken](0, maxVerified),
 		passkeys:     ceremonies,
-		wake:         make(chan struct{}, 1),
 		mail:         c.Mail,
 		confirmFirst: c.ConfirmFirst && c.Mail != nil,
 		offline:      c.Offline,
@@ -205,6 +207,9 @@ func New(c Config) (*Service, error) {
 		now:          c.Now,
 		log:          c.Log,
 	}
+	s.requests = queue.New(queue.Config[request]{
+		Store: c.Store, Collection: requestCollection, Noun: "request", Work: s.answer, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
+	})
 	s.relay = &audit.Relay[User, audit.Event]{Aggregates: s.users, Outbox: (*User).outbox, Publish: s.publish, Now: s.now, Log: s.log}
 	s.SetProviders(c.Providers)
 	return s, nil
@@ -264,6 +269,9 @@ func (s *Service) SetProfile(ctx context.Context, userID string, p Profile) (Use
 // finishes what was cut short, until ctx ends. Several copies of the program may
 // run it.
 func (s *Service) Run(ctx context.Context) {
+	var answering sync.WaitGroup
+	answering.Go(func() { s.requests.Run(ctx) })
+	defer answering.Wait()
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
@@ -271,15 +279,11 @@ func (s *Service) Run(ctx context.Context) {
 		case <-ctx.Done():
 			s.failures.Flush(context.WithoutCancel(ctx))
 			return
-		case <-s.wake:
 		case <-ticker.C:
 			s.failures.Flush(ctx)
 			if err := errors.Join(s.relay.DeliverStale(ctx), s.finishErasures(ctx)); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "could not finish what was cut short", "error", err)
 			}
-		}
-		if err := s.answerRequests(ctx); err != nil && ctx.Err() == nil {
-			s.log.ErrorContext(ctx, "could not answer requests of strangers", "error", err)
 		}
 	}
 }
@@ -289,7 +293,6 @@ func (s *Service) Run(ctx context.Context) {
 func (s *Service) Sweep(ctx context.Context) error {
 	now := docstore.At(s.now())
 	_, logins := s.logins.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: now})
-	_, requests := s.requests.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: now})
 	_, ceremonies := s.ceremonies.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: now})
-	return errors.Join(logins, requests, ceremonies, s.sealAnew(ctx))
+	return errors.Join(logins, ceremonies, s.requests.Sweep(ctx), s.sealAnew(ctx))
 }

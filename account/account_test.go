@@ -102,7 +102,7 @@ var linkToken = regexp.MustCompile(`token=(ml_[A-Za-z0-9_-]+)`)
 // be to the address.
 func (b bench) link(t testing.TB, to string) string {
 	t.Helper()
-	if err := b.answerRequests(t.Context()); err != nil {
+	if err := b.requests.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	mails := b.sent(t)

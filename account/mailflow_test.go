@@ -61,7 +61,7 @@ func TestARegistrationThatWasCutShortGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	// As if the program had been killed before the request was deleted.
-	if err := b.requests.Insert(t.Context(), r); err != nil {
+	if err := b.requests.Put(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Verify(t.Context(), token); err != nil {
@@ -88,7 +88,7 @@ func TestLinksExpire(t *testing.T) {
 	if err := b.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if left, _, err := b.requests.Find(t.Context(), docstore.Query{Index: "by_expiry"}); err != nil || len(left) != 0 {
+	if left, err := b.requests.List(t.Context(), 10); err != nil || len(left) != 0 {
 		t.Errorf("%d requests are left, %v", len(left), err)
 	}
 }
@@ -105,7 +105,7 @@ func TestRegistrationTellsNothingOfTheAddress(t *testing.T) {
 	if withoutID(known) != withoutID(unknown) {
 		t.Errorf("known:   %s\nunknown: %s", known.body, unknown.body)
 	}
-	if err := b.answerRequests(t.Context()); err != nil {
+	if err := b.requests.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	told := map[string]string{}
@@ -122,7 +122,7 @@ func TestRegistrationTellsNothingOfTheAddress(t *testing.T) {
 		t.Errorf("known:   %s\nunknown: %s", known.body, unknown.body)
 	}
 	before := len(b.sent(t))
-	if err := b.answerRequests(t.Context()); err != nil {
+	if err := b.requests.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if after := b.sent(t); len(after) != before+1 || after[before].To != email {
@@ -160,7 +160,7 @@ func TestAFloodToOneAddressIsBounded(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := b.answerRequests(t.Context()); err != nil {
+		if err := b.requests.Drain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -171,7 +171,7 @@ func TestAFloodToOneAddressIsBounded(t *testing.T) {
 		if err := b.requestRegistration(t.Context(), User{ID: docstore.NewID(), Email: "v@example.com", EmailKey: "v@example.com"}); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.answerRequests(t.Context()); err != nil {
+		if err := b.requests.Drain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		b.clock.Add(time.Second)
@@ -267,7 +267,7 @@ func TestOtherLinksDieWithAReset(t *testing.T) {
 	if err := b.ForgotPassword(t.Context(), email); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.answerRequests(t.Context()); err != nil || len(b.sent(t)) != n {
+	if err := b.requests.Drain(t.Context()); err != nil || len(b.sent(t)) != n {
 		t.Errorf("a disabled account got a link: %v", err)
 	}
 }

@@ -147,7 +147,7 @@ func (s *Service) eraseAddress(ctx context.Context, u User) error {
 	if u.EmailKey == "" {
 		return nil
 	}
-	_, err := s.requests.DeleteAll(ctx, docstore.Query{Index: "by_email", Equal: []any{u.EmailKey}})
+	err := s.requests.DeleteGroup(ctx, u.EmailKey)
 	if err == nil && s.mail != nil {
 		err = s.mail.Erase(ctx, u.Email)
 	}

@@ -106,7 +106,7 @@ func (a *App) addSessions(link *runs) {
 // where neither is wanted, no outbox.
 func (a *App) addMail() error {
 	r := room{name: "mails", specs: mail.Specs()}
-	c := mail.Config{Store: a.store, Secrets: a.secrets(), Log: a.log}
+	c := mail.Config{Store: a.store, Secrets: a.secrets(), Metrics: a.registry, Log: a.log}
 	var err error
 	if !a.settings.SMTP.Empty() {
 		if c.Sender, err = mail.NewSMTP(a.settings.SMTP.Reveal(), a.settings.MailFrom); err != nil {
@@ -134,6 +134,7 @@ func (a *App) addAccounts() (err error) {
 		Providers:    a.settings.Providers,
 		PersonalData: []account.PersonalData{a.Plans, a.sessions},
 		Offline:      a.options.Offline,
+		Metrics:      a.registry,
 		Log:          a.log,
 	})
 	if err != nil {

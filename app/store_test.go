@@ -36,7 +36,9 @@ func fill(v reflect.Value, n *int) {
 		v.SetInt(int64(*n) << 40)
 	case reflect.Struct:
 		for i := range v.NumField() {
-			fill(v.Field(i), n)
+			if v.Type().Field(i).Tag.Get("json") != "-" { // what is no part of the document
+				fill(v.Field(i), n)
+			}
 		}
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))

@@ -123,9 +123,12 @@ func (c *Collection[T]) Insert(ctx context.Context, values ...T) error {
 	return c.store.Insert(ctx, c.name, docs...)
 }
 
-// ErrUnchanged is returned by a change function to leave the value as it is
-// without that being an error.
-var ErrUnchanged = errors.New("left unchanged")
+// ErrUnchanged is returned by a change function to leave the value as it is, and
+// ErrRemoved to remove it, without that being an error.
+var (
+	ErrUnchanged = errors.New("left unchanged")
+	ErrRemoved   = errors.New("removed")
+)
 
 // Update changes the value with the id by compare-and-swap and returns it as
 // change left it. change may run again on a fresh value, so it only touches
@@ -133,16 +136,34 @@ var ErrUnchanged = errors.New("left unchanged")
 // Errors as Store.Update.
 func (c *Collection[T]) Update(ctx context.Context, id string, change func(*T) error) (T, error) {
 	var value T
-	err := c.store.Update(ctx, c.name, id, func(old Raw) (Raw, error) {
+	err := c.store.Update(ctx, c.name, id, c.updating(id, &value, change))
+	return value, err
+}
+
+// UpdateAll is Update for several values by one Store.Batch, each by itself. It
+// returns the values as change left them, and an error for each.
+func (c *Collection[T]) UpdateAll(ctx context.Context, ids []string, change func(i int, value *T) error) ([]T, []error) {
+	values, changes := make([]T, len(ids)), make([]Change, len(ids))
+	for i, id := range ids {
+		changes[i] = Change{c.name, id, c.updating(id, &values[i], func(value *T) error { return change(i, value) })}
+	}
+	return values, c.store.Batch(ctx, changes)
+}
+
+// updating changes the value in a document, and leaves it in value.
+func (c *Collection[T]) updating(id string, value *T, change func(*T) error) func(Raw) (Raw, error) {
+	return func(old Raw) (Raw, error) {
+		if old == nil {
+			return nil, ErrNotFound
+		}
 		var fresh T
 		if err := c.codec.Decode(old, &fresh); err != nil {
 			return nil, err
 		}
 		err := change(&fresh)
-		value = fresh
+		*value = fresh
 		return c.changed(id, fresh, err)
-	})
-	return value, err
+	}
 }
 
 // Upsert is Update for a value that may not exist yet: change gets initial,
@@ -159,13 +180,7 @@ func (c *Collection[T]) Upsert(ctx context.Context, initial T, change func(value
 		if !exists {
 			old = start
 		}
-		var fresh T
-		if err := c.codec.Decode(old, &fresh); err != nil {
-			return nil, err
-		}
-		err := change(&fresh, exists)
-		value = fresh
-		return c.changed(id, fresh, err)
+		return c.updating(id, &value, func(v *T) error { return change(v, exists) })(old)
 	})
 	return value, err
 }
@@ -174,6 +189,8 @@ func (c *Collection[T]) changed(id string, value T, err error) (Raw, error) {
 	switch {
 	case errors.Is(err, ErrUnchanged):
 		return nil, nil
+	case errors.Is(err, ErrRemoved):
+		return Removed, nil
 	case err != nil:
 		return nil, err
 	case value.DocumentID() != id:

@@ -108,13 +108,16 @@ type Page struct {
 
 // Change is one step of a batch: Apply gets the document as it stands, nil
 // when there is none, and returns what it shall be. Returning nil leaves it as
-// it is. Apply may run again, so it has no effects of its own; it runs where
-// other writes wait, so it is quick.
+// it is, returning Removed removes it. Apply may run again, so it has no effects
+// of its own; it runs where other writes wait, so it is quick.
 type Change struct {
 	Collection string
 	ID         string
 	Apply      func(old Raw) (Raw, error)
 }
+
+// Removed is what a change returns for a document that shall be no more.
+var Removed = Raw{}
 
 // Store keeps documents. Writes are durable when the method returns nil. When
 // it returns a context's error or ErrUnavailable, the write may or may not
@@ -149,8 +152,8 @@ type Store interface {
 	// Update changes one document by compare-and-swap. ErrNotFound when there
 	// is none, ConflictError when the new body violates a unique index, or the
 	// error that change returned, in which case nothing is written. Like
-	// Change.Apply, change may run again, is quick, and leaves the document as
-	// it is by returning nil.
+	// Change.Apply, change may run again, is quick, leaves the document as it is
+	// by returning nil, and removes it by returning Removed.
 	Update(ctx context.Context, collection, id string, change func(old Raw) (Raw, error)) error
 
 	// Upsert is Update for a document that may not exist yet: change gets nil

@@ -64,6 +64,13 @@ func hello() Message {
 	return Message{To: "amal@example.com", Subject: "مرحبًا يا أمل", Text: "أهلًا: https://app.example.com/?token=ml_secret\n", HTML: "<p dir=\"rtl\">أهلًا</p>", Language: "ar"}
 }
 
+// What the queue does by itself: how long a claim lasts, and the longest wait for another
+// try.
+const (
+	claimed   = time.Minute
+	lastRetry = 15 * time.Minute
+)
+
 type outbox struct {
 	*Outbox
 	clock *clocktest.Clock
@@ -173,6 +180,26 @@ func TestAMailArrivesWhole(t *testing.T) {
 	}
 }
 
+func TestAMailThatWasSentIsNotSentAgainUnderItsID(t *testing.T) {
+	t.Parallel()
+	sent := make(chan string, 9)
+	o := setup(t, storetest.New(t, Specs()...), senderFunc(func(m Message) error { sent <- m.ID; return nil }))
+	o.run(t)
+	for _, id := range []string{"a", "a", "a", "b"} { // as who isn't sure that it was put
+		m := hello()
+		m.ID = id
+		if err := o.Send(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		if id == "a" {
+			until(func() bool { return o.left(t) == 0 })
+		}
+	}
+	if first, second := <-sent, <-sent; first != "a" || second != "b" {
+		t.Errorf("sent were %s and %s", first, second)
+	}
+}
+
 func TestAServerThatHangsHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "manus.db")
@@ -206,7 +233,6 @@ func TestATemporaryRefusalIsTriedAgain(t *testing.T) {
 	for n := range 2 {
 		until(func() bool { return strings.Count(o.log.String(), "it will be tried again") == n+1 })
 		o.clock.Add(2 * lastRetry)
-		o.signal()
 	}
 	server.Wait(t, 1)
 	if strings.Contains(o.log.String(), "amal@example.com") {

@@ -107,15 +107,3 @@ func TestErasureFindsAnAddressWithAName(t *testing.T) {
 		t.Errorf("it is still there: %v", err)
 	}
 }
-
-func TestWaitsGrowToAQuarterOfAnHourAtMost(t *testing.T) {
-	t.Parallel()
-	for attempts := range 100 {
-		full := min(firstRetry<<min(attempts, 16), lastRetry)
-		for range 100 {
-			if wait := retryAfter(attempts); wait < full*4/5 || wait > full {
-				t.Fatalf("after %d attempts: %v", attempts, wait)
-			}
-		}
-	}
-}

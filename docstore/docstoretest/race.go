@@ -20,6 +20,7 @@ func raceRules() []rule {
 		{"raced upserts make one document", racedUpserts},
 		{"an acknowledged write is seen by every later read and never in part", readsDuringWrites},
 		{"pages during writes have no document twice and miss none that stays", pagesDuringWrites},
+		{"a removal by a change is of the document that the change has seen", racedRemovals},
 		{"ranges deleted at once count every document once", racedDeletes},
 	}
 }
@@ -102,6 +103,43 @@ func racedIDs(t *testing.T, s *subject) {
 	})
 	if n != 1 {
 		t.Errorf("%d won", n)
+	}
+}
+
+func racedRemovals(t *testing.T, s *subject) {
+	for range 20 {
+		must(t, s.things.Insert(t.Context(), thing{ID: "a", Note: "old"}))
+		var changed, removed atomic.Int32
+		var group sync.WaitGroup
+		for i := range 8 {
+			group.Go(func() {
+				mine, outcome, count := "old", docstore.ErrRemoved, &removed
+				if i%2 == 0 {
+					outcome, count = nil, &changed
+				}
+				v, err := s.things.Update(t.Context(), "a", func(v *thing) error {
+					if mine = v.Note; mine != "old" {
+						return docstore.ErrUnchanged
+					}
+					v.Note = "new"
+					return outcome
+				})
+				switch {
+				case err == nil && mine == "old" && v.Note == "new":
+					count.Add(1)
+				case err != nil && !errors.Is(err, docstore.ErrNotFound):
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		_, err := s.things.Get(t.Context(), "a")
+		if changed.Load()+removed.Load() != 1 || errors.Is(err, docstore.ErrNotFound) != (removed.Load() == 1) {
+			t.Fatalf("%d have changed it and %d removed it; then: %v", changed.Load(), removed.Load(), err)
+		}
+		if err == nil {
+			must(t, s.things.Delete(t.Context(), "a"))
+		}
 	}
 }
 

@@ -197,6 +197,8 @@ func uniqueFreed(t *testing.T, s *subject) {
 func deleteRules() []rule {
 	return []rule{
 		{"Delete removes a document or returns ErrNotFound", deleteOne},
+		{"a change removes its document by returning Removed", removeByChange},
+		{"UpdateAll changes each value or says why not", updateAll},
 		{"DeleteRange removes the range from its start within the limit", deleteRanges},
 	}
 }
@@ -209,6 +211,45 @@ func deleteOne(t *testing.T, s *subject) {
 	wantError(t, "Get", err, docstore.ErrNotFound)
 	wantIDs(t, "what stays", s.all(t, things), "acdefghi")
 	must(t, s.things.Insert(t.Context(), thing{ID: "b"}))
+}
+
+func removeByChange(t *testing.T, s *subject) {
+	remove := put(docstore.Removed)
+	wantError(t, "Update of nothing", s.Update(t.Context(), things, "a", remove), docstore.ErrNotFound)
+	must(t, s.Upsert(t.Context(), things, "a", remove))
+	wantIDs(t, "after removing nothing", s.all(t, things), "")
+	must(t, s.things.Insert(t.Context(), sample()...))
+	must(t, s.Update(t.Context(), things, "a", remove))
+	must(t, s.Upsert(t.Context(), things, "b", remove))
+	must(t, errors.Join(s.Batch(t.Context(), []docstore.Change{{Collection: things, ID: "c", Apply: remove}, {Collection: things, ID: "z", Apply: remove}})...))
+	gone, err := s.things.Update(t.Context(), "d", func(*thing) error { return docstore.ErrRemoved })
+	must(t, err)
+	if gone.ID != "d" {
+		t.Errorf("got %+v", gone)
+	}
+	wantIDs(t, "what stays", s.all(t, things), "efghi")
+	must(t, s.things.Insert(t.Context(), thing{ID: "a"}))
+}
+
+func updateAll(t *testing.T, s *subject) {
+	must(t, s.things.Insert(t.Context(), thing{ID: "a"}, thing{ID: "b", Note: "old"}, thing{ID: "c"}, thing{ID: "d"}))
+	outcomes := []error{nil, docstore.ErrUnchanged, docstore.ErrRemoved, errOwn, nil}
+	values, errs := s.things.UpdateAll(t.Context(), []string{"a", "b", "c", "d", "e"}, func(i int, v *thing) error {
+		v.Note += v.ID + "'s"
+		return outcomes[i]
+	})
+	for i, want := range []error{nil, nil, nil, errOwn, docstore.ErrNotFound} {
+		wantError(t, "the change of "+fmt.Sprint(i), errs[i], want)
+	}
+	wantIDs(t, "what stays", s.all(t, things), "abd")
+	for id, want := range map[string]string{"a": "a's", "b": "old", "d": ""} {
+		if v, err := s.things.Get(t.Context(), id); err != nil || v.Note != want {
+			t.Errorf("got %+v, %v", v, err)
+		}
+	}
+	if values[0].Note != "a's" || values[2].ID != "c" || values[4].ID != "" {
+		t.Errorf("got %+v", values)
+	}
 }
 
 func deleteRanges(t *testing.T, s *subject) {

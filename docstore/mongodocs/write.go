@@ -155,11 +155,32 @@ func (s *Store) modify(ctx context.Context, collection, docID string, change fun
 			return err
 		}
 		next, err := change(old)
-		if err != nil || next == nil {
+		switch {
+		case err != nil || next == nil, old == nil && len(next) == 0:
 			return err
+		case len(next) == 0:
+			return c.remove(ctx, w, docID, old)
 		}
 		return c.swap(ctx, w, docID, old, next)
 	})
+}
+
+// remove makes one attempt to delete the document as it was read.
+func (c *collection) remove(ctx context.Context, w *write, docID string, old docstore.Raw) error {
+	before := revisionOf(old)
+	result, err := c.DeleteOne(ctx, as(docID, before))
+	switch {
+	case err != nil:
+		return w.unknown(failed(err), before, newRevision())
+	case result.DeletedCount == 0:
+		return errAgain
+	}
+	return nil
+}
+
+// as selects the document with a revision.
+func as(docID string, rev int64) bson.D {
+	return bson.D{{Key: id, Value: docID}, {Key: revision, Value: orNull(rev)}}
 }
 
 // swap makes one attempt to replace old, which may be nil, by next.
@@ -174,7 +195,7 @@ func (c *collection) swap(ctx context.Context, w *write, docID string, old, next
 		_, err = c.InsertOne(ctx, doc)
 	} else {
 		var result *mongo.UpdateResult
-		result, err = c.ReplaceOne(ctx, bson.D{{Key: id, Value: docID}, {Key: revision, Value: orNull(before)}}, doc)
+		result, err = c.ReplaceOne(ctx, as(docID, before), doc)
 		if err == nil {
 			swapped = result.MatchedCount
 		}

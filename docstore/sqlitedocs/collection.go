@@ -66,8 +66,10 @@ func (c *collection) insert(w *conn, id string, doc docstore.Raw) error {
 func (c *collection) modify(w *conn, id string, old docstore.Raw, apply func(docstore.Raw) (docstore.Raw, error)) error {
 	doc, err := apply(old)
 	switch {
-	case err != nil || doc == nil:
+	case err != nil || doc == nil, old == nil && len(doc) == 0:
 		return err
+	case len(doc) == 0:
+		return c.delete(w, id)
 	case old == nil:
 		return c.insert(w, id, doc)
 	}

@@ -1,0 +1,373 @@
+// Package queue does work later, and surely: a job that was put survives crashes,
+// is tried again when it fails, and is given up in the open. Each queue is one
+// collection of the store, worked off by as many copies of the program as there are.
+//
+// It knows nothing of what the work is. Its words are those of River
+// (https://riverqueue.com): job, attempt, snooze, cancel, discard.
+//
+// # What is promised
+//
+// Once Put has returned nil, the job is attempted until an attempt succeeds or it is
+// discarded, whatever is killed meanwhile. It may be done more than once: when a copy
+// dies, or can't reach the store, between doing the work and writing that down. So
+// work is done in a way that bears it, with the job's ID as what makes it one.
+//
+// A copy claims a job for a while (Config.Claim) and renews the claim while it has the
+// job in hand; of a copy that was killed, the claims run out. Lanes keep apart what
+// must not hold each other up: each has a few jobs in hand at a time, however many
+// wait. Within a lane, what has been due for longest comes first, as a rule.
+//
+// # Time
+//
+// When a job is due, when a claim ends and when a job expires stand in the store by
+// the wall clock of the copy that wrote it. While clocks differ by less than two thirds
+// of a claim, no job is in two hands at once. When they differ by more, or one steps
+// forward, a job may be, as if its copy had died; none is lost, but one whose time to
+// live is over by the clock of whoever looks is discarded. A job that waits may come
+// late by as much as a clock steps back, but a queue gives no wait longer than MaxWait:
+// what is due later than that was written by a clock that was ahead, and is due now.
+// No copy claims what it has in hand itself, whatever its clock does.
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"manus/docstore"
+	"manus/internal/seal"
+)
+
+// Job is one piece of work.
+type Job[T any] struct {
+	// ID is the key that makes it one job however often it is put; empty: one is
+	// made.
+	ID string
+	// Lane is the queue within the queue that the job waits in, such as its
+	// receiver's. There are not many: metrics are by lane.
+	Lane string
+	// Group is whom or what the job is about, for Count and DeleteGroup.
+	Group string
+	// Args are what Work has to know. They aren't changed once they are put.
+	Args T
+	// ExpiresAt is when the job isn't worth doing any more, or keeping; zero means
+	// after the queue's Lifetime.
+	ExpiresAt time.Time
+
+	// The queue sets the rest.
+	QueuedAt time.Time
+	Attempt  int       // the attempts begun, this one included
+	DeadAt   time.Time // when it was discarded
+	Error    string    // why
+}
+
+// MaxWait is the longest that a job waits between two attempts, and that a claim may
+// last.
+const MaxWait = time.Hour
+
+// Config is what a Queue is made of.
+type Config[T any] struct {
+	Store docstore.Store
+	// Collection is the queue's, and its name in metrics; see Spec.
+	Collection string
+	// Noun is what a job is called in the log.
+	Noun string
+	// Work makes an attempt at a job, see [Keep], [Snooze] and [Cancel] for errors
+	// that mean more than another attempt later. It heeds its context, which ends
+	// after Timeout, when Run's does, and when the job has been deleted. Nil means
+	// that jobs are kept until they expire.
+	Work func(ctx context.Context, job Job[T]) error
+	// Seal seals the jobs' args; nil: they stand in the store in clear. What can't be
+	// opened is tried again: another copy may have the secret.
+	Seal *seal.Box
+
+	Lifetime time.Duration // of a job that doesn't say; zero means 3 days
+	Timeout  time.Duration // of an attempt; zero means a minute
+	// FirstRetry is the wait after the first failure; it doubles with each one up to
+	// LastRetry. Zero means 5 s and 15 min. Up to a fifth less is waited, so that what
+	// failed together isn't tried again together.
+	FirstRetry, LastRetry time.Duration
+	// MaxAttempts discards a job that has failed as often; zero means never.
+	MaxAttempts int
+	// KeepDead is how long discarded jobs are kept for Dead and Retry; zero means that
+	// only the log tells of them.
+	KeepDead time.Duration
+	// RememberDone is how long at least a job's ID is remembered once it is done, so
+	// that putting it again doesn't do it again.
+	RememberDone time.Duration
+	// PerLane and Overall are how many jobs this copy has in hand at a time; zero
+	// means 4 and 256.
+	PerLane, Overall int
+	// Claim is how long other copies leave a claimed job alone, unless it is renewed;
+	// zero means a minute.
+	Claim time.Duration
+
+	Metrics prometheus.Registerer // nil: nobody counts
+	Now     func() time.Time      // the wall clock; nil means time.Now
+	Log     *slog.Logger
+}
+
+func orDefault[V comparable](value *V, standard V) {
+	if *value == *new(V) {
+		*value = standard
+	}
+}
+
+func (c *Config[T]) complete() {
+	orDefault(&c.Lifetime, 3*24*time.Hour)
+	orDefault(&c.Timeout, time.Minute)
+	orDefault(&c.FirstRetry, 5*time.Second)
+	orDefault(&c.LastRetry, 15*time.Minute)
+	orDefault(&c.PerLane, 4)
+	orDefault(&c.Overall, 256)
+	orDefault(&c.Claim, time.Minute)
+	c.LastRetry, c.Claim = min(c.LastRetry, MaxWait), min(c.Claim, MaxWait)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+}
+
+// Queue is a collection of jobs. It is safe for concurrent use.
+type Queue[T any] struct {
+	c       Config[T]
+	jobs    *docstore.Collection[document[T]]
+	me      string // marks what this copy has claimed
+	slots   *slots
+	metrics metrics[T]
+}
+
+// New makes a Queue. The store's collection is declared already (Spec).
+func New[T any](c Config[T]) *Queue[T] {
+	c.complete()
+	q := &Queue[T]{
+		c:     c,
+		jobs:  docstore.NewCollection[document[T]](c.Store, Spec[T](c.Collection)),
+		me:    docstore.NewID(),
+		slots: newSlots(c.PerLane, c.Overall),
+	}
+	q.metrics = newMetrics(q)
+	return q
+}
+
+// document is a job in the store. It is runnable while it has a due time; it is done,
+// and only remembered, when it has no args.
+type document[T any] struct {
+	ID       string        `json:"_id"`
+	Lane     string        `json:"lane"`
+	Group    string        `json:"group,omitempty"`
+	Args     *T            `json:"args,omitempty"`
+	Sealed   []byte        `json:"sealed,omitempty"` // the args' JSON, bound to the id
+	QueuedAt docstore.Time `json:"queued_at,omitzero"`
+	DueAt    docstore.Time `json:"due_at,omitzero"` // or when the claim ends
+	Claim    string        `json:"claim,omitempty"` // who has it in hand
+	Attempts int           `json:"attempts,omitempty"`
+	Deadline docstore.Time `json:"deadline,omitzero"`   // a runnable one's ExpiresAt
+	Expires  docstore.Time `json:"expires_at,omitzero"` // when one that isn't is swept
+	DeadAt   docstore.Time `json:"dead_at,omitzero"`
+	Error    string        `json:"error,omitempty"`
+}
+
+// DocumentID is the job's id.
+func (d document[T]) DocumentID() string { return d.ID }
+
+// Spec is the collection that the store has to have for a queue of T. A document that
+// lacks a field isn't in its index, so only what a job makes use of costs anything.
+func Spec[T any](collection string) docstore.Spec {
+	return docstore.Spec{Collection: collection, Of: document[T]{}, Indexes: []docstore.Index{
+		{Name: "by_due", Fields: []string{"lane", "due_at"}},
+		{Name: "by_queued", Fields: []string{"queued_at"}},
+		{Name: "by_group", Fields: []string{"group", "queued_at"}},
+		{Name: "by_expiry", Fields: []string{"expires_at"}},
+		{Name: "by_death", Fields: []string{"dead_at"}},
+	}}
+}
+
+// Put puts a job into the queue, unless one with its ID is there: waiting, kept, dead
+// or remembered. Once it returns nil, that is durable. Errors are the store's.
+//
+// Where this copy works the queue and has room in the lane, the job goes into its
+// hands at once: it is stored as claimed, which saves the write of claiming it.
+func (q *Queue[T]) Put(ctx context.Context, job Job[T]) error {
+	d, err := q.document(job)
+	if err != nil {
+		return err
+	}
+	working, taken := q.slots.takeNew(d.Lane, d.ID)
+	if taken {
+		q.claimed(&d)
+	}
+	err = q.jobs.Insert(ctx, d)
+	switch {
+	case taken && err == nil:
+		go q.attempt(working, d)
+	case taken:
+		q.slots.drop(d.Lane, d.ID)
+	case err == nil:
+		q.slots.fallBehind(d.Lane)
+	}
+	if docstore.ConflictsOn(err, docstore.IDIndex) {
+		return nil
+	}
+	return err
+}
+
+// document is a new job as it is stored.
+func (q *Queue[T]) document(job Job[T]) (document[T], error) {
+	now := q.c.Now()
+	orDefault(&job.ID, docstore.NewID())
+	orDefault(&job.ExpiresAt, now.Add(q.c.Lifetime))
+	d := document[T]{ID: job.ID, Lane: job.Lane, Group: job.Group, QueuedAt: docstore.At(now), DueAt: docstore.At(now), Deadline: docstore.At(job.ExpiresAt)}
+	if q.c.Work == nil {
+		_ = d.keep(d.Deadline)
+	}
+	err := q.fill(&d, job.Args)
+	return d, err
+}
+
+// claimed makes a job this copy's for a while.
+func (q *Queue[T]) claimed(d *document[T]) {
+	d.Claim, d.DueAt = q.me, docstore.At(q.c.Now().Add(q.c.Claim))
+	d.Attempts++
+}
+
+func (q *Queue[T]) fill(d *document[T], args T) error {
+	if q.c.Seal == nil {
+		d.Args = &args
+		return nil
+	}
+	text, err := json.Marshal(args)
+	if err == nil {
+		d.Args, d.Sealed = nil, q.c.Seal.Seal(text, d.ID)
+	}
+	return err
+}
+
+// open returns docstore.ErrNotFound for what is only remembered, and
+// seal.ErrUnreadable for what was sealed with another secret.
+func (q *Queue[T]) open(d document[T]) (Job[T], error) {
+	job := Job[T]{
+		ID: d.ID, Lane: d.Lane, Group: d.Group, ExpiresAt: d.Deadline.Time,
+		QueuedAt: d.QueuedAt.Time, Attempt: d.Attempts, DeadAt: d.DeadAt.Time, Error: d.Error,
+	}
+	orDefault(&job.ExpiresAt, d.Expires.Time)
+	switch {
+	case d.Args != nil:
+		job.Args = *d.Args
+		return job, nil
+	case d.Sealed == nil:
+		return job, docstore.ErrNotFound
+	case q.c.Seal == nil:
+		return job, seal.ErrUnreadable
+	}
+	text, err := q.c.Seal.Open(d.Sealed, d.ID)
+	if err != nil {
+		return job, err
+	}
+	return job, json.Unmarshal(text, &job.Args)
+}
+
+// Get returns a job, or docstore.ErrNotFound, also for one that is only remembered.
+// It returns seal.ErrUnreadable for one that was sealed with another secret.
+func (q *Queue[T]) Get(ctx context.Context, id string) (Job[T], error) {
+	d, err := q.jobs.Get(ctx, id)
+	if err != nil {
+		return Job[T]{}, err
+	}
+	return q.open(d)
+}
+
+// List returns at most limit jobs, those that were put last first.
+func (q *Queue[T]) List(ctx context.Context, limit int) ([]Job[T], error) {
+	jobs, _, err := q.find(ctx, docstore.Query{Index: "by_queued", Descending: true, Limit: limit})
+	return jobs, err
+}
+
+// Dead returns a page of jobs that were discarded, the last first, and the cursor of
+// the next page, empty when nothing follows.
+func (q *Queue[T]) Dead(ctx context.Context, limit int, cursor string) ([]Job[T], string, error) {
+	return q.find(ctx, docstore.Query{Index: "by_death", Descending: true, Limit: limit, Cursor: cursor})
+}
+
+// find leaves out what was sealed with another secret.
+func (q *Queue[T]) find(ctx context.Context, query docstore.Query) ([]Job[T], string, error) {
+	found, next, err := q.jobs.Find(ctx, query)
+	var jobs []Job[T]
+	for _, d := range found {
+		job, err := q.open(d)
+		switch {
+		case err == nil:
+			jobs = append(jobs, job)
+		case !errors.Is(err, seal.ErrUnreadable):
+			return nil, "", err
+		}
+	}
+	return jobs, next, err
+}
+
+// Count tells how many jobs of a group were put before a time, up to limit.
+func (q *Queue[T]) Count(ctx context.Context, group string, before time.Time, limit int) (int, error) {
+	return q.count(ctx, docstore.Query{Index: "by_group", Equal: []any{group}, Until: docstore.At(before), Limit: limit})
+}
+
+func (q *Queue[T]) count(ctx context.Context, query docstore.Query) (int, error) {
+	page, err := q.c.Store.Find(ctx, q.c.Collection, query)
+	return len(page.Documents), err
+}
+
+// Update changes a job's args, or returns docstore.ErrNotFound. change may run again.
+func (q *Queue[T]) Update(ctx context.Context, id string, change func(args *T)) error {
+	_, err := q.jobs.Update(ctx, id, func(d *document[T]) error {
+		job, err := q.open(*d)
+		if err != nil {
+			return err
+		}
+		change(&job.Args)
+		return q.fill(d, job.Args)
+	})
+	return err
+}
+
+// Retry puts a dead job back into the queue as if it were new, or returns
+// docstore.ErrNotFound when there is no such dead job.
+func (q *Queue[T]) Retry(ctx context.Context, id string) error {
+	d, err := q.jobs.Update(ctx, id, func(d *document[T]) error {
+		if d.DeadAt.IsZero() {
+			return docstore.ErrNotFound
+		}
+		now := q.c.Now()
+		d.Attempts, d.DeadAt, d.Error = 0, docstore.Time{}, ""
+		d.Deadline, d.Expires = docstore.At(now.Add(q.c.Lifetime)), docstore.Time{}
+		d.wait(now)
+		return nil
+	})
+	if err == nil {
+		q.slots.fallBehind(d.Lane)
+	}
+	return err
+}
+
+// Delete removes a job, if there is one. An attempt at it ends soon after that.
+func (q *Queue[T]) Delete(ctx context.Context, id string) error {
+	err := q.jobs.Delete(ctx, id)
+	if errors.Is(err, docstore.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// DeleteGroup removes all jobs of a group.
+func (q *Queue[T]) DeleteGroup(ctx context.Context, group string) error {
+	_, err := q.jobs.DeleteAll(ctx, docstore.Query{Index: "by_group", Equal: []any{group}})
+	return err
+}
+
+// Sweep removes jobs that have been kept or remembered for long enough, dead ones
+// included. It may be run by several copies at once and be cut short.
+func (q *Queue[T]) Sweep(ctx context.Context) error {
+	_, err := q.jobs.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: docstore.At(q.c.Now())})
+	return err
+}
