@@ -78,13 +78,15 @@ func twoWrites(t *testing.T, s *site) {
 	stop := w.run(t)
 	w.put(t, queue.Job[task]{}) // until this is done, Run may not be at work yet
 	w.untilSettled(t, 1)
-	before := w.store.writes()
+	before, began := w.store.writes(), time.Now()
 	for n := range 20 {
 		w.put(t, queue.Job[task]{})
 		w.untilSettled(t, n+2)
 	}
 	stop()
-	if n := w.store.writes() - before; n != 40 {
+	// What is put just while the queue is looked at, once a second, waits its turn.
+	looks := 1 + int64(time.Since(began)/time.Second)
+	if n := w.store.writes() - before; n < 40 || n > 40+looks {
 		t.Errorf("20 jobs took %d writes", n)
 	}
 }
