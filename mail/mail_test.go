@@ -12,7 +12,6 @@ import (
 	"mime/quotedprintable"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -118,10 +117,11 @@ func (o outbox) run(t *testing.T) (stop func()) {
 	return stop
 }
 
-// until waits for what another goroutine is about to do.
-func until(done func() bool) {
-	for !done() {
-		runtime.Gosched()
+// empty sends or gives up what there is.
+func (o outbox) empty(t *testing.T) {
+	t.Helper()
+	if err := o.mails.Drain(t.Context()); err != nil || o.left(t) != 0 {
+		t.Fatalf("%d mails are left: %v", o.left(t), err)
 	}
 }
 
@@ -192,7 +192,7 @@ func TestAMailThatWasSentIsNotSentAgainUnderItsID(t *testing.T) {
 			t.Fatal(err)
 		}
 		if id == "a" {
-			until(func() bool { return o.left(t) == 0 })
+			waittest.Poll(t, func() bool { return o.left(t) == 0 }) // which only the store knows
 		}
 	}
 	if first, second := <-sent, <-sent; first != "a" || second != "b" {
@@ -231,7 +231,7 @@ func TestATemporaryRefusalIsTriedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range 2 {
-		until(func() bool { return strings.Count(o.log.String(), "it will be tried again") == n+1 })
+		o.log.Until(t, func() bool { return strings.Count(o.log.String(), "it will be tried again") == n+1 })
 		o.clock.Add(2 * lastRetry)
 	}
 	server.Wait(t, 1)
@@ -245,12 +245,11 @@ func TestARefusalForGoodIsGivenUpAndTold(t *testing.T) {
 	server := smtptest.Start(t)
 	server.Refuse(550)
 	o := setup(t, storetest.New(t, Specs()...), smtpAt(t, server.Addr))
-	o.run(t)
 	if err := o.Send(t.Context(), hello()); err != nil {
 		t.Fatal(err)
 	}
+	o.empty(t)
 	server.Tried(t)
-	until(func() bool { return o.left(t) == 0 })
 	if log := o.log.String(); !strings.Contains(log, "given up") || strings.Contains(log, "amal@example.com") || strings.Contains(log, "ml_secret") {
 		t.Errorf("the log: %s", log)
 	}
@@ -264,8 +263,7 @@ func TestWhatIsTooLateIsNotSent(t *testing.T) {
 	if err := o.Send(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	o.run(t)
-	until(func() bool { return o.left(t) == 0 })
+	o.empty(t)
 	if !strings.Contains(o.log.String(), "given up") {
 		t.Errorf("the log: %s", o.log)
 	}
@@ -291,7 +289,7 @@ func TestTwoCopiesSendEachMailOnce(t *testing.T) {
 		o.run(t)
 	}
 	server.Wait(t, mails)
-	until(func() bool { return copies[0].left(t) == 0 })
+	waittest.Poll(t, func() bool { return copies[0].left(t) == 0 }) // which only the store knows
 	seen := map[string]int{}
 	for _, m := range server.Mails() {
 		seen[m.Header.Get("Message-Id")]++

@@ -30,8 +30,7 @@ func TestWhatExpiredWhileNobodyRanIsNotSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.clock.Add(time.Hour)
-	o.run(t)
-	until(func() bool { return o.left(t) == 0 })
+	o.empty(t)
 	if !strings.Contains(o.log.String(), "given up") {
 		t.Errorf("the log: %s", o.log)
 	}
@@ -56,8 +55,7 @@ func TestTheLogNeverNamesThePerson(t *testing.T) {
 			if err := o.Send(t.Context(), m); err != nil {
 				t.Fatal(err)
 			}
-			o.run(t)
-			until(func() bool { return o.left(t) == 0 })
+			o.empty(t)
 			if log := o.log.String(); !strings.Contains(log, "given up") || strings.Contains(strings.ToLower(log), "amal") {
 				t.Errorf("the log: %s", log)
 			}
@@ -81,7 +79,7 @@ func TestACopyWithoutTheSecretLeavesAMailToTheOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := old.run(t)
-	until(func() bool { return strings.Contains(old.log.String(), "mail=") })
+	old.log.Until(t, func() bool { return strings.Contains(old.log.String(), "mail=") })
 	stop()
 	o.clock.Add(claimed)
 	o.run(t)
