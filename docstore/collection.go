@@ -96,18 +96,14 @@ func Show[S, T any](values iter.Seq2[S, error], show func(S) T) iter.Seq2[any, e
 func (c *Collection[T]) First(ctx context.Context, q Query) (T, error) {
 	q.Limit = 1
 	values, _, err := c.Find(ctx, q)
-	if err != nil || len(values) == 0 {
+	if err == nil && len(values) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
 		var none T
-		return none, orNotFound(err)
+		return none, err
 	}
 	return values[0], nil
-}
-
-func orNotFound(err error) error {
-	if err == nil {
-		return ErrNotFound
-	}
-	return err
 }
 
 // Insert adds values. Errors as Store.Insert.
@@ -133,10 +129,10 @@ var (
 // Update changes the value with the id by compare-and-swap and returns it as
 // change left it. change may run again on a fresh value, so it only touches
 // the value it is given and variables it sets anew on each run.
-// Errors as Store.Update.
+// Errors as Store.Upsert, or ErrNotFound when there is none.
 func (c *Collection[T]) Update(ctx context.Context, id string, change func(*T) error) (T, error) {
 	var value T
-	err := c.store.Update(ctx, c.name, id, c.updating(id, &value, change))
+	err := c.store.Upsert(ctx, c.name, id, c.updating(id, &value, change))
 	return value, err
 }
 

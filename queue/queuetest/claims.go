@@ -50,14 +50,14 @@ func (w *watched) Insert(ctx context.Context, collection string, docs ...docstor
 	return w.Store.Insert(ctx, collection, docs...)
 }
 
-// Update counts itself.
-func (w *watched) Update(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
+// Upsert counts itself.
+func (w *watched) Upsert(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
 	if w.failing.Load() {
 		return errFailing
 	}
 	defer w.Wake()
 	defer w.updates.Add(1)
-	return w.Store.Update(ctx, collection, id, change)
+	return w.Store.Upsert(ctx, collection, id, change)
 }
 
 // Batch counts itself and its changes.
