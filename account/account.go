@@ -8,14 +8,17 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"manus/audit"
@@ -156,7 +159,7 @@ type Service struct {
 	seeds    *seal.Box
 	states   *cache.Cache[string, proofState]
 	verified *cache.Cache[[sha256.Size]byte, accessToken] // by their hashes
-	passkeys *passkeyCeremonies                           // nil without a public URL
+	passkeys *webauthn.WebAuthn                           // nil without a public URL
 	oidc     atomic.Pointer[providers]
 
 	mail         *mail.Outbox
@@ -178,7 +181,7 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	ceremonies, err := newPasskeyCeremonies(c.PublicURL)
+	relyingParty, err := newRelyingParty(c.PublicURL)
 	if err != nil {
 		return nil, err
 	}
@@ -193,12 +196,12 @@ func New(c Config) (*Service, error) {
 		apiKeys:      docstore.NewCollection[apiKey](c.Store, keySpec),
 		audit:        c.Audit,
 		failures:     audit.NewCounter(c.Audit, "failures", eventSignInFailed),
-		hasher:       newHasher(hashConcurrency()),
+		hasher:       newHasher(max(1, runtime.GOMAXPROCS(0)-1)), // a processor is left to everything else
 		keys:         keys,
 		seeds:        seeds,
 		states:       cache.New[string, proofState](stateLifetime, maxStates),
 		verified:     cache.New[[sha256.Size]byte, accessToken](0, maxVerified),
-		passkeys:     ceremonies,
+		passkeys:     relyingParty,
 		mail:         c.Mail,
 		confirmFirst: c.ConfirmFirst && c.Mail != nil,
 		offline:      c.Offline,
@@ -220,14 +223,23 @@ func New(c Config) (*Service, error) {
 func (s *Service) update(ctx context.Context, userID string, change func(*User) error) (User, error) {
 	user, err := s.users.Update(ctx, userID, change)
 	s.states.Forget()
-	if errors.Is(err, docstore.ErrNotFound) {
-		err = ErrUnknownUser
-	}
 	if err != nil {
-		return User{}, err
+		return User{}, docstore.NotFoundAs(err, ErrUnknownUser)
 	}
 	s.send(ctx, user)
 	return user, nil
+}
+
+// updateNoting is update for a change that is an event.
+func (s *Service) updateNoting(ctx context.Context, userID string, kind audit.Kind, change func(*User) error) error {
+	_, err := s.update(ctx, userID, func(u *User) error {
+		err := change(u)
+		if err == nil {
+			u.note(ctx, kind, s.now())
+		}
+		return err
+	})
+	return err
 }
 
 // send delivers what an account has noted.
@@ -240,10 +252,7 @@ func (s *Service) send(ctx context.Context, user User) {
 // Get returns the account, or ErrUnknownUser.
 func (s *Service) Get(ctx context.Context, userID string) (User, error) {
 	user, err := s.users.Get(ctx, userID)
-	if errors.Is(err, docstore.ErrNotFound) {
-		err = ErrUnknownUser
-	}
-	return user, err
+	return user, docstore.NotFoundAs(err, ErrUnknownUser)
 }
 
 // Profile is what people say of themselves; nil leaves a part as it is.
@@ -255,12 +264,8 @@ type Profile struct {
 // SetProfile changes what the person says of themselves.
 func (s *Service) SetProfile(ctx context.Context, userID string, p Profile) (User, error) {
 	return s.update(ctx, userID, func(u *User) error {
-		if p.FullName != nil {
-			u.FullName = *p.FullName
-		}
-		if p.Language != nil {
-			u.Language = *p.Language
-		}
+		u.FullName = *cmp.Or(p.FullName, &u.FullName)
+		u.Language = *cmp.Or(p.Language, &u.Language)
 		return nil
 	})
 }

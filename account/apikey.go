@@ -1,15 +1,14 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"hash/crc32"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,9 +47,8 @@ const (
 // A key is keyPrefix, by which secret scanners know it, and the base64url of its
 // id, its secret and a checksum, by which they know it isn't something else.
 const (
-	keyPrefix       = "mk_"
-	keySecretLength = 32
-	keyLength       = 16 + keySecretLength + 4
+	keyPrefix = "mk_"
+	keyLength = len(uuid.UUID{}) + len(secret{}) + 4
 )
 
 // Errors of API keys.
@@ -61,23 +59,18 @@ var (
 	errInvalidTime  = errors.New("the time has passed already")
 )
 
-func formatKey(id uuid.UUID, secret []byte) string {
-	body := append(id[:], secret...)
+func formatKey(id uuid.UUID, s secret) string {
+	body := append(id[:], s[:]...)
 	body = binary.BigEndian.AppendUint32(body, crc32.ChecksumIEEE(body))
 	return keyPrefix + base64.RawURLEncoding.EncodeToString(body)
 }
 
-func parseKey(token string) (id string, secret []byte, err error) {
+func parseKey(token string) (id string, s secret, err error) {
 	raw, ok := decodeToken(token, keyPrefix, keyLength)
 	if !ok || binary.BigEndian.Uint32(raw[keyLength-4:]) != crc32.ChecksumIEEE(raw[:keyLength-4]) {
-		return "", nil, ErrInvalidToken
+		return "", s, ErrInvalidToken
 	}
-	return uuid.UUID(raw[:16]).String(), raw[16 : keyLength-4], nil
-}
-
-func keyHash(secret []byte) string {
-	sum := sha256.Sum256(secret)
-	return hex.EncodeToString(sum[:])
+	return uuid.UUID(raw[:16]).String(), secret(raw[16 : keyLength-4]), nil
 }
 
 // makeKey makes a key for the account and returns it as it is shown, once.
@@ -87,16 +80,12 @@ func (s *Service) makeKey(ctx context.Context, userID, name string, scopes []ide
 	if err != nil {
 		return apiKey{}, "", err
 	}
-	for _, scope := range scopes {
-		switch scope {
-		case identity.Read, identity.Write, identity.Worker:
-		case identity.ScopeOperate:
-			if user.Role != identity.Operator {
-				return apiKey{}, "", errInvalidScope
-			}
-		default:
-			return apiKey{}, "", errInvalidScope
-		}
+	mayGive := []identity.Scope{identity.Read, identity.Write, identity.Worker}
+	if user.Role == identity.Operator {
+		mayGive = append(mayGive, identity.ScopeOperate)
+	}
+	if slices.ContainsFunc(scopes, func(scope identity.Scope) bool { return !slices.Contains(mayGive, scope) }) {
+		return apiKey{}, "", errInvalidScope
 	}
 	if !expires.IsZero() && !s.now().Before(expires) {
 		return apiKey{}, "", errInvalidTime
@@ -108,18 +97,15 @@ func (s *Service) makeKey(ctx context.Context, userID, name string, scopes []ide
 	if len(existing) >= maxKeys {
 		return apiKey{}, "", errTooManyKeys
 	}
-	secret := make([]byte, keySecretLength)
-	_, _ = rand.Read(secret) // never fails
-	id := uuid.Must(uuid.Parse(docstore.NewID()))
-	key := apiKey{ID: id.String(), UserID: userID, Name: name, SecretHash: keyHash(secret), Scopes: scopes, CreatedAt: docstore.At(s.now())}
-	if !expires.IsZero() {
-		key.ExpiresAt = docstore.At(expires)
+	id, secret := uuid.Must(uuid.Parse(docstore.NewID())), newSecret()
+	key := apiKey{
+		ID: id.String(), UserID: userID, Name: name, SecretHash: secret.hash(), Scopes: scopes,
+		CreatedAt: docstore.At(s.now()), ExpiresAt: docstore.At(expires),
 	}
 	if err := s.apiKeys.Insert(ctx, key); err != nil {
 		return apiKey{}, "", err
 	}
-	_, err = s.update(ctx, userID, func(u *User) error {
-		u.note(ctx, eventKeyMade, s.now())
+	err = s.updateNoting(ctx, userID, eventKeyMade, func(u *User) error {
 		return nil
 	})
 	return key, formatKey(id, secret), err
@@ -133,19 +119,18 @@ func (s *Service) keysOf(ctx context.Context, userID string, limit int, cursor s
 // revokeKey ends a key of the account, or returns errUnknownKey.
 func (s *Service) revokeKey(ctx context.Context, userID, id string) error {
 	key, err := s.apiKeys.Get(ctx, id)
-	if err == nil && key.UserID == userID {
-		err = s.apiKeys.Delete(ctx, id)
-		s.states.Forget()
-	} else if err == nil {
-		err = docstore.ErrNotFound
-	}
-	if errors.Is(err, docstore.ErrNotFound) {
+	if err == nil && key.UserID != userID {
 		return errUnknownKey
 	}
 	if err == nil {
-		s.audit.Record(ctx, userID, eventKeyRevoked)
+		err = s.apiKeys.Delete(ctx, id)
+		s.states.Forget()
 	}
-	return err
+	if err != nil {
+		return docstore.NotFoundAs(err, errUnknownKey)
+	}
+	s.audit.Record(ctx, userID, eventKeyRevoked)
+	return nil
 }
 
 // authenticateKey tells who an API key acts for, as things stand now: at most a
@@ -156,25 +141,13 @@ func (s *Service) authenticateKey(ctx context.Context, token string) (identity.C
 	if err != nil {
 		return identity.Caller{}, err
 	}
-	hash := keyHash(secret)
+	hash := secret.hash()
 	load := func(ctx context.Context, id string) (proofState, error) { return s.loadKey(ctx, id, hash) }
 	state, err := s.state(ctx, id, load)
-	if err != nil {
-		return identity.Caller{}, err
-	}
-	if !hmac.Equal([]byte(state.secretHash), []byte(hash)) {
+	if err == nil && !hmac.Equal([]byte(state.secretHash), []byte(hash)) {
 		return identity.Caller{}, ErrInvalidToken
 	}
-	return identity.Caller{
-		UserID: state.userID,
-		KeyID:  id,
-		Role:   state.role,
-		Scopes: state.scopes,
-		Alive: func(ctx context.Context) error {
-			_, err := s.state(ctx, id, load)
-			return err
-		},
-	}, nil
+	return state.caller, err
 }
 
 // forever is the expiry of a key that never expires.
@@ -184,16 +157,13 @@ var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 func (s *Service) loadKey(ctx context.Context, id, hash string) (proofState, error) {
 	key, err := s.apiKeys.Get(ctx, id)
 	if err != nil {
-		return proofState{}, invalidIfGone(err)
+		return proofState{}, docstore.NotFoundAs(err, ErrInvalidToken)
 	}
 	user, err := s.users.Get(ctx, key.UserID)
 	if err != nil {
-		return proofState{}, invalidIfGone(err)
+		return proofState{}, docstore.NotFoundAs(err, ErrInvalidToken)
 	}
-	expires, now := key.ExpiresAt.Time, s.now()
-	if expires.IsZero() {
-		expires = forever
-	}
+	expires, now := cmp.Or(key.ExpiresAt.Time, forever), s.now()
 	if user.Disabled || !now.Before(expires) {
 		return proofState{}, nil
 	}
@@ -206,9 +176,9 @@ func (s *Service) loadKey(ctx context.Context, id, hash string) (proofState, err
 			s.log.WarnContext(ctx, "the use of an API key was not written down", "key", id, "error", err)
 		}
 	}
-	scopes := key.Scopes
-	if scopes == nil {
-		scopes = []identity.Scope{}
+	caller := identity.Caller{UserID: user.ID, KeyID: id, Role: user.Role, Scopes: key.Scopes}
+	if caller.Scopes == nil { // nil is for people
+		caller.Scopes = []identity.Scope{}
 	}
-	return proofState{userID: user.ID, role: user.Role, expires: expires, secretHash: key.SecretHash, scopes: scopes}, nil
+	return proofState{caller, expires, key.SecretHash}, nil
 }

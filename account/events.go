@@ -2,9 +2,11 @@ package account
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"manus/audit"
+	"manus/language"
 	"manus/mail"
 )
 
@@ -72,15 +74,12 @@ func (s *Service) publish(ctx context.Context, u User, e audit.Event) error {
 // notice is the mail about an event. It has the event's id, so that it is one
 // mail however often it is sent.
 func (s *Service) notice(u User, e audit.Event, to string) mail.Message {
-	text := notices[e.Kind].in(u.Language)
-	text.Facts = []fact{{"when", u.Language.Moment(e.At.Time)}}
-	if e.Address != "" {
-		text.Facts = append(text.Facts, fact{"address", e.Address})
+	facts := []fact{
+		{language.Text{En: "When", Ar: "الوقت"}, u.Language.Moment(e.At.Time)},
+		{language.Text{En: "Network address", Ar: "عنوان الشبكة"}, e.Address},
+		{language.Text{En: "Program", Ar: "البرنامج"}, e.Agent},
 	}
-	if e.Agent != "" {
-		text.Facts = append(text.Facts, fact{"agent", e.Agent})
-	}
-	m := s.compose(u.Language, text)
+	m := s.compose(u.Language, notices[e.Kind], "", slices.DeleteFunc(facts, func(f fact) bool { return f.Value == "" }))
 	m.ID, m.To = e.ID, to
 	return m
 }

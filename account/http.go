@@ -99,13 +99,10 @@ func newTokensBody(t Tokens) tokensBody {
 	}
 }
 
-type tokensOutput struct{ Body tokensBody }
+type tokensOutput = httpapi.Output[tokensBody]
 
 func tokensAnswer(t Tokens, err error) (*tokensOutput, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &tokensOutput{newTokensBody(t)}, nil
+	return httpapi.OutputOf(newTokensBody(t), err)
 }
 
 // acceptedBody is the answer to a request that continues by mail.
@@ -126,9 +123,9 @@ var (
 	ResetMailed = language.Text{En: "If the address has an account, a mail with a link is on its way.", Ar: "إن كان للعنوان حساب فرسالة فيها رابط في طريقها إليه."}
 )
 
-func accepted(ctx context.Context, detail language.Text) *acceptedOutput {
+func accepted(ctx context.Context, detail language.Text, err error) (*acceptedOutput, error) {
 	tag := language.From(ctx)
-	return &acceptedOutput{tag, acceptedBody{Status: "accepted", Detail: detail.In(tag)}}
+	return &acceptedOutput{tag, acceptedBody{Status: "accepted", Detail: detail.In(tag)}}, err
 }
 
 // registerOutput is tokens, or what goes on by mail.
@@ -145,12 +142,11 @@ type passkeyInput struct {
 }
 
 // answer is the input as the rules take it; nil for none.
-func (in *passkeyInput) answer() (*PasskeyAnswer, error) {
+func (in *passkeyInput) answer() *PasskeyAnswer {
 	if in == nil {
-		return nil, nil
+		return nil
 	}
-	text, err := jsonText(in.Credential)
-	return &PasskeyAnswer{in.CeremonyID, text}, err
+	return &PasskeyAnswer{in.CeremonyID, jsonText(in.Credential)}
 }
 
 // Inputs.
@@ -172,34 +168,26 @@ type (
 			Passkey  *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'."`
 		}
 	}
-	refreshInput struct {
-		Body struct {
-			RefreshToken string `json:"refresh_token" maxLength:"200"`
-		}
+	refreshInputBody struct {
+		RefreshToken string `json:"refresh_token" maxLength:"200"`
 	}
-	passwordInput struct {
-		Body struct {
-			CurrentPassword string        `json:"current_password" maxLength:"256"`
-			NewPassword     string        `json:"new_password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one."`
-			OTP             string        `json:"otp,omitempty" maxLength:"64" doc:"For accounts with a second factor that was not proved in the last five minutes."`
-			Passkey         *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'."`
-		}
+	passwordInputBody struct {
+		CurrentPassword string        `json:"current_password" maxLength:"256"`
+		NewPassword     string        `json:"new_password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one."`
+		OTP             string        `json:"otp,omitempty" maxLength:"64" doc:"For accounts with a second factor that was not proved in the last five minutes."`
+		Passkey         *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'."`
 	}
 	forgotInput struct {
 		Body struct {
 			Email string `json:"email" maxLength:"254" example:"amal@example.com"`
 		}
 	}
-	resetInput struct {
-		Body struct {
-			Token       string `json:"token" maxLength:"200" doc:"Of the mailed link."`
-			NewPassword string `json:"new_password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one."`
-		}
+	resetInputBody struct {
+		Token       string `json:"token" maxLength:"200" doc:"Of the mailed link."`
+		NewPassword string `json:"new_password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one."`
 	}
-	verifyInput struct {
-		Body struct {
-			Token string `json:"token" maxLength:"200" doc:"Of the mailed link."`
-		}
+	verifyInputBody struct {
+		Token string `json:"token" maxLength:"200" doc:"Of the mailed link."`
 	}
 	noInput  struct{}
 	noOutput struct{}
@@ -235,17 +223,13 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 		Limits: []ratelimit.Rule{ratelimit.NewRule("5/minute, 20/hour", ratelimit.ByAddress, ratelimit.ByAccount)},
 	},
 		func(ctx context.Context, in *loginInput) (*tokensOutput, error) {
-			passkey, err := in.Body.Passkey.answer()
-			if err != nil {
-				return nil, err
-			}
-			return tokensAnswer(s.Login(ctx, Credentials{in.Body.Email, in.Body.Password, in.Body.OTP, passkey}))
+			return tokensAnswer(s.Login(ctx, Credentials{in.Body.Email, in.Body.Password, in.Body.OTP, in.Body.Passkey.answer()}))
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Public, Pattern: "POST /auth/refresh", ID: "refresh", Summary: "Get new tokens for a refresh token",
 		Limits: []ratelimit.Rule{ratelimit.NewRule("10/minute, 50/hour", ratelimit.ByAddress)},
 	},
-		func(ctx context.Context, in *refreshInput) (*tokensOutput, error) {
+		func(ctx context.Context, in *httpapi.Input[refreshInputBody]) (*tokensOutput, error) {
 			return tokensAnswer(s.Refresh(ctx, in.Body.RefreshToken))
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/logout", ID: "logout", Summary: "Sign out of this login"},
@@ -258,7 +242,7 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 			return nil, s.LogoutAll(ctx, identity.From(ctx).UserID)
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/verify", ID: "verify", Summary: "Confirm an e-mail address by a mailed link"},
-		func(ctx context.Context, in *verifyInput) (*noOutput, error) {
+		func(ctx context.Context, in *httpapi.Input[verifyInputBody]) (*noOutput, error) {
 			return nil, s.Verify(ctx, in.Body.Token)
 		})
 	httpapi.Register(group, httpapi.Route{
@@ -266,16 +250,13 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 		Description: "The answer is the same for every address.",
 	},
 		func(ctx context.Context, in *forgotInput) (*acceptedOutput, error) {
-			if err := s.ForgotPassword(ctx, in.Body.Email); err != nil {
-				return nil, err
-			}
-			return accepted(ctx, ResetMailed), nil
+			return accepted(ctx, ResetMailed, s.ForgotPassword(ctx, in.Body.Email))
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Public, Pattern: "POST /auth/password/reset", ID: "reset-password", Summary: "Set a new password by a mailed link",
 		Description: "Ends every login, and signs in nobody.",
 	},
-		func(ctx context.Context, in *resetInput) (*noOutput, error) {
+		func(ctx context.Context, in *httpapi.Input[resetInputBody]) (*noOutput, error) {
 			return nil, s.ResetPassword(ctx, in.Body.Token, in.Body.NewPassword)
 		})
 }
@@ -283,12 +264,9 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 func (s *Service) register(ctx context.Context, in *registerInput) (*registerOutput, error) {
 	tag := cmp.Or(in.Body.Language, language.From(ctx))
 	tokens, signedIn, err := s.Register(ctx, NewUser{Email: in.Body.Email, Password: in.Body.Password, FullName: in.Body.FullName, Language: tag})
-	switch {
-	case err != nil:
-		return nil, err
-	case signedIn:
+	if signedIn {
 		return &registerOutput{Status: http.StatusCreated, Body: newTokensBody(tokens)}, nil
 	}
-	answer := accepted(ctx, linkMailed)
-	return &registerOutput{http.StatusAccepted, answer.ContentLanguage, answer.Body}, nil
+	answer, err := accepted(ctx, linkMailed, err)
+	return &registerOutput{http.StatusAccepted, answer.ContentLanguage, answer.Body}, err
 }

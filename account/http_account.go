@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
+	"strings"
 
 	"manus/docstore"
 	"manus/httpapi"
@@ -32,13 +33,10 @@ func newUserBody(u User) userBody {
 	}
 }
 
-type userOutput struct{ Body userBody }
+type userOutput = httpapi.Output[userBody]
 
 func userAnswer(u User, err error) (*userOutput, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &userOutput{newUserBody(u)}, nil
+	return httpapi.OutputOf(newUserBody(u), err)
 }
 
 // deviceBody is a login as its owner sees it.
@@ -54,13 +52,9 @@ type deviceBody struct {
 }
 
 func newDeviceBody(l login, current string) deviceBody {
-	seen := l.SeenAt
-	if seen.IsZero() {
-		seen = l.CreatedAt
-	}
 	return deviceBody{
 		ID: l.ID, Name: l.Name, Agent: l.Agent, Address: l.Address, Current: l.ID == current,
-		CreatedAt: l.CreatedAt.String(), LastSeenAt: seen.String(), ExpiresAt: l.ExpiresAt.String(),
+		CreatedAt: l.CreatedAt.String(), LastSeenAt: cmp.Or(l.SeenAt, l.CreatedAt).String(), ExpiresAt: l.ExpiresAt.String(),
 	}
 }
 
@@ -72,34 +66,46 @@ type ProofBody struct {
 	Passkey  *passkeyInput `json:"passkey,omitempty" doc:"A passkey, in place of both."`
 }
 
-func (b *ProofBody) proof() (Proof, error) {
-	if b == nil {
-		return Proof{}, nil
-	}
-	passkey, err := b.Passkey.answer()
-	return Proof{b.Password, b.OTP, passkey}, err
+func (b *ProofBody) proof() Proof {
+	b = cmp.Or(b, &ProofBody{})
+	return Proof{b.Password, b.OTP, b.Passkey.answer()}
 }
 
-// gate is StepUp or Fresh.
-type gate func(ctx context.Context, caller identity.Caller, proof Proof) error
+// gate is a proof that a route asks for beside an access token, in the words of the
+// reference.
+type gate struct {
+	words string
+	ask   func(ctx context.Context, caller identity.Caller, proof Proof) error
+}
 
-// proved asks the gate, and returns the caller it has let through.
-func proved(ctx context.Context, ask gate, body *ProofBody) (identity.Caller, error) {
-	caller := identity.From(ctx)
-	proof, err := body.proof()
-	if err == nil {
-		err = ask(ctx, caller, proof)
-	}
-	return caller, err
+func (s *Service) stepUp() gate { return gate{"Needs a step-up.", s.StepUp} }
+func (s *Service) fresh() gate {
+	return gate{"Needs a sign-in or a step-up of a moment ago.", s.Fresh}
+}
+
+// gatedInput is an input with a proof in it, which may be nil.
+type gatedInput[I any] interface {
+	*I
+	proof() *ProofBody
+}
+
+// registerGated registers a route for people that the gate lets through.
+func registerGated[I, O any, P gatedInput[I]](group httpapi.Group, g gate, route httpapi.Route, handler func(context.Context, identity.Caller, *I) (*O, error)) {
+	route.Access, route.Description = httpapi.Persons, strings.TrimSpace(route.Description+" "+g.words)
+	httpapi.Register(group, route, func(ctx context.Context, in *I) (*O, error) {
+		caller := identity.From(ctx)
+		if err := g.ask(ctx, caller, P(in).proof().proof()); err != nil {
+			return nil, err
+		}
+		return handler(ctx, caller, in)
+	})
 }
 
 // Inputs.
 type (
-	profileInput struct {
-		Body struct {
-			FullName *string       `json:"full_name,omitempty" maxLength:"200"`
-			Language *language.Tag `json:"language,omitempty" enum:"en,ar" doc:"The language of mails."`
-		}
+	profileInputBody struct {
+		FullName *string       `json:"full_name,omitempty" maxLength:"200"`
+		Language *language.Tag `json:"language,omitempty" enum:"en,ar" doc:"The language of mails."`
 	}
 	emailInput struct {
 		Body struct {
@@ -126,24 +132,24 @@ type (
 // LimitAccount is the account that is being tried, for limits.
 func (in *emailInput) LimitAccount() string { return in.Body.Email }
 
+func (in *emailInput) proof() *ProofBody   { return &in.Body.ProofBody }
+func (in *proofInput) proof() *ProofBody   { return in.Body }
+func (in *idProofInput) proof() *ProofBody { return in.Body }
+
 func (s *Service) accountRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /auth/me", ID: "get-me", Summary: "See your account"},
 		func(ctx context.Context, _ *noInput) (*userOutput, error) {
 			return userAnswer(s.Get(ctx, identity.From(ctx).UserID))
 		})
 	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "PATCH /auth/me", ID: "update-me", Summary: "Change your name or language"},
-		func(ctx context.Context, in *profileInput) (*userOutput, error) {
+		func(ctx context.Context, in *httpapi.Input[profileInputBody]) (*userOutput, error) {
 			return userAnswer(s.SetProfile(ctx, identity.From(ctx).UserID, Profile{in.Body.FullName, in.Body.Language}))
 		})
-	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Persons, Pattern: "DELETE /auth/me", ID: "erase-me", Summary: "Erase your account",
-		Description: "Everything that is kept of you goes, at once and for good. Needs a step-up.",
+	registerGated(group, s.stepUp(), httpapi.Route{
+		Pattern: "DELETE /auth/me", ID: "erase-me", Summary: "Erase your account",
+		Description: "Everything that is kept of you goes, at once and for good.",
 	},
-		func(ctx context.Context, in *proofInput) (*noOutput, error) {
-			caller, err := proved(ctx, s.StepUp, in.Body)
-			if err != nil {
-				return nil, err
-			}
+		func(ctx context.Context, caller identity.Caller, _ *proofInput) (*noOutput, error) {
 			return nil, s.Erase(ctx, caller.UserID)
 		})
 	httpapi.Stream(group, httpapi.Route{
@@ -151,32 +157,21 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 		Answers: map[string]httpapi.Answer{"200": {Description: "A zip archive of JSON files", Types: map[string]reflect.Type{"application/zip": nil}}},
 	}, s.export)
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/password", ID: "change-password", Summary: "Change your password and end your other logins"},
-		func(ctx context.Context, in *passwordInput) (*noOutput, error) {
+		func(ctx context.Context, in *httpapi.Input[passwordInputBody]) (*noOutput, error) {
 			caller := identity.From(ctx)
-			passkey, err := in.Body.Passkey.answer()
-			if err != nil {
-				return nil, err
-			}
-			return nil, s.ChangePassword(ctx, caller.UserID, caller.LoginID, Proof{in.Body.CurrentPassword, in.Body.OTP, passkey}, in.Body.NewPassword)
+			proof := Proof{in.Body.CurrentPassword, in.Body.OTP, in.Body.Passkey.answer()}
+			return nil, s.ChangePassword(ctx, caller.UserID, caller.LoginID, proof, in.Body.NewPassword)
 		})
-	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Persons, Pattern: "POST /auth/email", ID: "change-email", Status: http.StatusAccepted, Summary: "Change or confirm your e-mail address",
-		Description: "A link is mailed to the address; it becomes yours when the link is opened. Needs a step-up.",
+	registerGated(group, s.stepUp(), httpapi.Route{
+		Pattern: "POST /auth/email", ID: "change-email", Status: http.StatusAccepted, Summary: "Change or confirm your e-mail address",
+		Description: "A link is mailed to the address; it becomes yours when the link is opened.",
 	},
-		func(ctx context.Context, in *emailInput) (*acceptedOutput, error) {
-			caller, err := proved(ctx, s.StepUp, &in.Body.ProofBody)
-			if err == nil {
-				err = s.ChangeEmail(ctx, caller.UserID, in.Body.Email)
-			}
-			if err != nil {
-				return nil, err
-			}
-			return accepted(ctx, linkMailed), nil
+		func(ctx context.Context, caller identity.Caller, in *emailInput) (*acceptedOutput, error) {
+			return accepted(ctx, linkMailed, s.ChangeEmail(ctx, caller.UserID, in.Body.Email))
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/step-up", ID: "step-up", Summary: "Prove again that it is you, for the next five minutes"},
 		func(ctx context.Context, in *proofInput) (*noOutput, error) {
-			_, err := proved(ctx, s.StepUp, in.Body)
-			return nil, err
+			return nil, s.StepUp(ctx, identity.From(ctx), in.Body.proof())
 		})
 	s.deviceRoutes(group)
 }
@@ -192,23 +187,13 @@ func (s *Service) deviceRoutes(group httpapi.Group) {
 			return httpapi.ListOf(found, next, err, func(l login) deviceBody { return newDeviceBody(l, caller.LoginID) })
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "PATCH /auth/devices/{id}", ID: "name-device", Summary: "Give a login a name"},
-		func(ctx context.Context, in *deviceInput) (*struct{ Body deviceBody }, error) {
+		func(ctx context.Context, in *deviceInput) (*httpapi.Output[deviceBody], error) {
 			caller := identity.From(ctx)
 			l, err := s.nameDevice(ctx, caller.UserID, in.ID, in.Body.Name)
-			if err != nil {
-				return nil, err
-			}
-			return &struct{ Body deviceBody }{newDeviceBody(l, caller.LoginID)}, nil
+			return httpapi.OutputOf(newDeviceBody(l, caller.LoginID), err)
 		})
-	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Persons, Pattern: "DELETE /auth/devices/{id}", ID: "revoke-device", Summary: "End a login",
-		Description: "Needs a sign-in or a step-up of a moment ago.",
-	},
-		func(ctx context.Context, in *idProofInput) (*noOutput, error) {
-			caller, err := proved(ctx, s.Fresh, in.Body)
-			if err != nil {
-				return nil, err
-			}
+	registerGated(group, s.fresh(), httpapi.Route{Pattern: "DELETE /auth/devices/{id}", ID: "revoke-device", Summary: "End a login"},
+		func(ctx context.Context, caller identity.Caller, in *idProofInput) (*noOutput, error) {
 			return nil, s.revokeDevice(ctx, caller.UserID, in.ID)
 		})
 }
@@ -230,10 +215,10 @@ func (s *Service) export(ctx context.Context, _ *noInput) (http.HandlerFunc, err
 	}, nil
 }
 
-// jsonText is a JSON object as text again.
-func jsonText(object map[string]any) (string, error) {
-	text, err := json.Marshal(object)
-	return string(text), err
+// jsonText is an object that was read from JSON as text again.
+func jsonText(object map[string]any) string {
+	text, _ := json.Marshal(object) // never fails
+	return string(text)
 }
 
 // timeText is a time, or empty where there is none.

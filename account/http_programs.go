@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -32,13 +33,13 @@ type (
 			ProofBody
 		}
 	}
-	newKeyOutput struct {
-		Body struct {
-			keyBody
-			Key string `json:"key" doc:"Send it as 'Authorization: Bearer mk_…'. It is shown only now."`
-		}
+	newKeyOutputBody struct {
+		keyBody
+		Key string `json:"key" doc:"Send it as 'Authorization: Bearer mk_…'. It is shown only now."`
 	}
 )
+
+func (in *newKeyInput) proof() *ProofBody { return &in.Body.ProofBody }
 
 func (s *Service) keyRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/api-keys", ID: "list-api-keys", Summary: "See your API keys"},
@@ -46,26 +47,11 @@ func (s *Service) keyRoutes(group httpapi.Group) {
 			found, next, err := s.keysOf(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, newKeyBody)
 		})
-	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Persons, Pattern: "POST /auth/api-keys", ID: "make-api-key", Status: http.StatusCreated, Summary: "Make an API key",
-		Description: "Needs a sign-in or a step-up of a moment ago.",
-	},
-		func(ctx context.Context, in *newKeyInput) (*newKeyOutput, error) {
-			caller, err := proved(ctx, s.Fresh, &in.Body.ProofBody)
-			if err != nil {
-				return nil, err
-			}
-			var expires time.Time
-			if in.Body.ExpiresAt != nil {
-				expires = *in.Body.ExpiresAt
-			}
-			key, shown, err := s.makeKey(ctx, caller.UserID, in.Body.Name, in.Body.Scopes, expires)
-			if err != nil {
-				return nil, err
-			}
-			out := &newKeyOutput{}
-			out.Body.keyBody, out.Body.Key = newKeyBody(key), shown
-			return out, nil
+	registerGated(group, s.fresh(), httpapi.Route{Pattern: "POST /auth/api-keys", ID: "make-api-key", Status: http.StatusCreated, Summary: "Make an API key"},
+		func(ctx context.Context, caller identity.Caller, in *newKeyInput) (*httpapi.Output[newKeyOutputBody], error) {
+			expires := cmp.Or(in.Body.ExpiresAt, &time.Time{})
+			key, shown, err := s.makeKey(ctx, caller.UserID, in.Body.Name, in.Body.Scopes, *expires)
+			return httpapi.OutputOf(newKeyOutputBody{newKeyBody(key), shown}, err)
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "DELETE /auth/api-keys/{id}", ID: "revoke-api-key", Summary: "Revoke an API key"},
 		func(ctx context.Context, in *idInput) (*noOutput, error) {
@@ -95,27 +81,31 @@ func newIdentityBody(i externalIdentity) identityBody {
 type (
 	beginProviderInput struct {
 		ID   string `path:"id" maxLength:"32"`
-		Body *struct {
-			RedirectURL string `json:"redirect_url,omitempty" maxLength:"500" doc:"Where you are sent back to: one of those that the operator allows, the first if it is left out."`
-			ProofBody
-		}
+		Body *beginProviderInputBody
 	}
-	beginProviderOutput struct {
-		Body struct {
-			URL    string `json:"url" doc:"Open it in the browser."`
-			Ticket string `json:"ticket" doc:"Keep it, and finish with it within ten minutes."`
-		}
+	beginProviderInputBody struct {
+		RedirectURL string `json:"redirect_url,omitempty" maxLength:"500" doc:"Where you are sent back to: one of those that the operator allows, the first if it is left out."`
+		ProofBody
 	}
-	finishProviderInput struct {
-		Body struct {
-			Ticket  string        `json:"ticket" maxLength:"100"`
-			Code    string        `json:"code" maxLength:"4096" doc:"Of the address you were sent back to."`
-			State   string        `json:"state" maxLength:"200" doc:"Of the address you were sent back to."`
-			OTP     string        `json:"otp,omitempty" maxLength:"64" doc:"For accounts with a second factor, after 'second-factor-required'."`
-			Passkey *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'."`
-		}
+	beginProviderOutputBody struct {
+		URL    string `json:"url" doc:"Open it in the browser."`
+		Ticket string `json:"ticket" doc:"Keep it, and finish with it within ten minutes."`
+	}
+	beginProviderOutput     = httpapi.Output[beginProviderOutputBody]
+	finishProviderInputBody struct {
+		Ticket  string        `json:"ticket" maxLength:"100"`
+		Code    string        `json:"code" maxLength:"4096" doc:"Of the address you were sent back to."`
+		State   string        `json:"state" maxLength:"200" doc:"Of the address you were sent back to."`
+		OTP     string        `json:"otp,omitempty" maxLength:"64" doc:"For accounts with a second factor, after 'second-factor-required'."`
+		Passkey *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'."`
 	}
 )
+
+func (in *beginProviderInput) body() *beginProviderInputBody {
+	return cmp.Or(in.Body, &beginProviderInputBody{})
+}
+
+func (in *beginProviderInput) proof() *ProofBody { return &in.body().ProofBody }
 
 func (s *Service) providerRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /auth/providers", ID: "list-providers", Summary: "See which providers you can sign in with"},
@@ -126,60 +116,29 @@ func (s *Service) providerRoutes(group httpapi.Group) {
 		func(ctx context.Context, in *beginProviderInput) (*beginProviderOutput, error) {
 			return s.beginProvider(ctx, in, "")
 		})
-	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Persons, Pattern: "POST /auth/providers/{id}/link", ID: "link-provider", Summary: "Begin to link a provider to your account",
-		Description: "Needs a sign-in or a step-up of a moment ago.",
-	},
-		func(ctx context.Context, in *beginProviderInput) (*beginProviderOutput, error) {
-			var proof *ProofBody
-			if in.Body != nil {
-				proof = &in.Body.ProofBody
-			}
-			caller, err := proved(ctx, s.Fresh, proof)
-			if err != nil {
-				return nil, err
-			}
+	registerGated(group, s.fresh(), httpapi.Route{Pattern: "POST /auth/providers/{id}/link", ID: "link-provider", Summary: "Begin to link a provider to your account"},
+		func(ctx context.Context, caller identity.Caller, in *beginProviderInput) (*beginProviderOutput, error) {
 			return s.beginProvider(ctx, in, caller.UserID)
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Public, Pattern: "POST /auth/providers/finish", ID: "finish-provider", Summary: "Finish to sign in with a provider",
 		Description: "After 'second-factor-required', send the same again with 'otp' or 'passkey'.",
 	},
-		func(ctx context.Context, in *finishProviderInput) (*tokensOutput, error) {
-			passkey, err := in.Body.Passkey.answer()
-			if err != nil {
-				return nil, err
-			}
-			return tokensAnswer(s.FinishProvider(ctx, ProviderAnswer{in.Body.Ticket, in.Body.Code, in.Body.State, in.Body.OTP, passkey}))
+		func(ctx context.Context, in *httpapi.Input[finishProviderInputBody]) (*tokensOutput, error) {
+			return tokensAnswer(s.FinishProvider(ctx, ProviderAnswer{in.Body.Ticket, in.Body.Code, in.Body.State, in.Body.OTP, in.Body.Passkey.answer()}))
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/identities", ID: "list-identities", Summary: "See which providers are linked to your account"},
 		func(ctx context.Context, _ *noInput) (*httpapi.ListOutput[identityBody], error) {
 			found, err := s.identitiesOf(ctx, identity.From(ctx).UserID)
 			return httpapi.ListOf(found, "", err, newIdentityBody)
 		})
-	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Persons, Pattern: "DELETE /auth/identities/{id}", ID: "unlink-identity", Summary: "Unlink a provider from your account",
-		Description: "Needs a step-up.",
-	},
-		func(ctx context.Context, in *idProofInput) (*noOutput, error) {
-			caller, err := proved(ctx, s.StepUp, in.Body)
-			if err != nil {
-				return nil, err
-			}
+	registerGated(group, s.stepUp(), httpapi.Route{Pattern: "DELETE /auth/identities/{id}", ID: "unlink-identity", Summary: "Unlink a provider from your account"},
+		func(ctx context.Context, caller identity.Caller, in *idProofInput) (*noOutput, error) {
 			return nil, s.unlink(ctx, caller.UserID, in.ID)
 		})
 }
 
 func (s *Service) beginProvider(ctx context.Context, in *beginProviderInput, linkTo string) (*beginProviderOutput, error) {
-	redirect := ""
-	if in.Body != nil {
-		redirect = in.Body.RedirectURL
-	}
-	url, ticket, err := s.BeginProvider(ctx, in.ID, redirect, linkTo)
-	if err != nil {
-		return nil, err
-	}
-	out := &beginProviderOutput{}
-	out.Body.URL, out.Body.Ticket = url, ticket
-	return out, nil
+	url, ticket, err := s.BeginProvider(ctx, in.ID, in.body().RedirectURL, linkTo)
+	return httpapi.OutputOf(beginProviderOutputBody{url, ticket}, err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"time"
 
 	"manus/docstore"
@@ -60,8 +61,8 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
-	now, salt := s.now(), newRefreshSecret()
-	var next refreshSecret
+	now, salt := s.now(), newSecret()
+	var next secret
 	changed, err := s.logins.Update(ctx, presented.loginID, func(l *login) error {
 		if !now.Before(l.ExpiresAt.Time) {
 			return ErrInvalidToken
@@ -70,7 +71,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 		next, err = l.Lineage.advance(s.keys, presented, salt, now)
 		if err == nil {
 			l.SeenAt = docstore.At(now)
-			l.ExpiresAt = docstore.At(earlier(now.Add(idleLifetime), l.CreatedAt.Add(lifetime)))
+			l.ExpiresAt = docstore.At(slices.MinFunc([]time.Time{now.Add(idleLifetime), l.CreatedAt.Add(lifetime)}, time.Time.Compare))
 		}
 		return err
 	})
@@ -83,32 +84,18 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 		s.audit.Record(ctx, changed.UserID, eventRefreshReused)
 		return Tokens{}, ErrInvalidToken
 	case err != nil:
-		return Tokens{}, invalidIfGone(err)
+		return Tokens{}, docstore.NotFoundAs(err, ErrInvalidToken)
 	}
 	// A login that its account has ended gets no tokens. Its refresh token
 	// has moved on by then, which doesn't matter.
 	user, err := s.users.Get(ctx, changed.UserID)
 	if err != nil {
-		return Tokens{}, invalidIfGone(err)
+		return Tokens{}, docstore.NotFoundAs(err, ErrInvalidToken)
 	}
 	if !changed.aliveFor(user, now) {
 		return Tokens{}, ErrInvalidToken
 	}
 	return s.tokens(user, presented.loginID, next)
-}
-
-func invalidIfGone(err error) error {
-	if errors.Is(err, docstore.ErrNotFound) {
-		return ErrInvalidToken
-	}
-	return err
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 // Logout ends one login of the account. Its access tokens die at once here, and within a
@@ -124,10 +111,37 @@ func (s *Service) Logout(ctx context.Context, userID, loginID string) error {
 func (s *Service) end(ctx context.Context, loginID string) error {
 	err := s.logins.Delete(ctx, loginID)
 	s.states.Forget()
-	if errors.Is(err, docstore.ErrNotFound) {
-		return nil
-	}
-	return err
+	return docstore.NotFoundAs(err, nil)
+}
+
+// stateLifetime is how long the state of a login or key is believed without asking the
+// store: what another copy of the program has changed is seen after that.
+const stateLifetime = time.Second
+
+// maxStates and maxVerified bound the halves of what is remembered of proofs.
+const (
+	maxStates   = 1 << 16
+	maxVerified = 1 << 15
+)
+
+// proofState is what a request needs to know of the login or key it came with.
+// The zero state is one that has ended.
+type proofState struct {
+	caller     identity.Caller
+	expires    time.Time
+	secretHash string // of a key
+}
+
+// accessToken is what a verified token says. It never changes; whether it has
+// expired is asked each time.
+type accessToken struct {
+	userID, loginID string
+	issued, expires time.Time
+}
+
+// validAt tells whether the token is in force, within the clocks' skew.
+func (t accessToken) validAt(now time.Time) bool {
+	return now.Before(t.expires.Add(clockSkew)) && !now.Before(t.issued.Add(-clockSkew))
 }
 
 // Authenticate tells who an access token belongs to, as things stand now: at
@@ -139,55 +153,36 @@ func (s *Service) Authenticate(ctx context.Context, token string) (identity.Call
 		return identity.Caller{}, err
 	}
 	state, err := s.state(ctx, read.loginID, s.loadLogin)
-	if err != nil {
-		return identity.Caller{}, err
-	}
-	if state.userID != read.userID {
+	if err == nil && state.caller.UserID != read.userID {
 		return identity.Caller{}, ErrInvalidToken
 	}
-	return identity.Caller{
-		UserID:  read.userID,
-		LoginID: read.loginID,
-		Role:    state.role,
-		Alive: func(ctx context.Context) error {
-			_, err := s.state(ctx, read.loginID, s.loadLogin)
-			return err
-		},
-	}, nil
+	return state.caller, err
 }
 
 // verify reads an access token, remembering those that it has read: checking a
 // signature is a good part of a small request.
 func (s *Service) verify(token string) (accessToken, error) {
 	hash, now := sha256.Sum256([]byte(token)), s.now()
-	read, ok := s.verified.Get(hash)
-	if !ok {
-		var err error
-		if read, err = s.keys.verifyAccess(token, now); err != nil {
-			return accessToken{}, err
-		}
-		s.verified.Put(hash, read, s.verified.Begin())
+	read, err := s.verified.Load(hash, func() (accessToken, error) { return s.keys.verifyAccess(token, now) })
+	if err == nil && !read.validAt(now) {
+		err = ErrInvalidToken
 	}
-	if !read.validAt(now) {
-		return accessToken{}, ErrInvalidToken
-	}
-	return read, nil
+	return read, err
 }
 
 // state is what a living login or key stands for; ErrInvalidToken when it has
 // ended. What isn't cached is loaded; load returns the zero state for the ended.
 func (s *Service) state(ctx context.Context, id string, load func(context.Context, string) (proofState, error)) (proofState, error) {
-	state, ok := s.states.Get(id)
-	if !ok {
-		var err error
-		reading := s.states.Begin()
-		if state, err = load(ctx, id); err != nil {
-			return proofState{}, err
-		}
-		s.states.Put(id, state, reading)
+	state, err := s.states.Load(id, func() (proofState, error) { return load(ctx, id) })
+	if err != nil {
+		return proofState{}, err
 	}
 	if state.expires.IsZero() || !s.now().Before(state.expires) {
 		return proofState{}, ErrInvalidToken
+	}
+	state.caller.Alive = func(ctx context.Context) error {
+		_, err := s.state(ctx, id, load)
+		return err
 	}
 	return state, nil
 }
@@ -196,26 +191,24 @@ func (s *Service) state(ctx context.Context, id string, load func(context.Contex
 func (s *Service) loadLogin(ctx context.Context, loginID string) (proofState, error) {
 	l, err := s.logins.Get(ctx, loginID)
 	if err != nil {
-		return proofState{}, invalidIfGone(err)
+		return proofState{}, docstore.NotFoundAs(err, ErrInvalidToken)
 	}
 	user, err := s.users.Get(ctx, l.UserID)
 	if err != nil {
-		return proofState{}, invalidIfGone(err)
+		return proofState{}, docstore.NotFoundAs(err, ErrInvalidToken)
 	}
 	if !l.aliveFor(user, s.now()) {
 		return proofState{}, nil
 	}
-	return proofState{userID: user.ID, role: user.Role, expires: l.ExpiresAt.Time}, nil
+	return proofState{caller: identity.Caller{UserID: user.ID, LoginID: loginID, Role: user.Role}, expires: l.ExpiresAt.Time}, nil
 }
 
 // LogoutAll ends every login of the account, in one step.
 func (s *Service) LogoutAll(ctx context.Context, userID string) error {
-	_, err := s.update(ctx, userID, func(u *User) error {
+	return s.updateNoting(ctx, userID, eventSignedOutAll, func(u *User) error {
 		u.endLogins("")
-		u.note(ctx, eventSignedOutAll, s.now())
 		return nil
 	})
-	return err
 }
 
 // devices returns the account's living logins, latest first, and the next page's
@@ -226,16 +219,7 @@ func (s *Service) devices(ctx context.Context, userID string, limit int, cursor 
 		return nil, "", err
 	}
 	found, next, err := s.logins.Find(ctx, docstore.Query{Index: "by_user", Equal: []any{userID}, Descending: true, Limit: limit, Cursor: cursor})
-	if err != nil {
-		return nil, "", err
-	}
-	var living []login
-	for _, l := range found {
-		if l.aliveFor(user, s.now()) {
-			living = append(living, l)
-		}
-	}
-	return living, next, nil
+	return slices.DeleteFunc(found, func(l login) bool { return !l.aliveFor(user, s.now()) }), next, err
 }
 
 // nameDevice sets what the person calls a login of theirs, or returns
@@ -248,23 +232,20 @@ func (s *Service) nameDevice(ctx context.Context, userID, loginID, name string) 
 		l.Name = name
 		return nil
 	})
-	if errors.Is(err, docstore.ErrNotFound) {
-		err = errUnknownDevice
-	}
-	return l, err
+	return l, docstore.NotFoundAs(err, errUnknownDevice)
 }
 
 // revokeDevice ends a login of the account, or returns errUnknownDevice.
 func (s *Service) revokeDevice(ctx context.Context, userID, loginID string) error {
 	l, err := s.logins.Get(ctx, loginID)
-	if errors.Is(err, docstore.ErrNotFound) || err == nil && l.UserID != userID {
+	if err == nil && l.UserID != userID {
 		return errUnknownDevice
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.end(ctx, loginID)
 	}
-	if err := s.end(ctx, loginID); err != nil {
-		return err
+	if err != nil {
+		return docstore.NotFoundAs(err, errUnknownDevice)
 	}
 	s.audit.Record(ctx, userID, eventDeviceRevoked)
 	return nil

@@ -27,7 +27,7 @@ func TestAnAccountIsMadeByTheLinkInTheMail(t *testing.T) {
 	}
 	token := b.link(t, "Amal@Example.com")
 	other, _, _ := parseLink(token)
-	forged, _ := formatLink(other, newLinkSecret())
+	forged, _ := formatLink(other, newSecret())
 	for _, wrong := range []string{forged, token[:len(token)-1], "", "ml_", token + "A"} {
 		if err := b.Verify(t.Context(), wrong); !errors.Is(err, ErrInvalidLink) {
 			t.Errorf("%q: %v", wrong, err)
@@ -414,7 +414,7 @@ func TestWhatGoesOnByMailIsSaidInTheLanguageThatIsAskedFor(t *testing.T) {
 }
 
 func FuzzParseLink(f *testing.F) {
-	token, _ := formatLink(docstore.NewID(), newLinkSecret())
+	token, _ := formatLink(docstore.NewID(), newSecret())
 	f.Add(token)
 	f.Add("ml_")
 	f.Fuzz(func(t *testing.T, text string) {

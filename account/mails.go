@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"html/template"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,17 +20,10 @@ type letter struct {
 	subject, body, button, after language.Text
 }
 
-// fact is one line about an event: a key of factNames and its value.
-type fact struct{ Name, Value string }
-
-// mailText is a letter in one language.
-type mailText struct {
-	Subject, Body, Button, Link, After string
-	Facts                              []fact
-}
-
-func (l letter) in(tag language.Tag) mailText {
-	return mailText{Subject: l.subject.In(tag), Body: l.body.In(tag), Button: l.button.In(tag), After: l.after.In(tag)}
+// fact is one line about an event.
+type fact struct {
+	Name  language.Text
+	Value string
 }
 
 type mailKind int
@@ -96,40 +90,25 @@ var notices = map[audit.Kind]letter{
 	eventErased:            {subject: language.Text{En: "Your account was erased", Ar: "مُحي حسابك"}, body: language.Text{En: "Your account and what was kept with it were erased, as was asked. This is the last mail about it.", Ar: "مُحي حسابك وما كان محفوظًا معه كما طُلب. هذه آخر رسالة بشأنه."}},
 }
 
-var factNames = map[string]language.Text{
-	"when":    {En: "When", Ar: "الوقت"},
-	"address": {En: "Network address", Ar: "عنوان الشبكة"},
-	"agent":   {En: "Program", Ar: "البرنامج"},
-}
-
 //go:embed mail.html
 var mailPage string
 
 var mailTemplate = template.Must(template.New("mail").Parse(mailPage))
 
-// compose makes a mail of a text, as text and as HTML.
-func (s *Service) compose(tag language.Tag, t mailText) mail.Message {
-	parts := []string{t.Body}
-	if t.Link != "" {
-		parts = append(parts, t.Link)
-	}
+// compose makes a mail of a letter, as text and as HTML.
+func (s *Service) compose(tag language.Tag, l letter, link string, facts []fact) mail.Message {
+	t := struct {
+		Lang                               language.Tag
+		Subject, Body, Button, Link, After string
+		Facts                              []fact
+	}{tag, l.subject.In(tag), l.body.In(tag), l.button.In(tag), link, l.after.In(tag), facts}
 	var lines []string
-	for i, f := range t.Facts {
-		t.Facts[i].Name = factNames[f.Name].In(tag)
-		lines = append(lines, t.Facts[i].Name+": "+tag.Isolate(f.Value))
+	for _, f := range facts {
+		lines = append(lines, f.Name.In(tag)+": "+tag.Isolate(f.Value))
 	}
-	if len(lines) > 0 {
-		parts = append(parts, strings.Join(lines, "\n"))
-	}
-	if t.After != "" {
-		parts = append(parts, t.After)
-	}
+	parts := slices.DeleteFunc([]string{t.Body, link, strings.Join(lines, "\n"), t.After}, func(part string) bool { return part == "" })
 	var html bytes.Buffer
-	err := mailTemplate.Execute(&html, struct {
-		mailText
-		Lang language.Tag
-	}{t, tag})
-	if err != nil { // the template takes every text
+	if err := mailTemplate.Execute(&html, t); err != nil { // the template takes every text
 		s.log.Error("a mail's HTML could not be made", "error", err)
 	}
 	return mail.Message{Subject: t.Subject, Text: strings.Join(parts, "\n\n") + "\n", HTML: html.String(), Language: tag.String()}
@@ -138,15 +117,14 @@ func (s *Service) compose(tag language.Tag, t mailText) mail.Message {
 // mailLink sends a letter with a link to one of the account's pages, or to the
 // site where page is empty.
 func (s *Service) mailLink(ctx context.Context, tag language.Tag, l letter, page, token, to string, expires time.Time) error {
-	text := l.in(tag)
-	text.Link = s.publicURL + "/"
+	link := s.publicURL + "/"
 	if page != "" {
-		text.Link = s.publicURL + "/account/" + page + "?token=" + url.QueryEscape(token)
+		link += "account/" + page + "?token=" + url.QueryEscape(token)
 		if tag == language.Arabic {
-			text.Link += "&lang=" + tag.String()
+			link += "&lang=" + tag.String()
 		}
 	}
-	m := s.compose(tag, text)
+	m := s.compose(tag, l, link, nil)
 	m.To, m.ExpiresAt = to, expires
 	return s.mail.Send(ctx, m)
 }

@@ -1,11 +1,10 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -94,10 +93,7 @@ var identitySpec = docstore.Spec{Collection: "identities", Of: externalIdentity{
 	{Name: "by_user", Fields: []string{"user_id", "created_at"}},
 }}
 
-func identityID(issuer, subject string) string {
-	sum := sha256.Sum256([]byte(issuer + "\x00" + subject))
-	return hex.EncodeToString(sum[:])
-}
+func identityID(issuer, subject string) string { return hexHash([]byte(issuer + "\x00" + subject)) }
 
 // Errors of signing in with a provider.
 var (
@@ -120,16 +116,13 @@ type providers struct {
 	list   []Provider
 	client *http.Client
 
-	mu    sync.Mutex
-	found map[string]*oidc.Provider
-}
-
-func newProviders(list []Provider) *providers {
-	return &providers{list: list, client: &http.Client{Timeout: providerTimeout}, found: map[string]*oidc.Provider{}}
+	found sync.Map // of *oidc.Provider, by ID
 }
 
 // SetProviders puts other providers in force. They have no Problems.
-func (s *Service) SetProviders(list []Provider) { s.oidc.Store(newProviders(list)) }
+func (s *Service) SetProviders(list []Provider) {
+	s.oidc.Store(&providers{list: list, client: &http.Client{Timeout: providerTimeout}})
+}
 
 func (p *providers) get(id string) (Provider, error) {
 	for _, provider := range p.list {
@@ -142,20 +135,15 @@ func (p *providers) get(id string) (Provider, error) {
 
 // discover asks a provider for its addresses, once.
 func (p *providers) discover(ctx context.Context, provider Provider) (*oidc.Provider, error) {
-	p.mu.Lock()
-	found := p.found[provider.ID]
-	p.mu.Unlock()
-	if found != nil {
-		return found, nil
+	if found, ok := p.found.Load(provider.ID); ok {
+		return found.(*oidc.Provider), nil
 	}
 	// The context stays with the provider, for fetching its keys later.
 	found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), p.client), provider.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errProviderDown, err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.found[provider.ID] = found
+	p.found.Store(provider.ID, found)
 	return found, nil
 }
 
@@ -181,10 +169,7 @@ type providerFlow struct {
 
 // ceremonyOf is the id under which a ticket's flow is kept: a hash, so that a reader
 // of the store has no tickets.
-func ceremonyOf(ticket string) string {
-	sum := sha256.Sum256([]byte(ticket))
-	return hex.EncodeToString(sum[:])
-}
+func ceremonyOf(ticket string) string { return hexHash([]byte(ticket)) }
 
 // BeginProvider begins to sign in with a provider, or to link it to an account
 // when linkTo is one. The person is sent to the URL; the ticket stays with the
@@ -261,22 +246,20 @@ func (s *Service) vouched(ctx context.Context, flow providerFlow, a ProviderAnsw
 	if !hmac.Equal([]byte(flow.State), []byte(a.State)) {
 		return User{}, errCeremony
 	}
-	provider, err := s.oidc.Load().get(flow.Provider)
+	claims, err := s.oidc.Load().exchange(ctx, flow, a.Code)
 	if err != nil {
 		return User{}, err
 	}
-	claims, err := s.oidc.Load().exchange(ctx, provider, flow, a.Code)
-	if err != nil {
-		return User{}, err
+	i := externalIdentity{
+		ID: identityID(claims.Issuer, claims.Subject), UserID: cmp.Or(flow.LinkTo, docstore.NewID()), Provider: flow.Provider,
+		Issuer: claims.Issuer, Subject: claims.Subject, CreatedAt: docstore.At(s.now()),
 	}
 	if flow.LinkTo != "" {
-		return s.link(ctx, flow, claims)
+		return s.link(ctx, i)
 	}
-	id := identityID(claims.Issuer, claims.Subject)
-	known, err := s.identities.Get(ctx, id)
+	known, err := s.identities.Get(ctx, i.ID)
 	if errors.Is(err, docstore.ErrNotFound) {
-		known = externalIdentity{ID: id, UserID: docstore.NewID(), Provider: provider.ID, Issuer: claims.Issuer, Subject: claims.Subject, CreatedAt: docstore.At(s.now())}
-		return s.newcomer(ctx, known, claims, true)
+		return s.newcomer(ctx, i, claims, true)
 	}
 	if err != nil {
 		return User{}, err
@@ -298,27 +281,30 @@ type providerClaims struct {
 }
 
 // exchange turns the code into what the provider says of the person.
-func (p *providers) exchange(ctx context.Context, provider Provider, flow providerFlow, code string) (providerClaims, error) {
+func (p *providers) exchange(ctx context.Context, flow providerFlow, code string) (claims providerClaims, err error) {
+	provider, err := p.get(flow.Provider)
+	if err != nil {
+		return claims, err
+	}
 	found, err := p.discover(ctx, provider)
 	if err != nil {
-		return providerClaims{}, err
+		return claims, err
 	}
 	config := oauthConfig(provider, found, flow.Redirect)
 	token, err := config.Exchange(oidc.ClientContext(ctx, p.client), code, oauth2.VerifierOption(flow.Verifier))
 	if err != nil {
 		if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok && refused.Response.StatusCode < http.StatusInternalServerError {
-			return providerClaims{}, errProvider
+			return claims, errProvider
 		}
-		return providerClaims{}, fmt.Errorf("%w: %w", errProviderDown, err)
+		return claims, fmt.Errorf("%w: %w", errProviderDown, err)
 	}
 	raw, _ := token.Extra("id_token").(string)
 	idToken, err := found.Verifier(&oidc.Config{ClientID: provider.ClientID}).Verify(ctx, raw)
 	if err != nil || !hmac.Equal([]byte(idToken.Nonce), []byte(flow.Nonce)) || idToken.Subject == "" {
-		return providerClaims{}, errProvider
+		return claims, errProvider
 	}
-	claims := providerClaims{}
 	if err := idToken.Claims(&claims); err != nil {
-		return providerClaims{}, errProvider
+		return claims, errProvider
 	}
 	if claims.Email == "" { // some say it at another address only
 		if info, err := found.UserInfo(oidc.ClientContext(ctx, p.client), oauth2.StaticTokenSource(token)); err == nil && info.Subject == idToken.Subject {
@@ -334,9 +320,8 @@ func (p *providers) exchange(ctx context.Context, provider Provider, flow provid
 }
 
 // newcomer makes the account of a person who signs in with a provider for the first
-// time. The identity
-// is stored first: killed in between, the program makes the account the next
-// time.
+// time. The identity is stored first: killed in between, the program makes the account
+// the next time.
 func (s *Service) newcomer(ctx context.Context, i externalIdentity, claims providerClaims, store bool) (User, error) {
 	key, err := emailKey(claims.Email)
 	if err != nil || !claims.EmailVerified {
@@ -363,23 +348,22 @@ func (s *Service) newcomer(ctx context.Context, i externalIdentity, claims provi
 }
 
 // link lets the account that asked be signed in to with the provider's account.
-func (s *Service) link(ctx context.Context, flow providerFlow, claims providerClaims) (User, error) {
-	i := externalIdentity{ID: identityID(claims.Issuer, claims.Subject), UserID: flow.LinkTo, Provider: flow.Provider, Issuer: claims.Issuer, Subject: claims.Subject, CreatedAt: docstore.At(s.now())}
+func (s *Service) link(ctx context.Context, i externalIdentity) (User, error) {
 	err := s.identities.Insert(ctx, i)
 	if docstore.ConflictsOn(err, docstore.IDIndex) {
-		known, getErr := s.identities.Get(ctx, i.ID)
-		if getErr != nil {
-			return User{}, getErr
+		known, err := s.identities.Get(ctx, i.ID)
+		if err == nil && known.UserID != i.UserID {
+			err = errLinked
 		}
-		if known.UserID != flow.LinkTo {
-			return User{}, errLinked
+		if err != nil {
+			return User{}, err
 		}
-		return s.Get(ctx, flow.LinkTo)
+		return s.Get(ctx, i.UserID)
 	}
 	if err != nil {
 		return User{}, err
 	}
-	return s.update(ctx, flow.LinkTo, func(u *User) error {
+	return s.update(ctx, i.UserID, func(u *User) error {
 		u.note(ctx, eventIdentityLinked, s.now())
 		return nil
 	})
@@ -408,7 +392,7 @@ func (s *Service) unlink(ctx context.Context, userID, id string) error {
 	if len(all) == 1 && user.PasswordHash == "" && len(user.Passkeys) == 0 {
 		return errLastWayIn
 	}
-	if err := s.identities.Delete(ctx, id); err != nil && !errors.Is(err, docstore.ErrNotFound) {
+	if err := docstore.NotFoundAs(s.identities.Delete(ctx, id), nil); err != nil {
 		return err
 	}
 	s.audit.Record(ctx, userID, eventIdentityUnlinked)

@@ -29,15 +29,13 @@ func (s *Service) SetRole(ctx context.Context, userID string, role identity.Role
 	if role != identity.User && role != identity.Operator {
 		return fmt.Errorf("there is no such role; use %s or %s", identity.User, identity.Operator)
 	}
-	_, err := s.update(ctx, userID, func(u *User) error {
+	return s.updateNoting(ctx, userID, eventRoleChanged, func(u *User) error {
 		if u.Role == role {
 			return docstore.ErrUnchanged
 		}
 		u.Role = role
-		u.note(ctx, eventRoleChanged, s.now())
 		return nil
 	})
-	return err
 }
 
 // SetPassword sets a password without knowing the old one and ends every
@@ -51,45 +49,41 @@ func (s *Service) SetPassword(ctx context.Context, userID, password string, temp
 	if err != nil {
 		return err
 	}
-	_, err = s.update(ctx, userID, func(u *User) error {
+	return s.updateNoting(ctx, userID, eventPasswordSet, func(u *User) error {
 		u.setPassword(hash, "")
 		if temporary {
 			u.PasswordUntil = docstore.At(s.now().Add(TemporaryLifetime))
 		}
-		u.note(ctx, eventPasswordSet, s.now())
 		return nil
 	})
-	return err
 }
 
 // SetDisabled keeps an account from being used, or lets it be used again.
 // Disabling ends every login.
 func (s *Service) SetDisabled(ctx context.Context, userID string, disabled bool) error {
-	_, err := s.update(ctx, userID, func(u *User) error {
+	kind := eventEnabled
+	if disabled {
+		kind = eventDisabled
+	}
+	return s.updateNoting(ctx, userID, kind, func(u *User) error {
 		u.Disabled = disabled
-		kind := eventEnabled
 		if disabled {
 			u.endLogins("")
-			kind = eventDisabled
 		}
-		u.note(ctx, kind, s.now())
 		return nil
 	})
-	return err
 }
 
 // ResetSecondFactor takes the authenticator app, the recovery codes and the
 // passkeys from an account whose owner has lost them, and ends every login. It
 // is for operators, who have made sure of who is asking.
 func (s *Service) ResetSecondFactor(ctx context.Context, userID string) error {
-	_, err := s.update(ctx, userID, func(u *User) error {
+	return s.updateNoting(ctx, userID, eventSecondFactorReset, func(u *User) error {
 		u.dropTOTP()
 		u.Passkeys, u.Recovery = nil, nil
 		u.endLogins("")
-		u.note(ctx, eventSecondFactorReset, s.now())
 		return nil
 	})
-	return err
 }
 
 // LogoutEverybody ends every login of every account, and says of how many. It is

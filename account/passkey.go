@@ -72,30 +72,21 @@ func (s *Service) begin(ctx context.Context, id string, kind ceremonyKind, userI
 
 // finish takes a ceremony, so that nobody can finish it again.
 func (s *Service) finish(ctx context.Context, id string, kind ceremonyKind, userID string, data any) error {
-	c, err := s.ceremonies.Get(ctx, id)
-	if errors.Is(err, docstore.ErrNotFound) || err == nil && (c.Kind != kind || c.UserID != userID || !s.now().Before(c.Expires.Time)) {
-		return errCeremony
-	}
+	c, err := s.ceremonies.Update(ctx, id, func(c *ceremony) error {
+		if c.Kind != kind || c.UserID != userID || !s.now().Before(c.Expires.Time) {
+			return errCeremony
+		}
+		return docstore.ErrRemoved
+	})
 	if err != nil {
-		return err
-	}
-	err = s.ceremonies.Delete(ctx, id)
-	if errors.Is(err, docstore.ErrNotFound) {
-		return errCeremony // somebody else was faster
-	}
-	if err != nil {
-		return err
+		return docstore.NotFoundAs(err, errCeremony)
 	}
 	return json.Unmarshal(c.Data, data)
 }
 
-// passkeyCeremonies knows the relying party that passkeys are bound to.
-type passkeyCeremonies struct {
-	*webauthn.WebAuthn
-	id string // the relying party's: the host of the public URL
-}
-
-func newPasskeyCeremonies(publicURL string) (*passkeyCeremonies, error) {
+// newRelyingParty makes the one that passkeys are bound to: the host of the public
+// URL, nil without one.
+func newRelyingParty(publicURL string) (*webauthn.WebAuthn, error) {
 	if publicURL == "" {
 		return nil, nil
 	}
@@ -107,7 +98,7 @@ func newPasskeyCeremonies(publicURL string) (*passkeyCeremonies, error) {
 	if err != nil {
 		return nil, fmt.Errorf("account: passkeys: %w", err)
 	}
-	return &passkeyCeremonies{w, parsed.Hostname()}, nil
+	return w, nil
 }
 
 // errNoPasskeys is returned where no public URL is configured.
@@ -146,12 +137,9 @@ func (s *Service) beginPasskey(ctx context.Context, userID string) (id string, o
 	if err != nil {
 		return "", nil, err
 	}
-	var known []protocol.CredentialDescriptor
-	for _, c := range (passkeyUser{user}).WebAuthnCredentials() {
-		known = append(known, c.Descriptor())
-	}
+	known := webauthn.Credentials(passkeyUser{user}.WebAuthnCredentials())
 	creation, session, err := s.passkeys.BeginRegistration(passkeyUser{user},
-		webauthn.WithExclusions(known),
+		webauthn.WithExclusions(known.CredentialDescriptors()),
 		webauthn.WithAuthenticatorSelection(protocol.AuthenticatorSelection{
 			ResidentKey: protocol.ResidentKeyRequirementRequired, UserVerification: protocol.VerificationRequired,
 		}))
@@ -165,15 +153,15 @@ func (s *Service) beginPasskey(ctx context.Context, userID string) (id string, o
 // addPasskey keeps the passkey that the browser has made. With secondFactor the
 // account needs a second factor from then on; recovery codes are returned if it
 // had none. Fresh was passed at beginPasskey.
-func (s *Service) addPasskey(ctx context.Context, userID, loginID, ceremonyID, name string, secondFactor bool, answer json.RawMessage) (added passkey, codes []string, err error) {
+func (s *Service) addPasskey(ctx context.Context, userID, loginID, name string, secondFactor bool, answer PasskeyAnswer) (added passkey, codes []string, err error) {
 	if s.passkeys == nil {
 		return passkey{}, nil, errNoPasskeys
 	}
 	var session webauthn.SessionData
-	if err := s.finish(ctx, ceremonyID, ceremonyAddPasskey, userID, &session); err != nil {
+	if err := s.finish(ctx, answer.CeremonyID, ceremonyAddPasskey, userID, &session); err != nil {
 		return passkey{}, nil, err
 	}
-	parsed, err := protocol.ParseCredentialCreationResponseBytes(answer)
+	parsed, err := protocol.ParseCredentialCreationResponseBytes([]byte(answer.Credential))
 	if err != nil {
 		return passkey{}, nil, errCeremony
 	}
@@ -190,7 +178,7 @@ func (s *Service) addPasskey(ctx context.Context, userID, loginID, ceremonyID, n
 		return passkey{}, nil, err
 	}
 	added = passkey{ID: parsed.ID, Name: name, Credential: encoded, CreatedAt: docstore.At(s.now()), SecondFactor: secondFactor}
-	_, err = s.update(ctx, userID, func(u *User) error {
+	err = s.updateNoting(ctx, userID, eventPasskeyAdded, func(u *User) error {
 		codes = nil
 		if len(u.Passkeys) >= maxPasskeys {
 			return errTooManyPasskeys
@@ -201,7 +189,6 @@ func (s *Service) addPasskey(ctx context.Context, userID, loginID, ceremonyID, n
 			codes = u.newRecoveryCodes()
 			u.endLogins(loginID)
 		}
-		u.note(ctx, eventPasskeyAdded, s.now())
 		return nil
 	})
 	return added, codes, err
@@ -212,7 +199,7 @@ var errTooManyPasskeys = errors.New("the account has as many passkeys as one can
 // removePasskey removes a passkey and ends every other login. Its caller has
 // passed StepUp.
 func (s *Service) removePasskey(ctx context.Context, userID, loginID, id string) error {
-	_, err := s.update(ctx, userID, func(u *User) error {
+	return s.updateNoting(ctx, userID, eventPasskeyRemoved, func(u *User) error {
 		i := slices.IndexFunc(u.Passkeys, func(p passkey) bool { return p.ID == id })
 		if i < 0 {
 			return errNoFactor
@@ -222,13 +209,12 @@ func (s *Service) removePasskey(ctx context.Context, userID, loginID, id string)
 			u.Recovery = nil
 		}
 		u.endLogins(loginID)
-		u.note(ctx, eventPasskeyRemoved, s.now())
 		return nil
 	})
-	return err
 }
 
-// PasskeyAnswer is what a browser answers to beginPasskeyUse.
+// PasskeyAnswer is what a browser answers to the options of beginPasskey or
+// beginPasskeyUse.
 type PasskeyAnswer struct {
 	CeremonyID string
 	Credential string // JSON

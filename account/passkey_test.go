@@ -57,7 +57,7 @@ func (d *device) register(t testing.TB, b bench, userID string, secondFactor boo
 	}
 	d.auth = virtualwebauthn.NewAuthenticatorWithOptions(virtualwebauthn.AuthenticatorOptions{UserHandle: []byte(userID)})
 	answer := virtualwebauthn.CreateAttestationResponse(d.rp, d.auth, d.key, *parsed)
-	added, codes, err := b.addPasskey(t.Context(), userID, "", id, "my phone", secondFactor, json.RawMessage(answer))
+	added, codes, err := b.addPasskey(t.Context(), userID, "", "my phone", secondFactor, PasskeyAnswer{id, answer})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestPasskeysOfAnotherSiteAndOldCeremoniesAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := b.addPasskey(t.Context(), "another", "", id, "x", false, json.RawMessage("{}")); !errors.Is(err, errCeremony) {
+	if _, _, err := b.addPasskey(t.Context(), "another", "", "x", false, PasskeyAnswer{id, "{}"}); !errors.Is(err, errCeremony) {
 		t.Errorf("got %v", err)
 	}
 	for _, nonsense := range []string{"", "{}", "null", `{"id":"x"}`, strings.Repeat("[", 10000)} {

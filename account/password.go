@@ -4,17 +4,19 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	_ "embed"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/text/unicode/norm"
 
 	"manus/docstore"
 )
@@ -50,15 +52,12 @@ const (
 	maxHashWait  = 5 * time.Second
 )
 
-// busyError is returned when too many passwords wait to be hashed.
+// errBusy is returned when too many passwords wait to be hashed.
+var errBusy = busyError{}
+
 type busyError struct{}
 
-var errBusy = errors.New("too many passwords are being checked")
-
-func (busyError) Error() string { return errBusy.Error() }
-
-// Is makes it an errBusy.
-func (busyError) Is(target error) bool { return target == errBusy }
+func (busyError) Error() string { return "too many passwords are being checked" }
 
 // RetryAfter is when it is worth trying again.
 func (busyError) RetryAfter() time.Duration { return maxHashWait }
@@ -69,9 +68,6 @@ type hasher struct {
 	capacity int64
 	waiting  atomic.Int64
 }
-
-// hashConcurrency leaves a processor to everything else.
-func hashConcurrency() int { return max(1, runtime.GOMAXPROCS(0)-1) }
 
 func newHasher(concurrency int) *hasher {
 	capacity := int64(concurrency) * int64(current.memory)
@@ -89,6 +85,38 @@ func checkPassword(password, email, fullName string) error {
 		return ErrCommonPassword
 	}
 	return nil
+}
+
+//go:embed common-passwords.txt
+var commonPasswords string
+
+// common are the passwords that are guessed first, in lower case.
+var common = sync.OnceValue(func() map[string]bool {
+	found := map[string]bool{}
+	for line := range strings.Lines(commonPasswords) {
+		if line = strings.TrimSuffix(line, "\n"); line != "" && line[0] != '#' {
+			found[strings.ToLower(line)] = true
+		}
+	}
+	return found
+})
+
+// guessable tells whether a password is among the first to be guessed: a common
+// one, or what is known of the person or the service, also with digits after it.
+func guessable(password, email, fullName string) bool {
+	word := strings.ToLower(norm.NFKC.String(password))
+	if common()[word] {
+		return true
+	}
+	local, domain, _ := strings.Cut(strings.ToLower(email), "@")
+	site, _, _ := strings.Cut(domain, ".")
+	stem := strings.TrimRight(word, "0123456789!.-_")
+	for _, known := range []string{strings.ToLower(email), local, domain, site, "manus", strings.ToLower(fullName), strings.ToLower(strings.ReplaceAll(fullName, " ", ""))} {
+		if known != "" && (word == known || stem == known) {
+			return true
+		}
+	}
+	return strings.Count(word, word[:1]) == len(word) // one character again and again
 }
 
 // newHash is the hash of an account's new password. It returns ErrWeakPassword,
@@ -142,15 +170,13 @@ func (s *Service) ChangePassword(ctx context.Context, userID, loginID string, pr
 	if err != nil {
 		return err
 	}
-	_, err = s.update(ctx, userID, func(u *User) error {
+	return s.updateNoting(ctx, userID, eventPasswordChanged, func(u *User) error {
 		if u.PasswordHash != user.PasswordHash { // another change came first
 			return ErrWrongPassword
 		}
 		u.setPassword(hash, loginID)
-		u.note(ctx, eventPasswordChanged, s.now())
 		return nil
 	})
-	return err
 }
 
 // hash makes the PHC string of a password, or returns a busy error.
@@ -192,7 +218,7 @@ func (h *hasher) derive(ctx context.Context, password string, salt []byte, p arg
 func (h *hasher) acquire(ctx context.Context, weight int64) error {
 	if h.waiting.Add(1) > maxHashQueue {
 		h.waiting.Add(-1)
-		return busyError{}
+		return errBusy
 	}
 	defer h.waiting.Add(-1)
 	short, cancel := context.WithTimeout(ctx, maxHashWait)
@@ -201,7 +227,7 @@ func (h *hasher) acquire(ctx context.Context, weight int64) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return busyError{}
+		return errBusy
 	}
 	return nil
 }

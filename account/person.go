@@ -179,11 +179,7 @@ func (s *Service) finishErasure(ctx context.Context, userID string) error {
 	if err := errors.Join(logins, keys, identities); err != nil {
 		return err
 	}
-	err = s.users.Delete(ctx, userID)
-	if errors.Is(err, docstore.ErrNotFound) {
-		err = nil
-	}
-	return err
+	return docstore.NotFoundAs(s.users.Delete(ctx, userID), nil)
 }
 
 // unfinishedAfter is when an erasure was cut short, rather than under way.

@@ -3,8 +3,6 @@ package account
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 
 	"manus/docstore"
@@ -47,9 +45,8 @@ func (s *Service) ForgotPassword(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256([]byte(key))
 	return s.requests.Put(ctx, queue.Job[request]{
-		ID: "reset/" + hex.EncodeToString(sum[:16]), Group: key, ExpiresAt: s.now().Add(resetLifetime),
+		ID: "reset/" + hexHash([]byte(key))[:32], Group: key, ExpiresAt: s.now().Add(resetLifetime),
 		Args: request{Email: address},
 	})
 }
@@ -81,7 +78,7 @@ func (s *Service) answerRegistration(ctx context.Context, job queue.Job[request]
 	if err != nil {
 		return err
 	}
-	secret := newLinkSecret()
+	secret := newSecret()
 	if err := s.requests.Update(ctx, job.ID, func(r *request) { r.LinkHash = secret.hash() }); err != nil {
 		return err
 	}
@@ -103,9 +100,9 @@ func (s *Service) answerRegistration(ctx context.Context, job queue.Job[request]
 
 // finishRegistration makes the account of a registration. Killed in between, it
 // has made the account, and the next call goes on from there.
-func (s *Service) finishRegistration(ctx context.Context, job queue.Job[request], secret linkSecret) error {
+func (s *Service) finishRegistration(ctx context.Context, job queue.Job[request], given secret) error {
 	r := job.Args
-	if !hmac.Equal([]byte(r.LinkHash), []byte(secret.hash())) || !s.now().Before(job.ExpiresAt) {
+	if !hmac.Equal([]byte(r.LinkHash), []byte(given.hash())) || !s.now().Before(job.ExpiresAt) {
 		return ErrInvalidLink
 	}
 	if _, err := s.users.Get(ctx, job.ID); err == nil { // cut short before

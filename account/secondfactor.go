@@ -4,9 +4,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base32"
-	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -31,7 +28,7 @@ type totpSeed struct {
 
 const (
 	totpPeriod = 30
-	// recoveryCodes is how many are made, of 120 bits each.
+	// recoveryCodes is how many are made, of 120 bits each: 24 letters of base32.
 	recoveryCodes      = 10
 	recoveryCodeLength = 24
 )
@@ -158,10 +155,7 @@ func (u *User) takeRecoveryCode(code string) bool {
 }
 
 // recoveryHash needs no salt and no cost: a code has 120 random bits.
-func recoveryHash(plain string) string {
-	sum := sha256.Sum256([]byte(plain))
-	return hex.EncodeToString(sum[:])
-}
+func recoveryHash(plain string) string { return hexHash([]byte(plain)) }
 
 // newRecoveryCodes replaces the account's codes, and returns them as the person
 // is shown them, once.
@@ -169,9 +163,7 @@ func (u *User) newRecoveryCodes() []string {
 	var shown []string
 	u.Recovery = nil
 	for range recoveryCodes {
-		code := make([]byte, recoveryCodeLength*5/8)
-		_, _ = rand.Read(code) // never fails
-		plain := base32.StdEncoding.EncodeToString(code)
+		plain := rand.Text()[:recoveryCodeLength]
 		u.Recovery = append(u.Recovery, recoveryHash(plain))
 		shown = append(shown, plain[:6]+"-"+plain[6:12]+"-"+plain[12:18]+"-"+plain[18:])
 	}
@@ -206,8 +198,8 @@ func (s *Service) newTOTP(ctx context.Context, userID string) (*otp.Key, error) 
 
 // siteName is what the service is called in apps and on authenticators.
 func (s *Service) siteName() string {
-	if s.passkeys != nil && s.passkeys.id != "localhost" {
-		return s.passkeys.id
+	if s.passkeys != nil && s.passkeys.Config.RPID != "localhost" {
+		return s.passkeys.Config.RPID
 	}
 	return "Manus"
 }
@@ -217,7 +209,7 @@ func (s *Service) siteName() string {
 func (s *Service) confirmTOTP(ctx context.Context, userID, loginID, code string) ([]string, error) {
 	var codes []string
 	ok := false
-	_, err := s.update(ctx, userID, func(u *User) error {
+	err := s.updateNoting(ctx, userID, eventTOTPOn, func(u *User) error {
 		switch {
 		case u.TOTP == nil:
 			return errNoFactor
@@ -231,7 +223,6 @@ func (s *Service) confirmTOTP(ctx context.Context, userID, loginID, code string)
 		u.TOTP.Confirmed = true
 		codes = u.newRecoveryCodes()
 		u.endLogins(loginID)
-		u.note(ctx, eventTOTPOn, s.now())
 		return nil
 	})
 	if err == nil && !ok {
@@ -264,12 +255,11 @@ func (s *Service) removeTOTP(ctx context.Context, userID, loginID string) error 
 // renewRecoveryCodes replaces the recovery codes. Its caller has passed StepUp.
 func (s *Service) renewRecoveryCodes(ctx context.Context, userID string) ([]string, error) {
 	var codes []string
-	_, err := s.update(ctx, userID, func(u *User) error {
+	err := s.updateNoting(ctx, userID, eventRecoveryMade, func(u *User) error {
 		if !u.needsSecondFactor() {
 			return errNoFactor
 		}
 		codes = u.newRecoveryCodes()
-		u.note(ctx, eventRecoveryMade, s.now())
 		return nil
 	})
 	return codes, err
@@ -308,10 +298,7 @@ func (s *Service) sealSeed(ctx context.Context, userID string) error {
 		u.TOTP.Sealed, u.TOTPKey = s.seeds.Seal(seed, u.ID), s.seeds.KeyID()
 		return nil
 	})
-	if errors.Is(err, docstore.ErrNotFound) {
-		return nil
-	}
-	return err
+	return docstore.NotFoundAs(err, nil)
 }
 
 // Proof is what somebody who is signed in proves again with that the account is
@@ -358,7 +345,7 @@ func (s *Service) Fresh(ctx context.Context, caller identity.Caller, proof Proof
 func (s *Service) provedLately(ctx context.Context, loginID string, signInCounts bool) error {
 	l, err := s.logins.Get(ctx, loginID)
 	if err != nil {
-		return invalidIfGone(err)
+		return docstore.NotFoundAs(err, ErrInvalidToken)
 	}
 	if s.now().Sub(l.ProvedAt.Time).Abs() < provedFor || signInCounts && s.now().Sub(l.CreatedAt.Time).Abs() < freshFor {
 		return nil
@@ -374,7 +361,7 @@ func (s *Service) proveAnew(ctx context.Context, user User, loginID string, proo
 		l.ProvedAt = docstore.At(s.now())
 		return nil
 	})
-	return invalidIfGone(err)
+	return docstore.NotFoundAs(err, ErrInvalidToken)
 }
 
 func (s *Service) prove(ctx context.Context, user User, proof Proof) error {

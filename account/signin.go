@@ -1,9 +1,8 @@
 package account
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"regexp"
 	"slices"
@@ -43,30 +42,16 @@ func (s *Service) prepare(ctx context.Context, n NewUser) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	if err := checkPassword(n.Password, n.Email, n.FullName); err != nil {
-		return User{}, err
-	}
-	hash, err := s.hasher.hash(ctx, n.Password)
-	if err != nil {
-		return User{}, err
-	}
+	now := s.now()
 	user := User{
-		ID:           docstore.NewID(),
-		Email:        n.Email,
-		EmailKey:     key,
-		FullName:     n.FullName,
-		Language:     n.Language,
-		Role:         n.Role,
-		PasswordHash: hash,
-		CreatedAt:    docstore.At(s.now()),
-	}
-	if user.Role == "" {
-		user.Role = identity.User
+		ID: docstore.NewID(), Email: n.Email, EmailKey: key, FullName: n.FullName, Language: n.Language,
+		Role: cmp.Or(n.Role, identity.User), CreatedAt: docstore.At(now),
 	}
 	if n.Temporary {
-		user.PasswordUntil = docstore.At(s.now().Add(TemporaryLifetime))
+		user.PasswordUntil = docstore.At(now.Add(TemporaryLifetime))
 	}
-	return user, nil
+	user.PasswordHash, err = s.newHash(ctx, user, n.Password)
+	return user, err
 }
 
 // Create makes an account without signing in; its address counts as verified.
@@ -192,7 +177,7 @@ func (s *Service) start(ctx context.Context, user User) (Tokens, error) {
 		return Tokens{}, err
 	}
 	now, caller := s.now(), identity.From(ctx)
-	secret := newRefreshSecret()
+	secret := newSecret()
 	l := login{
 		ID:        docstore.NewID(),
 		UserID:    user.ID,
@@ -202,7 +187,7 @@ func (s *Service) start(ctx context.Context, user User) (Tokens, error) {
 		CreatedAt: docstore.At(now),
 		SeenAt:    docstore.At(now),
 		ExpiresAt: docstore.At(now.Add(idleLifetime)),
-		Lineage:   lineage{Current: hashSecret(secret)},
+		Lineage:   lineage{Current: secret.hash()},
 	}
 	if err := s.logins.Insert(ctx, l); err != nil {
 		return Tokens{}, err
@@ -239,11 +224,10 @@ var digits = regexp.MustCompile(`[0-9]+`)
 
 // agentHash is the same for a program's later versions.
 func agentHash(agent string) string {
-	sum := sha256.Sum256(digits.ReplaceAll([]byte(agent), nil))
-	return hex.EncodeToString(sum[:8])
+	return hexHash(digits.ReplaceAll([]byte(agent), nil))[:16]
 }
 
-func (s *Service) tokens(user User, loginID string, secret refreshSecret) (Tokens, error) {
+func (s *Service) tokens(user User, loginID string, secret secret) (Tokens, error) {
 	access, err := s.keys.signAccess(user.ID, loginID, s.now())
 	if err != nil {
 		return Tokens{}, err

@@ -3,10 +3,7 @@ package account
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"slices"
 	"time"
@@ -67,8 +64,8 @@ func (u *User) dropTickets(purpose ticketPurpose) {
 }
 
 // ticket finds the living ticket that a link's secret stands for.
-func (u *User) ticket(purpose ticketPurpose, secret linkSecret, now time.Time) (ticket, error) {
-	hash := secret.hash()
+func (u *User) ticket(purpose ticketPurpose, given secret, now time.Time) (ticket, error) {
+	hash := given.hash()
 	for _, t := range u.Tickets {
 		if t.Purpose == purpose && hmac.Equal([]byte(t.Hash), []byte(hash)) && now.Before(t.ExpiresAt.Time) {
 			return t, nil
@@ -77,47 +74,34 @@ func (u *User) ticket(purpose ticketPurpose, secret linkSecret, now time.Time) (
 	return ticket{}, ErrInvalidLink
 }
 
-// linkSecret is what makes a link unguessable. The store has its hash.
-type linkSecret [32]byte
-
-func newLinkSecret() (l linkSecret) {
-	_, _ = rand.Read(l[:]) // never fails
-	return l
-}
-
-func (l linkSecret) hash() string {
-	sum := sha256.Sum256(l[:])
-	return hex.EncodeToString(sum[:])
-}
-
 // A link's token is linkPrefix and the base64url of the id of the account or
 // registration it belongs to, and its secret.
 const linkPrefix = "ml_"
 
-func formatLink(id string, secret linkSecret) (string, error) {
+func formatLink(id string, s secret) (string, error) {
 	parsed, err := uuid.Parse(id)
 	if err != nil {
 		return "", err
 	}
-	return linkPrefix + base64.RawURLEncoding.EncodeToString(append(parsed[:], secret[:]...)), nil
+	return linkPrefix + base64.RawURLEncoding.EncodeToString(append(parsed[:], s[:]...)), nil
 }
 
-func parseLink(token string) (id string, secret linkSecret, err error) {
-	raw, ok := decodeToken(token, linkPrefix, len(uuid.UUID{})+len(secret))
+func parseLink(token string) (id string, s secret, err error) {
+	raw, ok := decodeToken(token, linkPrefix, len(uuid.UUID{})+len(s))
 	if !ok {
-		return "", secret, ErrInvalidLink
+		return "", s, ErrInvalidLink
 	}
-	return uuid.UUID(raw[:16]).String(), linkSecret(raw[16:]), nil
+	return uuid.UUID(raw[:16]).String(), secret(raw[16:]), nil
 }
 
 // mailTicket sends a link for the purpose to an address, unless enough have
 // been sent (errTooManyTickets). Killed in between, it leaves a ticket that was sent
 // to nobody, and is called again for another.
 func (s *Service) mailTicket(ctx context.Context, userID string, purpose ticketPurpose, address string) error {
-	now, secret := s.now(), newLinkSecret()
-	lifetime, kind := resetLifetime, eventResetAsked
+	now, secret := s.now(), newSecret()
+	lifetime, kind, text, page := resetLifetime, eventResetAsked, mailReset, "reset"
 	if purpose == ticketEmail {
-		lifetime, kind = emailLifetime, eventEmailChangeAsked
+		lifetime, kind, text, page = emailLifetime, eventEmailChangeAsked, mailConfirm, "verify"
 	}
 	expires := now.Add(lifetime)
 	user, err := s.update(ctx, userID, func(u *User) error {
@@ -136,11 +120,7 @@ func (s *Service) mailTicket(ctx context.Context, userID string, purpose ticketP
 	if err != nil {
 		return err
 	}
-	text, page := mails[mailReset], "reset"
-	if purpose == ticketEmail {
-		text, page = mails[mailConfirm], "verify"
-	}
-	return s.mailLink(ctx, user.Language, text, page, token, address, expires)
+	return s.mailLink(ctx, user.Language, mails[text], page, token, address, expires)
 }
 
 // Verify does what a verification link is for: it makes the account that was
@@ -197,11 +177,8 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 		return err
 	}
 	user, err := s.users.Get(ctx, id)
-	if errors.Is(err, docstore.ErrNotFound) {
-		return ErrInvalidLink
-	}
 	if err != nil {
-		return err
+		return docstore.NotFoundAs(err, ErrInvalidLink)
 	}
 	if _, err := user.ticket(ticketReset, secret, s.now()); err != nil {
 		return err
@@ -210,14 +187,13 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 	if err != nil {
 		return err
 	}
-	_, err = s.update(ctx, id, func(u *User) error {
+	err = s.updateNoting(ctx, id, eventPasswordReset, func(u *User) error {
 		t, err := u.ticket(ticketReset, secret, s.now())
 		if err != nil {
 			return err
 		}
 		u.setPassword(hash, "")
 		u.EmailVerified = u.EmailVerified || t.Email == u.Email
-		u.note(ctx, eventPasswordReset, s.now())
 		return nil
 	})
 	if errors.Is(err, ErrUnknownUser) {

@@ -130,31 +130,36 @@ func (keys keyring) accessKey(token *jwt.Token) (any, error) {
 const (
 	refreshPrefix = "mr_" // for secret scanners
 	markLength    = 16
-	refreshLength = len(uuid.UUID{}) + len(refreshSecret{}) + markLength
+	refreshLength = len(uuid.UUID{}) + len(secret{}) + markLength
 	// retryWindow is how long a used-up token gets the same answer again.
 	retryWindow = 10 * time.Second
 )
 
-type refreshSecret [32]byte
+// secret is what makes a token, a key or a link unguessable. The store has its hash.
+type secret [32]byte
 
-func newRefreshSecret() (s refreshSecret) {
+func newSecret() (s secret) {
 	_, _ = rand.Read(s[:]) // never fails
 	return s
 }
 
-func hashSecret(s refreshSecret) string {
-	sum := sha256.Sum256(s[:])
+func (s secret) hash() string { return hexHash(s[:]) }
+
+// hexHash has neither salt nor cost, as what it is used for can't be guessed or
+// isn't secret.
+func hexHash(text []byte) string {
+	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
 }
 
 // presentedToken is a refresh token as somebody sent it.
 type presentedToken struct {
 	loginID string
-	secret  refreshSecret
+	secret  secret
 	ours    bool // the mark is right
 }
 
-func (keys keyring) formatRefresh(loginID string, secret refreshSecret) (string, error) {
+func (keys keyring) formatRefresh(loginID string, secret secret) (string, error) {
 	id, err := uuid.Parse(loginID)
 	if err != nil {
 		return "", fmt.Errorf("account: a login's id is no UUID: %w", err)
@@ -170,7 +175,7 @@ func (keys keyring) parseRefresh(token string) (presentedToken, error) {
 		return presentedToken{}, ErrInvalidToken
 	}
 	body, mark := raw[:refreshLength-markLength], raw[refreshLength-markLength:]
-	p := presentedToken{loginID: uuid.UUID(body[:16]).String(), secret: refreshSecret(body[16:])}
+	p := presentedToken{loginID: uuid.UUID(body[:16]).String(), secret: secret(body[16:])}
 	for _, k := range keys {
 		p.ours = p.ours || hmac.Equal(mark, k.mark(body))
 	}
@@ -193,8 +198,8 @@ func (k key) mark(body []byte) []byte { return k.mac("mark", body)[:markLength] 
 // successor is the secret that follows another. It is computed rather than
 // drawn, so that whoever repeats a refresh gets the same one, and nobody needs
 // to keep it.
-func (k key) successor(of, salt refreshSecret) refreshSecret {
-	return refreshSecret(k.mac("successor", of[:], salt[:]))
+func (k key) successor(of, salt secret) secret {
+	return secret(k.mac("successor", of[:], salt[:]))
 }
 
 func (k key) mac(purpose string, parts ...[]byte) []byte {
@@ -220,22 +225,22 @@ var errReused = errors.New("the refresh token was used before")
 // advance uses up the presented token and returns the secret that follows it.
 // When that has just been done, it returns the same secret once more and
 // docstore.ErrUnchanged. Otherwise the error is ErrInvalidToken or errReused.
-func (l *lineage) advance(keys keyring, p presentedToken, salt refreshSecret, now time.Time) (refreshSecret, error) {
-	presented := hashSecret(p.secret)
+func (l *lineage) advance(keys keyring, p presentedToken, salt secret, now time.Time) (secret, error) {
+	presented := p.secret.hash()
 	switch {
 	case presented == l.Current:
 		next := keys[0].successor(p.secret, salt)
-		*l = lineage{Current: hashSecret(next), Previous: presented, Salt: salt[:], RotatedAt: docstore.At(now)}
+		*l = lineage{Current: next.hash(), Previous: presented, Salt: salt[:], RotatedAt: docstore.At(now)}
 		return next, nil
 	case presented == l.Previous && now.Sub(l.RotatedAt.Time).Abs() <= retryWindow && len(l.Salt) == len(salt):
 		for _, k := range keys { // the secret may have been rotated in between
-			if next := k.successor(p.secret, refreshSecret(l.Salt)); hashSecret(next) == l.Current {
+			if next := k.successor(p.secret, secret(l.Salt)); next.hash() == l.Current {
 				return next, docstore.ErrUnchanged
 			}
 		}
-		return refreshSecret{}, ErrInvalidToken
+		return secret{}, ErrInvalidToken
 	case p.ours:
-		return refreshSecret{}, errReused
+		return secret{}, errReused
 	}
-	return refreshSecret{}, ErrInvalidToken
+	return secret{}, ErrInvalidToken
 }

@@ -278,7 +278,7 @@ func FuzzParseRefresh(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	good, err := keys.formatRefresh(docstore.NewID(), newRefreshSecret())
+	good, err := keys.formatRefresh(docstore.NewID(), newSecret())
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -7,7 +7,6 @@ package billing
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"log/slog"
 	"slices"
@@ -64,8 +63,8 @@ func (s *subscription) trialing(now time.Time) bool {
 // roll begins a new month when one is due. It never goes back: a clock that
 // steps back gives nobody a month twice.
 func (s *subscription) roll(plan Plan, now time.Time) {
-	if month := docstore.At(monthStart(plan.Reset, s.Anchor.Time, now)); month.After(s.Month.Time) {
-		s.Month, s.Used = month, 0
+	if start, _ := month(plan.Reset, s.Anchor.Time, now); docstore.At(start).After(s.Month.Time) {
+		s.Month, s.Used = docstore.At(start), 0
 	}
 }
 
@@ -219,8 +218,9 @@ func (s *Service) planOf(ctx context.Context, c Catalog, sub subscription) Plan 
 
 // initial is the subscription of an account that has none stored.
 func initial(c Catalog, userID string, now time.Time) subscription {
-	anchor := docstore.At(now)
-	return subscription{ID: userID, Plan: c.Plans[0].ID, Anchor: anchor, Month: docstore.At(monthStart(c.Plans[0].Reset, anchor.Time, now))}
+	first, anchor := c.Plans[0], docstore.At(now)
+	start, _ := month(first.Reset, anchor.Time, now)
+	return subscription{ID: userID, Plan: first.ID, Anchor: anchor, Month: docstore.At(start)}
 }
 
 // Reserve takes one run of the account's quota for a session that is about to
@@ -282,10 +282,7 @@ func (s *Service) Confirm(ctx context.Context, userID, sessionID string) error {
 		}
 		return nil
 	})
-	if errors.Is(err, docstore.ErrNotFound) {
-		return nil
-	}
-	return err
+	return docstore.NotFoundAs(err, nil)
 }
 
 // Status is the state of a subscription.
@@ -312,15 +309,10 @@ type Subscription struct {
 // PlanOf is the id of the plan that is in force for the account. What another copy of
 // the program has changed is seen within a second.
 func (s *Service) PlanOf(ctx context.Context, userID string) (string, error) {
-	if plan, ok := s.plans.Get(userID); ok {
-		return plan, nil
-	}
-	reading := s.plans.Begin()
-	subscription, err := s.Get(ctx, userID)
-	if err == nil {
-		s.plans.Put(userID, subscription.Plan.ID, reading)
-	}
-	return subscription.Plan.ID, err
+	return s.plans.Load(userID, func() (string, error) {
+		subscription, err := s.Get(ctx, userID)
+		return subscription.Plan.ID, err
+	})
 }
 
 // Get returns the account's subscription as it is now. It writes nothing.
@@ -339,10 +331,11 @@ func (s *Service) Get(ctx context.Context, userID string) (Subscription, error) 
 func (s *Service) view(ctx context.Context, c Catalog, sub subscription, now time.Time) Subscription {
 	plan := s.planOf(ctx, c, sub)
 	sub.roll(plan, now)
+	_, end := month(plan.Reset, sub.Anchor.Time, slices.MaxFunc([]time.Time{now, sub.Month.Time}, time.Time.Compare))
 	view := Subscription{
 		Plan: plan, Status: Active, Used: sub.Used, Limit: *plan.Runs,
 		PeriodStart:    sub.Month.Time,
-		PeriodEnd:      monthEnd(plan.Reset, sub.Anchor.Time, later(now, sub.Month.Time)),
+		PeriodEnd:      end,
 		TrialAvailable: sub.mayTry(c, plan) == nil,
 	}
 	if sub.trialing(now) {
@@ -395,7 +388,7 @@ func (s *Service) SetPlan(ctx context.Context, userID, planID string) error {
 	now, c := s.now(), *s.catalog.Load()
 	plan, err := c.plan(planID)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnknownPlan, err)
+		return err
 	}
 	_, err = s.subscriptions.Upsert(ctx, initial(c, userID, now), func(sub *subscription, _ bool) error {
 		if first := c.Plans[0].ID; s.planOf(ctx, c, *sub).ID == first && planID != first {
@@ -415,46 +408,27 @@ func (s *Service) SetPlan(ctx context.Context, userID, planID string) error {
 // Export exports what is kept about the account.
 func (s *Service) Export(ctx context.Context, userID string, add func(name string, values iter.Seq2[any, error]) error) error {
 	return add("subscription", func(yield func(any, error) bool) {
-		answer, err := subscriptionAnswer(s.Get(ctx, userID))
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		yield(answer.Body, nil)
+		sub, err := s.Get(ctx, userID)
+		yield(newSubscriptionBody(sub), err)
 	})
 }
 
 // Erase removes what is kept about the account.
 func (s *Service) Erase(ctx context.Context, userID string) error {
-	err := s.subscriptions.Delete(ctx, userID)
-	if errors.Is(err, docstore.ErrNotFound) {
-		return nil
-	}
-	return err
+	return docstore.NotFoundAs(s.subscriptions.Delete(ctx, userID), nil)
 }
 
-// monthStart is when the month began that now lies in.
-func monthStart(reset Reset, anchor, now time.Time) time.Time {
+// month is when the month began that now lies in, and when it ends.
+func month(reset Reset, anchor, now time.Time) (start, end time.Time) {
 	now, anchor = now.UTC(), anchor.UTC()
 	if reset != Anniversary {
-		return time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
+		anchor = time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
 	}
 	months := (now.Year()-anchor.Year())*12 + int(now.Month()-anchor.Month())
-	if start := addMonths(anchor, months); !start.After(now) {
-		return start
+	if addMonths(anchor, months).After(now) {
+		months--
 	}
-	return addMonths(anchor, months-1)
-}
-
-// monthEnd is when the month ends that now lies in.
-func monthEnd(reset Reset, anchor, now time.Time) time.Time {
-	start := monthStart(reset, anchor, now)
-	if reset != Anniversary {
-		return start.AddDate(0, 1, 0)
-	}
-	anchor = anchor.UTC()
-	months := (start.Year()-anchor.Year())*12 + int(start.Month()-anchor.Month())
-	return addMonths(anchor, months+1)
+	return addMonths(anchor, months), addMonths(anchor, months+1)
 }
 
 // addMonths is the same day and time n months later, or the last day of a
@@ -463,11 +437,4 @@ func addMonths(t time.Time, n int) time.Time {
 	first := time.Date(t.Year(), t.Month()+time.Month(n), 1, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
 	last := first.AddDate(0, 1, -1).Day()
 	return first.AddDate(0, 0, min(t.Day(), last)-1)
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

@@ -204,11 +204,12 @@ func TestMonthsBegin(t *testing.T) {
 		{Anniversary, "2026-05-15 06:00", "2029-05-15 05:59", "2029-04-15 06:00", "2029-05-15 06:00"},
 		{Anniversary, "2026-05-15 06:00", "2026-05-14 00:00", "2026-04-15 06:00", "2026-05-15 06:00"},
 	} {
-		if got := monthStart(c.reset, at(c.anchor), at(c.now)); !got.Equal(at(c.start)) {
-			t.Errorf("%+v: starts %v", c, got)
+		start, end := month(c.reset, at(c.anchor), at(c.now))
+		if !start.Equal(at(c.start)) {
+			t.Errorf("%+v: starts %v", c, start)
 		}
-		if got := monthEnd(c.reset, at(c.anchor), at(c.now)); !got.Equal(at(c.end)) {
-			t.Errorf("%+v: ends %v", c, got)
+		if !end.Equal(at(c.end)) {
+			t.Errorf("%+v: ends %v", c, end)
 		}
 	}
 }
@@ -220,11 +221,11 @@ func FuzzMonths(f *testing.F) {
 		const years = 300 * 365 * 86400
 		anchor, now := time.Unix(a%years, 0), time.Unix(n%years, 0)
 		for _, reset := range []Reset{Calendar, Anniversary} {
-			start, end := monthStart(reset, anchor, now), monthEnd(reset, anchor, now)
+			start, end := month(reset, anchor, now)
 			if start.After(now) || !end.After(now) || end.Sub(start) < 28*24*time.Hour || end.Sub(start) > 31*24*time.Hour {
 				t.Errorf("%s from %v at %v: %v to %v", reset, anchor, now, start, end)
 			}
-			if next := monthStart(reset, anchor, end); !next.Equal(end) {
+			if next, _ := month(reset, anchor, end); !next.Equal(end) {
 				t.Errorf("%s from %v: a month ends %v, the next begins %v", reset, anchor, end, next)
 			}
 		}

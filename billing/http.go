@@ -44,12 +44,7 @@ type subscriptionBody struct {
 	TrialAvailable bool   `json:"trial_available" doc:"Whether POST /billing/trial would start the trial."`
 }
 
-type subscriptionOutput struct{ Body subscriptionBody }
-
-func subscriptionAnswer(s Subscription, err error) (*subscriptionOutput, error) {
-	if err != nil {
-		return nil, err
-	}
+func newSubscriptionBody(s Subscription) subscriptionBody {
 	body := subscriptionBody{
 		Plan:           s.Plan.ID,
 		PlanName:       s.Plan.Name,
@@ -62,10 +57,17 @@ func subscriptionAnswer(s Subscription, err error) (*subscriptionOutput, error) 
 	if limit := s.Limit.finite(); limit != nil {
 		body.RunsLimit, body.RunsRemaining = limit, new(max(0, *limit-s.Used))
 	}
-	return &subscriptionOutput{body}, nil
+	return body
 }
 
-type noInput struct{}
+type (
+	noInput            struct{}
+	subscriptionOutput = httpapi.Output[subscriptionBody]
+)
+
+func subscriptionAnswer(s Subscription, err error) (*subscriptionOutput, error) {
+	return httpapi.OutputOf(newSubscriptionBody(s), err)
+}
 
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {

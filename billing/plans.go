@@ -1,7 +1,6 @@
 package billing
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -137,14 +136,12 @@ func (c Catalog) Problems() []string {
 	return problems
 }
 
-// errNoPlan is what plan returns for an id that isn't in the catalogue.
-var errNoPlan = errors.New("no such plan")
-
+// plan is the one with the id, or ErrUnknownPlan.
 func (c Catalog) plan(id string) (Plan, error) {
 	for _, p := range c.Plans {
 		if p.ID == id {
 			return p, nil
 		}
 	}
-	return Plan{}, errNoPlan
+	return Plan{}, ErrUnknownPlan
 }

@@ -40,7 +40,7 @@ func (p *Pages) linkForms() []linkForm {
 			language.Text{En: "Press the button to confirm that this address is yours.", Ar: "اضغط الزرّ لتأكيد أنّ هذا العنوان لك."},
 		},
 		Button: language.Text{En: "Confirm", Ar: "أؤكِّد"},
-		submit: func(r *http.Request) error { return p.accounts.Verify(r.Context(), r.PostFormValue("token")) },
+		submit: func(r *http.Request) error { return p.Accounts.Verify(r.Context(), r.PostFormValue("token")) },
 		done: message{
 			language.Text{En: "Your address is confirmed", Ar: "تمّ تأكيد عنوانك"},
 			language.Text{En: "You can sign in with it now.", Ar: "يمكنك الآن تسجيل الدخول به."},
@@ -54,7 +54,7 @@ func (p *Pages) linkForms() []linkForm {
 		AskPassword: true,
 		Button:      language.Text{En: "Set the password", Ar: "عيِّن كلمة المرور"},
 		submit: func(r *http.Request) error {
-			return p.accounts.ResetPassword(r.Context(), r.PostFormValue("token"), r.PostFormValue("password"))
+			return p.Accounts.ResetPassword(r.Context(), r.PostFormValue("token"), r.PostFormValue("password"))
 		},
 		done: message{
 			language.Text{En: "Your password was changed", Ar: "غُيِّرت كلمة مرورك"},
@@ -68,7 +68,7 @@ func (p *Pages) linkForms() []linkForm {
 		},
 		AskEmail: true,
 		Button:   language.Text{En: "Send the link", Ar: "أرسل الرابط"},
-		submit:   func(r *http.Request) error { return p.accounts.ForgotPassword(r.Context(), r.PostFormValue("email")) },
+		submit:   func(r *http.Request) error { return p.Accounts.ForgotPassword(r.Context(), r.PostFormValue("email")) },
 		done:     message{language.Text{En: "Look into your mailbox", Ar: "تفقّد بريدك"}, account.ResetMailed},
 	}}
 }
@@ -125,9 +125,9 @@ func (p *Pages) fail(r *http.Request, page *linkPage, err error) (status int) {
 	switch {
 	case !known:
 		page.RequestID = id
-		p.log.ErrorContext(r.Context(), "a page failed", "request_id", id, "error", err)
+		p.Log.ErrorContext(r.Context(), "a page failed", "request_id", id, "error", err)
 	case kind.Status >= http.StatusInternalServerError:
-		p.log.WarnContext(r.Context(), "a page failed", "request_id", id, "error", err)
+		p.Log.WarnContext(r.Context(), "a page failed", "request_id", id, "error", err)
 	}
 	return kind.Status
 }

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"time"
 
 	"manus/httpapi"
 	"manus/language"
@@ -35,23 +36,20 @@ type Config struct {
 
 // Pages are the pages of the site.
 type Pages struct {
+	Config
 	home, docs map[language.Tag]document
 	openapi    document
 	assets     map[string]document // by path
 
 	templates map[language.Tag]*template.Template
 	base      frame // in no language yet
-	accounts  Accounts
-	mails     Mails
-	log       *slog.Logger
-	version   string
 }
 
 // New makes the pages, which can be shown once they are rendered.
 func New(c Config) *Pages {
 	return &Pages{
-		home: map[language.Tag]document{}, docs: map[language.Tag]document{}, assets: map[string]document{},
-		templates: map[language.Tag]*template.Template{}, accounts: c.Accounts, mails: c.Mails, log: c.Log, version: c.Version,
+		Config: c, home: map[language.Tag]document{}, docs: map[language.Tag]document{},
+		assets: map[string]document{}, templates: map[language.Tag]*template.Template{},
 	}
 }
 
@@ -72,13 +70,13 @@ func (p *Pages) Render(api *httpapi.API) error {
 	}
 	p.openapi = newDocument("application/json", spec)
 
-	p.base = frame{Style: style, Icon: icon, Version: p.version}
+	p.base = frame{Style: style, Icon: icon, Version: p.Version}
 	for _, tag := range []language.Tag{language.English, language.Arabic} {
 		if p.templates[tag], err = template.New("").Funcs(wordsOf(tag)).ParseFS(files, "pages/*.html"); err != nil {
 			return err
 		}
 		page := p.frameIn(tag)
-		if p.home[tag], err = p.render(tag, "home.html", home{page}); err != nil {
+		if p.home[tag], err = p.render(tag, "home.html", page); err != nil {
 			return err
 		}
 		if p.docs[tag], err = p.render(tag, "docs.html", newDocs(page, api)); err != nil {
@@ -102,7 +100,7 @@ type frame struct {
 	Lang        language.Tag
 	Style, Icon string // paths
 	Version     string
-	Query       url.Values // that stays when the language is changed
+	token       string // of the link, which stays when the language is changed
 }
 
 func (p *Pages) frameIn(tag language.Tag) frame {
@@ -113,25 +111,17 @@ func (p *Pages) frameIn(tag language.Tag) frame {
 
 // Other is the language that the page isn't in.
 func (f frame) Other() language.Tag {
-	if f.Lang == language.Arabic {
-		return language.English
-	}
-	return language.Arabic
+	return language.Tag(language.Text{En: string(language.Arabic), Ar: string(language.English)}.In(f.Lang))
 }
 
 // OtherLanguage is where the page is in the other language.
 func (f frame) OtherLanguage() string {
 	query := url.Values{"lang": {f.Other().String()}}
-	for key, values := range f.Query {
-		if len(values) == 1 && values[0] != "" {
-			query.Set(key, values[0])
-		}
+	if f.token != "" {
+		query.Set("token", f.token)
 	}
 	return "?" + query.Encode()
 }
-
-// home is the homepage.
-type home struct{ frame }
 
 // asset reads an embedded file and returns the path to serve it under: it has
 // the contents' hash in it, so that it can be cached for ever.
@@ -171,26 +161,22 @@ func (d document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Type", d.contentType)
 	header.Set("ETag", `"`+d.hash+`"`)
-	if r.Header.Get("If-None-Match") == `"`+d.hash+`"` {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	_, _ = w.Write(d.body) // the client is gone if this fails
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(d.body))
 }
 
 // frame is what the page has in the request's language.
 func (p *Pages) frame(r *http.Request) frame {
-	f := p.frameIn(language.Of(r))
-	f.Query = url.Values{"token": r.URL.Query()["token"]}
+	f := p.frameIn(language.From(r.Context()))
+	f.token = r.URL.Query().Get("token")
 	return f
 }
 
 // show renders a page for one request. Nobody keeps it.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
-	tag := language.Of(r)
+	tag := language.From(r.Context())
 	d, err := p.render(tag, name, data)
 	if err != nil {
-		p.log.ErrorContext(r.Context(), "a page could not be rendered", "page", name, "error", err)
+		p.Log.ErrorContext(r.Context(), "a page could not be rendered", "page", name, "error", err)
 		httpapi.WriteError(w, r, nil, err)
 		return
 	}
@@ -218,7 +204,7 @@ func (p *Pages) Routes(api *httpapi.API) {
 	page("GET /openapi.json", revalidated, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.openapi.ServeHTTP(w, r) }))
 	page("GET /assets/{name}", immutable, http.HandlerFunc(p.sendAsset))
 	p.accountRoutes(api)
-	if p.mails != nil {
+	if p.Mails != nil {
 		p.mailRoutes(api)
 	}
 }
@@ -236,7 +222,7 @@ func (p *Pages) sendAsset(w http.ResponseWriter, r *http.Request) {
 // that the browser prefers.
 func localized(pages map[language.Tag]document) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		tag := language.Of(r)
+		tag := language.From(r.Context())
 		tag.Mark(w.Header())
 		pages[tag].ServeHTTP(w, r)
 	}

@@ -37,7 +37,7 @@ func (p *Pages) mailRoutes(api *httpapi.API) {
 }
 
 func (p *Pages) mailList(w http.ResponseWriter, r *http.Request) {
-	kept, err := p.mails.Kept(r.Context(), maxMails)
+	kept, err := p.Mails.Kept(r.Context(), maxMails)
 	if err != nil {
 		httpapi.WriteError(w, r, nil, err)
 		return
@@ -47,7 +47,7 @@ func (p *Pages) mailList(w http.ResponseWriter, r *http.Request) {
 
 // mailHTML shows a mail as the person sees it.
 func (p *Pages) mailHTML(w http.ResponseWriter, r *http.Request) {
-	kept, err := p.mails.Get(r.Context(), r.PathValue("id"))
+	kept, err := p.Mails.Get(r.Context(), r.PathValue("id"))
 	if errors.Is(err, docstore.ErrNotFound) {
 		http.Redirect(w, r, "/dev/mails", http.StatusSeeOther)
 		return

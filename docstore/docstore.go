@@ -196,6 +196,14 @@ var (
 	ErrUnavailable = errors.New("the store is unavailable")
 )
 
+// NotFoundAs is err, or another error (none, if as is nil) in place of ErrNotFound.
+func NotFoundAs(err, as error) error {
+	if errors.Is(err, ErrNotFound) {
+		return as
+	}
+	return err
+}
+
 // ConflictError says which unique index refused a write. errors.Is(err,
 // ErrConflict) holds for it.
 type ConflictError struct {

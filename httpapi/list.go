@@ -12,17 +12,28 @@ type List[T any] struct {
 	NextCursor string `json:"next_cursor" doc:"Send it as cursor for the next page; empty at the end."`
 }
 
-// ListOutput is a list as a handler returns it.
-type ListOutput[T any] struct{ Body List[T] }
+// Input is a body as a handler gets it, Output one as it returns it.
+type (
+	Input[T any]  struct{ Body T }
+	Output[T any] struct{ Body T }
+)
 
-// ListOf is the answer with what was found, each as show shows it; or err.
-func ListOf[S, T any](found []S, next string, err error, show func(S) T) (*ListOutput[T], error) {
+// OutputOf is the answer with a body; or err.
+func OutputOf[T any](body T, err error) (*Output[T], error) {
 	if err != nil {
 		return nil, err
 	}
+	return &Output[T]{body}, nil
+}
+
+// ListOutput is a list as a handler returns it.
+type ListOutput[T any] = Output[List[T]]
+
+// ListOf is the answer with what was found, each as show shows it; or err.
+func ListOf[S, T any](found []S, next string, err error, show func(S) T) (*ListOutput[T], error) {
 	list := List[T]{Items: []T{}, NextCursor: next}
 	for _, value := range found {
 		list.Items = append(list.Items, show(value))
 	}
-	return &ListOutput[T]{list}, nil
+	return OutputOf(list, err)
 }

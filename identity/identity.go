@@ -6,6 +6,7 @@ package identity
 import (
 	"context"
 	"net/netip"
+	"slices"
 )
 
 // Role is what a person may do on the whole installation.
@@ -68,18 +69,7 @@ func (c Caller) AddressText() string {
 
 // Can tells whether the caller's proof reaches as far as scope.
 func (c Caller) Can(scope Scope) bool {
-	if !c.Known() {
-		return false
-	}
-	if c.Scopes == nil {
-		return scope != ScopeOperate || c.Role == Operator
-	}
-	for _, s := range c.Scopes {
-		if s == scope {
-			return scope != ScopeOperate || c.Role == Operator
-		}
-	}
-	return false
+	return c.Known() && (c.Scopes == nil || slices.Contains(c.Scopes, scope)) && (scope != ScopeOperate || c.Role == Operator)
 }
 
 // Key is the key under which a context has a *Caller, for a context that carries

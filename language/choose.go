@@ -66,11 +66,3 @@ func From(ctx context.Context) Tag {
 	}
 	return English
 }
-
-// Of is the language that a request asks for, as its context has it.
-func Of(r *http.Request) Tag {
-	if found, ok := r.Context().Value(Key{}).(func() Tag); ok {
-		return found()
-	}
-	return Choose(r)
-}

@@ -54,12 +54,12 @@ func FuzzPrefer(f *testing.F) {
 		}
 		r := httptest.NewRequest(http.MethodGet, "/?lang=ar", nil)
 		r.Header["Accept-Language"] = []string{list}
-		if Of(r) != Arabic {
+		if Choose(r) != Arabic {
 			t.Errorf("%q hides what was asked for by name", list)
 		}
 		r.URL.RawQuery = ""
-		if Of(r) != got {
-			t.Errorf("%q: a request asks for %s", list, Of(r))
+		if Choose(r) != got {
+			t.Errorf("%q: a request asks for %s", list, Choose(r))
 		}
 	})
 }
@@ -78,14 +78,14 @@ func TestARequestCarriesItsLanguage(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.URL.RawQuery, r.Header["Accept-Language"] = c.query, c.accept
 		ctx := context.WithValue(r.Context(), Key{}, sync.OnceValue(func() Tag { return Choose(r) }))
-		if From(ctx) != c.want || Of(r) != c.want {
-			t.Errorf("%q %q: %s, %s", c.query, c.accept, From(ctx), Of(r))
+		if From(ctx) != c.want || Choose(r) != c.want {
+			t.Errorf("%q %q: %s, %s", c.query, c.accept, From(ctx), Choose(r))
 		}
 		// Once found, it stays.
 		r = r.WithContext(ctx)
 		r.URL.RawQuery, r.Header = "", http.Header{"Accept-Language": {"ar"}}
-		if Of(r) != c.want {
-			t.Errorf("%q %q: it is %s now", c.query, c.accept, Of(r))
+		if From(r.Context()) != c.want {
+			t.Errorf("%q %q: it is %s now", c.query, c.accept, From(r.Context()))
 		}
 	}
 	if From(t.Context()) != English {

@@ -112,7 +112,8 @@ func TestTheStateOfAJobIsTheSameInBothEngines(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, c copies) {
 		clock := func() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }
-		s := New(Config{Store: c.open(t), Now: clock, Log: slog.New(slog.DiscardHandler)})
+		s := New(Config{Store: c.open(t), Log: slog.New(slog.DiscardHandler)})
+		s.now = clock
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		runs := 0
@@ -257,7 +258,8 @@ func TestClocksThatAreWrongAndStepDontMatter(t *testing.T) {
 			clocktest.Running(-30 * 24 * time.Hour), clocktest.Running(0), clocktest.Running(365 * 24 * time.Hour), clocktest.Running(40 * time.Minute),
 		}
 		for _, clock := range clocks {
-			s := New(Config{Store: c.open(t), Now: clock.Now, Log: slog.New(slog.DiscardHandler)})
+			s := New(Config{Store: c.open(t), Log: slog.New(slog.DiscardHandler)})
+			s.now = clock.Now
 			j.run(t, s, 10*time.Minute)
 		}
 		begin := time.Now()
@@ -284,7 +286,9 @@ func TestARunFromTheFutureKeepsNobodyFromWork(t *testing.T) {
 		j := &jobs{t: t}
 		clock := clocktest.Running(10 * 365 * 24 * time.Hour)
 		run := func() (stop func()) {
-			return j.run(t, New(Config{Store: c.open(t), Now: clock.Now, Log: slog.New(slog.DiscardHandler)}), time.Hour)
+			s := New(Config{Store: c.open(t), Log: slog.New(slog.DiscardHandler)})
+			s.now = clock.Now
+			return j.run(t, s, time.Hour)
 		}
 		stop := run()
 		time.Sleep(time.Minute)

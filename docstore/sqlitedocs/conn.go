@@ -69,9 +69,6 @@ func (c *conn) queryRow(dest any, text string, args ...any) error {
 	return stmt.QueryRowContext(context.Background(), args...).Scan(dest)
 }
 
-// Codec is that of every store of this engine: JSON text.
-func Codec() docstore.Codec { return jsonCodec{} }
-
 // jsonCodec encodes documents as JSON text.
 type jsonCodec struct{}
 

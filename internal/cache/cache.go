@@ -4,6 +4,7 @@ package cache
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,7 +18,7 @@ type Cache[K comparable, V any] struct {
 	mu         sync.RWMutex
 	young, old map[K]entry[V]
 	turned     time.Time
-	forgotten  uint64 // how often Forget was called
+	forgotten  atomic.Uint64 // how often Forget was called
 }
 
 type entry[V any] struct {
@@ -31,8 +32,23 @@ func New[K comparable, V any](lifetime time.Duration, size int) *Cache[K, V] {
 	return &Cache[K, V]{lifetime: lifetime, size: size, young: map[K]entry[V]{}, turned: time.Now()}
 }
 
-// Get returns what is remembered.
-func (c *Cache[K, V]) Get(key K) (V, bool) {
+// Load returns what is remembered, or else what load reads. That is remembered,
+// unless load fails or something has been forgotten since it began: it may be of
+// before that.
+func (c *Cache[K, V]) Load(key K, load func() (V, error)) (V, error) {
+	value, ok := c.get(key)
+	if ok {
+		return value, nil
+	}
+	r := c.begin()
+	value, err := load()
+	if err == nil {
+		c.put(key, value, r)
+	}
+	return value, err
+}
+
+func (c *Cache[K, V]) get(key K) (V, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	e, ok := c.young[key]
@@ -42,25 +58,18 @@ func (c *Cache[K, V]) Get(key K) (V, bool) {
 	return e.value, ok && (c.lifetime == 0 || time.Since(e.read) < c.lifetime)
 }
 
-// Reading is when a value was about to be read.
-type Reading struct {
+// reading is when a value was about to be read.
+type reading struct {
 	at        time.Time
 	forgotten uint64
 }
 
-// Begin is called before a value is read, for Put.
-func (c *Cache[K, V]) Begin() Reading {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return Reading{at: time.Now(), forgotten: c.forgotten}
-}
+func (c *Cache[K, V]) begin() reading { return reading{time.Now(), c.forgotten.Load()} }
 
-// Put remembers a value, unless something has been forgotten since it was read: it
-// may be of before that.
-func (c *Cache[K, V]) Put(key K, value V, r Reading) {
+func (c *Cache[K, V]) put(key K, value V, r reading) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.forgotten != r.forgotten {
+	if c.forgotten.Load() != r.forgotten {
 		return
 	}
 	if len(c.young) >= c.size || c.lifetime > 0 && r.at.Sub(c.turned) >= c.lifetime {
@@ -75,12 +84,5 @@ func (c *Cache[K, V]) Forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.young, c.old = map[K]entry[V]{}, nil
-	c.forgotten++
-}
-
-// Len is how many values are held, believed or not.
-func (c *Cache[K, V]) Len() int {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return len(c.young) + len(c.old)
+	c.forgotten.Add(1)
 }

@@ -13,7 +13,9 @@ import (
 
 func setup(maxKeys int) (*Engine, *clocktest.Clock) {
 	c := clocktest.New()
-	return New(Config{MaxKeys: maxKeys, Now: c.Now}), c
+	e := New(Config{MaxKeys: maxKeys})
+	e.started, e.since = c.Now(), func(t time.Time) time.Duration { return c.Now().Sub(t) }
+	return e, c
 }
 
 func TestEngine(t *testing.T) {
