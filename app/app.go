@@ -119,7 +119,6 @@ func (a *App) Start(ctx context.Context) error {
 	if a.public, err = listen(ctx, a.settings.Addr, a.api, a.log); err != nil {
 		return fmt.Errorf("%w; choose another address, by ADDR or by --addr of 'manus dev'", err)
 	}
-	a.public.http.RegisterOnShutdown(a.drain)
 	if a.settings.OpsAddr != "" {
 		if a.ops, err = listen(ctx, a.settings.OpsAddr, opsHandler(a.registry), a.log); err != nil {
 			return errors.Join(fmt.Errorf("%w; set OPS_ADDR to another address, or to 'off'", err), a.public.close())
@@ -158,6 +157,7 @@ func (a *App) Stop(ctx context.Context) error {
 	if err := turnAway(a.public.listener); err != nil { // not in every sandbox
 		a.log.WarnContext(ctx, "connections that come right now may be reset", "error", err)
 	}
+	a.drain()
 	ctx, cancel := context.WithTimeout(ctx, a.settings.ShutdownTimeout)
 	defer cancel()
 	err := a.public.shutdown(ctx)
