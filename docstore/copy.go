@@ -51,13 +51,10 @@ var CopySpec = Spec{Collection: "data_copies", Of: copying{}}
 // another, which nobody should work on.
 func CheckCopied(ctx context.Context, store Store) error {
 	_, err := NewCollection[copying](store, CopySpec).Get(ctx, theCopy)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return nil
-	case err == nil:
+	if err == nil {
 		return ErrUnfinished
 	}
-	return err
+	return NotFoundAs(err, nil)
 }
 
 // Copy makes the collections of one store those of another, whichever engines they
@@ -160,10 +157,7 @@ func (c *copier) copy(ctx context.Context) error {
 
 func (c *copier) remove(ctx context.Context, id string) error {
 	c.progress.Written++
-	if err := c.to.Delete(ctx, c.spec.Collection, id); err != nil && !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	return nil
+	return NotFoundAs(c.to.Delete(ctx, c.spec.Collection, id), nil)
 }
 
 func (c *copier) add(ctx context.Context, want row) error {

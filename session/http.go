@@ -103,23 +103,17 @@ type (
 		Accept      string `header:"Accept" doc:"text/event-stream for a live stream."`
 		LastEventID string `header:"Last-Event-ID" maxLength:"20" doc:"Goes on with a live stream after this event."`
 	}
-	sessionOutput struct{ Body sessionBody }
-	eventOutput   struct{ Body eventBody }
+	sessionOutput = httpapi.Output[sessionBody]
+	eventOutput   = httpapi.Output[eventBody]
 	noOutput      struct{}
 )
 
 func sessionAnswer(s Session, err error) (*sessionOutput, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &sessionOutput{newSessionBody(s)}, nil
+	return httpapi.OutputOf(newSessionBody(s), err)
 }
 
 func eventAnswer(e Event, err error) (*eventOutput, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &eventOutput{newEventBody(e)}, nil
+	return httpapi.OutputOf(newEventBody(e), err)
 }
 
 // Routes registers the room's routes. opening is how often sessions may be opened by

@@ -232,10 +232,7 @@ func (s *Service) List(ctx context.Context, userID string, limit int, cursor str
 // Exists tells whether the session is stored.
 func (s *Service) Exists(ctx context.Context, id string) (bool, error) {
 	_, err := s.sessions.Get(ctx, id)
-	if errors.Is(err, docstore.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
+	return err == nil, docstore.NotFoundAs(err, nil)
 }
 
 // update changes the user's session in one step, or returns ErrNotFound.
@@ -248,10 +245,7 @@ func (s *Service) update(ctx context.Context, userID, id string, change func(*Se
 		found.UpdatedAt = docstore.At(s.now())
 		return nil
 	})
-	if errors.Is(err, docstore.ErrNotFound) {
-		err = ErrNotFound
-	}
-	return changed, err
+	return changed, docstore.NotFoundAs(err, ErrNotFound)
 }
 
 // Rename gives the session another title.
@@ -316,7 +310,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 			if err := s.deleteEvents(ctx, d.ID); err != nil {
 				return err
 			}
-			if err := s.sessions.Delete(ctx, d.ID); err != nil && !errors.Is(err, docstore.ErrNotFound) {
+			if err := docstore.NotFoundAs(s.sessions.Delete(ctx, d.ID), nil); err != nil {
 				return err
 			}
 		}
@@ -431,10 +425,7 @@ func (s *Service) last(ctx context.Context, sessionID string) (Event, error) {
 	q := logRange(sessionID, 0)
 	q.Descending = true
 	last, err := s.events.First(ctx, q)
-	if errors.Is(err, docstore.ErrNotFound) {
-		return Event{}, nil
-	}
-	return last, err
+	return last, docstore.NotFoundAs(err, nil)
 }
 
 // repeated is the event that has e's client key, if it is the same.
