@@ -240,7 +240,7 @@ func (s *Service) follow(ctx context.Context, userID string, in *eventsInput) (h
 		}
 		st := &stream{service: s, session: in.ID, owner: userID, after: after, alive: identity.From(ctx).Alive, poked: poked, out: out}
 		if err := st.run(ctx); err != nil {
-			s.log.DebugContext(ctx, "a stream ended", "request_id", httpapi.RequestID(ctx), "error", err)
+			s.c.Log.DebugContext(ctx, "a stream ended", "request_id", httpapi.RequestID(ctx), "error", err)
 			panic(http.ErrAbortHandler) // so that the reader doesn't take it for the end
 		}
 	}, nil

@@ -141,16 +141,14 @@ type Config struct {
 
 // Service has the rules of sessions. It is safe for concurrent use.
 type Service struct {
+	c        Config
 	sessions *docstore.Collection[Session]
 	events   *docstore.Collection[Event]
-	quota    Quota
 	now      func() time.Time
-	log      *slog.Logger
 
 	appending [64]sync.Mutex // by session: appends to one take turns
 	seed      maphash.Seed
 	streams   *streams
-	hints     Hints
 }
 
 // New makes a Service. The store's collections are declared already (Specs).
@@ -159,14 +157,12 @@ func New(c Config) *Service {
 		c.Hints = noHints{}
 	}
 	return &Service{
+		c:        c,
 		sessions: docstore.NewCollection[Session](c.Store, sessionSpec),
 		events:   docstore.NewCollection[Event](c.Store, eventSpec),
-		quota:    c.Quota,
 		now:      time.Now,
-		log:      c.Log,
 		seed:     maphash.MakeSeed(),
 		streams:  newStreams(c.Stream),
-		hints:    c.Hints,
 	}
 }
 
@@ -185,7 +181,7 @@ func (s *Service) MissedHints() { s.streams.pokeAll() }
 // grown tells the streams of all copies that a log has grown, or has gone.
 func (s *Service) grown(sessionID string) {
 	s.streams.poke(sessionID)
-	s.hints.Publish(sessionID)
+	s.c.Hints.Publish(sessionID)
 }
 
 // Close ends all live streams; their readers come back to another copy, or
@@ -198,7 +194,7 @@ func (s *Service) Close() { s.streams.close() }
 func (s *Service) Create(ctx context.Context, userID, title string) (Session, error) {
 	now := docstore.At(s.now())
 	made := Session{ID: docstore.NewID(), UserID: userID, Title: title, Status: Active, CreatedAt: now, UpdatedAt: now}
-	if err := s.quota.Reserve(ctx, userID, made.ID); err != nil {
+	if err := s.c.Quota.Reserve(ctx, userID, made.ID); err != nil {
 		return Session{}, err
 	}
 	// Not even a client that leaves stops what has been begun.
@@ -207,8 +203,8 @@ func (s *Service) Create(ctx context.Context, userID, title string) (Session, er
 		// Whether it is stored isn't known; the quota will look into it.
 		return Session{}, err
 	}
-	if err := s.quota.Confirm(ctx, userID, made.ID); err != nil { // the quota finds out by itself then
-		s.log.WarnContext(ctx, "a session's run was not confirmed", "session", made.ID, "error", err)
+	if err := s.c.Quota.Confirm(ctx, userID, made.ID); err != nil { // the quota finds out by itself then
+		s.c.Log.WarnContext(ctx, "a session's run was not confirmed", "session", made.ID, "error", err)
 	}
 	return made, nil
 }
@@ -278,7 +274,7 @@ func (s *Service) Delete(ctx context.Context, userID, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.quota.Confirm(ctx, userID, id); err != nil { // or it would seem never to have been made
+	if err := s.c.Quota.Confirm(ctx, userID, id); err != nil { // or it would seem never to have been made
 		return err
 	}
 	_, err = s.update(ctx, userID, found.ID, func(found *Session) {
