@@ -209,7 +209,7 @@ func (s *Service) export(ctx context.Context, _ *noInput) (http.HandlerFunc, err
 		w.Header().Set("Content-Type", "application/zip")
 		w.Header().Set("Content-Disposition", `attachment; filename="manus-export.zip"`)
 		if err := s.Export(ctx, user.ID, w); err != nil {
-			s.log.ErrorContext(ctx, "an export was broken off", "request_id", httpapi.RequestID(ctx), "error", err)
+			s.c.Log.ErrorContext(ctx, "an export was broken off", "request_id", httpapi.RequestID(ctx), "error", err)
 			panic(http.ErrAbortHandler)
 		}
 	}, nil

@@ -90,7 +90,7 @@ func (s *Service) secondFactor(ctx context.Context, user User, code string, answ
 func (s *Service) takeCode(ctx context.Context, userID, code string) (User, error) {
 	ok := false
 	user, err := s.update(ctx, userID, func(u *User) error {
-		now := s.now()
+		now := s.c.Now()
 		ok = u.takeRecoveryCode(code)
 		if ok {
 			u.note(ctx, eventRecoveryUsed, now)
@@ -217,7 +217,7 @@ func (s *Service) confirmTOTP(ctx context.Context, userID, loginID, code string)
 			return errFactorExists
 		}
 		var err error
-		if ok, err = s.takeTOTP(u, code, s.now()); err != nil || !ok {
+		if ok, err = s.takeTOTP(u, code, s.c.Now()); err != nil || !ok {
 			return errors.Join(err, docstore.ErrUnchanged)
 		}
 		u.TOTP.Confirmed = true
@@ -245,7 +245,7 @@ func (s *Service) removeTOTP(ctx context.Context, userID, loginID string) error 
 		}
 		if confirmed {
 			u.endLogins(loginID)
-			u.note(ctx, eventTOTPOff, s.now())
+			u.note(ctx, eventTOTPOff, s.c.Now())
 		}
 		return nil
 	})
@@ -292,7 +292,7 @@ func (s *Service) sealSeed(ctx context.Context, userID string) error {
 		}
 		seed, err := s.seeds.Open(u.TOTP.Sealed, u.ID)
 		if err != nil {
-			s.log.ErrorContext(ctx, "an account's authenticator app can't be read: the secret that sealed it is neither JWT_SECRET_KEY nor among JWT_PREVIOUS_SECRET_KEYS", "user", u.ID)
+			s.c.Log.ErrorContext(ctx, "an account's authenticator app can't be read: the secret that sealed it is neither JWT_SECRET_KEY nor among JWT_PREVIOUS_SECRET_KEYS", "user", u.ID)
 			return docstore.ErrUnchanged
 		}
 		u.TOTP.Sealed, u.TOTPKey = s.seeds.Seal(seed, u.ID), s.seeds.KeyID()
@@ -347,7 +347,7 @@ func (s *Service) provedLately(ctx context.Context, loginID string, signInCounts
 	if err != nil {
 		return docstore.NotFoundAs(err, ErrInvalidToken)
 	}
-	if s.now().Sub(l.ProvedAt.Time).Abs() < provedFor || signInCounts && s.now().Sub(l.CreatedAt.Time).Abs() < freshFor {
+	if s.c.Now().Sub(l.ProvedAt.Time).Abs() < provedFor || signInCounts && s.c.Now().Sub(l.CreatedAt.Time).Abs() < freshFor {
 		return nil
 	}
 	return ErrStepUp
@@ -358,7 +358,7 @@ func (s *Service) proveAnew(ctx context.Context, user User, loginID string, proo
 		return err
 	}
 	_, err := s.logins.Update(ctx, loginID, func(l *login) error {
-		l.ProvedAt = docstore.At(s.now())
+		l.ProvedAt = docstore.At(s.c.Now())
 		return nil
 	})
 	return docstore.NotFoundAs(err, ErrInvalidToken)

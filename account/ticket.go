@@ -98,7 +98,7 @@ func parseLink(token string) (id string, s secret, err error) {
 // been sent (errTooManyTickets). Killed in between, it leaves a ticket that was sent
 // to nobody, and is called again for another.
 func (s *Service) mailTicket(ctx context.Context, userID string, purpose ticketPurpose, address string) error {
-	now, secret := s.now(), newSecret()
+	now, secret := s.c.Now(), newSecret()
 	lifetime, kind, text, page := resetLifetime, eventResetAsked, mailReset, "reset"
 	if purpose == ticketEmail {
 		lifetime, kind, text, page = emailLifetime, eventEmailChangeAsked, mailConfirm, "verify"
@@ -139,7 +139,7 @@ func (s *Service) Verify(ctx context.Context, token string) error {
 		return err
 	}
 	_, err = s.update(ctx, id, func(u *User) error {
-		t, err := u.ticket(ticketEmail, secret, s.now())
+		t, err := u.ticket(ticketEmail, secret, s.c.Now())
 		if err != nil {
 			return err
 		}
@@ -151,7 +151,7 @@ func (s *Service) Verify(ctx context.Context, token string) error {
 		if t.Email != u.Email {
 			kind = eventEmailChanged
 		}
-		u.note(ctx, kind, s.now()) // to the address of before
+		u.note(ctx, kind, s.c.Now()) // to the address of before
 		if key != u.EmailKey {
 			u.dropTickets(ticketReset) // they were sent to the other mailbox
 		}
@@ -180,7 +180,7 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 	if err != nil {
 		return docstore.NotFoundAs(err, ErrInvalidLink)
 	}
-	if _, err := user.ticket(ticketReset, secret, s.now()); err != nil {
+	if _, err := user.ticket(ticketReset, secret, s.c.Now()); err != nil {
 		return err
 	}
 	hash, err := s.newHash(ctx, user, password)
@@ -188,7 +188,7 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 		return err
 	}
 	err = s.updateNoting(ctx, id, eventPasswordReset, func(u *User) error {
-		t, err := u.ticket(ticketReset, secret, s.now())
+		t, err := u.ticket(ticketReset, secret, s.c.Now())
 		if err != nil {
 			return err
 		}
@@ -206,7 +206,7 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 // the link is opened. The answer doesn't reveal whether the address has an account
 // already: only its mailbox learns that. It returns ErrInvalidEmail or ErrNoMail.
 func (s *Service) ChangeEmail(ctx context.Context, userID, address string) error {
-	if s.mail == nil {
+	if s.c.Mail == nil {
 		return ErrNoMail
 	}
 	if _, err := emailKey(address); err != nil {
