@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"manus/backup"
 	"manus/config"
 	"manus/docstore"
 	"manus/docstore/mongodocs"
@@ -72,12 +71,6 @@ func (a *App) addStore(ctx context.Context) (err error) {
 // in the data folder, with every collection that the product needs.
 func OpenStore(ctx context.Context, s config.Settings) (docstore.Store, error) {
 	return openWith(ctx, s, Specs())
-}
-
-// openBackupState opens the store that the settings name for the state of its backups
-// alone. Nothing is made in a MongoDB that isn't a server's.
-func openBackupState(ctx context.Context, s config.Settings) (docstore.Store, error) {
-	return openWith(ctx, s, backup.Specs())
 }
 
 func openWith(ctx context.Context, s config.Settings, specs []docstore.Spec) (docstore.Store, error) {
