@@ -105,9 +105,7 @@ func (s *Service) makeKey(ctx context.Context, userID, name string, scopes []ide
 	if err := s.apiKeys.Insert(ctx, key); err != nil {
 		return apiKey{}, "", err
 	}
-	err = s.updateNoting(ctx, userID, eventKeyMade, func(u *User) error {
-		return nil
-	})
+	err = s.updateNoting(ctx, userID, eventKeyMade, func(*User) error { return nil })
 	return key, formatKey(id, secret), err
 }
 

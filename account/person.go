@@ -49,7 +49,7 @@ func (s *Service) Export(ctx context.Context, userID string, w io.Writer) error 
 
 // writeArray writes values as a JSON array, one a line.
 func writeArray(w io.Writer, values iter.Seq2[any, error]) error {
-	separator := "[\n"
+	separator, end := "[\n", "[]\n"
 	for value, err := range values {
 		if err != nil {
 			return err
@@ -61,13 +61,9 @@ func writeArray(w io.Writer, values iter.Seq2[any, error]) error {
 		if _, err := fmt.Fprintf(w, "%s%s", separator, line); err != nil {
 			return err
 		}
-		separator = ",\n"
+		separator, end = ",\n", "\n]\n"
 	}
-	if separator == "[\n" {
-		_, err := io.WriteString(w, "[]\n")
-		return err
-	}
-	_, err := io.WriteString(w, "\n]\n")
+	_, err := io.WriteString(w, end)
 	return err
 }
 

@@ -3,7 +3,6 @@ package account
 import (
 	"context"
 	"crypto/hmac"
-	"errors"
 
 	"manus/docstore"
 	"manus/identity"
@@ -63,11 +62,7 @@ func (s *Service) answer(ctx context.Context, job queue.Job[request]) error {
 	case !known || user.Disabled:
 		return nil
 	}
-	err = s.mailTicket(ctx, user.ID, ticketReset, user.Email)
-	if errors.Is(err, errTooManyTickets) {
-		return nil
-	}
-	return err
+	return s.mailTicket(ctx, user.ID, ticketReset, user.Email)
 }
 
 // answerRegistration sends the link that makes the account, or tells the owner
@@ -105,13 +100,13 @@ func (s *Service) finishRegistration(ctx context.Context, job queue.Job[request]
 	if !hmac.Equal([]byte(r.LinkHash), []byte(given.hash())) || !s.c.Now().Before(job.ExpiresAt) {
 		return ErrInvalidLink
 	}
-	if _, err := s.users.Get(ctx, job.ID); err == nil { // cut short before
-		return s.requests.Delete(ctx, job.ID)
+	_, err := s.users.Get(ctx, job.ID)
+	if err != nil { // it wasn't cut short before
+		_, err = s.insert(ctx, User{
+			ID: job.ID, Email: r.Email, EmailKey: job.Group, EmailVerified: true, FullName: r.FullName, Language: r.Language,
+			Role: identity.User, PasswordHash: r.PasswordHash, CreatedAt: docstore.At(s.c.Now()),
+		})
 	}
-	_, err := s.insert(ctx, User{
-		ID: job.ID, Email: r.Email, EmailKey: job.Group, EmailVerified: true, FullName: r.FullName, Language: r.Language,
-		Role: identity.User, PasswordHash: r.PasswordHash, CreatedAt: docstore.At(s.c.Now()),
-	})
 	if err != nil {
 		return err
 	}

@@ -94,9 +94,9 @@ func parseLink(token string) (id string, s secret, err error) {
 	return uuid.UUID(raw[:16]).String(), secret(raw[16:]), nil
 }
 
-// mailTicket sends a link for the purpose to an address, unless enough have
-// been sent (errTooManyTickets). Killed in between, it leaves a ticket that was sent
-// to nobody, and is called again for another.
+// mailTicket sends a link for the purpose to an address, unless enough have been sent:
+// those hold. Killed in between, it leaves a ticket that was sent to nobody, and is
+// called again for another.
 func (s *Service) mailTicket(ctx context.Context, userID string, purpose ticketPurpose, address string) error {
 	now, secret := s.c.Now(), newSecret()
 	lifetime, kind, text, page := resetLifetime, eventResetAsked, mailReset, "reset"
@@ -113,6 +113,9 @@ func (s *Service) mailTicket(ctx context.Context, userID string, purpose ticketP
 		}
 		return nil
 	})
+	if errors.Is(err, errTooManyTickets) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -212,9 +215,5 @@ func (s *Service) ChangeEmail(ctx context.Context, userID, address string) error
 	if _, err := emailKey(address); err != nil {
 		return err
 	}
-	err := s.mailTicket(ctx, userID, ticketEmail, address)
-	if errors.Is(err, errTooManyTickets) {
-		return nil // the mails that were sent hold
-	}
-	return err
+	return s.mailTicket(ctx, userID, ticketEmail, address)
 }
