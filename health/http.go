@@ -24,13 +24,10 @@ type liveBody struct {
 	UptimeSeconds float64 `json:"uptime_seconds"`
 }
 
-type (
-	noInput       struct{}
-	output[T any] struct {
-		Status int
-		Body   T
-	}
-)
+type output[T any] struct {
+	Status int
+	Body   T
+}
 
 // Routes registers the four endpoints with the API, and at the root, where load
 // balancers and orchestrators look for them by habit. None but ready looks at anything
@@ -62,7 +59,7 @@ func (s *Service) Routes(api *httpapi.API) {
 func register[T any](api *httpapi.API, limit string, route httpapi.Route, answer func(context.Context) (int, T)) {
 	route.Access, route.Pattern = httpapi.Public, "GET /"+route.ID
 	route.Limits = []ratelimit.Rule{ratelimit.NewRule(limit, ratelimit.ByAddress)}
-	httpapi.Register(httpapi.Group{API: api, Name: "Health"}, route, func(ctx context.Context, _ *noInput) (*output[T], error) {
+	httpapi.Register(httpapi.Group{API: api, Name: "Health"}, route, func(ctx context.Context, _ *httpapi.Nothing) (*output[T], error) {
 		status, body := answer(ctx)
 		return &output[T]{status, body}, nil
 	})

@@ -105,7 +105,6 @@ type (
 	}
 	sessionOutput = httpapi.Output[sessionBody]
 	eventOutput   = httpapi.Output[eventBody]
-	noOutput      struct{}
 )
 
 func sessionAnswer(s Session, err error) (*sessionOutput, error) {
@@ -147,7 +146,7 @@ func (s *Service) Routes(api *httpapi.API, opening map[string]ratelimit.Limit) {
 			return sessionAnswer(s.Rename(ctx, identity.From(ctx).UserID, in.ID, in.Body.Title))
 		})
 	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "DELETE /sessions/{id}", ID: "delete-session", Summary: "Delete a session and its events"},
-		func(ctx context.Context, in *IDParam) (*noOutput, error) {
+		func(ctx context.Context, in *IDParam) (*httpapi.Nothing, error) {
 			return nil, s.Delete(ctx, identity.From(ctx).UserID, in.ID)
 		})
 	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "POST /sessions/{id}/stop", ID: "stop-session", Summary: "Stop a session for good"},
