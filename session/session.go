@@ -76,11 +76,9 @@ func eventID(sessionID string, seq int64) string { return fmt.Sprintf("%s/%010d"
 
 // Bounds of what is kept.
 const (
-	maxEvents    = 100_000 // in one session
-	maxText      = 16 << 10
-	maxData      = 32 << 10
-	maxTitle     = 200
-	maxClientKey = 128
+	maxEvents = 100_000 // in one session
+	maxText   = 16 << 10
+	maxData   = 32 << 10
 )
 
 var (
