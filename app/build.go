@@ -45,14 +45,10 @@ func (a *App) build() error {
 	})
 
 	a.addSessions(link)
-	if err := a.addMail(); err != nil {
-		return err
-	}
-	if err := a.addAccounts(); err != nil {
-		return err
-	}
-	if err := a.addBackups(); err != nil {
-		return err
+	for _, add := range []func() error{a.addMail, a.addAccounts, a.addBackups} {
+		if err := add(); err != nil {
+			return err
+		}
 	}
 
 	a.health = health.New(health.Config{Checks: a.checks(), Version: a.options.Version, Log: a.log})

@@ -108,7 +108,8 @@ func CopyData(ctx context.Context, from, to config.Settings, progress func(docst
 	if err := storeExists(from); err != nil {
 		return err
 	}
-	source, err := open(ctx, from)
+	specs := Specs()
+	source, err := openWith(ctx, from, specs)
 	if err != nil {
 		return err
 	}
@@ -116,11 +117,7 @@ func CopyData(ctx context.Context, from, to config.Settings, progress func(docst
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
-	specs := Specs()
-	err = prepare(ctx, source, specs)
-	if err == nil {
-		err = declare(ctx, target, specs)
-	}
+	err = declare(ctx, target, specs)
 	if err == nil {
 		err = docstore.Copy(ctx, source, target, specs, progress)
 	}
