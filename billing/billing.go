@@ -151,19 +151,15 @@ const (
 	maxPlanned   = 1 << 14
 )
 
-// Sessions tells which reservations were used.
-type Sessions interface {
-	// Exists tells whether the session is stored. Errors are the store's.
-	Exists(ctx context.Context, sessionID string) (bool, error)
-}
-
 // Config is what a Service is made of.
 type Config struct {
-	Store    docstore.Store
-	Sessions Sessions         // nil where no runs are taken
-	Now      func() time.Time // the clock; nil means time.Now
-	Log      *slog.Logger
-	Catalog  Catalog
+	Store docstore.Store
+	// Exists tells whether a session is stored, and so whether its reservation was
+	// used. Errors are the store's. Nil where no runs are taken.
+	Exists  func(ctx context.Context, sessionID string) (bool, error)
+	Now     func() time.Time // the clock; nil means time.Now
+	Log     *slog.Logger
+	Catalog Catalog
 }
 
 // Service has the rules of plans and quotas. It is safe for concurrent use.
@@ -232,7 +228,7 @@ func (s *Service) Reserve(ctx context.Context, userID, sessionID string) error {
 	}
 	spent := map[string]bool{}
 	for _, id := range stale {
-		if spent[id], err = s.c.Sessions.Exists(ctx, id); err != nil {
+		if spent[id], err = s.c.Exists(ctx, id); err != nil {
 			return err
 		}
 	}

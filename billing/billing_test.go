@@ -60,7 +60,7 @@ func setup(t *testing.T, change ...func(*Catalog)) (*Service, *world) {
 		t.Fatal(problems)
 	}
 	w := &world{at: start, sessions: map[string]bool{}}
-	return New(Config{Store: storetest.New(t, Specs()...), Sessions: w, Now: w.now, Log: slog.New(slog.DiscardHandler), Catalog: catalog}), w
+	return New(Config{Store: storetest.New(t, Specs()...), Exists: w.Exists, Now: w.now, Log: slog.New(slog.DiscardHandler), Catalog: catalog}), w
 }
 
 func wantUsed(t *testing.T, s *Service, want int64) Subscription {
