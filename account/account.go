@@ -142,6 +142,8 @@ type Config struct {
 
 // Service has the rules of accounts. It is safe for concurrent use.
 type Service struct {
+	c Config
+
 	users      *docstore.Collection[User]
 	logins     *docstore.Collection[login]
 	requests   *queue.Queue[request]
@@ -149,7 +151,6 @@ type Service struct {
 	identities *docstore.Collection[externalIdentity]
 	apiKeys    *docstore.Collection[apiKey]
 
-	audit *audit.Log
 	relay *audit.Relay[User, audit.Event]
 	// failures are attempts to sign in. They are written down off the request's path:
 	// it must not take longer for accounts that exist.
@@ -161,14 +162,6 @@ type Service struct {
 	verified *cache.Cache[[sha256.Size]byte, accessToken] // by their hashes
 	passkeys *webauthn.WebAuthn                           // nil without a public URL
 	oidc     atomic.Pointer[providers]
-
-	mail         *mail.Outbox
-	confirmFirst bool
-	offline      bool
-	publicURL    string
-	personalData []PersonalData
-	now          func() time.Time
-	log          *slog.Logger
 }
 
 // New makes a Service. The store's collections are declared already (Specs).
@@ -188,32 +181,27 @@ func New(c Config) (*Service, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	c.ConfirmFirst = c.ConfirmFirst && c.Mail != nil
+	c.PersonalData = append([]PersonalData{c.Audit}, c.PersonalData...)
 	s := &Service{
-		users:        docstore.NewCollection[User](c.Store, userSpec),
-		logins:       docstore.NewCollection[login](c.Store, loginSpec),
-		ceremonies:   docstore.NewCollection[ceremony](c.Store, ceremonySpec),
-		identities:   docstore.NewCollection[externalIdentity](c.Store, identitySpec),
-		apiKeys:      docstore.NewCollection[apiKey](c.Store, keySpec),
-		audit:        c.Audit,
-		failures:     audit.NewCounter(c.Audit, "failures", eventSignInFailed),
-		hasher:       newHasher(max(1, runtime.GOMAXPROCS(0)-1)), // a processor is left to everything else
-		keys:         keys,
-		seeds:        seeds,
-		states:       cache.New[string, proofState](stateLifetime, maxStates),
-		verified:     cache.New[[sha256.Size]byte, accessToken](0, maxVerified),
-		passkeys:     relyingParty,
-		mail:         c.Mail,
-		confirmFirst: c.ConfirmFirst && c.Mail != nil,
-		offline:      c.Offline,
-		publicURL:    c.PublicURL,
-		personalData: append([]PersonalData{c.Audit}, c.PersonalData...),
-		now:          c.Now,
-		log:          c.Log,
+		c:          c,
+		users:      docstore.NewCollection[User](c.Store, userSpec),
+		logins:     docstore.NewCollection[login](c.Store, loginSpec),
+		ceremonies: docstore.NewCollection[ceremony](c.Store, ceremonySpec),
+		identities: docstore.NewCollection[externalIdentity](c.Store, identitySpec),
+		apiKeys:    docstore.NewCollection[apiKey](c.Store, keySpec),
+		failures:   audit.NewCounter(c.Audit, "failures", eventSignInFailed),
+		hasher:     newHasher(max(1, runtime.GOMAXPROCS(0)-1)), // a processor is left to everything else
+		keys:       keys,
+		seeds:      seeds,
+		states:     cache.New[string, proofState](stateLifetime, maxStates),
+		verified:   cache.New[[sha256.Size]byte, accessToken](0, maxVerified),
+		passkeys:   relyingParty,
 	}
 	s.requests = queue.New(queue.Config[request]{
 		Store: c.Store, Collection: requestCollection, Noun: "request", Work: s.answer, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
 	})
-	s.relay = &audit.Relay[User, audit.Event]{Aggregates: s.users, Outbox: (*User).outbox, Publish: s.publish, Now: s.now, Log: s.log}
+	s.relay = &audit.Relay[User, audit.Event]{Aggregates: s.users, Outbox: (*User).outbox, Publish: s.publish, Now: s.c.Now, Log: s.c.Log}
 	s.SetProviders(c.Providers)
 	return s, nil
 }
@@ -235,7 +223,7 @@ func (s *Service) updateNoting(ctx context.Context, userID string, kind audit.Ki
 	_, err := s.update(ctx, userID, func(u *User) error {
 		err := change(u)
 		if err == nil {
-			u.note(ctx, kind, s.now())
+			u.note(ctx, kind, s.c.Now())
 		}
 		return err
 	})
@@ -244,7 +232,7 @@ func (s *Service) updateNoting(ctx context.Context, userID string, kind audit.Ki
 
 // send delivers what an account has noted.
 func (s *Service) send(ctx context.Context, user User) {
-	if !s.offline {
+	if !s.c.Offline {
 		s.relay.Send(ctx, user)
 	}
 }
@@ -287,7 +275,7 @@ func (s *Service) Run(ctx context.Context) {
 		case <-ticker.C:
 			s.failures.Flush(ctx)
 			if err := errors.Join(s.relay.DeliverStale(ctx), s.finishErasures(ctx)); err != nil && ctx.Err() == nil {
-				s.log.ErrorContext(ctx, "could not finish what was cut short", "error", err)
+				s.c.Log.ErrorContext(ctx, "could not finish what was cut short", "error", err)
 			}
 		}
 	}
@@ -296,7 +284,7 @@ func (s *Service) Run(ctx context.Context) {
 // Sweep removes what has expired, and seals anew what an earlier secret has
 // sealed. It may be run by several copies at once and be cut short.
 func (s *Service) Sweep(ctx context.Context) error {
-	now := docstore.At(s.now())
+	now := docstore.At(s.c.Now())
 	_, logins := s.logins.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: now})
 	_, ceremonies := s.ceremonies.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: now})
 	return errors.Join(logins, ceremonies, s.requests.Sweep(ctx), s.sealAnew(ctx))

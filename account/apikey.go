@@ -87,7 +87,7 @@ func (s *Service) makeKey(ctx context.Context, userID, name string, scopes []ide
 	if slices.ContainsFunc(scopes, func(scope identity.Scope) bool { return !slices.Contains(mayGive, scope) }) {
 		return apiKey{}, "", errInvalidScope
 	}
-	if !expires.IsZero() && !s.now().Before(expires) {
+	if !expires.IsZero() && !s.c.Now().Before(expires) {
 		return apiKey{}, "", errInvalidTime
 	}
 	existing, _, err := s.keysOf(ctx, userID, maxKeys, "")
@@ -100,14 +100,12 @@ func (s *Service) makeKey(ctx context.Context, userID, name string, scopes []ide
 	id, secret := uuid.Must(uuid.Parse(docstore.NewID())), newSecret()
 	key := apiKey{
 		ID: id.String(), UserID: userID, Name: name, SecretHash: secret.hash(), Scopes: scopes,
-		CreatedAt: docstore.At(s.now()), ExpiresAt: docstore.At(expires),
+		CreatedAt: docstore.At(s.c.Now()), ExpiresAt: docstore.At(expires),
 	}
 	if err := s.apiKeys.Insert(ctx, key); err != nil {
 		return apiKey{}, "", err
 	}
-	err = s.updateNoting(ctx, userID, eventKeyMade, func(u *User) error {
-		return nil
-	})
+	err = s.updateNoting(ctx, userID, eventKeyMade, func(*User) error { return nil })
 	return key, formatKey(id, secret), err
 }
 
@@ -129,7 +127,7 @@ func (s *Service) revokeKey(ctx context.Context, userID, id string) error {
 	if err != nil {
 		return docstore.NotFoundAs(err, errUnknownKey)
 	}
-	s.audit.Record(ctx, userID, eventKeyRevoked)
+	s.c.Audit.Record(ctx, userID, eventKeyRevoked)
 	return nil
 }
 
@@ -163,7 +161,7 @@ func (s *Service) loadKey(ctx context.Context, id, hash string) (proofState, err
 	if err != nil {
 		return proofState{}, docstore.NotFoundAs(err, ErrInvalidToken)
 	}
-	expires, now := cmp.Or(key.ExpiresAt.Time, forever), s.now()
+	expires, now := cmp.Or(key.ExpiresAt.Time, forever), s.c.Now()
 	if user.Disabled || !now.Before(expires) {
 		return proofState{}, nil
 	}
@@ -173,7 +171,7 @@ func (s *Service) loadKey(ctx context.Context, id, hash string) (proofState, err
 			return nil
 		})
 		if err != nil { // a store that can't write still lets keys in
-			s.log.WarnContext(ctx, "the use of an API key was not written down", "key", id, "error", err)
+			s.c.Log.WarnContext(ctx, "the use of an API key was not written down", "key", id, "error", err)
 		}
 	}
 	caller := identity.Caller{UserID: user.ID, KeyID: id, Role: user.Role, Scopes: key.Scopes}

@@ -64,9 +64,9 @@ func (u *User) note(ctx context.Context, kind audit.Kind, now time.Time) {
 // publish writes an event into the audit log, and mails it to the person if they are to
 // know.
 func (s *Service) publish(ctx context.Context, u User, e audit.Event) error {
-	err := s.audit.Append(ctx, e)
-	if err == nil && e.MailTo != "" && s.mail != nil {
-		err = s.mail.Send(ctx, s.notice(u, e, e.MailTo))
+	err := s.c.Audit.Append(ctx, e)
+	if err == nil && e.MailTo != "" && s.c.Mail != nil {
+		err = s.c.Mail.Send(ctx, s.notice(u, e, e.MailTo))
 	}
 	return err
 }

@@ -189,8 +189,6 @@ type (
 	verifyInputBody struct {
 		Token string `json:"token" maxLength:"200" doc:"Of the mailed link."`
 	}
-	noInput  struct{}
-	noOutput struct{}
 )
 
 // LimitAccount is the account that is being tried, for limits.
@@ -233,16 +231,16 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 			return tokensAnswer(s.Refresh(ctx, in.Body.RefreshToken))
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/logout", ID: "logout", Summary: "Sign out of this login"},
-		func(ctx context.Context, _ *noInput) (*noOutput, error) {
+		func(ctx context.Context, _ *httpapi.Nothing) (*httpapi.Nothing, error) {
 			caller := identity.From(ctx)
 			return nil, s.Logout(ctx, caller.UserID, caller.LoginID)
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/logout-all", ID: "logout-all", Summary: "Sign out of every login"},
-		func(ctx context.Context, _ *noInput) (*noOutput, error) {
+		func(ctx context.Context, _ *httpapi.Nothing) (*httpapi.Nothing, error) {
 			return nil, s.LogoutAll(ctx, identity.From(ctx).UserID)
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/verify", ID: "verify", Summary: "Confirm an e-mail address by a mailed link"},
-		func(ctx context.Context, in *httpapi.Input[verifyInputBody]) (*noOutput, error) {
+		func(ctx context.Context, in *httpapi.Input[verifyInputBody]) (*httpapi.Nothing, error) {
 			return nil, s.Verify(ctx, in.Body.Token)
 		})
 	httpapi.Register(group, httpapi.Route{
@@ -256,7 +254,7 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 		Access: httpapi.Public, Pattern: "POST /auth/password/reset", ID: "reset-password", Summary: "Set a new password by a mailed link",
 		Description: "Ends every login, and signs in nobody.",
 	},
-		func(ctx context.Context, in *httpapi.Input[resetInputBody]) (*noOutput, error) {
+		func(ctx context.Context, in *httpapi.Input[resetInputBody]) (*httpapi.Nothing, error) {
 			return nil, s.ResetPassword(ctx, in.Body.Token, in.Body.NewPassword)
 		})
 }

@@ -138,7 +138,7 @@ func (in *idProofInput) proof() *ProofBody { return in.Body }
 
 func (s *Service) accountRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /auth/me", ID: "get-me", Summary: "See your account"},
-		func(ctx context.Context, _ *noInput) (*userOutput, error) {
+		func(ctx context.Context, _ *httpapi.Nothing) (*userOutput, error) {
 			return userAnswer(s.Get(ctx, identity.From(ctx).UserID))
 		})
 	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "PATCH /auth/me", ID: "update-me", Summary: "Change your name or language"},
@@ -149,7 +149,7 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 		Pattern: "DELETE /auth/me", ID: "erase-me", Summary: "Erase your account",
 		Description: "Everything that is kept of you goes, at once and for good.",
 	},
-		func(ctx context.Context, caller identity.Caller, _ *proofInput) (*noOutput, error) {
+		func(ctx context.Context, caller identity.Caller, _ *proofInput) (*httpapi.Nothing, error) {
 			return nil, s.Erase(ctx, caller.UserID)
 		})
 	httpapi.Stream(group, httpapi.Route{
@@ -157,7 +157,7 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 		Answers: map[string]httpapi.Answer{"200": {Description: "A zip archive of JSON files", Types: map[string]reflect.Type{"application/zip": nil}}},
 	}, s.export)
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/password", ID: "change-password", Summary: "Change your password and end your other logins"},
-		func(ctx context.Context, in *httpapi.Input[passwordInputBody]) (*noOutput, error) {
+		func(ctx context.Context, in *httpapi.Input[passwordInputBody]) (*httpapi.Nothing, error) {
 			caller := identity.From(ctx)
 			proof := Proof{in.Body.CurrentPassword, in.Body.OTP, in.Body.Passkey.answer()}
 			return nil, s.ChangePassword(ctx, caller.UserID, caller.LoginID, proof, in.Body.NewPassword)
@@ -170,7 +170,7 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 			return accepted(ctx, linkMailed, s.ChangeEmail(ctx, caller.UserID, in.Body.Email))
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/step-up", ID: "step-up", Summary: "Prove again that it is you, for the next five minutes"},
-		func(ctx context.Context, in *proofInput) (*noOutput, error) {
+		func(ctx context.Context, in *proofInput) (*httpapi.Nothing, error) {
 			return nil, s.StepUp(ctx, identity.From(ctx), in.Body.proof())
 		})
 	s.deviceRoutes(group)
@@ -193,14 +193,14 @@ func (s *Service) deviceRoutes(group httpapi.Group) {
 			return httpapi.OutputOf(newDeviceBody(l, caller.LoginID), err)
 		})
 	registerGated(group, s.fresh(), httpapi.Route{Pattern: "DELETE /auth/devices/{id}", ID: "revoke-device", Summary: "End a login"},
-		func(ctx context.Context, caller identity.Caller, in *idProofInput) (*noOutput, error) {
+		func(ctx context.Context, caller identity.Caller, in *idProofInput) (*httpapi.Nothing, error) {
 			return nil, s.revokeDevice(ctx, caller.UserID, in.ID)
 		})
 }
 
 // export streams the archive. What goes wrong on the way breaks the connection
 // off, so that half an archive isn't taken for a whole one.
-func (s *Service) export(ctx context.Context, _ *noInput) (http.HandlerFunc, error) {
+func (s *Service) export(ctx context.Context, _ *httpapi.Nothing) (http.HandlerFunc, error) {
 	user, err := s.Get(ctx, identity.From(ctx).UserID)
 	if err != nil {
 		return nil, err
@@ -209,7 +209,7 @@ func (s *Service) export(ctx context.Context, _ *noInput) (http.HandlerFunc, err
 		w.Header().Set("Content-Type", "application/zip")
 		w.Header().Set("Content-Disposition", `attachment; filename="manus-export.zip"`)
 		if err := s.Export(ctx, user.ID, w); err != nil {
-			s.log.ErrorContext(ctx, "an export was broken off", "request_id", httpapi.RequestID(ctx), "error", err)
+			s.c.Log.ErrorContext(ctx, "an export was broken off", "request_id", httpapi.RequestID(ctx), "error", err)
 			panic(http.ErrAbortHandler)
 		}
 	}, nil

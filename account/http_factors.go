@@ -88,7 +88,7 @@ func (s *Service) factorRoutes(group httpapi.Group) {
 		Pattern: "DELETE /auth/totp", ID: "remove-totp", Summary: "Remove the authenticator app",
 		Description: "Ends every other login.",
 	},
-		func(ctx context.Context, caller identity.Caller, _ *proofInput) (*noOutput, error) {
+		func(ctx context.Context, caller identity.Caller, _ *proofInput) (*httpapi.Nothing, error) {
 			return nil, s.removeTOTP(ctx, caller.UserID, caller.LoginID)
 		})
 	registerGated(group, s.stepUp(), httpapi.Route{
@@ -103,7 +103,7 @@ func (s *Service) factorRoutes(group httpapi.Group) {
 
 func (s *Service) passkeyRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/passkeys", ID: "list-passkeys", Summary: "See your passkeys"},
-		func(ctx context.Context, _ *noInput) (*httpapi.ListOutput[passkeyBody], error) {
+		func(ctx context.Context, _ *httpapi.Nothing) (*httpapi.ListOutput[passkeyBody], error) {
 			user, err := s.Get(ctx, identity.From(ctx).UserID)
 			return httpapi.ListOf(user.Passkeys, "", err, newPasskeyBody)
 		})
@@ -121,14 +121,14 @@ func (s *Service) passkeyRoutes(group httpapi.Group) {
 		Pattern: "DELETE /auth/passkeys/{id}", ID: "remove-passkey", Summary: "Remove a passkey",
 		Description: "Ends every other login.",
 	},
-		func(ctx context.Context, caller identity.Caller, in *idProofInput) (*noOutput, error) {
+		func(ctx context.Context, caller identity.Caller, in *idProofInput) (*httpapi.Nothing, error) {
 			return nil, s.removePasskey(ctx, caller.UserID, caller.LoginID, in.ID)
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Public, Pattern: "POST /auth/passkeys/options", ID: "begin-passkey-use", Summary: "Begin to use a passkey",
 		Description: "For signing in, as a second factor, or for a step-up.",
 	},
-		func(ctx context.Context, _ *noInput) (*optionsOutput, error) {
+		func(ctx context.Context, _ *httpapi.Nothing) (*optionsOutput, error) {
 			return optionsAnswer(s.beginPasskeyUse(ctx))
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/passkeys/login", ID: "login-with-passkey", Summary: "Sign in with a passkey alone"},

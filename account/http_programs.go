@@ -54,7 +54,7 @@ func (s *Service) keyRoutes(group httpapi.Group) {
 			return httpapi.OutputOf(newKeyOutputBody{newKeyBody(key), shown}, err)
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "DELETE /auth/api-keys/{id}", ID: "revoke-api-key", Summary: "Revoke an API key"},
-		func(ctx context.Context, in *idInput) (*noOutput, error) {
+		func(ctx context.Context, in *idInput) (*httpapi.Nothing, error) {
 			return nil, s.revokeKey(ctx, identity.From(ctx).UserID, in.ID)
 		})
 }
@@ -109,7 +109,7 @@ func (in *beginProviderInput) proof() *ProofBody { return &in.body().ProofBody }
 
 func (s *Service) providerRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /auth/providers", ID: "list-providers", Summary: "See which providers you can sign in with"},
-		func(context.Context, *noInput) (*httpapi.ListOutput[providerBody], error) {
+		func(context.Context, *httpapi.Nothing) (*httpapi.ListOutput[providerBody], error) {
 			return httpapi.ListOf(s.oidc.Load().list, "", nil, func(p Provider) providerBody { return providerBody{p.ID, p.Name} })
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/providers/{id}", ID: "begin-provider", Summary: "Begin to sign in with a provider"},
@@ -128,12 +128,12 @@ func (s *Service) providerRoutes(group httpapi.Group) {
 			return tokensAnswer(s.FinishProvider(ctx, ProviderAnswer{in.Body.Ticket, in.Body.Code, in.Body.State, in.Body.OTP, in.Body.Passkey.answer()}))
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/identities", ID: "list-identities", Summary: "See which providers are linked to your account"},
-		func(ctx context.Context, _ *noInput) (*httpapi.ListOutput[identityBody], error) {
+		func(ctx context.Context, _ *httpapi.Nothing) (*httpapi.ListOutput[identityBody], error) {
 			found, err := s.identitiesOf(ctx, identity.From(ctx).UserID)
 			return httpapi.ListOf(found, "", err, newIdentityBody)
 		})
 	registerGated(group, s.stepUp(), httpapi.Route{Pattern: "DELETE /auth/identities/{id}", ID: "unlink-identity", Summary: "Unlink a provider from your account"},
-		func(ctx context.Context, caller identity.Caller, in *idProofInput) (*noOutput, error) {
+		func(ctx context.Context, caller identity.Caller, in *idProofInput) (*httpapi.Nothing, error) {
 			return nil, s.unlink(ctx, caller.UserID, in.ID)
 		})
 }

@@ -18,7 +18,7 @@ func serve(t *testing.T, b bench) *httptest.Server {
 	log := slog.New(slog.DiscardHandler)
 	api := httpapi.New(httpapi.Config{Log: log, Version: "test", Caller: b.Caller})
 	b.Routes(api)
-	b.audit.Routes(api)
+	b.c.Audit.Routes(api)
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
 	return server

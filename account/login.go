@@ -61,7 +61,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
-	now, salt := s.now(), newSecret()
+	now, salt := s.c.Now(), newSecret()
 	var next secret
 	changed, err := s.logins.Update(ctx, presented.loginID, func(l *login) error {
 		if !now.Before(l.ExpiresAt.Time) {
@@ -77,11 +77,11 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 	})
 	switch {
 	case errors.Is(err, errReused):
-		s.log.WarnContext(ctx, "a refresh token was used twice; its login has been ended", "user", changed.UserID, "login", presented.loginID)
+		s.c.Log.WarnContext(ctx, "a refresh token was used twice; its login has been ended", "user", changed.UserID, "login", presented.loginID)
 		if err := s.end(ctx, presented.loginID); err != nil {
 			return Tokens{}, err
 		}
-		s.audit.Record(ctx, changed.UserID, eventRefreshReused)
+		s.c.Audit.Record(ctx, changed.UserID, eventRefreshReused)
 		return Tokens{}, ErrInvalidToken
 	case err != nil:
 		return Tokens{}, docstore.NotFoundAs(err, ErrInvalidToken)
@@ -104,7 +104,7 @@ func (s *Service) Logout(ctx context.Context, userID, loginID string) error {
 	if err := s.end(ctx, loginID); err != nil {
 		return err
 	}
-	s.audit.Record(ctx, userID, eventSignedOut)
+	s.c.Audit.Record(ctx, userID, eventSignedOut)
 	return nil
 }
 
@@ -162,7 +162,7 @@ func (s *Service) Authenticate(ctx context.Context, token string) (identity.Call
 // verify reads an access token, remembering those that it has read: checking a
 // signature is a good part of a small request.
 func (s *Service) verify(token string) (accessToken, error) {
-	hash, now := sha256.Sum256([]byte(token)), s.now()
+	hash, now := sha256.Sum256([]byte(token)), s.c.Now()
 	read, err := s.verified.Load(hash, func() (accessToken, error) { return s.keys.verifyAccess(token, now) })
 	if err == nil && !read.validAt(now) {
 		err = ErrInvalidToken
@@ -177,7 +177,7 @@ func (s *Service) state(ctx context.Context, id string, load func(context.Contex
 	if err != nil {
 		return proofState{}, err
 	}
-	if state.expires.IsZero() || !s.now().Before(state.expires) {
+	if state.expires.IsZero() || !s.c.Now().Before(state.expires) {
 		return proofState{}, ErrInvalidToken
 	}
 	state.caller.Alive = func(ctx context.Context) error {
@@ -197,7 +197,7 @@ func (s *Service) loadLogin(ctx context.Context, loginID string) (proofState, er
 	if err != nil {
 		return proofState{}, docstore.NotFoundAs(err, ErrInvalidToken)
 	}
-	if !l.aliveFor(user, s.now()) {
+	if !l.aliveFor(user, s.c.Now()) {
 		return proofState{}, nil
 	}
 	return proofState{caller: identity.Caller{UserID: user.ID, LoginID: loginID, Role: user.Role}, expires: l.ExpiresAt.Time}, nil
@@ -219,7 +219,7 @@ func (s *Service) devices(ctx context.Context, userID string, limit int, cursor 
 		return nil, "", err
 	}
 	found, next, err := s.logins.Find(ctx, docstore.Query{Index: "by_user", Equal: []any{userID}, Descending: true, Limit: limit, Cursor: cursor})
-	return slices.DeleteFunc(found, func(l login) bool { return !l.aliveFor(user, s.now()) }), next, err
+	return slices.DeleteFunc(found, func(l login) bool { return !l.aliveFor(user, s.c.Now()) }), next, err
 }
 
 // nameDevice sets what the person calls a login of theirs, or returns
@@ -247,7 +247,7 @@ func (s *Service) revokeDevice(ctx context.Context, userID, loginID string) erro
 	if err != nil {
 		return docstore.NotFoundAs(err, errUnknownDevice)
 	}
-	s.audit.Record(ctx, userID, eventDeviceRevoked)
+	s.c.Audit.Record(ctx, userID, eventDeviceRevoked)
 	return nil
 }
 

@@ -109,7 +109,7 @@ func (s *Service) compose(tag language.Tag, l letter, link string, facts []fact)
 	parts := slices.DeleteFunc([]string{t.Body, link, strings.Join(lines, "\n"), t.After}, func(part string) bool { return part == "" })
 	var html bytes.Buffer
 	if err := mailTemplate.Execute(&html, t); err != nil { // the template takes every text
-		s.log.Error("a mail's HTML could not be made", "error", err)
+		s.c.Log.Error("a mail's HTML could not be made", "error", err)
 	}
 	return mail.Message{Subject: t.Subject, Text: strings.Join(parts, "\n\n") + "\n", HTML: html.String(), Language: tag.String()}
 }
@@ -117,7 +117,7 @@ func (s *Service) compose(tag language.Tag, l letter, link string, facts []fact)
 // mailLink sends a letter with a link to one of the account's pages, or to the
 // site where page is empty.
 func (s *Service) mailLink(ctx context.Context, tag language.Tag, l letter, page, token, to string, expires time.Time) error {
-	link := s.publicURL + "/"
+	link := s.c.PublicURL + "/"
 	if page != "" {
 		link += "account/" + page + "?token=" + url.QueryEscape(token)
 		if tag == language.Arabic {
@@ -126,5 +126,5 @@ func (s *Service) mailLink(ctx context.Context, tag language.Tag, l letter, page
 	}
 	m := s.compose(tag, l, link, nil)
 	m.To, m.ExpiresAt = to, expires
-	return s.mail.Send(ctx, m)
+	return s.c.Mail.Send(ctx, m)
 }

@@ -252,7 +252,7 @@ func (s *Service) vouched(ctx context.Context, flow providerFlow, a ProviderAnsw
 	}
 	i := externalIdentity{
 		ID: identityID(claims.Issuer, claims.Subject), UserID: cmp.Or(flow.LinkTo, docstore.NewID()), Provider: flow.Provider,
-		Issuer: claims.Issuer, Subject: claims.Subject, CreatedAt: docstore.At(s.now()),
+		Issuer: claims.Issuer, Subject: claims.Subject, CreatedAt: docstore.At(s.c.Now()),
 	}
 	if flow.LinkTo != "" {
 		return s.link(ctx, i)
@@ -339,7 +339,7 @@ func (s *Service) newcomer(ctx context.Context, i externalIdentity, claims provi
 	name := claims.Name[:min(len(claims.Name), 200)]
 	user, err := s.insert(ctx, User{
 		ID: i.UserID, Email: claims.Email, EmailKey: key, EmailVerified: true, FullName: name, Language: language.Prefer(claims.Locale),
-		Role: identity.User, CreatedAt: docstore.At(s.now()),
+		Role: identity.User, CreatedAt: docstore.At(s.c.Now()),
 	})
 	if errors.Is(err, ErrTaken) {
 		err = errors.Join(errLinkFirst, s.identities.Delete(ctx, i.ID))
@@ -364,7 +364,7 @@ func (s *Service) link(ctx context.Context, i externalIdentity) (User, error) {
 		return User{}, err
 	}
 	return s.update(ctx, i.UserID, func(u *User) error {
-		u.note(ctx, eventIdentityLinked, s.now())
+		u.note(ctx, eventIdentityLinked, s.c.Now())
 		return nil
 	})
 }
@@ -395,6 +395,6 @@ func (s *Service) unlink(ctx context.Context, userID, id string) error {
 	if err := docstore.NotFoundAs(s.identities.Delete(ctx, id), nil); err != nil {
 		return err
 	}
-	s.audit.Record(ctx, userID, eventIdentityUnlinked)
+	s.c.Audit.Record(ctx, userID, eventIdentityUnlinked)
 	return nil
 }

@@ -52,7 +52,7 @@ func (s *Service) SetPassword(ctx context.Context, userID, password string, temp
 	return s.updateNoting(ctx, userID, eventPasswordSet, func(u *User) error {
 		u.setPassword(hash, "")
 		if temporary {
-			u.PasswordUntil = docstore.At(s.now().Add(TemporaryLifetime))
+			u.PasswordUntil = docstore.At(s.c.Now().Add(TemporaryLifetime))
 		}
 		return nil
 	})

@@ -67,13 +67,13 @@ func (s *Service) begin(ctx context.Context, id string, kind ceremonyKind, userI
 	if err != nil {
 		return err
 	}
-	return s.ceremonies.Insert(ctx, ceremony{ID: id, Kind: kind, UserID: userID, Data: encoded, Expires: docstore.At(s.now().Add(ceremonyLifetime))})
+	return s.ceremonies.Insert(ctx, ceremony{ID: id, Kind: kind, UserID: userID, Data: encoded, Expires: docstore.At(s.c.Now().Add(ceremonyLifetime))})
 }
 
 // finish takes a ceremony, so that nobody can finish it again.
 func (s *Service) finish(ctx context.Context, id string, kind ceremonyKind, userID string, data any) error {
 	c, err := s.ceremonies.Update(ctx, id, func(c *ceremony) error {
-		if c.Kind != kind || c.UserID != userID || !s.now().Before(c.Expires.Time) {
+		if c.Kind != kind || c.UserID != userID || !s.c.Now().Before(c.Expires.Time) {
 			return errCeremony
 		}
 		return docstore.ErrRemoved
@@ -177,7 +177,7 @@ func (s *Service) addPasskey(ctx context.Context, userID, loginID, name string, 
 	if err != nil {
 		return passkey{}, nil, err
 	}
-	added = passkey{ID: parsed.ID, Name: name, Credential: encoded, CreatedAt: docstore.At(s.now()), SecondFactor: secondFactor}
+	added = passkey{ID: parsed.ID, Name: name, Credential: encoded, CreatedAt: docstore.At(s.c.Now()), SecondFactor: secondFactor}
 	err = s.updateNoting(ctx, userID, eventPasskeyAdded, func(u *User) error {
 		codes = nil
 		if len(u.Passkeys) >= maxPasskeys {
@@ -297,7 +297,7 @@ func (s *Service) usedPasskey(ctx context.Context, userID string, credential *we
 			if stored.Authenticator.SignCount > credential.Authenticator.SignCount {
 				return ErrWrongPassword // another use came first
 			}
-			u.Passkeys[i].Credential, u.Passkeys[i].UsedAt = encoded, docstore.At(s.now())
+			u.Passkeys[i].Credential, u.Passkeys[i].UsedAt = encoded, docstore.At(s.c.Now())
 			return nil
 		}
 		return ErrWrongPassword // it has been removed

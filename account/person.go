@@ -38,18 +38,18 @@ func (s *Service) Export(ctx context.Context, userID string, w io.Writer) error 
 	if err := s.exportOwn(ctx, userID, add); err != nil {
 		return err
 	}
-	for _, other := range s.personalData {
+	for _, other := range s.c.PersonalData {
 		if err := other.Export(ctx, userID, add); err != nil {
 			return err
 		}
 	}
-	s.audit.Record(ctx, userID, eventExported)
+	s.c.Audit.Record(ctx, userID, eventExported)
 	return archive.Close()
 }
 
 // writeArray writes values as a JSON array, one a line.
 func writeArray(w io.Writer, values iter.Seq2[any, error]) error {
-	separator := "[\n"
+	separator, end := "[\n", "[]\n"
 	for value, err := range values {
 		if err != nil {
 			return err
@@ -61,13 +61,9 @@ func writeArray(w io.Writer, values iter.Seq2[any, error]) error {
 		if _, err := fmt.Fprintf(w, "%s%s", separator, line); err != nil {
 			return err
 		}
-		separator = ",\n"
+		separator, end = ",\n", "\n]\n"
 	}
-	if separator == "[\n" {
-		_, err := io.WriteString(w, "[]\n")
-		return err
-	}
-	_, err := io.WriteString(w, "\n]\n")
+	_, err := io.WriteString(w, end)
 	return err
 }
 
@@ -126,17 +122,17 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 		if !u.ErasingSince.IsZero() {
 			return docstore.ErrUnchanged
 		}
-		u.note(ctx, eventErased, s.now())
+		u.note(ctx, eventErased, s.c.Now())
 		*u = User{
 			ID: u.ID, Role: u.Role, Language: u.Language, Disabled: true, Epoch: u.Epoch + 1, CreatedAt: u.CreatedAt,
-			Pending: u.Pending, PendingSince: u.PendingSince, ErasingSince: docstore.At(s.now()),
+			Pending: u.Pending, PendingSince: u.PendingSince, ErasingSince: docstore.At(s.c.Now()),
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if s.offline {
+	if s.c.Offline {
 		return nil
 	}
 	return s.finishErasure(ctx, userID)
@@ -148,8 +144,8 @@ func (s *Service) eraseAddress(ctx context.Context, u User) error {
 		return nil
 	}
 	err := s.requests.DeleteGroup(ctx, u.EmailKey)
-	if err == nil && s.mail != nil {
-		err = s.mail.Erase(ctx, u.Email)
+	if err == nil && s.c.Mail != nil {
+		err = s.c.Mail.Erase(ctx, u.Email)
 	}
 	return err
 }
@@ -167,7 +163,7 @@ func (s *Service) finishErasure(ctx context.Context, userID string) error {
 	if err != nil {
 		return err
 	}
-	for _, other := range s.personalData {
+	for _, other := range s.c.PersonalData {
 		if err := other.Erase(ctx, userID); err != nil {
 			return err
 		}
@@ -187,7 +183,7 @@ const unfinishedAfter = 5 * time.Second
 
 // finishErasures finishes the erasures that were cut short.
 func (s *Service) finishErasures(ctx context.Context) error {
-	for u, err := range s.users.All(ctx, docstore.Query{Index: "by_erasing", Until: docstore.At(s.now().Add(-unfinishedAfter))}) {
+	for u, err := range s.users.All(ctx, docstore.Query{Index: "by_erasing", Until: docstore.At(s.c.Now().Add(-unfinishedAfter))}) {
 		if err == nil {
 			err = s.finishErasure(ctx, u.ID)
 		}

@@ -259,7 +259,7 @@ func TestANoticeSurvivesACrashAndIsOneMail(t *testing.T) {
 	if n := len(server.sent(t)); n != 1 {
 		t.Errorf("%d mails", n)
 	}
-	events, _, err := server.audit.List(t.Context(), user.ID, 100, "")
+	events, _, err := server.c.Audit.List(t.Context(), user.ID, 100, "")
 	if err != nil || len(events) != 2 || events[0].Kind != eventPasswordSet || events[0].MailTo != "" {
 		t.Errorf("got %+v, %v", events, err)
 	}
@@ -283,7 +283,7 @@ func TestFailedAttemptsAreOneLineAnHour(t *testing.T) {
 		}
 		b.failures.Flush(t.Context())
 	}
-	events, _, err := b.audit.List(t.Context(), "", 100, "")
+	events, _, err := b.c.Audit.List(t.Context(), "", 100, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package account
 import (
 	"context"
 	"crypto/hmac"
-	"errors"
 
 	"manus/docstore"
 	"manus/identity"
@@ -29,7 +28,7 @@ const requestCollection = "account_requests"
 
 func (s *Service) requestRegistration(ctx context.Context, u User) error {
 	return s.requests.Put(ctx, queue.Job[request]{
-		ID: u.ID, Group: u.EmailKey, ExpiresAt: s.now().Add(registrationLifetime),
+		ID: u.ID, Group: u.EmailKey, ExpiresAt: s.c.Now().Add(registrationLifetime),
 		Args: request{Register: true, Email: u.Email, Language: u.Language, FullName: u.FullName, PasswordHash: u.PasswordHash},
 	})
 }
@@ -38,7 +37,7 @@ func (s *Service) requestRegistration(ctx context.Context, u User) error {
 // has an account. It returns ErrInvalidEmail or ErrNoMail, whoever asks. However
 // often it is called for one address, it is one request.
 func (s *Service) ForgotPassword(ctx context.Context, address string) error {
-	if s.mail == nil {
+	if s.c.Mail == nil {
 		return ErrNoMail
 	}
 	key, err := emailKey(address)
@@ -46,7 +45,7 @@ func (s *Service) ForgotPassword(ctx context.Context, address string) error {
 		return err
 	}
 	return s.requests.Put(ctx, queue.Job[request]{
-		ID: "reset/" + hexHash([]byte(key))[:32], Group: key, ExpiresAt: s.now().Add(resetLifetime),
+		ID: "reset/" + hexHash([]byte(key))[:32], Group: key, ExpiresAt: s.c.Now().Add(resetLifetime),
 		Args: request{Email: address},
 	})
 }
@@ -63,11 +62,7 @@ func (s *Service) answer(ctx context.Context, job queue.Job[request]) error {
 	case !known || user.Disabled:
 		return nil
 	}
-	err = s.mailTicket(ctx, user.ID, ticketReset, user.Email)
-	if errors.Is(err, errTooManyTickets) {
-		return nil
-	}
-	return err
+	return s.mailTicket(ctx, user.ID, ticketReset, user.Email)
 }
 
 // answerRegistration sends the link that makes the account, or tells the owner
@@ -86,7 +81,7 @@ func (s *Service) answerRegistration(ctx context.Context, job queue.Job[request]
 	switch r := job.Args; {
 	case err != nil:
 	case earlier >= maxTickets:
-		s.log.WarnContext(ctx, "a registration got no mail: the address has had enough of them", "request", job.ID)
+		s.c.Log.WarnContext(ctx, "a registration got no mail: the address has had enough of them", "request", job.ID)
 	case known:
 		err = s.mailLink(ctx, r.Language, mails[mailKnown], "", "", r.Email, job.ExpiresAt)
 	default:
@@ -102,16 +97,16 @@ func (s *Service) answerRegistration(ctx context.Context, job queue.Job[request]
 // has made the account, and the next call goes on from there.
 func (s *Service) finishRegistration(ctx context.Context, job queue.Job[request], given secret) error {
 	r := job.Args
-	if !hmac.Equal([]byte(r.LinkHash), []byte(given.hash())) || !s.now().Before(job.ExpiresAt) {
+	if !hmac.Equal([]byte(r.LinkHash), []byte(given.hash())) || !s.c.Now().Before(job.ExpiresAt) {
 		return ErrInvalidLink
 	}
-	if _, err := s.users.Get(ctx, job.ID); err == nil { // cut short before
-		return s.requests.Delete(ctx, job.ID)
+	_, err := s.users.Get(ctx, job.ID)
+	if err != nil { // it wasn't cut short before
+		_, err = s.insert(ctx, User{
+			ID: job.ID, Email: r.Email, EmailKey: job.Group, EmailVerified: true, FullName: r.FullName, Language: r.Language,
+			Role: identity.User, PasswordHash: r.PasswordHash, CreatedAt: docstore.At(s.c.Now()),
+		})
 	}
-	_, err := s.insert(ctx, User{
-		ID: job.ID, Email: r.Email, EmailKey: job.Group, EmailVerified: true, FullName: r.FullName, Language: r.Language,
-		Role: identity.User, PasswordHash: r.PasswordHash, CreatedAt: docstore.At(s.now()),
-	})
 	if err != nil {
 		return err
 	}

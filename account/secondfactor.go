@@ -90,7 +90,7 @@ func (s *Service) secondFactor(ctx context.Context, user User, code string, answ
 func (s *Service) takeCode(ctx context.Context, userID, code string) (User, error) {
 	ok := false
 	user, err := s.update(ctx, userID, func(u *User) error {
-		now := s.now()
+		now := s.c.Now()
 		ok = u.takeRecoveryCode(code)
 		if ok {
 			u.note(ctx, eventRecoveryUsed, now)
@@ -99,13 +99,12 @@ func (s *Service) takeCode(ctx context.Context, userID, code string) (User, erro
 		if u.Guesses.blocked(now) {
 			return docstore.ErrUnchanged
 		}
-		var err error
-		if ok, err = s.takeTOTP(u, code, now); err != nil {
+		switch err := s.takeTOTP(u, code, now); {
+		case err == nil:
+			ok, u.Guesses = true, guesses{}
+		case !errors.Is(err, ErrWrongPassword):
 			return err
-		}
-		if ok {
-			u.Guesses = guesses{}
-		} else if u.Guesses.wrong(now) {
+		case u.Guesses.wrong(now):
 			u.note(ctx, eventCodesBlocked, now)
 		}
 		return nil
@@ -117,27 +116,27 @@ func (s *Service) takeCode(ctx context.Context, userID, code string) (User, erro
 }
 
 // takeTOTP uses up a code of the app: of the present time step, or of the one
-// before or after it.
-func (s *Service) takeTOTP(u *User, code string, now time.Time) (bool, error) {
+// before or after it. It returns ErrWrongPassword for another.
+func (s *Service) takeTOTP(u *User, code string, now time.Time) error {
 	if u.TOTP == nil {
-		return false, nil
+		return ErrWrongPassword
 	}
 	seed, err := s.seeds.Open(u.TOTP.Sealed, u.ID)
 	if err != nil {
-		return false, err
+		return err
 	}
 	for _, skew := range []int64{0, -1, 1} {
 		step := now.Unix()/totpPeriod + skew
 		want, err := totp.GenerateCodeCustom(string(seed), time.Unix(step*totpPeriod, 0), totp.ValidateOpts{Period: totpPeriod, Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
 		if err != nil {
-			return false, err
+			return err
 		}
 		if hmac.Equal([]byte(want), []byte(code)) && step > u.TOTP.LastStep {
 			u.TOTP.LastStep = step
-			return true, nil
+			return nil
 		}
 	}
-	return false, nil
+	return ErrWrongPassword
 }
 
 // takeRecoveryCode uses up a recovery code, however it is spaced.
@@ -208,7 +207,6 @@ func (s *Service) siteName() string {
 // returns the recovery codes. It returns ErrWrongPassword for a wrong code.
 func (s *Service) confirmTOTP(ctx context.Context, userID, loginID, code string) ([]string, error) {
 	var codes []string
-	ok := false
 	err := s.updateNoting(ctx, userID, eventTOTPOn, func(u *User) error {
 		switch {
 		case u.TOTP == nil:
@@ -216,18 +214,14 @@ func (s *Service) confirmTOTP(ctx context.Context, userID, loginID, code string)
 		case u.TOTP.Confirmed:
 			return errFactorExists
 		}
-		var err error
-		if ok, err = s.takeTOTP(u, code, s.now()); err != nil || !ok {
-			return errors.Join(err, docstore.ErrUnchanged)
+		if err := s.takeTOTP(u, code, s.c.Now()); err != nil {
+			return err
 		}
 		u.TOTP.Confirmed = true
 		codes = u.newRecoveryCodes()
 		u.endLogins(loginID)
 		return nil
 	})
-	if err == nil && !ok {
-		err = ErrWrongPassword
-	}
 	return codes, err
 }
 
@@ -245,7 +239,7 @@ func (s *Service) removeTOTP(ctx context.Context, userID, loginID string) error 
 		}
 		if confirmed {
 			u.endLogins(loginID)
-			u.note(ctx, eventTOTPOff, s.now())
+			u.note(ctx, eventTOTPOff, s.c.Now())
 		}
 		return nil
 	})
@@ -292,7 +286,7 @@ func (s *Service) sealSeed(ctx context.Context, userID string) error {
 		}
 		seed, err := s.seeds.Open(u.TOTP.Sealed, u.ID)
 		if err != nil {
-			s.log.ErrorContext(ctx, "an account's authenticator app can't be read: the secret that sealed it is neither JWT_SECRET_KEY nor among JWT_PREVIOUS_SECRET_KEYS", "user", u.ID)
+			s.c.Log.ErrorContext(ctx, "an account's authenticator app can't be read: the secret that sealed it is neither JWT_SECRET_KEY nor among JWT_PREVIOUS_SECRET_KEYS", "user", u.ID)
 			return docstore.ErrUnchanged
 		}
 		u.TOTP.Sealed, u.TOTPKey = s.seeds.Seal(seed, u.ID), s.seeds.KeyID()
@@ -347,7 +341,7 @@ func (s *Service) provedLately(ctx context.Context, loginID string, signInCounts
 	if err != nil {
 		return docstore.NotFoundAs(err, ErrInvalidToken)
 	}
-	if s.now().Sub(l.ProvedAt.Time).Abs() < provedFor || signInCounts && s.now().Sub(l.CreatedAt.Time).Abs() < freshFor {
+	if s.c.Now().Sub(l.ProvedAt.Time).Abs() < provedFor || signInCounts && s.c.Now().Sub(l.CreatedAt.Time).Abs() < freshFor {
 		return nil
 	}
 	return ErrStepUp
@@ -358,7 +352,7 @@ func (s *Service) proveAnew(ctx context.Context, user User, loginID string, proo
 		return err
 	}
 	_, err := s.logins.Update(ctx, loginID, func(l *login) error {
-		l.ProvedAt = docstore.At(s.now())
+		l.ProvedAt = docstore.At(s.c.Now())
 		return nil
 	})
 	return docstore.NotFoundAs(err, ErrInvalidToken)

@@ -42,7 +42,7 @@ func (s *Service) prepare(ctx context.Context, n NewUser) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	now := s.now()
+	now := s.c.Now()
 	user := User{
 		ID: docstore.NewID(), Email: n.Email, EmailKey: key, FullName: n.FullName, Language: n.Language,
 		Role: cmp.Or(n.Role, identity.User), CreatedAt: docstore.At(now),
@@ -66,7 +66,7 @@ func (s *Service) Create(ctx context.Context, n NewUser) (User, error) {
 }
 
 func (s *Service) insert(ctx context.Context, user User) (User, error) {
-	user.note(ctx, eventRegistered, s.now())
+	user.note(ctx, eventRegistered, s.c.Now())
 	err := s.users.Insert(ctx, user)
 	if docstore.ConflictsOn(err, "by_email") {
 		err = ErrTaken
@@ -87,13 +87,13 @@ func (s *Service) Register(ctx context.Context, n NewUser) (tokens Tokens, signe
 	if err != nil {
 		return Tokens{}, false, err
 	}
-	if s.confirmFirst {
+	if s.c.ConfirmFirst {
 		return Tokens{}, false, s.requestRegistration(ctx, user)
 	}
 	if user, err = s.insert(ctx, user); err != nil {
 		return Tokens{}, false, err
 	}
-	if s.mail != nil {
+	if s.c.Mail != nil {
 		err = s.mailTicket(ctx, user.ID, ticketEmail, user.Email)
 	}
 	if err == nil {
@@ -123,7 +123,7 @@ func (s *Service) Login(ctx context.Context, c Credentials) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
-	if !known || !ok || user.Disabled || user.passwordOver(s.now()) {
+	if !known || !ok || user.Disabled || user.passwordOver(s.c.Now()) {
 		s.failures.Add(ctx, user.ID)
 		return Tokens{}, ErrBadCredentials
 	}
@@ -166,7 +166,7 @@ func (s *Service) strengthen(ctx context.Context, user User, password string) {
 		})
 	}
 	if err != nil {
-		s.log.WarnContext(ctx, "a password hash was not strengthened", "user", user.ID, "error", err)
+		s.c.Log.WarnContext(ctx, "a password hash was not strengthened", "user", user.ID, "error", err)
 	}
 }
 
@@ -176,7 +176,7 @@ func (s *Service) start(ctx context.Context, user User) (Tokens, error) {
 	if err := s.greet(ctx, user); err != nil {
 		return Tokens{}, err
 	}
-	now, caller := s.now(), identity.From(ctx)
+	now, caller := s.c.Now(), identity.From(ctx)
 	secret := newSecret()
 	l := login{
 		ID:        docstore.NewID(),
@@ -192,7 +192,7 @@ func (s *Service) start(ctx context.Context, user User) (Tokens, error) {
 	if err := s.logins.Insert(ctx, l); err != nil {
 		return Tokens{}, err
 	}
-	s.audit.Record(ctx, user.ID, eventSignedIn)
+	s.c.Audit.Record(ctx, user.ID, eventSignedIn)
 	return s.tokens(user, l.ID, secret)
 }
 
@@ -211,7 +211,7 @@ func (s *Service) greet(ctx context.Context, user User) error {
 			return docstore.ErrUnchanged
 		}
 		if len(u.Agents) > 0 {
-			u.note(ctx, eventNewDevice, s.now())
+			u.note(ctx, eventNewDevice, s.c.Now())
 		}
 		u.Agents = append(u.Agents, hash)
 		u.Agents = slices.Delete(u.Agents, 0, max(0, len(u.Agents)-maxAgents))
@@ -228,7 +228,7 @@ func agentHash(agent string) string {
 }
 
 func (s *Service) tokens(user User, loginID string, secret secret) (Tokens, error) {
-	access, err := s.keys.signAccess(user.ID, loginID, s.now())
+	access, err := s.keys.signAccess(user.ID, loginID, s.c.Now())
 	if err != nil {
 		return Tokens{}, err
 	}

@@ -94,11 +94,11 @@ func parseLink(token string) (id string, s secret, err error) {
 	return uuid.UUID(raw[:16]).String(), secret(raw[16:]), nil
 }
 
-// mailTicket sends a link for the purpose to an address, unless enough have
-// been sent (errTooManyTickets). Killed in between, it leaves a ticket that was sent
-// to nobody, and is called again for another.
+// mailTicket sends a link for the purpose to an address, unless enough have been sent:
+// those hold. Killed in between, it leaves a ticket that was sent to nobody, and is
+// called again for another.
 func (s *Service) mailTicket(ctx context.Context, userID string, purpose ticketPurpose, address string) error {
-	now, secret := s.now(), newSecret()
+	now, secret := s.c.Now(), newSecret()
 	lifetime, kind, text, page := resetLifetime, eventResetAsked, mailReset, "reset"
 	if purpose == ticketEmail {
 		lifetime, kind, text, page = emailLifetime, eventEmailChangeAsked, mailConfirm, "verify"
@@ -113,6 +113,9 @@ func (s *Service) mailTicket(ctx context.Context, userID string, purpose ticketP
 		}
 		return nil
 	})
+	if errors.Is(err, errTooManyTickets) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -139,7 +142,7 @@ func (s *Service) Verify(ctx context.Context, token string) error {
 		return err
 	}
 	_, err = s.update(ctx, id, func(u *User) error {
-		t, err := u.ticket(ticketEmail, secret, s.now())
+		t, err := u.ticket(ticketEmail, secret, s.c.Now())
 		if err != nil {
 			return err
 		}
@@ -151,7 +154,7 @@ func (s *Service) Verify(ctx context.Context, token string) error {
 		if t.Email != u.Email {
 			kind = eventEmailChanged
 		}
-		u.note(ctx, kind, s.now()) // to the address of before
+		u.note(ctx, kind, s.c.Now()) // to the address of before
 		if key != u.EmailKey {
 			u.dropTickets(ticketReset) // they were sent to the other mailbox
 		}
@@ -180,7 +183,7 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 	if err != nil {
 		return docstore.NotFoundAs(err, ErrInvalidLink)
 	}
-	if _, err := user.ticket(ticketReset, secret, s.now()); err != nil {
+	if _, err := user.ticket(ticketReset, secret, s.c.Now()); err != nil {
 		return err
 	}
 	hash, err := s.newHash(ctx, user, password)
@@ -188,7 +191,7 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 		return err
 	}
 	err = s.updateNoting(ctx, id, eventPasswordReset, func(u *User) error {
-		t, err := u.ticket(ticketReset, secret, s.now())
+		t, err := u.ticket(ticketReset, secret, s.c.Now())
 		if err != nil {
 			return err
 		}
@@ -206,15 +209,11 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 // the link is opened. The answer doesn't reveal whether the address has an account
 // already: only its mailbox learns that. It returns ErrInvalidEmail or ErrNoMail.
 func (s *Service) ChangeEmail(ctx context.Context, userID, address string) error {
-	if s.mail == nil {
+	if s.c.Mail == nil {
 		return ErrNoMail
 	}
 	if _, err := emailKey(address); err != nil {
 		return err
 	}
-	err := s.mailTicket(ctx, userID, ticketEmail, address)
-	if errors.Is(err, errTooManyTickets) {
-		return nil // the mails that were sent hold
-	}
-	return err
+	return s.mailTicket(ctx, userID, ticketEmail, address)
 }

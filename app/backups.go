@@ -74,7 +74,8 @@ func (a *App) newBackups(policy backup.Policy, metrics *backup.Metrics) (*backup
 		Log:        a.log,
 	}
 	if a.options.Offline {
-		c.OpenStore = func(ctx context.Context) (docstore.Store, error) { return openBackupState(ctx, s) }
+		// Nothing but the state of backups is made in a MongoDB that isn't a server's.
+		c.OpenStore = func(ctx context.Context) (docstore.Store, error) { return openWith(ctx, s, backup.Specs()) }
 	} else {
 		c.Workers = max(1, runtime.GOMAXPROCS(0)/2) // half of the processors are the requests'
 	}

@@ -36,23 +36,19 @@ func (a *App) build() error {
 
 	// Billing asks sessions what became of a run, sessions take runs from
 	// billing: neither knows the other.
-	link := &runs{}
-	a.Plans = billing.New(billing.Config{Store: store, Sessions: link, Log: a.log, Catalog: s.Billing})
+	exists := func(ctx context.Context, sessionID string) (bool, error) { return a.sessions.Exists(ctx, sessionID) }
+	a.Plans = billing.New(billing.Config{Store: store, Exists: exists, Log: a.log, Catalog: s.Billing})
 	a.add(room{
 		name: "billing", specs: billing.Specs(), routes: a.Plans.Routes,
 		checks: []health.Check{a.check("stripe", nil)},
 		apply:  func(file config.File) error { a.Plans.SetCatalog(file.Billing); return nil },
 	})
 
-	a.addSessions(link)
-	if err := a.addMail(); err != nil {
-		return err
-	}
-	if err := a.addAccounts(); err != nil {
-		return err
-	}
-	if err := a.addBackups(); err != nil {
-		return err
+	a.addSessions()
+	for _, add := range []func() error{a.addMail, a.addAccounts, a.addBackups} {
+		if err := add(); err != nil {
+			return err
+		}
 	}
 
 	a.health = health.New(health.Config{Checks: a.checks(), Version: a.options.Version, Log: a.log})
@@ -87,7 +83,7 @@ func (a *App) addRedis() (err error) {
 
 // addSessions adds the sessions, which hint to other copies through Redis where there
 // is one.
-func (a *App) addSessions(link *runs) {
+func (a *App) addSessions() {
 	r := room{name: "sessions", specs: session.Specs()}
 	c := session.Config{Store: a.store, Quota: quota{a.Plans}, Log: a.log}
 	if a.redis != nil {
@@ -96,7 +92,6 @@ func (a *App) addSessions(link *runs) {
 		r.run = func(ctx context.Context) { hints.Run(ctx, a.sessions.OnHint, a.sessions.MissedHints) }
 	}
 	a.sessions = session.New(c)
-	link.sessions = a.sessions
 	r.routes = func(api *httpapi.API) { a.sessions.Routes(api, openingLimits()) }
 	r.sweep, r.drain = a.sessions.Sweep, a.sessions.Close
 	a.add(r)

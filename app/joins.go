@@ -26,11 +26,3 @@ func refusal(err error) error {
 	}
 	return err
 }
-
-// runs is sessions as billing sees them.
-type runs struct{ sessions *session.Service }
-
-// Exists tells whether a session came of a run.
-func (r *runs) Exists(ctx context.Context, sessionID string) (bool, error) {
-	return r.sessions.Exists(ctx, sessionID)
-}

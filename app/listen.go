@@ -63,9 +63,6 @@ func (s *server) addr() string {
 
 // shutdown waits for requests in flight until ctx ends.
 func (s *server) shutdown(ctx context.Context) error {
-	if s == nil {
-		return nil
-	}
 	if err := s.http.Shutdown(ctx); err != nil {
 		return errors.Join(fmt.Errorf("requests were cut off: %w", err), s.http.Close())
 	}

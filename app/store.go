@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"manus/backup"
 	"manus/config"
 	"manus/docstore"
 	"manus/docstore/mongodocs"
@@ -74,12 +73,6 @@ func OpenStore(ctx context.Context, s config.Settings) (docstore.Store, error) {
 	return openWith(ctx, s, Specs())
 }
 
-// openBackupState opens the store that the settings name for the state of its backups
-// alone. Nothing is made in a MongoDB that isn't a server's.
-func openBackupState(ctx context.Context, s config.Settings) (docstore.Store, error) {
-	return openWith(ctx, s, backup.Specs())
-}
-
 func openWith(ctx context.Context, s config.Settings, specs []docstore.Spec) (docstore.Store, error) {
 	store, err := open(ctx, s)
 	if err != nil {
@@ -115,7 +108,8 @@ func CopyData(ctx context.Context, from, to config.Settings, progress func(docst
 	if err := storeExists(from); err != nil {
 		return err
 	}
-	source, err := open(ctx, from)
+	specs := Specs()
+	source, err := openWith(ctx, from, specs)
 	if err != nil {
 		return err
 	}
@@ -123,11 +117,7 @@ func CopyData(ctx context.Context, from, to config.Settings, progress func(docst
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
-	specs := Specs()
-	err = prepare(ctx, source, specs)
-	if err == nil {
-		err = declare(ctx, target, specs)
-	}
+	err = declare(ctx, target, specs)
 	if err == nil {
 		err = docstore.Copy(ctx, source, target, specs, progress)
 	}

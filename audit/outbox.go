@@ -92,10 +92,7 @@ func (r *Relay[T, E]) Deliver(ctx context.Context, aggregate T) error {
 		return failed
 	}
 	_, err := r.Aggregates.Update(ctx, aggregate.DocumentID(), func(a *T) error { return r.Outbox(a).remove(delivered) })
-	if errors.Is(err, docstore.ErrNotFound) { // it is gone, and its outbox with it
-		err = nil
-	}
-	return errors.Join(failed, err)
+	return errors.Join(failed, docstore.NotFoundAs(err, nil)) // one that is gone has no outbox
 }
 
 const (

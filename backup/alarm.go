@@ -190,7 +190,7 @@ func (s *Schedule) glance(ctx context.Context) {
 	st, err := s.relay.Aggregates.Get(ctx, theSchedule)
 	switch {
 	case err == nil:
-		s.note(st)
+		s.status.Store(&st)
 		s.handOver(ctx)
 	case !errors.Is(err, docstore.ErrNotFound) && ctx.Err() == nil:
 		s.raiseAlone(ctx)
@@ -224,10 +224,4 @@ func (s *Schedule) handOver(ctx context.Context) {
 	if err == nil {
 		s.alone = docstore.Time{}
 	}
-}
-
-func (s *Schedule) note(st Status) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.status = st
 }

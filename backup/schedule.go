@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,10 +50,8 @@ type ScheduleConfig struct {
 // raises the alarm when there is no verified backup for too long.
 type Schedule struct {
 	ScheduleConfig
-	relay *audit.Relay[Status, Alert]
-
-	mu     sync.Mutex
-	status Status
+	relay  *audit.Relay[Status, Alert]
+	status atomic.Pointer[Status] // as it was last seen
 
 	// alone is when this copy has raised the alarm by itself, as the store was gone.
 	// Only watch looks at it.
@@ -126,6 +125,7 @@ const (
 func NewSchedule(c ScheduleConfig) *Schedule {
 	c.Period = cmp.Or(c.Period, defaultPeriod)
 	s := &Schedule{ScheduleConfig: c, relay: newRelay(c.Store, c.Service)}
+	s.status.Store(&Status{})
 	if c.Metrics != nil && c.When != nil {
 		s.register(c.Metrics)
 	}
@@ -145,11 +145,7 @@ func (s *Schedule) Run(ctx context.Context) {
 }
 
 // Status tells what was known at the last look.
-func (s *Schedule) Status() Status {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.status
-}
+func (s *Schedule) Status() Status { return *s.status.Load() }
 
 // tick does what is due, on the copy that holds the lease.
 func (s *Schedule) tick(ctx context.Context, held lease.Held) error {
@@ -180,7 +176,7 @@ func (s *Schedule) change(ctx context.Context, held lease.Held, change func(*Sta
 		return nil
 	})
 	if err == nil {
-		s.note(st)
+		s.status.Store(&st)
 		s.relay.Send(ctx, st)
 	}
 	return st, err

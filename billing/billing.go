@@ -151,27 +151,21 @@ const (
 	maxPlanned   = 1 << 14
 )
 
-// Sessions tells which reservations were used.
-type Sessions interface {
-	// Exists tells whether the session is stored. Errors are the store's.
-	Exists(ctx context.Context, sessionID string) (bool, error)
-}
-
 // Config is what a Service is made of.
 type Config struct {
-	Store    docstore.Store
-	Sessions Sessions         // nil where no runs are taken
-	Now      func() time.Time // the clock; nil means time.Now
-	Log      *slog.Logger
-	Catalog  Catalog
+	Store docstore.Store
+	// Exists tells whether a session is stored, and so whether its reservation was
+	// used. Errors are the store's. Nil where no runs are taken.
+	Exists  func(ctx context.Context, sessionID string) (bool, error)
+	Now     func() time.Time // the clock; nil means time.Now
+	Log     *slog.Logger
+	Catalog Catalog
 }
 
 // Service has the rules of plans and quotas. It is safe for concurrent use.
 type Service struct {
+	c             Config
 	subscriptions *docstore.Collection[subscription]
-	sessions      Sessions
-	now           func() time.Time
-	log           *slog.Logger
 	catalog       atomic.Pointer[Catalog]
 	plans         *cache.Cache[string, string] // by account, of PlanOf
 	missing       sync.Map                     // plans that accounts have and the catalogue hasn't, told to the operator
@@ -184,10 +178,8 @@ func New(c Config) *Service {
 		c.Now = time.Now
 	}
 	s := &Service{
+		c:             c,
 		subscriptions: docstore.NewCollection[subscription](c.Store, subscriptionSpec),
-		sessions:      c.Sessions,
-		now:           c.Now,
-		log:           c.Log,
 		plans:         cache.New[string, string](planLifetime, maxPlanned),
 	}
 	s.SetCatalog(c.Catalog)
@@ -209,7 +201,7 @@ func (s *Service) planOf(ctx context.Context, c Catalog, sub subscription) Plan 
 	plan, err := c.plan(sub.Plan)
 	if err != nil {
 		if _, told := s.missing.LoadOrStore(sub.Plan, true); !told {
-			s.log.WarnContext(ctx, "accounts are on a plan that isn't in the catalogue; the first plan's quota is used", "user", sub.ID, "plan", sub.Plan)
+			s.c.Log.WarnContext(ctx, "accounts are on a plan that isn't in the catalogue; the first plan's quota is used", "user", sub.ID, "plan", sub.Plan)
 		}
 		plan = c.Plans[0]
 	}
@@ -236,7 +228,7 @@ func (s *Service) Reserve(ctx context.Context, userID, sessionID string) error {
 	}
 	spent := map[string]bool{}
 	for _, id := range stale {
-		if spent[id], err = s.sessions.Exists(ctx, id); err != nil {
+		if spent[id], err = s.c.Exists(ctx, id); err != nil {
 			return err
 		}
 	}
@@ -248,7 +240,7 @@ func (s *Service) Reserve(ctx context.Context, userID, sessionID string) error {
 // session. Where there are stale ones and nobody has looked into them yet (spent is
 // nil), it changes nothing and returns their sessions.
 func (s *Service) take(ctx context.Context, userID, sessionID string, spent map[string]bool) (stale []string, err error) {
-	now, c := s.now(), *s.catalog.Load()
+	now, c := s.c.Now(), *s.catalog.Load()
 	var refused error
 	_, err = s.subscriptions.Upsert(ctx, initial(c, userID, now), func(sub *subscription, _ bool) error {
 		stale, refused = nil, nil
@@ -317,7 +309,7 @@ func (s *Service) PlanOf(ctx context.Context, userID string) (string, error) {
 
 // Get returns the account's subscription as it is now. It writes nothing.
 func (s *Service) Get(ctx context.Context, userID string) (Subscription, error) {
-	now, c := s.now(), *s.catalog.Load()
+	now, c := s.c.Now(), *s.catalog.Load()
 	sub, err := s.subscriptions.Get(ctx, userID)
 	if errors.Is(err, docstore.ErrNotFound) {
 		sub, err = initial(c, userID, now), nil
@@ -365,7 +357,7 @@ func (s *subscription) mayTry(c Catalog, plan Plan) error {
 // ErrAlreadySubscribed or ErrNoTrial. A trial that has begun stays what it was
 // when the catalogue changes.
 func (s *Service) StartTrial(ctx context.Context, userID string) (Subscription, error) {
-	now, c := s.now().UTC(), *s.catalog.Load() // a day has 24 hours, whatever the machine's zone
+	now, c := s.c.Now().UTC(), *s.catalog.Load() // a day has 24 hours, whatever the machine's zone
 	sub, err := s.subscriptions.Upsert(ctx, initial(c, userID, now), func(sub *subscription, _ bool) error {
 		if err := sub.mayTry(c, s.planOf(ctx, c, *sub)); err != nil {
 			return err
@@ -385,7 +377,7 @@ func (s *Service) StartTrial(ctx context.Context, userID string) (Subscription, 
 // What has been used of the month stays used, unless a month of the new plan has
 // begun since.
 func (s *Service) SetPlan(ctx context.Context, userID, planID string) error {
-	now, c := s.now(), *s.catalog.Load()
+	now, c := s.c.Now(), *s.catalog.Load()
 	plan, err := c.plan(planID)
 	if err != nil {
 		return err

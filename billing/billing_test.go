@@ -45,7 +45,7 @@ func setup(t *testing.T, change ...func(*Catalog)) (*Service, *world) {
 	}
 	w := &world{clocktest.New(), map[string]bool{}}
 	w.Set(start)
-	return New(Config{Store: storetest.New(t, Specs()...), Sessions: w, Now: w.Now, Log: slog.New(slog.DiscardHandler), Catalog: catalog}), w
+	return New(Config{Store: storetest.New(t, Specs()...), Exists: w.Exists, Now: w.Now, Log: slog.New(slog.DiscardHandler), Catalog: catalog}), w
 }
 
 func wantUsed(t *testing.T, s *Service, want int64) Subscription {

@@ -60,10 +60,7 @@ func newSubscriptionBody(s Subscription) subscriptionBody {
 	return body
 }
 
-type (
-	noInput            struct{}
-	subscriptionOutput = httpapi.Output[subscriptionBody]
-)
+type subscriptionOutput = httpapi.Output[subscriptionBody]
 
 func subscriptionAnswer(s Subscription, err error) (*subscriptionOutput, error) {
 	return httpapi.OutputOf(newSubscriptionBody(s), err)
@@ -73,21 +70,21 @@ func subscriptionAnswer(s Subscription, err error) (*subscriptionOutput, error) 
 func (s *Service) Routes(api *httpapi.API) {
 	group := httpapi.Group{API: api, Name: "Billing", Kinds: kinds}
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /billing/plans", ID: "list-plans", Summary: "List the plans"},
-		func(context.Context, *noInput) (*httpapi.ListOutput[planBody], error) {
+		func(context.Context, *httpapi.Nothing) (*httpapi.ListOutput[planBody], error) {
 			return httpapi.ListOf(s.Plans(), "", nil, newPlanBody)
 		})
 	httpapi.Register(group, httpapi.Route{
 		Scope: identity.Read, Pattern: "GET /billing/subscription", ID: "get-subscription", Summary: "See your plan and what you have used of it",
 		Limits: []ratelimit.Rule{ratelimit.NewRule("30/minute, 300/hour", ratelimit.ByUser)},
 	},
-		func(ctx context.Context, _ *noInput) (*subscriptionOutput, error) {
+		func(ctx context.Context, _ *httpapi.Nothing) (*subscriptionOutput, error) {
 			return subscriptionAnswer(s.Get(ctx, identity.From(ctx).UserID))
 		})
 	httpapi.Register(group, httpapi.Route{
 		Scope: identity.Write, Pattern: "POST /billing/trial", ID: "start-trial", Summary: "Start the trial, once per account",
 		Limits: []ratelimit.Rule{ratelimit.NewRule("3/hour", ratelimit.ByUser)},
 	},
-		func(ctx context.Context, _ *noInput) (*subscriptionOutput, error) {
+		func(ctx context.Context, _ *httpapi.Nothing) (*subscriptionOutput, error) {
 			return subscriptionAnswer(s.StartTrial(ctx, identity.From(ctx).UserID))
 		})
 }

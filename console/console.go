@@ -19,6 +19,7 @@ import (
 
 	"manus/httpapi"
 	"manus/language"
+	"manus/mail"
 )
 
 //go:embed pages
@@ -30,7 +31,7 @@ type Config struct {
 	// Accounts is behind the pages that mailed links lead to.
 	Accounts Accounts
 	// Mails are shown at /dev/mails; nil shows none.
-	Mails Mails
+	Mails *mail.Outbox
 	Log   *slog.Logger
 }
 

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"context"
 	"errors"
 	"net/http"
 
@@ -9,14 +8,6 @@ import (
 	"manus/httpapi"
 	"manus/mail"
 )
-
-// Mails is what the page of kept mails shows.
-type Mails interface {
-	// Kept returns the latest mails, newest first.
-	Kept(ctx context.Context, limit int) ([]mail.Kept, error)
-	// Get returns one, or docstore.ErrNotFound.
-	Get(ctx context.Context, id string) (mail.Kept, error)
-}
 
 // maxMails is how many the page shows.
 const maxMails = 100

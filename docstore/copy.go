@@ -51,13 +51,10 @@ var CopySpec = Spec{Collection: "data_copies", Of: copying{}}
 // another, which nobody should work on.
 func CheckCopied(ctx context.Context, store Store) error {
 	_, err := NewCollection[copying](store, CopySpec).Get(ctx, theCopy)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return nil
-	case err == nil:
+	if err == nil {
 		return ErrUnfinished
 	}
-	return err
+	return NotFoundAs(err, nil)
 }
 
 // Copy makes the collections of one store those of another, whichever engines they

@@ -24,34 +24,23 @@ type liveBody struct {
 	UptimeSeconds float64 `json:"uptime_seconds"`
 }
 
-// The four answers. None but ready looks at anything outside of the process.
-func (s *Service) health() healthBody {
-	return healthBody{"healthy", service, time.Now().UTC().Format(time.RFC3339Nano)}
+type output[T any] struct {
+	Status int
+	Body   T
 }
-func (s *Service) live() liveBody { return liveBody{"alive", time.Since(s.started).Seconds()} }
-
-func (r Readiness) httpStatus() int {
-	if r.Status == Unavailable {
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusOK
-}
-
-type (
-	noInput       struct{}
-	output[T any] struct {
-		Status int
-		Body   T
-	}
-)
 
 // Routes registers the four endpoints with the API, and at the root, where load
-// balancers and orchestrators look for them by habit.
+// balancers and orchestrators look for them by habit. None but ready looks at anything
+// outside of the process.
 func (s *Service) Routes(api *httpapi.API) {
 	register(api, "300/minute", httpapi.Route{ID: "health", Summary: "Whether the process runs"},
-		func(context.Context) (int, healthBody) { return http.StatusOK, s.health() })
+		func(context.Context) (int, healthBody) {
+			return http.StatusOK, healthBody{"healthy", service, time.Now().UTC().Format(time.RFC3339Nano)}
+		})
 	register(api, "300/minute", httpapi.Route{ID: "live", Summary: "How long the process has been running"},
-		func(context.Context) (int, liveBody) { return http.StatusOK, s.live() })
+		func(context.Context) (int, liveBody) {
+			return http.StatusOK, liveBody{"alive", time.Since(s.started).Seconds()}
+		})
 	register(api, "100/minute", httpapi.Route{ID: "version", Summary: "What is running"},
 		func(context.Context) (int, Version) { return http.StatusOK, s.version })
 	register(api, "300/minute", httpapi.Route{
@@ -59,7 +48,10 @@ func (s *Service) Routes(api *httpapi.API) {
 		Answers: map[string]httpapi.Answer{"503": {Description: "Not now; the body says what fails"}},
 	}, func(ctx context.Context) (int, Readiness) {
 		r := s.Readiness(ctx)
-		return r.httpStatus(), r
+		if r.Status == Unavailable {
+			return http.StatusServiceUnavailable, r
+		}
+		return http.StatusOK, r
 	})
 }
 
@@ -67,7 +59,7 @@ func (s *Service) Routes(api *httpapi.API) {
 func register[T any](api *httpapi.API, limit string, route httpapi.Route, answer func(context.Context) (int, T)) {
 	route.Access, route.Pattern = httpapi.Public, "GET /"+route.ID
 	route.Limits = []ratelimit.Rule{ratelimit.NewRule(limit, ratelimit.ByAddress)}
-	httpapi.Register(httpapi.Group{API: api, Name: "Health"}, route, func(ctx context.Context, _ *noInput) (*output[T], error) {
+	httpapi.Register(httpapi.Group{API: api, Name: "Health"}, route, func(ctx context.Context, _ *httpapi.Nothing) (*output[T], error) {
 		status, body := answer(ctx)
 		return &output[T]{status, body}, nil
 	})

@@ -18,6 +18,9 @@ type (
 	Output[T any] struct{ Body T }
 )
 
+// Nothing is no input, or no output: the answer is 204 then.
+type Nothing struct{}
+
 // OutputOf is the answer with a body; or err.
 func OutputOf[T any](body T, err error) (*Output[T], error) {
 	if err != nil {

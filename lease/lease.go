@@ -258,10 +258,7 @@ func (s *Service) update(ctx context.Context, held Held, change func(*document))
 		change(d)
 		return nil
 	})
-	if errors.Is(err, docstore.ErrNotFound) {
-		err = ErrLost
-	}
-	return d, err
+	return d, docstore.NotFoundAs(err, ErrLost)
 }
 
 // hold calls work, and renews the lease until work returns or the lease is lost.

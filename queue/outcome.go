@@ -13,34 +13,29 @@ import (
 
 // Keep is returned by Work for a job that is done, and stays in the store until it
 // expires.
-func Keep() error { return errKept }
-
-var errKept = errors.New("the job is done, and is kept")
+func Keep() error { return told{error: errors.New("the job is done, and is kept"), outcome: jobKept} }
 
 // Snooze is returned by Work for a job to be tried again after a wait of its own, such
 // as a server's Retry-After, but a second at least and MaxWait at most. The attempt isn't
 // counted. The error says why.
 func Snooze(err error, wait time.Duration) error {
-	return snooze{cmp.Or(err, errNoReason), min(max(wait, time.Second), MaxWait)}
+	return told{cmp.Or(err, errNoReason), jobSnoozed, min(max(wait, time.Second), MaxWait)}
 }
 
 // Cancel is returned by Work for a job that would fail again: it is discarded.
-func Cancel(err error) error { return canceled{cmp.Or(err, errNoReason)} }
+func Cancel(err error) error { return told{error: cmp.Or(err, errNoReason), outcome: jobDiscarded} }
 
 var errNoReason = errors.New("no reason was given")
 
-type snooze struct {
+// told is what Work tells by an error that means more than another attempt later.
+type told struct {
 	error
-	wait time.Duration
+	outcome outcome
+	wait    time.Duration // of a snooze
 }
 
-type canceled struct{ error }
-
 // Unwrap gives the cause.
-func (s snooze) Unwrap() error { return s.error }
-
-// Unwrap gives the cause.
-func (c canceled) Unwrap() error { return c.error }
+func (t told) Unwrap() error { return t.error }
 
 // outcome is what becomes of a job after an attempt.
 type outcome string
@@ -58,18 +53,15 @@ const (
 // verdict is what becomes of a job after an attempt, and the change that makes it so.
 func (q *Queue[T]) verdict(ctx context.Context, d document[T], result error) (outcome, func(*document[T]) error) {
 	now := q.c.Now()
-	again := now.Add(q.backoff(d.Attempts))
-	_, cancel := errors.AsType[canceled](result)
-	nap, snoozed := errors.AsType[snooze](result)
-	if snoozed {
-		again = now.Add(nap.wait)
-	}
+	told, _ := errors.AsType[told](result)
+	again := now.Add(cmp.Or(told.wait, q.backoff(d.Attempts)))
+	cancel, snoozed := told.outcome == jobDiscarded, told.outcome == jobSnoozed
 	switch {
 	case errors.Is(result, errLost):
 		return jobLost, nil
 	case result == nil:
 		return jobDone, q.forget
-	case errors.Is(result, errKept):
+	case told.outcome == jobKept:
 		return jobKept, func(d *document[T]) error { return d.keep(d.Deadline) }
 	case ctx.Err() != nil && !cancel:
 		return jobReleased, func(d *document[T]) error { return d.uncounted().wait(now) }

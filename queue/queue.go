@@ -352,11 +352,7 @@ func (q *Queue[T]) Retry(ctx context.Context, id string) error {
 
 // Delete removes a job, if there is one. An attempt at it ends soon after that.
 func (q *Queue[T]) Delete(ctx context.Context, id string) error {
-	err := q.jobs.Delete(ctx, id)
-	if errors.Is(err, docstore.ErrNotFound) {
-		return nil
-	}
-	return err
+	return docstore.NotFoundAs(q.jobs.Delete(ctx, id), nil)
 }
 
 // DeleteGroup removes all jobs of a group.

@@ -169,7 +169,7 @@ func (c Config) Problems(routes Routes, plans []string) []string {
 		switch {
 		case !ok || method == "" || !strings.HasPrefix(path, "/"):
 			add(false, "%s.route: use a method and a path, like 'POST /api/v1/sessions'", place)
-		case overlap(earlier, r.By) || !again && register(mux, r.Route) != nil:
+		case overlap(earlier, r.By) || !again && !register(mux, r.Route):
 			add(false, "%s.route: it isn't a pattern, or is another rule's too", place)
 		default:
 			add(isForAny(r.Route, routes.Patterns), "%s.route: there is no such route", place)
@@ -217,7 +217,7 @@ func overlap(a, b []Subject) bool {
 // isForAny tells whether a rule's route is that of any pattern.
 func isForAny(route string, patterns []string) bool {
 	mux := http.NewServeMux()
-	return register(mux, route) != nil || slices.ContainsFunc(patterns, func(p string) bool { return match(mux, p) != "" })
+	return !register(mux, route) || slices.ContainsFunc(patterns, func(p string) bool { return match(mux, p) != "" })
 }
 
 // match is the pattern in the mux that a route's pattern belongs to; empty for none.
@@ -228,15 +228,12 @@ func match(mux *http.ServeMux, route string) string {
 	return found
 }
 
-// register adds a pattern to a mux that only finds, never serves.
-func register(mux *http.ServeMux, pattern string) (err error) {
-	defer func() {
-		if cause := recover(); cause != nil { // net/http's way to refuse one
-			err = fmt.Errorf("%v", cause)
-		}
-	}()
+// register adds a pattern to a mux that only finds, never serves, and tells whether it
+// is one.
+func register(mux *http.ServeMux, pattern string) (ok bool) {
+	defer func() { ok = recover() == nil }() // a panic is net/http's way to refuse one
 	mux.Handle(pattern, http.NotFoundHandler())
-	return nil
+	return true
 }
 
 func parseNetwork(text string) (netip.Prefix, error) {
@@ -260,7 +257,7 @@ type ruleset struct {
 func newRuleset(c Config, patterns []string) *ruleset {
 	rs := &ruleset{byDefault: []Rule{c.Default}, rules: map[string][]Rule{}, mux: http.NewServeMux(), routes: map[string][]Rule{}, prefix: c.IPv6Prefix}
 	for _, r := range c.Rules {
-		if _, again := rs.rules[r.Route]; again || register(rs.mux, r.Route) == nil {
+		if _, again := rs.rules[r.Route]; again || register(rs.mux, r.Route) {
 			rs.rules[r.Route] = append(rs.rules[r.Route], r)
 		}
 	}

@@ -103,23 +103,16 @@ type (
 		Accept      string `header:"Accept" doc:"text/event-stream for a live stream."`
 		LastEventID string `header:"Last-Event-ID" maxLength:"20" doc:"Goes on with a live stream after this event."`
 	}
-	sessionOutput struct{ Body sessionBody }
-	eventOutput   struct{ Body eventBody }
-	noOutput      struct{}
+	sessionOutput = httpapi.Output[sessionBody]
+	eventOutput   = httpapi.Output[eventBody]
 )
 
 func sessionAnswer(s Session, err error) (*sessionOutput, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &sessionOutput{newSessionBody(s)}, nil
+	return httpapi.OutputOf(newSessionBody(s), err)
 }
 
 func eventAnswer(e Event, err error) (*eventOutput, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &eventOutput{newEventBody(e)}, nil
+	return httpapi.OutputOf(newEventBody(e), err)
 }
 
 // Routes registers the room's routes. opening is how often sessions may be opened by
@@ -153,7 +146,7 @@ func (s *Service) Routes(api *httpapi.API, opening map[string]ratelimit.Limit) {
 			return sessionAnswer(s.Rename(ctx, identity.From(ctx).UserID, in.ID, in.Body.Title))
 		})
 	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "DELETE /sessions/{id}", ID: "delete-session", Summary: "Delete a session and its events"},
-		func(ctx context.Context, in *IDParam) (*noOutput, error) {
+		func(ctx context.Context, in *IDParam) (*httpapi.Nothing, error) {
 			return nil, s.Delete(ctx, identity.From(ctx).UserID, in.ID)
 		})
 	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "POST /sessions/{id}/stop", ID: "stop-session", Summary: "Stop a session for good"},
@@ -246,7 +239,7 @@ func (s *Service) follow(ctx context.Context, userID string, in *eventsInput) (h
 		}
 		st := &stream{service: s, session: in.ID, owner: userID, after: after, alive: identity.From(ctx).Alive, poked: poked, out: out}
 		if err := st.run(ctx); err != nil {
-			s.log.DebugContext(ctx, "a stream ended", "request_id", httpapi.RequestID(ctx), "error", err)
+			s.c.Log.DebugContext(ctx, "a stream ended", "request_id", httpapi.RequestID(ctx), "error", err)
 			panic(http.ErrAbortHandler) // so that the reader doesn't take it for the end
 		}
 	}, nil

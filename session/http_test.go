@@ -365,11 +365,11 @@ func TestStreamsTrustHintsWhileTheyArrive(t *testing.T) {
 	path := t.TempDir() + "/manus.db"
 	writing := onStore(t, openStore(t, path), path, pace{})
 	told := &hints{published: make(chan string, 100)}
-	writing.hints = told
+	writing.c.Hints = told
 	reading := onStore(t, openStore(t, path), path, pace{Poll: time.Millisecond, Patience: time.Hour})
 	arriving := &hints{}
 	arriving.alive.Store(true)
-	reading.hints = arriving
+	reading.c.Hints = arriving
 	server := serve(t, reading, yes)
 	id := writing.create(t).ID
 	reader, _ := open(t, server, id, 0)

@@ -76,11 +76,9 @@ func eventID(sessionID string, seq int64) string { return fmt.Sprintf("%s/%010d"
 
 // Bounds of what is kept.
 const (
-	maxEvents    = 100_000 // in one session
-	maxText      = 16 << 10
-	maxData      = 32 << 10
-	maxTitle     = 200
-	maxClientKey = 128
+	maxEvents = 100_000 // in one session
+	maxText   = 16 << 10
+	maxData   = 32 << 10
 )
 
 var (
@@ -139,16 +137,14 @@ type Config struct {
 
 // Service has the rules of sessions. It is safe for concurrent use.
 type Service struct {
+	c        Config
 	sessions *docstore.Collection[Session]
 	events   *docstore.Collection[Event]
-	quota    Quota
 	now      func() time.Time
-	log      *slog.Logger
 
 	appending [64]sync.Mutex // by session: appends to one take turns
 	seed      maphash.Seed
 	streams   *streams
-	hints     Hints
 }
 
 // New makes a Service. The store's collections are declared already (Specs).
@@ -157,14 +153,12 @@ func New(c Config) *Service {
 		c.Hints = noHints{}
 	}
 	return &Service{
+		c:        c,
 		sessions: docstore.NewCollection[Session](c.Store, sessionSpec),
 		events:   docstore.NewCollection[Event](c.Store, eventSpec),
-		quota:    c.Quota,
 		now:      time.Now,
-		log:      c.Log,
 		seed:     maphash.MakeSeed(),
 		streams:  newStreams(pace{}),
-		hints:    c.Hints,
 	}
 }
 
@@ -183,7 +177,7 @@ func (s *Service) MissedHints() { s.streams.pokeAll() }
 // grown tells the streams of all copies that a log has grown, or has gone.
 func (s *Service) grown(sessionID string) {
 	s.streams.poke(sessionID)
-	s.hints.Publish(sessionID)
+	s.c.Hints.Publish(sessionID)
 }
 
 // Close ends all live streams; their readers come back to another copy, or
@@ -196,7 +190,7 @@ func (s *Service) Close() { s.streams.close() }
 func (s *Service) Create(ctx context.Context, userID, title string) (Session, error) {
 	now := docstore.At(s.now())
 	made := Session{ID: docstore.NewID(), UserID: userID, Title: title, Status: Active, CreatedAt: now, UpdatedAt: now}
-	if err := s.quota.Reserve(ctx, userID, made.ID); err != nil {
+	if err := s.c.Quota.Reserve(ctx, userID, made.ID); err != nil {
 		return Session{}, err
 	}
 	// Not even a client that leaves stops what has been begun.
@@ -205,8 +199,8 @@ func (s *Service) Create(ctx context.Context, userID, title string) (Session, er
 		// Whether it is stored isn't known; the quota will look into it.
 		return Session{}, err
 	}
-	if err := s.quota.Confirm(ctx, userID, made.ID); err != nil { // the quota finds out by itself then
-		s.log.WarnContext(ctx, "a session's run was not confirmed", "session", made.ID, "error", err)
+	if err := s.c.Quota.Confirm(ctx, userID, made.ID); err != nil { // the quota finds out by itself then
+		s.c.Log.WarnContext(ctx, "a session's run was not confirmed", "session", made.ID, "error", err)
 	}
 	return made, nil
 }
@@ -230,10 +224,7 @@ func (s *Service) List(ctx context.Context, userID string, limit int, cursor str
 // Exists tells whether the session is stored.
 func (s *Service) Exists(ctx context.Context, id string) (bool, error) {
 	_, err := s.sessions.Get(ctx, id)
-	if errors.Is(err, docstore.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
+	return err == nil, docstore.NotFoundAs(err, nil)
 }
 
 // update changes the user's session in one step, or returns ErrNotFound.
@@ -246,10 +237,7 @@ func (s *Service) update(ctx context.Context, userID, id string, change func(*Se
 		found.UpdatedAt = docstore.At(s.now())
 		return nil
 	})
-	if errors.Is(err, docstore.ErrNotFound) {
-		err = ErrNotFound
-	}
-	return changed, err
+	return changed, docstore.NotFoundAs(err, ErrNotFound)
 }
 
 // Rename gives the session another title.
@@ -282,7 +270,7 @@ func (s *Service) Delete(ctx context.Context, userID, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.quota.Confirm(ctx, userID, id); err != nil { // or it would seem never to have been made
+	if err := s.c.Quota.Confirm(ctx, userID, id); err != nil { // or it would seem never to have been made
 		return err
 	}
 	_, err = s.update(ctx, userID, found.ID, func(found *Session) {
@@ -314,7 +302,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 			if err := s.deleteEvents(ctx, d.ID); err != nil {
 				return err
 			}
-			if err := s.sessions.Delete(ctx, d.ID); err != nil && !errors.Is(err, docstore.ErrNotFound) {
+			if err := docstore.NotFoundAs(s.sessions.Delete(ctx, d.ID), nil); err != nil {
 				return err
 			}
 		}
@@ -429,10 +417,7 @@ func (s *Service) last(ctx context.Context, sessionID string) (Event, error) {
 	q := logRange(sessionID, 0)
 	q.Descending = true
 	last, err := s.events.First(ctx, q)
-	if errors.Is(err, docstore.ErrNotFound) {
-		return Event{}, nil
-	}
-	return last, err
+	return last, docstore.NotFoundAs(err, nil)
 }
 
 // repeated is the event that has e's client key, if it is the same.

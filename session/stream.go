@@ -187,7 +187,7 @@ func (st *stream) check(ctx context.Context) (idle bool, err error) {
 			return false, err
 		}
 	}
-	if st.service.hints.Alive() && time.Since(st.looked) < st.service.streams.Patience {
+	if st.service.c.Hints.Alive() && time.Since(st.looked) < st.service.streams.Patience {
 		return true, nil
 	}
 	_, err = st.service.Get(ctx, st.owner, st.session)
