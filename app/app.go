@@ -66,8 +66,8 @@ type App struct {
 	redis    *redisclient.Client // nil without Redis
 	outbox   *mail.Outbox        // nil where no mails are sent or kept
 	sessions *session.Service
-	backups  atomic.Pointer[backups] // nil where none are configured
-	schedule *backup.Schedule        // nil where none are made
+	backups  atomic.Pointer[backup.Service] // nil where none are configured
+	schedule *backup.Schedule               // nil where none are made
 	health   *health.Service
 	pages    *console.Pages
 	api      *httpapi.API

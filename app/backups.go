@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -34,7 +33,7 @@ func (a *App) addBackups() error {
 	configure := func(policy backup.Policy) error {
 		service, err := a.newBackups(policy, metrics)
 		if err == nil {
-			a.backups.Store(&backups{service, policy})
+			a.backups.Store(service)
 		}
 		return err
 	}
@@ -43,27 +42,19 @@ func (a *App) addBackups() error {
 	}
 	a.schedule = backup.NewSchedule(backup.ScheduleConfig{
 		Service: a.Backups,
-		Policy:  func() backup.Policy { return a.backups.Load().policy },
 		When:    b.Schedule,
 		Store:   a.store,
 		Leases:  a.leases,
 		Metrics: a.registry,
-		Log:     a.log,
 	})
 	r.run = a.schedule.Run
 	r.apply = func(file config.File) error { return configure(file.Backup) }
 	return nil
 }
 
-// backups is how backups are made, as manus.yaml stands now.
-type backups struct {
-	service *backup.Service
-	policy  backup.Policy
-}
-
 // Backups makes, lists, verifies and restores backups as manus.yaml stands now. It is
 // there where settings say where backups go.
-func (a *App) Backups() *backup.Service { return a.backups.Load().service }
+func (a *App) Backups() *backup.Service { return a.backups.Load() }
 
 // newBackups makes the service that backs up the store of the settings to their targets.
 func (a *App) newBackups(policy backup.Policy, metrics *backup.Metrics) (*backup.Service, error) {
@@ -72,25 +63,15 @@ func (a *App) newBackups(policy backup.Policy, metrics *backup.Metrics) (*backup
 	if err != nil {
 		return nil, err
 	}
-	source, err := backupSource(s, a.options.Subprocess)
-	if err != nil {
-		return nil, err
-	}
 	c := backup.Config{
-		Source:      source,
-		Targets:     targets,
-		Compression: policy.Compression,
-		Recipients:  s.Backup.Recipients,
-		Retention: backup.Retention{
-			Days:    s.Backup.RetentionDays,
-			Daily:   policy.Keep.Daily,
-			Weekly:  policy.Keep.Weekly,
-			Monthly: policy.Keep.Monthly,
-		},
-		Tool:    "manus " + a.options.Version.Version,
-		Alarm:   logAlarm{a.log},
-		Metrics: metrics,
-		Log:     a.log,
+		Source:     backupSource(s, a.options.Subprocess),
+		Targets:    targets,
+		Policy:     policy,
+		Recipients: s.Backup.Recipients,
+		Retention:  backup.Retention{Days: s.Backup.RetentionDays, Keep: policy.Keep},
+		Tool:       "manus " + a.options.Version.Version,
+		Metrics:    metrics,
+		Log:        a.log,
 	}
 	if a.options.Offline {
 		c.OpenStore = func(ctx context.Context) (docstore.Store, error) { return openBackupState(ctx, s) }
@@ -103,12 +84,12 @@ func (a *App) newBackups(policy backup.Policy, metrics *backup.Metrics) (*backup
 	return backup.New(c), err
 }
 
-func backupSource(s config.Settings, command sqlitedump.Command) (backup.Source, error) {
+func backupSource(s config.Settings, command sqlitedump.Command) backup.Source {
 	switch {
 	case !s.MongoDB.Empty():
-		return mongodump.NewSource(s.MongoDB.Reveal(), s.MongoDatabase), nil
+		return mongodump.NewSource(s.MongoDB.Reveal(), s.MongoDatabase)
 	case command != nil:
-		return sqlitedump.NewSubprocess(StoreFile(s.DataDir), command), nil
+		return sqlitedump.NewSubprocess(StoreFile(s.DataDir), command)
 	}
 	return sqlitedump.New(StoreFile(s.DataDir))
 }
@@ -160,18 +141,5 @@ func Restorer(to string) (backup.Restorer, error) {
 	if !slices.Contains([]string{".db", ".sqlite", ".sqlite3"}, filepath.Ext(path)) {
 		path = StoreFile(path)
 	}
-	return sqlitedump.NewRestorer(path)
-}
-
-// logAlarm writes alerts into the log.
-type logAlarm struct{ log *slog.Logger }
-
-// Tell writes an alert into the log.
-func (a logAlarm) Tell(ctx context.Context, alert backup.Alert) error {
-	level := slog.LevelError
-	if alert.Over {
-		level = slog.LevelInfo
-	}
-	a.log.Log(ctx, level, alert.Text, "alert", alert.Key, "over", alert.Over)
-	return nil
+	return sqlitedump.NewRestorer(path), nil
 }

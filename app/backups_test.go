@@ -67,8 +67,8 @@ func TestAChangedFileChangesHowBackupsAreMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := a.backups.Load()
-	if now.policy != file.Backup || now.service.Compression != backup.Zstd || now.service.Retention != (backup.Retention{Days: 7, Monthly: 12}) {
-		t.Errorf("it is %+v now", now.policy)
+	if now.Policy != file.Backup || now.Policy.Compression != backup.Zstd || now.Retention != (backup.Retention{Days: 7, Keep: backup.Keep{Monthly: 12}}) {
+		t.Errorf("it is %+v now", now.Policy)
 	}
 }
 

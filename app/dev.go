@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"manus/account"
-	"manus/backup"
 	"manus/config"
 	"manus/identity"
 )
@@ -23,9 +22,6 @@ import (
 // DevOperator is the e-mail address of the operator that DevSettings' product
 // starts with.
 const DevOperator = "operator@manus.local"
-
-// devShutdownTimeout is how long requests in flight are waited for.
-const devShutdownTimeout = 5 * time.Second
 
 // Dev is what `manus dev` is asked for.
 type Dev struct {
@@ -44,47 +40,23 @@ func DevSettings(d Dev) (config.Settings, error) {
 	if err := checkLoopback(d.Addr); err != nil {
 		problems = append(problems, config.Problem{Name: "--addr", Wrong: err.Error(), Mend: "use 127.0.0.1, ::1 or localhost and a port, or 'manus serve' to be reached from elsewhere"})
 	}
-	file := config.DefaultFile(Routes())
-	if d.ConfigFile != "" {
-		loaded, err := config.LoadFile(d.ConfigFile, Routes())
-		if found, ok := errors.AsType[*config.Problems](err); ok {
-			problems = append(problems, *found...)
-		}
-		file = loaded
+	s, err := config.LoadSome(config.Source{ConfigFile: d.ConfigFile, Routes: Routes()}, d.DataDir, "BACKUP_SCHEDULE", "BACKUP_RETENTION_DAYS")
+	if found, ok := errors.AsType[*config.Problems](err); ok {
+		problems = append(problems, *found...)
 	}
 	if len(problems) > 0 {
 		return config.Settings{}, &problems
 	}
-	secret, err := devSecret(d.DataDir)
+	secret, err := devSecret(s.DataDir)
 	if err != nil {
 		return config.Settings{}, err
 	}
-	return config.Settings{
-		Environment:     "development",
-		Addr:            d.Addr,
-		LogLevel:        d.LogLevel,
-		LogFormat:       "text",
-		DataDir:         d.DataDir,
-		JWTSecret:       config.NewSecret(secret),
-		ReadyCritical:   []string{"database"},
-		ShutdownTimeout: devShutdownTimeout,
-		Billing:         file.Billing,
-		Providers:       file.WithSecrets(nil),
-		Limits:          file.Limits,
-		Backup:          devBackup(d.DataDir, file),
-		PublicURL:       devURL(d.Addr),
-		KeepMails:       true,
-		ConfigPath:      d.ConfigFile,
-	}, nil
-}
-
-// devBackup makes a backup a night, and keeps it in the data folder.
-func devBackup(dataDir string, file config.File) config.Backup {
-	nightly, err := backup.ParseSchedule("0 2 * * *")
-	if err != nil {
-		panic(err) // a mistake in the program
-	}
-	return config.Backup{Dir: filepath.Join(dataDir, "backups"), Schedule: nightly, RetentionDays: 7, Policy: file.Backup}
+	s.Environment, s.ReadyCritical = "development", []string{"database"}
+	s.Addr, s.PublicURL, s.ShutdownTimeout = d.Addr, devURL(d.Addr), 5*time.Second
+	s.LogLevel, s.LogFormat = d.LogLevel, "text"
+	s.JWTSecret, s.KeepMails = config.NewSecret(secret), true
+	s.Backup.Dir = filepath.Join(s.DataDir, "backups") // one a night
+	return s, nil
 }
 
 // devURL is where the browser finds the product. Passkeys need a name there,

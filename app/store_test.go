@@ -169,7 +169,7 @@ func TestACopyThatWasCutShortIsMadeAgain(t *testing.T) {
 	raw, err := store.Get(t.Context(), "mails", "0001")
 	if err == nil {
 		err = errors.Join(store.Delete(t.Context(), "mails", "0001"), store.Delete(t.Context(), "mails", "0299"),
-			store.Update(t.Context(), "users", "0002", func(docstore.Raw) (docstore.Raw, error) {
+			store.Upsert(t.Context(), "users", "0002", func(docstore.Raw) (docstore.Raw, error) {
 				return docstore.Raw(strings.Replace(string(raw), "0001", "0002", 1)), nil
 			}), store.Close())
 	}

@@ -159,7 +159,7 @@ func TestWhatIsStoredIsWhatStockToolsRead(t *testing.T) {
 		for _, compression := range []Compression{Gzip, Zstd} {
 			for _, recipients := range []Recipients{nil, {key.Recipient()}} {
 				source := randomRecords(uint64(size), size)
-				s := newService(t, source, func(c *Config) { c.Compression, c.Recipients = compression, recipients })
+				s := newService(t, source, func(c *Config) { c.Policy.Compression, c.Recipients = compression, recipients })
 				m := create(t, s)
 				var r io.Reader = bytes.NewReader(fileOf(t, s, m.File))
 				if recipients != nil {
@@ -231,7 +231,7 @@ func TestEveryChangedBitAndEveryCutIsNoticed(t *testing.T) {
 	for _, compression := range []Compression{Gzip, Zstd} {
 		for _, recipients := range []Recipients{nil, {key.Recipient()}} {
 			s := newService(t, randomRecords(2, 30_000), func(c *Config) {
-				c.Compression, c.Recipients, c.Identities = compression, recipients, []age.Identity{key}
+				c.Policy.Compression, c.Recipients, c.Identities = compression, recipients, []age.Identity{key}
 			})
 			m := create(t, s)
 			whole := fileOf(t, s, m.File)

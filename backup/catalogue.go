@@ -47,23 +47,18 @@ func (s *Service) List(ctx context.Context) ([]Backup, error) {
 
 // merge joins what several targets have of one backup. A good copy counts.
 func merge(found map[string]*Backup, b Backup) {
-	known, ok := found[baseOrName(b.File)]
-	if !ok {
-		found[baseOrName(b.File)] = &b
-		return
+	name := baseOrName(b.File)
+	known, ok := found[name]
+	switch {
+	case !ok, known.Problem != "" && b.Problem == "":
+		found[name] = &b
+	case b.Problem == "" || known.Problem != "":
+		if b.Verified && !known.Verified {
+			known.Verification = b.Verification
+		}
+		known.At = append(known.At, b.At...)
+		known.targets = append(known.targets, b.targets...)
 	}
-	if b.Problem != "" && known.Problem == "" {
-		return
-	}
-	if known.Problem != "" && b.Problem == "" {
-		*known = b
-		return
-	}
-	if b.Verified && !known.Verified {
-		known.Verification = b.Verification
-	}
-	known.At = append(known.At, b.At...)
-	known.targets = append(known.targets, b.targets...)
 }
 
 func baseOrName(file string) string {
@@ -143,9 +138,15 @@ func readManifest(ctx context.Context, target Target, name string) (Manifest, er
 // Find returns the backup with an ID, or with that file name, or ErrNotFound. An ID
 // may be shortened as long as it is the only one.
 func (s *Service) Find(ctx context.Context, id string) (Backup, error) {
-	return s.pick(ctx, fmt.Sprintf("no destination has a backup %q; 'manus backup list' shows all", id), func(all []Backup) []Backup {
-		return slices.DeleteFunc(all, func(b Backup) bool { return !b.answers(id) })
-	})
+	all, err := s.List(ctx)
+	found := slices.DeleteFunc(all, func(b Backup) bool { return !b.answers(id) })
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return Backup{}, fmt.Errorf("%w: %d backups begin with that; write more of the ID", ErrNotFound, len(found))
+	}
+	return Backup{}, cmp.Or(err, fmt.Errorf("%w: no destination has a backup %q; 'manus backup list' shows all", ErrNotFound, id))
 }
 
 // answers tells whether a backup is meant by an ID or a file name.
@@ -155,25 +156,9 @@ func (b Backup) answers(id string) bool {
 
 // Latest returns the newest backup without a problem, or ErrNotFound.
 func (s *Service) Latest(ctx context.Context) (Backup, error) {
-	return s.pick(ctx, "there are no backups yet; 'manus backup create' makes one", func(all []Backup) []Backup {
-		i := slices.IndexFunc(all, func(b Backup) bool { return b.Problem == "" })
-		if i < 0 {
-			return nil
-		}
-		return all[i : i+1]
-	})
-}
-
-func (s *Service) pick(ctx context.Context, none string, choose func([]Backup) []Backup) (Backup, error) {
 	all, err := s.List(ctx)
-	chosen := choose(all)
-	switch {
-	case len(chosen) == 1:
-		return chosen[0], nil
-	case len(chosen) > 1:
-		return Backup{}, fmt.Errorf("%w: %d backups begin with that; write more of the ID", ErrNotFound, len(chosen))
-	case err != nil:
-		return Backup{}, err
+	if i := slices.IndexFunc(all, func(b Backup) bool { return b.Problem == "" }); i >= 0 {
+		return all[i], nil
 	}
-	return Backup{}, fmt.Errorf("%w: %s", ErrNotFound, none)
+	return Backup{}, cmp.Or(err, fmt.Errorf("%w: there are no backups yet; 'manus backup create' makes one", ErrNotFound))
 }

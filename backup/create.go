@@ -1,12 +1,10 @@
 package backup
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"slices"
 	"strings"
@@ -62,8 +60,8 @@ func (s *Service) noteEnd(ctx context.Context, failed error) error {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // what was noted is durable
-	relay := newRelay(store, func() *Service { return s }, s.Now, s.Log)
-	st, err := relay.Aggregates.Update(ctx, theSchedule, func(st *state) error {
+	relay := newRelay(store, func() *Service { return s })
+	st, err := relay.Aggregates.Update(ctx, theSchedule, func(st *Status) error {
 		if failed == nil && st.FailureTold.IsZero() {
 			return docstore.ErrUnchanged
 		}
@@ -110,25 +108,17 @@ type fileCopy struct {
 	err    error
 }
 
-// do runs a step of the copy unless an earlier one has failed.
-func (c *fileCopy) do(step func() error) {
-	if c.err != nil {
-		return
-	}
-	if err := step(); err != nil {
-		c.err = fmt.Errorf("%s has no copy: %w", c.target, err)
-	}
-}
-
 // good are the copies that have not failed.
 func (r *creation) good() []*fileCopy {
 	return slices.DeleteFunc(slices.Clone(r.copies), func(c *fileCopy) bool { return c.err != nil })
 }
 
-// each runs a step of every copy, and fails when none is left.
+// each runs a step of every copy that is left, and fails when none is.
 func (r *creation) each(step func(*fileCopy) error) error {
-	for _, c := range r.copies {
-		c.do(func() error { return step(c) })
+	for _, c := range r.good() {
+		if err := step(c); err != nil {
+			c.err = fmt.Errorf("%s has no copy: %w", c.target, err)
+		}
 	}
 	if len(r.good()) == 0 {
 		return r.failures()
@@ -170,9 +160,7 @@ func (r *creation) run(ctx context.Context) (err error) {
 		err = r.writeManifest(ctx)
 	}
 	if err != nil { // then it is no backup anywhere
-		for _, c := range r.copies {
-			c.do(func() error { return err })
-		}
+		_ = r.each(func(*fileCopy) error { return err })
 		return err
 	}
 	return r.failures()
@@ -188,7 +176,7 @@ func (r *creation) prepare() error {
 		}
 		r.recipients, r.keys = append(r.recipients, recipient), []age.Identity{key}
 	}
-	r.manifest = newManifest(r.Now(), r.Source.Format(), r.Compression, encrypted)
+	r.manifest = newManifest(r.Now(), r.Source.Format(), r.Policy.Compression, encrypted)
 	r.manifest.Tool = r.Tool
 	for _, target := range r.Targets {
 		r.copies = append(r.copies, &fileCopy{target: target})
@@ -210,19 +198,18 @@ func (r *creation) release() error {
 // dump sends the database through the pipeline: it is cut into blocks, which are
 // compressed in parallel, encrypted, hashed, and written to every copy.
 func (r *creation) dump(ctx context.Context, size int64) error {
-	stored := newMeter(writerFunc(r.write))
-	sealed, err := r.encrypt(stored)
+	plain, stored := newMeter(), newMeter()
+	sealed, err := r.encrypt(io.MultiWriter(writerFunc(r.write), &stored))
 	if err != nil {
 		return err
 	}
-	packed, err := newCompressor(ctx, sealed, r.Compression, r.Workers)
+	packed, err := newCompressor(ctx, sealed, r.Policy.Compression, r.Workers)
 	if err != nil {
 		return err
 	}
-	plain := newMeter(packed)
-	contents, err := r.Source.Dump(ctx, plain, r.progress.of(StageDump, size))
+	contents, err := r.Source.Dump(ctx, io.MultiWriter(packed, &plain), r.progress.of(StageDump, size))
 	if err != nil {
-		return firstCause(packed.abort(), fmt.Errorf("the database can't be dumped: %w", err))
+		return cmp.Or(packed.abort(), fmt.Errorf("the database can't be dumped: %w", err))
 	}
 	if err := packed.Close(); err != nil {
 		return err
@@ -235,14 +222,6 @@ func (r *creation) dump(ctx context.Context, size int64) error {
 	m.DumpSize, m.DumpSHA256 = plain.size, plain.sum()
 	m.Size, m.SHA256 = stored.size, stored.sum()
 	return nil
-}
-
-// firstCause is why a dump has ended: what failed behind it, or else its own error.
-func firstCause(behind, own error) error {
-	if behind != nil {
-		return behind
-	}
-	return own
 }
 
 func (r *creation) encrypt(w io.Writer) (io.WriteCloser, error) {
@@ -266,11 +245,15 @@ func (r *creation) write(data []byte) (int, error) {
 }
 
 func (r *creation) writeManifest(ctx context.Context) error {
-	text, err := r.manifest.encode()
+	return r.each(func(c *fileCopy) error { return putManifest(ctx, c.target, r.manifest) })
+}
+
+func putManifest(ctx context.Context, target Target, m Manifest) error {
+	text, err := m.encode()
 	if err != nil {
 		return err
 	}
-	return r.each(func(c *fileCopy) error { return c.target.Put(ctx, r.manifest.name(), text) })
+	return target.Put(ctx, m.name(), text)
 }
 
 // verify restores the first copy and checks the bytes of the others, and writes down
@@ -342,24 +325,6 @@ func hasManifest(ctx context.Context, target Target, base string) bool {
 	files, err := target.List(ctx, base)
 	return err != nil || slices.ContainsFunc(files, func(f File) bool { return strings.HasSuffix(f.Name, manifestSuffix) })
 }
-
-// meter counts and hashes what passes.
-type meter struct {
-	w    io.Writer
-	hash hash.Hash
-	size int64
-}
-
-func newMeter(w io.Writer) *meter { return &meter{w: w, hash: sha256.New()} }
-
-func (m *meter) Write(data []byte) (int, error) {
-	n, err := m.w.Write(data)
-	m.hash.Write(data[:n])
-	m.size += int64(n)
-	return n, err
-}
-
-func (m *meter) sum() string { return hex.EncodeToString(m.hash.Sum(nil)) }
 
 type writerFunc func([]byte) (int, error)
 

@@ -2,7 +2,6 @@ package backup
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 
@@ -55,21 +54,4 @@ func (r Recipients) ephemeralKey() (age.Recipient, age.Identity, error) {
 		return nil, nil, err
 	}
 	return key.Recipient(), key, nil
-}
-
-// decrypt opens an encrypted file with one of the keys. It returns ErrWrongKey when
-// none fits, and what goes wrong later is ErrDamaged.
-func decrypt(r io.Reader, keys []age.Identity) (io.Reader, error) {
-	if len(keys) == 0 {
-		return nil, fmt.Errorf("%w: it is encrypted; name the file with the secret key with --identity, or in BACKUP_AGE_IDENTITY_FILE", ErrWrongKey)
-	}
-	source := &sourceErrors{r: r}
-	plain, err := age.Decrypt(source, keys...)
-	if _, none := errors.AsType[*age.NoIdentityMatchError](err); none {
-		return nil, fmt.Errorf("%w: use the secret key of one of the recipients it was made for", ErrWrongKey)
-	}
-	if err != nil {
-		return nil, source.translate(err)
-	}
-	return &translated{source: source, ReadCloser: io.NopCloser(plain)}, nil
 }

@@ -46,60 +46,38 @@ func unfinishedName(file string) string {
 
 // Create begins a file.
 func (f *Folder) Create(ctx context.Context, name string, _ int64) (Upload, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	file, err := f.begin(name)
+	u, err := f.begin(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	return &folderUpload{ctx: ctx, folder: f, name: name, file: file}, nil
+	return u, nil
 }
 
-func (f *Folder) begin(name string) (*os.File, error) {
+func (f *Folder) begin(ctx context.Context, name string) (*folderUpload, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if name != filepath.Base(name) || strings.HasPrefix(name, unfinishedPrefix) {
 		return nil, fmt.Errorf("%q is no name for a file", name)
 	}
 	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		return nil, err
 	}
-	return lockedfile.Create(f.dir, unfinishedPrefix+name+unfinishedSuffix)
-}
-
-// commit makes a file durable under its name.
-func (f *Folder) commit(file *os.File, name string) error {
-	if err := file.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(file.Name(), filepath.Join(f.dir, name)); err != nil {
-		return err
-	}
-	return f.sync()
-}
-
-// sync makes the names in the folder durable.
-func (f *Folder) sync() error {
-	dir, err := os.Open(f.dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	file, err := lockedfile.Create(f.dir, unfinishedPrefix+name+unfinishedSuffix)
+	return &folderUpload{ctx: ctx, path: filepath.Join(f.dir, name), file: file}, err
 }
 
 // Put writes a small file as a whole.
 func (f *Folder) Put(ctx context.Context, name string, data []byte) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	file, err := f.begin(name)
+	u, err := f.begin(ctx, name)
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(data)
+	_, err = u.file.Write(data)
 	if err == nil {
-		err = f.commit(file, name)
+		err = u.finish()
 	}
-	return errors.Join(err, lockedfile.Discard(file))
+	return errors.Join(err, u.Release())
 }
 
 // Open reads a file.
@@ -145,7 +123,7 @@ func (f *Folder) Remove(ctx context.Context, name string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return errors.Join(err, f.sync())
+	return errors.Join(err, lockedfile.SyncFolder(f.dir))
 }
 
 // Clean removes what dead processes have left.
@@ -169,8 +147,7 @@ func (f *Folder) Clean(ctx context.Context, prefix string, orphan func(name stri
 // folderUpload is a file being written into a folder.
 type folderUpload struct {
 	ctx       context.Context
-	folder    *Folder
-	name      string
+	path      string
 	file      *os.File
 	unwritten int64 // bytes that the system hasn't been told to write to the disk
 	written   int64
@@ -200,11 +177,22 @@ func (u *folderUpload) Commit() error {
 	if err := u.ctx.Err(); err != nil {
 		return err
 	}
-	err := u.folder.commit(u.file, u.name)
+	err := u.finish()
 	if err != nil {
-		_ = os.Remove(filepath.Join(u.folder.dir, u.name)) // or Clean does, later
+		_ = os.Remove(u.path) // or Clean does, later
 	}
 	return err
+}
+
+// finish makes the file durable under its name.
+func (u *folderUpload) finish() error {
+	if err := u.file.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(u.file.Name(), u.path); err != nil {
+		return err
+	}
+	return lockedfile.SyncFolder(filepath.Dir(u.path))
 }
 
 // Release ends the upload.

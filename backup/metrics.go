@@ -63,12 +63,9 @@ func (s *Schedule) register(r prometheus.Registerer) {
 // age is how old a backup is, or how long there has been none, in seconds; NaN before
 // the first look.
 func (s Status) age(of Mark) float64 {
-	since := s.Since
-	if of.File != "" {
-		since = of.At.Time
-	}
+	since := s.last(of)
 	if since.IsZero() {
 		return math.NaN()
 	}
-	return time.Since(since).Seconds()
+	return time.Since(since.Time).Seconds()
 }

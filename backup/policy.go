@@ -2,6 +2,7 @@ package backup
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -12,11 +13,7 @@ type Policy struct {
 	// Verify restores every scheduled backup into a scratch database.
 	Verify bool `yaml:"verify"`
 	// Keep is what is kept beside the backups of BACKUP_RETENTION_DAYS.
-	Keep struct {
-		Daily   int `yaml:"daily"`
-		Weekly  int `yaml:"weekly"`
-		Monthly int `yaml:"monthly"`
-	} `yaml:"keep"`
+	Keep Keep `yaml:"keep"`
 	// AlarmAfter is how old the newest verified backup may be before the alarm is
 	// raised; 0 means the longest pause of the schedule and two hours.
 	AlarmAfter time.Duration `yaml:"alarm_after"`
@@ -57,34 +54,17 @@ func (p Policy) Problems() []string {
 		}
 	}
 	add(p.Compression != Gzip && p.Compression != Zstd, "backup.compression: use gzip or zstd")
-	for _, keep := range []struct {
-		name string
-		n    int
-	}{{"daily", p.Keep.Daily}, {"weekly", p.Keep.Weekly}, {"monthly", p.Keep.Monthly}} {
-		add(keep.n < 0 || keep.n > maxKept, fmt.Sprintf("backup.keep.%s: use a number from 0 to %d", keep.name, maxKept))
+	for i, kept := range []int{p.Keep.Daily, p.Keep.Weekly, p.Keep.Monthly} {
+		name := []string{"daily", "weekly", "monthly"}[i]
+		add(kept < 0 || kept > maxKept, fmt.Sprintf("backup.keep.%s: use a number from 0 to %d", name, maxKept))
 	}
 	add(p.AlarmAfter != 0 && p.AlarmAfter < minAlarmAfter, "backup.alarm_after: use a duration such as 26h, at least 1m")
-	return append(problems, p.S3.problems()...)
-}
-
-func (p S3Policy) problems() []string {
-	var problems []string
-	lock := p.ObjectLock
-	switch {
-	case lock.Mode == "" && lock.Days != 0:
-		problems = append(problems, "backup.s3.object_lock: has days but no mode; use governance or compliance")
-	case lock.Mode != "" && lock.Mode != "governance" && lock.Mode != "compliance":
-		problems = append(problems, "backup.s3.object_lock.mode: use governance or compliance")
-	case lock.Mode != "" && (lock.Days < 1 || lock.Days > maxLockDays):
-		problems = append(problems, fmt.Sprintf("backup.s3.object_lock.days: use a number from 1 to %d", maxLockDays))
-	}
-	switch p.Encryption {
-	case "", "AES256", "aws:kms":
-	default:
-		problems = append(problems, "backup.s3.encryption: use AES256 or aws:kms")
-	}
-	if p.KMSKey != "" && p.Encryption != "aws:kms" {
-		problems = append(problems, "backup.s3.kms_key: is only for the encryption aws:kms")
-	}
+	lock := p.S3.ObjectLock
+	known := lock.Mode == "governance" || lock.Mode == "compliance"
+	add(lock.Mode == "" && lock.Days != 0, "backup.s3.object_lock: has days but no mode; use governance or compliance")
+	add(lock.Mode != "" && !known, "backup.s3.object_lock.mode: use governance or compliance")
+	add(known && (lock.Days < 1 || lock.Days > maxLockDays), fmt.Sprintf("backup.s3.object_lock.days: use a number from 1 to %d", maxLockDays))
+	add(!slices.Contains([]string{"", "AES256", "aws:kms"}, p.S3.Encryption), "backup.s3.encryption: use AES256 or aws:kms")
+	add(p.S3.KMSKey != "" && p.S3.Encryption != "aws:kms", "backup.s3.kms_key: is only for the encryption aws:kms")
 	return problems
 }

@@ -48,10 +48,6 @@ type setup struct {
 
 // service backs up the setup's database to its targets.
 func (c setup) service(log io.Writer) (*backup.Service, error) {
-	source, err := sqlitedump.New(c.Database)
-	if err != nil {
-		return nil, err
-	}
 	var targets []backup.Target
 	if c.Folder != "" {
 		targets = append(targets, backup.NewFolder(c.Folder))
@@ -69,7 +65,7 @@ func (c setup) service(log io.Writer) (*backup.Service, error) {
 		}
 	}
 	return backup.New(backup.Config{
-		Source: source, Targets: targets, Tool: "manus test",
+		Source: sqlitedump.New(c.Database), Targets: targets, Tool: "manus test",
 		Retention: backup.Retention{Days: 30}, Log: slog.New(slog.NewTextHandler(log, nil)),
 	}), nil
 }

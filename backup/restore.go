@@ -14,18 +14,15 @@ import (
 // Restore puts a backup into a database, from the first target whose copy is whole: all
 // bytes are checked before anything is changed. What has been restored is compared with
 // what was dumped; ErrDamaged means that it differs.
-func (s *Service) Restore(ctx context.Context, b Backup, to Restorer, o RestoreOptions, progress func(Progress)) (Contents, error) {
-	var restored Contents
-	err := s.Metrics.observed("restore", func() (int64, error) {
-		var err error
+func (s *Service) Restore(ctx context.Context, b Backup, to Restorer, o RestoreOptions, progress func(Progress)) (restored Contents, err error) {
+	err = s.Metrics.observed("restore", func() (int64, error) {
 		restored, err = s.restore(ctx, b, to, o, progress)
 		return b.Size, err
 	})
 	return restored, err
 }
 
-func (s *Service) restore(ctx context.Context, b Backup, to Restorer, o RestoreOptions, progress tellProgress) (Contents, error) {
-	var restored Contents
+func (s *Service) restore(ctx context.Context, b Backup, to Restorer, o RestoreOptions, progress tellProgress) (restored Contents, err error) {
 	if err := b.Fits(to, o); err != nil {
 		return restored, err
 	}
@@ -98,23 +95,18 @@ var (
 // it if need be. It returns ErrDamaged for a file that is no dump.
 func OpenDump(file io.Reader, keys []age.Identity) (Dump, error) {
 	r := bufio.NewReader(file)
-	if begins(r, magicAge) {
-		plain, err := decrypt(r, keys)
-		if err != nil {
-			return Dump{}, err
-		}
-		r = bufio.NewReader(plain)
-	}
-	for compression, magic := range map[Compression][]byte{Gzip: magicGzip, Zstd: magicZstd} {
-		if !begins(r, magic) {
+	for _, packed := range []struct {
+		magic []byte
+		open  func(io.Reader) (io.Reader, error)
+	}{{magicAge, decrypt(keys)}, {magicGzip, decompress(Gzip)}, {magicZstd, decompress(Zstd)}} {
+		if !begins(r, packed.magic) {
 			continue
 		}
-		plain, err := newDecompressor(r, compression)
+		plain, err := unpack(r, packed.open)
 		if err != nil {
 			return Dump{}, err
 		}
 		r = bufio.NewReader(plain)
-		break
 	}
 	switch {
 	case begins(r, magicSQLite):

@@ -25,7 +25,7 @@ func TestRetentionKeepsWhatItsRulesSay(t *testing.T) {
 	t.Parallel()
 	for i := range histories() {
 		random := rand.New(rand.NewPCG(uint64(i), 7))
-		r := Retention{Days: 1 + random.IntN(10), Daily: random.IntN(5), Weekly: random.IntN(4), Monthly: random.IntN(4)}
+		r := Retention{Days: 1 + random.IntN(10), Keep: Keep{Daily: random.IntN(5), Weekly: random.IntN(4), Monthly: random.IntN(4)}}
 		clock := time.Date(2024, 2, 20, random.IntN(24), 0, 0, 0, time.UTC)
 		var kept []Manifest
 		for range 1 + random.IntN(30) {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -32,11 +31,9 @@ func ParseSchedule(text string) (cron.Schedule, error) {
 
 // ScheduleConfig is what a Schedule is made of.
 type ScheduleConfig struct {
-	// Service makes the backups. It is asked for anew each time, so that changed
-	// settings are applied.
+	// Service makes the backups, and has the clock and the log. It is asked for anew
+	// each time, so that changed settings are applied.
 	Service func() *Service
-	// Policy is asked for with it.
-	Policy func() Policy
 	// When backups are due. Nil is never: then all that the Schedule does is to pass on
 	// what commands have to tell.
 	When   cron.Schedule
@@ -46,16 +43,13 @@ type ScheduleConfig struct {
 	Period time.Duration
 	// Metrics gets how old the backups are; nil has none.
 	Metrics prometheus.Registerer
-	Now     func() time.Time // nil means time.Now
-	Log     *slog.Logger
 }
 
 // Schedule makes backups when they are due, on one of all copies of the program, and
 // raises the alarm when there is no verified backup for too long.
 type Schedule struct {
 	ScheduleConfig
-	states *docstore.Collection[state]
-	relay  *audit.Relay[state, Alert]
+	relay *audit.Relay[Status, Alert]
 
 	mu     sync.Mutex
 	status Status
@@ -65,18 +59,6 @@ type Schedule struct {
 	alone docstore.Time
 }
 
-// Status is what is known of the backups, as of the last look.
-type Status struct {
-	// Since is when backups were first scheduled.
-	Since time.Time
-	// Good is the newest backup, Verified the newest verified one; zero for none.
-	Good, Verified Mark
-	// Failures is how many runs have failed since the last good one.
-	Failures int
-	// LastError is why the last run failed; empty when it didn't.
-	LastError string
-}
-
 // Mark is a backup as the schedule remembers it.
 type Mark struct {
 	File string        `json:"file"`
@@ -84,19 +66,22 @@ type Mark struct {
 	Size int64         `json:"size"`
 }
 
-// state is what the copies of the program share of the schedule.
-type state struct {
-	ID    string        `json:"_id"`
-	Fence lease.Fence   `json:"fence"`
+// Status is what the copies of the program share of the schedule.
+type Status struct {
+	ID    string      `json:"_id"`
+	Fence lease.Fence `json:"fence"`
+	// Since is when backups were first scheduled.
 	Since docstore.Time `json:"since"`
 	// Ran is when the last run that ended well was begun, Tried when any was. Failures
 	// counts a run that has begun as failed until it ends well: who is killed by it
 	// over and over must not try without a pause.
-	Ran       docstore.Time `json:"ran,omitzero"`
-	Tried     docstore.Time `json:"tried,omitzero"`
-	Failures  int           `json:"failures,omitempty"`
-	LastError string        `json:"last_error,omitempty"`
-	// Looked is when the targets were last listed.
+	Ran      docstore.Time `json:"ran,omitzero"`
+	Tried    docstore.Time `json:"tried,omitzero"`
+	Failures int           `json:"failures,omitempty"`
+	// LastError is why the last run failed; empty when it didn't.
+	LastError string `json:"last_error,omitempty"`
+	// Looked is when the targets were last listed, Good the newest backup there, and
+	// Verified the newest verified one; zero for none.
 	Looked   docstore.Time `json:"looked,omitzero"`
 	Good     Mark          `json:"good,omitzero"`
 	Verified Mark          `json:"verified,omitzero"`
@@ -110,11 +95,19 @@ type state struct {
 }
 
 // DocumentID is the same for all: there is one.
-func (s state) DocumentID() string { return s.ID }
+func (s Status) DocumentID() string { return s.ID }
+
+// last is when a backup was made, or else since when there has been none.
+func (s Status) last(of Mark) docstore.Time {
+	if of.File == "" {
+		return s.Since
+	}
+	return of.At
+}
 
 const theSchedule = "schedule"
 
-var spec = docstore.Spec{Collection: "backup_schedule", Of: state{}}
+var spec = docstore.Spec{Collection: "backup_schedule", Of: Status{}}
 
 // Specs are the collections that the store has to have.
 func Specs() []docstore.Spec { return []docstore.Spec{spec} }
@@ -132,16 +125,14 @@ const (
 // NewSchedule makes a Schedule. The store's collections are declared already (Specs).
 func NewSchedule(c ScheduleConfig) *Schedule {
 	c.Period = cmp.Or(c.Period, defaultPeriod)
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	relay := newRelay(c.Store, c.Service, c.Now, c.Log)
-	s := &Schedule{ScheduleConfig: c, states: relay.Aggregates, relay: relay}
+	s := &Schedule{ScheduleConfig: c, relay: newRelay(c.Store, c.Service)}
 	if c.Metrics != nil && c.When != nil {
 		s.register(c.Metrics)
 	}
 	return s
 }
+
+func (s *Schedule) now() time.Time { return s.Service().Now() }
 
 // Run works until ctx ends.
 func (s *Schedule) Run(ctx context.Context) {
@@ -162,7 +153,7 @@ func (s *Schedule) Status() Status {
 
 // tick does what is due, on the copy that holds the lease.
 func (s *Schedule) tick(ctx context.Context, held lease.Held) error {
-	st, err := s.change(ctx, held, func(st *state) { st.mend(s.Now()) })
+	st, err := s.change(ctx, held, func(st *Status) { st.mend(s.now()) })
 	if err != nil || s.When == nil {
 		return err
 	}
@@ -171,7 +162,7 @@ func (s *Schedule) tick(ctx context.Context, held lease.Held) error {
 			return err
 		}
 	}
-	if s.Now().Sub(st.Looked.Time) >= lookEvery {
+	if s.now().Sub(st.Looked.Time) >= lookEvery {
 		if st, err = s.look(ctx, held); err != nil {
 			return err
 		}
@@ -180,8 +171,8 @@ func (s *Schedule) tick(ctx context.Context, held lease.Held) error {
 }
 
 // change changes the state, if the lease is still held, and passes on what waits in it.
-func (s *Schedule) change(ctx context.Context, held lease.Held, change func(*state)) (state, error) {
-	st, err := s.states.Upsert(ctx, state{ID: theSchedule}, func(st *state, _ bool) error {
+func (s *Schedule) change(ctx context.Context, held lease.Held, change func(*Status)) (Status, error) {
+	st, err := s.relay.Aggregates.Upsert(ctx, Status{ID: theSchedule}, func(st *Status, _ bool) error {
 		if err := held.Admit(&st.Fence); err != nil {
 			return err
 		}
@@ -197,7 +188,7 @@ func (s *Schedule) change(ctx context.Context, held lease.Held, change func(*sta
 
 // mend sets times that are in the future, as they are after a clock was set right, to
 // now: else nothing would be due until then.
-func (st *state) mend(now time.Time) {
+func (st *Status) mend(now time.Time) {
 	at := docstore.At(now)
 	if st.Since.IsZero() {
 		st.Since = at
@@ -212,8 +203,8 @@ func (st *state) mend(now time.Time) {
 // due tells whether a backup is to be made now: there was none yet, or the schedule has
 // come round since the last good run was begun, however often. After a failure it is
 // a pause that counts.
-func (s *Schedule) due(st state) bool {
-	now := s.Now()
+func (s *Schedule) due(st Status) bool {
+	now := s.now()
 	if st.Failures > 0 {
 		return !now.Before(st.Tried.Add(retryAfter(st.Failures)))
 	}
@@ -226,33 +217,33 @@ func retryAfter(failures int) time.Duration {
 }
 
 // backUp makes a backup and removes those that have had their time.
-func (s *Schedule) backUp(ctx context.Context, held lease.Held, st state) (state, error) {
-	service, policy := s.Service(), s.Policy()
-	before, began := st.Failures, docstore.At(s.Now())
-	if _, err := s.change(ctx, held, func(st *state) { st.Tried, st.Failures = began, before+1 }); err != nil {
+func (s *Schedule) backUp(ctx context.Context, held lease.Held, st Status) (Status, error) {
+	service := s.Service()
+	before, began := st.Failures, docstore.At(s.now())
+	if _, err := s.change(ctx, held, func(st *Status) { st.Tried, st.Failures = began, before+1 }); err != nil {
 		return st, err
 	}
-	m, err := service.create(ctx, CreateOptions{SkipVerify: !policy.Verify})
+	m, err := service.create(ctx, CreateOptions{SkipVerify: !service.Policy.Verify})
 	if err == nil {
-		s.Log.InfoContext(ctx, "a backup was made", "file", m.File, "size", m.Size, "documents", m.Documents, "verified", m.Verified)
+		service.Log.InfoContext(ctx, "a backup was made", "file", m.File, "size", m.Size, "documents", m.Documents, "verified", m.Verified)
 		if _, err := service.Prune(ctx, false); err != nil && ctx.Err() == nil {
-			s.Log.ErrorContext(ctx, "old backups could not be removed", "error", err)
+			service.Log.ErrorContext(ctx, "old backups could not be removed", "error", err)
 		}
 	}
 	st, recordErr := s.record(ctx, held, before, began, err)
 	if recordErr != nil && err != nil && ctx.Err() == nil {
-		service.tellNow(ctx, newAlert(AlertFailed, failure(err), s.Now()))
+		service.tellNow(ctx, newAlert(AlertFailed, failure(err), s.now()))
 	}
 	return st, recordErr
 }
 
 // record notes how a run has ended, and what there is to tell of that. One that was
 // interrupted, as the program stops, is as if it had not been begun.
-func (s *Schedule) record(ctx context.Context, held lease.Held, before int, began docstore.Time, err error) (state, error) {
+func (s *Schedule) record(ctx context.Context, held lease.Held, before int, began docstore.Time, err error) (Status, error) {
 	interrupted := ctx.Err()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
 	defer cancel()
-	st, changeErr := s.change(ctx, held, func(st *state) {
+	st, changeErr := s.change(ctx, held, func(st *Status) {
 		st.Looked = docstore.Time{}
 		if err != nil && interrupted != nil {
 			st.Failures = before
@@ -262,7 +253,7 @@ func (s *Schedule) record(ctx context.Context, held lease.Held, before int, bega
 		if err == nil {
 			st.Ran, st.Failures = began, 0
 		}
-		st.ended(err, s.Now())
+		st.ended(err, s.now())
 	})
 	return st, errors.Join(interrupted, changeErr)
 }
@@ -277,14 +268,15 @@ func cut(err error) string {
 }
 
 // look finds the newest backups at the targets, whoever made them.
-func (s *Schedule) look(ctx context.Context, held lease.Held) (state, error) {
-	backups, err := s.Service().List(ctx)
+func (s *Schedule) look(ctx context.Context, held lease.Held) (Status, error) {
+	service := s.Service()
+	backups, err := service.List(ctx)
 	if err != nil && ctx.Err() == nil {
-		s.Log.WarnContext(ctx, "backups can't be listed", "error", err)
+		service.Log.WarnContext(ctx, "backups can't be listed", "error", err)
 	}
 	good, verified := newest(backups)
-	return s.change(ctx, held, func(st *state) {
-		st.Looked = docstore.At(s.Now())
+	return s.change(ctx, held, func(st *Status) {
+		st.Looked = docstore.At(s.now())
 		if err == nil || good.At.After(st.Good.At.Time) {
 			st.Good = good
 		}

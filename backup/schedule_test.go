@@ -43,19 +43,18 @@ func newScheduled(t *testing.T, when string, change func(*Policy)) *scheduled {
 		s.made++
 		return s.fail
 	}
-	service := newService(t, source, func(c *Config) { c.Alarm, c.Now, c.Retention = s.alarm, s.clock, Retention{Days: 3} })
 	policy := DefaultPolicy()
 	if change != nil {
 		change(&policy)
 	}
+	service := newService(t, source, func(c *Config) {
+		c.Policy, c.Alarm, c.Now, c.Retention = policy, s.alarm, s.clock, Retention{Days: 3}
+	})
 	store := storetest.New(t, append(Specs(), lease.Specs()...)...)
 	s.Schedule = NewSchedule(ScheduleConfig{
 		Service: func() *Service { return service },
-		Policy:  func() Policy { return policy },
 		When:    schedule,
 		Store:   store,
-		Now:     s.clock,
-		Log:     service.Log,
 	})
 	return s
 }
@@ -156,12 +155,12 @@ func TestAFailedBackupIsTriedAgainWithLongerPauses(t *testing.T) {
 func TestARunThatKillsItsProcessIsNotTriedWithoutAPause(t *testing.T) {
 	t.Parallel()
 	s := newScheduled(t, "0 2 * * *", nil)
-	st, err := s.change(t.Context(), s.held, func(st *state) { st.mend(s.clock()) })
+	st, err := s.change(t.Context(), s.held, func(st *Status) { st.mend(s.clock()) })
 	if err != nil || !s.due(st) {
 		t.Fatalf("%+v: %v", st, err)
 	}
 	for range 5 { // as backUp does before it begins
-		st, err = s.change(t.Context(), s.held, func(st *state) { st.Tried, st.Failures = docstore.At(s.clock()), st.Failures+1 })
+		st, err = s.change(t.Context(), s.held, func(st *Status) { st.Tried, st.Failures = docstore.At(s.clock()), st.Failures+1 })
 		if err != nil || s.due(st) {
 			t.Fatalf("it is due again at once: %+v: %v", st, err)
 		}

@@ -21,8 +21,8 @@ type Config struct {
 	// Targets are the destinations, at least one. What has to be read is read from
 	// the first that has it, so the nearest comes first.
 	Targets []Target
-	// Compression of new backups; empty means Gzip.
-	Compression Compression
+	// Policy is how they are made. An empty Compression means Gzip.
+	Policy Policy
 	// Recipients are whom new backups are encrypted to; none leaves them plain.
 	Recipients Recipients
 	// Identities open encrypted backups.
@@ -33,7 +33,7 @@ type Config struct {
 	// Tool is this program and its version.
 	Tool string
 
-	// Alarm is told of what an operator has to know; nil tells nobody.
+	// Alarm is told of what an operator has to know; nil is the log.
 	Alarm Alarm
 	// OpenStore opens the store with the state of the [Schedule], so that what Create
 	// has to tell waits there until the alarm has taken it, and is over with the next
@@ -53,7 +53,7 @@ type Service struct{ Config }
 
 // New makes a Service.
 func New(c Config) *Service {
-	c.Compression = cmp.Or(c.Compression, Gzip)
+	c.Policy.Compression = cmp.Or(c.Policy.Compression, Gzip)
 	c.Workers = cmp.Or(c.Workers, runtime.GOMAXPROCS(0))
 	if c.Now == nil {
 		c.Now = time.Now

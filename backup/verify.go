@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 )
 
 // Verify checks a backup at every target that has it, or returns why it isn't good:
@@ -43,10 +45,7 @@ func (s *Service) verifyAt(ctx context.Context, target Target, m Manifest, quick
 		return err
 	}
 	m.Verification = s.verification(began, err)
-	text, noted := m.encode()
-	if noted == nil {
-		noted = target.Put(ctx, m.name(), text)
-	}
+	noted := putManifest(ctx, target, m)
 	if noted != nil {
 		noted = fmt.Errorf("what became of restoring it could not be written into its manifest: %w", noted)
 	}
@@ -88,7 +87,7 @@ func read(ctx context.Context, target Target, m Manifest, keys []age.Identity, u
 	if err != nil {
 		return err
 	}
-	err = unpack(file, m, keys, use)
+	err = readFile(ctx, file, m, keys, use)
 	if err == nil || errors.Is(err, ErrDamaged) || errors.Is(err, ErrWrongKey) {
 		if damaged := file.finish(); damaged != nil {
 			err = damaged // then nothing else is to be believed
@@ -97,21 +96,18 @@ func read(ctx context.Context, target Target, m Manifest, keys []age.Identity, u
 	return errors.Join(err, file.Close())
 }
 
-// unpack decrypts and decompresses a file.
-func unpack(file io.Reader, m Manifest, keys []age.Identity, use func(dump io.Reader) error) error {
-	opened := file
+// readFile decrypts and decompresses a file.
+func readFile(ctx context.Context, file io.Reader, m Manifest, keys []age.Identity, use func(dump io.Reader) error) (err error) {
 	if m.Encryption != "" {
-		var err error
-		if opened, err = decrypt(file, keys); err != nil {
+		if file, err = unpack(file, decrypt(keys)); err != nil {
 			return err
 		}
 	}
-	dump, err := newDecompressor(opened, m.Compression)
+	dump, err := unpack(file, decompress(m.Compression))
 	if err != nil {
 		return err
 	}
-	defer dump.Close() //nolint:errcheck // it is only read
-	plain := &checked{r: dump, size: m.DumpSize, sha256: m.DumpSHA256, hash: sha256.New()}
+	plain := newChecked(ctx, io.NopCloser(dump), m.DumpSize, m.DumpSHA256)
 	if err := use(plain); err != nil {
 		return err
 	}
@@ -124,43 +120,42 @@ func openChecked(ctx context.Context, target Target, m Manifest) (*checked, erro
 	if err != nil {
 		return nil, err
 	}
-	return &checked{r: file, close: file.Close, size: m.Size, sha256: m.SHA256, hash: sha256.New(), ctx: ctx}, nil
+	return newChecked(ctx, file, m.Size, m.SHA256), nil
 }
 
-// checked is a reader of what should be size bytes with a hash. It returns ErrDamaged
-// instead of the end when they aren't.
+// checked is a reader, until the context ends, of what should be size bytes with a hash.
+// It returns ErrDamaged instead of the end when they aren't.
 type checked struct {
-	r      io.Reader
-	close  func() error
+	io.ReadCloser
+	ctx    context.Context
 	size   int64
 	sha256 string
-	ctx    context.Context // ends the reading; nil never does
-	report func(int64)     // of how much has been read; may be nil
+	report func(int64) // of how much has been read
 
-	hash hash.Hash
-	seen int64
+	seen meter
 	err  error
+}
+
+func newChecked(ctx context.Context, r io.ReadCloser, size int64, sha256 string) *checked {
+	return &checked{ReadCloser: r, ctx: ctx, size: size, sha256: sha256, report: func(int64) {}, seen: newMeter()}
 }
 
 func (c *checked) Read(p []byte) (int, error) {
 	if c.err != nil {
 		return 0, c.err
 	}
-	if c.ctx != nil && c.ctx.Err() != nil {
+	if c.ctx.Err() != nil {
 		return 0, c.ctx.Err()
 	}
-	n, err := c.r.Read(p)
-	c.hash.Write(p[:n])
-	c.seen += int64(n)
-	if c.report != nil {
-		c.report(c.seen)
-	}
-	switch {
-	case c.seen > c.size:
+	n, err := c.ReadCloser.Read(p)
+	_, _ = c.seen.Write(p[:n])
+	c.report(c.seen.size)
+	switch end := errors.Is(err, io.EOF); {
+	case c.seen.size > c.size:
 		err = fmt.Errorf("%w: it has more than %d bytes", ErrDamaged, c.size)
-	case errors.Is(err, io.EOF) && c.seen < c.size:
-		err = fmt.Errorf("%w: it has %d bytes instead of %d", ErrDamaged, c.seen, c.size)
-	case errors.Is(err, io.EOF) && hex.EncodeToString(c.hash.Sum(nil)) != c.sha256:
+	case end && c.seen.size < c.size:
+		err = fmt.Errorf("%w: it has %d bytes instead of %d", ErrDamaged, c.seen.size, c.size)
+	case end && c.seen.sum() != c.sha256:
 		err = fmt.Errorf("%w: its bytes were changed", ErrDamaged)
 	}
 	c.err = err
@@ -173,10 +168,93 @@ func (c *checked) finish() error {
 	return err
 }
 
-// Close closes what is read.
-func (c *checked) Close() error {
-	if c.close == nil {
-		return nil
-	}
-	return c.close()
+// meter counts and hashes what is written to it.
+type meter struct {
+	hash.Hash
+	size int64
 }
+
+func newMeter() meter { return meter{Hash: sha256.New()} }
+
+// Write never fails.
+func (m *meter) Write(data []byte) (int, error) {
+	m.size += int64(len(data))
+	return m.Hash.Write(data)
+}
+
+func (m *meter) sum() string { return hex.EncodeToString(m.Sum(nil)) }
+
+// unpacked reads what is made of a source. Its errors are the source's own, or else mean
+// that what came from there is damaged.
+type unpacked struct {
+	source, made io.Reader
+	failed       error // why the source can't be read
+}
+
+// unpack opens what a tool, or we, have packed. It reads beyond the end of no file.
+func unpack(source io.Reader, open func(io.Reader) (io.Reader, error)) (io.Reader, error) {
+	u := &unpacked{source: source}
+	var err error
+	if u.made, err = open(readerFunc(u.fetch)); err != nil {
+		return nil, u.blame(err)
+	}
+	return u, nil
+}
+
+func (u *unpacked) fetch(p []byte) (int, error) {
+	n, err := u.source.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		u.failed = err
+	}
+	return n, err
+}
+
+func (u *unpacked) Read(p []byte) (int, error) {
+	n, err := u.made.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = u.blame(err)
+	}
+	return n, err
+}
+
+func (u *unpacked) blame(err error) error {
+	switch {
+	case u.failed != nil:
+		return u.failed
+	case errors.Is(err, ErrWrongKey):
+		return err
+	}
+	return fmt.Errorf("%w: it can't be decrypted or decompressed: %w", ErrDamaged, err)
+}
+
+// decrypt opens an encrypted file with one of the keys, or returns ErrWrongKey.
+func decrypt(keys []age.Identity) func(io.Reader) (io.Reader, error) {
+	return func(file io.Reader) (io.Reader, error) {
+		if len(keys) == 0 {
+			return nil, fmt.Errorf("%w: it is encrypted; name the file with the secret key with --identity, or in BACKUP_AGE_IDENTITY_FILE", ErrWrongKey)
+		}
+		plain, err := age.Decrypt(file, keys...)
+		if _, none := errors.AsType[*age.NoIdentityMatchError](err); none {
+			err = fmt.Errorf("%w: use the secret key of one of the recipients it was made for", ErrWrongKey)
+		}
+		return plain, err
+	}
+}
+
+// maxWindow bounds the memory that a foreign zstd file can ask for.
+const maxWindow = 32 << 20
+
+// decompress opens a compressed file. What it opens has no goroutines, so nobody has to
+// close it.
+func decompress(c Compression) func(io.Reader) (io.Reader, error) {
+	return func(file io.Reader) (io.Reader, error) {
+		if c == Zstd {
+			return zstd.NewReader(file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
+		}
+		return gzip.NewReader(file)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

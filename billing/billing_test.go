@@ -525,11 +525,6 @@ func (c *counted) Get(ctx context.Context, collection, id string) (docstore.Raw,
 	return c.Store.Get(ctx, collection, id)
 }
 
-func (c *counted) Update(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
-	c.asked.Add(1)
-	return c.Store.Update(ctx, collection, id, change)
-}
-
 func (c *counted) Upsert(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
 	c.asked.Add(1)
 	return c.Store.Upsert(ctx, collection, id, change)

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -161,21 +162,72 @@ func (p *Problems) Error() string {
 // Load reads and checks all settings. Its only error is *Problems, and with it
 // come no settings.
 func Load(source Source) (Settings, error) {
-	l := loader{rows: table()}
-	l.readVariables(source)
+	l, settings := load(source, func(string) bool { return true })
+	l.checkTogether(settings)
+	l.applyProviders(&settings)
+	settings.Providers = l.file.WithSecrets(settings.ProviderSecrets)
+	return l.result(settings)
+}
 
+// LoadSome reads what a command that works beside a server needs: where the store is
+// (the data folder dataDir, else the store that the server is set up with, else
+// ./data), manus.yaml, and the settings named. Its only error is *Problems.
+func LoadSome(source Source, dataDir string, names ...string) (Settings, error) {
+	if dataDir == "" {
+		names = append([]string{"DATA_DIR", "MONGODB_URI", "MONGODB_DATABASE"}, names...)
+	}
+	l, settings := load(source, func(name string) bool { return slices.Contains(names, name) })
+	settings.DataDir = cmp.Or(dataDir, settings.DataDir, "./data")
+	return l.result(settings)
+}
+
+// LoadBackup is LoadSome with what backups are made of and where they go. Without
+// BACKUP_DIR and S3_BUCKET they go into a folder of the embedded store's own.
+func LoadBackup(source Source, dataDir string) (Settings, error) {
+	settings, err := LoadSome(source, dataDir, "BACKUP_DIR", "BACKUP_RETENTION_DAYS", "BACKUP_AGE_RECIPIENTS", "BACKUP_AGE_IDENTITY",
+		"S3_BUCKET", "S3_ENDPOINT", "S3_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+	if err != nil || settings.Backup.Configured() {
+		return settings, err
+	}
+	if !settings.MongoDB.Empty() {
+		return Settings{}, &Problems{{"BACKUP_DIR", "is not set, and neither is S3_BUCKET", "name the folder or the bucket for backups"}}
+	}
+	settings.Backup.Dir = filepath.Join(settings.DataDir, "backups")
+	return settings, nil
+}
+
+// loader is one run of Load.
+type loader struct {
+	rows      []setting
+	variables map[string]string // set ones only
+	file      File
+	// incomplete is true when the env file could not be read: then nobody
+	// knows whether a setting is missing.
+	incomplete bool
+	problems   Problems
+}
+
+// load reads the settings that are wanted, by their names, and manus.yaml.
+func load(source Source, wanted func(name string) bool) (*loader, Settings) {
+	l := &loader{rows: table()}
+	l.readVariables(source)
 	settings := Settings{ConfigPath: source.ConfigFile}
 	for _, row := range l.rows {
-		l.apply(row, &settings)
+		if wanted(row.name) {
+			l.apply(row, &settings)
+		}
 	}
-	l.checkTogether(settings)
+	l.checkS3(settings.Backup.S3)
+	var problems Problems
+	l.file, problems = loadFile(source.ConfigFile, source.Routes)
+	l.problems = append(l.problems, problems...)
+	settings.Billing, settings.Providers = l.file.Billing, l.file.Providers
+	settings.Limits, settings.Backup.Policy = l.file.Limits, l.file.Backup
+	return l, settings
+}
 
-	file, err := loadOptionalFile(source.ConfigFile, source.Routes)
-	l.problems = append(l.problems, err...)
-	settings.take(file)
-	settings.ProviderSecrets = l.providerSecrets()
-	settings.Providers = file.WithSecrets(settings.ProviderSecrets)
-
+// result is the settings, or all that is wrong with them.
+func (l *loader) result(settings Settings) (Settings, error) {
 	if len(l.problems) > 0 {
 		l.sortProblems()
 		return Settings{}, &l.problems
@@ -183,19 +235,11 @@ func Load(source Source) (Settings, error) {
 	return settings, nil
 }
 
-// take puts the sections of manus.yaml in their places.
-func (s *Settings) take(file File) {
-	s.Billing, s.Limits, s.Backup.Policy = file.Billing, file.Limits, file.Backup
-}
-
-// loader is one run of Load.
-type loader struct {
-	rows      []setting
-	variables map[string]string // set ones only
-	// incomplete is true when the env file could not be read: then nobody
-	// knows whether a setting is missing.
-	incomplete bool
-	problems   Problems
+// refuse notes a problem where something is wrong.
+func (l *loader) refuse(isWrong bool, name, wrong, mend string) {
+	if isWrong {
+		l.problems = append(l.problems, Problem{name, wrong, mend})
+	}
 }
 
 // apply finds the row's value and lets the row check it and put it in place.
@@ -203,8 +247,10 @@ func (l *loader) apply(row setting, settings *Settings) {
 	if row.with != "" && !l.isSet(row.with) && !l.isSet(row.with+fileSuffix) {
 		return
 	}
-	if row.use == later {
-		l.refuse(row)
+	if row.parse == nil {
+		for _, name := range []string{row.name, row.name + fileSuffix} { // it would be silently without effect
+			l.refuse(l.isSet(name), name, "is set, but this version of manus does not use it yet", "remove it")
+		}
 		return
 	}
 	name, text, problem := l.value(row)
@@ -221,59 +267,30 @@ func (l *loader) apply(row setting, settings *Settings) {
 	}
 }
 
-// refuse reports a setting that would otherwise be silently without effect.
-func (l *loader) refuse(row setting) {
-	for _, name := range []string{row.name, row.name + fileSuffix} {
-		if l.isSet(name) {
-			l.problems = append(l.problems, Problem{name, "is set, but this version of manus does not use it yet", "remove it"})
-		}
-	}
-}
-
 // checkTogether has the rules that are about more than one setting.
 func (l *loader) checkTogether(s Settings) {
-	add := func(name, wrong, mend string) {
-		l.problems = append(l.problems, Problem{name, wrong, mend})
-	}
-	if l.isSet("ADDR") && l.isSet("PORT") {
-		add("PORT", "is set together with ADDR", "keep one of them")
-	}
-	if s.DataDir == "" && s.MongoDB.Empty() && !l.incomplete && !l.mentioned("DATA_DIR", "MONGODB_URI") {
-		add("DATA_DIR", "is not set, and neither is MONGODB_URI", "name the folder of the embedded store, for example /var/lib/manus, or MongoDB's URI")
-	}
-	if sameListener(s.Addr, s.OpsAddr) {
-		add("OPS_ADDR", "is the public address too", "choose another port, so that metrics and profiles are never public")
-	}
+	l.refuse(l.isSet("ADDR") && l.isSet("PORT"), "PORT", "is set together with ADDR", "keep one of them")
+	noStore := s.DataDir == "" && s.MongoDB.Empty()
+	l.refuse(noStore && !l.incomplete && !l.mentioned("DATA_DIR", "MONGODB_URI"),
+		"DATA_DIR", "is not set, and neither is MONGODB_URI", "name the folder of the embedded store, for example /var/lib/manus, or MongoDB's URI")
+	l.refuse(sameListener(s.Addr, s.OpsAddr), "OPS_ADDR", "is the public address too", "choose another port, so that metrics and profiles are never public")
 	mails := !s.SMTP.Empty()
-	if mails && s.MailFrom == "" {
-		add("MAIL_FROM", "is not set, but SMTP_URL is", "set it to the address that mails come from")
-	}
-	if mails && s.PublicURL == "" {
-		add("PUBLIC_URL", "is not set, but SMTP_URL is, and mails have links in them", "set it to the URL under which users reach the server")
-	}
-	l.checkS3(s.Backup.S3)
+	l.refuse(mails && s.MailFrom == "", "MAIL_FROM", "is not set, but SMTP_URL is", "set it to the address that mails come from")
+	l.refuse(mails && s.PublicURL == "",
+		"PUBLIC_URL", "is not set, but SMTP_URL is, and mails have links in them", "set it to the URL under which users reach the server")
 	for i, previous := range s.JWTPreviousSecrets {
-		if !s.JWTSecret.Empty() && previous.Equal(s.JWTSecret) {
-			add("JWT_PREVIOUS_SECRET_KEYS", entry(i)+" is the current JWT_SECRET_KEY", "list only the secrets from before")
-		}
+		l.refuse(!s.JWTSecret.Empty() && previous.Equal(s.JWTSecret),
+			"JWT_PREVIOUS_SECRET_KEYS", entry(i)+" is the current JWT_SECRET_KEY", "list only the secrets from before")
 	}
 }
 
 // checkS3 tells what a bucket still needs.
 func (l *loader) checkS3(s S3) {
-	if s.Bucket == "" {
-		if (s.Endpoint != "" || s.Region != "") && !l.mentioned("S3_BUCKET") {
-			l.problems = append(l.problems, Problem{"S3_BUCKET", "is not set, but S3_ENDPOINT or S3_REGION is", "name the bucket for backups, or remove the others"})
-		}
-		return
-	}
-	for _, key := range []struct {
-		name  string
-		value Secret
-	}{{"AWS_ACCESS_KEY_ID", s.AccessKey}, {"AWS_SECRET_ACCESS_KEY", s.SecretKey}} {
-		if key.value.Empty() && !l.incomplete && !l.mentioned(key.name) {
-			l.problems = append(l.problems, Problem{key.name, "is not set, but S3_BUCKET is", "set it to the key for the bucket"})
-		}
+	l.refuse(s.Bucket == "" && (s.Endpoint != "" || s.Region != "") && !l.mentioned("S3_BUCKET"),
+		"S3_BUCKET", "is not set, but S3_ENDPOINT or S3_REGION is", "name the bucket for backups, or remove the others")
+	for name, key := range map[string]Secret{"AWS_ACCESS_KEY_ID": s.AccessKey, "AWS_SECRET_ACCESS_KEY": s.SecretKey} {
+		l.refuse(s.Bucket != "" && key.Empty() && !l.incomplete && !l.mentioned(name),
+			name, "is not set, but S3_BUCKET is", "set it to the key for the bucket")
 	}
 }
 
@@ -294,9 +311,7 @@ func (l *loader) sortProblems() {
 		case FileName:
 			return len(l.rows)
 		}
-		return slices.IndexFunc(l.rows, func(row setting) bool {
-			return p.Name == row.name || p.Name == row.name+fileSuffix
-		})
+		return slices.IndexFunc(l.rows, func(row setting) bool { return row.isNamed(p.Name) })
 	}
 	slices.SortStableFunc(l.problems, func(a, b Problem) int { return cmp.Compare(place(a), place(b)) })
 }

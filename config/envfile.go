@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,7 +42,7 @@ func envText() string {
 # with spaces, quotes or # in it goes in single quotes.
 `)
 	for _, row := range table() {
-		if row.use == used {
+		if row.parse != nil {
 			writeEntry(&b, row)
 		}
 	}
@@ -57,7 +58,7 @@ func writeEntry(b *strings.Builder, row setting) {
 		b.WriteString(row.name + "=" + row.initial() + "\n")
 		return
 	}
-	b.WriteString("#" + row.name + "=" + row.shown() + "\n")
+	b.WriteString("#" + row.name + "=" + cmp.Or(row.fallback, row.example) + "\n")
 }
 
 // wrap breaks a text into lines of at most width bytes, between words.

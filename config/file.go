@@ -26,6 +26,7 @@ const (
 	// every other one, which takes it seconds at this size.
 	maxFile         = 256 << 10
 	maxFileProblems = 50 // as many as anybody reads
+	maxProviders    = 20
 )
 
 // File is the settings with a structure, which a running server can apply
@@ -51,9 +52,6 @@ func (f File) WithSecrets(secrets map[string]Secret) []account.Provider {
 	}
 	return providers
 }
-
-// maxProviders bounds the providers of a file.
-const maxProviders = 20
 
 // problems says what is wrong with the file's values, for a program with the routes.
 func (f File) problems(routes ratelimit.Routes) Problems {
@@ -91,32 +89,29 @@ func DefaultFile(routes ratelimit.Routes) File {
 // LoadFile reads and checks a manus.yaml on its own, for a program with the routes.
 // Its only error is *Problems; then nothing of the file is to be applied.
 func LoadFile(path string, routes ratelimit.Routes) (File, error) {
-	data, problem := readFile(path, maxFile)
-	if problem != nil {
-		problem.Name = FileName
-		return File{}, &Problems{*problem}
-	}
-	file, problems := parseFile(data, routes)
-	if more := len(problems) - maxFileProblems; more > 0 {
-		problems = append(problems[:maxFileProblems:maxFileProblems],
-			Problem{FileName, fmt.Sprintf("has %d more problems", more), "mend these first"})
-	}
+	file, problems := loadFile(path, routes)
 	if len(problems) > 0 {
 		return File{}, &problems
 	}
 	return file, nil
 }
 
-// loadOptionalFile is LoadFile, or the defaults where there is no path.
-func loadOptionalFile(path string, routes ratelimit.Routes) (File, Problems) {
+// loadFile is LoadFile, and the defaults where there is no path.
+func loadFile(path string, routes ratelimit.Routes) (File, Problems) {
 	if path == "" {
 		return DefaultFile(routes), nil
 	}
-	file, err := LoadFile(path, routes)
-	if problems, ok := errors.AsType[*Problems](err); ok {
-		return File{}, *problems
+	data, problem := readFile(path, maxFile)
+	if problem != nil {
+		problem.Name = FileName
+		return File{}, Problems{*problem}
 	}
-	return file, nil
+	file, problems := parseFile(data, routes)
+	if more := len(problems) - maxFileProblems; more > 0 {
+		problems = append(problems[:maxFileProblems:maxFileProblems],
+			Problem{FileName, fmt.Sprintf("has %d more problems", more), "mend these first"})
+	}
+	return file, problems
 }
 
 func parseFile(data []byte, routes ratelimit.Routes) (File, Problems) {
@@ -193,8 +188,7 @@ func unknownKey(line, key string) (wrong, mend string) {
 		return wrong, mend
 	}
 	wrong += ", " + key
-	isSetting := func(row setting) bool { return strings.EqualFold(key, row.name) }
-	if slices.ContainsFunc(table(), isSetting) {
+	if slices.ContainsFunc(table(), func(row setting) bool { return strings.EqualFold(key, row.name) }) {
 		mend = "set it in the environment"
 	}
 	return wrong, mend

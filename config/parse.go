@@ -14,28 +14,53 @@ import (
 	"strings"
 	"time"
 
+	"filippo.io/age"
 	"github.com/robfig/cron/v3"
 	"golang.org/x/net/idna"
 
 	"manus/backup"
-	"manus/mail"
 )
 
-func parseEnvironment(out *string, text string) *Problem {
-	const allowed = "abcdefghijklmnopqrstuvwxyz0123456789-"
-	if len(text) > 32 || strings.Trim(text, allowed) != "" {
-		return bad("is not a short name", "use at most 32 lower-case letters, digits and dashes, such as production")
+// Names of an environment, a bucket, a region and a database. S3 allows as much; see
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html. A
+// database's are those that every system takes, MongoDB's own left out.
+var (
+	environmentName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+	bucketName      = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	regionName      = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	databaseName    = regexp.MustCompile(`^[A-Za-z0-9_-]{1,63}$`)
+)
+
+func isDatabase(name string) bool {
+	return databaseName.MatchString(name) && name != "admin" && name != "local" && name != "config"
+}
+
+// take puts a value in its place if it is right.
+func take[T any](out *T, value T, right bool, wrong, mend string) *Problem {
+	if !right {
+		return bad(wrong, mend)
 	}
-	*out = text
+	*out = value
+	return nil
+}
+
+// takeList takes a list, each item as parse takes it, if all are right.
+func takeList[T any](out *[]T, text string, parse func(out *T, item string) *Problem) *Problem {
+	items := splitList(text)
+	list := make([]T, len(items))
+	for i, item := range items {
+		if problem := parse(&list[i], item); problem != nil {
+			problem.Wrong = entry(i) + " " + problem.Wrong
+			return problem
+		}
+	}
+	*out = list
 	return nil
 }
 
 func parseFolder(out *string, text string) *Problem {
-	if info, err := os.Stat(text); err == nil && !info.IsDir() {
-		return bad("is not a folder", "name a folder, or a path where one can be made")
-	}
-	*out = filepath.Clean(text)
-	return nil
+	info, err := os.Stat(text)
+	return take(out, filepath.Clean(text), err != nil || info.IsDir(), "is not a folder", "name a folder, or a path where one can be made")
 }
 
 func parseAddress(out *string, text string) *Problem {
@@ -59,16 +84,11 @@ func parseAddress(out *string, text string) *Problem {
 
 func parsePort(out *string, text string) *Problem {
 	number, ok := portNumber(text)
-	if !ok {
-		return bad("is not a port", "use a number from 0 to 65535, such as 8080")
-	}
-	*out = ":" + number
-	return nil
+	return take(out, ":"+number, ok, "is not a port", "use a number from 0 to 65535, such as 8080")
 }
 
 func parseOpsAddress(out *string, text string) *Problem {
 	if text == "off" {
-		*out = ""
 		return nil
 	}
 	problem := parseAddress(out, text)
@@ -89,13 +109,6 @@ func parseRedis(out *Secret, text string) *Problem {
 	return nil
 }
 
-// databaseName matches names that every system takes, MongoDB's own left out.
-var databaseName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,63}$`)
-
-func isDatabase(name string) bool {
-	return databaseName.MatchString(name) && name != "admin" && name != "local" && name != "config"
-}
-
 // parseMongoDB takes the database that the URI names, too, where it isn't one of
 // MongoDB's own: those stand there for signing in.
 func parseMongoDB(s *Settings, text string) *Problem {
@@ -109,76 +122,44 @@ func parseMongoDB(s *Settings, text string) *Problem {
 	if hosts[strings.LastIndex(hosts, "@")+1:] == "" {
 		return bad("names no host", mend)
 	}
+	s.MongoDatabase = "manus"
 	if isDatabase(path) {
 		s.MongoDatabase = path
-	} else {
-		s.MongoDatabase = defaultDatabase
 	}
 	s.MongoDB = NewSecret(text)
 	return nil
 }
 
-const defaultDatabase = "manus"
-
-func parseDatabase(out *string, text string) *Problem {
-	if !isDatabase(text) {
-		return bad("is not a name for a database", "use letters, digits, _ and -; admin, local and config are MongoDB's own")
-	}
-	*out = text
-	return nil
-}
-
 func parseSchedule(out *cron.Schedule, text string) *Problem {
 	if text == "off" {
-		*out = nil
 		return nil
 	}
 	schedule, err := backup.ParseSchedule(text)
-	if err != nil {
-		return bad("is not a schedule that ever comes round", "use five fields as in a crontab, such as '0 2 * * *' for two o'clock every night, or off")
-	}
-	*out = schedule
-	return nil
+	return take(out, schedule, err == nil, "is not a schedule that ever comes round", "use five fields as in a crontab, such as '0 2 * * *' for two o'clock every night, or off")
 }
 
 func parseDays(out *int, text string) *Problem {
+	const most = 36500
 	days, err := strconv.Atoi(text)
-	if err != nil || days < 1 || days > maxDays {
-		return bad("is not a number of days", fmt.Sprintf("use a whole number from 1 to %d", maxDays))
-	}
-	*out = days
-	return nil
+	return take(out, days, err == nil && days >= 1 && days <= most, "is not a number of days", fmt.Sprintf("use a whole number from 1 to %d", most))
 }
-
-const maxDays = 36500
 
 func parseRecipients(out *backup.Recipients, text string) *Problem {
 	var recipients backup.Recipients
-	for i, item := range splitList(text) {
+	problem := takeList((*[]age.Recipient)(&recipients), text, func(out *age.Recipient, item string) *Problem {
 		recipient, err := backup.ParseRecipient(item)
-		if err != nil {
-			return bad(entry(i)+" is not a public key of age", "use what 'age-keygen' prints as the public key; it begins with age1")
-		}
-		recipients = append(recipients, recipient)
+		return take(out, recipient, err == nil, "is not a public key of age", "use what 'age-keygen' prints as the public key; it begins with age1")
+	})
+	if problem != nil {
+		return problem
 	}
-	if err := recipients.Check(); err != nil {
-		return bad("has keys that can't be used together", "use only keys of one kind, those of post-quantum encryption (age1pq1…) or the others")
-	}
-	*out = recipients
-	return nil
+	return take(out, recipients, recipients.Check() == nil, "has keys that can't be used together", "use only keys of one kind, those of post-quantum encryption (age1pq1…) or the others")
 }
 
 func parseIdentity(out *Secret, text string) *Problem {
-	if _, err := backup.ParseIdentities(text); err != nil {
-		return bad("is not a secret key of age", "use the file that 'age-keygen' writes, with a line that begins with AGE-SECRET-KEY-")
-	}
-	*out = NewSecret(text)
-	return nil
+	_, err := backup.ParseIdentities(text)
+	return take(out, NewSecret(text), err == nil, "is not a secret key of age", "use the file that 'age-keygen' writes, with a line that begins with AGE-SECRET-KEY-")
 }
-
-// bucketName matches what S3 allows; see
-// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html.
-var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
 func parseBucket(out *S3, text string) *Problem {
 	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(text, "s3://"), "/")
@@ -201,31 +182,6 @@ func parseEndpoint(out *string, text string) *Problem {
 		return bad("has a path, a query or a fragment", mend)
 	}
 	*out = u.Scheme + "://" + u.Host
-	return nil
-}
-
-func parseRegion(out *string, text string) *Problem {
-	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
-	if len(text) > 64 || strings.Trim(text, allowed) != "" {
-		return bad("is not the name of a region", "use one such as eu-central-1")
-	}
-	*out = text
-	return nil
-}
-
-func parseSMTP(out *Secret, text string) *Problem {
-	if err := mail.CheckURL(text); err != nil {
-		return bad("is not a mail server's URL", "use smtp://user:password@host:587 or smtps://user:password@host:465; write special characters of the password as %XX")
-	}
-	*out = NewSecret(text)
-	return nil
-}
-
-func parseMailFrom(out *string, text string) *Problem {
-	if err := mail.CheckFrom(text); err != nil {
-		return bad("is not an e-mail address", "use the form name@example.com, or 'Name <name@example.com>'")
-	}
-	*out = text
 	return nil
 }
 
@@ -258,64 +214,34 @@ func parsePublicURL(out *string, text string) *Problem {
 	return nil
 }
 
-// parseOrigins reads origins as browsers write them: without the scheme's own port.
-func parseOrigins(out *[]string, text string) *Problem {
-	var origins []string
-	for i, item := range splitList(text) {
-		var origin string
-		if problem := parsePublicURL(&origin, item); problem != nil {
-			problem.Wrong = entry(i) + " " + problem.Wrong
-			return problem
-		}
-		scheme, host, _ := strings.Cut(origin, "://")
-		host = strings.TrimSuffix(host, map[string]string{"http": ":80", "https": ":443"}[scheme])
-		origins = append(origins, scheme+"://"+host)
-	}
-	*out = origins
-	return nil
+// parseOrigin reads an origin as browsers write it: without the scheme's own port.
+func parseOrigin(out *string, text string) *Problem {
+	problem := parsePublicURL(out, text)
+	scheme, host, _ := strings.Cut(*out, "://")
+	*out = scheme + "://" + strings.TrimSuffix(host, map[string]string{"http": ":80", "https": ":443"}[scheme])
+	return problem
 }
 
-// parseNetworks reads CIDRs and single addresses. A network of IPv4 written
-// inside IPv6 becomes the IPv4 one, which is how clients' addresses are
-// compared.
-func parseNetworks(out *[]netip.Prefix, text string) *Problem {
-	var networks []netip.Prefix
-	for i, item := range splitList(text) {
-		network, err := netip.ParsePrefix(item)
-		if address, addressErr := netip.ParseAddr(item); addressErr == nil && address.Zone() == "" {
-			network, err = netip.PrefixFrom(address, address.BitLen()), nil
-		}
-		if err != nil {
-			return bad(entry(i)+" is not a network", "use CIDR notation, such as 10.0.0.0/8 or 2001:db8::/32")
-		}
-		if network.Addr().Is4In6() && network.Bits() >= 96 {
-			network = netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-96)
-		}
-		if network.Bits() == 0 {
-			return bad(entry(i)+" is the whole internet, so that anybody could claim any address", "name only your own proxies' networks")
-		}
-		networks = append(networks, network.Masked())
+// parseNetwork reads a CIDR or a single address. A network of IPv4 written inside
+// IPv6 becomes the IPv4 one, which is how clients' addresses are compared.
+func parseNetwork(out *netip.Prefix, text string) *Problem {
+	network, err := netip.ParsePrefix(text)
+	if address, addressErr := netip.ParseAddr(text); addressErr == nil && address.Zone() == "" {
+		network, err = netip.PrefixFrom(address, address.BitLen()), nil
 	}
-	*out = networks
-	return nil
+	if err != nil {
+		return bad("is not a network", "use CIDR notation, such as 10.0.0.0/8 or 2001:db8::/32")
+	}
+	if network.Addr().Is4In6() && network.Bits() >= 96 {
+		network = netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-96)
+	}
+	return take(out, network.Masked(), network.Bits() > 0, "is the whole internet, so that anybody could claim any address", "name only your own proxies' networks")
 }
 
 func parseLevel(out *slog.Level, text string) *Problem {
 	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
 	level, ok := levels[strings.ToLower(text)]
-	if !ok {
-		return bad("is not a level", "use debug, info, warn or error")
-	}
-	*out = level
-	return nil
-}
-
-func parseFormat(out *string, text string) *Problem {
-	if text != "json" && text != "text" {
-		return bad("is not a format", "use json or text")
-	}
-	*out = text
-	return nil
+	return take(out, level, ok, "is not a level", "use debug, info, warn or error")
 }
 
 func parseChecks(out *[]string, text string) *Problem {
@@ -336,25 +262,13 @@ func parseChecks(out *[]string, text string) *Problem {
 }
 
 func parseDuration(out *time.Duration, text string, least, most time.Duration) *Problem {
+	short := func(d time.Duration) string { return strings.Replace(d.String(), "m0s", "m", 1) }
 	mend := fmt.Sprintf("use a number with its unit from %s to %s, such as 2s", short(least), short(most))
 	d, err := time.ParseDuration(text)
 	if err != nil {
 		return bad("is not a duration", mend)
 	}
-	if d < least || d > most {
-		return bad("is out of range", mend)
-	}
-	*out = d
-	return nil
-}
-
-// short writes a duration as a person does: 5m instead of 5m0s.
-func short(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		return strings.TrimSuffix(text, "0s")
-	}
-	return text
+	return take(out, d, d >= least && d <= most, "is out of range", mend)
 }
 
 // entry names a place in a list, from 0.
@@ -393,17 +307,11 @@ func sameListener(a, b string) bool {
 	if errA != nil || errB != nil || portA != portB || portA == "0" {
 		return false
 	}
-	return everyHost(hostA) || everyHost(hostB) || loopbackName(hostA) == loopbackName(hostB)
+	plain := strings.NewReplacer("localhost", "127.0.0.1").Replace
+	return everyHost(hostA) || everyHost(hostB) || plain(hostA) == plain(hostB)
 }
 
 func everyHost(host string) bool {
 	address, err := netip.ParseAddr(host)
 	return host == "" || err == nil && address.IsUnspecified()
-}
-
-func loopbackName(host string) string {
-	if host == "localhost" {
-		return "127.0.0.1"
-	}
-	return host
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"log/slog"
 )
 
 const redacted = "[redacted]"
@@ -53,11 +52,5 @@ func (Secret) String() string { return redacted }
 // Format writes "[redacted]" for every verb.
 func (Secret) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, redacted) }
 
-// MarshalText is "[redacted]"; encoding/json and encoding/xml use it.
+// MarshalText is "[redacted]"; log/slog, YAML, encoding/json and encoding/xml use it.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
-// MarshalYAML is "[redacted]".
-func (Secret) MarshalYAML() (any, error) { return redacted, nil }
-
-// LogValue is "[redacted]".
-func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }

@@ -28,32 +28,23 @@ func parseSecret(out *Secret, text string) *Problem {
 	if problem := checkSecret(text); problem != nil {
 		return problem
 	}
-	if strings.Contains(text, ",") {
-		return bad("contains a comma, which the list of previous secrets could not hold", "use one without"+freshSecret)
-	}
-	*out = NewSecret(text)
-	return nil
+	return take(out, NewSecret(text), !strings.Contains(text, ","), "contains a comma, which the list of previous secrets could not hold", "use one without"+freshSecret)
 }
 
 func parsePrevious(out *[]Secret, text string) *Problem {
-	items := splitList(text)
-	if len(items) > maxPrevious {
-		return bad(fmt.Sprintf("has %d secrets", len(items)), fmt.Sprintf("keep at most the last %d", maxPrevious))
+	if n := len(splitList(text)); n > maxPrevious {
+		return bad(fmt.Sprintf("has %d secrets", n), fmt.Sprintf("keep at most the last %d", maxPrevious))
 	}
-	var secrets []Secret
-	for i, item := range items {
+	seen := map[string]bool{}
+	return takeList(out, text, func(out *Secret, item string) *Problem {
 		if problem := checkSecret(item); problem != nil {
-			problem.Wrong = entry(i) + " " + problem.Wrong
 			problem.Mend = "remove it: tokens that it signed should no longer count"
 			return problem
 		}
-		if slices.Contains(items[:i], item) {
-			return bad(entry(i)+" stands there twice", "list each secret once")
-		}
-		secrets = append(secrets, NewSecret(item))
-	}
-	*out = secrets
-	return nil
+		again := seen[item]
+		seen[item] = true
+		return take(out, NewSecret(item), !again, "stands there twice", "list each secret once")
+	})
 }
 
 // checkSecret refuses a text that is no secret, or that can be guessed.

@@ -1,9 +1,10 @@
 package config
 
 import (
-	"cmp"
 	"strings"
 	"time"
+
+	"manus/mail"
 )
 
 // setting is one row of the table that everything here is made from: what is
@@ -27,20 +28,15 @@ type setting struct {
 	// lines allows a value of several lines.
 	lines bool
 	mend  string // for a required one that is missing
-	use   use
-	// parse puts a value, which is not empty, in its place.
+	// parse puts a value, which is not empty, in its place. A setting of a coming
+	// version has none: it is refused, because an operator who sets it relies on it.
 	parse func(s *Settings, text string) *Problem
 }
 
-// use says what this version does with a setting.
-type use int
-
-const (
-	used use = iota
-	// later is a setting of a coming version. It is refused, because an
-	// operator who sets it relies on it.
-	later
-)
+// isNamed tells whether a variable is the setting's.
+func (row setting) isNamed(variable string) bool {
+	return variable == row.name || variable == row.name+fileSuffix
+}
 
 // bad is a problem whose name its caller fills in.
 func bad(wrong, mend string) *Problem { return &Problem{Wrong: wrong, Mend: mend} }
@@ -64,7 +60,9 @@ func table() []setting {
 			name: "ENVIRONMENT", fallback: "production",
 			help:    "What this installation is called in logs and at /version, such as production or staging.",
 			initial: func() string { return "production" },
-			parse:   func(s *Settings, text string) *Problem { return parseEnvironment(&s.Environment, text) },
+			parse: func(s *Settings, text string) *Problem {
+				return take(&s.Environment, text, environmentName.MatchString(text), "is not a short name", "use at most 32 lower-case letters, digits and dashes, such as production")
+			},
 		},
 		{
 			name:    "DATA_DIR",
@@ -79,8 +77,10 @@ func table() []setting {
 		},
 		{
 			name: "MONGODB_DATABASE", example: "manus",
-			help:  "The database there. By default it is the one that MONGODB_URI names, else manus.",
-			parse: func(s *Settings, text string) *Problem { return parseDatabase(&s.MongoDatabase, text) },
+			help: "The database there. By default it is the one that MONGODB_URI names, else manus.",
+			parse: func(s *Settings, text string) *Problem {
+				return take(&s.MongoDatabase, text, isDatabase(text), "is not a name for a database", "use letters, digits, _ and -; admin, local and config are MongoDB's own")
+			},
 		},
 		{
 			name: "ADDR", fallback: ":8080",
@@ -105,17 +105,21 @@ func table() []setting {
 		{
 			name: "CORS_ORIGINS", example: "https://app.example.com,http://localhost:5173",
 			help:  "The origins of web pages that may use the API from a browser, separated by commas: scheme, host and port, nothing more. None by default; pages of PUBLIC_URL itself need no entry.",
-			parse: func(s *Settings, text string) *Problem { return parseOrigins(&s.Origins, text) },
+			parse: func(s *Settings, text string) *Problem { return takeList(&s.Origins, text, parseOrigin) },
 		},
 		{
 			name: "SMTP_URL", secret: true, example: "smtp://user:password@mail.example.com:587",
-			help:  "The mail server: smtp:// with STARTTLS, or smtps://. With it, people confirm their address before they have an account, and can reset their password. Needs MAIL_FROM and PUBLIC_URL.",
-			parse: func(s *Settings, text string) *Problem { return parseSMTP(&s.SMTP, text) },
+			help: "The mail server: smtp:// with STARTTLS, or smtps://. With it, people confirm their address before they have an account, and can reset their password. Needs MAIL_FROM and PUBLIC_URL.",
+			parse: func(s *Settings, text string) *Problem {
+				return take(&s.SMTP, NewSecret(text), mail.CheckURL(text) == nil, "is not a mail server's URL", "use smtp://user:password@host:587 or smtps://user:password@host:465; write special characters of the password as %XX")
+			},
 		},
 		{
 			name: "MAIL_FROM", example: "no-reply@example.com",
-			help:  "The address that mails come from, or a name and an address: 'Example <no-reply@example.com>'.",
-			parse: func(s *Settings, text string) *Problem { return parseMailFrom(&s.MailFrom, text) },
+			help: "The address that mails come from, or a name and an address: 'Example <no-reply@example.com>'.",
+			parse: func(s *Settings, text string) *Problem {
+				return take(&s.MailFrom, text, mail.CheckFrom(text) == nil, "is not an e-mail address", "use the form name@example.com, or 'Name <name@example.com>'")
+			},
 		},
 		{
 			name: "REDIS_URL", secret: true, example: "redis://user:password@redis.example.com:6379",
@@ -159,8 +163,10 @@ func table() []setting {
 		},
 		{
 			name: "S3_REGION", example: "eu-central-1",
-			help:  "The region of the S3_BUCKET.",
-			parse: func(s *Settings, text string) *Problem { return parseRegion(&s.Backup.S3.Region, text) },
+			help: "The region of the S3_BUCKET.",
+			parse: func(s *Settings, text string) *Problem {
+				return take(&s.Backup.S3.Region, text, regionName.MatchString(text), "is not the name of a region", "use one such as eu-central-1")
+			},
 		},
 		{
 			name: "AWS_ACCESS_KEY_ID", with: "S3_BUCKET", example: "AKIAIOSFODNN7EXAMPLE",
@@ -175,7 +181,7 @@ func table() []setting {
 		{
 			name: "TRUSTED_PROXIES", example: "10.0.0.0/8,2001:db8::/32",
 			help:  "The networks of your load balancers, separated by commas. Only they are believed when they say in X-Forwarded-For who the client is.",
-			parse: func(s *Settings, text string) *Problem { return parseNetworks(&s.TrustedProxies, text) },
+			parse: func(s *Settings, text string) *Problem { return takeList(&s.TrustedProxies, text, parseNetwork) },
 		},
 		{
 			name: "LOG_LEVEL", fallback: "info",
@@ -184,8 +190,10 @@ func table() []setting {
 		},
 		{
 			name: "LOG_FORMAT", fallback: "json",
-			help:  "How log lines are written: json or text.",
-			parse: func(s *Settings, text string) *Problem { return parseFormat(&s.LogFormat, text) },
+			help: "How log lines are written: json or text.",
+			parse: func(s *Settings, text string) *Problem {
+				return take(&s.LogFormat, text, text == "json" || text == "text", "is not a format", "use json or text")
+			},
 		},
 		{
 			name: "READY_CRITICAL", fallback: "database,redis",
@@ -216,10 +224,7 @@ func futureSettings() []setting {
 		STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET STRIPE_PRICE_ID_BASIC STRIPE_PRICE_ID_PRO STRIPE_API_BASE
 		SENTRY_DSN SENTRY_ENVIRONMENT SENTRY_TRACES_SAMPLE_RATE
 		ALERT_EMAIL SLACK_WEBHOOK_URL`) {
-		rows = append(rows, setting{name: name, use: later})
+		rows = append(rows, setting{name: name})
 	}
 	return rows
 }
-
-// shown is what stands behind the setting's name in the .env.
-func (row setting) shown() string { return cmp.Or(row.fallback, row.example) }

@@ -34,9 +34,7 @@ func (l *loader) readVariables(source Source) {
 	l.variables = map[string]string{}
 	for _, pair := range source.Environ {
 		name, value, _ := strings.Cut(pair, "=")
-		if !l.isSet(name) && value != "" { // as os.Getenv, the first counts
-			l.variables[name] = value
-		}
+		l.set(name, value)
 	}
 	if source.EnvFile == "" {
 		return
@@ -48,24 +46,22 @@ func (l *loader) readVariables(source Source) {
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(fromFile)) {
-		l.addFromFile(name, fromFile[name])
+		if l.known(name) {
+			l.set(name, fromFile[name])
+		} else {
+			l.problems = append(l.problems, l.unknownName(name))
+		}
 	}
 }
 
-func (l *loader) addFromFile(name, value string) {
-	if !l.known(name) {
-		l.problems = append(l.problems, l.unknownName(name))
-		return
-	}
+// set sets a variable; as with os.Getenv, the first value counts.
+func (l *loader) set(name, value string) {
 	if !l.isSet(name) && value != "" {
 		l.variables[name] = value
 	}
 }
 
-func (l *loader) isSet(name string) bool {
-	_, ok := l.variables[name]
-	return ok
-}
+func (l *loader) isSet(name string) bool { return l.variables[name] != "" }
 
 // providerSecret matches the variables that hold providers' client secrets.
 var providerSecret = regexp.MustCompile(`^OIDC_[A-Z][A-Z0-9_]{0,31}_CLIENT_SECRET$`)
@@ -75,34 +71,26 @@ func ProviderVariable(id string) string {
 	return "OIDC_" + strings.ToUpper(strings.ReplaceAll(id, "-", "_")) + "_CLIENT_SECRET"
 }
 
-// providerSecrets reads the client secrets of providers, by their variables.
-func (l *loader) providerSecrets() map[string]Secret {
-	var secrets map[string]Secret
+// applyProviders reads the client secrets of providers, by their variables.
+func (l *loader) applyProviders(settings *Settings) {
 	for _, name := range slices.Sorted(maps.Keys(l.variables)) {
 		name = strings.TrimSuffix(name, fileSuffix)
 		if !providerSecret.MatchString(name) {
 			continue
 		}
-		at, text, problem := l.value(setting{name: name, secret: true})
-		if problem != nil {
-			problem.Name = at
-			l.problems = append(l.problems, *problem)
-		}
-		if secrets == nil {
-			secrets = map[string]Secret{}
-		}
-		secrets[name] = NewSecret(text)
+		l.apply(setting{name: name, secret: true, parse: func(s *Settings, text string) *Problem {
+			if s.ProviderSecrets == nil {
+				s.ProviderSecrets = map[string]Secret{}
+			}
+			s.ProviderSecrets[name] = NewSecret(text)
+			return nil
+		}}, settings)
 	}
-	return secrets
 }
 
 func (l *loader) known(name string) bool {
-	if providerSecret.MatchString(strings.TrimSuffix(name, fileSuffix)) {
-		return true
-	}
-	return slices.ContainsFunc(l.rows, func(row setting) bool {
-		return name == row.name || name == row.name+fileSuffix
-	})
+	return providerSecret.MatchString(strings.TrimSuffix(name, fileSuffix)) ||
+		slices.ContainsFunc(l.rows, func(row setting) bool { return row.isNamed(name) })
 }
 
 // value is the row's text, its default where nothing is set, and the name of
@@ -179,8 +167,7 @@ func readValueFile(path string) (string, *Problem) {
 	if problem != nil {
 		return "", problem
 	}
-	text := strings.TrimSuffix(string(data), "\n")
-	text = strings.TrimSuffix(text, "\r")
+	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 	if strings.TrimSpace(text) == "" {
 		return "", bad("the file is empty", "put the value into the file")
 	}
@@ -219,7 +206,7 @@ func unreadable(err error) *Problem {
 // piece of a secret.
 func (l *loader) unknownName(name string) Problem {
 	p := Problem{Name: envFileFlag, Wrong: "sets a name that is no setting", Mend: "check each line's name"}
-	if looksLikeName().MatchString(name) {
+	if likeName.MatchString(name) {
 		p.Wrong, p.Mend = "sets "+name+", which is no setting", "remove it or correct its name"
 	}
 	if nearest := l.nearest(name); nearest != "" {
@@ -228,10 +215,8 @@ func (l *loader) unknownName(name string) Problem {
 	return p
 }
 
-// looksLikeName matches a few capitalised words joined by underscores.
-func looksLikeName() *regexp.Regexp {
-	return regexp.MustCompile(`^[A-Z]{1,16}(_[A-Z]{1,16}[0-9]?){0,5}$`)
-}
+// likeName matches a few capitalised words joined by underscores.
+var likeName = regexp.MustCompile(`^[A-Z]{1,16}(_[A-Z]{1,16}[0-9]?){0,5}$`)
 
 // nearest is the setting that a mistyped name most likely means, if any.
 func (l *loader) nearest(name string) string {

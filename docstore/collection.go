@@ -127,10 +127,10 @@ var (
 // Update changes the value with the id by compare-and-swap and returns it as
 // change left it. change may run again on a fresh value, so it only touches
 // the value it is given and variables it sets anew on each run.
-// Errors as Store.Update.
+// Errors as Store.Upsert, or ErrNotFound when there is none.
 func (c *Collection[T]) Update(ctx context.Context, id string, change func(*T) error) (T, error) {
 	var value T
-	err := c.store.Update(ctx, c.name, id, c.updating(id, &value, change))
+	err := c.store.Upsert(ctx, c.name, id, c.updating(id, &value, change))
 	return value, err
 }
 

@@ -120,10 +120,6 @@ func TestAChangeMayNotGiveAnotherID(t *testing.T) {
 // twice is a store that runs changes twice, as every engine may.
 type twice struct{ docstore.Store }
 
-func (s twice) Update(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
-	return s.Store.Update(ctx, collection, id, rerun(change))
-}
-
 func (s twice) Upsert(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
 	return s.Store.Upsert(ctx, collection, id, rerun(change))
 }

@@ -149,15 +149,11 @@ type Store interface {
 	// prefix of them.
 	Insert(ctx context.Context, collection string, docs ...Document) error
 
-	// Update changes one document by compare-and-swap. ErrNotFound when there
-	// is none, ConflictError when the new body violates a unique index, or the
-	// error that change returned, in which case nothing is written. Like
-	// Change.Apply, change may run again, is quick, leaves the document as it is
-	// by returning nil, and removes it by returning Removed.
-	Update(ctx context.Context, collection, id string, change func(old Raw) (Raw, error)) error
-
-	// Upsert is Update for a document that may not exist yet: change gets nil
-	// when there is none.
+	// Upsert changes one document by compare-and-swap, or makes it: change gets
+	// nil when there is none. ConflictError when the new body violates a unique
+	// index, or the error that change returned, in which case nothing is written.
+	// Like Change.Apply, change may run again, is quick, leaves the document as it
+	// is by returning nil, and removes it by returning Removed.
 	Upsert(ctx context.Context, collection, id string, change func(old Raw) (Raw, error)) error
 
 	// Delete removes the document with the id, or returns ErrNotFound.

@@ -57,10 +57,6 @@ func (l *lazy) Insert(ctx context.Context, collection string, docs ...Document) 
 	return l.do(func(s Store) error { return s.Insert(ctx, collection, docs...) })
 }
 
-func (l *lazy) Update(ctx context.Context, collection, id string, change func(old Raw) (Raw, error)) error {
-	return l.do(func(s Store) error { return s.Update(ctx, collection, id, change) })
-}
-
 func (l *lazy) Upsert(ctx context.Context, collection, id string, change func(old Raw) (Raw, error)) error {
 	return l.do(func(s Store) error { return s.Upsert(ctx, collection, id, change) })
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"sync"
 
 	"github.com/google/uuid"
 )
@@ -35,11 +36,11 @@ type Plan struct {
 func PlanQuery(spec Spec, q Query) (Plan, error) {
 	plan := Plan{Query: q}
 	if q.Index != "" {
-		index, ok := spec.index(q.Index)
-		if !ok {
+		i := slices.IndexFunc(spec.Indexes, func(index Index) bool { return index.Name == q.Index })
+		if i < 0 {
 			return plan, fmt.Errorf("%w: collection %s has no index %q", ErrInvalid, spec.Collection, q.Index)
 		}
-		plan.Index = index
+		plan.Index = spec.Indexes[i]
 	}
 	if len(q.Equal) > len(plan.Index.Fields) {
 		return plan, fmt.Errorf("%w: %d values for the %d fields of index %q", ErrInvalid, len(q.Equal), len(plan.Index.Fields), q.Index)
@@ -64,25 +65,47 @@ func PlanQuery(spec Spec, q Query) (Plan, error) {
 	return plan, nil
 }
 
+// Declared is what an engine knows of the collections that have been declared, by
+// their names: a C of each. It is safe for concurrent use.
+type Declared[C interface{ Spec() Spec }] struct{ all sync.Map }
+
+// Add notes a collection that has been declared, again perhaps.
+func (d *Declared[C]) Add(c C) { d.all.Store(c.Spec().Collection, c) }
+
+// Get is a collection. It returns ErrInvalid for one that hasn't been declared.
+func (d *Declared[C]) Get(name string) (C, error) {
+	if c, ok := d.all.Load(name); ok {
+		return c.(C), nil
+	}
+	var none C
+	return none, fmt.Errorf("%w: collection %q was not declared", ErrInvalid, name)
+}
+
+// Plan is a collection, and PlanQuery for it. Errors as Get and PlanQuery.
+func (d *Declared[C]) Plan(name string, q Query) (C, Plan, error) {
+	c, err := d.Get(name)
+	if err != nil {
+		return c, Plan{}, err
+	}
+	plan, err := PlanQuery(c.Spec(), q)
+	return c, plan, err
+}
+
 // simplify replaces the values asked for by scalars.
-func (p *Plan) simplify() error {
+func (p *Plan) simplify() (err error) {
 	p.Equal = slices.Clone(p.Equal) // it is the caller's
 	for i, value := range p.Equal {
-		var err error
 		if p.Equal[i], err = scalar(value); err != nil {
 			return err
 		}
 	}
-	for _, bound := range []*any{&p.From, &p.Until} {
-		if *bound == nil {
-			continue
-		}
-		var err error
-		if *bound, err = scalar(*bound); err != nil {
-			return err
-		}
+	if p.From != nil {
+		p.From, err = scalar(p.From)
 	}
-	return nil
+	if p.Until != nil && err == nil {
+		p.Until, err = scalar(p.Until)
+	}
+	return err
 }
 
 // scalar is value as what an index can hold: a string, int64, bool or Time.
@@ -103,15 +126,6 @@ func scalar(value any) (any, error) {
 		return int64(v.Uint()), nil //nolint:gosec // checked
 	}
 	return nil, fmt.Errorf("%w: an index holds no %T", ErrInvalid, value)
-}
-
-func (s Spec) index(name string) (Index, bool) {
-	for _, index := range s.Indexes {
-		if index.Name == name {
-			return index, true
-		}
-	}
-	return Index{}, false
 }
 
 // maxCursor bounds the length of a cursor that is looked at. It has room for

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // Check is one thing that the program depends on.
@@ -51,11 +53,14 @@ type Config struct {
 	Checks  []Check
 	Version Version
 	Log     *slog.Logger
-	// Timeout is how long a probe may take; 0 means 2 s.
-	Timeout time.Duration
-	// Interval is the least time between two probes of a check; 0 means 1 s.
-	Interval time.Duration
 }
+
+const (
+	// timeout is how long a probe may take.
+	timeout = 2 * time.Second
+	// interval is the least time between two probes of a check.
+	interval = time.Second
+)
 
 // Service answers for the program.
 type Service struct {
@@ -67,15 +72,9 @@ type Service struct {
 
 // New makes a Service. The program counts as started now.
 func New(c Config) *Service {
-	if c.Timeout == 0 {
-		c.Timeout = 2 * time.Second
-	}
-	if c.Interval == 0 {
-		c.Interval = time.Second
-	}
 	s := &Service{version: c.Version, started: time.Now()}
 	for _, check := range c.Checks {
-		s.checkers = append(s.checkers, &checker{Check: check, log: c.Log, timeout: c.Timeout, interval: c.Interval})
+		s.checkers = append(s.checkers, &checker{Check: check, log: c.Log})
 	}
 	return s
 }
@@ -131,25 +130,16 @@ func (s *Service) Readiness(ctx context.Context) Readiness {
 // hangs once, not once a request.
 type checker struct {
 	Check
-	log      *slog.Logger
-	timeout  time.Duration
-	interval time.Duration
+	log *slog.Logger
 
-	last atomic.Pointer[outcome]
-
-	mu      sync.Mutex
-	current *probe // nil while none runs
+	last    atomic.Pointer[outcome]
+	asking  singleflight.Group
+	probing sync.Mutex // held until a probe has really returned
 }
 
 type outcome struct {
 	Result
 	at time.Time // when its probe started
-}
-
-// probe is one that is running.
-type probe struct {
-	started time.Time
-	done    chan struct{} // closed when it has an outcome: it returned, or its time is up
 }
 
 // recent is the last outcome, while it is younger than the interval. It takes
@@ -159,7 +149,7 @@ func (c *checker) recent() (Result, bool) {
 		return Result{Status: Skipped}, true
 	}
 	last := c.last.Load()
-	if last == nil || time.Since(last.at) >= c.interval {
+	if last == nil || time.Since(last.at) >= interval {
 		return Result{}, false
 	}
 	return last.Result, true
@@ -167,52 +157,36 @@ func (c *checker) recent() (Result, bool) {
 
 // ask waits for the outcome of the probe that is running, or of a new one.
 func (c *checker) ask(ctx context.Context) Result {
-	done, recent := c.join()
-	if done == nil {
-		return recent
-	}
 	select {
-	case <-done:
-		return c.last.Load().Result
+	case answer := <-c.asking.DoChan("", c.probe):
+		return answer.Val.(Result)
 	case <-ctx.Done():
 		return Result{Status: Failed}
 	}
 }
 
-// join returns the channel of the probe to wait for, or nil and a result when
-// there is nothing to wait for.
-func (c *checker) join() (<-chan struct{}, Result) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.current != nil {
-		return c.current.done, Result{}
-	}
+// probe has an outcome when the probe returns, at the latest when the time is up.
+func (c *checker) probe() (any, error) {
 	if recent, ok := c.recent(); ok { // somebody else has just asked
-		return nil, recent
+		return recent, nil
 	}
-	p := &probe{started: time.Now(), done: make(chan struct{})}
-	c.current = p
-	go c.run(p)
-	return p.done, Result{}
-}
-
-// run probes and records the outcome, at the latest when the time is up. The
-// probe stays the current one until it has really returned.
-func (c *checker) run(p *probe) {
-	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+	if !c.probing.TryLock() { // its time is up, and it hangs
+		return c.last.Load().Result, nil
+	}
+	started := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	returned := make(chan error, 1)
-	go func() { returned <- c.guarded(ctx) }()
+	go func() {
+		defer c.probing.Unlock()
+		returned <- c.guarded(ctx)
+	}()
 	select {
 	case err := <-returned:
-		c.recordOutcome(p, err)
+		return c.recordOutcome(started, err), nil
 	case <-ctx.Done():
-		c.recordOutcome(p, fmt.Errorf("no answer within %v", c.timeout))
-		<-returned
+		return c.recordOutcome(started, fmt.Errorf("no answer within %v", timeout)), nil
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.current = nil
 }
 
 // guarded is the probe, a panic in it being a failure.
@@ -225,11 +199,11 @@ func (c *checker) guarded(ctx context.Context) (err error) {
 	return c.Probe(ctx)
 }
 
-// recordOutcome publishes an outcome to those who wait for the probe, and logs it
-// when it differs from the last one. The public learns only that it failed.
-func (c *checker) recordOutcome(p *probe, err error) {
-	took := time.Since(p.started)
-	now := &outcome{Result: Result{Status: OK, LatencyMS: float64(took.Microseconds()) / 1000}, at: p.started}
+// recordOutcome keeps an outcome, and logs it when it differs from the last one. The
+// public learns only that it failed.
+func (c *checker) recordOutcome(started time.Time, err error) Result {
+	took := time.Since(started)
+	now := &outcome{Result: Result{Status: OK, LatencyMS: float64(took.Microseconds()) / 1000}, at: started}
 	if err != nil {
 		now.Status = Failed
 	}
@@ -240,5 +214,5 @@ func (c *checker) recordOutcome(p *probe, err error) {
 	case err == nil && before != nil && before.Status == Failed:
 		c.log.Info("a health check succeeds again", "check", c.Name)
 	}
-	close(p.done)
+	return now.Result
 }

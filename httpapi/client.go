@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -33,15 +34,13 @@ func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	if !isTrusted(address, trusted) {
 		return address
 	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	if forwarded := r.Header.Values("Forwarded"); len(forwarded) > 0 && len(r.Header.Values("X-Forwarded-For")) == 0 {
-		hops = strings.Split(strings.Join(forwarded, ","), ",")
-		for i := range hops {
-			hops[i] = forwardedFor(hops[i])
-		}
+	header, client := "X-Forwarded-For", strings.TrimSpace
+	if len(r.Header.Values(header)) == 0 {
+		header, client = "Forwarded", forwardedFor
 	}
+	hops := strings.Split(strings.Join(r.Header.Values(header), ","), ",")
 	for i := len(hops) - 1; i >= 0 && isTrusted(address, trusted); i-- {
-		hop, err := parseHop(strings.TrimSpace(hops[i]))
+		hop, err := parseHop(client(hops[i]))
 		if err != nil {
 			break
 		}
@@ -76,10 +75,5 @@ func parseHop(hop string) (netip.Addr, error) {
 }
 
 func isTrusted(address netip.Addr, trusted []netip.Prefix) bool {
-	for _, prefix := range trusted {
-		if prefix.Contains(address) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(address) })
 }

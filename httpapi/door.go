@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -200,24 +201,18 @@ func newHistogram() *prometheus.HistogramVec {
 
 // logMethod is the method if it is a known one: the rest are the client's words.
 func logMethod(method string) string {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	if method == http.MethodHead || slices.Contains(methods(), method) {
 		return method
 	}
 	return "OTHER"
 }
 
-// maxRequestID bounds a request id taken over from the client.
-const maxRequestID = 64
-
 // requestID comes from the client's X-Request-Id when that is short and plain, so
 // that one id follows a request through several programs.
 func requestID(r *http.Request) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 	id := r.Header.Get("X-Request-Id")
-	plain := func(c rune) bool {
-		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_'
-	}
-	if len(id) >= 8 && len(id) <= maxRequestID && strings.IndexFunc(id, func(c rune) bool { return !plain(c) }) < 0 {
+	if len(id) >= 8 && len(id) <= 64 && strings.Trim(id, plain) == "" {
 		return id
 	}
 	return rand.Text()

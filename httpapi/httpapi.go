@@ -47,9 +47,7 @@ type API struct {
 	Config
 	mux       *http.ServeMux
 	huma      huma.API
-	typed     *adapter
 	endpoints []*endpoint
-	routes    []Route
 	kinds     Kinds
 	limiter   Limiter // nil lets all through
 	fallback  *endpoint
@@ -61,7 +59,7 @@ type API struct {
 func New(c Config) *API {
 	api := NewList()
 	api.Config = c
-	api.huma = newHuma(c.Version, api.typed)
+	api.huma = newHuma(c.Version)
 	if c.Metrics != nil {
 		c.Metrics.MustRegister(api.requests)
 	}
@@ -71,13 +69,13 @@ func New(c Config) *API {
 // NewList makes an API that only lists what is registered with it, and can't be
 // asked: typed handlers, whose types take their time, are left out.
 func NewList() *API {
-	api := &API{mux: http.NewServeMux(), typed: &adapter{}, kinds: slices.Clone(common), requests: newHistogram()}
+	api := &API{mux: http.NewServeMux(), kinds: slices.Clone(common), requests: newHistogram()}
 	api.fallback = api.newEndpoint("", Route{Pattern: catchAll, Access: Public}, api.answerFallback)
 	api.mux.Handle(catchAll, api.fallback)
 	return api
 }
 
-func newHuma(version string, adapter huma.Adapter) huma.API {
+func newHuma(version string) huma.API {
 	config := huma.DefaultConfig("Manus", version)
 	config.Info.Description = "Accounts, plans and metered sessions. Errors are RFC 9457 problems; times are RFC 3339 in UTC; ids are opaque."
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
@@ -88,7 +86,7 @@ func newHuma(version string, adapter huma.Adapter) huma.API {
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer": {Type: "http", Scheme: "bearer", Description: "An access token from signing in, or an API key."},
 	}
-	return huma.NewAPI(config, adapter)
+	return huma.NewAPI(config, nil) // each route is an adapter of its own
 }
 
 // Limit sets what is asked whether a request is one too many.
@@ -115,14 +113,13 @@ type Group struct {
 func Register[I, O any](group Group, route Route, handler func(context.Context, *I) (*O, error)) {
 	api := group.API
 	route.Group, route.CORS = group.Name, true
-	api.routes = append(api.routes, route)
 	api.learn(group.Kinds)
 	e := api.newEndpoint(Prefix, route, nil)
 	api.mount(e)
 	if api.huma == nil {
 		return
 	}
-	huma.Register(api.huma, api.operation(&e.Route), func(ctx context.Context, in *I) (*O, error) {
+	huma.Register(typed{api.huma, e}, api.operation(&e.Route), func(ctx context.Context, in *I) (*O, error) {
 		err := askDecoded(ctx, in)
 		if err == nil {
 			var out *O
@@ -132,8 +129,6 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 		}
 		return nil, answer(ctx, group.Kinds, err)
 	})
-	operation, handle := api.typed.operation, api.typed.handle
-	e.serve = func(w http.ResponseWriter, r *http.Request) { handle(humago.NewContext(operation, r, w)) }
 	_, e.byAccount = any((*I)(nil)).(accountInput)
 }
 
@@ -153,19 +148,20 @@ func Stream[I any](group Group, route Route, handler func(context.Context, *I) (
 	})
 }
 
-// adapter is what huma registers with: it only keeps what came last.
-type adapter struct {
-	operation *huma.Operation
-	handle    func(huma.Context)
+// typed is what huma registers one route with.
+type typed struct {
+	huma.API
+	route *endpoint
 }
 
-// Handle keeps an operation, for Register to mount.
-func (a *adapter) Handle(operation *huma.Operation, handle func(huma.Context)) {
-	a.operation, a.handle = operation, handle
-}
+// Adapter is the route itself.
+func (t typed) Adapter() huma.Adapter { return t.route }
 
-// ServeHTTP makes it a huma.Adapter; nobody calls it.
-func (a *adapter) ServeHTTP(http.ResponseWriter, *http.Request) {}
+// Handle is called by huma, once it has completed what it knows of the route.
+func (e *endpoint) Handle(operation *huma.Operation, handle func(huma.Context)) {
+	e.operation = operation
+	e.serve = func(w http.ResponseWriter, r *http.Request) { handle(humago.NewContext(operation, r, w)) }
+}
 
 // learn adds to the list of all problems.
 func (api *API) learn(kinds Kinds) {
@@ -175,9 +171,6 @@ func (api *API) learn(kinds Kinds) {
 		}
 	}
 }
-
-// Routes lists the routes of the reference, in order of their registration.
-func (api *API) Routes() []Route { return slices.Clone(api.routes) }
 
 // Problems lists every kind of problem a route may answer.
 func (api *API) Problems() Kinds { return slices.Clone(api.kinds) }

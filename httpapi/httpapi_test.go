@@ -418,7 +418,7 @@ func FuzzCheckKeys(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		err := checkKeys(data)
+		err := checkKeys(json.NewDecoder(bytes.NewReader(data)))
 		var value any
 		if errors.Is(err, errDuplicateKey) || json.Unmarshal(data, &value) != nil {
 			return

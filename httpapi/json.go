@@ -2,9 +2,9 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
-	"io"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -16,72 +16,39 @@ var (
 
 // jsonFormat is JSON whose errors don't repeat what was sent.
 func jsonFormat() huma.Format {
-	return huma.Format{
-		Marshal: func(w io.Writer, v any) error {
-			encoder := json.NewEncoder(w)
-			encoder.SetEscapeHTML(false)
-			return encoder.Encode(v)
-		},
-		Unmarshal: func(data []byte, v any) error {
-			if _, whole := v.(*any); whole { // huma's first pass; the second is for the fields
-				if err := checkKeys(data); err != nil {
-					return err
-				}
-			}
-			if json.Unmarshal(data, v) != nil {
-				return errNotJSON
-			}
-			return nil
-		},
-	}
-}
-
-// checkKeys refuses JSON with a key twice in one object: two parsers on a
-// request's way may each believe another one of them.
-func checkKeys(data []byte) error {
-	type level struct {
-		keys map[string]bool // nil in an array
-		key  bool            // a key comes next
-	}
-	var stack []level
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	for {
-		token, err := decoder.Token()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
+	format := huma.DefaultJSONFormat
+	format.Unmarshal = func(data []byte, v any) error {
+		if json.Unmarshal(data, v) != nil {
 			return errNotJSON
 		}
-		if delim, ok := token.(json.Delim); ok {
-			switch delim {
-			case '{':
-				stack = append(stack, level{keys: map[string]bool{}, key: true})
-			case '[':
-				stack = append(stack, level{})
-			default:
-				stack = stack[:len(stack)-1]
-				if len(stack) > 0 {
-					stack[len(stack)-1].key = true
-				}
-			}
-			continue
+		if _, whole := v.(*any); whole { // huma's first pass; the second is for the fields
+			return checkKeys(json.NewDecoder(bytes.NewReader(data)))
 		}
-		if len(stack) == 0 {
-			continue
-		}
-		top := &stack[len(stack)-1]
-		if top.keys == nil {
-			continue
-		}
-		if name, ok := token.(string); ok && top.key {
-			if top.keys[name] {
-				return errDuplicateKey
-			}
-			top.keys[name] = true
-			top.key = false
-			continue
-		}
-		top.key = true
+		return nil
 	}
+	return format
+}
+
+// checkKeys reads a value, which is valid JSON, and refuses a key twice in one object:
+// two parsers on a request's way may each believe another one of them.
+func checkKeys(decoder *json.Decoder) error {
+	begin, err := decoder.Token()
+	if _, nested := begin.(json.Delim); err != nil || !nested {
+		return err
+	}
+	keys := map[json.Token]bool{}
+	for decoder.More() {
+		if begin == json.Delim('{') {
+			key, err := decoder.Token()
+			if err != nil || keys[key] {
+				return cmp.Or(err, errDuplicateKey)
+			}
+			keys[key] = true
+		}
+		if err := checkKeys(decoder); err != nil {
+			return err
+		}
+	}
+	_, err = decoder.Token() // its end
+	return err
 }

@@ -1,11 +1,11 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -44,19 +44,6 @@ func (p *Problem) Error() string { return p.Detail }
 
 // GetStatus is the HTTP status, for huma.
 func (p *Problem) GetStatus() int { return p.Status }
-
-// GetHeaders is the headers that go with the problem, for huma.
-func (p *Problem) GetHeaders() http.Header {
-	header := http.Header{}
-	if p.retryAfter > 0 {
-		seconds := (p.retryAfter + time.Second - 1) / time.Second
-		header.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
-	}
-	if p.Status == http.StatusUnauthorized {
-		header.Set("WWW-Authenticate", `Bearer realm="manus"`)
-	}
-	return header
-}
 
 // ContentType is the media type of a problem, for huma.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
@@ -124,22 +111,12 @@ func (k Kinds) Find(err error) (kind Kind, known bool) {
 	return kind, false
 }
 
-// problem turns a handler's error into the answer; known is that of Find.
+// problem turns a handler's error into the answer to the request that ctx belongs to,
+// in its language; known is that of Find.
 func (k Kinds) problem(ctx context.Context, err error) (p *Problem, known bool) {
 	kind, known := k.Find(err)
-	p = newProblem(ctx, kind)
-	var retry interface{ RetryAfter() time.Duration }
-	if errors.As(err, &retry) {
-		p.retryAfter = retry.RetryAfter()
-	}
-	return p, known
-}
-
-// newProblem is a row as the answer to the request that ctx belongs to, in its
-// language.
-func newProblem(ctx context.Context, kind Kind) *Problem {
 	tag := language.From(ctx)
-	return &Problem{
+	p = &Problem{
 		Type:       "/docs#" + kind.Name,
 		Title:      http.StatusText(kind.Status),
 		Status:     kind.Status,
@@ -148,29 +125,40 @@ func newProblem(ctx context.Context, kind Kind) *Problem {
 		retryAfter: kind.RetryAfter,
 		language:   tag,
 	}
+	var retry interface{ RetryAfter() time.Duration }
+	if errors.As(err, &retry) {
+		p.retryAfter = retry.RetryAfter()
+	}
+	return p, known
 }
 
 // answer is the problem that stands for err in the tables. The log gets the cause
 // when it is not the client's fault.
 func answer(ctx context.Context, kinds Kinds, err error) *Problem {
-	p, ok := errors.AsType[*Problem](err)
-	if !ok {
-		var known bool
-		p, known = kinds.problem(ctx, err)
-		if x := exchangeOf(ctx); x != nil && p.Status >= http.StatusInternalServerError && ctx.Err() == nil {
-			level := slog.LevelWarn
-			if !known {
-				level = slog.LevelError
-			}
-			x.api.Log.Log(ctx, level, "request failed", "request_id", p.RequestID, "status", p.Status, "error", err)
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	p, known := kinds.problem(ctx, err)
+	if x := exchangeOf(ctx); x != nil && p.Status >= http.StatusInternalServerError && ctx.Err() == nil {
+		level := slog.LevelWarn
+		if !known {
+			level = slog.LevelError
 		}
+		x.api.Log.Log(ctx, level, "request failed", "request_id", p.RequestID, "status", p.Status, "error", err)
 	}
 	return p
 }
 
-// mark says in an answer's headers which language the problem is in, and keeps it
-// out of caches that may keep the route's other answers.
+// mark sets the headers that go with the problem, and keeps it out of caches that
+// may keep the route's other answers.
 func (p *Problem) mark(header http.Header) {
+	if p.retryAfter > 0 {
+		seconds := (p.retryAfter + time.Second - 1) / time.Second
+		header.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
+	}
+	if p.Status == http.StatusUnauthorized {
+		header.Set("WWW-Authenticate", `Bearer realm="manus"`)
+	}
 	p.language.Mark(header)
 	header.Set("Cache-Control", caching)
 }
@@ -180,7 +168,6 @@ func (p *Problem) mark(header http.Header) {
 func WriteError(w http.ResponseWriter, r *http.Request, kinds Kinds, err error) {
 	p := answer(r.Context(), kinds, err)
 	header := w.Header()
-	maps.Copy(header, p.GetHeaders())
 	header.Set("Content-Type", p.ContentType(""))
 	p.mark(header)
 	w.WriteHeader(p.Status)
@@ -202,18 +189,11 @@ func cleanHumaError(ctx huma.Context, _ string, body any) (any, error) {
 }
 
 func problemOf(ctx context.Context, model *huma.ErrorModel) *Problem {
-	err := errInvalidRequest
-	switch model.Status {
-	case http.StatusUnsupportedMediaType:
-		err = errMediaType
-	case http.StatusRequestEntityTooLarge:
-		err = errTooLarge
-	case http.StatusRequestTimeout:
-		err = errSlowBody
-	}
-	kind, _ := common.Find(err)
-	kind.Status = model.Status
-	p := newProblem(ctx, kind)
+	err := cmp.Or(map[int]error{
+		http.StatusUnsupportedMediaType: errMediaType, http.StatusRequestEntityTooLarge: errTooLarge, http.StatusRequestTimeout: errSlowBody,
+	}[model.Status], errInvalidRequest)
+	p, _ := common.problem(ctx, err)
+	p.Status, p.Title = model.Status, http.StatusText(model.Status)
 	for _, e := range model.Errors {
 		if e != nil && err == errInvalidRequest { //nolint:errorlint // set above
 			p.Errors = append(p.Errors, cleanFault(e))

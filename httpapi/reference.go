@@ -3,7 +3,7 @@ package httpapi
 import (
 	"cmp"
 	"fmt"
-	"net/http"
+	"maps"
 	"slices"
 	"strings"
 
@@ -32,17 +32,19 @@ type Field struct {
 	Required                      bool
 }
 
-// Reference lists the operations of the API, for pages that show them.
+// Reference lists the operations of the API, in order of their registration, for
+// pages that show them.
 func (api *API) Reference() []Operation {
-	all := make([]Operation, len(api.routes))
-	for i, route := range api.routes {
-		all[i] = api.newOperation(route)
+	var all []Operation
+	for _, e := range api.endpoints {
+		if e.operation != nil {
+			all = append(all, newOperation(api.huma.OpenAPI().Components.Schemas, e.Route, e.operation))
+		}
 	}
 	return all
 }
 
-func (api *API) newOperation(route Route) Operation {
-	schemas, operation := api.huma.OpenAPI().Components.Schemas, api.documented(route)
+func newOperation(schemas huma.Registry, route Route, operation *huma.Operation) Operation {
 	o := Operation{Route: route}
 	for _, p := range operation.Parameters {
 		field := newField(schemas, p.Name, p.Schema, p.Required)
@@ -53,36 +55,21 @@ func (api *API) newOperation(route Route) Operation {
 	if operation.RequestBody != nil {
 		o.Body = fields(schemas, operation.RequestBody.Content)
 	}
-	for status, response := range operation.Responses {
+	for _, status := range slices.Sorted(maps.Keys(operation.Responses)) {
 		if status == "default" {
 			continue // problems, which are told of once
 		}
-		answer := OperationAnswer{Status: status, Description: response.Description, Fields: fields(schemas, response.Content)}
+		response := operation.Responses[status]
+		answer := OperationAnswer{
+			Status: status, Description: response.Description,
+			Types: slices.Sorted(maps.Keys(response.Content)), Fields: fields(schemas, response.Content),
+		}
 		for i := range answer.Fields {
 			answer.Fields[i].Required = false // it is the server who has to send them
 		}
-		for mediaType := range response.Content {
-			answer.Types = append(answer.Types, mediaType)
-		}
-		slices.Sort(answer.Types)
 		o.Answers = append(o.Answers, answer)
 	}
-	slices.SortFunc(o.Answers, func(a, b OperationAnswer) int { return cmp.Compare(a.Status, b.Status) })
 	return o
-}
-
-// documented is the route's operation as huma has completed it.
-func (api *API) documented(route Route) *huma.Operation {
-	item := api.huma.OpenAPI().Paths[route.Path()]
-	switch route.Method() {
-	case http.MethodPost:
-		return item.Post
-	case http.MethodPatch:
-		return item.Patch
-	case http.MethodDelete:
-		return item.Delete
-	}
-	return item.Get
 }
 
 // fields are the properties of a JSON body.

@@ -2,10 +2,8 @@ package httpapi
 
 import (
 	"cmp"
-	"maps"
 	"net/http"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,14 +22,13 @@ const (
 	MaxBody     = 64 << 10
 	bodyTimeout = 10 * time.Second
 	timeout     = 30 * time.Second
+	partTimeout = 30 * time.Second
 	caching     = "no-store"
 )
 
 // NoTimeout is the Timeout of a route whose answers may go on for ever, as long
 // as each part of them is taken within partTimeout.
 const NoTimeout = -1
-
-const partTimeout = 30 * time.Second
 
 // Route is an address of the program and what is to be known of it before
 // anything answers there. What is left out has the safe value.
@@ -115,13 +112,7 @@ func JSON[T any](description string) Answer {
 }
 
 // Method is the HTTP method; empty means every one.
-func (r Route) Method() string {
-	method, _, found := strings.Cut(r.Pattern, " ")
-	if !found {
-		return ""
-	}
-	return method
-}
+func (r Route) Method() string { return r.Pattern[:max(0, strings.IndexByte(r.Pattern, ' '))] }
 
 // Path is where the route is, below Prefix if it was registered so.
 func (r Route) Path() string { return r.Pattern[strings.IndexByte(r.Pattern, ' ')+1:] }
@@ -146,16 +137,6 @@ func policy() map[string]string {
 	}
 }
 
-// Upstream are the Headers of a route behind which another server answers, with
-// headers of its own.
-func Upstream() map[string]string {
-	none := policy()
-	for name := range none {
-		none[name] = ""
-	}
-	return none
-}
-
 // endpoint is a route, ready to be asked.
 type endpoint struct {
 	Route
@@ -163,6 +144,8 @@ type endpoint struct {
 	pattern string // the whole one
 	header  []field
 	serve   http.HandlerFunc
+	// operation is what huma knows of it; nil where it has no typed handler.
+	operation *huma.Operation
 	// byAccount means that the handler's input tells which account is tried.
 	byAccount bool
 }
@@ -184,14 +167,10 @@ func (api *API) newEndpoint(prefix string, route Route, serve http.HandlerFunc) 
 	for name, value := range e.Headers {
 		headers[http.CanonicalHeaderKey(name)] = value
 	}
-	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		if value := headers[name]; value != "" {
+	for name, value := range headers {
+		if value != "" {
 			e.header = append(e.header, field{name, []string{value}})
 		}
-	}
-	e.Limits = slices.Clone(e.Limits)
-	for i := range e.Limits {
-		e.Limits[i].Route = e.pattern
 	}
 	return e
 }
@@ -221,7 +200,10 @@ func (api *API) Limits() ratelimit.Routes {
 	all := ratelimit.Routes{Rules: []ratelimit.Rule{preflights}}
 	for _, e := range api.endpoints {
 		all.Patterns = append(all.Patterns, e.pattern)
-		all.Rules = append(all.Rules, e.Limits...)
+		for _, rule := range e.Limits {
+			rule.Route = e.pattern
+			all.Rules = append(all.Rules, rule)
+		}
 	}
 	for _, method := range methods() {
 		all.Patterns = append(all.Patterns, fallbackPattern(method))
@@ -239,11 +221,8 @@ func (api *API) operation(route *Route) huma.Operation {
 		Responses: map[string]*huma.Response{},
 	}
 	for status, answer := range route.Answers {
-		response := &huma.Response{Description: answer.Description}
+		response := &huma.Response{Description: answer.Description, Content: map[string]*huma.MediaType{}}
 		for media, body := range answer.Types {
-			if response.Content == nil {
-				response.Content = map[string]*huma.MediaType{}
-			}
 			response.Content[media] = &huma.MediaType{}
 			if body != nil {
 				response.Content[media].Schema = huma.SchemaFromType(schemas, body)

@@ -42,6 +42,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -131,10 +132,8 @@ type Config struct {
 	// zero means 15 s, and less than 100 ms is taken as 100 ms. Copies may have
 	// different ones.
 	TTL time.Duration
-	// Holder names this copy for people; empty: a random name is made.
-	Holder string
-	Now    func() time.Time // the wall clock, only for when a job was done; nil means time.Now
-	Log    *slog.Logger
+	Now func() time.Time // the wall clock, only for when a job was done; nil means time.Now
+	Log *slog.Logger
 }
 
 // Service competes for leases. It is safe for concurrent use.
@@ -153,19 +152,13 @@ type Service struct {
 
 // New makes a Service. The store's collections are declared already (Specs).
 func New(c Config) *Service {
-	if c.TTL == 0 {
-		c.TTL = defaultTTL
-	}
-	if c.Holder == "" {
-		c.Holder = docstore.NewID()
-	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	ttl := max(c.TTL, minTTL).Truncate(time.Millisecond)
+	ttl := max(cmp.Or(c.TTL, defaultTTL), minTTL).Truncate(time.Millisecond)
 	return &Service{
 		leases: docstore.NewCollection[document](c.Store, spec),
-		holder: c.Holder,
+		holder: docstore.NewID(),
 		now:    c.Now,
 		log:    c.Log,
 		ttl:    ttl,
@@ -356,12 +349,10 @@ func (s *Service) release(ctx context.Context, w *watch, g grip, result func(*do
 
 // sleep waits, and returns false when ctx has ended.
 func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
-	case <-timer.C:
+	case <-time.After(d):
 		return ctx.Err() == nil
 	}
 }

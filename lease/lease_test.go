@@ -83,10 +83,6 @@ func (f *faulty) Get(ctx context.Context, collection, id string) (raw docstore.R
 	return raw, err
 }
 
-func (f *faulty) Update(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
-	return f.through(ctx, func() error { return f.Store.Update(ctx, collection, id, change) })
-}
-
 func (f *faulty) Upsert(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
 	return f.through(ctx, func() error { return f.Store.Upsert(ctx, collection, id, change) })
 }
@@ -113,10 +109,6 @@ func again(change func(docstore.Raw) (docstore.Raw, error)) func(docstore.Raw) (
 		_, _ = change(old)
 		return change(old)
 	}
-}
-
-func (s twice) Update(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
-	return s.Store.Update(ctx, collection, id, again(change))
 }
 
 func (s twice) Upsert(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {

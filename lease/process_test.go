@@ -84,10 +84,10 @@ func (q *quiet) Get(ctx context.Context, collection, id string) (docstore.Raw, e
 	return q.Store.Get(ctx, collection, id)
 }
 
-func (q *quiet) Update(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
+func (q *quiet) Upsert(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
 	q.RLock()
 	defer q.RUnlock()
-	return q.Store.Update(ctx, collection, id, change)
+	return q.Store.Upsert(ctx, collection, id, change)
 }
 
 // sleepsProcess stops itself while it holds the lease, as the machine would that

@@ -15,10 +15,11 @@ import (
 // a refused client costs the shared engine nothing until the refusal is over.
 type Breaker struct {
 	Engine
-	probe   func(context.Context) error
-	every   time.Duration
-	open    atomic.Bool
-	denials denials
+	probe func(context.Context) error
+	open  atomic.Bool
+
+	mu      sync.RWMutex
+	denials map[string]denial // by their keys
 }
 
 // probeEvery is how often an engine that is gone is probed.
@@ -26,7 +27,7 @@ const probeEvery = 200 * time.Millisecond
 
 // NewBreaker makes a Breaker, closed. probe tells whether the shared engine answers.
 func NewBreaker(shared Engine, probe func(context.Context) error) *Breaker {
-	return &Breaker{Engine: shared, probe: probe, every: probeEvery}
+	return &Breaker{Engine: shared, probe: probe}
 }
 
 // Open tells whether the breaker is open: the shared engine is gone.
@@ -34,96 +35,91 @@ func (b *Breaker) Open() bool { return b.open.Load() }
 
 // Take is [Engine].Take.
 func (b *Breaker) Take(ctx context.Context, checks []Check, into *Decision) error {
-	if b.denials.denied(checks, into) {
+	if b.denied(checks, into) {
 		return nil
 	}
-	if b.open.Load() {
-		return ErrUnavailable
-	}
-	err := b.Engine.Take(ctx, checks, into)
-	b.watch(err)
+	err := b.ask(func() error { return b.Engine.Take(ctx, checks, into) })
 	if err == nil && !into.Allowed {
-		b.denials.remember(checks, into)
+		b.remember(checks, into)
 	}
 	return err
 }
 
 // Peek is [Engine].Peek.
 func (b *Breaker) Peek(ctx context.Context, checks []Check, into *Decision) error {
-	if b.open.Load() {
-		return ErrUnavailable
-	}
-	err := b.Engine.Peek(ctx, checks, into)
-	b.watch(err)
-	return err
+	return b.ask(func() error { return b.Engine.Peek(ctx, checks, into) })
 }
 
 // Refund is [Engine].Refund.
 func (b *Breaker) Refund(ctx context.Context, checks []Check, counted *Decision) error {
 	b.Forget(nil)
-	if b.open.Load() {
-		return ErrUnavailable
-	}
-	err := b.Engine.Refund(ctx, checks, counted)
-	b.watch(err)
-	return err
+	return b.ask(func() error { return b.Engine.Refund(ctx, checks, counted) })
 }
 
 // Forget drops what is remembered of keys, or of all when there are none.
-func (b *Breaker) Forget(keys []string) { b.denials.forget(keys) }
-
-// watch opens the breaker when the engine is gone, and probes until it is back.
-func (b *Breaker) watch(err error) {
-	if !errors.Is(err, ErrUnavailable) || !b.open.CompareAndSwap(false, true) {
-		return
+func (b *Breaker) Forget(keys []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if keys == nil {
+		b.denials = nil
 	}
-	go func() {
-		for {
-			ctx, cancel := context.WithTimeout(context.Background(), b.every)
-			err := b.probe(ctx)
-			<-ctx.Done() // one probe in each span
-			cancel()
-			if err == nil {
-				b.open.Store(false)
-				return
-			}
+	for _, key := range keys {
+		delete(b.denials, key)
+	}
+}
+
+// ask asks the engine, unless the breaker is open, and opens it when the engine is gone.
+func (b *Breaker) ask(engine func() error) error {
+	if b.open.Load() {
+		return ErrUnavailable
+	}
+	err := engine()
+	if errors.Is(err, ErrUnavailable) && b.open.CompareAndSwap(false, true) {
+		go b.closeAgain()
+	}
+	return err
+}
+
+// closeAgain probes until the engine is back.
+func (b *Breaker) closeAgain() {
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), probeEvery)
+		err := b.probe(ctx)
+		<-ctx.Done() // one probe in each span
+		cancel()
+		if err == nil {
+			b.open.Store(false)
+			return
 		}
-	}()
+	}
 }
 
-// denials remembers until when keys are refused. The zero denials remembers
-// nothing yet.
-type denials struct {
-	mu    sync.RWMutex
-	until map[string]denial
-}
-
+// denial is a refusal that holds until its windows admit more.
 type denial struct {
 	limit Limit
 	cost  int
 	at    time.Time // by the monotonic clock
 	state []Standing
-	retry time.Duration
 }
 
 // maxDenials bounds what is remembered.
 const maxDenials = 100_000
 
 // denied answers for a request that is known to be refused.
-func (d *denials) denied(checks []Check, into *Decision) bool {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if len(d.until) == 0 {
+func (b *Breaker) denied(checks []Check, into *Decision) bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if len(b.denials) == 0 {
 		return false
 	}
 	for i := range checks {
-		known, ok := d.until[checks[i].Key]
+		known, ok := b.denials[checks[i].Key]
 		if !ok || checks[i].Shadow || known.cost > checks[i].Cost || !slices.Equal(known.limit, checks[i].Limit) {
 			continue
 		}
 		since := time.Since(known.at)
-		if since >= known.retry {
-			continue
+		if !slices.ContainsFunc(known.state, func(s Standing) bool { return s.Retry > since }) {
+			continue // it is over
 		}
 		into.Resize(checks)
 		into.Allowed = false
@@ -142,32 +138,17 @@ func (d *denials) denied(checks []Check, into *Decision) bool {
 	return false
 }
 
-func (d *denials) remember(checks []Check, decision *Decision) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.until == nil || len(d.until) >= maxDenials {
-		d.until = map[string]denial{}
+func (b *Breaker) remember(checks []Check, decision *Decision) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.denials == nil || len(b.denials) >= maxDenials {
+		b.denials = map[string]denial{}
 	}
 	for i := range checks {
 		verdict := &decision.Checks[i]
 		if verdict.Allowed || checks[i].Shadow {
 			continue
 		}
-		known := denial{limit: checks[i].Limit, cost: checks[i].Cost, at: time.Now(), state: slices.Clone(verdict.Windows)}
-		for _, s := range verdict.Windows {
-			known.retry = max(known.retry, s.Retry)
-		}
-		d.until[checks[i].Key] = known
-	}
-}
-
-func (d *denials) forget(keys []string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if keys == nil {
-		d.until = nil
-	}
-	for _, key := range keys {
-		delete(d.until, key)
+		b.denials[checks[i].Key] = denial{limit: checks[i].Limit, cost: checks[i].Cost, at: time.Now(), state: slices.Clone(verdict.Windows)}
 	}
 }

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -72,15 +73,9 @@ type Engine interface {
 
 // Resize makes room for the checks in a decision, using its memory again.
 func (d *Decision) Resize(checks []Check) {
-	if cap(d.Checks) < len(checks) {
-		d.Checks = make([]Verdict, len(checks))
-	}
-	d.Checks = d.Checks[:len(checks)]
+	d.Checks = slices.Grow(d.Checks[:0], len(checks))[:len(checks)]
 	for i := range d.Checks {
-		n := len(checks[i].Limit)
-		if cap(d.Checks[i].Windows) < n {
-			d.Checks[i].Windows = make([]Standing, n)
-		}
-		d.Checks[i].Windows = d.Checks[i].Windows[:n]
+		n, windows := len(checks[i].Limit), &d.Checks[i].Windows
+		*windows = slices.Grow((*windows)[:0], n)[:n]
 	}
 }

@@ -68,11 +68,9 @@ func parseWindow(text string) (Window, bool) {
 	}
 	span = strings.TrimSpace(span)
 	unit := strings.TrimLeft(span, "0123456789")
-	times := 1
-	if count := span[:len(span)-len(unit)]; count != "" {
-		if times, err = strconv.Atoi(count); err != nil || times < 1 || times > 1000 {
-			return Window{}, false
-		}
+	times, err := strconv.Atoi(cmp.Or(strings.TrimSuffix(span, unit), "1"))
+	if err != nil || times < 1 || times > 1000 {
+		return Window{}, false
 	}
 	per, ok := units[strings.TrimSuffix(strings.TrimSpace(unit), "s")]
 	w := Window{n, time.Duration(times) * per}

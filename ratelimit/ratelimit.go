@@ -8,6 +8,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -144,9 +145,8 @@ func (s *Service) Decide(ctx context.Context, r Request) (Answer, error) {
 	if err != nil || len(checks) == 0 {
 		return answer, err
 	}
-	d, local := &used.decision, false
-	err = s.c.Engine.Take(ctx, checks, d)
-	engine := s.c.Engine
+	engine, d, local := s.c.Engine, &used.decision, false
+	err = engine.Take(ctx, checks, d)
 	if errors.Is(err, ErrUnavailable) {
 		local = true
 		s.logUnavailable(ctx, err)
@@ -242,12 +242,7 @@ func (s *Service) logUnavailable(ctx context.Context, err error) {
 }
 
 // name is the rule's route, or "default".
-func (r *Rule) name() string {
-	if r.Route == "" {
-		return "default"
-	}
-	return r.Route
-}
+func (r *Rule) name() string { return cmp.Or(r.Route, "default") }
 
 // checks appends the counts that a request has to pass, and tells which of them
 // count failures only.

@@ -133,8 +133,7 @@ type Hints interface {
 type Config struct {
 	Store docstore.Store
 	Quota Quota
-	Hints Hints            // nil means that there are none
-	Now   func() time.Time // the clock; nil means time.Now
+	Hints Hints // nil means that there are none
 	Log   *slog.Logger
 	// Stream sets the pace of live streams; zero fields have defaults.
 	Stream StreamConfig
@@ -156,9 +155,6 @@ type Service struct {
 
 // New makes a Service. The store's collections are declared already (Specs).
 func New(c Config) *Service {
-	if c.Now == nil {
-		c.Now = time.Now
-	}
 	if c.Hints == nil {
 		c.Hints = noHints{}
 	}
@@ -166,7 +162,7 @@ func New(c Config) *Service {
 		sessions: docstore.NewCollection[Session](c.Store, sessionSpec),
 		events:   docstore.NewCollection[Event](c.Store, eventSpec),
 		quota:    c.Quota,
-		now:      c.Now,
+		now:      time.Now,
 		log:      c.Log,
 		seed:     maphash.MakeSeed(),
 		streams:  newStreams(c.Stream),
@@ -211,15 +207,10 @@ func (s *Service) Create(ctx context.Context, userID, title string) (Session, er
 		// Whether it is stored isn't known; the quota will look into it.
 		return Session{}, err
 	}
-	s.confirm(ctx, made)
-	return made, nil
-}
-
-// confirm may fail: the quota finds out by itself then.
-func (s *Service) confirm(ctx context.Context, made Session) {
-	if err := s.quota.Confirm(ctx, made.UserID, made.ID); err != nil {
+	if err := s.quota.Confirm(ctx, userID, made.ID); err != nil { // the quota finds out by itself then
 		s.log.WarnContext(ctx, "a session's run was not confirmed", "session", made.ID, "error", err)
 	}
+	return made, nil
 }
 
 // Get returns the user's session. Another's is ErrNotFound, as one is that

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -59,20 +60,13 @@ type streams struct {
 }
 
 func newStreams(c StreamConfig) *streams {
-	setDefault(&c.Poll, time.Second)
-	setDefault(&c.Patience, 5*time.Second)
-	setDefault(&c.Heartbeat, 15*time.Second)
-	setDefault(&c.WriteTimeout, 10*time.Second)
-	setDefault(&c.MaxPerUser, 20)
-	setDefault(&c.Max, 10_000)
+	c.Poll = cmp.Or(c.Poll, time.Second)
+	c.Patience = cmp.Or(c.Patience, 5*time.Second)
+	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
+	c.MaxPerUser = cmp.Or(c.MaxPerUser, 20)
+	c.Max = cmp.Or(c.Max, 10_000)
 	return &streams{StreamConfig: c, closing: make(chan struct{}), byUser: map[string]int{}, pokes: map[string]map[chan struct{}]bool{}}
-}
-
-func setDefault[T comparable](value *T, standard T) {
-	var zero T
-	if *value == zero {
-		*value = standard
-	}
 }
 
 func (s *streams) close() { s.closeOnce.Do(func() { close(s.closing) }) }
@@ -188,7 +182,7 @@ func (st *stream) check(ctx context.Context) (idle bool, err error) {
 	if err := st.alive(ctx); err != nil {
 		return false, err
 	}
-	if st.out.silent() >= st.service.streams.Heartbeat {
+	if time.Since(st.out.last) >= st.service.streams.Heartbeat {
 		if err := st.out.write([]byte(": still here\n\n")); err != nil {
 			return false, err
 		}
@@ -239,8 +233,6 @@ func newSSEWriter(w http.ResponseWriter, timeout time.Duration) (*sseWriter, err
 	w.WriteHeader(http.StatusOK)
 	return s, s.write(fmt.Appendf(nil, "retry: %d\n\n", reconnectAfter.Milliseconds()))
 }
-
-func (s *sseWriter) silent() time.Duration { return time.Since(s.last) }
 
 // event writes one event without flushing. JSON has no line breaks outside of
 // strings and escapes them inside.

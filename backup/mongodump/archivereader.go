@@ -24,7 +24,6 @@ type archiveReader struct {
 	table   *crc64.Table
 	streams map[namespace]*stream
 	current *stream // of the block that is being read
-	end     *int64  // the checksum that the block of an end says
 }
 
 // stream is what has been read of a collection.
@@ -91,15 +90,14 @@ func (a *archiveReader) next() (of namespace, last bool, err error) {
 		return of, false, damaged("a block has another header than mongodump writes")
 	}
 	of = namespace{h.Database, h.Collection}
-	a.current, a.end = a.streams[of], nil
+	a.current = a.streams[of]
 	if a.current == nil || a.current.ended {
 		return of, false, damaged("it has documents of a collection that it doesn't list, or that has ended")
 	}
 	if !h.EOF {
 		return of, false, nil
 	}
-	a.end = &h.CRC
-	return of, true, a.ended()
+	return of, true, a.ended(uint64(h.CRC)) //nolint:gosec // the bits, not the number
 }
 
 // blockHeaderOf is strict, as a block's header has no checksum of its own.
@@ -115,14 +113,14 @@ func blockHeaderOf(text bson.Raw) (h blockHeader, ok bool) {
 	return h, !slices.Contains(oks[:], false) && (h.EOF || h.CRC == 0)
 }
 
-// ended reads the rest of a block that ends a collection.
-func (a *archiveReader) ended() error {
+// ended reads the rest of a block that ends a collection, with a checksum.
+func (a *archiveReader) ended(sum uint64) error {
 	switch size, err := a.number(); {
 	case err != nil:
 		return truncated(err)
 	case size != terminator:
 		return damaged("a block that ends a collection has documents")
-	case a.current.sum != uint64(*a.end):
+	case a.current.sum != sum:
 		return damaged("the checksum of a collection's documents is wrong")
 	}
 	a.current.ended = true

@@ -12,16 +12,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// listed is a collection as listCollections has it.
-type listed struct {
-	Name    string   `bson:"name"`
-	Type    string   `bson:"type"`
-	Options bson.Raw `bson:"options"`
-	Info    struct {
-		UUID bson.Binary `bson:"uuid"`
-	} `bson:"info"`
-}
-
 // ofUsers tells whether a collection is of the database's users rather than of the
 // server, as mongodump has it.
 func ofUsers(name string) bool {
@@ -29,17 +19,13 @@ func ofUsers(name string) bool {
 }
 
 // list is the collections of the database, by name.
-func (c *conn) list(ctx context.Context) ([]listed, error) {
-	var all []listed
-	err := c.within(ctx, c.patience, func(ctx context.Context) error {
-		cursor, err := c.primary.ListCollections(ctx, bson.D{})
-		if err != nil {
-			return err
-		}
-		return cursor.All(ctx, &all)
+func (c *conn) list(ctx context.Context) (all []mongo.CollectionSpecification, err error) {
+	err = c.within(ctx, c.patience, func(ctx context.Context) (err error) {
+		all, err = c.primary.ListCollectionSpecifications(ctx, bson.D{})
+		return err
 	})
-	all = slices.DeleteFunc(all, func(l listed) bool { return !ofUsers(l.Name) })
-	slices.SortFunc(all, func(a, b listed) int { return strings.Compare(a.Name, b.Name) })
+	all = slices.DeleteFunc(all, func(l mongo.CollectionSpecification) bool { return !ofUsers(l.Name) })
+	slices.SortFunc(all, func(a, b mongo.CollectionSpecification) int { return strings.Compare(a.Name, b.Name) })
 	return all, err
 }
 
@@ -51,7 +37,10 @@ func (c *conn) define(ctx context.Context) ([]metadata, error) {
 	}
 	var defined []metadata
 	for _, l := range all {
-		m := metadata{Options: l.Options, Name: l.Name, Type: l.Type, UUID: hex.EncodeToString(l.Info.UUID.Data)}
+		m := metadata{Options: l.Options, Name: l.Name, Type: l.Type}
+		if l.UUID != nil {
+			m.UUID = hex.EncodeToString(l.UUID.Data)
+		}
 		switch l.Type {
 		case timeseries:
 			return nil, errTimeseries(l.Name)
@@ -91,7 +80,7 @@ func (c *conn) size(ctx context.Context, collection string) (documents, bytes in
 		Count float64 `bson:"count"`
 		Size  float64 `bson:"size"`
 	}
-	if err := c.run(ctx, c.primary.Name(), &stats, "collStats", collection); err != nil {
+	if err := c.run(ctx, c.primary.Name(), &stats, bson.D{{Key: "collStats", Value: collection}}); err != nil {
 		return 0, 0
 	}
 	return int64(stats.Count), int64(stats.Size)

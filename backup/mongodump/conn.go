@@ -113,10 +113,10 @@ func (c *conn) greet(ctx context.Context, preference *readpref.ReadPref) error {
 		Set string `bson:"setName"`
 		Msg string `bson:"msg"`
 	}
-	if err := c.run(ctx, "admin", &info, "buildInfo", 1); err != nil {
+	if err := c.run(ctx, "admin", &info, bson.D{{Key: "buildInfo", Value: 1}}); err != nil {
 		return err
 	}
-	if err := c.run(ctx, "admin", &hello, "hello", 1); err != nil {
+	if err := c.run(ctx, "admin", &hello, bson.D{{Key: "hello", Value: 1}}); err != nil {
 		return err
 	}
 	reading := options.Database()
@@ -141,12 +141,8 @@ func (c *conn) close() {
 	_ = c.client.Disconnect(ctx) // the connections are cut anyway
 }
 
-// run runs a command, given as names and values, and decodes what the primary answers.
-func (c *conn) run(ctx context.Context, database string, answer any, pairs ...any) error {
-	var command bson.D
-	for pair := range slices.Chunk(pairs, 2) {
-		command = append(command, bson.E{Key: pair[0].(string), Value: pair[1]})
-	}
+// run runs a command and decodes what the primary answers.
+func (c *conn) run(ctx context.Context, database string, answer any, command bson.D) error {
 	return c.within(ctx, c.patience, func(ctx context.Context) error {
 		on := c.client.Database(database)
 		return on.RunCommand(ctx, command, options.RunCmd().SetReadPreference(readpref.Primary())).Decode(answer)
@@ -162,6 +158,37 @@ func (c *conn) within(ctx context.Context, limit time.Duration, ask func(context
 		return ctx.Err()
 	}
 	return translateError(err)
+}
+
+// dialer makes connections that can all be cut at once. The driver waits for those that
+// it is about to make, and for some answers, as long as a server takes that doesn't
+// answer.
+type dialer struct {
+	net.Dialer
+	ctx context.Context
+	cut context.CancelFunc
+}
+
+// newDialer makes connections for some work, and cuts them soon after that was to end.
+func newDialer(work context.Context) *dialer {
+	d := &dialer{}
+	d.ctx, d.cut = context.WithCancel(context.WithoutCancel(work))
+	stop := context.AfterFunc(work, func() { time.AfterFunc(2*cleanupTimeout, d.cut) })
+	context.AfterFunc(d.ctx, func() { stop() })
+	return d
+}
+
+// DialContext connects until ctx ends, or everything is cut.
+func (d *dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.ctx, cancel)()
+	c, err := d.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(d.ctx, func() { _ = c.Close() }) // again, if the driver has
+	return c, nil
 }
 
 // answer is what a server says when it doesn't do something. Its text isn't repeated, as

@@ -50,10 +50,10 @@ func metadataOf(e entry) (metadata, error) {
 		}
 	}
 	m.Name, m.Type = e.Collection, e.Type
-	if m.lookup("timeseries").Type == bson.TypeEmbeddedDocument {
+	if m.Options.Lookup("timeseries").Type == bson.TypeEmbeddedDocument {
 		m.Type = timeseries
 	}
-	if m.lookup("viewOn").Type == bson.TypeString {
+	if m.Options.Lookup("viewOn").Type == bson.TypeString {
 		m.Type = view
 	}
 	return m, nil
@@ -76,17 +76,9 @@ func (m *metadata) parse(text []byte) error {
 	return bson.Unmarshal(binary, m)
 }
 
-// lookup is an option, or none.
-func (m metadata) lookup(option string) bson.RawValue {
-	if m.Options == nil {
-		return bson.RawValue{}
-	}
-	return m.Options.Lookup(option)
-}
-
 // capped tells whether the order of documents is a part of what the collection is.
 func (m metadata) capped() bool {
-	capped, _ := m.lookup("capped").BooleanOK()
+	capped, _ := m.Options.Lookup("capped").BooleanOK()
 	return capped
 }
 

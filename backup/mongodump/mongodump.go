@@ -18,6 +18,8 @@ import (
 	"io"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"manus/backup"
 )
 
@@ -49,7 +51,7 @@ func (s *Source) Size(ctx context.Context) (size int64, err error) {
 		var stats struct {
 			Size float64 `bson:"dataSize"`
 		}
-		err := c.run(ctx, s.database, &stats, "dbStats", 1)
+		err := c.run(ctx, s.database, &stats, bson.D{{Key: "dbStats", Value: 1}})
 		size = int64(stats.Size)
 		return err
 	})

@@ -22,7 +22,7 @@ const mostRanges = 64
 func (c *conn) ranges(ctx context.Context, m metadata, documents, bytes int64) ([]bson.D, error) {
 	n := min(bytes/c.split, documents, mostRanges)
 	whole := []bson.D{{}}
-	if n < 2 || m.capped() || m.lookup("collation").Value != nil {
+	if n < 2 || m.capped() || m.Options.Lookup("collation").Value != nil {
 		return whole, nil
 	}
 	kind, err := c.kind(ctx, m.Name)
@@ -88,15 +88,13 @@ func between(borders []bson.RawValue) []bson.D {
 	if len(borders) == 0 {
 		return []bson.D{{}}
 	}
-	ranges := []bson.D{idIs(bson.E{Key: "$lt", Value: borders[0]})}
-	for i, border := range borders {
-		from := bson.E{Key: "$gte", Value: border}
-		if i == len(borders)-1 {
-			return append(ranges, idIs(from))
-		}
-		ranges = append(ranges, idIs(from, bson.E{Key: "$lt", Value: borders[i+1]}))
+	var ranges []bson.D
+	var from bson.D
+	for _, border := range borders {
+		ranges = append(ranges, idIs(append(from, bson.E{Key: "$lt", Value: border})...))
+		from = bson.D{{Key: "$gte", Value: border}}
 	}
-	return ranges
+	return append(ranges, idIs(from...))
 }
 
 func idIs(conditions ...bson.E) bson.D {

@@ -41,12 +41,6 @@ type collection struct {
 	pending int // ranges
 }
 
-// task is a range of a collection.
-type task struct {
-	*collection
-	filter bson.D
-}
-
 // newReading finds what is to be read.
 func newReading(ctx context.Context, c *conn, from *mongo.Database) (*reading, error) {
 	defined, err := c.define(ctx)
@@ -64,27 +58,18 @@ func newReading(ctx context.Context, c *conn, from *mongo.Database) (*reading, e
 // and not ended at any time, which is what the archive's header says.
 func (r *reading) read(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	tasks := make(chan task)
+	group.SetLimit(1 + r.conn.workers) // who divides is one of them
 	group.Go(func() error {
-		defer close(tasks)
-		return r.divide(ctx, tasks)
-	})
-	for range r.conn.workers {
-		group.Go(func() error {
-			for t := range tasks {
-				if err := r.task(ctx, t); err != nil {
-					return err
-				}
-			}
-			return nil
+		return r.divide(ctx, func(c *collection, filter bson.D) {
+			group.Go(func() error { return r.scanRange(ctx, c, filter) })
 		})
-	}
+	})
 	return group.Wait()
 }
 
-// divide makes tasks of all collections, the largest first, so that none of those is
-// left to one worker at the end.
-func (r *reading) divide(ctx context.Context, tasks chan<- task) error {
+// divide starts to read the ranges of all collections, each when a worker is free. The
+// largest come first, so that none of those is left to one worker at the end.
+func (r *reading) divide(ctx context.Context, start func(*collection, bson.D)) error {
 	order := slices.Clone(r.collections)
 	counts := map[*collection]int64{}
 	for _, c := range order {
@@ -101,45 +86,44 @@ func (r *reading) divide(ctx context.Context, tasks chan<- task) error {
 		}
 		c.pending = len(ranges)
 		for _, filter := range ranges {
-			select {
-			case tasks <- task{c, filter}:
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := ctx.Err(); err != nil {
+				return err
 			}
+			start(c, filter)
 		}
 	}
 	return nil
 }
 
-// task reads a range, and ends the collection if it was the last one.
-func (r *reading) task(ctx context.Context, t task) error {
+// scanRange reads a range, and ends the collection if it was the last one.
+func (r *reading) scanRange(ctx context.Context, c *collection, filter bson.D) error {
 	var read tally
-	if t.Type != view {
+	if c.Type != view {
 		var err error
-		if read, err = r.scan(ctx, t); err != nil {
+		if read, err = r.scan(ctx, c, filter); err != nil {
 			return err
 		}
 	}
-	t.mu.Lock()
-	t.tally.merge(read)
-	t.pending--
-	last := t.pending == 0
-	t.mu.Unlock()
+	c.mu.Lock()
+	c.tally.merge(read)
+	c.pending--
+	last := c.pending == 0
+	c.mu.Unlock()
 	if last && r.ended != nil {
-		return r.ended(t.collection)
+		return r.ended(c)
 	}
 	return nil
 }
 
 // scan reads a range's documents, batch by batch.
-func (r *reading) scan(ctx context.Context, t task) (tally, error) {
-	if t.average > int64(r.conn.batch) {
+func (r *reading) scan(ctx context.Context, c *collection, filter bson.D) (tally, error) {
+	if c.average > int64(r.conn.batch) {
 		r.heavy.Lock()
 		defer r.heavy.Unlock()
 	}
-	s := scanner{reading: r, of: t.collection, room: int64(r.conn.batch)}
+	s := scanner{reading: r, of: c, room: int64(r.conn.batch)}
 	err := r.conn.within(ctx, r.conn.patience, func(ctx context.Context) (err error) {
-		s.cursor, err = r.from.Collection(t.Name).Find(ctx, t.filter, options.Find().SetBatchSize(s.count(t.average)))
+		s.cursor, err = r.from.Collection(c.Name).Find(ctx, filter, options.Find().SetBatchSize(s.count(c.average)))
 		return err
 	})
 	if err != nil {

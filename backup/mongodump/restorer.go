@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -77,19 +78,14 @@ func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup
 // planned are the collections that a plan tells of, and how many documents the dump has
 // of each, as far as that is known.
 func planned(contents *backup.Contents, there existing) (names []string, documents map[string]int64) {
-	documents = map[string]int64{}
-	if contents != nil {
-		for _, c := range contents.Collections {
-			documents[c.Name] = c.Documents
-			names = append(names, c.Name)
-		}
-	} else {
-		for name := range there {
-			names = append(names, name)
-		}
+	if contents == nil {
+		return slices.Sorted(maps.Keys(there)), nil
 	}
-	slices.Sort(names)
-	return names, documents
+	documents = map[string]int64{}
+	for _, c := range contents.Collections {
+		documents[c.Name] = c.Documents
+	}
+	return slices.Sorted(maps.Keys(documents)), documents
 }
 
 // target names the database for people, without user and password.
@@ -158,24 +154,14 @@ func (c *conn) existing(ctx context.Context) (existing, error) {
 		if err != nil {
 			return nil, err
 		}
-		var count int64
+		documents := int64(0)
 		if first != nil {
-			if count, err = c.count(ctx, l.Name); err != nil {
-				return nil, err
-			}
+			documents, _ = c.size(ctx, l.Name)
+			documents = max(documents, 1)
 		}
-		there[l.Name] = found{documents: count}
+		there[l.Name] = found{documents: documents}
 	}
 	return there, nil
-}
-
-// count is about how many documents there are in a collection that has some.
-func (c *conn) count(ctx context.Context, collection string) (n int64, err error) {
-	err = c.within(ctx, c.patience, func(ctx context.Context) (err error) {
-		n, err = c.primary.Collection(collection).EstimatedDocumentCount(ctx)
-		return err
-	})
-	return max(n, 1), err
 }
 
 // check returns backup.ErrNotEmpty for what may not be dropped.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -25,9 +27,7 @@ type restoring struct {
 	progress func(read int64)
 
 	collections map[string]*collection
-	batches     chan *batch
-	free        chan *batch
-	done        chan struct{} // gets a value when a batch is in that is alone
+	free        sync.Pool // of batches
 }
 
 // newRestoring takes the collections of these names from the archive, or all.
@@ -37,6 +37,10 @@ func newRestoring(a *archiveReader, database string, only []string, progress fun
 		return nil, err
 	}
 	r := &restoring{archive: a, from: from, progress: progress, collections: map[string]*collection{}}
+	r.free.New = func() any { return &batch{} }
+	if progress == nil {
+		r.progress = func(int64) {}
+	}
 	for _, e := range a.entries {
 		wanted := len(only) == 0 || slices.Contains(only, e.Collection)
 		if e.Database != from || !wanted || !restorable(e.Collection) {
@@ -87,14 +91,7 @@ func (a *archiveReader) choose(database string) (string, error) {
 }
 
 // names are those of the collections, in order.
-func (r *restoring) names() []string {
-	var names []string
-	for name := range r.collections {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
+func (r *restoring) names() []string { return slices.Sorted(maps.Keys(r.collections)) }
 
 // restore creates the collections, puts the documents in them, and then builds the
 // indexes, which takes less time than keeping them up to date.
@@ -121,15 +118,15 @@ var notRestored = []string{"uuid", "idIndex", "autoIndexId", "temp"}
 
 // create creates a collection or a view.
 func (r *restoring) create(ctx context.Context, m metadata) error {
-	command := []any{"create", m.Name}
+	command := bson.D{{Key: "create", Value: m.Name}}
 	elements, _ := m.Options.Elements()
 	for _, option := range elements {
 		if !slices.Contains(notRestored, option.Key()) {
-			command = append(command, option.Key(), option.Value())
+			command = append(command, bson.E{Key: option.Key(), Value: option.Value()})
 		}
 	}
 	var answer bson.Raw
-	err := r.conn.run(ctx, r.conn.primary.Name(), &answer, command...)
+	err := r.conn.run(ctx, r.conn.primary.Name(), &answer, command)
 	return wrap(err, "creating the collection %q", m.Name)
 }
 
@@ -197,76 +194,59 @@ const (
 // that nobody waits for, and would create the database again after it has been dropped.
 func (r *restoring) insert(ctx context.Context) error {
 	group, reading := errgroup.WithContext(ctx)
-	r.batches = make(chan *batch)
-	r.free = make(chan *batch, r.conn.workers+1)
-	for range cap(r.free) {
-		r.free <- &batch{}
-	}
-	r.done = make(chan struct{}, 1)
-	for range r.conn.workers {
-		group.Go(func() error { return r.work(ctx) })
-	}
+	group.SetLimit(1 + r.conn.workers) // who reads is one of them
 	group.Go(func() error {
-		defer close(r.batches)
-		return r.stream(reading)
+		return r.stream(reading, func(b *batch) error {
+			switch {
+			case b.of == nil || len(b.ends) == 0:
+				r.release(b)
+			case b.alone():
+				return r.insertBatch(ctx, b)
+			default:
+				group.Go(func() error { return r.insertBatch(ctx, b) })
+			}
+			return nil
+		})
 	})
 	return group.Wait()
 }
 
-// stream reads the archive.
-func (r *restoring) stream(ctx context.Context) error {
+// stream reads the archive, and hands on its batches.
+func (r *restoring) stream(ctx context.Context, hand func(*batch) error) error {
 	for {
 		of, last, err := r.archive.next()
 		if err == io.EOF { //nolint:errorlint // what wraps it is an error of the reader
 			return nil
 		}
 		if err == nil && !last {
-			err = r.block(ctx, of)
+			err = r.block(ctx, of, hand)
 		}
 		if err != nil {
 			return err
 		}
-		r.reportProgress()
-	}
-}
-
-func (r *restoring) reportProgress() {
-	if r.progress != nil {
 		r.progress(r.archive.read)
 	}
 }
 
-// block reads a block's documents, and hands on those of wanted collections.
-func (r *restoring) block(ctx context.Context, of namespace) error {
+// block reads a block's documents, those of collections that aren't wanted too.
+func (r *restoring) block(ctx context.Context, of namespace, hand func(*batch) error) error {
 	c := r.collections[of.collection]
 	if of.database != r.from {
 		c = nil
 	}
-	for more := true; more; {
-		b, err := r.take(ctx)
-		if err != nil {
-			return err
-		}
+	for more := true; more && ctx.Err() == nil; {
+		b := r.free.Get().(*batch)
 		b.of = c
+		var err error
 		if more, err = r.fill(b); err != nil {
 			return err
 		}
-		if err := r.give(ctx, b); err != nil {
+		if err := hand(b); err != nil {
 			return err
 		}
-		r.reportProgress()
+		r.progress(r.archive.read)
 	}
-	return nil
-}
-
-// take waits for a batch that is free.
-func (r *restoring) take(ctx context.Context) (*batch, error) {
-	select {
-	case b := <-r.free:
-		return b, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return ctx.Err()
 }
 
 // fill reads as many documents of the block as a batch has.
@@ -289,46 +269,8 @@ func (r *restoring) release(b *batch) {
 	if len(b.text) > largeBatch {
 		b.text = nil
 	}
-	b.of, b.text, b.ends = nil, b.text[:0], b.ends[:0]
-	r.free <- b
-}
-
-// give hands a batch to a worker. It waits for the end of one that has to be alone.
-func (r *restoring) give(ctx context.Context, b *batch) error {
-	if b.of == nil || len(b.ends) == 0 {
-		r.release(b)
-		return nil
-	}
-	alone := b.alone()
-	select {
-	case r.batches <- b:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if !alone {
-		return nil
-	}
-	select {
-	case <-r.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// work inserts batches until there are no more.
-func (r *restoring) work(ctx context.Context) error {
-	for b := range r.batches {
-		alone := b.alone()
-		if err := r.insertBatch(ctx, b); err != nil {
-			return err
-		}
-		r.release(b)
-		if alone {
-			r.done <- struct{}{}
-		}
-	}
-	return nil
+	b.text, b.ends = b.text[:0], b.ends[:0]
+	r.free.Put(b)
 }
 
 // insertBatch inserts documents, and counts them once they are.
@@ -346,7 +288,7 @@ func (r *restoring) insertBatch(ctx context.Context, b *batch) error {
 		begin = end
 	}
 	how := options.InsertMany().SetOrdered(b.of.capped())
-	if b.of.lookup("validator").Value != nil { // what was there before it stays
+	if b.of.Options.Lookup("validator").Value != nil { // what was there before it stays
 		how.SetBypassDocumentValidation(true)
 	}
 	err := r.conn.within(ctx, r.conn.patience, func(ctx context.Context) error {
@@ -357,8 +299,9 @@ func (r *restoring) insertBatch(ctx context.Context, b *batch) error {
 		return refused(b.of.Name, err)
 	}
 	b.of.mu.Lock()
-	defer b.of.mu.Unlock()
 	b.of.tally.merge(hashed)
+	b.of.mu.Unlock()
+	r.release(b)
 	return nil
 }
 

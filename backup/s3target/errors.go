@@ -93,7 +93,7 @@ func (t *Target) sentence(refused minio.ErrorResponse, permission string) string
 	case slices.Contains(regionCodes, code) || refused.StatusCode/100 == 3:
 		return t.wrongRegion(refused)
 	case code == "RequestTimeTooSkewed":
-		return fmt.Sprintf("the clock of this machine is about %s off that of %s; set it right, with NTP", t.skew(), t.host())
+		return fmt.Sprintf("the clock of this machine is about %s off that of %s; set it right, with NTP", time.Duration(t.clock.ahead.Load()).Abs().Round(time.Second), t.host())
 	case code == "AccessDenied" || code == "AllAccessDisabled" || refused.StatusCode == http.StatusForbidden:
 		return "the access key of " + bucket + " may not do what backups need; allow it " + permission + " there"
 	case code == "InvalidRequest" && strings.Contains(strings.ReplaceAll(strings.ToLower(refused.Message), " ", ""), "objectlock"):
@@ -109,22 +109,12 @@ func (t *Target) wrongRegion(refused minio.ErrorResponse) string {
 	return "the bucket " + t.config.Bucket + " is in the region " + t.redact(refused.Region) + "; set that region, and no endpoint of another"
 }
 
-// skew is how far our clock is off the service's.
-func (t *Target) skew() time.Duration {
-	return time.Duration(t.clock.ahead.Load()).Abs().Round(time.Second)
-}
-
 // host is where the service is.
 func (t *Target) host() string { return t.core.EndpointURL().Host }
 
 // redact takes the secrets out of what others say.
 func (t *Target) redact(text string) string {
-	for _, secret := range []string{t.config.SecretKey, t.config.SessionToken} {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "(secret)")
-		}
-	}
-	return text
+	return strings.ReplaceAll(text, t.config.SecretKey, "(secret)")
 }
 
 // cause is the innermost of what went wrong with a request, without its URL.

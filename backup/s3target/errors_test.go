@@ -144,21 +144,20 @@ func TestWrongSettingsAreFoundBeforeAnythingIsSent(t *testing.T) {
 		change func(*s3target.Config)
 		want   string
 	}{
-		"no bucket":          {func(c *s3target.Config) { c.Bucket = "" }, "needs a name"},
-		"a path as bucket":   {func(c *s3target.Config) { c.Bucket = "a/b" }, "without slashes"},
-		"no keys":            {func(c *s3target.Config) { c.AccessKey = "" }, "access key"},
-		"small parts":        {func(c *s3target.Config) { c.PartSize = 1 << 20 }, "5 MiB"},
-		"less than no parts": {func(c *s3target.Config) { c.Concurrency = -1 }, "negative"},
-		"an odd lock":        {func(c *s3target.Config) { c.LockMode, c.LockDays = "tight", 1 }, "governance or compliance"},
-		"a lock of no days":  {func(c *s3target.Config) { c.LockMode = "governance" }, "number of days"},
-		"days of no lock":    {func(c *s3target.Config) { c.LockDays = 3 }, "mode"},
-		"odd encryption":     {func(c *s3target.Config) { c.Encryption = "rot13" }, "AES256 or aws:kms"},
-		"a key of no use":    {func(c *s3target.Config) { c.Encryption, c.KMSKey = "AES256", "id" }, "aws:kms"},
-		"negative times":     {func(c *s3target.Config) { c.Timeout = -1 }, "negative"},
-		"no URL":             {func(c *s3target.Config) { c.Endpoint = "s3.example.com" }, "https://"},
-		"another scheme":     {func(c *s3target.Config) { c.Endpoint = "ftp://s3.example.com" }, "https://"},
-		"keys in a URL":      {func(c *s3target.Config) { c.Endpoint = "https://key:secret-of-the-key@s3.example.com" }, "without keys"},
-		"a path in a URL":    {func(c *s3target.Config) { c.Endpoint = "https://s3.example.com/bucket" }, "without a path"},
+		"no bucket":         {func(c *s3target.Config) { c.Bucket = "" }, "needs a name"},
+		"a path as bucket":  {func(c *s3target.Config) { c.Bucket = "a/b" }, "without slashes"},
+		"no keys":           {func(c *s3target.Config) { c.AccessKey = "" }, "access key"},
+		"small parts":       {func(c *s3target.Config) { c.PartSize = 1 << 20 }, "5 MiB"},
+		"an odd lock":       {func(c *s3target.Config) { c.LockMode, c.LockDays = "tight", 1 }, "governance or compliance"},
+		"a lock of no days": {func(c *s3target.Config) { c.LockMode = "governance" }, "number of days"},
+		"days of no lock":   {func(c *s3target.Config) { c.LockDays = 3 }, "mode"},
+		"odd encryption":    {func(c *s3target.Config) { c.Encryption = "rot13" }, "AES256 or aws:kms"},
+		"a key of no use":   {func(c *s3target.Config) { c.Encryption, c.KMSKey = "AES256", "id" }, "aws:kms"},
+		"negative times":    {func(c *s3target.Config) { c.Timeout = -1 }, "negative"},
+		"no URL":            {func(c *s3target.Config) { c.Endpoint = "s3.example.com" }, "https://"},
+		"another scheme":    {func(c *s3target.Config) { c.Endpoint = "ftp://s3.example.com" }, "https://"},
+		"keys in a URL":     {func(c *s3target.Config) { c.Endpoint = "https://key:secret-of-the-key@s3.example.com" }, "without keys"},
+		"a path in a URL":   {func(c *s3target.Config) { c.Endpoint = "https://s3.example.com/bucket" }, "without a path"},
 	} {
 		config := good
 		c.change(&config)
@@ -172,7 +171,7 @@ func TestWrongSettingsAreFoundBeforeAnythingIsSent(t *testing.T) {
 func TestATargetIsNamedByItsURL(t *testing.T) {
 	t.Parallel()
 	for prefix, want := range map[string]string{"": "s3://bucket", "/a/b/": "s3://bucket/a/b"} {
-		target := open(t, s3target.Config{Bucket: "bucket", Prefix: prefix, AccessKey: "key", SecretKey: "secret", SessionToken: "token"})
+		target := open(t, s3target.Config{Bucket: "bucket", Prefix: prefix, AccessKey: "key", SecretKey: "secret"})
 		if got := fmt.Sprint(target); got != want {
 			t.Errorf("%s rather than %s", got, want)
 		}

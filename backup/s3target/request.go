@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,9 +96,7 @@ func (t *Target) transient(err error) bool {
 	}
 	var certificate *tls.CertificateVerificationError
 	var header tls.RecordHeaderError
-	var authority x509.UnknownAuthorityError
-	plain := strings.Contains(err.Error(), "server gave HTTP response to HTTPS client")
-	return !plain && !errors.As(err, &certificate) && !errors.As(err, &header) && !errors.As(err, &authority) && !errors.Is(err, errForGood)
+	return !errors.As(err, &certificate) && !errors.As(err, &header) && !errors.Is(err, http.ErrSchemeMismatch) && !errors.Is(err, errForGood)
 }
 
 // errForGood is wrapped by our own errors that another attempt wouldn't change.

@@ -8,6 +8,7 @@
 package s3target
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5" //nolint:gosec // what S3 compares bodies by
 	"crypto/sha256"
@@ -38,19 +39,14 @@ type Config struct {
 	// Endpoint is the URL of the service; empty is Amazon's.
 	Endpoint string
 	// Region is the one that requests are signed for. Empty asks the service.
-	Region       string
-	AccessKey    string
-	SecretKey    string
-	SessionToken string // of temporary keys
+	Region    string
+	AccessKey string
+	SecretKey string
 
 	// PartSize is how many bytes a part has at least. 0 is 8 MiB. Parts are larger
 	// where 10,000 of them would be too few otherwise. All parts of a file but the
 	// last have the same size.
 	PartSize int64
-	// Concurrency is how many parts are uploaded while the next one is written, at
-	// most. 0 is 3. Larger parts make it less, so that all of them stay below 32 MiB
-	// of memory; one is uploaded at any size.
-	Concurrency int
 
 	// LockMode is "governance" or "compliance", with which files can't be removed
 	// for LockDays days; empty is neither. The bucket must have been made with object
@@ -75,7 +71,6 @@ type Config struct {
 const (
 	defaultPartSize    = 8 << 20
 	leastPartSize      = 5 << 20 // S3 takes no smaller ones but for the last
-	defaultConcurrency = 3
 	defaultOrphanAfter = time.Hour
 	defaultTimeout     = 30 * time.Second
 )
@@ -107,14 +102,14 @@ func New(config Config) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Target{config: config, prefix: folder(config.Prefix), clock: &clock{}, maxParts: 10_000, ours: map[string]int{}}
+	t := &Target{config: config, prefix: strings.TrimPrefix(config.Prefix+"/", "/"), clock: &clock{}, maxParts: 10_000, ours: map[string]int{}}
 	t.retry = retry{attempts: 10, least: 100 * time.Millisecond, most: 10 * time.Second, assembly: 10 * config.Timeout, releaseGrace: 5 * time.Second}
 	if t.sse, err = encryption(config); err != nil {
 		return nil, err
 	}
 	t.transport = newTransport(t.clock, config.Timeout)
 	t.core, err = minio.NewCore(host, &minio.Options{
-		Creds:      credentials.NewStaticV4(config.AccessKey, config.SecretKey, config.SessionToken),
+		Creds:      credentials.NewStaticV4(config.AccessKey, config.SecretKey, ""),
 		Secure:     secure,
 		Region:     config.Region,
 		Transport:  t.transport,
@@ -127,18 +122,9 @@ func New(config Config) (*Target, error) {
 }
 
 func setDefaults(c *Config) {
-	if c.PartSize == 0 {
-		c.PartSize = defaultPartSize
-	}
-	if c.Concurrency == 0 {
-		c.Concurrency = defaultConcurrency
-	}
-	if c.OrphanAfter == 0 {
-		c.OrphanAfter = defaultOrphanAfter
-	}
-	if c.Timeout == 0 {
-		c.Timeout = defaultTimeout
-	}
+	c.PartSize = cmp.Or(c.PartSize, defaultPartSize)
+	c.OrphanAfter = cmp.Or(c.OrphanAfter, defaultOrphanAfter)
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
 	c.LockMode, c.Prefix = strings.ToLower(c.LockMode), strings.Trim(c.Prefix, "/")
 }
 
@@ -152,7 +138,6 @@ func check(c Config) error {
 		{c.Bucket == "" || strings.Contains(c.Bucket, "/"), "the bucket needs a name, without slashes"},
 		{c.AccessKey == "" || c.SecretKey == "", "the bucket needs an access key and its secret key"},
 		{c.PartSize < leastPartSize, "a part has to have 5 MiB or more, or S3 doesn't take it"},
-		{c.Concurrency < 0, "the number of parts that are uploaded at a time can't be negative"},
 		{c.LockMode != "" && c.LockMode != "governance" && c.LockMode != "compliance", "the mode of object lock is governance or compliance, or empty for none"},
 		{(c.LockMode != "") != (c.LockDays > 0), "object lock needs both a mode and a number of days"},
 		{c.KMSKey != "" && c.Encryption != "aws:kms", "a KMS key needs the encryption aws:kms"},
@@ -187,14 +172,6 @@ func encryption(c Config) (encrypt.ServerSide, error) {
 		return encrypt.NewSSEKMS(c.KMSKey, nil)
 	}
 	return nil, errors.New("the encryption is AES256 or aws:kms, or empty for what the bucket says")
-}
-
-// folder is a prefix with its slash.
-func folder(prefix string) string {
-	if prefix == "" {
-		return ""
-	}
-	return prefix + "/"
 }
 
 // String is s3://bucket/prefix.

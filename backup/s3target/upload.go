@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -21,8 +22,9 @@ import (
 const completes = "s3:PutObject of uploaded parts"
 
 const (
-	memory = 32 << 20 // what the parts of a file may take, as long as two fit
-	mebi   = 1 << 20
+	memory    = 32 << 20 // what the parts of a file may take, as long as two fit
+	mostParts = 4        // that are in memory
+	mebi      = 1 << 20
 	// releaseTimeout bounds all that Release does.
 	releaseTimeout = time.Minute
 )
@@ -34,23 +36,20 @@ type upload struct {
 	name     string
 	key      string
 	partSize int
-	// outer is the caller's context, ctx also ends with the first error and Release.
+	// outer is the caller's context, ctx also ends with the first error of a part, and
+	// with Release: that is its cause.
 	outer  context.Context
 	ctx    context.Context
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 
 	id      string // of the multipart upload; empty before the first part is full
 	part    []byte // the part being written; nil before the next Write
-	parts   int
+	parts   []*uploaded
 	written int64
 
 	free    chan []byte // buffers that no part is in; nil ones aren't made yet
 	workers sync.WaitGroup
 	claim   *claim
-
-	mu   sync.Mutex
-	err  error // the first one of a part
-	done []uploaded
 
 	commit struct {
 		tried, succeeded bool
@@ -60,7 +59,7 @@ type upload struct {
 	release sync.Once
 }
 
-// uploaded is a part that the service has.
+// uploaded is a part that the service has, when its worker is through.
 type uploaded struct {
 	minio.CompletePart
 	md5 [md5.Size]byte
@@ -76,7 +75,7 @@ func (t *Target) Create(ctx context.Context, name string, size int64) (backup.Up
 		return nil, err
 	}
 	u := &upload{target: t, name: name, key: key, outer: ctx, partSize: t.partSize(size)}
-	u.ctx, u.cancel = context.WithCancel(ctx)
+	u.ctx, u.cancel = context.WithCancelCause(ctx)
 	u.free = make(chan []byte, t.buffers(u.partSize))
 	for range cap(u.free) {
 		u.free <- nil
@@ -97,7 +96,7 @@ func (t *Target) partSize(size int64) int {
 // buffers is how many parts of the size are in memory: those that are uploaded and
 // the one that is written.
 func (t *Target) buffers(partSize int) int {
-	return max(2, min(t.config.Concurrency+1, memory/partSize))
+	return max(2, min(mostParts, memory/partSize))
 }
 
 // own counts the uploads that are at work on a file.
@@ -154,22 +153,7 @@ func (u *upload) failure() error {
 	if err := u.outer.Err(); err != nil {
 		return err
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.err == nil && u.ctx.Err() != nil {
-		return fs.ErrClosed
-	}
-	return u.err
-}
-
-// fail notes the first error, which ends the other parts.
-func (u *upload) fail(err error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.err == nil {
-		u.err = err
-	}
-	u.cancel()
+	return context.Cause(u.ctx)
 }
 
 // send starts to upload the part that has been written.
@@ -177,17 +161,16 @@ func (u *upload) send() error {
 	if err := u.begin(); err != nil {
 		return err
 	}
-	if u.parts == u.target.maxParts {
-		err := fmt.Errorf("%s has become larger than %d parts of %d MiB, and S3 takes no more; set larger parts for %s", u.name, u.parts, u.partSize/mebi, u.target)
-		u.fail(err)
-		return err
+	if len(u.parts) == u.target.maxParts {
+		u.cancel(fmt.Errorf("%s has become larger than %d parts of %d MiB, and S3 takes no more; set larger parts for %s", u.name, len(u.parts), u.partSize/mebi, u.target))
+		return u.failure()
 	}
-	u.parts++
-	number, data := u.parts, u.part
-	u.part = nil
+	part, data := &uploaded{}, u.part
+	u.part, u.parts = nil, append(u.parts, part)
+	part.PartNumber = len(u.parts)
 	u.workers.Go(func() {
-		if err := u.upload(number, data); err != nil {
-			u.fail(err)
+		if err := u.upload(part, data); err != nil {
+			u.cancel(err)
 		}
 		u.free <- data[:0]
 	})
@@ -201,7 +184,7 @@ func (u *upload) begin() error {
 	}
 	id, err := u.claim.initiate(u.ctx)
 	if err != nil {
-		u.fail(err)
+		u.cancel(err)
 		return u.failure()
 	}
 	u.id = id
@@ -209,22 +192,16 @@ func (u *upload) begin() error {
 }
 
 // upload uploads a part.
-func (u *upload) upload(number int, data []byte) error {
+func (u *upload) upload(part *uploaded, data []byte) error {
 	t, s := u.target, sumsOf(data)
-	var part minio.ObjectPart
-	err := t.try(u.ctx, "s3:PutObject", u.key, len(data), func(ctx context.Context) (err error) {
-		part, err = t.core.PutObjectPart(ctx, t.config.Bucket, u.key, u.id, number, reader(data), int64(len(data)), minio.PutObjectPartOptions{
+	part.md5 = s.md5
+	return t.try(u.ctx, "s3:PutObject", u.key, len(data), func(ctx context.Context) error {
+		sent, err := t.core.PutObjectPart(ctx, t.config.Bucket, u.key, u.id, part.PartNumber, reader(data), int64(len(data)), minio.PutObjectPartOptions{
 			Md5Base64: s.md5Base64(), Sha256Hex: s.sha256Hex(), DisableContentSha256: true, // what is signed is the sum that is given
 		})
+		part.ETag = sent.ETag
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.done = append(u.done, uploaded{minio.CompletePart{PartNumber: number, ETag: part.ETag}, s.md5})
-	return nil
 }
 
 // Commit makes the file whole.
@@ -263,25 +240,13 @@ func (u *upload) finishParts() error {
 	if err := u.failure(); err != nil {
 		return err
 	}
-	parts := u.inOrder()
-	u.commit.tried, u.commit.etag = true, etagOf(parts)
-	return u.complete(parts)
-}
-
-// inOrder is the parts by their numbers, which are all there.
-func (u *upload) inOrder() []uploaded {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	parts := make([]uploaded, len(u.done))
-	for _, part := range u.done {
-		parts[part.PartNumber-1] = part
-	}
-	return parts
+	u.commit.tried, u.commit.etag = true, etagOf(u.parts)
+	return u.complete()
 }
 
 // etagOf is the ETag of an object of these parts: the MD5 of their MD5s and their
 // number. It is empty for a service whose ETags are something else.
-func etagOf(parts []uploaded) string {
+func etagOf(parts []*uploaded) string {
 	all := md5.New() //nolint:gosec // as above
 	for _, part := range parts {
 		if part.ETag != hex.EncodeToString(part.md5[:]) {
@@ -294,10 +259,10 @@ func etagOf(parts []uploaded) string {
 
 // complete puts the parts together. An answer that was lost leaves open whether that
 // has happened: then the upload is gone, and verify finds out.
-func (u *upload) complete(parts []uploaded) error {
+func (u *upload) complete() error {
 	t := u.target
-	list := make([]minio.CompletePart, len(parts))
-	for i, part := range parts {
+	list := make([]minio.CompletePart, len(u.parts))
+	for i, part := range u.parts {
 		list[i] = part.CompletePart
 	}
 	attempts := 0
@@ -341,7 +306,7 @@ func (u *upload) stat(ctx context.Context) (minio.ObjectInfo, error) {
 
 // matches tells whether an object is this file.
 func (u *upload) matches(info minio.ObjectInfo) bool {
-	comparable := u.commit.etag != "" && isMD5(info.ETag) && (u.id != "" || !isEncrypted(info))
+	comparable := u.commit.etag != "" && md5ETag.MatchString(info.ETag) && (u.id != "" || !isEncrypted(info))
 	return info.Size == u.written && (!comparable || info.ETag == u.commit.etag)
 }
 
@@ -351,20 +316,14 @@ func isEncrypted(info minio.ObjectInfo) bool {
 	return strings.HasPrefix(info.Metadata.Get("X-Amz-Server-Side-Encryption"), "aws:kms")
 }
 
-// isMD5 tells whether an ETag may be an MD5, or one of several.
-func isMD5(etag string) bool {
-	if len(etag) < 2*md5.Size || len(etag) > 2*md5.Size && etag[2*md5.Size] != '-' {
-		return false
-	}
-	_, err := hex.DecodeString(etag[:2*md5.Size])
-	return err == nil
-}
+// md5ETag is what an ETag looks like that may be an MD5, or one of several.
+var md5ETag = regexp.MustCompile(`(?i)^[0-9a-f]{32}(-|$)`)
 
 // Release ends the upload, for which it takes a minute at most, and a few seconds
 // after the context has ended. What it can't remove now is left to Clean.
 func (u *upload) Release() (err error) {
 	u.release.Do(func() {
-		u.cancel()
+		u.cancel(fs.ErrClosed)
 		u.workers.Wait()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(u.outer), releaseTimeout)
 		defer cancel()

@@ -1,12 +1,20 @@
 package sqlitedump
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"database/sql/driver"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash"
+	"math"
+	"slices"
 	"strings"
+
+	"modernc.org/sqlite"
 
 	"manus/backup"
 )
@@ -20,7 +28,7 @@ func readContents(ctx context.Context, c *sql.Conn) (backup.Contents, error) {
 		return contents, err
 	}
 	contents.Server = "SQLite " + version
-	tables, err := listTables(ctx, c, "main")
+	tables, err := listTables(ctx, c)
 	if err != nil {
 		return contents, err
 	}
@@ -34,12 +42,12 @@ func readContents(ctx context.Context, c *sql.Conn) (backup.Contents, error) {
 	return contents, nil
 }
 
-// listTables names the tables of a schema that hold rows of their own, ordered by
+// listTables names the tables that hold rows of their own, ordered by
 // their names. SQLite's own, virtual ones, and those in which virtual ones keep their
 // data aren't among them.
-func listTables(ctx context.Context, c *sql.Conn, schema string) ([]string, error) {
+func listTables(ctx context.Context, c *sql.Conn) ([]string, error) {
 	return queryStrings(ctx, c, `SELECT name FROM pragma_table_list
-		WHERE schema = ? AND type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY name`, schema)
+		WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY name`)
 }
 
 // Which columns a table has, in pragma_table_xinfo.
@@ -78,32 +86,18 @@ func readTable(ctx context.Context, c *sql.Conn, table string) (backup.Collectio
 		return collection, err
 	}
 	calls := digestCalls(columns)
-	sums := make([]sql.RawBytes, len(calls))
+	sums := make([][]byte, len(calls))
 	results := []any{&collection.Documents}
 	for i := range sums {
 		results = append(results, &sums[i])
 	}
 	// NOT INDEXED: an index that has all columns would be read instead, in its order.
 	query := "SELECT count(*), " + strings.Join(calls, ", ") + " FROM main." + quote(table) + " NOT INDEXED"
-	rows, err := c.QueryContext(ctx, query)
-	if err != nil {
+	if err := c.QueryRowContext(ctx, query).Scan(results...); err != nil {
 		return collection, err
 	}
-	defer rows.Close()
-	if !rows.Next() {
-		return collection, rows.Err()
-	}
-	if err := rows.Scan(results...); err != nil {
-		return collection, err
-	}
-	all := sha256.New()
-	for _, sum := range sums {
-		all.Write(sum)
-	}
-	collection.SHA256 = hex.EncodeToString(all.Sum(nil))
-	if err := rows.Close(); err != nil {
-		return collection, err
-	}
+	all := sha256.Sum256(slices.Concat(sums...))
+	collection.SHA256 = hex.EncodeToString(all[:])
 	collection.Definition, err = readDefinition(ctx, c, table)
 	return collection, err
 }
@@ -111,10 +105,8 @@ func readTable(ctx context.Context, c *sql.Conn, table string) (backup.Collectio
 // digestCalls calls the digest of the columns, more than once where they are many.
 func digestCalls(columns []string) []string {
 	var calls []string
-	for len(columns) > 0 {
-		n := min(maxArguments, len(columns))
-		calls = append(calls, digestFunction+"("+quoted(columns[:n])+")")
-		columns = columns[n:]
+	for some := range slices.Chunk(columns, maxArguments) {
+		calls = append(calls, digestFunction+"("+quoted(some)+")")
 	}
 	return calls
 }
@@ -137,3 +129,77 @@ func quoted(names []string) string {
 
 // quote is the name as SQL takes it, whatever it is.
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+// digestFunction is the SQL function that is the SHA-256 of all the rows it is called
+// with, in their order. It runs inside of SQLite, where the values are: handing each
+// of them over to database/sql takes several times as long as hashing them.
+const digestFunction = "manus_digest"
+
+// maxArguments is how many columns it is called with at most; SQLite's own limit may
+// be as low as 127.
+const maxArguments = 100
+
+// Tags of the values. Each is followed by eight bytes: the number, or how many bytes
+// of text or blob follow. So no two different rows of as many columns are alike.
+const (
+	tagNull byte = iota
+	tagInteger
+	tagReal
+	tagText
+	tagBlob
+)
+
+// digest is one call of the function.
+type digest struct {
+	sum hash.Hash
+	buf *bufio.Writer // to hash more than a value at once
+}
+
+var _ sqlite.AggregateFunction = (*digest)(nil)
+
+func newDigest() *digest {
+	sum := sha256.New()
+	return &digest{sum, bufio.NewWriterSize(sum, 16<<10)}
+}
+
+// Step hashes a row, whose memory is SQLite's own and soon something else. Writing to
+// a hash can't fail.
+func (d *digest) Step(_ *sqlite.FunctionContext, row []driver.Value) error {
+	for _, value := range row {
+		switch v := value.(type) {
+		case nil:
+			d.number(tagNull, 0)
+		case int64:
+			d.number(tagInteger, uint64(v))
+		case float64:
+			d.number(tagReal, math.Float64bits(v))
+		case string:
+			d.number(tagText, uint64(len(v)))
+			_, _ = d.buf.WriteString(v)
+		case []byte:
+			d.number(tagBlob, uint64(len(v)))
+			_, _ = d.buf.Write(v)
+		default:
+			return fmt.Errorf("SQLite has a new kind of value: %T", value)
+		}
+	}
+	return nil
+}
+
+func (d *digest) number(tag byte, n uint64) {
+	_, _ = d.buf.Write(binary.BigEndian.AppendUint64(append(d.buf.AvailableBuffer(), tag), n))
+}
+
+// WindowValue is the function's result.
+func (d *digest) WindowValue(*sqlite.FunctionContext) (driver.Value, error) {
+	err := d.buf.Flush()
+	return d.sum.Sum(nil), err
+}
+
+// WindowInverse is what the function can't do.
+func (d *digest) WindowInverse(*sqlite.FunctionContext, []driver.Value) error {
+	return fmt.Errorf("%s is no window function", digestFunction)
+}
+
+// Final has nothing to release.
+func (d *digest) Final(*sqlite.FunctionContext) {}

@@ -14,7 +14,7 @@ func contentsAfter(t *testing.T, statements ...string) backup.Contents {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "manus.db")
 	exec1(t, openDB(t, path), statements...)
-	_, contents := dump(t, newSource(t, path))
+	_, contents := dump(t, New(path))
 	return contents
 }
 

@@ -6,18 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 
 	"manus/backup"
 )
 
-// shared is a file that tables are copied into while others use it.
-var shared = url.Values{"mode": {"rwc"}, "_pragma": {"busy_timeout(5000)", "synchronous(FULL)", "cache_size(-16384)", "temp_store(MEMORY)", "trusted_schema(0)", "foreign_keys(0)"}}
-
 // copy copies tables of a dump into the file, in one transaction.
 func (r *Restorer) copy(ctx context.Context, dump io.Reader, o backup.RestoreOptions, progress func(read int64)) (copied backup.Contents, err error) {
-	_, err = withScratch(ctx, r.path, forRestore, r.engine, dump, progress, func(scratch *os.File, contents backup.Contents) error {
+	_, err = withScratch(ctx, r.path, forRestore, work, dump, progress, func(scratch *os.File, contents backup.Contents) error {
 		if copied, err = contents.Only(o.Collections); err != nil {
 			return fmt.Errorf("%w: name one that it has, or none to restore all", err)
 		}
@@ -30,7 +26,7 @@ func (r *Restorer) copyInto(ctx context.Context, scratch string, contents backup
 	if _, err := makeFile(r.path); err != nil {
 		return err
 	}
-	db := r.engine.open(r.path, shared)
+	db := open(r.path, shared)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	err = onConn(ctx, db, func(c *sql.Conn) error { return r.copyAll(ctx, c, scratch, contents, o) })
 	if err != nil {
@@ -39,21 +35,17 @@ func (r *Restorer) copyInto(ctx context.Context, scratch string, contents backup
 	return err
 }
 
-func (r *Restorer) copyAll(ctx context.Context, c *sql.Conn, scratch string, contents backup.Contents, o backup.RestoreOptions) (err error) {
-	if _, err := c.ExecContext(ctx, "ATTACH ? AS backup", uri(scratch, url.Values{"mode": {"ro"}, "immutable": {"1"}})); err != nil {
+// copyAll copies the tables in a transaction, which ends with the connection at the latest.
+func (r *Restorer) copyAll(ctx context.Context, c *sql.Conn, scratch string, contents backup.Contents, o backup.RestoreOptions) error {
+	if _, err := c.ExecContext(ctx, "ATTACH ? AS backup", uri(scratch, private)); err != nil {
 		return err
 	}
 	if _, err := c.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = rollback(c) // err is what matters
-		}
-	}()
-	there, err := lookInto(ctx, c)
+	rows, err := countRows(ctx, c)
 	if err == nil {
-		err = r.refuse(there, o) // somebody may have written since
+		err = r.refuse(existing{rows: rows}, o) // somebody may have written since
 	}
 	if err != nil {
 		return err

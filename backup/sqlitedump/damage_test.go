@@ -23,7 +23,7 @@ import (
 // out of the good one, to the byte.
 func TestADrillNoticesEveryChangeThatMeansSomething(t *testing.T) {
 	t.Parallel()
-	s := newSource(t, filepath.Join(t.TempDir(), "manus.db"))
+	s := New(filepath.Join(t.TempDir(), "manus.db"))
 	fillPeople(t, s.path, 300)
 	good, contents := dump(t, s)
 	random := rand.New(rand.NewPCG(7, 24))
@@ -76,7 +76,7 @@ func vacuum(t *testing.T, dump []byte) []byte {
 
 func TestADumpThatIsTooShortOrTooLongIsDamaged(t *testing.T) {
 	t.Parallel()
-	s := newSource(t, filepath.Join(t.TempDir(), "manus.db"))
+	s := New(filepath.Join(t.TempDir(), "manus.db"))
 	fillPeople(t, s.path, 300)
 	good, _ := dump(t, s)
 	for _, size := range []int{0, 1, 50, 99, 100, 101, 4095, 4096, 8192, len(good) / 2, len(good) - 4096, len(good) - 1} {
@@ -96,7 +96,7 @@ func TestADumpThatIsTooShortOrTooLongIsDamaged(t *testing.T) {
 
 func TestADrillNoticesRowsThatReferToNothing(t *testing.T) {
 	t.Parallel()
-	s := newSource(t, filepath.Join(t.TempDir(), "manus.db"))
+	s := New(filepath.Join(t.TempDir(), "manus.db"))
 	exec1(t, openDB(t, s.path), "CREATE TABLE a (id INTEGER PRIMARY KEY)", "CREATE TABLE b (a REFERENCES a)", "INSERT INTO b VALUES (1)")
 	out, _ := dump(t, s)
 	if _, err := s.Drill(t.Context(), bytes.NewReader(out), noProgress); !errors.Is(err, backup.ErrDamaged) || !strings.Contains(err.Error(), "table b") {
@@ -109,7 +109,7 @@ func TestACancelledDumpOrDrillEndsSoonAndLeavesNothing(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "manus.db")
 	fillPeople(t, path, 12_000)
-	here, elsewhere := newSource(t, path), newSubprocess(path)
+	here, elsewhere := New(path), newSubprocess(path)
 	out, _ := dump(t, here)
 	for name, s := range map[string]*Source{"in this process": here, "in a subprocess": elsewhere} {
 		for _, after := range []int64{-1, 0, int64(len(out)) / 2, int64(len(out))} {
@@ -184,17 +184,13 @@ func awaitNoGoroutines(t *testing.T) {
 
 // drillProcess drills what it reads.
 func drillProcess(args []string) error {
-	s, err := New(args[0])
-	if err != nil {
-		return err
-	}
-	_, err = s.Drill(context.Background(), os.Stdin, func(read int64) { fmt.Println("read", read) })
+	_, err := New(args[0]).Drill(context.Background(), os.Stdin, func(read int64) { fmt.Println("read", read) })
 	return err
 }
 
 func TestTheNextDrillRemovesWhatAKilledOneHasLeft(t *testing.T) {
 	t.Parallel()
-	s := newSource(t, filepath.Join(t.TempDir(), "manus.db"))
+	s := New(filepath.Join(t.TempDir(), "manus.db"))
 	fillPeople(t, s.path, 2500)
 	out, contents := dump(t, s)
 	killed, alive := start(t, "drill", s.path), start(t, "drill", s.path)
@@ -236,7 +232,7 @@ func TestADatabaseOfMoreThanAGigabyteIsDumpedWhole(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it writes two gigabytes")
 	}
-	s := newSource(t, filepath.Join(t.TempDir(), "manus.db"))
+	s := New(filepath.Join(t.TempDir(), "manus.db"))
 	db := openDB(t, s.path)
 	exec1(t, db, "PRAGMA journal_mode = OFF", "PRAGMA page_size = 65536", "VACUUM", "CREATE TABLE big (n INTEGER PRIMARY KEY, b BLOB)",
 		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100) INSERT INTO big SELECT i, zeroblob(1000000) FROM n",

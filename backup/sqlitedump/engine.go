@@ -1,6 +1,7 @@
 package sqlitedump
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -8,24 +9,13 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"sync"
 
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
 	"manus/backup"
 )
-
-// engine opens SQLite files. Its connections have the function that digests rows.
-type engine struct{ driver *sqlite.Driver }
-
-func newEngine() (engine, error) {
-	e := engine{&sqlite.Driver{}} // one of our own: nobody else's connections get the function
-	return e, e.driver.RegisterFunction(digestFunction, &sqlite.FunctionImpl{
-		NArgs:         -1,
-		MakeAggregate: func(sqlite.FunctionContext) (sqlite.AggregateFunction, error) { return newDigest(), nil },
-		VolatileArgs:  true, // a digest keeps none of them
-	})
-}
 
 // How files are opened. None of it makes a file that isn't there.
 var (
@@ -34,36 +24,53 @@ var (
 	// private is a file that nobody else has and nobody writes to: SQLite needs no
 	// locks and no files beside it.
 	private = url.Values{"mode": {"ro"}, "immutable": {"1"}, "_pragma": {"cache_size(-2048)", "temp_store(MEMORY)", "trusted_schema(0)", "cell_size_check(1)"}}
+	// alone is a file that nobody else may have open.
+	alone = url.Values{"mode": {"rw"}, "_pragma": {"busy_timeout(0)", "synchronous(FULL)", "temp_store(MEMORY)", "trusted_schema(0)"}}
+	// shared is a file that tables are copied into while others use it.
+	shared = url.Values{"mode": {"rw"}, "_pragma": {"busy_timeout(5000)", "synchronous(FULL)", "cache_size(-16384)", "temp_store(MEMORY)", "trusted_schema(0)", "foreign_keys(0)"}}
 )
 
 // open is the file at path; it isn't looked at before the first query.
-func (e engine) open(path string, how url.Values) *sql.DB {
-	return sql.OpenDB(connector{e.driver, uri(path, how)})
-}
+func open(path string, how url.Values) *sql.DB { return sql.OpenDB(connector(uri(path, how))) }
 
 func uri(path string, how url.Values) string {
-	absolute, err := filepath.Abs(path)
-	if err != nil { // only when the working folder is gone
-		absolute = path
-	}
-	file := url.URL{Scheme: "file", Path: absolute, RawQuery: how.Encode()}
+	absolute, _ := filepath.Abs(path) // fails only when the working folder is gone
+	file := url.URL{Scheme: "file", Path: cmp.Or(absolute, path), RawQuery: how.Encode()}
 	return file.String()
 }
 
-// connector makes connections of an engine.
-type connector struct {
-	driver *sqlite.Driver
-	dsn    string
-}
+// digesting is SQLite with the function that digests rows. It is a driver of our own:
+// nobody else's connections get the function.
+var digesting = sync.OnceValue(func() *sqlite.Driver {
+	d := &sqlite.Driver{}
+	d.MustRegisterFunction(digestFunction, &sqlite.FunctionImpl{
+		NArgs:         -1,
+		MakeAggregate: func(sqlite.FunctionContext) (sqlite.AggregateFunction, error) { return newDigest(), nil },
+		VolatileArgs:  true, // a digest keeps none of them
+	})
+	return d
+})
+
+// connector makes connections to what it names.
+type connector string
 
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return c.driver.Open(c.dsn)
+	return digesting().Open(string(c))
 }
 
-func (c connector) Driver() driver.Driver { return c.driver }
+func (connector) Driver() driver.Driver { return digesting() }
+
+// onConn runs f with a connection of its own.
+func onConn(ctx context.Context, db *sql.DB, f func(*sql.Conn) error) error {
+	c, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(c), c.Close())
+}
 
 // translateError says in the operator's words what can be done about an error with the
 // file at path, and makes it ErrUnavailable where a later try may succeed.
@@ -87,8 +94,7 @@ func translateError(ctx context.Context, path string, err error) error {
 // primary is SQLite's result code, 0 when err isn't SQLite's.
 // See https://www.sqlite.org/rescode.html.
 func primary(err error) int {
-	var e *sqlite.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code() & 0xff
 	}
 	return 0

@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
 	lib "modernc.org/sqlite/lib"
 
 	"manus/backup"
+	"manus/internal/lockedfile"
 )
 
 // replace puts all of a dump in the place of the file.
@@ -34,7 +35,7 @@ func (r *Restorer) replace(ctx context.Context, dump io.Reader, o backup.Restore
 	if err != nil {
 		return contents, err
 	}
-	return withScratch(ctx, r.path, forRestore, r.engine, dump, progress, func(scratch *os.File, _ backup.Contents) error {
+	return withScratch(ctx, r.path, forRestore, work, dump, progress, func(scratch *os.File, _ backup.Contents) error {
 		if err := scratch.Sync(); err != nil {
 			return fmt.Errorf("%w: the restored database can't be written: see that there is space and try again: %w", backup.ErrUnavailable, err)
 		}
@@ -46,8 +47,8 @@ func (r *Restorer) lookAgain(ctx context.Context, old *seized) (existing, error)
 	if old.conn == nil {
 		return r.look(ctx)
 	}
-	there, err := lookInto(ctx, old.conn)
-	return r.judge(ctx, there, err)
+	rows, err := countRows(ctx, old.conn)
+	return r.judge(ctx, rows, err)
 }
 
 // seized is a database file that nobody else has open, nor can write to.
@@ -60,9 +61,6 @@ type seized struct {
 	db       *sql.DB
 	conn     *sql.Conn // nil when SQLite can't read the file
 }
-
-// alone is a file that nobody else may have open.
-var alone = url.Values{"mode": {"rw"}, "_pragma": {"busy_timeout(0)", "synchronous(FULL)", "temp_store(MEMORY)", "trusted_schema(0)"}}
 
 // seize takes the file at path for this process alone, and makes an empty one where
 // there is none, so that no server that starts meanwhile makes one.
@@ -77,7 +75,7 @@ func (r *Restorer) seize(ctx context.Context) (*seized, error) {
 	if s.made, err = makeFile(r.path); err != nil {
 		return nil, err
 	}
-	if err := s.lock(ctx, r.engine.open(r.path, alone)); err != nil {
+	if err := s.lock(ctx); err != nil {
 		return nil, errors.Join(err, s.release())
 	}
 	return s, nil
@@ -98,9 +96,9 @@ func makeFile(path string) (made bool, err error) {
 // lock takes SQLite's exclusive lock. To leave the mode with a log is the one thing
 // that fails when another connection is open, even an idle one. It moves the log to
 // the file and removes it.
-func (s *seized) lock(ctx context.Context, db *sql.DB) (err error) {
-	s.db = db
-	if s.conn, err = db.Conn(ctx); err == nil {
+func (s *seized) lock(ctx context.Context) (err error) {
+	s.db = open(s.path, alone)
+	if s.conn, err = s.db.Conn(ctx); err == nil {
 		err = s.exclusive(ctx)
 	}
 	switch {
@@ -136,6 +134,30 @@ func inUse(path string, err error) error {
 	return fmt.Errorf("%w: another process has the database %s open: stop the server first: %w", backup.ErrUnavailable, path, err)
 }
 
+// Where SQLite's locks are in a file: 512 bytes at 1 GiB.
+const (
+	locksAt = 1 << 30
+	locksTo = 512
+)
+
+// isLocked returns an error when another process has the file open with SQLite, for a
+// file that this process's SQLite can't read.
+func isLocked(path string) (err error) {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("%s can't be replaced: this user needs to write to it: %w", path, err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: locksAt, Len: locksTo}
+	if err := unix.FcntlFlock(file.Fd(), unix.F_GETLK, &lock); err != nil {
+		return err
+	}
+	if lock.Type != unix.F_UNLCK {
+		return inUse(path, errors.New("it holds a lock"))
+	}
+	return nil
+}
+
 // giveWay puts the new database in the place of this one.
 func (s *seized) giveWay(newer string) error {
 	folder := filepath.Dir(s.path)
@@ -144,22 +166,14 @@ func (s *seized) giveWay(newer string) error {
 			return fmt.Errorf("the log of the old database would damage the new one: remove it: %w", err)
 		}
 	}
-	if err := syncFolder(folder); err != nil { // no log of the old one may come back
+	if err := lockedfile.SyncFolder(folder); err != nil { // no log of the old one may come back
 		return err
 	}
 	if err := os.Rename(newer, s.path); err != nil {
 		return err
 	}
 	s.replaced = true
-	return syncFolder(folder)
-}
-
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return lockedfile.SyncFolder(folder)
 }
 
 // release lets go of the file. One that wasn't replaced is as it was.
@@ -170,7 +184,7 @@ func (s *seized) release() error {
 	}
 	if s.conn != nil {
 		_ = rollback(s.conn) // there may be no transaction
-		if !s.made && !s.replaced && s.mode == "wal" {
+		if !s.replaced && s.mode == "wal" {
 			_, err := s.conn.ExecContext(context.Background(), "PRAGMA journal_mode = WAL")
 			errs = append(errs, err)
 		}

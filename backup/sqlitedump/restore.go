@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,21 +26,12 @@ var _ backup.Restorer = (*Restorer)(nil)
 // database or the new one, whenever this process is killed. No other process may have
 // it open, as it would go on with the old one. Single tables are copied into the file
 // in one transaction, which others may have open.
-type Restorer struct {
-	path   string
-	engine engine
-}
+type Restorer struct{ path string }
 
 // NewRestorer restores into the file at path, which is made, with its folder, when
 // there is none; both for the owner's eyes only. The folder must have space for the
 // database once more.
-func NewRestorer(path string) (*Restorer, error) {
-	engine, err := newEngine()
-	if err != nil {
-		return nil, err
-	}
-	return &Restorer{path: path, engine: engine}, nil
-}
+func NewRestorer(path string) *Restorer { return &Restorer{path} }
 
 // Format is SQLite's.
 func (r *Restorer) Format() backup.Format { return backup.SQLite }
@@ -56,24 +48,26 @@ type existing struct {
 // when Restore would return that.
 func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup.RestoreOptions) (backup.Plan, error) {
 	plan := backup.Plan{Target: r.path, Steps: []backup.PlanStep{}}
+	documents := map[string]int64{}
 	if contents != nil {
 		if _, err := contents.Only(o.Collections); err != nil {
 			return plan, err
+		}
+		for _, collection := range contents.Collections {
+			documents[collection.Name] = collection.Documents
 		}
 	}
 	there, err := r.look(ctx)
 	if err != nil {
 		return plan, err
 	}
-	for _, table := range involved(contents, there, o) {
+	for _, table := range involved(documents, there, o) {
 		step := backup.PlanStep{Collection: table, Restore: len(o.Collections) > 0, Documents: -1, Existing: -1}
-		if contents != nil {
-			if i := slices.IndexFunc(contents.Collections, func(c backup.Collection) bool { return c.Name == table }); i >= 0 {
-				step.Restore, step.Documents = true, contents.Collections[i].Documents
-			}
+		if n, ok := documents[table]; ok {
+			step.Restore, step.Documents = true, n
 		}
-		if rows, ok := there.rows[table]; ok {
-			step.Existing = rows
+		if n, ok := there.rows[table]; ok {
+			step.Existing = n
 		}
 		plan.Steps = append(plan.Steps, step)
 	}
@@ -81,17 +75,10 @@ func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup
 }
 
 // involved names the tables that a restore changes, in order.
-func involved(contents *backup.Contents, there existing, o backup.RestoreOptions) []string {
+func involved(documents map[string]int64, there existing, o backup.RestoreOptions) []string {
 	tables := slices.Clone(o.Collections)
 	if len(tables) == 0 {
-		for table := range there.rows {
-			tables = append(tables, table)
-		}
-		if contents != nil {
-			for _, collection := range contents.Collections {
-				tables = append(tables, collection.Name)
-			}
-		}
+		tables = slices.AppendSeq(slices.Collect(maps.Keys(documents)), maps.Keys(there.rows))
 	}
 	slices.Sort(tables)
 	return slices.Compact(tables)
@@ -125,14 +112,14 @@ func (r *Restorer) look(ctx context.Context) (existing, error) {
 	case !info.Mode().IsRegular():
 		return existing{}, fmt.Errorf("%s is no file: name the file to restore into", r.path)
 	}
-	db := r.engine.open(r.path, live)
+	db := open(r.path, live)
 	defer db.Close() //nolint:errcheck // nothing was written
-	var there existing
+	var rows map[string]int64
 	err = onConn(ctx, db, func(c *sql.Conn) (err error) {
-		there, err = lookInto(ctx, c)
+		rows, err = countRows(ctx, c)
 		return err
 	})
-	return r.judge(ctx, there, err)
+	return r.judge(ctx, rows, err)
 }
 
 // strayLog says that there is a log without the database it belongs to, if so. SQLite
@@ -147,34 +134,35 @@ func (r *Restorer) strayLog() string {
 }
 
 // judge takes a file that SQLite can't read for one that something is in.
-func (r *Restorer) judge(ctx context.Context, there existing, err error) (existing, error) {
+func (r *Restorer) judge(ctx context.Context, rows map[string]int64, err error) (existing, error) {
 	if isUnreadable(err) && ctx.Err() == nil {
 		return existing{opaque: r.path + " is damaged, or no SQLite database"}, nil
 	}
 	if err != nil {
-		return there, translateError(ctx, r.path, err)
+		return existing{}, translateError(ctx, r.path, err)
 	}
-	return there, nil
+	return existing{rows: rows}, nil
 }
 
 func isUnreadable(err error) bool {
 	return primary(err) == lib.SQLITE_NOTADB || primary(err) == lib.SQLITE_CORRUPT
 }
 
-func lookInto(ctx context.Context, c *sql.Conn) (existing, error) {
-	there := existing{rows: map[string]int64{}}
-	tables, err := listTables(ctx, c, "main")
+// countRows counts the rows of every table.
+func countRows(ctx context.Context, c *sql.Conn) (map[string]int64, error) {
+	tables, err := listTables(ctx, c)
 	if err != nil {
-		return there, err
+		return nil, err
 	}
+	rows := map[string]int64{}
 	for _, table := range tables {
-		var rows int64
-		if err := c.QueryRowContext(ctx, "SELECT count(*) FROM main."+quote(table)).Scan(&rows); err != nil {
-			return there, err
+		var n int64
+		if err := c.QueryRowContext(ctx, "SELECT count(*) FROM main."+quote(table)).Scan(&n); err != nil {
+			return nil, err
 		}
-		there.rows[table] = rows
+		rows[table] = n
 	}
-	return there, nil
+	return rows, nil
 }
 
 // Restore puts a dump, or the collections of it that o names, in place and returns

@@ -19,31 +19,22 @@ import (
 	"manus/docstore/sqlitedocs"
 )
 
-func newRestorer(t *testing.T, path string) *Restorer {
-	t.Helper()
-	r, err := NewRestorer(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
 // peopleDump is a dump of the tables of fillPeople.
 func peopleDump(t *testing.T, rows int) ([]byte, backup.Contents) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "people.db")
 	fillPeople(t, path, rows)
-	return dump(t, newSource(t, path))
+	return dump(t, New(path))
 }
 
 // restore restores, and checks that the file has then what was said to be restored.
 func restore(t *testing.T, path string, out []byte, o backup.RestoreOptions) backup.Contents {
 	t.Helper()
-	restored, err := newRestorer(t, path).Restore(t.Context(), bytes.NewReader(out), o, noProgress)
+	restored, err := NewRestorer(path).Restore(t.Context(), bytes.NewReader(out), o, noProgress)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, there := dump(t, newSource(t, path))
+	_, there := dump(t, New(path))
 	for _, collection := range restored.Collections {
 		if !slices.Contains(there.Collections, collection) {
 			t.Errorf("%+v was restored; there is %+v", collection, there.Collections)
@@ -78,7 +69,7 @@ func TestADumpIsRestoredWhereThereIsNothing(t *testing.T) {
 			if err := prepare(path); err != nil {
 				t.Fatal(err)
 			}
-			plan, err := newRestorer(t, path).Plan(t.Context(), &contents, backup.RestoreOptions{})
+			plan, err := NewRestorer(path).Plan(t.Context(), &contents, backup.RestoreOptions{})
 			if err != nil || plan.Target != path || len(plan.Steps) < 3 {
 				t.Errorf("the plan is %+v, %v", plan, err)
 			}
@@ -145,7 +136,7 @@ func TestWhatIsThereIsOnlyDroppedWhenThatIsAllowed(t *testing.T) {
 			t.Parallel()
 			path := prepare(t)
 			before := folderContents(t, filepath.Dir(path))
-			r := newRestorer(t, path)
+			r := NewRestorer(path)
 			if plan, err := r.Plan(t.Context(), &contents, backup.RestoreOptions{}); !errors.Is(err, backup.ErrNotEmpty) || len(plan.Steps) < 3 {
 				t.Errorf("the plan is %+v, %v", plan, err)
 			}
@@ -180,7 +171,7 @@ func TestAPlanTellsOfEveryTable(t *testing.T) {
 	t.Parallel()
 	path := occupied(t)
 	_, contents := peopleDump(t, 50)
-	r := newRestorer(t, path)
+	r := NewRestorer(path)
 	all := []backup.PlanStep{
 		{Collection: "mine", Documents: -1, Existing: 0},
 		{Collection: "pairs", Restore: true, Documents: 50, Existing: -1},
@@ -213,15 +204,15 @@ func TestADamagedDumpChangesNothing(t *testing.T) {
 		for _, o := range []backup.RestoreOptions{{Drop: true}, {Drop: true, Collections: []string{"people"}}} {
 			path := occupied(t)
 			before := folderContents(t, filepath.Dir(path))
-			if _, err := newRestorer(t, path).Restore(t.Context(), bytes.NewReader(bad), o, noProgress); !errors.Is(err, backup.ErrDamaged) {
+			if _, err := NewRestorer(path).Restore(t.Context(), bytes.NewReader(bad), o, noProgress); !errors.Is(err, backup.ErrDamaged) {
 				t.Errorf("%s: %v", name, err)
 			}
-			_, contents := dump(t, newSource(t, path))
+			_, contents := dump(t, New(path))
 			if contents.Documents() != 1 || len(contents.Collections) != 2 {
 				t.Errorf("%s: there is %+v now; before was %s", name, contents, before)
 			}
 			fresh := filepath.Join(t.TempDir(), "fresh.db")
-			if _, err := newRestorer(t, fresh).Restore(t.Context(), bytes.NewReader(bad), o, noProgress); !errors.Is(err, backup.ErrDamaged) {
+			if _, err := NewRestorer(fresh).Restore(t.Context(), bytes.NewReader(bad), o, noProgress); !errors.Is(err, backup.ErrDamaged) {
 				t.Errorf("%s: %v", name, err)
 			}
 			if there := names(t, filepath.Dir(fresh)); len(there) > 0 {
@@ -248,7 +239,7 @@ func TestAFileThatAServerHasOpenIsNotReplaced(t *testing.T) {
 	path := occupied(t)
 	server := start(t, "hold", path)
 	server.await(t, "open")
-	r := newRestorer(t, path)
+	r := NewRestorer(path)
 	if _, err := r.Restore(t.Context(), bytes.NewReader(out), backup.RestoreOptions{Drop: true}, noProgress); !errors.Is(err, backup.ErrUnavailable) || !strings.Contains(err.Error(), "stop the server") {
 		t.Errorf("it was replaced under a server: %v", err)
 	}
@@ -279,7 +270,7 @@ func TestADamagedFileThatAServerHasOpenIsNotReplaced(t *testing.T) {
 	if err := errors.Join(err, file.Close(), os.Remove(path+"-wal")); err != nil {
 		t.Fatal(err)
 	}
-	r := newRestorer(t, path)
+	r := NewRestorer(path)
 	if _, err := r.Restore(t.Context(), bytes.NewReader(out), backup.RestoreOptions{Drop: true}, noProgress); !errors.Is(err, backup.ErrUnavailable) {
 		t.Errorf("it was replaced under a server: %v", err)
 	}
@@ -349,17 +340,17 @@ func TestSingleCollectionsAreRestoredBesideTheOthers(t *testing.T) {
 		insert(t, customers, "ann", "bob")
 		insert(t, orders, "shoes")
 	})
-	out, contents := dump(t, newSource(t, path))
+	out, contents := dump(t, New(path))
 	withCustomers(t, path, func(customers, orders *docstore.Collection[customer]) {
 		insert(t, customers, "mallory")
 		insert(t, orders, "hat")
 	})
 	only := backup.RestoreOptions{Collections: []string{"customers"}}
-	if _, err := newRestorer(t, path).Restore(t.Context(), bytes.NewReader(out), only, noProgress); !errors.Is(err, backup.ErrNotEmpty) {
+	if _, err := NewRestorer(path).Restore(t.Context(), bytes.NewReader(out), only, noProgress); !errors.Is(err, backup.ErrNotEmpty) {
 		t.Errorf("rows would have been dropped: %v", err)
 	}
 	unknown := backup.RestoreOptions{Collections: []string{"customers", "nobody"}, Drop: true}
-	if _, err := newRestorer(t, path).Restore(t.Context(), bytes.NewReader(out), unknown, noProgress); err == nil || !strings.Contains(err.Error(), "nobody") {
+	if _, err := NewRestorer(path).Restore(t.Context(), bytes.NewReader(out), unknown, noProgress); err == nil || !strings.Contains(err.Error(), "nobody") {
 		t.Errorf("a collection that isn't in the backup: %v", err)
 	}
 	withCustomers(t, path, func(customers, orders *docstore.Collection[customer]) {
@@ -395,10 +386,10 @@ func TestACancelledRestoreChangesNothing(t *testing.T) {
 		for _, after := range []int64{-1, 0, int64(len(out)) / 2, int64(len(out))} {
 			path := occupied(t)
 			ended := cancelAfter(t, after, func(ctx context.Context, progress func(int64)) error {
-				_, err := newRestorer(t, path).Restore(ctx, bytes.NewReader(out), backup.RestoreOptions{Drop: true, Collections: collections}, progress)
+				_, err := NewRestorer(path).Restore(ctx, bytes.NewReader(out), backup.RestoreOptions{Drop: true, Collections: collections}, progress)
 				return err
 			})
-			if _, contents := dump(t, newSource(t, path)); !ended || contents.Documents() != 1 {
+			if _, contents := dump(t, New(path)); !ended || contents.Documents() != 1 {
 				t.Errorf("cancelled after %d bytes, it returned %v and left %+v", after, ended, contents)
 			}
 			if left := scratches(t, path); len(left) > 0 {
@@ -416,7 +407,7 @@ func makeState(t *testing.T, name string) []byte {
 	path := filepath.Join(t.TempDir(), name)
 	exec1(t, openDB(t, path), "CREATE TABLE state (n INTEGER PRIMARY KEY, name TEXT, padding TEXT)", "CREATE INDEX by_name ON state (name, n)", "CREATE TABLE extra (n INTEGER PRIMARY KEY, name TEXT)",
 		fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) INSERT INTO state SELECT i, '%s', hex(randomblob(200)) FROM n", stateRows, name))
-	out, _ := dump(t, newSource(t, path))
+	out, _ := dump(t, New(path))
 	return out
 }
 
@@ -441,10 +432,7 @@ func dirtyProcess(args []string) error {
 
 // restoreProcess restores one dump after the other over the file.
 func restoreProcess(args []string) error {
-	r, err := NewRestorer(args[0])
-	if err != nil {
-		return err
-	}
+	r := NewRestorer(args[0])
 	for i := 0; ; i++ {
 		out, err := os.ReadFile(args[1+i%2])
 		if err != nil {
@@ -532,10 +520,7 @@ func checkState(t *testing.T, path string) string {
 }
 
 func FuzzDrill(f *testing.F) {
-	s, err := New(filepath.Join(f.TempDir(), "manus.db"))
-	if err != nil {
-		f.Fatal(err)
-	}
+	s := New(filepath.Join(f.TempDir(), "manus.db"))
 	db, err := openLogged(s.path)
 	if err != nil {
 		f.Fatal(err)

@@ -1,9 +1,9 @@
 package sqlitedump
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -43,7 +43,7 @@ func newScratch(path, purpose string) (*os.File, error) {
 
 // withScratch has a worker check a dump in a scratch database beside the one at path, and
 // gives it to use with what is in it. It is gone after that, unless use has moved it.
-func withScratch(ctx context.Context, path, purpose string, w worker, dump io.Reader, progress func(read int64), use func(*os.File, backup.Contents) error) (contents backup.Contents, err error) {
+func withScratch(ctx context.Context, path, purpose string, work worker, dump io.Reader, progress func(read int64), use func(*os.File, backup.Contents) error) (contents backup.Contents, err error) {
 	scratch, err := newScratch(path, purpose)
 	if err != nil {
 		return contents, err
@@ -52,7 +52,7 @@ func withScratch(ctx context.Context, path, purpose string, w worker, dump io.Re
 	if err := fill(ctx, scratch, dump, progress); err != nil {
 		return contents, err
 	}
-	if contents, err = w.inspect(ctx, scratch.Name()); err != nil {
+	if contents, err = work(ctx, toInspect, scratch.Name(), io.Discard); err != nil {
 		return contents, err
 	}
 	return contents, use(scratch, contents)
@@ -61,29 +61,29 @@ func withScratch(ctx context.Context, path, purpose string, w worker, dump io.Re
 // fill writes a dump to the scratch file. It returns ErrDamaged for what can't be the
 // whole of a database.
 func fill(ctx context.Context, scratch *os.File, dump io.Reader, progress func(read int64)) error {
-	start := make([]byte, headerSize)
-	if _, err := io.ReadFull(dump, start); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return damaged(errors.New("it ends before it has begun"))
-	} else if err != nil {
-		return err
-	}
-	header, err := parseHeader(start)
-	if err != nil {
-		return damaged(err)
-	}
-	standAlone(start)
 	counted := &counter{ctx: ctx, w: roomy{scratch}, progress: progress}
-	_, err = io.CopyBuffer(counted, plainReader{io.MultiReader(bytes.NewReader(start), dump)}, make([]byte, chunk))
+	_, err := io.CopyBuffer(counted, plainReader{dump}, make([]byte, chunk))
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return damaged(err)
 	}
 	if err != nil {
 		return err
 	}
+	start := make([]byte, headerSize)
+	n, err := scratch.ReadAt(start, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	header, err := parseHeader(start[:n])
+	if err != nil {
+		return damaged(err)
+	}
 	if !header.fits(counted.bytes) {
 		return damaged(fmt.Errorf("it has %d bytes, but should have %d pages of %d", counted.bytes, header.pages, header.pageSize))
 	}
-	return nil
+	standAlone(start)
+	_, err = scratch.WriteAt(start, 0)
+	return err
 }
 
 // plainReader hides what else a reader can do, so that whole chunks are copied.
@@ -104,9 +104,8 @@ func (r roomy) Write(p []byte) (int, error) {
 
 // inspect has SQLite check a scratch database and reads what is in it, both at the
 // same time. It returns ErrDamaged for one that can't be used.
-func (e engine) inspect(ctx context.Context, path string) (backup.Contents, error) {
-	var contents backup.Contents
-	db := e.open(path, private)
+func inspect(ctx context.Context, path string) (contents backup.Contents, err error) {
+	db := open(path, private)
 	defer db.Close()
 	both, within := errgroup.WithContext(ctx)
 	both.Go(func() error {
@@ -122,15 +121,6 @@ func (e engine) inspect(ctx context.Context, path string) (backup.Contents, erro
 		return backup.Contents{}, blame(ctx, path, err)
 	}
 	return contents, nil
-}
-
-// onConn runs f with a connection of its own.
-func onConn(ctx context.Context, db *sql.DB, f func(*sql.Conn) error) error {
-	c, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f(c), c.Close())
 }
 
 // checkIntegrity has SQLite check every page, row and index, and every reference
@@ -165,4 +155,66 @@ func blame(ctx context.Context, path string, err error) error {
 		return ctx.Err()
 	}
 	return damaged(err)
+}
+
+// The header of a database file, at its beginning.
+// See https://www.sqlite.org/fileformat2.html#the_database_header.
+const (
+	headerSize  = 100
+	magic       = "SQLite format 3\x00"
+	atPageSize  = 16 // two bytes; 1 stands for 65536
+	atVersions  = 18 // one byte for writing and one for reading: 1, or 2 with a log beside it
+	atChanges   = 24
+	atPages     = 28
+	atChangesOf = 92 // the changes for which the number of pages is right
+)
+
+// header is what is to be known of a dump before SQLite looks at it.
+type header struct {
+	pageSize int64
+	pages    int64 // 0 when the file doesn't say
+}
+
+// errNoDatabase is what a dump is that doesn't begin with a header.
+var errNoDatabase = errors.New("it is no SQLite database")
+
+// parseHeader reads the header of a database file, of which start is the beginning.
+func parseHeader(start []byte) (header, error) {
+	var h header
+	if len(start) < headerSize || !strings.HasPrefix(string(start[:len(magic)]), magic) {
+		return h, errNoDatabase
+	}
+	h.pageSize = int64(binary.BigEndian.Uint16(start[atPageSize:]))
+	if h.pageSize == 1 {
+		h.pageSize = 65536
+	}
+	if h.pageSize < 512 || h.pageSize&(h.pageSize-1) != 0 {
+		return h, errNoDatabase
+	}
+	for _, version := range start[atVersions : atVersions+2] {
+		if version != 1 && version != 2 {
+			return h, errors.New("it is a SQLite database of a version that this program doesn't know: use a newer one")
+		}
+	}
+	if binary.BigEndian.Uint32(start[atChanges:]) == binary.BigEndian.Uint32(start[atChangesOf:]) {
+		h.pages = int64(binary.BigEndian.Uint32(start[atPages:]))
+	}
+	return h, nil
+}
+
+// fits tells whether a file of that many bytes can have the header.
+func (h header) fits(size int64) bool {
+	if h.pages != 0 {
+		return size == h.pages*h.pageSize
+	}
+	return size%h.pageSize == 0
+}
+
+// standAlone says in the header that there is no log beside the file: it opens where
+// none can be made too, and never mistakes another file's log for its own. Whoever
+// wants one will say so again.
+func standAlone(start []byte) {
+	if len(start) >= headerSize {
+		start[atVersions], start[atVersions+1] = 1, 1
+	}
 }

@@ -9,60 +9,44 @@ import (
 	"io"
 
 	"golang.org/x/sync/errgroup"
-	lib "modernc.org/sqlite/lib"
 
 	"manus/backup"
 )
 
-// dump writes the database at path to w and reads what is in it. Both are done at the
+// dumpFile writes the database at path to w and reads what is in it. Both are done at the
 // same time where both can be done on one snapshot.
-func (e engine) dump(ctx context.Context, path string, w io.Writer) (backup.Contents, error) {
-	now, err := e.takeSnapshot(ctx, path)
-	if err != nil {
-		return backup.Contents{}, translateError(ctx, path, err)
+func dumpFile(ctx context.Context, path string, w io.Writer) (contents backup.Contents, err error) {
+	now := &snapshot{db: open(path, live)}
+	if err = now.begin(ctx); err == nil {
+		contents, err = now.read(ctx, w)
 	}
-	contents, err := now.read(ctx, w)
 	if err = errors.Join(err, now.release(ctx)); err != nil {
 		return backup.Contents{}, translateError(ctx, path, err)
 	}
 	return contents, nil
 }
 
+// snapshot is the database at one moment, held by read transactions: one for its
+// pages and one for its rows, so that both are read at the same time. They are the
+// same connection where that couldn't be had; then it is one after the other.
+type snapshot struct {
+	db          *sql.DB
+	pages, rows *sql.Conn
+}
+
 func (s *snapshot) read(ctx context.Context, w io.Writer) (contents backup.Contents, err error) {
-	if s.single() {
-		if err := s.stream(ctx, w); err != nil {
-			return contents, err
-		}
-		return readContents(ctx, s.rows)
-	}
 	both, ctx := errgroup.WithContext(ctx)
+	if s.pages == s.rows {
+		both.SetLimit(1)
+	}
 	both.Go(func() error { return s.stream(ctx, w) })
 	both.Go(func() (err error) {
 		contents, err = readContents(ctx, s.rows)
 		return err
 	})
-	return contents, both.Wait()
+	err = both.Wait()
+	return contents, err
 }
-
-// snapshot is the database at one moment, held by read transactions: one for its
-// pages and one for its rows, so that both are read at the same time. They are the
-// same connection where that couldn't be had; then it is one after the other.
-type snapshot struct {
-	engine      engine
-	db          *sql.DB
-	pages, rows *sql.Conn
-}
-
-// takeSnapshot takes the file at path as it is now.
-func (e engine) takeSnapshot(ctx context.Context, path string) (*snapshot, error) {
-	now := &snapshot{engine: e, db: e.open(path, live)}
-	if err := now.begin(ctx); err != nil {
-		return nil, errors.Join(err, now.release(ctx))
-	}
-	return now, nil
-}
-
-func (s *snapshot) single() bool { return s.pages == s.rows }
 
 // begin lets two connections begin to read while a third keeps others from
 // committing, which takes microseconds. So both see the same.
@@ -109,23 +93,16 @@ func rollback(c *sql.Conn) error {
 // meanwhile, and closes the connections.
 func (s *snapshot) release(ctx context.Context) error {
 	var errs []error
-	if s.rows != nil && !s.single() {
-		errs = append(errs, endReading(s.rows), s.rows.Close())
+	if s.rows != nil && s.rows != s.pages {
+		_ = rollback(s.rows) // it may not have begun
+		errs = append(errs, s.rows.Close())
 	}
 	if s.pages != nil {
-		errs = append(errs, endReading(s.pages))
+		_ = rollback(s.pages)
 		checkpoint(ctx, s.pages)
 		errs = append(errs, s.pages.Close())
 	}
 	return errors.Join(append(errs, s.db.Close())...)
-}
-
-// endReading ends a read transaction, if one has begun.
-func endReading(c *sql.Conn) error {
-	if err := rollback(c); err != nil && primary(err) != lib.SQLITE_ERROR {
-		return err
-	}
-	return nil
 }
 
 // autoCheckpointPages is how many pages the log may have until SQLite begins a
@@ -155,59 +132,55 @@ func (s *snapshot) stream(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	counted := &counter{ctx: ctx, w: w, progress: func(int64) {}}
-	out := bufio.NewWriterSize(counted, chunk)
 	if pages == 0 {
-		return s.engine.writeEmpty(ctx, counted)
+		return writeEmpty(ctx, w)
 	}
-	if err := writePages(ctx, s.pages, out); err != nil {
-		return err
+	out := bufio.NewWriterSize(w, chunk)
+	written, err := writePages(ctx, s.pages, out)
+	if err == nil {
+		err = out.Flush()
 	}
-	if err := out.Flush(); err != nil {
-		return err
+	if err == nil && written != pages*size {
+		err = fmt.Errorf("the database has %d bytes, but SQLite handed out %d", pages*size, written)
 	}
-	if counted.bytes != pages*size {
-		return fmt.Errorf("the database has %d bytes, but SQLite handed out %d", pages*size, counted.bytes)
-	}
-	return nil
+	return err
 }
 
 // writePages writes every page of the connection's database.
-func writePages(ctx context.Context, c *sql.Conn, w io.Writer) error {
+func writePages(ctx context.Context, c *sql.Conn, w io.Writer) (written int64, err error) {
 	rows, err := c.QueryContext(ctx, "SELECT data FROM sqlite_dbpage('main')")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer rows.Close()
 	var page sql.RawBytes
-	for first := true; rows.Next(); first = false {
+	for rows.Next() {
 		if err := rows.Scan(&page); err != nil {
-			return err
+			return written, err
 		}
-		if first {
+		if written == 0 {
 			standAlone(page)
 		}
 		if _, err := w.Write(page); err != nil {
-			return err
+			return written, err
 		}
+		written += int64(len(page))
 	}
-	return rows.Err()
+	return written, rows.Err()
 }
 
 // writeEmpty writes a database of no tables. A file that nothing has been written to
 // yet has no pages, but a dump of no bytes would look like one that has failed.
-func (e engine) writeEmpty(ctx context.Context, w io.Writer) error {
-	db := sql.OpenDB(connector{e.driver, ":memory:"})
+func writeEmpty(ctx context.Context, w io.Writer) error {
+	db := sql.OpenDB(connector(":memory:"))
 	defer db.Close()
-	c, err := db.Conn(ctx)
-	if err != nil {
+	return onConn(ctx, db, func(c *sql.Conn) error {
+		if _, err := c.ExecContext(ctx, "PRAGMA user_version = 0"); err != nil { // writes the first page
+			return err
+		}
+		_, err := writePages(ctx, c, w)
 		return err
-	}
-	defer c.Close()
-	if _, err := c.ExecContext(ctx, "PRAGMA user_version = 0"); err != nil { // writes the first page
-		return err
-	}
-	return writePages(ctx, c, w)
+	})
 }
 
 // counter counts what is written through it, until the context ends.

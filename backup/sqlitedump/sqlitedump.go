@@ -32,13 +32,7 @@ type Source struct {
 // New is the source at path, which is opened only when it is needed. Drill needs the
 // file's folder to be writable, and space in it for the database once more. A process
 // that writes to the database itself wants [NewSubprocess].
-func New(path string) (*Source, error) {
-	engine, err := newEngine()
-	if err != nil {
-		return nil, err
-	}
-	return &Source{path: path, work: engine}, nil
-}
+func New(path string) *Source { return &Source{path, work} }
 
 // Format is SQLite's.
 func (s *Source) Format() backup.Format { return backup.SQLite }
@@ -46,10 +40,7 @@ func (s *Source) Format() backup.Format { return backup.SQLite }
 // Size is about how many bytes a dump has. It counts what SQLite hasn't moved from
 // its log to the file yet, and so is rather too high. The error is
 // [fs.ErrNotExist] when there is no file.
-func (s *Source) Size(ctx context.Context) (int64, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
+func (s *Source) Size(context.Context) (int64, error) {
 	file, err := stat(s.path)
 	if err != nil {
 		return 0, err
@@ -77,20 +68,14 @@ func stat(path string) (fs.FileInfo, error) {
 // Dump writes the database to w, as it is at one moment, while others go on writing
 // to it. It returns [fs.ErrNotExist] when there is no file.
 func (s *Source) Dump(ctx context.Context, w io.Writer, progress func(written int64)) (backup.Contents, error) {
-	if err := ctx.Err(); err != nil {
-		return backup.Contents{}, err
-	}
 	if _, err := stat(s.path); err != nil {
 		return backup.Contents{}, err
 	}
-	return s.work.dump(ctx, s.path, &counter{ctx: ctx, w: w, progress: progress})
+	return s.work(ctx, toDump, s.path, &counter{ctx: ctx, w: w, progress: progress})
 }
 
 // Drill restores a dump into a scratch database in the file's folder, has SQLite check
 // it, and returns what is in it. Only whoever runs this process can read that.
 func (s *Source) Drill(ctx context.Context, dump io.Reader, progress func(read int64)) (backup.Contents, error) {
-	if err := ctx.Err(); err != nil {
-		return backup.Contents{}, err
-	}
 	return withScratch(ctx, s.path, forDrill, s.work, dump, progress, func(*os.File, backup.Contents) error { return nil })
 }

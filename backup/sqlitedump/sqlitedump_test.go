@@ -27,21 +27,12 @@ func eachSource(t *testing.T, test func(t *testing.T, s *Source)) {
 	t.Helper()
 	t.Run("in this process", func(t *testing.T) {
 		t.Parallel()
-		test(t, newSource(t, filepath.Join(t.TempDir(), "manus.db")))
+		test(t, New(filepath.Join(t.TempDir(), "manus.db")))
 	})
 	t.Run("subprocess", func(t *testing.T) {
 		t.Parallel()
 		test(t, newSubprocess(filepath.Join(t.TempDir(), "manus.db")))
 	})
-}
-
-func newSource(t *testing.T, path string) *Source {
-	t.Helper()
-	s, err := New(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
 }
 
 func newSubprocess(path string) *Source {
@@ -329,7 +320,7 @@ func TestDumpsWhileOthersWriteAreOfOneMoment(t *testing.T) {
 
 func TestAWriterWhoHoldsTheLockDoesntKeepDumpsFromBeingMade(t *testing.T) {
 	t.Parallel()
-	s := newSource(t, filepath.Join(t.TempDir(), "manus.db"))
+	s := New(filepath.Join(t.TempDir(), "manus.db"))
 	db := openDB(t, s.path)
 	if err := makeLedger(db); err != nil {
 		t.Fatal(err)

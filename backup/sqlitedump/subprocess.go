@@ -23,34 +23,32 @@ type Command func(ctx context.Context, args ...string) *exec.Cmd
 // starts. It is for servers that write to the database themselves: all connections of
 // a process share SQLite's page cache and its lock, so that one which reads a whole
 // database makes the others wait, up to a second when it is closed.
-func NewSubprocess(path string, command Command) *Source {
-	return &Source{path: path, work: subprocess{command}}
-}
+func NewSubprocess(path string, command Command) *Source { return &Source{path, command.run} }
 
-// worker does what needs SQLite.
-type worker interface {
-	// dump writes the database at path to w.
-	dump(ctx context.Context, path string, w io.Writer) (backup.Contents, error)
-	// inspect checks the scratch database at path and reads what is in it.
-	inspect(ctx context.Context, path string) (backup.Contents, error)
-}
+// worker does a task with the database at path, and returns what is in that. Tasks are
+// the first argument of a subprocess; the path follows.
+type worker func(ctx context.Context, task, path string, w io.Writer) (backup.Contents, error)
 
-var (
-	_ worker = engine{}
-	_ worker = subprocess{}
-)
-
-// The first argument of a subprocess; a path follows.
 const (
-	toDump    = "dump"
-	toInspect = "inspect"
+	toDump    = "dump"    // writes the database to w
+	toInspect = "inspect" // checks a scratch database
 )
+
+// work does a task in this process.
+func work(ctx context.Context, task, path string, w io.Writer) (backup.Contents, error) {
+	switch task {
+	case toDump:
+		return dumpFile(ctx, path, w)
+	case toInspect:
+		return inspect(ctx, path)
+	}
+	return backup.Contents{}, fmt.Errorf("this program can't %q: it is of another version than the one that asks", task)
+}
 
 // outcome is what a subprocess answers.
 type outcome struct {
 	Contents backup.Contents `json:"contents"`
-	Failed   bool            `json:"failed"`
-	Error    string          `json:"error"`
+	Error    string          `json:"error"` // empty is none
 	Kind     string          `json:"kind"`
 }
 
@@ -78,26 +76,11 @@ func Work(ctx context.Context, args []string, stdout io.Writer) int {
 	return 0
 }
 
-func work(ctx context.Context, what, path string, stdout io.Writer) (backup.Contents, error) {
-	engine, err := newEngine()
-	if err != nil {
-		return backup.Contents{}, err
-	}
-	switch what {
-	case toDump:
-		return engine.dump(ctx, path, stdout)
-	case toInspect:
-		return engine.inspect(ctx, path)
-	}
-	return backup.Contents{}, fmt.Errorf("this program can't %q: it is of another version than the one that asks", what)
-}
-
 func newOutcome(contents backup.Contents, err error) outcome {
-	o := outcome{Contents: contents}
 	if err == nil {
-		return o
+		return outcome{Contents: contents}
 	}
-	o.Failed, o.Error = true, err.Error()
+	o := outcome{Error: err.Error()}
 	for name, kind := range kinds() {
 		if errors.Is(err, kind) {
 			o.Kind = name
@@ -108,7 +91,7 @@ func newOutcome(contents backup.Contents, err error) outcome {
 
 // result is what the subprocess has returned.
 func (o outcome) result() (backup.Contents, error) {
-	if !o.Failed {
+	if o.Error == "" {
 		return o.Contents, nil
 	}
 	return backup.Contents{}, remoteError{o.Error, kinds()[o.Kind]}
@@ -123,61 +106,59 @@ type remoteError struct {
 func (e remoteError) Error() string { return e.text }
 func (e remoteError) Unwrap() error { return e.kind }
 
-// subprocess has subprocesses do the work.
-type subprocess struct{ command Command }
-
-func (s subprocess) dump(ctx context.Context, path string, w io.Writer) (backup.Contents, error) {
-	return s.run(ctx, w, toDump, path)
-}
-
-func (s subprocess) inspect(ctx context.Context, path string) (backup.Contents, error) {
-	return s.run(ctx, io.Discard, toInspect, path)
-}
-
-// run starts a subprocess and copies its output to w. The process has ended when run
-// returns.
-func (s subprocess) run(ctx context.Context, w io.Writer, args ...string) (backup.Contents, error) {
+// run has a subprocess do a task. It has ended when run returns.
+func (c Command) run(ctx context.Context, task, path string, w io.Writer) (backup.Contents, error) {
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cmd := s.command(within, args...)
-	var stderr bounded
-	cmd.Stderr = &stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return backup.Contents{}, err
+	cmd := c(within, task, path)
+	stdout, stderr := &receiver{w: w, cancel: cancel}, &bounded{}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	answer, err := answerOf(cmd)
+	switch {
+	case ctx.Err() != nil:
+		return backup.Contents{}, ctx.Err()
+	case cmd.Process == nil:
+		return backup.Contents{}, fmt.Errorf("the process that reads SQLite can't be started: %w", err)
+	case stdout.err != nil:
+		return backup.Contents{}, stdout.err
 	}
+	var o outcome
+	if err := errors.Join(err, json.Unmarshal(answer, &o)); err != nil {
+		return backup.Contents{}, fmt.Errorf("%w: the process that reads SQLite has ended before it was done: %w: %s", backup.ErrUnavailable, err, stderr.text.String())
+	}
+	return o.result()
+}
+
+// answerOf runs a process and returns what it writes to the file descriptor 3.
+func answerOf(cmd *exec.Cmd) ([]byte, error) {
 	answers, answer, err := os.Pipe()
 	if err != nil {
-		return backup.Contents{}, err
+		return nil, err
 	}
 	defer answers.Close() //nolint:errcheck // only read from
 	cmd.ExtraFiles = []*os.File{answer}
 	err = cmd.Start()
 	_ = answer.Close() // the process has its own
 	if err != nil {
-		return backup.Contents{}, fmt.Errorf("the process that reads SQLite can't be started: %w", err)
+		return nil, err
 	}
-	_, copying := io.CopyBuffer(plainWriter{w}, stdout, make([]byte, chunk))
-	if copying != nil {
-		cancel() // nobody wants the rest
-	}
-	text, reading := io.ReadAll(answers)
-	ending := cmd.Wait()
-	switch {
-	case ctx.Err() != nil:
-		return backup.Contents{}, ctx.Err()
-	case copying != nil:
-		return backup.Contents{}, copying
-	}
-	var o outcome
-	if err := errors.Join(ending, reading, json.Unmarshal(text, &o)); err != nil {
-		return backup.Contents{}, fmt.Errorf("%w: the process that reads SQLite has ended before it was done: %w: %s", backup.ErrUnavailable, err, stderr.text.String())
-	}
-	return o.result()
+	text, err := io.ReadAll(answers)
+	return text, errors.Join(err, cmd.Wait())
 }
 
-// plainWriter hides what else a writer can do, so that it gets whole chunks.
-type plainWriter struct{ io.Writer }
+// receiver takes what a process writes, which it ends when nobody wants the rest.
+type receiver struct {
+	w      io.Writer
+	cancel func()
+	err    error
+}
+
+func (r *receiver) Write(p []byte) (n int, err error) {
+	if n, r.err = r.w.Write(p); r.err != nil {
+		r.cancel()
+	}
+	return n, r.err
+}
 
 // bounded keeps the beginning of what is written to it.
 type bounded struct{ text bytes.Buffer }

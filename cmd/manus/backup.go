@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -57,21 +57,13 @@ func (c *backupCommand) with(p *process, f func(vault) error) error {
 			return err
 		}
 	}
-	tightGC()
+	setGC(25)   // so that the memory stays small, of which the garbage would be a third otherwise
 	nice.Down() // a server beside it goes first
 	return withRooms(p, settings, func(a *app.App) error {
-		progress := newProgressLine(p.err)
+		progress := &progressLine{line: statusLine{out: p.err}}
 		defer progress.end()
 		return f(vault{p, a.Backups(), a, progress})
 	})
-}
-
-// tightGC keeps the memory small, of which the garbage would be a third otherwise. GOGC
-// in the environment has the last word.
-func tightGC() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(25)
-	}
 }
 
 func readIdentity(path string) (config.Secret, error) {
@@ -101,10 +93,11 @@ func (c backupCreate) Run(p *process, parent *backupCommand) error {
 		if m.File != "" {
 			err = errors.Join(err, parent.printCreated(p, m))
 		}
-		if err == nil && c.Prune {
-			err = printPruned(p.err, false)(v.Service.Prune(p.ctx, false))
+		if err != nil || !c.Prune {
+			return err
 		}
-		return err
+		pruned, err := v.Prune(p.ctx, false)
+		return errors.Join(err, printPruned(p.err, pruned, false))
 	})
 }
 
@@ -135,10 +128,7 @@ func (backupList) Run(p *process, parent *backupCommand) error {
 	return parent.with(p, func(v vault) error {
 		all, err := v.Service.List(p.ctx)
 		if parent.JSON {
-			if all == nil {
-				all = []backup.Backup{}
-			}
-			return errors.Join(err, json.NewEncoder(p.out).Encode(all))
+			return errors.Join(err, json.NewEncoder(p.out).Encode(append([]backup.Backup{}, all...)))
 		}
 		return errors.Join(err, printBackups(p.out, all, time.Now()))
 	})
@@ -148,10 +138,8 @@ func printBackups(out io.Writer, all []backup.Backup, now time.Time) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tMADE\tSIZE\tDOCUMENTS\tVERIFIED\tAT")
 	newest := "There is no verified backup."
-	for i := len(all) - 1; i >= 0; i-- { // so that the newest is said last
-		if b := all[i]; b.Verified && b.Problem == "" {
-			newest = fmt.Sprintf("The newest verified backup is %s old.", howOld(now.Sub(b.CreatedAt)))
-		}
+	if i := slices.IndexFunc(all, func(b backup.Backup) bool { return b.Verified && b.Problem == "" }); i >= 0 {
+		newest = fmt.Sprintf("The newest verified backup is %s old.", howOld(now.Sub(all[i].CreatedAt)))
 	}
 	for _, b := range all {
 		verified := "no"
@@ -370,34 +358,28 @@ type backupPrune struct {
 // Run prunes.
 func (c backupPrune) Run(p *process, parent *backupCommand) error {
 	return parent.with(p, func(v vault) error {
-		pruned, err := v.Service.Prune(p.ctx, c.DryRun)
+		pruned, err := v.Prune(p.ctx, c.DryRun)
 		if parent.JSON {
-			if pruned == nil {
-				pruned = []backup.Pruned{}
-			}
-			return errors.Join(err, json.NewEncoder(p.out).Encode(pruned))
+			return errors.Join(err, json.NewEncoder(p.out).Encode(append([]backup.Pruned{}, pruned...)))
 		}
-		return printPruned(p.out, c.DryRun)(pruned, err)
+		return errors.Join(err, printPruned(p.out, pruned, c.DryRun))
 	})
 }
 
 // printPruned tells what Prune has done.
-func printPruned(out io.Writer, dryRun bool) func([]backup.Pruned, error) error {
-	return func(pruned []backup.Pruned, err error) error {
-		removed := "removed"
-		if dryRun {
-			removed = "would be removed"
+func printPruned(out io.Writer, pruned []backup.Pruned, dryRun bool) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, d := range pruned {
+		said := "removed"
+		switch {
+		case d.Keep != "":
+			said = "kept: " + d.Keep
+		case dryRun:
+			said = "would be removed"
 		}
-		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		for _, d := range pruned {
-			said := removed
-			if d.Keep != "" {
-				said = "kept: " + d.Keep
-			}
-			fmt.Fprintf(table, "%s\t%s\t%s\n", d.File, d.Target, said)
-		}
-		return errors.Join(err, table.Flush())
+		fmt.Fprintf(table, "%s\t%s\t%s\n", d.File, d.Target, said)
 	}
+	return table.Flush()
 }
 
 // size writes a number of bytes as a person does.

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"strings"
 
@@ -42,7 +41,7 @@ func (c dataCopy) Run(p *process) error {
 	if sameStore(from, to) {
 		return usageError{errors.New("--from and --to are the same store")}
 	}
-	report := &copyReport{out: p.out, terminal: isTerminal(p.out)}
+	report := copyReport{statusLine: statusLine{out: p.out}}
 	err = app.CopyData(p.ctx, from, to, report.show)
 	report.end()
 	switch {
@@ -76,10 +75,7 @@ func (c dataCopy) store(p *process, flag, text string) (config.Settings, error) 
 }
 
 func sameStore(a, b config.Settings) bool {
-	if a.MongoDB.Empty() != b.MongoDB.Empty() {
-		return false
-	}
-	if !a.MongoDB.Empty() {
+	if !a.MongoDB.Empty() || !b.MongoDB.Empty() {
 		return a.MongoDB.Equal(b.MongoDB) && a.MongoDatabase == b.MongoDatabase
 	}
 	from, _ := filepath.Abs(a.DataDir)
@@ -87,31 +83,18 @@ func sameStore(a, b config.Settings) bool {
 	return from == to
 }
 
-// copyReport tells of a copy: on a terminal in a line that is written over, elsewhere
-// only of what is done.
+// copyReport tells of a copy: how far it is in its status line, and what is done.
 type copyReport struct {
-	out       io.Writer
-	terminal  bool
+	statusLine
 	documents int
-	collected bool // a line is open
 }
 
 func (r *copyReport) show(p docstore.Progress) {
-	if p.Verified {
-		r.end()
-		r.documents += p.Documents
-		fmt.Fprintf(r.out, "%-18s %9d documents  verified  sha256 %s\n", p.Collection, p.Documents, p.Hash[:12])
+	if !p.Verified {
+		r.set(fmt.Sprintf("%s: %d documents, %d written", p.Collection, p.Documents, p.Written))
 		return
 	}
-	if r.terminal {
-		r.collected = true
-		fmt.Fprintf(r.out, "\r\x1b[K%s: %d documents, %d written", p.Collection, p.Documents, p.Written)
-	}
-}
-
-func (r *copyReport) end() {
-	if r.collected {
-		fmt.Fprint(r.out, "\r\x1b[K")
-		r.collected = false
-	}
+	r.end()
+	r.documents += p.Documents
+	fmt.Fprintf(r.out, "%-18s %9d documents  verified  sha256 %s\n", p.Collection, p.Documents, p.Hash[:12])
 }

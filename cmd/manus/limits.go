@@ -22,15 +22,17 @@ type limitsCommand struct {
 	Reset limitsReset `cmd:"" help:"Forget what an address, a user, an account or a key has used, on every copy."`
 }
 
-// with runs f on the limits, which can be counted if counts are needed.
-func (c *limitsCommand) with(p *process, counts bool, f func(*ratelimit.Service) error) error {
-	return c.installation.with(p, func(a *app.App) error {
-		if counts {
-			if err := a.ReachLimits(); err != nil {
-				return err
-			}
+// on runs f on a subject, once its counts can be reached.
+func (c *limitsCommand) on(p *process, text string, f func(limits *ratelimit.Service, subject string) error) error {
+	return c.with(p, func(a *app.App) error {
+		if err := a.ReachLimits(); err != nil {
+			return err
 		}
-		return f(a.Limits)
+		subject, err := parseSubject(a.Limits, text)
+		if err != nil {
+			return err
+		}
+		return f(a.Limits, subject)
 	}, "REDIS_URL")
 }
 
@@ -42,9 +44,9 @@ type limitsMatch struct {
 
 // Run tells which limits apply.
 func (c limitsMatch) Run(p *process, parent *limitsCommand) error {
-	return parent.with(p, false, func(limits *ratelimit.Service) error {
+	return parent.with(p, func(a *app.App) error {
 		table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
-		for _, rule := range limits.Match(strings.ToUpper(c.Method), c.Path, c.Plan) {
+		for _, rule := range a.Limits.Match(strings.ToUpper(c.Method), c.Path, c.Plan) {
 			by := make([]string, len(rule.By))
 			for i, subject := range rule.By {
 				by[i] = string(subject)
@@ -55,7 +57,7 @@ func (c limitsMatch) Run(p *process, parent *limitsCommand) error {
 			}
 		}
 		return table.Flush()
-	})
+	}, "REDIS_URL")
 }
 
 type limitsShow struct {
@@ -64,11 +66,7 @@ type limitsShow struct {
 
 // Run tells where a subject stands.
 func (c limitsShow) Run(p *process, parent *limitsCommand) error {
-	return parent.with(p, true, func(limits *ratelimit.Service) error {
-		subject, err := parseSubject(limits, c.Subject)
-		if err != nil {
-			return err
-		}
+	return parent.on(p, c.Subject, func(limits *ratelimit.Service, subject string) error {
 		found, err := limits.Show(p.ctx, subject)
 		if err != nil {
 			return err
@@ -90,35 +88,26 @@ type limitsReset struct {
 
 // Run forgets what a subject has used.
 func (c limitsReset) Run(p *process, parent *limitsCommand) error {
-	return parent.with(p, true, func(limits *ratelimit.Service) error {
-		subject, err := parseSubject(limits, c.Subject)
-		if err != nil {
-			return err
-		}
+	return parent.on(p, c.Subject, func(limits *ratelimit.Service, subject string) error {
 		if err := limits.Reset(p.ctx, subject); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(p.out, "%s: nothing is counted against it any more\n", c.Subject)
+		_, err := fmt.Fprintf(p.out, "%s: nothing is counted against it any more\n", c.Subject)
 		return err
 	})
 }
 
 // parseSubject is what a person writes as the limits know it.
 func parseSubject(limits *ratelimit.Service, text string) (string, error) {
-	kind, value, ok := strings.Cut(text, ":")
-	if address, err := netip.ParseAddr(text); err == nil {
+	if address, err := netip.ParseAddr(strings.TrimPrefix(text, "address:")); err == nil {
 		return limits.AddressSubject(address), nil
 	}
-	if address, err := netip.ParseAddr(value); ok && kind == "address" && err == nil {
-		return limits.AddressSubject(address), nil
-	}
+	kind, id, ok := strings.Cut(text, ":")
 	switch {
-	case ok && kind == "account" && strings.Contains(value, "@"):
-		return ratelimit.AccountSubject(account.EmailKey(value)), nil
-	case ok && (kind == "user" || kind == "key") && value != "":
+	case (kind == "user" || kind == "key") && id != "":
 		return text, nil
 	case strings.Contains(text, "@"):
-		return ratelimit.AccountSubject(account.EmailKey(text)), nil
+		return ratelimit.AccountSubject(account.EmailKey(strings.TrimPrefix(text, "account:"))), nil
 	case len(text) == 36 && !ok:
 		return "user:" + text, nil
 	}

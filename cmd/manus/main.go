@@ -63,46 +63,25 @@ type process struct {
 	environ []string
 }
 
-// run is the program: it returns the exit code.
+// run is the program: it returns the exit code. --help alone exits by itself.
 func run(ctx context.Context, stop func(), args, environ []string, io stdio) int {
-	var cli commands
-	exited := -1
-	parser, err := kong.New(&cli,
+	parser, err := kong.New(&commands{},
 		kong.Name("manus"),
 		kong.Description("The production half of a SaaS in one program: accounts, plans, metered sessions, health.\n\nStart with 'manus dev'."),
-		kong.UsageOnError(),
 		kong.Writers(io.out, io.err),
-		kong.Exit(func(code int) { exited = code; panic(exit{}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 88}),
 	)
 	if err != nil {
 		return fail(io.err, err)
 	}
-	command, err := parse(parser, args)
-	switch {
-	case exited >= 0:
-		return exited
-	case err != nil:
-		return fail(io.err, usageError{err})
-	}
-	return fail(io.err, command.Run(&process{stdio: io, ctx: ctx, stop: stop, environ: environ}))
-}
-
-// exit unwinds kong's parser, which expects its exit function not to return.
-type exit struct{}
-
-func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			if _, ok := cause.(exit); !ok {
-				panic(cause)
-			}
-		}
-	}()
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	return parser.Parse(args)
+	command, err := parser.Parse(args)
+	if err != nil {
+		return fail(io.err, usageError{err})
+	}
+	return fail(io.err, command.Run(&process{stdio: io, ctx: ctx, stop: stop, environ: environ}))
 }
 
 // usageError is a command line that can't be understood.

@@ -9,21 +9,36 @@ import (
 	"manus/backup"
 )
 
-// progressLine shows progress: on a terminal in a line that is written over, elsewhere a
-// line when a stage begins.
-type progressLine struct {
-	out      io.Writer
-	terminal bool
-
-	mu     sync.Mutex
-	stage  backup.Stage
-	began  time.Time
-	shown  time.Time
+// statusLine is a line on a terminal that is written over. Elsewhere there is none.
+type statusLine struct {
+	out    io.Writer
 	opened bool // there is a line to be wiped
 }
 
-func newProgressLine(out io.Writer) *progressLine {
-	return &progressLine{out: out, terminal: isTerminal(out)}
+// set writes the line.
+func (l *statusLine) set(text string) {
+	if isTerminal(l.out) {
+		l.opened = true
+		fmt.Fprintf(l.out, "\r\x1b[K%s", text)
+	}
+}
+
+// end wipes the line.
+func (l *statusLine) end() {
+	if l.opened {
+		fmt.Fprint(l.out, "\r\x1b[K")
+	}
+	l.opened = false
+}
+
+// progressLine shows progress: on a terminal in its status line, elsewhere a line when a
+// stage begins.
+type progressLine struct {
+	mu    sync.Mutex
+	line  statusLine
+	stage backup.Stage
+	began time.Time
+	shown time.Time
 }
 
 const progressEvery = 100 * time.Millisecond
@@ -34,15 +49,14 @@ func (l *progressLine) show(p backup.Progress) {
 	now := time.Now()
 	if p.Stage != l.stage {
 		l.stage, l.began, l.shown = p.Stage, now, time.Time{}
-		if !l.terminal {
-			fmt.Fprintf(l.out, "%s\n", p.Stage)
+		if !isTerminal(l.line.out) {
+			fmt.Fprintf(l.line.out, "%s\n", p.Stage)
 		}
 	}
-	if !l.terminal || now.Sub(l.shown) < progressEvery {
-		return
+	if now.Sub(l.shown) >= progressEvery {
+		l.shown = now
+		l.line.set(progressText(p, now.Sub(l.began)))
 	}
-	l.shown, l.opened = now, true
-	fmt.Fprintf(l.out, "\r\x1b[K%s", progressText(p, now.Sub(l.began)))
 }
 
 // progressText is one line, such as "dumping  41 %  205.0 MiB of 500.0 MiB  102.5 MiB/s".
@@ -63,8 +77,6 @@ func progressText(p backup.Progress, took time.Duration) string {
 func (l *progressLine) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.opened {
-		fmt.Fprint(l.out, "\r\x1b[K")
-	}
-	l.opened, l.stage = false, ""
+	l.line.end()
+	l.stage = ""
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ func (c serveCommand) Run(p *process) error {
 // serve runs the product: it starts it, calls ready, and stops it when a signal
 // comes. A second signal ends the program at once.
 func serve(p *process, settings config.Settings, ready func(context.Context, *app.App) error) error {
-	relaxGC()
+	setGC(200) // the living heap is a few MiB: collections would come every few thousand requests
 	a, err := app.New(p.ctx, app.Options{
 		Settings:   settings,
 		Version:    buildVersion(settings.Environment),
@@ -52,10 +53,7 @@ func serve(p *process, settings config.Settings, ready func(context.Context, *ap
 		}
 	}
 	p.stop()
-	if err := a.Stop(context.WithoutCancel(p.ctx)); failed == nil {
-		failed = err
-	}
-	return failed
+	return cmp.Or(failed, a.Stop(context.WithoutCancel(p.ctx)))
 }
 
 // subprocess starts this program again to read the embedded store for a backup: reading
@@ -83,12 +81,11 @@ func (c workCommand) Run(p *process) error {
 	return nil
 }
 
-// relaxGC lets the heap grow further between collections than Go does by
-// itself: the living heap is a few MiB, so collections would come every few
-// thousand requests. GOGC in the environment has the last word.
-func relaxGC() {
+// setGC says how far the heap may grow between collections. GOGC in the environment has
+// the last word.
+func setGC(percent int) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(200)
+		debug.SetGCPercent(percent)
 	}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -37,15 +36,20 @@ type userCommand struct {
 	Erase             userErase             `cmd:"" help:"Erase an account and everything kept of its owner, for good."`
 }
 
+// oneAccount is a command's account.
+type oneAccount struct {
+	Email string `arg:"" help:"The account's e-mail address."`
+}
+
 // on finds the account and runs f on it, then prints done.
-func (c *userCommand) on(p *process, email string, f func(context.Context, *app.App, account.User) error, done string) error {
-	return c.with(p, func(a *app.App) error {
-		user, err := a.Accounts.Find(p.ctx, email)
+func (c oneAccount) on(p *process, parent *userCommand, f func(a *app.App, id string) error, done string) error {
+	return parent.with(p, func(a *app.App) error {
+		user, err := a.Accounts.Find(p.ctx, c.Email)
 		if errors.Is(err, account.ErrUnknownUser) {
 			return fmt.Errorf("there is no account with this e-mail address; 'manus user list' shows all")
 		}
 		if err == nil {
-			err = f(p.ctx, a, user)
+			err = f(a, user.ID)
 		}
 		if err == nil {
 			_, err = fmt.Fprintf(p.out, "%s: %s\n", user.Email, done)
@@ -84,12 +88,19 @@ func (f passwordFlag) read(p *process) (password string, madeUp bool, err error)
 	return rand.Text(), true, nil
 }
 
-func explainPassword(err error) error {
-	if errors.Is(err, account.ErrCommonPassword) {
-		return errors.New("the password is among the first that are guessed; use another one")
+// give reads the password, has set take it, and shows one that was made up.
+func (f passwordFlag) give(p *process, set func(password string, madeUp bool) error) error {
+	password, madeUp, err := f.read(p)
+	if err == nil {
+		err = set(password, madeUp)
 	}
-	if errors.Is(err, account.ErrWeakPassword) {
+	switch {
+	case errors.Is(err, account.ErrCommonPassword):
+		return errors.New("the password is among the first that are guessed; use another one")
+	case errors.Is(err, account.ErrWeakPassword):
 		return fmt.Errorf("the password has to have %d to %d characters", account.MinPassword, account.MaxPassword)
+	case err == nil && madeUp:
+		_, err = fmt.Fprintf(p.out, "Password (shown only now, to be changed within three days): %s\n", password)
 	}
 	return err
 }
@@ -104,18 +115,14 @@ type userCreate struct {
 // Run makes an account.
 func (c userCreate) Run(p *process, parent *userCommand) error {
 	return parent.with(p, func(a *app.App) error {
-		password, madeUp, err := c.read(p)
-		if err != nil {
+		var user account.User
+		err := c.give(p, func(password string, madeUp bool) (err error) {
+			user, err = a.Accounts.Create(p.ctx, account.NewUser{Email: c.Email, Password: password, FullName: c.Name, Role: c.Role, Temporary: madeUp})
 			return err
+		})
+		if err == nil {
+			_, err = fmt.Fprintf(p.out, "%s: made, with the role %s\n", user.Email, user.Role)
 		}
-		user, err := a.Accounts.Create(p.ctx, account.NewUser{Email: c.Email, Password: password, FullName: c.Name, Role: c.Role, Temporary: madeUp})
-		if err != nil {
-			return explainPassword(err)
-		}
-		if madeUp {
-			fmt.Fprintf(p.out, "Password (shown only now, to be changed within three days): %s\n", password)
-		}
-		_, err = fmt.Fprintf(p.out, "%s: made, with the role %s\n", user.Email, user.Role)
 		return err
 	})
 }
@@ -169,26 +176,25 @@ func (c userList) print(p *process, a *app.App, table io.Writer, user account.Us
 }
 
 type userSetRole struct {
-	Email string        `arg:"" help:"The account's e-mail address."`
-	Role  identity.Role `arg:"" help:"user or operator." enum:"user,operator"`
+	oneAccount
+	Role identity.Role `arg:"" help:"user or operator." enum:"user,operator"`
 }
 
 // Run sets a role.
 func (c userSetRole) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(ctx context.Context, a *app.App, u account.User) error {
-		return a.Accounts.SetRole(ctx, u.ID, c.Role)
-	}, "has the role "+string(c.Role)+" now")
+	return c.on(p, parent, func(a *app.App, id string) error { return a.Accounts.SetRole(p.ctx, id, c.Role) },
+		"has the role "+string(c.Role)+" now")
 }
 
 type userSetPlan struct {
-	Email string `arg:"" help:"The account's e-mail address."`
-	Plan  string `arg:"" help:"The plan's id, such as free or pro."`
+	oneAccount
+	Plan string `arg:"" help:"The plan's id, such as free or pro."`
 }
 
 // Run sets a plan.
 func (c userSetPlan) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(ctx context.Context, a *app.App, u account.User) error {
-		err := a.Plans.SetPlan(ctx, u.ID, c.Plan)
+	return c.on(p, parent, func(a *app.App, id string) error {
+		err := a.Plans.SetPlan(p.ctx, id, c.Plan)
 		if errors.Is(err, billing.ErrUnknownPlan) {
 			return errors.New("there is no such plan; name one of manus.yaml, and the file with --config")
 		}
@@ -198,46 +204,30 @@ func (c userSetPlan) Run(p *process, parent *userCommand) error {
 
 type userSetPassword struct {
 	passwordFlag
-	Email string `arg:"" help:"The account's e-mail address."`
+	oneAccount
 }
 
 // Run sets a password.
 func (c userSetPassword) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(ctx context.Context, a *app.App, u account.User) error {
-		password, madeUp, err := c.read(p)
-		if err != nil {
-			return err
-		}
-		if err := a.Accounts.SetPassword(ctx, u.ID, password, madeUp); err != nil {
-			return explainPassword(err)
-		}
-		if madeUp {
-			fmt.Fprintf(p.out, "Password (shown only now, to be changed within three days): %s\n", password)
-		}
-		return nil
+	return c.on(p, parent, func(a *app.App, id string) error {
+		return c.give(p, func(password string, madeUp bool) error { return a.Accounts.SetPassword(p.ctx, id, password, madeUp) })
 	}, "has a new password; every login of it was ended")
 }
 
-type userDisable struct {
-	Email string `arg:"" help:"The account's e-mail address."`
-}
+type userDisable struct{ oneAccount }
 
 // Run disables an account.
 func (c userDisable) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(ctx context.Context, a *app.App, u account.User) error {
-		return a.Accounts.SetDisabled(ctx, u.ID, true)
-	}, "is disabled; every login of it was ended")
+	return c.on(p, parent, func(a *app.App, id string) error { return a.Accounts.SetDisabled(p.ctx, id, true) },
+		"is disabled; every login of it was ended")
 }
 
-type userEnable struct {
-	Email string `arg:"" help:"The account's e-mail address."`
-}
+type userEnable struct{ oneAccount }
 
 // Run enables an account.
 func (c userEnable) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(ctx context.Context, a *app.App, u account.User) error {
-		return a.Accounts.SetDisabled(ctx, u.ID, false)
-	}, "may be used again")
+	return c.on(p, parent, func(a *app.App, id string) error { return a.Accounts.SetDisabled(p.ctx, id, false) },
+		"may be used again")
 }
 
 type userSignOut struct {
@@ -259,25 +249,21 @@ func (c userSignOut) Run(p *process, parent *userCommand) error {
 			return err
 		})
 	}
-	return parent.on(p, c.Email, func(ctx context.Context, a *app.App, u account.User) error {
-		return a.Accounts.LogoutAll(ctx, u.ID)
-	}, "is signed out everywhere")
+	return oneAccount{c.Email}.on(p, parent, func(a *app.App, id string) error { return a.Accounts.LogoutAll(p.ctx, id) },
+		"is signed out everywhere")
 }
 
-type userResetSecondFactor struct {
-	Email string `arg:"" help:"The account's e-mail address."`
-}
+type userResetSecondFactor struct{ oneAccount }
 
 // Run takes an account's second factor away.
 func (c userResetSecondFactor) Run(p *process, parent *userCommand) error {
-	return parent.on(p, c.Email, func(ctx context.Context, a *app.App, u account.User) error {
-		return a.Accounts.ResetSecondFactor(ctx, u.ID)
-	}, "has no second factor and no passkeys any more; every login of it was ended")
+	return c.on(p, parent, func(a *app.App, id string) error { return a.Accounts.ResetSecondFactor(p.ctx, id) },
+		"has no second factor and no passkeys any more; every login of it was ended")
 }
 
 type userErase struct {
-	Email string `arg:"" help:"The account's e-mail address."`
-	Yes   bool   `help:"Really erase it."`
+	oneAccount
+	Yes bool `help:"Really erase it."`
 }
 
 // Run erases an account.
@@ -285,7 +271,6 @@ func (c userErase) Run(p *process, parent *userCommand) error {
 	if !c.Yes {
 		return usageError{errors.New("erasing can't be undone; add --yes to do it")}
 	}
-	return parent.on(p, c.Email, func(ctx context.Context, a *app.App, u account.User) error {
-		return a.Accounts.Erase(ctx, u.ID)
-	}, "can't be used any more; the server erases the rest within moments, or when it is next started")
+	return c.on(p, parent, func(a *app.App, id string) error { return a.Accounts.Erase(p.ctx, id) },
+		"can't be used any more; the server erases the rest within moments, or when it is next started")
 }

@@ -16,22 +16,20 @@ var version, commit, buildTime string
 // buildVersion is what this binary was built from, by the linker's word or by
 // what the Go toolchain noted.
 func buildVersion(environment string) health.Version {
-	v := health.Version{Version: version, Commit: commit, BuildTime: buildTime, GoVersion: runtime.Version(), Environment: environment}
+	noted := map[string]string{}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		v.Version = cmp.Or(v.Version, info.Main.Version)
+		noted["version"] = info.Main.Version
 		for _, setting := range info.Settings {
-			switch setting.Key {
-			case "vcs.revision":
-				v.Commit = cmp.Or(v.Commit, setting.Value)
-			case "vcs.time":
-				v.BuildTime = cmp.Or(v.BuildTime, setting.Value)
-			}
+			noted[setting.Key] = setting.Value
 		}
 	}
-	v.Version = cmp.Or(v.Version, "(devel)")
-	v.Commit = cmp.Or(v.Commit, "unknown")
-	v.BuildTime = cmp.Or(v.BuildTime, "unknown")
-	return v
+	return health.Version{
+		Version:     cmp.Or(version, noted["version"], "(devel)"),
+		Commit:      cmp.Or(commit, noted["vcs.revision"], "unknown"),
+		BuildTime:   cmp.Or(buildTime, noted["vcs.time"], "unknown"),
+		GoVersion:   runtime.Version(),
+		Environment: environment,
+	}
 }
 
 type versionCommand struct {

@@ -218,7 +218,6 @@ func (s *subject) methods(t *testing.T, collection string) map[string]func(conte
 		"Insert": func(ctx context.Context) error {
 			return s.Insert(ctx, collection, docstore.Document{ID: "z", Body: raw})
 		},
-		"Update": func(ctx context.Context) error { return s.Update(ctx, collection, "a", put(raw)) },
 		"Upsert": func(ctx context.Context) error { return s.Upsert(ctx, collection, "z", put(raw)) },
 		"Delete": func(ctx context.Context) error { return s.Delete(ctx, collection, "a") },
 		"DeleteRange": func(ctx context.Context) error {

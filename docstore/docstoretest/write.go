@@ -78,7 +78,7 @@ func changeRules() []rule {
 
 func update(t *testing.T, s *subject) {
 	called := false
-	err := s.Update(t.Context(), things, "a", func(docstore.Raw) (docstore.Raw, error) { called = true; return nil, nil })
+	_, err := s.things.Update(t.Context(), "a", func(*thing) error { called = true; return nil })
 	wantError(t, "no such document", err, docstore.ErrNotFound)
 	if called {
 		t.Error("the change of a missing document was called")
@@ -215,11 +215,12 @@ func deleteOne(t *testing.T, s *subject) {
 
 func removeByChange(t *testing.T, s *subject) {
 	remove := put(docstore.Removed)
-	wantError(t, "Update of nothing", s.Update(t.Context(), things, "a", remove), docstore.ErrNotFound)
+	_, err := s.things.Update(t.Context(), "a", func(*thing) error { return docstore.ErrRemoved })
+	wantError(t, "Update of nothing", err, docstore.ErrNotFound)
 	must(t, s.Upsert(t.Context(), things, "a", remove))
 	wantIDs(t, "after removing nothing", s.all(t, things), "")
 	must(t, s.things.Insert(t.Context(), sample()...))
-	must(t, s.Update(t.Context(), things, "a", remove))
+	must(t, s.Upsert(t.Context(), things, "a", remove))
 	must(t, s.Upsert(t.Context(), things, "b", remove))
 	must(t, errors.Join(s.Batch(t.Context(), []docstore.Change{{Collection: things, ID: "c", Apply: remove}, {Collection: things, ID: "z", Apply: remove}})...))
 	gone, err := s.things.Update(t.Context(), "d", func(*thing) error { return docstore.ErrRemoved })

@@ -42,6 +42,9 @@ func newCollection(database *mongo.Database, spec docstore.Spec) *collection {
 	return c
 }
 
+// Spec is what was declared.
+func (c *collection) Spec() docstore.Spec { return c.spec }
+
 // newRevision is a number that no other write of the document has: it is drawn
 // rather than counted, so that a document that was deleted and made anew isn't taken
 // for the one before.

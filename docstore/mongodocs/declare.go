@@ -30,39 +30,21 @@ func (s *Store) Declare(ctx context.Context, specs ...docstore.Spec) error {
 		if err := s.retryFor(ctx, buildTimeout, c.build); err != nil {
 			return err
 		}
-		s.mu.Lock()
-		s.collections[spec.Collection] = c
-		s.mu.Unlock()
+		s.collections.Add(c)
 	}
-	return s.open(ctx)
-}
-
-// open tells whether calls can be made.
-func (s *Store) open(ctx context.Context) error {
-	done, err := s.enter(ctx)
-	if err == nil {
-		done()
-	}
-	return err
-}
-
-// builtIndex is an index as the server lists it.
-type builtIndex struct {
-	Name   string   `bson:"name"`
-	Key    bson.Raw `bson:"key"`
-	Unique bool     `bson:"unique"`
+	return nil
 }
 
 // build makes the indexes that are missing. Several processes may do it at once:
 // a server that is asked for an index that there is does nothing.
 func (c *collection) build(ctx context.Context) error {
-	built, err := c.built(ctx)
+	built, err := c.Indexes().ListSpecifications(mongodriver.Unhurried{Context: ctx})
 	if err != nil {
-		return err
+		return failed(err)
 	}
 	for _, index := range c.spec.Indexes {
-		i := slices.IndexFunc(built, func(b builtIndex) bool { return b.Name == index.Name })
-		if i >= 0 && built[i].is(index) {
+		i := slices.IndexFunc(built, func(b mongo.IndexSpecification) bool { return b.Name == index.Name })
+		if i >= 0 && isBuilt(index, built[i]) {
 			continue
 		}
 		if i >= 0 {
@@ -77,22 +59,6 @@ func (c *collection) build(ctx context.Context) error {
 	return nil
 }
 
-// namespaceNotFound is what listing the indexes of a collection that isn't there
-// answers.
-const namespaceNotFound = 26
-
-func (c *collection) built(ctx context.Context) ([]builtIndex, error) {
-	var built []builtIndex
-	cursor, err := c.Indexes().List(mongodriver.Unhurried{Context: ctx})
-	if err == nil {
-		err = cursor.All(mongodriver.Unhurried{Context: ctx}, &built)
-	}
-	if answer, ok := errors.AsType[mongo.ServerError](err); ok && answer.HasErrorCode(namespaceNotFound) {
-		return nil, nil
-	}
-	return built, failed(err)
-}
-
 // keys are an index's: its fields, and the id where they may be equal.
 func keys(index docstore.Index) []string {
 	if index.Unique {
@@ -101,9 +67,11 @@ func keys(index docstore.Index) []string {
 	return append(slices.Clip(index.Fields), id)
 }
 
-func (b builtIndex) is(index docstore.Index) bool {
-	elements, err := b.Key.Elements()
-	if err != nil || b.Unique != index.Unique {
+// isBuilt tells whether an index is as it is declared.
+func isBuilt(index docstore.Index, as mongo.IndexSpecification) bool {
+	elements, err := as.KeysDocument.Elements()
+	unique := as.Unique != nil && *as.Unique
+	if err != nil || unique != index.Unique {
 		return false
 	}
 	return slices.EqualFunc(elements, keys(index), func(e bson.RawElement, field string) bool {

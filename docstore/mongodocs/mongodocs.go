@@ -41,11 +41,12 @@ type Store struct {
 	reach    *reach
 	turns    *turns
 
-	mu          sync.Mutex
-	collections map[string]*collection
-	closed      bool
-	calls       sync.WaitGroup // under way
-	closeErr    error
+	collections docstore.Declared[*collection]
+
+	mu       sync.Mutex
+	closed   bool
+	calls    sync.WaitGroup // under way
+	closeErr error
 }
 
 // Open connects to the server or cluster of a mongodb:// or mongodb+srv:// URI and
@@ -53,10 +54,9 @@ type Store struct {
 // ErrUnavailable where a later try may succeed.
 func Open(ctx context.Context, uri, database string) (*Store, error) {
 	s := &Store{
-		codec:       newCodec(),
-		reach:       &reach{now: time.Now},
-		turns:       &turns{waiting: map[string]*turn{}},
-		collections: map[string]*collection{},
+		codec: newCodec(),
+		reach: &reach{},
+		turns: &turns{waiting: map[string]*turn{}},
 	}
 	o, err := clientOptions(uri)
 	if err != nil {
@@ -133,19 +133,9 @@ func (s *Store) enter(ctx context.Context) (done func(), err error) {
 	return s.calls.Done, nil
 }
 
-func (s *Store) collection(name string) (*collection, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c, ok := s.collections[name]
-	if !ok {
-		return nil, fmt.Errorf("%w: collection %q was not declared", docstore.ErrInvalid, name)
-	}
-	return c, nil
-}
-
 // Get returns the document with the id, or ErrNotFound.
 func (s *Store) Get(ctx context.Context, collection, id string) (docstore.Raw, error) {
-	c, err := s.collection(collection)
+	c, err := s.collections.Get(collection)
 	if err != nil {
 		return nil, err
 	}
@@ -163,11 +153,7 @@ func (s *Store) Get(ctx context.Context, collection, id string) (docstore.Raw, e
 // Find returns a page of documents in index order.
 func (s *Store) Find(ctx context.Context, collection string, q docstore.Query) (docstore.Page, error) {
 	var page docstore.Page
-	c, err := s.collection(collection)
-	if err != nil {
-		return page, err
-	}
-	plan, err := docstore.PlanQuery(c.spec, q)
+	c, plan, err := s.collections.Plan(collection, q)
 	if err != nil {
 		return page, err
 	}

@@ -44,7 +44,6 @@ var (
 // reach knows since when there has been no server that takes writes, from the
 // driver's heartbeats.
 type reach struct {
-	now  func() time.Time
 	gone atomic.Pointer[time.Time] // nil while there is one
 }
 
@@ -60,14 +59,14 @@ func (r *reach) monitor() *event.ServerMonitor {
 			r.gone.Store(nil)
 			return
 		}
-		r.gone.CompareAndSwap(nil, new(r.now()))
+		r.gone.CompareAndSwap(nil, new(time.Now()))
 	}}
 }
 
 // check fails when no server has been there for longer than grace: nobody waits
 // then, and no memory is taken by those who would.
 func (r *reach) check() error {
-	if since := r.gone.Load(); since != nil && r.now().Sub(*since) > grace {
+	if since := r.gone.Load(); since != nil && time.Since(*since) > grace {
 		return errGone
 	}
 	return nil

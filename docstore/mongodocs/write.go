@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"golang.org/x/sync/errgroup"
 
 	"manus/docstore"
 )
@@ -45,7 +46,7 @@ func (w *write) unknown(err error, before, rev int64) error {
 
 // Insert adds documents in the order given.
 func (s *Store) Insert(ctx context.Context, collection string, docs ...docstore.Document) error {
-	c, err := s.collection(collection)
+	c, err := s.collections.Get(collection)
 	if err != nil {
 		return err
 	}
@@ -118,25 +119,11 @@ func stoppedAt(err error) int {
 	return 0
 }
 
-// Update changes one document by compare-and-swap.
-func (s *Store) Update(ctx context.Context, collection, docID string, change func(docstore.Raw) (docstore.Raw, error)) error {
-	return s.modify(ctx, collection, docID, func(old docstore.Raw) (docstore.Raw, error) {
-		if old == nil {
-			return nil, docstore.ErrNotFound
-		}
-		return change(old)
-	})
-}
-
-// Upsert changes one document, or makes it.
+// Upsert changes one document, or makes it. It retries a compare-and-swap until no other
+// writer gets in between. Writers of this process take turns at a document, so that they
+// don't get in each other's way.
 func (s *Store) Upsert(ctx context.Context, collection, docID string, change func(docstore.Raw) (docstore.Raw, error)) error {
-	return s.modify(ctx, collection, docID, change)
-}
-
-// modify retries a compare-and-swap until no other writer gets in between. Writers of
-// this process take turns at a document, so that they don't get in each other's way.
-func (s *Store) modify(ctx context.Context, collection, docID string, change func(docstore.Raw) (docstore.Raw, error)) error {
-	c, err := s.collection(collection)
+	c, err := s.collections.Get(collection)
 	if err != nil {
 		return err
 	}
@@ -223,7 +210,7 @@ func orNull(rev int64) any {
 
 // Delete removes the document with the id, or returns ErrNotFound.
 func (s *Store) Delete(ctx context.Context, collection, docID string) error {
-	c, err := s.collection(collection)
+	c, err := s.collections.Get(collection)
 	if err != nil {
 		return err
 	}
@@ -246,11 +233,7 @@ func (s *Store) Delete(ctx context.Context, collection, docID string) error {
 // DeleteRange removes documents from the start of the query's range: first it looks
 // for their ids, then it deletes those that are still in the range.
 func (s *Store) DeleteRange(ctx context.Context, collection string, q docstore.Query) (int, error) {
-	c, err := s.collection(collection)
-	if err != nil {
-		return 0, err
-	}
-	plan, err := docstore.PlanQuery(c.spec, q)
+	c, plan, err := s.collections.Plan(collection, q)
 	if err != nil {
 		return 0, err
 	}
@@ -297,16 +280,15 @@ const batchAtOnce = 16
 // Batch applies independent changes, several at a time.
 func (s *Store) Batch(ctx context.Context, changes []docstore.Change) []error {
 	errs := make([]error, len(changes))
-	slots := make(chan struct{}, batchAtOnce)
-	var group sync.WaitGroup
+	var group errgroup.Group
+	group.SetLimit(batchAtOnce)
 	for i, change := range changes {
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
-			errs[i] = s.modify(ctx, change.Collection, change.ID, change.Apply)
+		group.Go(func() error {
+			errs[i] = s.Upsert(ctx, change.Collection, change.ID, change.Apply)
+			return nil
 		})
 	}
-	group.Wait()
+	_ = group.Wait() // each has an error of its own
 	return errs
 }
 

@@ -35,6 +35,9 @@ func newCollection(spec docstore.Spec) (*collection, error) {
 	}, nil
 }
 
+// Spec is what was declared.
+func (c *collection) Spec() docstore.Spec { return c.spec }
+
 func quote(name string) string { return `"` + name + `"` }
 
 // indexName is the name in the file: index names are shared by all tables.
@@ -63,7 +66,11 @@ func (c *collection) insert(w *conn, id string, doc docstore.Raw) error {
 }
 
 // modify stores what apply makes of the old document, which is nil where there is none.
-func (c *collection) modify(w *conn, id string, old docstore.Raw, apply func(docstore.Raw) (docstore.Raw, error)) error {
+func (c *collection) modify(w *conn, id string, apply func(docstore.Raw) (docstore.Raw, error)) error {
+	old, err := c.get(w, id)
+	if err != nil && !errors.Is(err, docstore.ErrNotFound) {
+		return err
+	}
 	doc, err := apply(old)
 	switch {
 	case err != nil || doc == nil, old == nil && len(doc) == 0:
@@ -75,14 +82,6 @@ func (c *collection) modify(w *conn, id string, old docstore.Raw, apply func(doc
 	}
 	_, err = w.exec(c.updateText, string(doc), id)
 	return c.outcome(err)
-}
-
-func (c *collection) upsert(w *conn, id string, apply func(docstore.Raw) (docstore.Raw, error)) error {
-	old, err := c.get(w, id)
-	if err != nil && !errors.Is(err, docstore.ErrNotFound) {
-		return err
-	}
-	return c.modify(w, id, old, apply)
 }
 
 func (c *collection) delete(w *conn, id string) error {

@@ -21,14 +21,6 @@ type conn struct {
 	statements map[string]*sql.Stmt
 }
 
-func newConn(ctx context.Context, db *sql.DB) (*conn, error) {
-	c, err := db.Conn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &conn{Conn: c, statements: map[string]*sql.Stmt{}}, nil
-}
-
 // statement prepares a text once. The texts are as many as the ways in which
 // the declared indexes can be asked, so the map stays small.
 func (c *conn) statement(text string) (*sql.Stmt, error) {
@@ -116,12 +108,6 @@ func code(err error) int {
 
 // primary is the result code without its extension.
 func primary(err error) int { return code(err) & 0xff }
-
-func isReadOnly(err error) bool {
-	return primary(err) == lib.SQLITE_READONLY || primary(err) == lib.SQLITE_CANTOPEN
-}
-func isFull(err error) bool       { return primary(err) == lib.SQLITE_FULL }
-func isNoDatabase(err error) bool { return primary(err) == lib.SQLITE_NOTADB }
 
 func isUnique(err error) bool {
 	return code(err) == lib.SQLITE_CONSTRAINT_UNIQUE || code(err) == lib.SQLITE_CONSTRAINT_PRIMARYKEY

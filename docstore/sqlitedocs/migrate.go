@@ -76,7 +76,7 @@ func (c *collection) migrate(w *conn) error {
 			kind:       "index",
 			name:       name,
 			definition: c.indexText(index),
-			undo:       "DROP INDEX IF EXISTS " + quote(name),
+			undo:       "DROP INDEX IF EXISTS " + quote(name) + "; ",
 		})
 		if err != nil {
 			return c.outcome(err)
@@ -123,21 +123,11 @@ func step(w *conn, m migration) error {
 	if _, err := w.exec("SAVEPOINT step"); err != nil {
 		return err
 	}
-	if err := m.run(context.Background(), w); err != nil {
+	if _, err := w.ExecContext(context.Background(), m.undo+m.definition); err != nil {
 		_, _ = w.exec("ROLLBACK TO step") // err is what matters
 		_, _ = w.exec("RELEASE step")
 		return err
 	}
 	_, err = w.exec("RELEASE step")
-	return err
-}
-
-func (m migration) run(ctx context.Context, w *conn) error {
-	if m.undo != "" {
-		if _, err := w.ExecContext(ctx, m.undo); err != nil {
-			return err
-		}
-	}
-	_, err := w.ExecContext(ctx, m.definition)
 	return err
 }

@@ -24,6 +24,7 @@ import (
 	"sync"
 
 	_ "modernc.org/sqlite" // registers the driver
+	lib "modernc.org/sqlite/lib"
 
 	"manus/docstore"
 )
@@ -37,8 +38,7 @@ type Store struct {
 	dbs     [2]*sql.DB // the readers' and the writer's
 	conns   []*conn    // all of them
 
-	mu          sync.RWMutex
-	collections map[string]*collection
+	collections docstore.Declared[*collection]
 
 	closed    chan struct{}
 	closeOnce sync.Once
@@ -52,7 +52,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err := makeFile(path); err != nil {
 		return nil, err
 	}
-	s := &Store{collections: map[string]*collection{}, closed: make(chan struct{})}
+	s := &Store{closed: make(chan struct{})}
 	for i, pragma := range []string{"query_only(1)", "query_only(0)"} {
 		db, err := sql.Open("sqlite", dsn(path, pragma))
 		if err != nil {
@@ -96,23 +96,24 @@ func makeFile(path string) error {
 
 // translateError says in the operator's words what can be done about err.
 func translateError(path string, err error) error {
-	switch {
-	case errors.Is(err, fs.ErrPermission), isReadOnly(err):
+	switch result := primary(err); {
+	case errors.Is(err, fs.ErrPermission), result == lib.SQLITE_READONLY, result == lib.SQLITE_CANTOPEN:
 		return fmt.Errorf("the data file %s can't be written: make its folder writable for this user, or name another folder: %w", path, err)
-	case isFull(err):
+	case result == lib.SQLITE_FULL:
 		return fmt.Errorf("there is no space left for the data file %s: free some and try again: %w", path, unavailable(err))
-	case isNoDatabase(err):
+	case result == lib.SQLITE_NOTADB:
 		return fmt.Errorf("the data file %s is not a SQLite database: move it away, or restore it from a backup: %w", path, err)
 	}
 	return fmt.Errorf("the data file %s can't be opened: %w", path, err)
 }
 
 func (s *Store) connect(ctx context.Context, db *sql.DB) (*conn, error) {
-	c, err := newConn(ctx, db)
-	if err == nil {
-		s.conns = append(s.conns, c)
+	c, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	s.conns = append(s.conns, &conn{Conn: c, statements: map[string]*sql.Stmt{}})
+	return s.conns[len(s.conns)-1], nil
 }
 
 func (s *Store) abandon(err error) error {
@@ -166,21 +167,9 @@ func (s *Store) Declare(ctx context.Context, specs ...docstore.Spec) error {
 		if err := s.writer.do(ctx, c.migrate); err != nil {
 			return err
 		}
-		s.mu.Lock()
-		s.collections[spec.Collection] = c
-		s.mu.Unlock()
+		s.collections.Add(c)
 	}
 	return nil
-}
-
-func (s *Store) collection(name string) (*collection, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	c, ok := s.collections[name]
-	if !ok {
-		return nil, fmt.Errorf("%w: collection %q was not declared", docstore.ErrInvalid, name)
-	}
-	return c, nil
 }
 
 // read lends a connection to f.
@@ -206,7 +195,7 @@ func (s *Store) read(ctx context.Context, f func(*conn) error) error {
 
 // Get returns the document with the id, or ErrNotFound.
 func (s *Store) Get(ctx context.Context, collection, id string) (docstore.Raw, error) {
-	c, err := s.collection(collection)
+	c, err := s.collections.Get(collection)
 	if err != nil {
 		return nil, err
 	}
@@ -221,11 +210,7 @@ func (s *Store) Get(ctx context.Context, collection, id string) (docstore.Raw, e
 // Find returns a page of documents in index order.
 func (s *Store) Find(ctx context.Context, collection string, q docstore.Query) (docstore.Page, error) {
 	var page docstore.Page
-	c, err := s.collection(collection)
-	if err != nil {
-		return page, err
-	}
-	plan, err := docstore.PlanQuery(c.spec, q)
+	c, plan, err := s.collections.Plan(collection, q)
 	if err != nil {
 		return page, err
 	}
@@ -238,7 +223,7 @@ func (s *Store) Find(ctx context.Context, collection string, q docstore.Query) (
 
 // Insert adds documents in the order given.
 func (s *Store) Insert(ctx context.Context, collection string, docs ...docstore.Document) error {
-	c, err := s.collection(collection)
+	c, err := s.collections.Get(collection)
 	if err != nil {
 		return err
 	}
@@ -252,33 +237,18 @@ func (s *Store) Insert(ctx context.Context, collection string, docs ...docstore.
 	})
 }
 
-// Update changes one document. change runs once per try, inside the writer.
-func (s *Store) Update(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
-	c, err := s.collection(collection)
-	if err != nil {
-		return err
-	}
-	return s.writer.do(ctx, func(w *conn) error {
-		old, err := c.get(w, id)
-		if err != nil {
-			return err
-		}
-		return c.modify(w, id, old, change)
-	})
-}
-
-// Upsert changes one document, or makes it.
+// Upsert changes one document, or makes it. change runs once per try, inside the writer.
 func (s *Store) Upsert(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
-	c, err := s.collection(collection)
+	c, err := s.collections.Get(collection)
 	if err != nil {
 		return err
 	}
-	return s.writer.do(ctx, func(w *conn) error { return c.upsert(w, id, change) })
+	return s.writer.do(ctx, func(w *conn) error { return c.modify(w, id, change) })
 }
 
 // Delete removes the document with the id, or returns ErrNotFound.
 func (s *Store) Delete(ctx context.Context, collection, id string) error {
-	c, err := s.collection(collection)
+	c, err := s.collections.Get(collection)
 	if err != nil {
 		return err
 	}
@@ -287,11 +257,7 @@ func (s *Store) Delete(ctx context.Context, collection, id string) error {
 
 // DeleteRange removes documents from the start of the query's range.
 func (s *Store) DeleteRange(ctx context.Context, collection string, q docstore.Query) (int, error) {
-	c, err := s.collection(collection)
-	if err != nil {
-		return 0, err
-	}
-	plan, err := docstore.PlanQuery(c.spec, q)
+	c, plan, err := s.collections.Plan(collection, q)
 	if err != nil {
 		return 0, err
 	}
@@ -311,12 +277,12 @@ func (s *Store) Batch(ctx context.Context, changes []docstore.Change) []error {
 	ops := make([]*op, len(changes))
 	errs := make([]error, len(changes))
 	for i, change := range changes {
-		c, err := s.collection(change.Collection)
+		c, err := s.collections.Get(change.Collection)
 		if err != nil {
 			errs[i] = err
 			continue
 		}
-		ops[i] = s.writer.enqueue(ctx, func(w *conn) error { return c.upsert(w, change.ID, change.Apply) })
+		ops[i] = s.writer.enqueue(ctx, func(w *conn) error { return c.modify(w, change.ID, change.Apply) })
 	}
 	for i, o := range ops {
 		if o != nil {

@@ -46,7 +46,7 @@ func setup(t testing.TB) (*Store, *docstore.Collection[person]) {
 func TestEveryKindOfQueryWalksItsIndexWithoutSorting(t *testing.T) {
 	t.Parallel()
 	s, _ := setup(t)
-	c, err := s.collection("people")
+	c, err := s.collections.Get("people")
 	if err != nil {
 		t.Fatal(err)
 	}

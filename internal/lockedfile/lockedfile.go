@@ -93,20 +93,19 @@ func removeOrphan(path string, orphan func(name string) bool) (bool, error) {
 		return false, err
 	}
 	defer file.Close() //nolint:errcheck // nothing was written
-	if err := lock(file, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return false, nil
-		}
+	err = lock(file, syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return false, nil
+	}
+	if err != nil {
 		return false, err
 	}
 	// Its owner may have renamed and closed it between the two.
 	if there, err := isAt(file, path); err != nil || !there || !orphan(filepath.Base(path)) {
 		return false, err
 	}
-	if err := os.Remove(path); err != nil {
-		return false, err
-	}
-	return true, nil
+	err = os.Remove(path)
+	return err == nil, err
 }
 
 // isAt tells whether the open file is what path names.
@@ -127,20 +126,21 @@ func isAt(file *os.File, path string) (bool, error) {
 
 // lock takes the file's lock, which its last close lets go of.
 func lock(file *os.File, how int) error {
-	raw, err := file.SyscallConn()
+	err := error(syscall.EINTR)
+	for errors.Is(err, syscall.EINTR) {
+		err = syscall.Flock(int(file.Fd()), how)
+	}
+	if err != nil {
+		return fmt.Errorf("the file %s can't be locked, which its file system must be able to: %w", file.Name(), err)
+	}
+	return nil
+}
+
+// SyncFolder makes durable which files a folder has, and by what names.
+func SyncFolder(path string) error {
+	folder, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	var locking error
-	err = raw.Control(func(fd uintptr) {
-		for {
-			if locking = syscall.Flock(int(fd), how); locking != syscall.EINTR { //nolint:errorlint // an Errno as it is
-				return
-			}
-		}
-	})
-	if locking != nil {
-		return fmt.Errorf("the file %s can't be locked, which its file system must be able to: %w", file.Name(), locking)
-	}
-	return err
+	return errors.Join(folder.Sync(), folder.Close())
 }

@@ -226,7 +226,7 @@ func poison(t *testing.T, s *site) {
 	w := s.worker(t, done, func(c *queue.Config[task]) { c.MaxAttempts, c.KeepDead = 2, time.Hour })
 	w.put(t, queue.Job[task]{ID: "a"})
 	// As copies leave it that were killed while they worked at it.
-	must(t, w.store.Update(t.Context(), collection, "a", func(old docstore.Raw) (docstore.Raw, error) {
+	must(t, w.store.Upsert(t.Context(), collection, "a", func(old docstore.Raw) (docstore.Raw, error) {
 		var d map[string]any
 		if err := w.store.Codec().Decode(old, &d); err != nil {
 			return nil, err

@@ -47,13 +47,13 @@ func (w *watched) Insert(ctx context.Context, collection string, docs ...docstor
 	return w.Store.Insert(ctx, collection, docs...)
 }
 
-// Update counts itself.
-func (w *watched) Update(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
+// Upsert counts itself.
+func (w *watched) Upsert(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
 	if w.failing.Load() {
 		return errFailing
 	}
 	defer w.updates.Add(1)
-	return w.Store.Update(ctx, collection, id, change)
+	return w.Store.Upsert(ctx, collection, id, change)
 }
 
 // Batch counts itself and its changes.
@@ -78,13 +78,15 @@ func twoWrites(t *testing.T, s *site) {
 	stop := w.run(t)
 	w.put(t, queue.Job[task]{}) // until this is done, Run may not be at work yet
 	w.untilSettled(t, 1)
-	before := w.store.writes()
+	before, began := w.store.writes(), time.Now()
 	for n := range 20 {
 		w.put(t, queue.Job[task]{})
 		w.untilSettled(t, n+2)
 	}
 	stop()
-	if n := w.store.writes() - before; n != 40 {
+	// What is put just while the queue is looked at, once a second, waits its turn.
+	looks := 1 + int64(time.Since(began)/time.Second)
+	if n := w.store.writes() - before; n < 40 || n > 40+looks {
 		t.Errorf("20 jobs took %d writes", n)
 	}
 }

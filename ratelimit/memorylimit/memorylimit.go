@@ -6,6 +6,7 @@
 package memorylimit
 
 import (
+	"cmp"
 	"context"
 	"hash/maphash"
 	"math/bits"
@@ -26,10 +27,11 @@ type Config struct {
 // Engine is a [ratelimit.Engine] in memory.
 type Engine struct {
 	seed   maphash.Seed
-	now    func() time.Time // nil means the monotonic clock
 	shards [shards]shard
-	// started is what times are counted from, by the monotonic clock.
+	// started is what times are counted from, and since counts them, by the monotonic
+	// clock.
 	started time.Time
+	since   func(time.Time) time.Duration
 }
 
 // shards is how many parts the keys are in, each with a lock of its own. A
@@ -39,9 +41,6 @@ const shards = 64
 type shard struct {
 	mu   sync.Mutex
 	keys map[uint64]*counts
-	// ring is the keys in the order in which they came, for making room.
-	ring []uint64
-	hand int
 	max  int
 	_    [64]byte // shards don't share a cache line
 }
@@ -63,16 +62,14 @@ type bucket struct {
 
 // New makes an Engine.
 func New(c Config) *Engine {
-	if c.MaxKeys == 0 {
-		c.MaxKeys = 1_000_000
-	}
-	e := &Engine{seed: maphash.MakeSeed(), now: c.Now, started: time.Now()}
+	e := &Engine{seed: maphash.MakeSeed(), started: time.Now(), since: time.Since}
 	if c.Now != nil {
 		e.started = c.Now()
+		e.since = func(t time.Time) time.Duration { return c.Now().Sub(t) }
 	}
 	for i := range e.shards {
 		e.shards[i].keys = map[uint64]*counts{}
-		e.shards[i].max = max(1, (c.MaxKeys+shards-1)/shards)
+		e.shards[i].max = max(1, (cmp.Or(c.MaxKeys, 1_000_000)+shards-1)/shards)
 	}
 	return e
 }
@@ -80,10 +77,7 @@ func New(c Config) *Engine {
 // nanos is now, in nanoseconds from the start on. It never goes back.
 func (e *Engine) nanos() int64 {
 	const before = int64(366 * 24 * time.Hour) // so that windows don't begin below zero
-	if e.now == nil {
-		return int64(time.Since(e.started)) + before
-	}
-	return int64(e.now().Sub(e.started)) + before
+	return int64(e.since(e.started)) + before
 }
 
 // place is a check's counts and their shard.
@@ -135,11 +129,8 @@ func (e *Engine) decide(checks []ratelimit.Check, into *ratelimit.Decision, take
 	return nil
 }
 
-func longestRetry(v *ratelimit.Verdict) (longest time.Duration) {
-	for i := range v.Windows {
-		longest = max(longest, v.Windows[i].Retry)
-	}
-	return longest
+func longestRetry(v *ratelimit.Verdict) time.Duration {
+	return slices.MaxFunc(v.Windows, func(a, b ratelimit.Standing) int { return cmp.Compare(a.Retry, b.Retry) }).Retry
 }
 
 // updateStandings adds the request that has just been counted to the standings.
@@ -281,34 +272,33 @@ func (k *counts) countBucket(w ratelimit.Window, cost, now int64) {
 
 // add makes counts for a key, and room for them if there is none.
 func (s *shard) add(hash uint64, now int64) *counts {
-	k := &counts{}
-	if len(s.ring) < s.max {
-		s.ring = append(s.ring, hash)
-		s.keys[hash] = k
-		return k
-	}
-	// The clock's hand goes round: an expired key is evicted first, one that is being
-	// refused never. If none has expired, the one that expires first of those it passes.
-	const looked = 16
-	victim := -1
-	for range looked {
-		s.hand = (s.hand + 1) % len(s.ring)
-		other := s.keys[s.ring[s.hand]]
-		if other == nil || other.expires <= now {
-			victim = s.hand
-			break
-		}
-		if other.refused <= now && (victim < 0 || other.expires < s.keys[s.ring[victim]].expires) {
-			victim = s.hand
-		}
-	}
-	if victim < 0 {
+	if len(s.keys) >= s.max && !s.evict(now) {
 		return nil
 	}
-	delete(s.keys, s.ring[victim])
-	s.ring[victim] = hash
+	k := &counts{}
 	s.keys[hash] = k
 	return k
+}
+
+// evict forgets a key. It looks at a few of them, wherever Go begins in a map: the first
+// that has expired goes, or else the one that expires first, but none that is being
+// refused.
+func (s *shard) evict(now int64) bool {
+	var victim *counts
+	var its uint64
+	left := 16
+	for hash, k := range s.keys {
+		if k.refused <= now && (victim == nil || k.expires < victim.expires) {
+			victim, its = k, hash
+		}
+		if left--; left == 0 || k.expires <= now {
+			break
+		}
+	}
+	if victim != nil {
+		delete(s.keys, its)
+	}
+	return victim != nil
 }
 
 // lock locks the shards of the checks' keys, in order, and returns which.
@@ -376,9 +366,7 @@ func (e *Engine) Reset(_ context.Context, keys []string) error {
 		hash := maphash.String(e.seed, key)
 		shard := &e.shards[hash%shards]
 		shard.mu.Lock()
-		if k := shard.keys[hash]; k != nil {
-			*k = counts{}
-		}
+		delete(shard.keys, hash)
 		shard.mu.Unlock()
 	}
 	return nil

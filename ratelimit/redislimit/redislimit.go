@@ -8,6 +8,7 @@
 package redislimit
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/binary"
@@ -66,18 +67,16 @@ const (
 // New makes an Engine. It counts once Redis has been reached, by the client's Connect
 // or by Run.
 func New(c Config) *Engine {
-	if c.Prefix == "" {
-		c.Prefix = "manus:limit:"
-	}
-	if c.Timeout == 0 {
-		c.Timeout = 40 * time.Millisecond
-	}
 	if c.OnReset == nil {
 		c.OnReset = func([]string) {}
 	}
 	return &Engine{
-		client: c.Client, script: rueidis.NewLuaScript(text), prefix: c.Prefix, timeout: c.Timeout, onReset: c.OnReset,
-		offset: func() time.Duration { return 0 },
+		client:  c.Client,
+		script:  rueidis.NewLuaScript(text),
+		prefix:  cmp.Or(c.Prefix, "manus:limit:"),
+		timeout: cmp.Or(c.Timeout, 40*time.Millisecond),
+		onReset: c.OnReset,
+		offset:  func() time.Duration { return 0 },
 	}
 }
 
@@ -137,24 +136,17 @@ func (e *Engine) ask(ctx context.Context, op operation, checks []ratelimit.Check
 	if client.Mode() == rueidis.ClientModeCluster {
 		return e.askNodes(ctx, client, op, checks, counted, into)
 	}
-	c := calls.Get().(*call)
-	c.client, c.op, c.checks, c.counted, c.err = client, op, checks, counted, nil
-	c.result, *into = *into, ratelimit.Decision{} // its memory is used again
+	c := &call{client: client, op: op, checks: checks, counted: counted, result: *into, done: make(chan struct{}, 1)}
+	*into = ratelimit.Decision{} // its memory is used again
 	e.send(c)
 	select {
 	case <-c.done:
-		err := c.err
 		*into = c.result
-		c.result, c.checks, c.counted = ratelimit.Decision{}, nil, nil
-		calls.Put(c)
-		return err
+		return c.err
 	case <-ctx.Done():
-		return ctx.Err() // the call is still on its way, and is not used again
+		return ctx.Err() // the call is still on its way
 	}
 }
-
-// calls are calls that have come back, to be used again.
-var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
 
 // send puts a call on its way: in a batch of its own if not many are, else with
 // those that wait for one to come back.
@@ -199,12 +191,7 @@ func (e *Engine) run(batch []*call) {
 	ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
 	defer cancel()
 	keys, arguments := e.encode(batch)
-	answer, err := e.script.Exec(ctx, batch[0].client, keys, arguments).ToString()
-	if err == nil {
-		err = decode(answer, batch)
-	} else {
-		err = unavailable(err)
-	}
+	err := receive(e.script.Exec(ctx, batch[0].client, keys, arguments), batch)
 	for _, c := range batch {
 		c.err = err
 	}
@@ -223,7 +210,11 @@ func (e *Engine) encode(batch []*call) (keys, arguments []string) {
 				packed = binary.BigEndian.AppendUint64(packed, uint64(c.counted[i].At.UnixMicro())) //nolint:gosec // after 1970
 			}
 			keys = append(keys, e.prefix+check.Key)
-			packed = append(packed, flags(check))
+			shadow := byte(0)
+			if check.Shadow {
+				shadow = 1
+			}
+			packed = append(packed, shadow)
 			packed = binary.BigEndian.AppendUint32(packed, uint32(check.Cost)) //nolint:gosec // small
 			packed = append(packed, byte(len(check.Limit)))
 			for _, w := range check.Limit {
@@ -235,30 +226,32 @@ func (e *Engine) encode(batch []*call) (keys, arguments []string) {
 	return keys, []string{rueidis.BinaryString(packed), strconv.FormatInt(e.offset().Microseconds(), 10)}
 }
 
-func flags(c ratelimit.Check) byte {
-	if c.Shadow {
-		return 1
-	}
-	return 0
-}
-
 var errAnswer = errors.New("the script's answer can't be read")
+
+// receive takes what Redis says about a batch.
+func receive(result rueidis.RedisResult, batch []*call) error {
+	answer, err := result.ToString()
+	if err != nil {
+		return unavailable(err)
+	}
+	return decode(answer, batch)
+}
 
 // decode reads the script's answer into the calls.
 func decode(answer string, batch []*call) error {
 	r := reader{rest: answer}
-	at := time.UnixMicro(int64(r.uint64())) //nolint:gosec // before the year 10000
+	at := time.UnixMicro(r.number(8))
 	for _, c := range batch {
-		c.result.Allowed = r.byte() == 1
+		c.result.Allowed = r.number(1) == 1
 		if c.op == opRefund {
 			continue
 		}
 		c.result.Resize(c.checks)
 		for i := range c.checks {
 			verdict := &c.result.Checks[i]
-			verdict.Allowed, verdict.At = r.byte() == 1, at
+			verdict.Allowed, verdict.At = r.number(1) == 1, at
 			for j := range verdict.Windows {
-				verdict.Windows[j] = ratelimit.Standing{Remaining: int(r.uint32()), Reset: r.micros(), Retry: r.micros()}
+				verdict.Windows[j] = ratelimit.Standing{Remaining: int(r.number(4)), Reset: r.micros(), Retry: r.micros()}
 			}
 		}
 	}
@@ -274,33 +267,26 @@ type reader struct {
 	short bool
 }
 
-func (r *reader) take(n int) string {
-	if len(r.rest) < n {
-		r.short = true
-		return "\x00\x00\x00\x00\x00\x00\x00\x00"[:n]
+// number reads one of n bytes.
+func (r *reader) number(n int) (value int64) {
+	if r.short = r.short || len(r.rest) < n; r.short {
+		return 0
 	}
-	taken := r.rest[:n]
+	for i := range n {
+		value = value<<8 | int64(r.rest[i])
+	}
 	r.rest = r.rest[n:]
-	return taken
+	return value
 }
 
-func (r *reader) byte() byte     { return r.take(1)[0] }
-func (r *reader) uint32() uint32 { return binary.BigEndian.Uint32([]byte(r.take(4))) }
-func (r *reader) uint64() uint64 { return binary.BigEndian.Uint64([]byte(r.take(8))) }
-
-func (r *reader) micros() time.Duration {
-	return time.Duration(r.uint64()) * time.Microsecond //nolint:gosec // at most a month
-}
+func (r *reader) micros() time.Duration { return time.Duration(r.number(8)) * time.Microsecond }
 
 // tag is what decides on which node a key is (Redis Cluster specification, "Hash
 // tags").
 func tag(key string) string {
-	open := strings.IndexByte(key, '{')
-	if open < 0 {
-		return key
-	}
-	if end := strings.IndexByte(key[open+1:], '}'); end > 0 {
-		return key[open+1 : open+1+end]
+	_, rest, _ := strings.Cut(key, "{")
+	if tag, _, ends := strings.Cut(rest, "}"); ends && tag != "" {
+		return tag
 	}
 	return key
 }
@@ -335,10 +321,10 @@ func (e *Engine) askNodes(ctx context.Context, client rueidis.Client, op operati
 		into.Checks[i] = g.result.Checks[place[1]]
 		into.Allowed = into.Allowed && g.result.Allowed
 	}
-	if op != opTake || len(groups) == 1 {
+	if op != opTake || into.Allowed || len(groups) == 1 {
 		return nil
 	}
-	return e.giveBack(ctx, client, groups, into.Allowed)
+	return e.giveBack(ctx, client, groups)
 }
 
 // runNodes makes a call for each group, all at once.
@@ -351,23 +337,13 @@ func (e *Engine) runNodes(ctx context.Context, client rueidis.Client, groups []*
 	}
 	var failed error
 	for i, result := range e.script.ExecMulti(ctx, client, calls...) {
-		answer, err := result.ToString()
-		if err == nil {
-			err = decode(answer, []*call{groups[i]})
-		} else {
-			err = unavailable(err)
-		}
-		groups[i].err = err
-		failed = errors.Join(failed, err)
+		failed = errors.Join(failed, receive(result, []*call{groups[i]}))
 	}
 	return failed
 }
 
 // giveBack gives back what groups have taken of a request that isn't allowed.
-func (e *Engine) giveBack(ctx context.Context, client rueidis.Client, groups []*call, allowed bool) error {
-	if allowed {
-		return nil
-	}
+func (e *Engine) giveBack(ctx context.Context, client rueidis.Client, groups []*call) error {
 	var back []*call
 	for _, g := range groups {
 		if g.result.Allowed {

@@ -118,7 +118,7 @@ func TestWhatIsOverIsToldAfterItsAlert(t *testing.T) {
 func TestNothingIsOverThatNobodyWasToldOf(t *testing.T) {
 	t.Parallel()
 	s := newScheduled(t, "0 2 * * *", nil)
-	_, err := s.change(t.Context(), s.held, func(st *state) { st.Tried, st.Failures = docstore.At(s.clock()), 1 })
+	_, err := s.change(t.Context(), s.held, func(st *Status) { st.Tried, st.Failures = docstore.At(s.clock()), 1 })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,0 @@
-//go:build !unix
-
-package nice
-
-// Down does nothing here.
-func Down() {}
