@@ -17,6 +17,7 @@ import (
 	"manus/audit"
 	"manus/docstore"
 	"manus/identity"
+	"manus/internal/clocktest"
 	"manus/internal/storetest"
 	"manus/mail"
 )
@@ -28,32 +29,12 @@ const (
 	pass    = "correct horse battery staple"
 )
 
-// clock is a clock that tests set.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
 type bench struct {
 	*Service
 	store  docstore.Store
-	clock  *clock
+	clock  *clocktest.Clock
 	outbox *mail.Outbox // nil where no mail is sent
 }
-
-func noon() *clock { return &clock{at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)} }
 
 func testSpecs() []docstore.Spec { return slices.Concat(Specs(), audit.Specs(), mail.Specs()) }
 
@@ -64,15 +45,15 @@ func testStore(t testing.TB) docstore.Store {
 
 func setup(t testing.TB, change ...func(*Config)) bench {
 	t.Helper()
-	return copyOf(t, testStore(t), noon(), []string{secretA}, change...)
+	return copyOf(t, testStore(t), clocktest.New(), []string{secretA}, change...)
 }
 
 // copyOf is a copy of the program on the same store.
-func copyOf(t testing.TB, store docstore.Store, c *clock, secrets []string, change ...func(*Config)) bench {
+func copyOf(t testing.TB, store docstore.Store, c *clocktest.Clock, secrets []string, change ...func(*Config)) bench {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	config := Config{
-		Store: store, Audit: audit.New(audit.Config{Store: store, Now: c.now, Log: log}), Secrets: secrets, Now: c.now, Log: log,
+		Store: store, Audit: audit.New(audit.Config{Store: store, Now: c.Now, Log: log}), Secrets: secrets, Now: c.Now, Log: log,
 		PublicURL: "https://app.example.com",
 	}
 	for _, f := range change {
@@ -86,9 +67,9 @@ func copyOf(t testing.TB, store docstore.Store, c *clock, secrets []string, chan
 }
 
 // withMail keeps what is sent in an outbox.
-func withMail(t testing.TB, store docstore.Store, c *clock) func(*Config) {
+func withMail(t testing.TB, store docstore.Store, c *clocktest.Clock) func(*Config) {
 	t.Helper()
-	outbox, err := mail.New(mail.Config{Store: store, Secrets: []string{secretA}, Now: c.now, Log: slog.New(slog.DiscardHandler)})
+	outbox, err := mail.New(mail.Config{Store: store, Secrets: []string{secretA}, Now: c.Now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +81,7 @@ func confirmFirst(config *Config) { config.ConfirmFirst = true }
 // setupMail is a service that confirms addresses first, and its outbox.
 func setupMail(t testing.TB, change ...func(*Config)) bench {
 	t.Helper()
-	store, c := testStore(t), noon()
+	store, c := testStore(t), clocktest.New()
 	return copyOf(t, store, c, []string{secretA}, append([]func(*Config){withMail(t, store, c), confirmFirst}, change...)...)
 }
 
@@ -470,7 +451,7 @@ func TestExpiredLoginsAreSweptAndDead(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	tokens := b.register(t)
-	b.clock.add(idleLifetime)
+	b.clock.Add(idleLifetime)
 	if _, err := b.Refresh(t.Context(), tokens.Refresh); !errors.Is(err, ErrInvalidToken) {
 		t.Errorf("an idle login is alive: %v", err)
 	}
@@ -478,7 +459,7 @@ func TestExpiredLoginsAreSweptAndDead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.clock.add(time.Second)
+	b.clock.Add(time.Second)
 	if err := b.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -494,13 +475,13 @@ func TestRefreshingDoesNotOutliveTheAbsoluteLifetime(t *testing.T) {
 	b := setup(t)
 	tokens := b.register(t)
 	for range 8 {
-		b.clock.add(11 * 24 * time.Hour)
+		b.clock.Add(11 * 24 * time.Hour)
 		var err error
 		if tokens, err = b.Refresh(t.Context(), tokens.Refresh); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b.clock.add(2 * 24 * time.Hour)
+	b.clock.Add(2 * 24 * time.Hour)
 	if _, err := b.Refresh(t.Context(), tokens.Refresh); !errors.Is(err, ErrInvalidToken) {
 		t.Errorf("got %v", err)
 	}

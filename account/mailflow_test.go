@@ -80,11 +80,11 @@ func TestLinksExpire(t *testing.T) {
 		t.Fatal(err)
 	}
 	token := b.link(t, email)
-	b.clock.add(registrationLifetime)
+	b.clock.Add(registrationLifetime)
 	if err := b.Verify(t.Context(), token); !errors.Is(err, ErrInvalidLink) {
 		t.Errorf("got %v", err)
 	}
-	b.clock.add(time.Second)
+	b.clock.Add(time.Second)
 	if err := b.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestAFloodToOneAddressIsBounded(t *testing.T) {
 		if err := b.requests.Drain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		b.clock.add(time.Second)
+		b.clock.Add(time.Second)
 		if n := len(b.sent(t)) - maxTickets; n != min(i+1, maxTickets) {
 			t.Errorf("%d registrations sent %d mails", i+1, n)
 		}
@@ -225,8 +225,8 @@ func TestAResetSignsInNobodyAndLeavesTheSecondFactor(t *testing.T) {
 	if _, err := b.Login(t.Context(), now); !errors.Is(err, ErrSecondFactor) {
 		t.Errorf("the second factor is skipped: %v", err)
 	}
-	b.clock.add(time.Minute)
-	now.OTP = app.code(b.clock.now())
+	b.clock.Add(time.Minute)
+	now.OTP = app.code(b.clock.Now())
 	if _, err := b.Login(t.Context(), now); err != nil {
 		t.Error(err)
 	}

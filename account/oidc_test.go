@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"manus/docstore"
+	"manus/internal/clocktest"
 	"manus/internal/oidctest"
 )
 
@@ -27,8 +28,9 @@ func withProvider(t *testing.T, sparse bool) (bench, *oidctest.Provider) {
 	if sparse {
 		clientID = provider.SparseClientID
 	}
-	// The provider's tokens are of the machine's time.
-	b := copyOf(t, testStore(t), &clock{at: time.Now()}, []string{secretA}, func(c *Config) {
+	clock := clocktest.New()
+	clock.Set(time.Now()) // of which the provider's tokens are
+	b := copyOf(t, testStore(t), clock, []string{secretA}, func(c *Config) {
 		c.Providers = []Provider{{ID: "test", Name: "Test", Issuer: provider.Issuer, ClientID: clientID, ClientSecret: provider.ClientSecret, RedirectURLs: []string{redirect, "https://app.example.com/other"}}}
 	})
 	return b, provider
@@ -139,7 +141,7 @@ func TestTheOnlyWayInStays(t *testing.T) {
 	if err := b.StepUp(t.Context(), caller, Proof{}); err != nil {
 		t.Error(err)
 	}
-	b.clock.add(freshFor)
+	b.clock.Add(freshFor)
 	if err := b.StepUp(t.Context(), caller, Proof{}); !errors.Is(err, ErrStepUp) {
 		t.Errorf("got %v", err)
 	}
@@ -166,7 +168,7 @@ func TestAProvidersAnswerBelongsToWhoBegan(t *testing.T) {
 		}
 	}
 	late := b.visit(t, provider, verifiedPerson, "")
-	b.clock.add(ceremonyLifetime)
+	b.clock.Add(ceremonyLifetime)
 	if _, err := b.FinishProvider(t.Context(), late); !errors.Is(err, errCeremony) {
 		t.Errorf("too late: %v", err)
 	}
@@ -204,7 +206,7 @@ func TestTheSecondFactorIsAskedForBehindAProvider(t *testing.T) {
 		t.Fatal(err)
 	}
 	app := b.withTOTP(t, tokens.User.ID, "")
-	b.clock.add(time.Minute)
+	b.clock.Add(time.Minute)
 	answer := b.visit(t, provider, verifiedPerson, "")
 	if _, err := b.FinishProvider(t.Context(), answer); !errors.Is(err, ErrSecondFactor) {
 		t.Fatalf("got %v", err)
@@ -213,7 +215,7 @@ func TestTheSecondFactorIsAskedForBehindAProvider(t *testing.T) {
 	if _, err := b.FinishProvider(t.Context(), answer); !errors.Is(err, ErrWrongPassword) {
 		t.Fatalf("got %v", err)
 	}
-	answer.OTP = app.code(b.clock.now())
+	answer.OTP = app.code(b.clock.Now())
 	if _, err := b.FinishProvider(t.Context(), answer); err != nil {
 		t.Error(err)
 	}

@@ -195,7 +195,7 @@ func TestPasskeysOfAnotherSiteAndOldCeremoniesAreRefused(t *testing.T) {
 	}
 	d.auth.Options.UserNotVerified = false
 	late := d.answer(t, b)
-	b.clock.add(ceremonyLifetime + time.Second)
+	b.clock.Add(ceremonyLifetime + time.Second)
 	if _, err := b.LoginWithPasskey(t.Context(), late); !errors.Is(err, ErrBadCredentials) {
 		t.Errorf("too late: %v", err)
 	}

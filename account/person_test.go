@@ -20,6 +20,7 @@ import (
 	"manus/audit"
 	"manus/docstore"
 	"manus/identity"
+	"manus/internal/clocktest"
 )
 
 // held is another room that keeps something of people.
@@ -92,7 +93,7 @@ func TestAnExportHasEverythingAndNoSecret(t *testing.T) {
 func TestErasingLeavesNothingPersonal(t *testing.T) {
 	t.Parallel()
 	other := &held{}
-	store, c := testStore(t), noon()
+	store, c := testStore(t), clocktest.New()
 	b := copyOf(t, store, c, []string{secretA}, withMail(t, store, c), func(c *Config) { c.PersonalData = []PersonalData{other} })
 	caller := identity.With(t.Context(), identity.Caller{Agent: "Amal's phone"})
 	tokens, _, err := b.Register(caller, NewUser{Email: email, Password: pass, FullName: "Amal Haddad"})
@@ -151,7 +152,7 @@ func TestAnErasureThatWasCutShortIsFinished(t *testing.T) {
 		t.Errorf("what is left: %+v, %v", left, err)
 	}
 	other.err.Store(nil)
-	b.clock.add(time.Minute)
+	b.clock.Add(time.Minute)
 	if err := b.finishErasures(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +169,7 @@ func TestACommandsErasureIsTheServersToFinish(t *testing.T) {
 	if err := command.Erase(t.Context(), tokens.User.ID); err != nil {
 		t.Fatal(err)
 	}
-	server.clock.add(time.Minute)
+	server.clock.Add(time.Minute)
 	if err := server.finishErasures(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +207,7 @@ func (brokenData) Erase(context.Context, string) error { return nil }
 
 func TestTheOwnerIsToldOfNewDevicesAndChanges(t *testing.T) {
 	t.Parallel()
-	store, c := testStore(t), noon()
+	store, c := testStore(t), clocktest.New()
 	b := copyOf(t, store, c, []string{secretA}, withMail(t, store, c))
 	from := func(agent string) context.Context {
 		return identity.With(t.Context(), identity.Caller{Agent: agent})
@@ -232,7 +233,7 @@ func TestTheOwnerIsToldOfNewDevicesAndChanges(t *testing.T) {
 
 func TestANoticeSurvivesACrashAndIsOneMail(t *testing.T) {
 	t.Parallel()
-	store, c := testStore(t), noon()
+	store, c := testStore(t), clocktest.New()
 	server := copyOf(t, store, c, []string{secretA}, withMail(t, store, c))
 	user, err := server.Create(t.Context(), NewUser{Email: email, Password: pass})
 	if err != nil {
@@ -248,7 +249,7 @@ func TestANoticeSurvivesACrashAndIsOneMail(t *testing.T) {
 		t.Fatalf("%d events are pending, %v", len(left.Pending), err)
 	}
 	// Two copies of the server bring them on their way at once, one of them late.
-	server.clock.add(time.Minute)
+	server.clock.Add(time.Minute)
 	if err := server.relay.DeliverStale(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -368,7 +369,7 @@ func TestAPIKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	call(t, server, "GET", "/auth/me", forgedKey(t, id), "").want(t, 401)
-	b.clock.add(12 * time.Hour)
+	b.clock.Add(12 * time.Hour)
 	call(t, server, "PATCH", "/auth/me", writer, `{"full_name":"X"}`).want(t, 401)
 	call(t, server, "GET", "/auth/me", reader, "").want(t, 200)
 	again := call(t, server, "POST", "/auth/login", "", credentials).want(t, 200).tokens(t)

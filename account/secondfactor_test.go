@@ -16,6 +16,7 @@ import (
 
 	"manus/docstore"
 	"manus/identity"
+	"manus/internal/clocktest"
 	"manus/internal/storetest"
 )
 
@@ -57,7 +58,7 @@ func (b bench) withTOTP(t testing.TB, userID, loginID string) authenticator {
 		t.Fatal(err)
 	}
 	app := authenticator{seed: key.Secret()}
-	if app.recovery, err = b.confirmTOTP(t.Context(), userID, loginID, app.code(b.clock.now())); err != nil {
+	if app.recovery, err = b.confirmTOTP(t.Context(), userID, loginID, app.code(b.clock.Now())); err != nil {
 		t.Fatal(err)
 	}
 	return app
@@ -92,7 +93,7 @@ func TestAnAppCountsOnceItIsConfirmed(t *testing.T) {
 		t.Errorf("it counts before it is confirmed: %v", err)
 	}
 	app := authenticator{seed: key.Secret()}
-	codes, err := b.confirmTOTP(t.Context(), tokens.User.ID, caller.LoginID, app.code(b.clock.now()))
+	codes, err := b.confirmTOTP(t.Context(), tokens.User.ID, caller.LoginID, app.code(b.clock.Now()))
 	if err != nil || len(codes) != recoveryCodes {
 		t.Fatal(codes, err)
 	}
@@ -101,7 +102,7 @@ func TestAnAppCountsOnceItIsConfirmed(t *testing.T) {
 	if err := b.login(t, ""); !errors.Is(err, ErrSecondFactor) {
 		t.Errorf("without a code: %v", err)
 	}
-	if err := b.login(t, app.code(b.clock.now())); !errors.Is(err, ErrBadCredentials) {
+	if err := b.login(t, app.code(b.clock.Now())); !errors.Is(err, ErrBadCredentials) {
 		t.Errorf("the code of the confirmation works again: %v", err)
 	}
 	if _, err := b.newTOTP(t.Context(), tokens.User.ID); !errors.Is(err, errFactorExists) {
@@ -138,14 +139,14 @@ func TestACodeWorksOnceAndForOneStepAroundNow(t *testing.T) {
 		{"a step behind", 0, -step, true},
 		{"now, after the one behind", 0, 0, true},
 	} {
-		b.clock.add(c.pass)
-		if err := b.login(t, app.code(b.clock.now().Add(c.skew))); (err == nil) != c.ok {
+		b.clock.Add(c.pass)
+		if err := b.login(t, app.code(b.clock.Now().Add(c.skew))); (err == nil) != c.ok {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
 	// A clock that steps back lets no code in twice.
-	b.clock.add(-step)
-	if err := b.login(t, app.code(b.clock.now())); !errors.Is(err, ErrBadCredentials) {
+	b.clock.Add(-step)
+	if err := b.login(t, app.code(b.clock.Now())); !errors.Is(err, ErrBadCredentials) {
 		t.Errorf("after the clock stepped back: %v", err)
 	}
 }
@@ -156,10 +157,10 @@ func TestOneOfManyAtOnceGetsInWithACode(t *testing.T) {
 	user := b.register(t).User
 	app := b.withTOTP(t, user.ID, "")
 	for name, code := range map[string]func() string{
-		"the app's":  func() string { return app.code(b.clock.now()) },
+		"the app's":  func() string { return app.code(b.clock.Now()) },
 		"a recovery": func() string { return app.recovery[0] },
 	} {
-		b.clock.add(48 * time.Hour) // wrong guesses block for a while
+		b.clock.Add(48 * time.Hour) // wrong guesses block for a while
 		code := code()
 		var in atomic.Int64
 		var wg sync.WaitGroup
@@ -179,29 +180,29 @@ func TestOneOfManyAtOnceGetsInWithACode(t *testing.T) {
 
 func TestWrongCodesAreBounded(t *testing.T) {
 	t.Parallel()
-	store, c := testStore(t), noon()
+	store, c := testStore(t), clocktest.New()
 	b := copyOf(t, store, c, []string{secretA}, withMail(t, store, c))
 	app := b.withTOTP(t, b.register(t).User.ID, "")
 	for round := range 3 {
-		b.clock.add(time.Minute)
+		b.clock.Add(time.Minute)
 		for range maxGuesses {
 			if err := b.login(t, "000000"); !errors.Is(err, ErrBadCredentials) {
 				t.Fatal(err)
 			}
 		}
-		if err := b.login(t, app.code(b.clock.now())); !errors.Is(err, ErrBadCredentials) {
+		if err := b.login(t, app.code(b.clock.Now())); !errors.Is(err, ErrBadCredentials) {
 			t.Errorf("round %d: a right code right after is let in: %v", round, err)
 		}
-		b.clock.add(firstBlock<<round - time.Second)
-		if err := b.login(t, app.code(b.clock.now())); !errors.Is(err, ErrBadCredentials) {
+		b.clock.Add(firstBlock<<round - time.Second)
+		if err := b.login(t, app.code(b.clock.Now())); !errors.Is(err, ErrBadCredentials) {
 			t.Errorf("round %d: the block ends too soon: %v", round, err)
 		}
-		b.clock.add(time.Second)
+		b.clock.Add(time.Second)
 		if round == 2 {
 			break
 		}
 	}
-	if err := b.login(t, app.code(b.clock.now())); err != nil {
+	if err := b.login(t, app.code(b.clock.Now())); err != nil {
 		t.Errorf("after the block: %v", err)
 	}
 	for range maxGuesses {
@@ -267,7 +268,7 @@ func TestNothingThatProvesSomebodyIsInTheStoreInClear(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "manus.db")
 	store := storetest.File(t, path, testSpecs()...)
-	c := noon()
+	c := clocktest.New()
 	b := copyOf(t, store, c, []string{secretA}, withMail(t, store, c))
 	tokens := b.register(t)
 	app := b.withTOTP(t, tokens.User.ID, "")
@@ -316,7 +317,7 @@ func TestASeedIsBoundToItsAccountAndSealedAnewAfterARotation(t *testing.T) {
 	if _, err := before.users.Update(t.Context(), other.ID, func(u *User) error { u.TOTP = stored.TOTP; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := before.takeCode(t.Context(), other.ID, app.code(before.clock.now().Add(time.Minute))); err == nil || errors.Is(err, ErrWrongPassword) {
+	if _, err := before.takeCode(t.Context(), other.ID, app.code(before.clock.Now().Add(time.Minute))); err == nil || errors.Is(err, ErrWrongPassword) {
 		t.Errorf("a seed works in another account: %v", err)
 	}
 	during := copyOf(t, before.store, before.clock, []string{secretB, secretA})
@@ -324,8 +325,8 @@ func TestASeedIsBoundToItsAccountAndSealedAnewAfterARotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := copyOf(t, before.store, before.clock, []string{secretB})
-	after.clock.add(time.Minute)
-	if err := after.login(t, app.code(after.clock.now())); err != nil {
+	after.clock.Add(time.Minute)
+	if err := after.login(t, app.code(after.clock.Now())); err != nil {
 		t.Errorf("once the earlier secret is gone: %v", err)
 	}
 }
@@ -354,23 +355,23 @@ func TestStepUp(t *testing.T) {
 	if err := ask(Proof{}); err != nil {
 		t.Errorf("a moment later: %v", err)
 	}
-	b.clock.add(provedFor)
+	b.clock.Add(provedFor)
 	if err := ask(Proof{}); !errors.Is(err, ErrStepUp) {
 		t.Errorf("five minutes later: %v", err)
 	}
-	b.clock.add(freshFor)
+	b.clock.Add(freshFor)
 	if err := b.Fresh(t.Context(), caller, Proof{}); !errors.Is(err, ErrStepUp) {
 		t.Errorf("signing in was long ago: %v", err)
 	}
 	app := b.withTOTP(t, tokens.User.ID, caller.LoginID)
-	b.clock.add(time.Minute)
+	b.clock.Add(time.Minute)
 	if err := ask(Proof{Password: pass}); !errors.Is(err, ErrWrongPassword) {
 		t.Errorf("without the second factor: %v", err)
 	}
-	if err := ask(Proof{OTP: app.code(b.clock.now())}); !errors.Is(err, ErrWrongPassword) {
+	if err := ask(Proof{OTP: app.code(b.clock.Now())}); !errors.Is(err, ErrWrongPassword) {
 		t.Errorf("without the password: %v", err)
 	}
-	if err := ask(Proof{Password: pass, OTP: app.code(b.clock.now())}); err != nil {
+	if err := ask(Proof{Password: pass, OTP: app.code(b.clock.Now())}); err != nil {
 		t.Error(err)
 	}
 }
@@ -398,7 +399,7 @@ func TestChangingThePasswordNeedsTheSecondFactorToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	app := b.withTOTP(t, tokens.User.ID, caller.LoginID)
-	b.clock.add(freshFor)
+	b.clock.Add(freshFor)
 	change := func(p Proof, password string) error {
 		return b.ChangePassword(t.Context(), caller.UserID, caller.LoginID, p, password)
 	}
@@ -408,7 +409,7 @@ func TestChangingThePasswordNeedsTheSecondFactorToo(t *testing.T) {
 	if err := change(Proof{Password: pass, OTP: "000000"}, "a new password"); !errors.Is(err, ErrWrongPassword) {
 		t.Errorf("with a wrong code: %v", err)
 	}
-	if err := change(Proof{Password: pass, OTP: app.code(b.clock.now())}, "a new password"); err != nil {
+	if err := change(Proof{Password: pass, OTP: app.code(b.clock.Now())}, "a new password"); err != nil {
 		t.Error(err)
 	}
 	if err := b.StepUp(t.Context(), caller, Proof{Password: "a new password", OTP: app.recovery[0]}); err != nil {
@@ -430,7 +431,7 @@ func TestAMadeUpPasswordEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.clock.add(TemporaryLifetime)
+	b.clock.Add(TemporaryLifetime)
 	if err := b.login(t, ""); !errors.Is(err, ErrBadCredentials) {
 		t.Errorf("after three days: %v", err)
 	}
@@ -444,7 +445,7 @@ func TestAMadeUpPasswordEnds(t *testing.T) {
 	if err := b.ChangePassword(t.Context(), user.ID, "", Proof{Password: pass}, "one of my own"); err != nil {
 		t.Fatal(err)
 	}
-	b.clock.add(TemporaryLifetime)
+	b.clock.Add(TemporaryLifetime)
 	if _, err := b.Login(t.Context(), Credentials{Email: email, Password: "one of my own"}); err != nil {
 		t.Error(err)
 	}

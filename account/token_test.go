@@ -42,7 +42,7 @@ func TestALostAnswerMayBeAskedForAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, passed := range []time.Duration{0, 10 * time.Second, -15 * time.Second} {
-		b.clock.add(passed)
+		b.clock.Add(passed)
 		again, err := b.Refresh(t.Context(), first.Refresh)
 		if err != nil || again.Refresh != second.Refresh {
 			t.Errorf("%v later: another token, %v", passed, err)
@@ -58,7 +58,7 @@ func TestATokenUsedTwiceEndsItsLogin(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b.clock.add(retryWindow + time.Millisecond)
+			b.clock.Add(retryWindow + time.Millisecond)
 			return next
 		},
 		"two generations on": func(t *testing.T, b bench, first Tokens) Tokens {
@@ -182,7 +182,7 @@ func TestForeignAccessTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	tokens := b.register(t)
-	now := b.clock.now()
+	now := b.clock.Now()
 	caller, err := b.Authenticate(t.Context(), tokens.Access)
 	if err != nil {
 		t.Fatal(err)
@@ -253,7 +253,7 @@ func TestATokenThatWasVerifiedExpiresAllTheSame(t *testing.T) {
 		passed time.Duration
 		alive  bool
 	}{{0, true}, {AccessLifetime + clockSkew - time.Second, true}, {time.Second, false}, {-AccessLifetime - 2*clockSkew - time.Second, false}} {
-		b.clock.add(c.passed)
+		b.clock.Add(c.passed)
 		b.wantAlive(t, tokens, c.alive)
 	}
 }

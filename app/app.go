@@ -37,9 +37,9 @@ type Options struct {
 	Version  health.Version
 	Log      *slog.Logger
 	// Offline joins the rooms for a command that works beside a server: nothing is
-	// started, the store is opened when it is first used, and what changes note is
-	// left for the server to deliver.
-	Offline bool
+	// started, and what changes note is left for the server to deliver. Unopened is
+	// for one that uses nothing of what is stored.
+	Offline, Unopened bool
 	// LimitTimeout is how long a decision about limits waits for Redis; 0 means
 	// as long as redislimit does by itself.
 	LimitTimeout time.Duration

@@ -6,12 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 
 	"manus/backup"
 	"manus/config"
+	"manus/internal/waittest"
 )
 
 // metricsOf reads the metrics of a product.
@@ -32,9 +32,7 @@ func metricsOf(t *testing.T, a *App) string {
 func TestAServerMakesItsFirstBackupByItself(t *testing.T) {
 	t.Parallel()
 	a, log := setup(t)
-	for a.schedule.Status().Verified.File == "" {
-		runtime.Gosched()
-	}
+	waittest.Poll(t, func() bool { return a.schedule.Status().Verified.File != "" })
 	verified := a.schedule.Status().Verified
 	if _, err := os.Stat(filepath.Join(a.settings.Backup.Dir, verified.File)); err != nil {
 		t.Error(err)

@@ -172,7 +172,7 @@ func TestEveryRouteHasARule(t *testing.T) {
 // names, as 'manus limits match' does.
 func TestRoutesHaveTheLimitsOfTheContract(t *testing.T) {
 	t.Parallel()
-	a, err := New(t.Context(), Options{Settings: config.Settings{Limits: ratelimit.DefaultConfig(Routes())}, Offline: true, Log: slog.New(slog.DiscardHandler)})
+	a, err := New(t.Context(), Options{Settings: config.Settings{Limits: ratelimit.DefaultConfig(Routes())}, Offline: true, Unopened: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

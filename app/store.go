@@ -21,7 +21,6 @@ import (
 // plan is the product with all that it can have, to be looked at.
 func plan() *App {
 	a := newApp(Options{Settings: config.Settings{KeepMails: true}, Offline: true, Log: slog.New(slog.DiscardHandler)})
-	a.store = docstore.Lazy(sqlitedocs.Codec(), func() (docstore.Store, error) { return nil, docstore.ErrUnavailable })
 	if err := a.build(); err != nil {
 		panic(err) // a mistake in the program: there are no settings that could be wrong
 	}
@@ -44,26 +43,26 @@ func (a *App) routes() ratelimit.Routes {
 // StoreFile is the embedded store's file in a data folder.
 func StoreFile(dataDir string) string { return filepath.Join(dataDir, "manus.db") }
 
-// addStore adds the store that the settings name. That of a command beside a server has
-// to be there already, and is opened when it is first used.
-func (a *App) addStore(ctx context.Context) error {
+// addStore opens the store that the settings name, unless it isn't to be. That of a
+// command beside a server has to be there already.
+func (a *App) addStore(ctx context.Context) (err error) {
 	s := a.settings
-	check := a.check("database", func(ctx context.Context) error { return a.store.Ping(ctx) })
-	codec := sqlitedocs.Codec
-	if !s.MongoDB.Empty() {
-		check.Name, codec = "mongodb", mongodocs.Codec
+	switch {
+	case a.options.Unopened:
+		return nil
+	case !a.options.Offline:
+		a.store, err = open(ctx, s)
+	default:
+		if err = storeExists(s); err == nil {
+			a.store, err = OpenStore(ctx, s)
+		}
 	}
-	if a.options.Offline {
-		a.store = docstore.Lazy(codec(), func() (docstore.Store, error) {
-			if err := storeExists(s); err != nil {
-				return nil, err
-			}
-			return OpenStore(ctx, s)
-		})
-	} else if store, err := open(ctx, s); err != nil {
+	if err != nil {
 		return err
-	} else {
-		a.store = store
+	}
+	check := a.check("database", a.store.Ping)
+	if !s.MongoDB.Empty() {
+		check.Name = "mongodb"
 	}
 	a.add(room{name: "store", checks: []health.Check{check}, close: a.store.Close})
 	return nil

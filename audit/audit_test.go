@@ -11,43 +11,29 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"manus/docstore"
 	"manus/httpapi"
 	"manus/identity"
+	"manus/internal/clocktest"
 	"manus/internal/storetest"
 )
 
 // clocked is a log with a clock that the test moves.
 type clocked struct {
 	*Log
+	clock *clocktest.Clock
 	store docstore.Store
 	said  bytes.Buffer
-
-	mu sync.Mutex
-	at time.Time
 }
 
 func setup(t testing.TB) *clocked {
 	t.Helper()
-	c := &clocked{store: storetest.New(t, Specs()...), at: noon()}
-	c.Log = New(Config{Store: c.store, Now: c.clock, Log: slog.New(slog.NewTextHandler(&c.said, nil))})
+	c := &clocked{store: storetest.New(t, Specs()...), clock: clocktest.New()}
+	c.Log = New(Config{Store: c.store, Now: c.clock.Now, Log: slog.New(slog.NewTextHandler(&c.said, nil))})
 	return c
-}
-
-func (c *clocked) clock() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clocked) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
 }
 
 // lines are the kinds of an account's lines, or of all, latest first.
@@ -67,7 +53,7 @@ func (c *clocked) lines(t testing.TB, userID string) string {
 func TestAnEventIsOneLineHoweverOftenItIsAppended(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
-	e := NewEvent(t.Context(), "amal", "password-changed", c.at)
+	e := NewEvent(t.Context(), "amal", "password-changed", c.clock.Now())
 	e.MailTo = "amal@example.com"
 	for range 3 {
 		if err := c.Append(t.Context(), e); err != nil {
@@ -95,7 +81,7 @@ func TestALineSaysWhoDidIt(t *testing.T) {
 	if err != nil || len(found) != 1 {
 		t.Fatalf("got %+v, %v", found, err)
 	}
-	want := Event{ID: found[0].ID, UserID: "amal", Kind: "signed-out", At: docstore.At(c.at), Address: "192.0.2.7", Agent: "curl/8", ByKey: "key"}
+	want := Event{ID: found[0].ID, UserID: "amal", Kind: "signed-out", At: docstore.At(c.clock.Now()), Address: "192.0.2.7", Agent: "curl/8", ByKey: "key"}
 	if found[0] != want {
 		t.Errorf("got %+v", found[0])
 	}
@@ -112,8 +98,8 @@ func TestLinesAreListedByAccountAndByTime(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
 	for _, who := range []string{"amal", "bob", "amal", "amal"} {
-		c.add(time.Second)
-		c.Record(t.Context(), who, Kind(fmt.Sprintf("%s-%d", who, c.at.Second())))
+		c.clock.Add(time.Second)
+		c.Record(t.Context(), who, Kind(fmt.Sprintf("%s-%d", who, c.clock.Now().Second())))
 	}
 	if got := c.lines(t, "amal") + ", " + c.lines(t, ""); got != "amal-4 amal-3 amal-1, amal-4 amal-3 bob-2 amal-1" {
 		t.Errorf("listed are %s", got)
@@ -169,9 +155,9 @@ func TestOldLinesGo(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
 	c.Record(t.Context(), "amal", "old")
-	c.add(time.Hour)
+	c.clock.Add(time.Hour)
 	c.Record(t.Context(), "amal", "young")
-	c.add(retention - time.Minute)
+	c.clock.Add(retention - time.Minute)
 	if err := c.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +178,7 @@ func TestCountedEventsAreOneLineForAnAccountAndAnHour(t *testing.T) {
 			counter.Flush(t.Context())
 			counter.Flush(t.Context()) // nothing is counted twice
 		}
-		c.add(time.Hour)
+		c.clock.Add(time.Hour)
 	}
 	found, _, err := c.List(t.Context(), "", 100, "")
 	if err != nil || len(found) != 4 {

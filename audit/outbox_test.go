@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"manus/docstore"
+	"manus/internal/clocktest"
 	"manus/internal/storetest"
 )
 
@@ -29,14 +30,12 @@ func (o *order) outbox() Outbox[Event] { return Outbox[Event]{&o.Events, &o.Sinc
 
 var orderSpec = docstore.Spec{Collection: "orders", Of: order{}, Indexes: []docstore.Index{PendingIndex}}
 
-func noon() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }
-
 // shop is a copy of a program that has orders and an audit log.
 type shop struct {
 	*Relay[order, Event]
-	log  *Log
-	then func(Event) error // where events go after the log
-	at   time.Time
+	clock *clocktest.Clock
+	log   *Log
+	then  func(Event) error // where events go after the log
 }
 
 // openShop is a copy of the program on the store at path. Its events go to the log and
@@ -51,14 +50,13 @@ func openShop(t testing.TB, path string, to ...*receiver) *shop {
 }
 
 func newShop(store docstore.Store) *shop {
-	s := &shop{at: noon(), then: func(Event) error { return nil }}
-	now := func() time.Time { return s.at }
-	s.log = New(Config{Store: store, Now: now, Log: slog.New(slog.DiscardHandler)})
+	s := &shop{clock: clocktest.New(), then: func(Event) error { return nil }}
+	s.log = New(Config{Store: store, Now: s.clock.Now, Log: slog.New(slog.DiscardHandler)})
 	s.Relay = &Relay[order, Event]{
 		Aggregates: docstore.NewCollection[order](store, orderSpec),
 		Outbox:     (*order).outbox,
 		Publish:    s.publish,
-		Now:        now,
+		Now:        s.clock.Now,
 		Log:        s.log.log,
 	}
 	return s
@@ -84,9 +82,9 @@ func (s *shop) buy(t testing.TB, id string) order {
 // bought is that change. Events are numbered.
 func (s *shop) bought(o *order, _ bool) error {
 	o.Total++
-	e := NewEvent(context.Background(), o.ID, "bought", s.at)
+	e := NewEvent(context.Background(), o.ID, "bought", s.clock.Now())
 	e.ID = fmt.Sprintf("%s-%d", o.ID, o.Total)
-	o.outbox().Note(e, s.at)
+	o.outbox().Note(e, s.clock.Now())
 	return nil
 }
 
@@ -143,8 +141,9 @@ func TestWhatAKilledCopyHasNotedIsDeliveredByAnother(t *testing.T) {
 	openShop(t, path).buy(t, "a") // and is killed
 	mails := &receiver{}
 	other := openShop(t, path, mails)
+	noted := other.clock.Now()
 	deliver := func(after time.Duration) []string {
-		other.at = noon().Add(after)
+		other.clock.Set(noted.Add(after))
 		if err := other.DeliverStale(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +207,7 @@ func TestNobodysEventsWaitBehindAnothers(t *testing.T) {
 	for i := range orders {
 		s.buy(t, fmt.Sprintf("order %03d", i))
 	}
-	s.at = s.at.Add(time.Minute)
+	s.clock.Add(time.Minute)
 	if err := s.DeliverStale(t.Context()); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
@@ -230,7 +229,7 @@ func TestCopiesThatDeliverAtOnceWriteEachEventOnce(t *testing.T) {
 	}
 	var all sync.WaitGroup
 	for _, c := range copies {
-		c.at = noon().Add(time.Minute)
+		c.clock.Add(time.Minute)
 		all.Go(func() {
 			if err := c.DeliverStale(t.Context()); err != nil {
 				t.Error(err)
@@ -251,9 +250,10 @@ func TestCopiesThatDeliverAtOnceWriteEachEventOnce(t *testing.T) {
 func TestEventsOfAClockThatWasInTheFutureAreDelivered(t *testing.T) {
 	t.Parallel()
 	s := openShop(t, newPath(t))
-	s.at = noon().AddDate(5, 0, 0)
+	now := s.clock.Now()
+	s.clock.Set(now.AddDate(5, 0, 0))
 	s.buy(t, "a")
-	s.at = noon()
+	s.clock.Set(now)
 	if err := s.DeliverStale(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +271,7 @@ func TestAnOutboxIsBounded(t *testing.T) {
 	if n := s.waiting(t, "a"); n != maxPending {
 		t.Errorf("%d wait", n)
 	}
-	s.at = s.at.Add(time.Minute)
+	s.clock.Add(time.Minute)
 	if err := s.DeliverStale(t.Context()); err != nil {
 		t.Fatal(err)
 	}

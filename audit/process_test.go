@@ -5,30 +5,23 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
 	"manus/docstore/sqlitedocs"
+	"manus/internal/processtest"
 	"manus/internal/storetest"
 )
 
-// childVariable has the store of a child process that buys until it is killed.
-const childVariable = "MANUS_AUDIT_CHILD"
-
 func TestMain(m *testing.M) {
-	if path := os.Getenv(childVariable); path != "" {
-		fmt.Fprintln(os.Stderr, buyForever(path))
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
+	processtest.Play(processtest.Roles{"buys": buyForever})
+	m.Run()
 }
 
 // buyForever says what it has just done, and waits until it is told to go on.
-func buyForever(path string) error {
+func buyForever(args []string) error {
 	ctx := context.Background()
-	store, err := sqlitedocs.Open(ctx, path)
+	store, err := sqlitedocs.Open(ctx, args[0])
 	if err == nil {
 		err = store.Declare(ctx, append(Specs(), orderSpec)...)
 	}
@@ -66,7 +59,7 @@ func TestAKilledProcessLosesNoEvent(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
 	s := newShop(storetest.File(t, path, append(Specs(), orderSpec)...))
-	s.at = noon().Add(time.Minute)
+	s.clock.Add(time.Minute)
 	for round, last := range []string{"bought", "written", "delivered", "bought"} {
 		runUntil(t, path, last, 1+round)
 		o, err := s.Aggregates.Get(t.Context(), "a")
@@ -88,31 +81,15 @@ func TestAKilledProcessLosesNoEvent(t *testing.T) {
 // runUntil runs a child until it has said something n times, and kills it.
 func runUntil(t *testing.T, path, what string, n int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), childVariable+"="+path)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for lines := bufio.NewScanner(stdout); lines.Scan(); _, _ = fmt.Fprintln(stdin) {
-		if lines.Text() == what {
+	p := processtest.Start(t, "buys", path)
+	for {
+		if p.Await(t, "") == what {
 			n--
 		}
 		if n == 0 {
 			break
 		}
+		_, _ = fmt.Fprintln(p.Input)
 	}
-	_ = cmd.Process.Kill()
-	if err := cmd.Wait(); n > 0 {
-		t.Fatalf("it has ended by itself: %v: %s", err, &stderr)
-	}
+	p.Kill(t)
 }

@@ -63,10 +63,10 @@ func TestAFailureIsToldOfWhenTheAlarmIsBackThoughTheProcessWasKilled(t *testing.
 	if s.minutes(t, 1); s.heard() != "" || s.Status().Failures != 1 {
 		t.Fatalf("the alarm was told %q", s.heard())
 	}
-	failed := s.clock()
+	failed := s.clock.Now()
 	s.restart()
 	s.alarm.setFail(nil)
-	s.set(failed.Add(-30 * time.Second)) // before it is tried again
+	s.clock.Set(failed.Add(-30 * time.Second)) // before it is tried again
 	s.minutes(t, 1)
 	told := s.alarm.all()
 	if s.heard() != "F" || !strings.Contains(told[0].Text, errDisk.Error()) || told[0].ID == "" || !told[0].At.Equal(failed) {
@@ -83,7 +83,7 @@ func TestSilenceIsToldOfWhenTheAlarmIsBackAndNotADayLater(t *testing.T) {
 	s := newScheduled(t, "0 2 * * *", func(p *Policy) { p.Verify = false })
 	s.minutes(t, 1)
 	s.alarm.setFail(errPager)
-	s.set(s.clock().Add(27 * time.Hour))
+	s.clock.Add(27 * time.Hour)
 	if s.minutes(t, 5); s.heard() != "" {
 		t.Fatalf("the alarm was told %q", s.heard())
 	}
@@ -92,7 +92,7 @@ func TestSilenceIsToldOfWhenTheAlarmIsBackAndNotADayLater(t *testing.T) {
 	if s.minutes(t, 5); s.heard() != "S" {
 		t.Errorf("the alarm was told %q", s.heard())
 	}
-	s.set(s.clock().Add(24 * time.Hour))
+	s.clock.Add(24 * time.Hour)
 	if s.minutes(t, 1); s.heard() != "SS" {
 		t.Errorf("a day later it was told %q", s.heard())
 	}
@@ -118,7 +118,7 @@ func TestWhatIsOverIsToldAfterItsAlert(t *testing.T) {
 func TestNothingIsOverThatNobodyWasToldOf(t *testing.T) {
 	t.Parallel()
 	s := newScheduled(t, "0 2 * * *", nil)
-	_, err := s.change(t.Context(), s.held, func(st *Status) { st.Tried, st.Failures = docstore.At(s.clock()), 1 })
+	_, err := s.change(t.Context(), s.held, func(st *Status) { st.Tried, st.Failures = docstore.At(s.clock.Now()), 1 })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,12 +139,12 @@ func TestWhatACommandRaisesIsEndedByTheScheduleAndTheOtherWayRound(t *testing.T)
 	s.create(t, command, errDisk)
 	s.create(t, command, errDisk)
 	s.setFail(nil)
-	s.set(time.Date(2026, 11, 25, 2, 0, 0, 0, time.UTC))
+	s.clock.Set(time.Date(2026, 11, 25, 2, 0, 0, 0, time.UTC))
 	if s.minutes(t, 1); s.heard() != "FFf" {
 		t.Errorf("ended by the schedule: the alarm was told %q", s.heard())
 	}
 	s.setFail(errDisk)
-	s.set(time.Date(2026, 11, 26, 2, 0, 0, 0, time.UTC))
+	s.clock.Set(time.Date(2026, 11, 26, 2, 0, 0, 0, time.UTC))
 	if s.minutes(t, 1); s.heard() != "FFfF" {
 		t.Fatalf("raised by the schedule: the alarm was told %q", s.heard())
 	}
@@ -161,7 +161,7 @@ func TestAScheduleThatMakesNoneTellsWhatCommandsCouldNot(t *testing.T) {
 	t.Parallel()
 	s := newScheduled(t, "0 2 * * *", nil)
 	s.When = nil
-	s.set(s.clock().Add(72 * time.Hour))
+	s.clock.Add(72 * time.Hour)
 	if n := s.minutes(t, 1); n != 0 {
 		t.Errorf("%d backups were made", n)
 	}
@@ -226,7 +226,7 @@ func TestACopysOwnAlarmIsTriedAgainAndEndedByTheSchedule(t *testing.T) {
 	g := s.gate()
 	s.minutes(t, 1)
 	g.gone.Store(true)
-	s.set(s.clock().Add(27 * time.Hour))
+	s.clock.Add(27 * time.Hour)
 	s.alarm.setFail(errPager)
 	s.glance(t.Context())
 	s.alarm.setFail(nil)
@@ -261,7 +261,7 @@ func TestACopyLooksAndWorksAtOnce(t *testing.T) {
 	})
 	all.Go(func() {
 		for range 10 {
-			s.set(s.clock().Add(27 * time.Hour))
+			s.clock.Add(27 * time.Hour)
 			if err := s.tick(t.Context(), s.held); err != nil {
 				t.Error(err)
 			}

@@ -1,7 +1,6 @@
 package backup_test
 
 import (
-	"bufio"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -11,7 +10,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -23,18 +21,13 @@ import (
 	"manus/backup"
 	"manus/backup/s3target"
 	"manus/backup/sqlitedump"
+	"manus/internal/processtest"
 	"manus/internal/s3test"
 )
 
-// childVariable has the settings of a process that makes backups until it is killed.
-const childVariable = "MANUS_BACKUP_CHILD"
-
 func TestMain(m *testing.M) {
-	if text := os.Getenv(childVariable); text != "" {
-		fmt.Fprintln(os.Stderr, backUpForever(text))
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
+	processtest.Play(processtest.Roles{"backs up": backUpForever})
+	m.Run()
 }
 
 // setup is what a backing up process is told.
@@ -70,9 +63,9 @@ func (c setup) service(log io.Writer) (*backup.Service, error) {
 	}), nil
 }
 
-func backUpForever(text string) error {
+func backUpForever(args []string) error {
 	var c setup
-	if err := json.Unmarshal([]byte(text), &c); err != nil {
+	if err := json.Unmarshal([]byte(args[0]), &c); err != nil {
 		return err
 	}
 	service, err := c.service(os.Stderr)
@@ -213,25 +206,11 @@ func killAfter(t *testing.T, c setup, lines int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childVariable+"="+string(text))
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
+	p := processtest.Start(t, "backs up", string(text))
+	for range lines {
+		p.Await(t, "")
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	scanner := bufio.NewScanner(out)
-	for i := 0; i < lines && scanner.Scan(); i++ {
-	}
-	_ = cmd.Process.Kill() // -9; it may have ended
-	_, _ = io.Copy(io.Discard, out)
-	if err := cmd.Wait(); cmd.ProcessState.Exited() {
-		t.Fatalf("it ended by itself: %v: %s", err, &stderr)
-	}
+	p.Kill(t)
 }
 
 // checkNothingLeft wants so many backups, each a file and a manifest, everywhere, and

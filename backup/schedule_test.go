@@ -5,14 +5,15 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"manus/docstore"
+	"manus/internal/clocktest"
 	"manus/internal/storetest"
+	"manus/internal/waittest"
 	"manus/lease"
 )
 
@@ -22,16 +23,17 @@ type scheduled struct {
 	*Schedule
 	alarm *alerts
 	held  lease.Held
+	clock *clocktest.Clock
 
 	mu   sync.Mutex
-	now  time.Time
 	fail error
 	made int
 }
 
 func newScheduled(t *testing.T, when string, change func(*Policy)) *scheduled {
 	t.Helper()
-	s := &scheduled{alarm: &alerts{}, held: lease.Held{Name: "backups", Fence: 1}, now: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
+	s := &scheduled{alarm: &alerts{}, held: lease.Held{Name: "backups", Fence: 1}, clock: clocktest.New()}
+	s.clock.Set(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC))
 	schedule, err := ParseSchedule("CRON_TZ=UTC " + when)
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +50,7 @@ func newScheduled(t *testing.T, when string, change func(*Policy)) *scheduled {
 		change(&policy)
 	}
 	service := newService(t, source, func(c *Config) {
-		c.Policy, c.Alarm, c.Now, c.Retention = policy, s.alarm, s.clock, Retention{Days: 3}
+		c.Policy, c.Alarm, c.Now, c.Retention = policy, s.alarm, s.clock.Now, Retention{Days: 3}
 	})
 	store := storetest.New(t, append(Specs(), lease.Specs()...)...)
 	s.Schedule = NewSchedule(ScheduleConfig{
@@ -57,18 +59,6 @@ func newScheduled(t *testing.T, when string, change func(*Policy)) *scheduled {
 		Store:   store,
 	})
 	return s
-}
-
-func (s *scheduled) clock() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.now
-}
-
-func (s *scheduled) set(now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.now = now
 }
 
 func (s *scheduled) setFail(err error) {
@@ -83,7 +73,7 @@ func (s *scheduled) minutes(t *testing.T, n int) int {
 	t.Helper()
 	before := s.tried()
 	for range n {
-		s.set(s.clock().Add(time.Minute))
+		s.clock.Add(time.Minute)
 		if err := s.tick(t.Context(), s.held); err != nil {
 			t.Fatal(err)
 		}
@@ -106,14 +96,14 @@ func TestBackupsAreMadeWhenTheyAreDueAndMissedOnesOnce(t *testing.T) {
 	if n := s.minutes(t, 300); n != 0 {
 		t.Errorf("%d were made before they were due", n)
 	}
-	s.set(time.Date(2026, 11, 25, 1, 58, 30, 0, time.UTC))
+	s.clock.Set(time.Date(2026, 11, 25, 1, 58, 30, 0, time.UTC))
 	if n := s.minutes(t, 1); n != 0 {
-		t.Errorf("%d were made at %v", n, s.clock())
+		t.Errorf("%d were made at %v", n, s.clock.Now())
 	}
 	if n := s.minutes(t, 1); n != 1 {
-		t.Errorf("%d were made at %v", n, s.clock())
+		t.Errorf("%d were made at %v", n, s.clock.Now())
 	}
-	s.set(time.Date(2026, 11, 29, 17, 0, 0, 0, time.UTC)) // nobody ran for days
+	s.clock.Set(time.Date(2026, 11, 29, 17, 0, 0, 0, time.UTC)) // nobody ran for days
 	if n := s.minutes(t, 60); n != 1 {
 		t.Errorf("missed ones were made up for by %d", n)
 	}
@@ -155,12 +145,12 @@ func TestAFailedBackupIsTriedAgainWithLongerPauses(t *testing.T) {
 func TestARunThatKillsItsProcessIsNotTriedWithoutAPause(t *testing.T) {
 	t.Parallel()
 	s := newScheduled(t, "0 2 * * *", nil)
-	st, err := s.change(t.Context(), s.held, func(st *Status) { st.mend(s.clock()) })
+	st, err := s.change(t.Context(), s.held, func(st *Status) { st.mend(s.clock.Now()) })
 	if err != nil || !s.due(st) {
 		t.Fatalf("%+v: %v", st, err)
 	}
 	for range 5 { // as backUp does before it begins
-		st, err = s.change(t.Context(), s.held, func(st *Status) { st.Tried, st.Failures = docstore.At(s.clock()), st.Failures+1 })
+		st, err = s.change(t.Context(), s.held, func(st *Status) { st.Tried, st.Failures = docstore.At(s.clock.Now()), st.Failures+1 })
 		if err != nil || s.due(st) {
 			t.Fatalf("it is due again at once: %+v: %v", st, err)
 		}
@@ -175,7 +165,7 @@ func TestSilenceRaisesTheAlarmOnceADay(t *testing.T) {
 	s := newScheduled(t, "0 2 * * *", func(p *Policy) { p.Verify = false })
 	s.minutes(t, 1)
 	until := func(hours int) []Alert {
-		s.set(s.clock().Add(time.Duration(hours)*time.Hour - time.Minute))
+		s.clock.Add(time.Duration(hours)*time.Hour - time.Minute)
 		s.minutes(t, 1)
 		return s.alarm.all()
 	}
@@ -209,13 +199,13 @@ func TestSilenceRaisesTheAlarmOnceADay(t *testing.T) {
 func TestAClockThatWasInTheFutureHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	s := newScheduled(t, "0 2 * * *", nil)
-	s.set(time.Date(2031, 1, 1, 0, 0, 0, 0, time.UTC))
+	s.clock.Set(time.Date(2031, 1, 1, 0, 0, 0, 0, time.UTC))
 	s.minutes(t, 1)
-	s.set(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC))
+	s.clock.Set(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC))
 	if n := s.minutes(t, 1); n != 0 {
 		t.Errorf("%d were made when the clock was set right", n)
 	}
-	s.set(time.Date(2026, 11, 25, 1, 59, 0, 0, time.UTC))
+	s.clock.Set(time.Date(2026, 11, 25, 1, 59, 0, 0, time.UTC))
 	if n := s.minutes(t, 2); n != 1 {
 		t.Errorf("%d were made the night after", n)
 	}
@@ -227,7 +217,7 @@ func TestWhoHasLostTheLeaseWritesNothing(t *testing.T) {
 	s := newScheduled(t, "0 2 * * *", nil)
 	s.held.Fence = 2
 	s.minutes(t, 1)
-	s.set(s.clock().Add(48 * time.Hour))
+	s.clock.Add(48 * time.Hour)
 	if err := s.tick(t.Context(), lease.Held{Name: "backups", Fence: 1}); !errors.Is(err, lease.ErrLost) || s.tried() != 1 {
 		t.Errorf("it made %d backups: %v", s.tried(), err)
 	}
@@ -242,12 +232,12 @@ func TestSilenceIsHeardWhileTheStoreIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.glance(t.Context())
-	s.set(s.clock().Add(26 * time.Hour))
+	s.clock.Add(26 * time.Hour)
 	s.glance(t.Context())
 	if told := s.alarm.all(); len(told) != 0 {
 		t.Errorf("it was told %v too early", told)
 	}
-	s.set(s.clock().Add(time.Minute))
+	s.clock.Add(time.Minute)
 	s.glance(t.Context())
 	s.glance(t.Context())
 	if told := s.alarm.all(); len(told) != 1 || told[0].Key != AlertSilence {
@@ -276,14 +266,12 @@ func TestTenCopiesMakeOneBackup(t *testing.T) {
 	for night := range 3 {
 		want := night + 1
 		for _, c := range copies {
-			for c.Status().Verified.At.Before(s.clock().Truncate(time.Second)) { // until this copy knows of it
-				runtime.Gosched()
-			}
+			waittest.Poll(t, func() bool { return !c.Status().Verified.At.Before(s.clock.Now().Truncate(time.Second)) }) // until this copy knows of it
 		}
 		if n := s.tried(); n != want {
 			t.Errorf("in %d nights ten copies made %d backups", want, n)
 		}
-		s.set(s.clock().AddDate(0, 0, 1))
+		s.clock.Add(24 * time.Hour)
 	}
 }
 

@@ -20,33 +20,17 @@ import (
 	"manus/docstore"
 	"manus/httpapi"
 	"manus/identity"
+	"manus/internal/clocktest"
 	"manus/internal/storetest"
 )
 
 // world is sessions and a clock, as tests set them.
 type world struct {
-	mu       sync.Mutex
-	at       time.Time
+	*clocktest.Clock
 	sessions map[string]bool
 }
 
-func (w *world) now() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.at
-}
-
-func (w *world) set(t time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.at = t
-}
-
-func (w *world) Exists(_ context.Context, id string) (bool, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.sessions[id], nil
-}
+func (w *world) Exists(_ context.Context, id string) (bool, error) { return w.sessions[id], nil }
 
 var start = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 
@@ -59,8 +43,9 @@ func setup(t *testing.T, change ...func(*Catalog)) (*Service, *world) {
 	if problems := catalog.Problems(); len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	w := &world{at: start, sessions: map[string]bool{}}
-	return New(Config{Store: storetest.New(t, Specs()...), Sessions: w, Now: w.now, Log: slog.New(slog.DiscardHandler), Catalog: catalog}), w
+	w := &world{clocktest.New(), map[string]bool{}}
+	w.Set(start)
+	return New(Config{Store: storetest.New(t, Specs()...), Sessions: w, Now: w.Now, Log: slog.New(slog.DiscardHandler), Catalog: catalog}), w
 }
 
 func wantUsed(t *testing.T, s *Service, want int64) Subscription {
@@ -136,11 +121,11 @@ func TestWhatACrashLeftBehindIsLookedInto(t *testing.T) {
 	w.sessions["made"] = true
 	spend(t, s, 1) // too early to look
 	wantUsed(t, s, 3)
-	w.set(start.Add(staleAfter))
+	w.Set(start.Add(staleAfter))
 	spend(t, s, 1)
 	wantUsed(t, s, 3)
 	delete(w.sessions, "made") // deleted later, it stays spent
-	w.set(start.Add(2 * staleAfter))
+	w.Set(start.Add(2 * staleAfter))
 	spend(t, s, 1)
 	wantUsed(t, s, 4)
 }
@@ -158,7 +143,7 @@ func TestARunThatIsOwedIsFoundBehindManyThatWereSpent(t *testing.T) {
 	if err := s.Reserve(t.Context(), "u", "never made"); err != nil {
 		t.Fatal(err)
 	}
-	w.set(start.Add(staleAfter))
+	w.Set(start.Add(staleAfter))
 	if err := s.Reserve(t.Context(), "u", "a"); !errors.Is(err, ErrQuotaExhausted) {
 		t.Errorf("none has been given back yet: %v", err)
 	}
@@ -175,12 +160,12 @@ func TestAReservationOfAClockThatWasAheadHidesNoOther(t *testing.T) {
 		id string
 		at time.Time
 	}{{"ahead", start.Add(6 * time.Hour)}, {"never made", start}} {
-		w.set(r.at)
+		w.Set(r.at)
 		if err := s.Reserve(t.Context(), "u", r.id); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.set(start.Add(time.Hour))
+	w.Set(start.Add(time.Hour))
 	spend(t, s, 1)
 	wantUsed(t, s, 2) // "ahead" is still held, the other was given back
 }
@@ -191,7 +176,7 @@ func TestACrashBeforeAMonthEndsGivesTheNextNothing(t *testing.T) {
 	if err := s.Reserve(t.Context(), "u", "never made"); err != nil {
 		t.Fatal(err)
 	}
-	w.set(time.Date(2026, 2, 2, 0, 0, 0, 0, time.UTC))
+	w.Set(time.Date(2026, 2, 2, 0, 0, 0, 0, time.UTC))
 	spend(t, s, 2)
 	wantUsed(t, s, 2)
 }
@@ -254,17 +239,17 @@ func TestTheCountStartsAgainWithTheMonthAndNeverGoesBack(t *testing.T) {
 	if err := s.Reserve(t.Context(), "u", "x"); !errors.Is(err, ErrQuotaExhausted) {
 		t.Fatalf("got %v", err)
 	}
-	w.set(time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC))
+	w.Set(time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC))
 	wantUsed(t, s, 0)
 	spend(t, s, 10)
-	w.set(start) // the clock steps back into January
+	w.Set(start) // the clock steps back into January
 	if err := s.Reserve(t.Context(), "u", "x"); !errors.Is(err, ErrQuotaExhausted) {
 		t.Errorf("January's runs are given twice: %v", err)
 	}
 	if sub := wantUsed(t, s, 10); sub.PeriodEnd != time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC) {
 		t.Errorf("ends %v", sub.PeriodEnd)
 	}
-	w.set(time.Date(2029, 7, 9, 0, 0, 0, 0, time.UTC)) // asleep for years
+	w.Set(time.Date(2029, 7, 9, 0, 0, 0, 0, time.UTC)) // asleep for years
 	spend(t, s, 10)
 }
 
@@ -293,12 +278,12 @@ func TestTheTrialIsOncePerAccountAndCountsApart(t *testing.T) {
 	if sub := wantUsed(t, s, 0); sub.Status != Trialing || sub.Plan.ID != "basic" || sub.Limit != 50 || sub.PeriodEnd != start.AddDate(0, 0, 14) || sub.TrialAvailable {
 		t.Errorf("got %+v", sub)
 	}
-	w.set(start.AddDate(0, 0, 5)) // February has begun; a trial has no months
+	w.Set(start.AddDate(0, 0, 5)) // February has begun; a trial has no months
 	spend(t, s, 50)
 	if err := s.Reserve(t.Context(), "u", "x"); !errors.Is(err, ErrQuotaExhausted) {
 		t.Errorf("got %v", err)
 	}
-	w.set(start.AddDate(0, 0, 14))
+	w.Set(start.AddDate(0, 0, 14))
 	if sub := wantUsed(t, s, 0); sub.Status != Active || sub.Plan.ID != "free" || sub.Limit != 10 {
 		t.Errorf("got %+v", sub)
 	}
@@ -344,7 +329,7 @@ func TestATrialLastsItsDaysWhereClocksAreChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, w := setup(t)
-	w.set(time.Date(2026, 3, 1, 12, 0, 0, 0, zone)) // summer time begins on the 8th
+	w.Set(time.Date(2026, 3, 1, 12, 0, 0, 0, zone)) // summer time begins on the 8th
 	sub, err := s.StartTrial(t.Context(), "u")
 	if lasts := sub.PeriodEnd.Sub(sub.PeriodStart); err != nil || lasts != 14*24*time.Hour {
 		t.Errorf("it lasts %v, %v", lasts, err)
@@ -379,7 +364,7 @@ func TestAnniversariesBeginWhenAnAccountSubscribes(t *testing.T) {
 	spend(t, s, 1)
 	day := start.AddDate(0, 0, 9)
 	for i, plan := range []string{"basic", "pro"} {
-		w.set(day.AddDate(0, 0, i))
+		w.Set(day.AddDate(0, 0, i))
 		if err := s.SetPlan(t.Context(), "u", plan); err != nil {
 			t.Fatal(err)
 		}

@@ -9,11 +9,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"manus/internal/processtest"
 )
 
 // hidden holds a secret where fmt may not call its methods.
@@ -107,30 +108,20 @@ func TestSecretIsRedactedInLogs(t *testing.T) {
 	}
 }
 
-// panicVariable makes the test's process panic instead of running tests, with
-// the secret that secretVariable has.
-const (
-	panicVariable  = "CONFIG_TEST_PANIC"
-	secretVariable = "CONFIG_TEST_SECRET"
-)
+// secretVariable has the secret with which a process panics, instead of running tests.
+const secretVariable = "CONFIG_TEST_SECRET"
 
 func TestMain(m *testing.M) {
 	s := NewSecret(os.Getenv(secretVariable))
-	switch os.Getenv(panicVariable) {
-	case "secret":
-		panic(s)
-	case "pointer":
-		panic(&s)
-	case "settings":
-		panic(Settings{JWTSecret: s})
-	case "hidden":
-		panic(hide(s))
-	case "text":
-		panic(fmt.Sprintf("%+v %#v", Settings{JWTSecret: s}, hide(s)))
-	case "error":
-		panic(fmt.Errorf("cannot use %v", s))
+	roles := processtest.Roles{}
+	for name, value := range map[string]any{
+		"secret": s, "pointer": &s, "settings": Settings{JWTSecret: s}, "hidden": hide(s),
+		"text": fmt.Sprintf("%+v %#v", Settings{JWTSecret: s}, hide(s)), "error": fmt.Errorf("cannot use %v", s),
+	} {
+		roles[name] = func([]string) error { panic(value) }
 	}
-	os.Exit(m.Run())
+	processtest.Play(roles)
+	m.Run()
 }
 
 func TestSecretIsHiddenInARealPanic(t *testing.T) {
@@ -138,8 +129,8 @@ func TestSecretIsHiddenInARealPanic(t *testing.T) {
 	for _, kind := range []string{"secret", "pointer", "settings", "hidden", "text", "error"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			child := exec.Command(os.Args[0])
-			child.Env = append(os.Environ(), panicVariable+"="+kind, secretVariable+"=hunter2", "GOTRACEBACK=all")
+			child := processtest.Command(t.Context(), kind)
+			child.Env = append(child.Env, secretVariable+"=hunter2", "GOTRACEBACK=all")
 			output, err := child.CombinedOutput()
 			if err == nil || !strings.Contains(string(output), "panic: ") {
 				t.Fatalf("the child did not panic: %v\n%s", err, output)

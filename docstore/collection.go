@@ -1,7 +1,6 @@
 package docstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,14 +17,14 @@ type Entity interface {
 // Collection is a store's collection seen as values of one type.
 type Collection[T Entity] struct {
 	store Store
-	codec Codec
 	name  string
 }
 
 // NewCollection views spec's collection in store as values of type T. The
-// caller declares spec (Store.Declare) before using it.
+// caller declares spec (Store.Declare) before using it. A collection that is never
+// used needs no store.
 func NewCollection[T Entity](store Store, spec Spec) *Collection[T] {
-	return &Collection[T]{store: store, codec: store.Codec(), name: spec.Collection}
+	return &Collection[T]{store: store, name: spec.Collection}
 }
 
 // Get returns the value with the id, or ErrNotFound.
@@ -35,7 +34,7 @@ func (c *Collection[T]) Get(ctx context.Context, id string) (T, error) {
 	if err != nil {
 		return value, err
 	}
-	err = c.codec.Decode(raw, &value)
+	err = c.store.Codec().Decode(raw, &value)
 	return value, err
 }
 
@@ -48,7 +47,7 @@ func (c *Collection[T]) Find(ctx context.Context, q Query) (values []T, next str
 	}
 	values = make([]T, len(page.Documents))
 	for i, raw := range page.Documents {
-		if err := c.codec.Decode(raw, &values[i]); err != nil {
+		if err := c.store.Codec().Decode(raw, &values[i]); err != nil {
 			return nil, "", err
 		}
 	}
@@ -97,9 +96,12 @@ func Show[S, T any](values iter.Seq2[S, error], show func(S) T) iter.Seq2[any, e
 func (c *Collection[T]) First(ctx context.Context, q Query) (T, error) {
 	q.Limit = 1
 	values, _, err := c.Find(ctx, q)
-	if err != nil || len(values) == 0 {
+	if err == nil && len(values) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
 		var none T
-		return none, cmp.Or(err, ErrNotFound)
+		return none, err
 	}
 	return values[0], nil
 }
@@ -108,7 +110,7 @@ func (c *Collection[T]) First(ctx context.Context, q Query) (T, error) {
 func (c *Collection[T]) Insert(ctx context.Context, values ...T) error {
 	docs := make([]Document, len(values))
 	for i, value := range values {
-		raw, err := c.codec.Encode(value)
+		raw, err := c.store.Codec().Encode(value)
 		if err != nil {
 			return err
 		}
@@ -151,7 +153,7 @@ func (c *Collection[T]) updating(id string, value *T, change func(*T) error) fun
 			return nil, ErrNotFound
 		}
 		var fresh T
-		if err := c.codec.Decode(old, &fresh); err != nil {
+		if err := c.store.Codec().Decode(old, &fresh); err != nil {
 			return nil, err
 		}
 		err := change(&fresh)
@@ -165,7 +167,7 @@ func (c *Collection[T]) updating(id string, value *T, change func(*T) error) fun
 func (c *Collection[T]) Upsert(ctx context.Context, initial T, change func(value *T, exists bool) error) (T, error) {
 	id := initial.DocumentID()
 	var value T
-	start, err := c.codec.Encode(initial) // each run gets maps and slices of its own
+	start, err := c.store.Codec().Encode(initial) // each run gets maps and slices of its own
 	if err != nil {
 		return value, err
 	}
@@ -190,7 +192,7 @@ func (c *Collection[T]) changed(id string, value T, err error) (Raw, error) {
 	case value.DocumentID() != id:
 		return nil, fmt.Errorf("collection %s: a change may not give a document another id", c.name)
 	}
-	return c.codec.Encode(value)
+	return c.store.Codec().Encode(value)
 }
 
 // Delete removes the value with the id, or returns ErrNotFound.

@@ -109,7 +109,6 @@ func checkEmpty(ctx context.Context, store Store, specs []Spec) error {
 type copier struct {
 	spec     Spec
 	from, to Store
-	missing  []Document // to be inserted together
 	progress Progress
 	report   func(Progress)
 }
@@ -121,88 +120,78 @@ type row struct {
 	text  []byte // as JSON, which is the same for both engines
 }
 
-// side goes through a store's documents.
-type side struct {
-	row
-	more bool
-	pull func() (row, error, bool)
-	stop func()
-}
-
-func (s *side) advance() (err error) {
-	s.row, err, s.more = s.pull()
-	return err
-}
-
-// copy goes through both stores in the order of the ids, side by side.
+// copy goes through from in the order of the ids, and makes what to has between the
+// same ids the same.
 func (c *copier) copy(ctx context.Context) error {
-	var want, there side
-	want.pull, want.stop = iter.Pull2(c.rows(ctx, c.from))
-	defer want.stop()
-	there.pull, there.stop = iter.Pull2(c.rows(ctx, c.to))
-	defer there.stop()
-	err := errors.Join(want.advance(), there.advance())
-	for err == nil && (want.more || there.more) {
-		switch {
-		case !want.more || there.more && there.id < want.id:
-			err = errors.Join(c.remove(ctx, there.id), there.advance())
-		case !there.more || want.id < there.id:
-			err = errors.Join(c.add(ctx, want.row), want.advance())
-		default:
-			err = errors.Join(c.replace(ctx, there.row, want.row), there.advance(), want.advance())
+	var want []row
+	var begin any
+	for r, err := range c.rows(ctx, c.from, Query{}) {
+		if err != nil {
+			return err
 		}
+		if len(want) == DefaultLimit {
+			if err := c.match(ctx, want, Query{From: begin, Until: r.id}); err != nil {
+				return err
+			}
+			want, begin = nil, r.id
+		}
+		want = append(want, r)
 	}
-	if err == nil {
-		err = c.insert(ctx)
-	}
-	return err
+	return c.match(ctx, want, Query{From: begin})
 }
 
-func (c *copier) remove(ctx context.Context, id string) error {
-	c.progress.Written++
-	if err := c.to.Delete(ctx, c.spec.Collection, id); err != nil && !errors.Is(err, ErrNotFound) {
-		return err
+// match makes to's documents of a range those that are wanted there.
+func (c *copier) match(ctx context.Context, want []row, where Query) error {
+	c.progress.Documents += len(want)
+	missing := map[string]row{}
+	for _, r := range want {
+		missing[r.id] = r
 	}
-	return nil
-}
-
-func (c *copier) add(ctx context.Context, want row) error {
-	body, err := c.to.Codec().Encode(want.value)
-	if err != nil {
-		return err
+	for there, err := range c.rows(ctx, c.to, where) {
+		if err == nil {
+			err = c.replace(ctx, there, missing[there.id])
+		}
+		if err != nil {
+			return err
+		}
+		delete(missing, there.id)
 	}
-	c.progress.Documents++
-	c.progress.Written++
-	if c.missing = append(c.missing, Document{ID: want.id, Body: body}); len(c.missing) < DefaultLimit {
-		return nil
-	}
-	return c.insert(ctx)
-}
-
-func (c *copier) insert(ctx context.Context) error {
-	err := c.to.Insert(ctx, c.spec.Collection, c.missing...)
-	c.missing = c.missing[:0]
+	err := c.insert(ctx, slices.DeleteFunc(want, func(r row) bool { return missing[r.id].value == nil }))
 	c.report(c.progress)
 	return err
 }
 
-func (c *copier) replace(ctx context.Context, there, want row) error {
-	c.progress.Documents++
+// replace makes a document what is wanted in its place, which may be none.
+func (c *copier) replace(ctx context.Context, there, want row) (err error) {
 	if bytes.Equal(there.text, want.text) {
 		return nil
 	}
-	body, err := c.to.Codec().Encode(want.value)
-	if err != nil {
-		return err
+	body := Removed
+	if want.value != nil {
+		if body, err = c.to.Codec().Encode(want.value); err != nil {
+			return err
+		}
 	}
 	c.progress.Written++
-	return c.to.Upsert(ctx, c.spec.Collection, want.id, func(Raw) (Raw, error) { return body, nil })
+	return c.to.Upsert(ctx, c.spec.Collection, there.id, func(Raw) (Raw, error) { return body, nil })
 }
 
-// rows are a store's documents in the order of their ids.
-func (c *copier) rows(ctx context.Context, store Store) iter.Seq2[row, error] {
+func (c *copier) insert(ctx context.Context, rows []row) (err error) {
+	docs := make([]Document, len(rows))
+	for i, r := range rows {
+		docs[i].ID = r.id
+		if docs[i].Body, err = c.to.Codec().Encode(r.value); err != nil {
+			return err
+		}
+	}
+	c.progress.Written += len(docs)
+	return c.to.Insert(ctx, c.spec.Collection, docs...)
+}
+
+// rows are a store's documents of a range, in the order of their ids.
+func (c *copier) rows(ctx context.Context, store Store, q Query) iter.Seq2[row, error] {
 	return func(yield func(row, error) bool) {
-		for q := (Query{Limit: DefaultLimit}); ; {
+		for {
 			page, err := store.Find(ctx, c.spec.Collection, q)
 			if err != nil {
 				yield(row{}, err)
@@ -255,7 +244,7 @@ func (c *copier) verify(ctx context.Context) error {
 	var sums [2]hash.Hash
 	for i, store := range []Store{c.from, c.to} {
 		sums[i] = sha256.New()
-		for r, err := range c.rows(ctx, store) {
+		for r, err := range c.rows(ctx, store, Query{}) {
 			if err != nil {
 				return err
 			}

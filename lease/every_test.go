@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"manus/docstore"
+	"manus/internal/clocktest"
 )
 
 // jobs notes when a job is run, by whichever copy.
@@ -111,7 +112,8 @@ func TestTheStateOfAJobIsTheSameInBothEngines(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, c copies) {
 		clock := func() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }
-		s := New(Config{Store: c.open(t), Now: clock, Log: slog.New(slog.DiscardHandler)})
+		s := New(Config{Store: c.open(t), Log: slog.New(slog.DiscardHandler)})
+		s.now = clock
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		runs := 0
@@ -245,24 +247,6 @@ func TestBackoffGrowsToThePeriod(t *testing.T) {
 	}
 }
 
-// wallClock is one that an administrator plays with.
-type wallClock struct {
-	mu     sync.Mutex
-	offset time.Duration
-}
-
-func (c *wallClock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.Now().Add(c.offset).Round(0)
-}
-
-func (c *wallClock) set(offset time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.offset = offset
-}
-
 func TestClocksThatAreWrongAndStepDontMatter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -270,15 +254,18 @@ func TestClocksThatAreWrongAndStepDontMatter(t *testing.T) {
 		c := setup(t)
 		j := &jobs{t: t, takes: time.Minute}
 		random := rand.New(rand.NewPCG(1, 2))
-		clocks := []*wallClock{{offset: -30 * 24 * time.Hour}, {}, {offset: 365 * 24 * time.Hour}, {offset: 40 * time.Minute}}
+		clocks := []*clocktest.Clock{
+			clocktest.Running(-30 * 24 * time.Hour), clocktest.Running(0), clocktest.Running(365 * 24 * time.Hour), clocktest.Running(40 * time.Minute),
+		}
 		for _, clock := range clocks {
-			s := New(Config{Store: c.open(t), Now: clock.now, Log: slog.New(slog.DiscardHandler)})
+			s := New(Config{Store: c.open(t), Log: slog.New(slog.DiscardHandler)})
+			s.now = clock.Now
 			j.run(t, s, 10*time.Minute)
 		}
 		begin := time.Now()
 		for range periods * 5 {
 			time.Sleep(2 * time.Minute)
-			clocks[random.IntN(len(clocks))].set(time.Duration(random.Int64N(int64(1000*time.Hour))) - 500*time.Hour)
+			clocks[random.IntN(len(clocks))].Set(time.Now().Add(time.Duration(random.Int64N(int64(1000*time.Hour))) - 500*time.Hour))
 		}
 		gaps := j.gaps(begin)
 		for _, gap := range gaps[1:] {
@@ -297,14 +284,16 @@ func TestARunFromTheFutureKeepsNobodyFromWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := setup(t)
 		j := &jobs{t: t}
-		clock := &wallClock{offset: 10 * 365 * 24 * time.Hour}
+		clock := clocktest.Running(10 * 365 * 24 * time.Hour)
 		run := func() (stop func()) {
-			return j.run(t, New(Config{Store: c.open(t), Now: clock.now, Log: slog.New(slog.DiscardHandler)}), time.Hour)
+			s := New(Config{Store: c.open(t), Log: slog.New(slog.DiscardHandler)})
+			s.now = clock.Now
+			return j.run(t, s, time.Hour)
 		}
 		stop := run()
 		time.Sleep(time.Minute)
 		stop()
-		clock.set(0)
+		clock.Set(time.Now())
 		begin := time.Now()
 		for range 9 { // it never runs for as long as a period
 			stop = run()

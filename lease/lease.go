@@ -132,7 +132,6 @@ type Config struct {
 	// zero means 15 s, and less than 100 ms is taken as 100 ms. Copies may have
 	// different ones.
 	TTL time.Duration
-	Now func() time.Time // the wall clock, only for when a job was done; nil means time.Now
 	Log *slog.Logger
 }
 
@@ -140,7 +139,7 @@ type Config struct {
 type Service struct {
 	leases *docstore.Collection[document]
 	holder string
-	now    func() time.Time
+	now    func() time.Time // the wall clock, only for when a job was done
 	log    *slog.Logger
 
 	ttl   time.Duration
@@ -152,14 +151,11 @@ type Service struct {
 
 // New makes a Service. The store's collections are declared already (Specs).
 func New(c Config) *Service {
-	if c.Now == nil {
-		c.Now = time.Now
-	}
 	ttl := max(cmp.Or(c.TTL, defaultTTL), minTTL).Truncate(time.Millisecond)
 	return &Service{
 		leases: docstore.NewCollection[document](c.Store, spec),
 		holder: docstore.NewID(),
-		now:    c.Now,
+		now:    time.Now,
 		log:    c.Log,
 		ttl:    ttl,
 		valid:  ttl - ttl/5,

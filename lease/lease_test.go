@@ -18,6 +18,7 @@ import (
 	"manus/docstore/mongodocs"
 	"manus/internal/mongotest"
 	"manus/internal/storetest"
+	"manus/internal/waittest"
 )
 
 // ledger is a document that is written under a lease.
@@ -120,12 +121,12 @@ func (s twice) Upsert(ctx context.Context, collection, id string, change func(do
 type copies struct {
 	path          string
 	uri, database string
-	log           *lockedBuffer
+	log           *waittest.Log
 }
 
 func setup(t *testing.T) copies {
 	t.Helper()
-	return copies{path: filepath.Join(t.TempDir(), "manus.db"), log: &lockedBuffer{}}
+	return copies{path: filepath.Join(t.TempDir(), "manus.db"), log: &waittest.Log{}}
 }
 
 // onBoth runs a test on either engine. No bubble is around it: in one, what is
@@ -137,7 +138,7 @@ func onBoth(t *testing.T, test func(*testing.T, copies)) {
 	})
 	t.Run("mongodb", func(t *testing.T) {
 		t.Parallel()
-		test(t, copies{uri: mongotest.URI(t), database: mongotest.Database(t), log: &lockedBuffer{}})
+		test(t, copies{uri: mongotest.URI(t), database: mongotest.Database(t), log: &waittest.Log{}})
 	})
 }
 
@@ -176,24 +177,6 @@ func (c copies) add(t *testing.T) (*Service, *faulty) {
 	t.Helper()
 	store := c.open(t)
 	return c.service(store), store
-}
-
-// lockedBuffer is a log that many write to.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *lockedBuffer) Write(text []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(text)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 // start runs f until the test ends, or stop is called.

@@ -4,14 +4,12 @@ package lease
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/exec"
 	"slices"
 	"sync"
 	"syscall"
@@ -20,22 +18,16 @@ import (
 
 	"manus/docstore"
 	"manus/docstore/sqlitedocs"
+	"manus/internal/processtest"
 )
 
-// processVariable makes the test binary another copy of the program, which a test
-// can kill or stop.
-const processVariable = "MANUS_TEST_PROCESS"
-
 func TestMain(m *testing.M) {
-	processes := map[string]func(store docstore.Store) error{"dies": diesProcess, "sleeps": sleepsProcess}
-	run, ok := processes[os.Getenv(processVariable)]
-	if !ok {
-		os.Exit(m.Run())
+	roles := processtest.Roles{}
+	for name, run := range map[string]func(docstore.Store) error{"dies": diesProcess, "sleeps": sleepsProcess} {
+		roles[name] = func(args []string) error { return runProcess(args[0], run) }
 	}
-	if err := runProcess(os.Args[1], run); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	processtest.Play(roles)
+	m.Run()
 }
 
 func runProcess(path string, run func(docstore.Store) error) error {
@@ -57,10 +49,7 @@ func ofProcesses(store docstore.Store) *Service {
 
 // diesProcess holds the lease, and writes under it, until it is killed.
 func diesProcess(store docstore.Store) error {
-	go func() { // never outlive the parent
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	}()
+	go func() { processtest.UntilInputEnds(); os.Exit(0) }()
 	ofProcesses(store).Run(context.Background(), "work", func(_ context.Context, held Held) error {
 		for {
 			if err := write(store, held); err != nil {
@@ -115,66 +104,18 @@ func sleepsProcess(store docstore.Store) error {
 	return nil
 }
 
-// process is the test binary running as another copy of the program.
-type process struct {
-	cmd    *exec.Cmd
-	stdin  io.WriteCloser
-	lines  *bufio.Scanner
-	stderr bytes.Buffer
-}
-
-// startProcess runs what is called name on the file. It is killed at the latest
-// when t ends.
-func startProcess(t *testing.T, name, path string) *process {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &process{cmd: exec.CommandContext(t.Context(), self, path)}
-	p.cmd.Env = append(os.Environ(), processVariable+"="+name)
-	p.cmd.Stderr = &p.stderr
-	stdin, err := p.cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := p.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.stdin, p.lines = stdin, bufio.NewScanner(stdout)
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-// line is the next one that the process prints.
-func (p *process) line(t *testing.T) string {
-	t.Helper()
-	if !p.lines.Scan() {
-		t.Fatalf("it has ended: %v: %s", p.cmd.Wait(), &p.stderr)
-	}
-	return p.lines.Text()
-}
-
 func TestTheLeaseOfAProcessThatIsKilledGoesToAnother(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
 	store := c.open(t)
 	var last Fence
 	for range 3 {
-		p := startProcess(t, "dies", c.path)
+		p := processtest.Start(t, "dies", c.path)
 		for range 10 {
-			p.line(t)
+			p.Await(t, "")
 		}
-		if err := p.cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		for p.lines.Scan() { // what it still wrote
-		}
-		if err := p.cmd.Wait(); err == nil || p.stderr.Len() > 0 {
-			t.Fatalf("it ended before it was killed: %v: %s", err, &p.stderr)
+		if p.Kill(t); p.Log.Len() > 0 {
+			t.Fatalf("before it was killed: %s", &p.Log)
 		}
 		its := read(t, store).Fence
 		began, _, stop := ofProcesses(store).runStay(t)
@@ -197,10 +138,10 @@ func TestAProcessThatSleptThroughItsLeaseWritesNothing(t *testing.T) {
 	t.Parallel()
 	c := setup(t)
 	store := c.open(t)
-	p := startProcess(t, "sleeps", c.path)
-	p.line(t) // it has claimed the ledger
+	p := processtest.Start(t, "sleeps", c.path)
+	p.Await(t, "") // it has claimed the ledger
 	var status syscall.WaitStatus
-	if _, err := syscall.Wait4(p.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+	if _, err := syscall.Wait4(p.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
 		t.Fatalf("it hasn't stopped: %v, %v", status, err)
 	}
 	its := read(t, store).Fence
@@ -214,20 +155,20 @@ func TestAProcessThatSleptThroughItsLeaseWritesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if _, err := io.WriteString(p.stdin, "go on\n"); err != nil {
+	if _, err := io.WriteString(p.Input, "go on\n"); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+	if err := p.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	if line, want := p.line(t), fmt.Sprint("wrote ", ErrLost, " <nil>"); line != want {
+	if line, want := p.Await(t, ""), fmt.Sprint("wrote ", ErrLost, " <nil>"); line != want {
 		t.Errorf("%s; want %s", line, want)
 	}
-	if line, want := p.line(t), fmt.Sprint("ended ", ErrLost); line != want {
+	if line, want := p.Await(t, ""), fmt.Sprint("ended ", ErrLost); line != want {
 		t.Errorf("%s; want %s", line, want)
 	}
-	if err := p.cmd.Wait(); err != nil || p.stderr.Len() > 0 {
-		t.Errorf("it ended with %v: %s", err, &p.stderr)
+	if p.End(t); p.Log.Len() > 0 {
+		t.Errorf("at its end: %s", &p.Log)
 	}
 	if l := read(t, store); !slices.Equal(l.Wrote, []Fence{its, held.Fence}) || l.Fence != held.Fence {
 		t.Errorf("the ledger has %+v", l)

@@ -11,40 +11,31 @@ import (
 	"mime/multipart"
 	"mime/quotedprintable"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"manus/docstore"
 	"manus/docstore/sqlitedocs"
+	"manus/internal/clocktest"
+	"manus/internal/processtest"
 	"manus/internal/smtptest"
 	"manus/internal/storetest"
+	"manus/internal/waittest"
 )
 
 const secret = "a-first-secret-of-more-than-32-bytes-9f2c"
 
-// processVariable makes the test binary a program that sends one mail and dies.
-const processVariable = "MANUS_TEST_PROCESS"
-
 func TestMain(m *testing.M) {
-	if os.Getenv(processVariable) == "" {
-		os.Exit(m.Run())
-	}
-	if err := sendAndSay(os.Args[1]); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	processtest.Play(processtest.Roles{"sends": sendAndSay})
+	m.Run()
 }
 
-// sendAndSay puts a mail into the outbox of the store at path, says so, and waits
-// to be killed.
-func sendAndSay(path string) error {
+// sendAndSay puts a mail into the outbox of a store, says so, and waits to be killed.
+func sendAndSay(args []string) error {
 	ctx := context.Background()
-	store, err := sqlitedocs.Open(ctx, path)
+	store, err := sqlitedocs.Open(ctx, args[0])
 	if err != nil {
 		return err
 	}
@@ -59,7 +50,8 @@ func sendAndSay(path string) error {
 		return err
 	}
 	fmt.Println("sent")
-	select {}
+	processtest.UntilInputEnds()
+	return nil
 }
 
 // refuser is a mail server that isn't there.
@@ -78,52 +70,17 @@ const (
 	lastRetry = 15 * time.Minute
 )
 
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
-// lockedBuffer is a log that many write to.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(text []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(text)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
-}
-
 type outbox struct {
 	*Outbox
-	clock *clock
-	log   *lockedBuffer
+	clock *clocktest.Clock
+	log   *waittest.Log
 }
 
 func setup(t *testing.T, store docstore.Store, sender Sender) outbox {
 	t.Helper()
-	o := outbox{clock: &clock{at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}, log: &lockedBuffer{}}
+	o := outbox{clock: clocktest.New(), log: &waittest.Log{}}
 	var err error
-	o.Outbox, err = New(Config{Store: store, Secrets: []string{secret}, Sender: sender, Now: o.clock.now, Log: slog.New(slog.NewTextHandler(o.log, nil))})
+	o.Outbox, err = New(Config{Store: store, Secrets: []string{secret}, Sender: sender, Now: o.clock.Now, Log: slog.New(slog.NewTextHandler(o.log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,10 +117,11 @@ func (o outbox) run(t *testing.T) (stop func()) {
 	return stop
 }
 
-// until waits for what another goroutine is about to do.
-func until(done func() bool) {
-	for !done() {
-		runtime.Gosched()
+// empty sends or gives up what there is.
+func (o outbox) empty(t *testing.T) {
+	t.Helper()
+	if err := o.mails.Drain(t.Context()); err != nil || o.left(t) != 0 {
+		t.Fatalf("%d mails are left: %v", o.left(t), err)
 	}
 }
 
@@ -234,7 +192,7 @@ func TestAMailThatWasSentIsNotSentAgainUnderItsID(t *testing.T) {
 			t.Fatal(err)
 		}
 		if id == "a" {
-			until(func() bool { return o.left(t) == 0 })
+			waittest.Poll(t, func() bool { return o.left(t) == 0 }) // which only the store knows
 		}
 	}
 	if first, second := <-sent, <-sent; first != "a" || second != "b" {
@@ -257,7 +215,7 @@ func TestAServerThatHangsHoldsNothingUp(t *testing.T) {
 	// The next start has it, once the claim of the one before is over.
 	good := smtptest.Start(t)
 	next := setup(t, storetest.Open(t, path, Specs()...), smtpAt(t, good.Addr))
-	next.clock.add(claimed)
+	next.clock.Add(claimed)
 	next.run(t)
 	good.Wait(t, 1)
 }
@@ -273,8 +231,8 @@ func TestATemporaryRefusalIsTriedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range 2 {
-		until(func() bool { return strings.Count(o.log.String(), "it will be tried again") == n+1 })
-		o.clock.add(2 * lastRetry)
+		o.log.Until(t, func() bool { return strings.Count(o.log.String(), "it will be tried again") == n+1 })
+		o.clock.Add(2 * lastRetry)
 	}
 	server.Wait(t, 1)
 	if strings.Contains(o.log.String(), "amal@example.com") {
@@ -287,12 +245,11 @@ func TestARefusalForGoodIsGivenUpAndTold(t *testing.T) {
 	server := smtptest.Start(t)
 	server.Refuse(550)
 	o := setup(t, storetest.New(t, Specs()...), smtpAt(t, server.Addr))
-	o.run(t)
 	if err := o.Send(t.Context(), hello()); err != nil {
 		t.Fatal(err)
 	}
+	o.empty(t)
 	server.Tried(t)
-	until(func() bool { return o.left(t) == 0 })
 	if log := o.log.String(); !strings.Contains(log, "given up") || strings.Contains(log, "amal@example.com") || strings.Contains(log, "ml_secret") {
 		t.Errorf("the log: %s", log)
 	}
@@ -302,12 +259,11 @@ func TestWhatIsTooLateIsNotSent(t *testing.T) {
 	t.Parallel()
 	o := setup(t, storetest.New(t, Specs()...), refuser{})
 	m := hello()
-	m.ExpiresAt = o.clock.now().Add(time.Second)
+	m.ExpiresAt = o.clock.Now().Add(time.Second)
 	if err := o.Send(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	o.run(t)
-	until(func() bool { return o.left(t) == 0 })
+	o.empty(t)
 	if !strings.Contains(o.log.String(), "given up") {
 		t.Errorf("the log: %s", o.log)
 	}
@@ -333,7 +289,7 @@ func TestTwoCopiesSendEachMailOnce(t *testing.T) {
 		o.run(t)
 	}
 	server.Wait(t, mails)
-	until(func() bool { return copies[0].left(t) == 0 })
+	waittest.Poll(t, func() bool { return copies[0].left(t) == 0 }) // which only the store knows
 	seen := map[string]int{}
 	for _, m := range server.Mails() {
 		seen[m.Header.Get("Message-Id")]++
@@ -346,30 +302,12 @@ func TestTwoCopiesSendEachMailOnce(t *testing.T) {
 func TestAMailThatWasAcceptedSurvivesAKill(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "manus.db")
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), self, path)
-	cmd.Env = append(os.Environ(), processVariable+"=send")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	said := make([]byte, 5)
-	if _, err := io.ReadFull(out, said); err != nil || string(said) != "sent\n" {
-		t.Fatal(string(said), err)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // it was killed
+	p := processtest.Start(t, "sends", path)
+	p.Await(t, "sent")
+	p.Kill(t)
 	server := smtptest.Start(t)
 	o := setup(t, storetest.File(t, path, Specs()...), smtpAt(t, server.Addr))
-	o.clock.at = time.Now()
+	o.clock.Set(time.Now())
 	o.run(t)
 	server.Wait(t, 1)
 }
@@ -414,7 +352,7 @@ func TestKeptMailsGoWithTheirTime(t *testing.T) {
 		pass time.Duration
 		left int
 	}{{maxLifetime, 1}, {time.Second, 0}} {
-		o.clock.add(c.pass)
+		o.clock.Add(c.pass)
 		if err := o.Sweep(t.Context()); err != nil || o.left(t) != c.left {
 			t.Errorf("%d are left, %v", o.left(t), err)
 		}

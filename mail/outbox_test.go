@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"manus/internal/storetest"
+	"manus/internal/waittest"
 )
 
 // senderFunc is a mail server that does what a test says.
@@ -24,13 +25,12 @@ func TestWhatExpiredWhileNobodyRanIsNotSent(t *testing.T) {
 		return nil
 	}))
 	m := hello()
-	m.ExpiresAt = o.clock.now().Add(time.Hour)
+	m.ExpiresAt = o.clock.Now().Add(time.Hour)
 	if err := o.Send(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	o.clock.add(time.Hour)
-	o.run(t)
-	until(func() bool { return o.left(t) == 0 })
+	o.clock.Add(time.Hour)
+	o.empty(t)
 	if !strings.Contains(o.log.String(), "given up") {
 		t.Errorf("the log: %s", o.log)
 	}
@@ -55,8 +55,7 @@ func TestTheLogNeverNamesThePerson(t *testing.T) {
 			if err := o.Send(t.Context(), m); err != nil {
 				t.Fatal(err)
 			}
-			o.run(t)
-			until(func() bool { return o.left(t) == 0 })
+			o.empty(t)
 			if log := o.log.String(); !strings.Contains(log, "given up") || strings.Contains(strings.ToLower(log), "amal") {
 				t.Errorf("the log: %s", log)
 			}
@@ -70,9 +69,9 @@ func TestACopyWithoutTheSecretLeavesAMailToTheOthers(t *testing.T) {
 	sent := make(chan string, 1)
 	sender := senderFunc(func(m Message) error { sent <- m.To; return nil })
 	o := setup(t, storetest.Open(t, path, Specs()...), sender)
-	old := outbox{clock: o.clock, log: &lockedBuffer{}}
+	old := outbox{clock: o.clock, log: &waittest.Log{}}
 	var err error
-	old.Outbox, err = New(Config{Store: storetest.Open(t, path, Specs()...), Secrets: []string{"another-secret-of-more-than-32-bytes-71de"}, Sender: sender, Now: o.clock.now, Log: slog.New(slog.NewTextHandler(old.log, nil))})
+	old.Outbox, err = New(Config{Store: storetest.Open(t, path, Specs()...), Secrets: []string{"another-secret-of-more-than-32-bytes-71de"}, Sender: sender, Now: o.clock.Now, Log: slog.New(slog.NewTextHandler(old.log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,9 +79,9 @@ func TestACopyWithoutTheSecretLeavesAMailToTheOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := old.run(t)
-	until(func() bool { return strings.Contains(old.log.String(), "mail=") })
+	old.log.Until(t, func() bool { return strings.Contains(old.log.String(), "mail=") })
 	stop()
-	o.clock.add(claimed)
+	o.clock.Add(claimed)
 	o.run(t)
 	select {
 	case to := <-sent:

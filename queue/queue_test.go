@@ -2,8 +2,6 @@ package queue_test
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -11,22 +9,13 @@ import (
 	"manus/docstore/mongodocs"
 	"manus/docstore/sqlitedocs"
 	"manus/internal/mongotest"
+	"manus/internal/processtest"
 	"manus/queue/queuetest"
 )
 
 func TestMain(m *testing.M) {
-	name := os.Getenv(queuetest.ProcessVariable)
-	if name == "" {
-		os.Exit(m.Run())
-	}
-	store, err := open(os.Args[1:])
-	if err == nil {
-		err = queuetest.Process(store, name)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	processtest.Play(queuetest.Roles(open))
+	m.Run()
 }
 
 // open opens a SQLite file, or the database of a MongoDB. Where several processes

@@ -253,7 +253,7 @@ func TestAStreamHasEverythingOnceThroughDropsAndRestarts(t *testing.T) {
 	seen := int64(0)
 	for stopped := false; !stopped; {
 		store := openStore(t, b.path)
-		reading := onStore(t, store, b.path, StreamConfig{Poll: time.Millisecond})
+		reading := onStore(t, store, b.path, pace{Poll: time.Millisecond})
 		server := serve(t, reading, yes)
 		for again := true; again && !stopped; {
 			reader, response := open(t, server, id, seen)
@@ -325,7 +325,7 @@ func TestAStreamEndsWithItsLoginSessionAndServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := t.TempDir() + "/manus.db"
-			b := onStore(t, openStore(t, path), path, StreamConfig{Poll: time.Millisecond})
+			b := onStore(t, openStore(t, path), path, pace{Poll: time.Millisecond})
 			revoked := make(chan struct{})
 			server := serve(t, b, func(context.Context) error {
 				select {
@@ -363,10 +363,10 @@ func (h *hints) Alive() bool              { return h.alive.Load() }
 func TestStreamsTrustHintsWhileTheyArrive(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir() + "/manus.db"
-	writing := onStore(t, openStore(t, path), path, StreamConfig{})
+	writing := onStore(t, openStore(t, path), path, pace{})
 	told := &hints{published: make(chan string, 100)}
 	writing.hints = told
-	reading := onStore(t, openStore(t, path), path, StreamConfig{Poll: time.Millisecond, Patience: time.Hour})
+	reading := onStore(t, openStore(t, path), path, pace{Poll: time.Millisecond, Patience: time.Hour})
 	arriving := &hints{}
 	arriving.alive.Store(true)
 	reading.hints = arriving
@@ -398,7 +398,7 @@ func TestStreamsTrustHintsWhileTheyArrive(t *testing.T) {
 func TestAStreamIsNeverSilentForLong(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir() + "/manus.db"
-	b := onStore(t, openStore(t, path), path, StreamConfig{Poll: time.Millisecond, Heartbeat: 5 * time.Millisecond})
+	b := onStore(t, openStore(t, path), path, pace{Poll: time.Millisecond, Heartbeat: 5 * time.Millisecond})
 	reader, _ := open(t, serve(t, b, yes), b.create(t).ID, 0)
 	for beats := 0; beats < 3; {
 		line, err := reader.ReadString('\n')
@@ -414,7 +414,7 @@ func TestAStreamIsNeverSilentForLong(t *testing.T) {
 func TestASlowReaderIsDropped(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir() + "/manus.db"
-	b := onStore(t, openStore(t, path), path, StreamConfig{Poll: time.Millisecond, WriteTimeout: 50 * time.Millisecond})
+	b := onStore(t, openStore(t, path), path, pace{Poll: time.Millisecond, WriteTimeout: 50 * time.Millisecond})
 	server := serve(t, b, yes)
 	id := b.create(t).ID
 	big := `"` + strings.Repeat("x", maxData-2) + `"`
@@ -447,7 +447,7 @@ func TestASlowReaderIsDropped(t *testing.T) {
 
 func TestStreamsAreBounded(t *testing.T) {
 	t.Parallel()
-	s := newStreams(StreamConfig{MaxPerUser: 2, Max: 3})
+	s := newStreams(pace{MaxPerUser: 2, Max: 3})
 	_, leave, err := s.enter("a", "1")
 	if err != nil {
 		t.Fatal(err)
@@ -468,7 +468,7 @@ func TestStreamsAreBounded(t *testing.T) {
 
 func TestLeavingLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	s := newStreams(StreamConfig{})
+	s := newStreams(pace{})
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {

@@ -135,8 +135,6 @@ type Config struct {
 	Quota Quota
 	Hints Hints // nil means that there are none
 	Log   *slog.Logger
-	// Stream sets the pace of live streams; zero fields have defaults.
-	Stream StreamConfig
 }
 
 // Service has the rules of sessions. It is safe for concurrent use.
@@ -165,7 +163,7 @@ func New(c Config) *Service {
 		now:      time.Now,
 		log:      c.Log,
 		seed:     maphash.MakeSeed(),
-		streams:  newStreams(c.Stream),
+		streams:  newStreams(pace{}),
 		hints:    c.Hints,
 	}
 }

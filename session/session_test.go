@@ -54,14 +54,15 @@ func openStore(t testing.TB, path string) docstore.Store {
 func setup(t testing.TB) bench {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "manus.db")
-	return onStore(t, openStore(t, path), path, StreamConfig{})
+	return onStore(t, openStore(t, path), path, pace{})
 }
 
 // onStore is a copy of the program on the store.
-func onStore(t testing.TB, store docstore.Store, path string, c StreamConfig) bench {
+func onStore(t testing.TB, store docstore.Store, path string, c pace) bench {
 	t.Helper()
 	quota := &runs{left: 1000, confirmed: map[string]bool{}}
-	s := New(Config{Store: store, Quota: quota, Log: slog.New(slog.DiscardHandler), Stream: c})
+	s := New(Config{Store: store, Quota: quota, Log: slog.New(slog.DiscardHandler)})
+	s.streams = newStreams(c)
 	t.Cleanup(s.Close)
 	return bench{s, store, path, quota}
 }
@@ -117,7 +118,7 @@ func TestASessionTakesARunOnce(t *testing.T) {
 func TestAppendsFromTwoCopiesLeaveNoGap(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
-	copies := []bench{a, onStore(t, openStore(t, a.path), a.path, StreamConfig{})}
+	copies := []bench{a, onStore(t, openStore(t, a.path), a.path, pace{})}
 	id := a.create(t).ID
 	const each = 20
 	var wg sync.WaitGroup
@@ -148,7 +149,7 @@ func TestAppendsFromTwoCopiesLeaveNoGap(t *testing.T) {
 func TestAClientKeyMakesARepeatedMessageOneMessage(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
-	copies := []bench{a, onStore(t, openStore(t, a.path), a.path, StreamConfig{})}
+	copies := []bench{a, onStore(t, openStore(t, a.path), a.path, pace{})}
 	id := a.create(t).ID
 	var wg sync.WaitGroup
 	places := make([]int64, 50)
@@ -188,7 +189,7 @@ func TestAClientKeyMakesARepeatedMessageOneMessage(t *testing.T) {
 func TestNothingComesAfterTheStop(t *testing.T) {
 	t.Parallel()
 	a := setup(t)
-	copies := []bench{a, onStore(t, openStore(t, a.path), a.path, StreamConfig{})}
+	copies := []bench{a, onStore(t, openStore(t, a.path), a.path, pace{})}
 	id := a.create(t).ID
 	var wg sync.WaitGroup
 	for i := range 8 {

@@ -14,8 +14,8 @@ import (
 	"manus/httpapi"
 )
 
-// StreamConfig sets the pace of live streams. Zero fields have the defaults.
-type StreamConfig struct {
+// pace is that of live streams. Zero fields have the defaults.
+type pace struct {
 	// Poll is how often a stream looks at the store by itself, for what other
 	// copies of the program have appended, and asks whether its reader's proof
 	// still holds. Default 1 s.
@@ -49,7 +49,7 @@ var (
 // that a log has grown and carries nothing: what a stream sends it reads from
 // the store.
 type streams struct {
-	StreamConfig
+	pace
 	closing   chan struct{}
 	closeOnce sync.Once
 
@@ -59,14 +59,14 @@ type streams struct {
 	pokes  map[string]map[chan struct{}]bool // by session
 }
 
-func newStreams(c StreamConfig) *streams {
+func newStreams(c pace) *streams {
 	c.Poll = cmp.Or(c.Poll, time.Second)
 	c.Patience = cmp.Or(c.Patience, 5*time.Second)
 	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
 	c.MaxPerUser = cmp.Or(c.MaxPerUser, 20)
 	c.Max = cmp.Or(c.Max, 10_000)
-	return &streams{StreamConfig: c, closing: make(chan struct{}), byUser: map[string]int{}, pokes: map[string]map[chan struct{}]bool{}}
+	return &streams{pace: c, closing: make(chan struct{}), byUser: map[string]int{}, pokes: map[string]map[chan struct{}]bool{}}
 }
 
 func (s *streams) close() { s.closeOnce.Do(func() { close(s.closing) }) }

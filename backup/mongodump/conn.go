@@ -214,11 +214,11 @@ func translateError(err error) error {
 	if !ok || mongo.IsNetworkError(err) || !slices.ContainsFunc(server.ErrorCodes(), isCode) {
 		return fmt.Errorf("%w: MongoDB can't be reached, or has stopped answering: %w", backup.ErrUnavailable, err)
 	}
-	said := answer{"MongoDB answers " + codeOf(err), err}
+	said := answer{"MongoDB answers " + codeOf(server), err}
 	switch {
-	case slices.ContainsFunc(forbiddenCodes, server.HasErrorCode):
+	case slices.ContainsFunc(mongodriver.ForbiddenCodes(), server.HasErrorCode):
 		return fmt.Errorf("the user of the MongoDB URI isn't allowed to do this; backups need the roles readWrite and dbAdmin on the database, and on any named %s…: %w", scratchPrefix, said)
-	case transient(server):
+	case slices.ContainsFunc(mongodriver.TransientCodes(), server.HasErrorCode):
 		return fmt.Errorf("%w: %w", backup.ErrUnavailable, said)
 	}
 	return refusal{said}
@@ -228,27 +228,10 @@ func translateError(err error) error {
 // look like a server's.
 func isCode(code int) bool { return code != 0 }
 
-// codeOf names what a server answered.
-func codeOf(err error) string {
-	if command, ok := errors.AsType[mongo.CommandError](err); ok {
+// codeOf names what a server answered, which has a code.
+func codeOf(server mongo.ServerError) string {
+	if command, ok := errors.AsType[mongo.CommandError](server); ok {
 		return strings.TrimSpace(fmt.Sprintf("%s (code %d)", command.Name, command.Code))
 	}
-	if answer, ok := errors.AsType[mongo.ServerError](err); ok && len(answer.ErrorCodes()) > 0 {
-		return fmt.Sprintf("with code %d", answer.ErrorCodes()[0])
-	}
-	return "with an error"
-}
-
-// forbiddenCodes are Unauthorized, AuthenticationFailed and AtlasError.
-var forbiddenCodes = []int{13, 18, 8000}
-
-// transient tells whether an error passes by itself, by its code, or has only ended a
-// cursor.
-func transient(server mongo.ServerError) bool {
-	ofCursors := []int{
-		43,  // CursorNotFound
-		175, // QueryPlanKilled
-		237, // CursorKilled
-	}
-	return slices.ContainsFunc(append(ofCursors, mongodriver.TransientCodes()...), server.HasErrorCode)
+	return fmt.Sprintf("with code %d", server.ErrorCodes()[0])
 }

@@ -1,7 +1,6 @@
 package mongodump
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,6 +19,8 @@ import (
 
 	"manus/backup"
 	"manus/internal/mongotest"
+	"manus/internal/processtest"
+	"manus/internal/waittest"
 )
 
 // scratches are the scratch databases of a server.
@@ -56,36 +56,26 @@ func TestADrillReadsWhatWasDumped(t *testing.T) {
 	}
 }
 
-// TestMain is also the process that is killed in the midst of a drill, and the one whose
-// memory is measured.
 func TestMain(m *testing.M) {
-	if uri := os.Getenv("MEASURE_URI"); uri != "" {
-		if err := measure(uri); err != nil {
-			panic(err)
-		}
-		return
-	}
-	if uri := os.Getenv("DRILL_URI"); uri != "" {
-		drillAndHang(uri, os.Getenv("DRILL_DATABASE"))
-	}
-	os.Exit(m.Run())
+	processtest.Play(processtest.Roles{"measures": measure, "drills": drillAndHang})
+	m.Run()
 }
 
 // drillAndHang begins a drill of an archive, of which it gets one half. It says so when
 // that is read, and waits to be killed.
-func drillAndHang(uri, database string) {
+func drillAndHang(args []string) error {
 	archive, err := io.ReadAll(os.Stdin)
 	if err != nil {
-		panic(err)
+		return err
 	}
-	s := NewSource(uri, database)
+	s := NewSource(args[0], args[1])
 	s.limits = patient()
 	half := io.MultiReader(bytes.NewReader(archive[:len(archive)/2]), readerFunc(func([]byte) (int, error) {
 		fmt.Println("half of it is read")
 		select {}
 	}))
 	_, err = s.Drill(context.Background(), half, nil)
-	panic(err)
+	return err
 }
 
 type readerFunc func([]byte) (int, error)
@@ -102,23 +92,15 @@ func TestWhatAKilledDrillLeavesTheNextOneRemoves(t *testing.T) {
 	s := source(server.URI(), db)
 	archive, contents := dumped(t, s)
 
-	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), "DRILL_URI="+server.URI(), "DRILL_DATABASE="+db.Name())
-	child.Stdin = bytes.NewReader(archive)
-	out, err := child.StdoutPipe()
-	if err != nil {
+	p := processtest.Start(t, "drills", server.URI(), db.Name())
+	if _, err := p.Input.Write(archive); err != nil {
 		t.Fatal(err)
 	}
-	if err := child.Start(); err != nil {
+	if err := p.Input.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || !strings.HasPrefix(line, "half") {
-		t.Errorf("it says %q, %v", line, err)
-	}
-	if err := child.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = child.Wait() // killed
+	p.Await(t, "half")
+	p.Kill(t)
 	left := scratches(t, db.Client())
 	if len(left) != 2 {
 		t.Fatalf("the killed process has left %v", left)
@@ -290,10 +272,5 @@ func after(bytes int, call func()) func(int64) {
 func settled(t *testing.T, before int) {
 	t.Helper()
 	http.DefaultClient.CloseIdleConnections() // to the API of the network
-	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
-		if time.Now().After(end) {
-			stacks := make([]byte, 1<<20)
-			t.Fatalf("%d goroutines were left:\n%s", runtime.NumGoroutine()-before, stacks[:runtime.Stack(stacks, true)])
-		}
-	}
+	waittest.Poll(t, func() bool { return runtime.NumGoroutine() <= before })
 }

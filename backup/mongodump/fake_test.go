@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"manus/backup"
+	"manus/internal/processtest"
 )
 
 // fake is a server that speaks as much of MongoDB's protocol as a backup needs, for
@@ -330,9 +330,7 @@ func TestMemoryIsBounded(t *testing.T) {
 				f.collections[name], f.infos = c.each, append(f.infos, info(name, "collection", bson.D{}))
 			}
 			f.start(t)
-			child := exec.Command(os.Args[0])
-			child.Env = append(os.Environ(), "MEASURE_URI="+f.uri)
-			out, err := child.CombinedOutput()
+			out, err := processtest.Command(t.Context(), "measures", f.uri).CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v %s", err, out)
 			}
@@ -349,8 +347,8 @@ func TestMemoryIsBounded(t *testing.T) {
 
 // measure dumps a database into a drill, and says how much memory that took at most, and
 // how many documents there were.
-func measure(uri string) error {
-	s := NewSource(uri, "d")
+func measure(args []string) error {
+	s := NewSource(args[0], "d")
 	in, out := io.Pipe()
 	dumped := make(chan error, 1)
 	var contents backup.Contents

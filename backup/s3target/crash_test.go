@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,34 +16,22 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"manus/backup"
-	"manus/backup/s3target"
 	"manus/backup/targettest"
+	"manus/internal/processtest"
 	"manus/internal/s3test"
 )
 
-// crashVariable has the settings of a process that uploads until it is killed.
-const crashVariable = "MANUS_S3TARGET_CRASH"
-
-// crashing is the contents of the files that such a process uploads, by their sizes.
+// crashing is the contents of the files that a process uploads until it is killed, by
+// their sizes.
 var crashing = sync.OnceValue(func() []byte { return targettest.Bytes(3, 2*part+1000) })
 
-// uploadForever plays that process, and returns if it isn't one.
-func uploadForever() {
-	settings := os.Getenv(crashVariable)
-	if settings == "" {
-		return
-	}
-	var config s3target.Config
-	err := json.Unmarshal([]byte(settings), &config)
-	var target *s3target.Target
-	if err == nil {
-		target, err = s3target.New(config)
-	}
+// uploadForever is that process.
+func uploadForever(args []string) error {
+	target, err := openPlace(args[0])
 	for i := 0; err == nil; i++ {
 		err = uploadOne(target, fmt.Sprintf("file-%d", i), crashing()[:i%3*(part+500)])
 	}
-	fmt.Fprintln(os.Stderr, err)
-	os.Exit(1)
+	return err
 }
 
 func uploadOne(target backup.Target, name string, data []byte) error {
@@ -108,13 +94,6 @@ func killAt(t *testing.T, r *rig, n int, after time.Duration) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	cmd := exec.Command(program)
-	cmd.Env, cmd.Stderr = append(os.Environ(), crashVariable+"="+string(config)), &log
 	requests := 0
 	due := make(chan struct{})
 	r.proxy.Plan(func(s3test.Request) s3test.Fault {
@@ -123,13 +102,10 @@ func killAt(t *testing.T, r *rig, n int, after time.Duration) {
 		}
 		return s3test.Fault{}
 	})
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	p := processtest.Start(t, "uploads", string(config))
 	<-due
-	_ = cmd.Process.Kill() // Wait says what became of it
-	if err := cmd.Wait(); err == nil || log.Len() > 0 {
-		t.Fatalf("%v: %s", err, &log)
+	if p.Kill(t); p.Log.Len() > 0 {
+		t.Fatalf("before it was killed: %s", &p.Log)
 	}
 	r.proxy.Plan(nil)
 }

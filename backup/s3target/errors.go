@@ -72,8 +72,8 @@ func isLocked(refused minio.ErrorResponse) bool {
 
 // isMissing tells whether an error of a request says that there is no such object.
 func isMissing(err error) bool {
-	var refused minio.ErrorResponse
-	return errors.As(err, &refused) && (refused.Code == "NoSuchKey" || refused.Code == "NoSuchVersion")
+	code := minio.ToErrorResponse(err).Code
+	return code == "NoSuchKey" || code == "NoSuchVersion"
 }
 
 // sentence is what there is to say about settings that are wrong; empty for others.

@@ -68,12 +68,7 @@ type Config struct {
 	Timeout time.Duration
 }
 
-const (
-	defaultPartSize    = 8 << 20
-	leastPartSize      = 5 << 20 // S3 takes no smaller ones but for the last
-	defaultOrphanAfter = time.Hour
-	defaultTimeout     = 30 * time.Second
-)
+const leastPartSize = 5 << 20 // S3 takes no smaller ones but for the last
 
 // Target is a bucket's prefix as a target of backups.
 type Target struct {
@@ -122,9 +117,9 @@ func New(config Config) (*Target, error) {
 }
 
 func setDefaults(c *Config) {
-	c.PartSize = cmp.Or(c.PartSize, defaultPartSize)
-	c.OrphanAfter = cmp.Or(c.OrphanAfter, defaultOrphanAfter)
-	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
+	c.PartSize = cmp.Or(c.PartSize, 8<<20)
+	c.OrphanAfter = cmp.Or(c.OrphanAfter, time.Hour)
+	c.Timeout = cmp.Or(c.Timeout, 30*time.Second)
 	c.LockMode, c.Prefix = strings.ToLower(c.LockMode), strings.Trim(c.Prefix, "/")
 }
 

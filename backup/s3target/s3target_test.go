@@ -12,21 +12,26 @@ import (
 	"manus/backup"
 	"manus/backup/s3target"
 	"manus/backup/targettest"
+	"manus/internal/processtest"
 	"manus/internal/s3test"
 )
 
 // part is the smallest part that S3 takes.
 const part = 5 << 20
 
+// openPlace opens the target that a place of the suite stands for.
+func openPlace(place string) (backup.Target, error) {
+	var config s3target.Config
+	if err := json.Unmarshal([]byte(place), &config); err != nil {
+		return nil, err
+	}
+	return s3target.New(config)
+}
+
 func TestMain(m *testing.M) {
-	uploadForever()
-	targettest.Child(func(place string) (backup.Target, error) {
-		var config s3target.Config
-		if err := json.Unmarshal([]byte(place), &config); err != nil {
-			return nil, err
-		}
-		return s3target.New(config)
-	})
+	roles := targettest.Roles(openPlace)
+	roles["uploads"] = uploadForever
+	processtest.Play(roles)
 	code := m.Run()
 	if goroutines := ours(); code == 0 && goroutines != "" {
 		fmt.Fprintf(os.Stderr, "these are left running:\n%s\n", goroutines)

@@ -269,8 +269,7 @@ func (u *upload) complete() error {
 	err := t.try(u.ctx, completes, u.key, 0, func(ctx context.Context) error {
 		attempts++
 		_, err := t.core.CompleteMultipartUpload(ctx, t.config.Bucket, u.key, u.id, list, minio.PutObjectOptions{})
-		var refused minio.ErrorResponse
-		if attempts > 1 && errors.As(err, &refused) && refused.Code == "NoSuchUpload" {
+		if attempts > 1 && minio.ToErrorResponse(err).Code == "NoSuchUpload" {
 			return nil
 		}
 		return err

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"manus/backup"
+	"manus/internal/processtest"
+	"manus/internal/waittest"
 )
 
 // Every byte of a dump that means something is noticed when it changes. Those in free
@@ -163,23 +165,16 @@ func cancelAfter(t *testing.T, bytes int64, f func(ctx context.Context, progress
 // awaitNoGoroutines waits until none of the package's, or of SQLite's, runs.
 func awaitNoGoroutines(t *testing.T) {
 	t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
-	for {
+	waittest.Poll(t, func() bool {
 		var all strings.Builder
 		if err := pprof.Lookup("goroutine").WriteTo(&all, 2); err != nil {
 			t.Fatal(err)
 		}
-		stacks := slices.DeleteFunc(strings.Split(all.String(), "\n\n"), func(stack string) bool {
-			return strings.Contains(stack, "testing.") || strings.Contains(stack, "connectionOpener") ||
-				!strings.Contains(stack, "sqlite") && !strings.Contains(stack, "os/exec") && !strings.Contains(stack, "database/sql")
+		return !slices.ContainsFunc(strings.Split(all.String(), "\n\n"), func(stack string) bool {
+			return !strings.Contains(stack, "testing.") && !strings.Contains(stack, "connectionOpener") &&
+				(strings.Contains(stack, "sqlite") || strings.Contains(stack, "os/exec") || strings.Contains(stack, "database/sql"))
 		})
-		if len(stacks) == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("these are left:\n%s", strings.Join(stacks, "\n\n"))
-		}
-	}
+	})
 }
 
 // drillProcess drills what it reads.
@@ -193,14 +188,14 @@ func TestTheNextDrillRemovesWhatAKilledOneHasLeft(t *testing.T) {
 	s := New(filepath.Join(t.TempDir(), "manus.db"))
 	fillPeople(t, s.path, 2500)
 	out, contents := dump(t, s)
-	killed, alive := start(t, "drill", s.path), start(t, "drill", s.path)
-	for _, p := range []*process{killed, alive} {
-		if _, err := p.stdin.Write(out[:len(out)/2]); err != nil {
+	killed, alive := processtest.Start(t, "drill", s.path), processtest.Start(t, "drill", s.path)
+	for _, p := range []*processtest.Process{killed, alive} {
+		if _, err := p.Input.Write(out[:len(out)/2]); err != nil {
 			t.Fatal(err)
 		}
-		p.await(t, "read")
+		p.Await(t, "read")
 	}
-	killed.kill(t)
+	killed.Kill(t)
 	if left := scratches(t, s.path); len(left) != 2 {
 		t.Fatalf("there are %v", left)
 	}
@@ -210,17 +205,10 @@ func TestTheNextDrillRemovesWhatAKilledOneHasLeft(t *testing.T) {
 	if left := scratches(t, s.path); len(left) != 1 {
 		t.Errorf("of one killed and one running drill are left %v", left)
 	}
-	if _, err := alive.stdin.Write(out[len(out)/2:]); err != nil {
+	if _, err := alive.Input.Write(out[len(out)/2:]); err != nil {
 		t.Error(err)
 	}
-	if err := alive.stdin.Close(); err != nil {
-		t.Error(err)
-	}
-	for alive.lines.Scan() {
-	}
-	if err := alive.cmd.Wait(); err != nil {
-		t.Errorf("the running drill failed: %v: %s", err, &alive.stderr)
-	}
+	alive.End(t)
 	if left := scratches(t, s.path); len(left) != 0 {
 		t.Errorf("the running drill has left %v", left)
 	}

@@ -17,6 +17,7 @@ import (
 	"manus/backup"
 	"manus/docstore"
 	"manus/docstore/sqlitedocs"
+	"manus/internal/processtest"
 )
 
 // peopleDump is a dump of the tables of fillPeople.
@@ -229,7 +230,7 @@ func holdProcess(args []string) error {
 		return err
 	}
 	fmt.Println("open")
-	untilParentEnds()
+	processtest.UntilInputEnds()
 	return s.Close()
 }
 
@@ -237,20 +238,15 @@ func TestAFileThatAServerHasOpenIsNotReplaced(t *testing.T) {
 	t.Parallel()
 	out, contents := peopleDump(t, 500)
 	path := occupied(t)
-	server := start(t, "hold", path)
-	server.await(t, "open")
+	server := processtest.Start(t, "hold", path)
+	server.Await(t, "open")
 	r := NewRestorer(path)
 	if _, err := r.Restore(t.Context(), bytes.NewReader(out), backup.RestoreOptions{Drop: true}, noProgress); !errors.Is(err, backup.ErrUnavailable) || !strings.Contains(err.Error(), "stop the server") {
 		t.Errorf("it was replaced under a server: %v", err)
 	}
 	// Single tables are another matter.
 	restore(t, path, out, backup.RestoreOptions{Drop: true, Collections: []string{"people"}})
-	if err := server.stdin.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := server.cmd.Wait(); err != nil {
-		t.Fatalf("the server: %v: %s", err, &server.stderr)
-	}
+	server.End(t)
 	if restored := restore(t, path, out, backup.RestoreOptions{Drop: true}); !sameContents(restored, contents) {
 		t.Errorf("restored was %+v", restored)
 	}
@@ -260,8 +256,8 @@ func TestADamagedFileThatAServerHasOpenIsNotReplaced(t *testing.T) {
 	t.Parallel()
 	out, _ := peopleDump(t, 50)
 	path := occupied(t)
-	server := start(t, "hold", path)
-	server.await(t, "open")
+	server := processtest.Start(t, "hold", path)
+	server.Await(t, "open")
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -274,7 +270,7 @@ func TestADamagedFileThatAServerHasOpenIsNotReplaced(t *testing.T) {
 	if _, err := r.Restore(t.Context(), bytes.NewReader(out), backup.RestoreOptions{Drop: true}, noProgress); !errors.Is(err, backup.ErrUnavailable) {
 		t.Errorf("it was replaced under a server: %v", err)
 	}
-	server.kill(t)
+	server.Kill(t)
 	restore(t, path, out, backup.RestoreOptions{Drop: true})
 }
 
@@ -426,7 +422,7 @@ func dirtyProcess(args []string) error {
 		}
 	}
 	fmt.Println("dirty")
-	untilParentEnds()
+	processtest.UntilInputEnds()
 	return nil
 }
 
@@ -475,21 +471,18 @@ func TestARestoreKilledAtAnyMomentLeavesTheOldDatabaseOrTheNewOne(t *testing.T) 
 	random := rand.New(rand.NewPCG(9, 9))
 	seen := map[string]int{}
 	for round := 0; round < rounds || len(seen) < 2 && round < 20*rounds; round++ { // until both were there
-		p := start(t, "dirty", path)
-		p.await(t, "dirty")
-		p.kill(t)
-		p = start(t, "restore", path, one, other)
+		p := processtest.Start(t, "dirty", path)
+		p.Await(t, "dirty")
+		p.Kill(t)
+		p = processtest.Start(t, "restore", path, one, other)
 		last := random.IntN(40)
-		for i := 0; p.lines.Scan(); i++ {
-			if i == last {
-				for range random.IntN(200_000) { // to be between two lines too
-				}
-				p.kill(t)
-				break
-			}
+		for range last + 1 {
+			p.Await(t, "")
 		}
-		if p.stderr.Len() > 0 {
-			t.Fatalf("it failed: %s", &p.stderr)
+		for range random.IntN(200_000) { // to be between two lines too
+		}
+		if p.Kill(t); p.Log.Len() > 0 {
+			t.Fatalf("it failed: %s", &p.Log)
 		}
 		seen[checkState(t, path)]++
 	}

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"manus/backup"
+	"manus/internal/processtest"
 )
 
 func noProgress(int64) {}
@@ -36,7 +37,7 @@ func eachSource(t *testing.T, test func(t *testing.T, s *Source)) {
 }
 
 func newSubprocess(path string) *Source {
-	return NewSubprocess(path, func(ctx context.Context, args ...string) *exec.Cmd { return command(ctx, "work", args...) })
+	return NewSubprocess(path, func(ctx context.Context, args ...string) *exec.Cmd { return processtest.Command(ctx, "work", args...) })
 }
 
 // openDB opens the file as a server does, and makes it if need be.
@@ -223,7 +224,7 @@ func move(db *sql.DB, i int) error {
 
 // writeProcess moves until it is killed.
 func writeProcess(args []string) error {
-	go func() { untilParentEnds(); os.Exit(0) }()
+	go func() { processtest.UntilInputEnds(); os.Exit(0) }()
 	db, err := openLogged(args[0])
 	if err != nil {
 		return err
@@ -274,8 +275,8 @@ func TestDumpsWhileOthersWriteAreOfOneMoment(t *testing.T) {
 		if err := makeLedger(db); err != nil {
 			t.Fatal(err)
 		}
-		other := start(t, "write", s.path)
-		other.await(t, "moved")
+		other := processtest.Start(t, "write", s.path)
+		other.Await(t, "moved")
 		var own atomic.Int64
 		moved, stop, stopped := make(chan struct{}), make(chan struct{}), make(chan struct{})
 		go func() {
@@ -298,7 +299,7 @@ func TestDumpsWhileOthersWriteAreOfOneMoment(t *testing.T) {
 			out := pausing{meanwhile: func() { // both have committed after the snapshot
 				for range 10 {
 					<-moved
-					other.await(t, "moved")
+					other.Await(t, "moved")
 				}
 			}}
 			contents, err := s.Dump(t.Context(), &out, noProgress)
@@ -314,7 +315,7 @@ func TestDumpsWhileOthersWriteAreOfOneMoment(t *testing.T) {
 		}
 		close(stop)
 		<-stopped
-		other.kill(t)
+		other.Kill(t)
 	})
 }
 
@@ -346,7 +347,7 @@ func TestADumpCanBeMadeWhenTheDiskIsFull(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "manus.db")
 	fillPeople(t, path, 2000) // and is still open: there is a log
 	s := NewSubprocess(path, func(ctx context.Context, args ...string) *exec.Cmd {
-		return command(ctx, "work, when the disk is full", args...)
+		return processtest.Command(ctx, "work, when the disk is full", args...)
 	})
 	out, contents := dump(t, s)
 	if drilled := drill(t, s, out); !sameContents(drilled, contents) {
@@ -433,12 +434,12 @@ func TestAProcessThatDiesIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "manus.db")
 	fillPeople(t, path, 10)
 	for name, s := range map[string]*Source{
-		"that dies": NewSubprocess(path, func(ctx context.Context, args ...string) *exec.Cmd { return command(ctx, "die", args...) }),
+		"that dies": NewSubprocess(path, func(ctx context.Context, args ...string) *exec.Cmd { return processtest.Command(ctx, "die", args...) }),
 		"that isn't": NewSubprocess(path, func(ctx context.Context, args ...string) *exec.Cmd {
 			return exec.CommandContext(ctx, filepath.Join(filepath.Dir(path), "nothing"))
 		}),
 		"of another version": NewSubprocess(path, func(ctx context.Context, args ...string) *exec.Cmd {
-			return command(ctx, "work", "something else", path)
+			return processtest.Command(ctx, "work", "something else", path)
 		}),
 	} {
 		_, err := s.Dump(t.Context(), io.Discard, noProgress)

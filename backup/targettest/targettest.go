@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"manus/backup"
+	"manus/internal/processtest"
 )
 
 // Harness is how the suite gets at targets of one kind, all of the same place, which
@@ -34,11 +35,11 @@ type Harness struct {
 	// PartSize is the size in bytes around which files are of interest.
 	PartSize int
 	// Place tells a process that is started by the suite where the place is. It is
-	// what [Child]'s open is called with.
+	// what the open of [Roles] is called with.
 	Place string
 }
 
-// Run runs the suite. The package's TestMain has to call [Child].
+// Run runs the suite. The package's TestMain has to play its [Roles].
 func Run(t *testing.T, setup func(t *testing.T) Harness) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -307,21 +308,21 @@ func ownFilesAreNotCleaned(t *testing.T, h Harness) {
 }
 
 func livingFilesAreNotCleaned(t *testing.T, h Harness) {
-	half, whole := startChild(t, h, halfRole), startChild(t, h, wholeRole)
-	half.await(t, ready)
-	whole.await(t, ready)
+	half, whole := processtest.Start(t, halfRole, h.Place), processtest.Start(t, wholeRole, h.Place)
+	half.Await(t, ready)
+	whole.Await(t, ready)
 	for _, target := range []backup.Target{h.Target, h.Other} {
 		isCleaned(t, target, everything)
 	}
-	half.finish(t)
-	whole.finish(t)
+	half.End(t)
+	whole.End(t)
 	isAll(t, h.Other, halfRole, wholeRole)
 }
 
 func halfFilesOfTheDeadAreCleaned(t *testing.T, h Harness) {
-	child := startChild(t, h, halfRole)
-	child.await(t, ready)
-	child.kill(t)
+	child := processtest.Start(t, halfRole, h.Place)
+	child.Await(t, ready)
+	child.Kill(t)
 	isAll(t, h.Target)
 	removed, err := h.Later.Clean(t.Context(), "", nobody)
 	if err != nil || len(removed) == 0 || !strings.Contains(removed[0], halfRole) {
@@ -331,9 +332,9 @@ func halfFilesOfTheDeadAreCleaned(t *testing.T, h Harness) {
 }
 
 func wholeFilesOfTheDeadAreCleaned(t *testing.T, h Harness) {
-	child := startChild(t, h, wholeRole)
-	child.await(t, ready)
-	child.kill(t)
+	child := processtest.Start(t, wholeRole, h.Place)
+	child.Await(t, ready)
+	child.Kill(t)
 	isAll(t, h.Target, wholeRole)
 	isCleaned(t, h.Later, nobody)
 	isCleaned(t, h.Later, everything, wholeRole)
@@ -363,12 +364,12 @@ func cleaningIsByPrefix(t *testing.T, h Harness) {
 }
 
 func largeFilesTakeLittleMemory(t *testing.T, h Harness) {
-	child := startChild(t, h, largeRole)
-	line := child.await(t, ready)
-	child.finish(t)
+	child := processtest.Start(t, largeRole, h.Place)
+	said := child.Await(t, ready)
+	child.End(t)
 	var heap int
-	if _, err := fmt.Sscanf(line, ready+" %d", &heap); err != nil || heap == 0 {
-		t.Fatalf("the process says %q: %v", line, err)
+	if _, err := fmt.Sscan(said, &heap); err != nil || heap == 0 {
+		t.Fatalf("the process says %q: %v", said, err)
 	}
 	if heap > mostHeap {
 		t.Errorf("a file of %d MiB takes %d MiB", largeSize>>20, heap>>20)

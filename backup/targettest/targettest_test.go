@@ -1,17 +1,17 @@
 package targettest_test
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
 	"manus/backup"
 	"manus/backup/targettest"
+	"manus/internal/processtest"
 )
 
 func TestMain(m *testing.M) {
-	targettest.Child(func(place string) (backup.Target, error) { return backup.NewFolder(place), nil })
-	os.Exit(m.Run())
+	processtest.Play(targettest.Roles(func(place string) (backup.Target, error) { return backup.NewFolder(place), nil }))
+	m.Run()
 }
 
 func TestAFolderIsATarget(t *testing.T) {

@@ -59,7 +59,7 @@ func (c *backupCommand) with(p *process, f func(vault) error) error {
 	}
 	setGC(25)   // so that the memory stays small, of which the garbage would be a third otherwise
 	nice.Down() // a server beside it goes first
-	return withRooms(p, settings, func(a *app.App) error {
+	return withRooms(p, app.Options{Settings: settings, Unopened: true}, func(a *app.App) error {
 		progress := &progressLine{line: statusLine{out: p.err}}
 		defer progress.end()
 		return f(vault{p, a.Backups(), a, progress})

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"runtime"
-	"time"
+	"regexp"
 
 	"filippo.io/age"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -24,21 +24,15 @@ func newest(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], found.ID)
 }
 
-// awaitBackup waits until a server has made a verified backup in a folder: await-backup DIR.
-func awaitBackup(ts *testscript.TestScript, _ bool, args []string) {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); runtime.Gosched() {
-		paths, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*.manifest.json"))
-		ts.Check(err)
-		for _, path := range paths {
-			text, err := os.ReadFile(path)
-			ts.Check(err)
-			var m backup.Manifest
-			if json.Unmarshal(text, &m) == nil && m.Verified {
-				return
-			}
-		}
+// awaitBackup waits until the server, which logs at the level info, has made a verified
+// backup.
+func awaitBackup(ts *testscript.TestScript, _ bool, _ []string) {
+	log := &of(ts).running.stderr
+	if err := log.Wait(context.Background(), func() bool {
+		return regexp.MustCompile("a backup was made.* verified=true").MatchString(log.String())
+	}); err != nil {
+		ts.Fatalf("%v: a verified backup: %s", err, log)
 	}
-	ts.Fatalf("there is no verified backup in %s: %s", args[0], of(ts).running.stderr.String())
 }
 
 func manifests(ts *testscript.TestScript) []backup.Manifest {

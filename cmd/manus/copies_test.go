@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -24,6 +23,7 @@ import (
 	"manus/docstore"
 	"manus/internal/mongotest"
 	"manus/internal/redistest"
+	"manus/internal/waittest"
 	"manus/session"
 )
 
@@ -169,6 +169,7 @@ func TestCopiesAreKilledAndNothingIsLost(t *testing.T) {
 	}
 	var reading, writing sync.WaitGroup
 	var answered atomic.Int64
+	var progress waittest.Signal
 	sessions := make([]string, writers)
 	acknowledged, unknown := make([]map[string]bool, writers), make([]map[string]bool, writers)
 	seen := make([]int64, writers)
@@ -190,6 +191,7 @@ func TestCopiesAreKilledAndNothingIsLost(t *testing.T) {
 			}
 		})
 		writing.Go(func() {
+			defer progress.Wake()
 			own := &client{http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}}, Access: person.Access}
 			for n := 0; ; n++ {
 				select {
@@ -220,13 +222,13 @@ func TestCopiesAreKilledAndNothingIsLost(t *testing.T) {
 					}
 				}
 				answered.Add(2)
+				progress.Wake()
 			}
 		})
 	}
 	for range rounds {
-		for want := answered.Load() + perRound; answered.Load() < want && !t.Failed(); {
-			time.Sleep(time.Millisecond)
-		}
+		want := answered.Load() + perRound
+		progress.Until(t, func() bool { return answered.Load() >= want || t.Failed() })
 		f.killAny()
 	}
 	close(done)
@@ -319,6 +321,7 @@ func TestTheStoreIsCutOffForAWhile(t *testing.T) {
 			stop := make(chan struct{})
 			var load sync.WaitGroup
 			var refusals, answers atomic.Int64
+			var progress waittest.Signal
 			for range 8 {
 				load.Go(func() {
 					for {
@@ -329,15 +332,14 @@ func TestTheStoreIsCutOffForAWhile(t *testing.T) {
 						}
 						if honest(t, url, person.Access, session) {
 							answers.Add(1)
+							progress.Wake()
 						} else {
 							refusals.Add(1)
 						}
 					}
 				})
 			}
-			for answers.Load() < 50 {
-				time.Sleep(time.Millisecond)
-			}
+			progress.Until(t, func() bool { return answers.Load() >= 50 })
 			pid := f.copies[0].cmd.Process.Pid
 			before := resident(t, pid)
 			end(store, t)
@@ -347,7 +349,6 @@ func TestTheStoreIsCutOffForAWhile(t *testing.T) {
 				if status := statusOf(t, url+"/live"); status != http.StatusOK {
 					t.Errorf("/live is %d", status)
 				}
-				time.Sleep(10 * time.Millisecond)
 			}
 			during := resident(t, pid)
 			if status := statusOf(t, url+"/ready"); status != http.StatusServiceUnavailable {
@@ -356,9 +357,7 @@ func TestTheStoreIsCutOffForAWhile(t *testing.T) {
 			store.Mend(t)
 			was := answers.Load()
 			mended := time.Now()
-			for answers.Load() == was {
-				time.Sleep(time.Millisecond)
-			}
+			progress.Until(t, func() bool { return answers.Load() > was })
 			recovered := time.Since(mended)
 			ready := until(t, url+"/ready", http.StatusOK)
 			close(stop)
@@ -417,9 +416,7 @@ func statusOf(t *testing.T, url string) int {
 func until(t *testing.T, url string, status int) time.Duration {
 	t.Helper()
 	begun := time.Now()
-	for statusOf(t, url) != status {
-		time.Sleep(10 * time.Millisecond)
-	}
+	waittest.Poll(t, func() bool { return statusOf(t, url) == status })
 	return time.Since(begun)
 }
 
@@ -461,25 +458,19 @@ func TestADataCopyThatIsKilledIsMadeAgain(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	manus := func(ctx context.Context) (string, error) {
-		cmd := exec.CommandContext(ctx, self, "data", "copy", "--from", "data", "--to", "there")
-		cmd.Args[0], cmd.Dir = "manus", dir
-		out, err := cmd.CombinedOutput()
+	copyAll := func(ctx context.Context) (string, error) {
+		out, err := manus(ctx, dir, "data", "copy", "--from", "data", "--to", "there").CombinedOutput()
 		return string(out), err
 	}
 	killed := 0
 	for range 10 {
 		ctx, cancel := context.WithTimeout(t.Context(), rand.N(400*time.Millisecond))
-		if _, err := manus(ctx); err != nil { // CommandContext kills
+		if _, err := copyAll(ctx); err != nil { // CommandContext kills
 			killed++
 		}
 		cancel()
 	}
-	out, err := manus(t.Context())
+	out, err := copyAll(t.Context())
 	finished := strings.Contains(out, "All 5000 documents are in both stores.")
 	already := strings.Contains(out, "is not empty") // one of those before has come to its end
 	if !finished && !already {

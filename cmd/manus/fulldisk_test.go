@@ -128,12 +128,7 @@ func (d *smallDisk) backUp(must bool) string {
 }
 
 func (d *smallDisk) manus(args ...string) (stdout []byte, stderr string, err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, "", err
-	}
-	cmd := exec.Command(self, append([]string{"backup", "--json", "--data", d.data()}, args...)...)
-	cmd.Args[0] = "manus"
+	cmd := manus(d.t.Context(), d.dir, append([]string{"backup", "--json", "--data", d.data()}, args...)...)
 	cmd.Env = []string{"BACKUP_DIR=" + d.backups(), "PATH=" + os.Getenv("PATH")}
 	var said bytes.Buffer
 	cmd.Stderr = &said

@@ -19,20 +19,19 @@ func (c installation) source(p *process) config.Source {
 	return config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config, Routes: app.Routes()}
 }
 
-// with joins the rooms of the installation and runs f on them. Of its settings it reads
-// where the store is, and those named.
-func (c installation) with(p *process, f func(*app.App) error, names ...string) error {
-	settings, err := config.LoadSome(c.source(p), c.Data, names...)
+// with joins the rooms of the installation, its store opened, and runs f on them.
+func (c installation) with(p *process, f func(*app.App) error) error {
+	settings, err := config.LoadSome(c.source(p), c.Data)
 	if err != nil {
 		return err
 	}
-	return withRooms(p, settings, f)
+	return withRooms(p, app.Options{Settings: settings}, f)
 }
 
-func withRooms(p *process, settings config.Settings, f func(*app.App) error) error {
-	a, err := app.New(p.ctx, app.Options{
-		Settings: settings, Version: buildVersion(settings.Environment), Log: slog.New(slog.NewTextHandler(p.err, nil)), Offline: true,
-	})
+// withRooms joins the rooms for a command and runs f on them.
+func withRooms(p *process, o app.Options, f func(*app.App) error) error {
+	o.Version, o.Log, o.Offline = buildVersion(o.Settings.Environment), slog.New(slog.NewTextHandler(p.err, nil)), true
+	a, err := app.New(p.ctx, o)
 	if err != nil {
 		return err
 	}

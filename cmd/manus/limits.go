@@ -10,6 +10,7 @@ import (
 
 	"manus/account"
 	"manus/app"
+	"manus/config"
 	"manus/ratelimit"
 )
 
@@ -33,7 +34,16 @@ func (c *limitsCommand) on(p *process, text string, f func(limits *ratelimit.Ser
 			return err
 		}
 		return f(a.Limits, subject)
-	}, "REDIS_URL")
+	})
+}
+
+// with joins the rooms of the installation, its store left alone, and runs f on them.
+func (c *limitsCommand) with(p *process, f func(*app.App) error) error {
+	settings, err := config.LoadSome(c.source(p), c.Data, "REDIS_URL")
+	if err != nil {
+		return err
+	}
+	return withRooms(p, app.Options{Settings: settings, Unopened: true}, f)
 }
 
 type limitsMatch struct {
@@ -57,7 +67,7 @@ func (c limitsMatch) Run(p *process, parent *limitsCommand) error {
 			}
 		}
 		return table.Flush()
-	}, "REDIS_URL")
+	})
 }
 
 type limitsShow struct {

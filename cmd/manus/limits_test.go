@@ -28,7 +28,7 @@ func TestOperatorsSeeAndClearSharedCounts(t *testing.T) {
 		return out.String() + errs.String()
 	}
 	settings := config.Settings{Redis: config.NewSecret(redis.URL()), Limits: ratelimit.DefaultConfig(app.Routes())}
-	server, err := app.New(t.Context(), app.Options{Settings: settings, Offline: true, Log: slog.New(slog.DiscardHandler)})
+	server, err := app.New(t.Context(), app.Options{Settings: settings, Offline: true, Unopened: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,13 +11,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"manus/internal/mongotest"
+	"manus/internal/waittest"
 )
 
 // TestMain lets the test binary be the program too, when it is called "manus".
@@ -103,7 +102,7 @@ func start(ts *testscript.TestScript, _ bool, args []string) {
 	of(ts).running = p
 	ts.Defer(p.kill)
 	ts.Setenv("URL", p.url)
-	fmt.Fprint(ts.Stdout(), p.stdout.String())
+	fmt.Fprint(ts.Stdout(), &p.stdout)
 }
 
 // interrupt ends the running program as Ctrl+C does; it has to exit 0.
@@ -111,7 +110,7 @@ func interrupt(ts *testscript.TestScript, _ bool, _ []string) {
 	p := of(ts).running
 	ts.Check(p.cmd.Process.Signal(os.Interrupt))
 	if err := p.wait(); err != nil {
-		ts.Fatalf("it ended with %v: %s", err, p.stderr.String())
+		ts.Fatalf("it ended with %v: %s", err, &p.stderr)
 	}
 }
 
@@ -169,27 +168,30 @@ func mode(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// manus is the program, as it is typed.
+func manus(ctx context.Context, dir string, args ...string) *exec.Cmd {
+	self, _ := os.Executable() // no name can't be started, and says so
+	cmd := exec.CommandContext(ctx, self, args...)
+	cmd.Args[0] = "manus" // which makes it that; see TestMain
+	cmd.Dir = dir
+	return cmd
+}
+
 // program is a running manus.
 type program struct {
-	cmd            *exec.Cmd
-	url            string
-	stdout, stderr lockedBuffer
-	ended          chan struct{}
-	err            error
+	cmd    *exec.Cmd
+	url    string
+	stdout welcome
+	stderr waittest.Log
+	ended  chan struct{}
+	err    error
 }
 
 // startProgram runs manus until it serves.
 func startProgram(dir string, env []string, args ...string) (*program, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
 	serving := make(chan string, 1)
-	p := &program{ended: make(chan struct{}), stdout: lockedBuffer{serving: serving}}
-	p.cmd = exec.Command(self, args...)
-	p.cmd.Args[0] = "manus" // which makes it that; see TestMain
-	p.cmd.Dir, p.cmd.Env = dir, env
-	p.cmd.Stdout = &p.stdout
+	p := &program{cmd: manus(context.Background(), dir, args...), stdout: welcome{serving: serving}, ended: make(chan struct{})}
+	p.cmd.Env, p.cmd.Stdout = env, &p.stdout
 	logged, err := p.cmd.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -212,7 +214,7 @@ func startProgram(dir string, env []string, args ...string) (*program, error) {
 		p.url = "http://" + addr
 		return p, nil
 	case <-p.ended:
-		return nil, fmt.Errorf("it ended: %w: %s", p.err, p.stderr.String())
+		return nil, fmt.Errorf("it ended: %w: %s", p.err, &p.stderr)
 	}
 }
 
@@ -235,28 +237,19 @@ func (p *program) wait() error {
 	return p.err
 }
 
-// lockedBuffer collects output, and notices the welcome of `manus dev`.
-type lockedBuffer struct {
-	mu      sync.Mutex
-	buffer  bytes.Buffer
+// welcome is the output, of which it notices the welcome of `manus dev`.
+type welcome struct {
+	waittest.Log
 	serving chan<- string
 }
 
-func (b *lockedBuffer) Write(text []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.buffer.Write(text)
-	if _, rest, ok := strings.Cut(string(text), "http://"); ok && bytes.Contains(text, []byte("Ctrl+C")) {
+func (w *welcome) Write(text []byte) (int, error) {
+	n, err := w.Log.Write(text)
+	if _, rest, ok := strings.Cut(string(text), "http://"); ok && strings.Contains(rest, "Ctrl+C") {
 		addr, _, _ := strings.Cut(rest, "/")
-		b.serving <- addr
+		w.serving <- addr
 	}
-	return len(text), nil
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
+	return n, err
 }
 
 // serveEnv are the settings of a server on a free port of this machine.

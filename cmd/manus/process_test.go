@@ -263,7 +263,7 @@ func TestStoppedUnderLoadNoRequestFails(t *testing.T) {
 	}
 	wg.Wait()
 	if err := server.wait(); err != nil {
-		t.Errorf("it ended with %v: %s", err, server.stderr.String())
+		t.Errorf("it ended with %v: %s", err, &server.stderr)
 	}
 	server = startServer(t, dir)
 	first.url = server.url

@@ -14,9 +14,6 @@ import (
 	"manus/docstore"
 )
 
-// Codec is that of every store of this engine: BSON.
-func Codec() docstore.Codec { return newCodec() }
-
 // bsonCodec is documents as BSON, by the json tags of their structs.
 type bsonCodec struct{ registry *bson.Registry }
 

@@ -112,12 +112,10 @@ const maxTwins = 5
 // may be people's.
 func (c *collection) twins(ctx context.Context, index docstore.Index, present bson.D) ([]string, error) {
 	var order bson.D
-	projection := bson.D{{Key: id, Value: 1}}
 	for _, field := range index.Fields {
 		order = append(order, bson.E{Key: field, Value: 1})
-		projection = append(projection, bson.E{Key: field, Value: 1})
 	}
-	cursor, err := c.Find(mongodriver.Unhurried{Context: ctx}, present, options.Find().SetSort(order).SetProjection(projection).SetAllowDiskUse(true))
+	cursor, err := c.Find(mongodriver.Unhurried{Context: ctx}, present, options.Find().SetSort(order).SetProjection(order).SetAllowDiskUse(true))
 	if err != nil {
 		return nil, failed(err)
 	}

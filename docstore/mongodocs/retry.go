@@ -167,14 +167,11 @@ func translateError(err error) error {
 	if _, ok := errors.AsType[failure](err); !ok {
 		return err
 	}
-	if answer, ok := errors.AsType[mongo.ServerError](err); ok && slices.ContainsFunc(forbiddenCodes, answer.HasErrorCode) {
+	if answer, ok := errors.AsType[mongo.ServerError](err); ok && slices.ContainsFunc(mongodriver.ForbiddenCodes(), answer.HasErrorCode) {
 		err = fmt.Errorf("MongoDB refuses the user of MONGODB_URI, who needs the role readWrite on the database: %w", err)
 	}
 	return unavailable(err)
 }
-
-// forbiddenCodes are Unauthorized, AuthenticationFailed and AtlasError.
-var forbiddenCodes = []int{13, 18, 8000}
 
 func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", docstore.ErrUnavailable, err)

@@ -76,23 +76,13 @@ func (c *collection) modify(w *conn, id string, apply func(docstore.Raw) (docsto
 	case err != nil || doc == nil, old == nil && len(doc) == 0:
 		return err
 	case len(doc) == 0:
-		return c.delete(w, id)
+		_, err = w.exec(c.deleteText, id)
+		return unavailable(err)
 	case old == nil:
 		return c.insert(w, id, doc)
 	}
 	_, err = w.exec(c.updateText, string(doc), id)
 	return c.outcome(err)
-}
-
-func (c *collection) delete(w *conn, id string) error {
-	result, err := w.exec(c.deleteText, id)
-	if err != nil {
-		return unavailable(err)
-	}
-	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return docstore.ErrNotFound
-	}
-	return nil
 }
 
 // outcome turns a violated unique index into a ConflictError. SQLite tells

@@ -69,9 +69,6 @@ func (c *conn) queryRow(dest any, text string, args ...any) error {
 	return stmt.QueryRowContext(context.Background(), args...).Scan(dest)
 }
 
-// Codec is that of every store of this engine: JSON text.
-func Codec() docstore.Codec { return jsonCodec{} }
-
 // jsonCodec encodes documents as JSON text.
 type jsonCodec struct{}
 
@@ -99,8 +96,7 @@ func unavailable(err error) error {
 // code is SQLite's extended result code, 0 when err isn't SQLite's.
 // See https://www.sqlite.org/rescode.html.
 func code(err error) int {
-	var e *sqlite.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code()
 	}
 	return 0

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"testing"
 
 	"manus/docstore"
+	"manus/internal/processtest"
 )
 
 // entry is written once. Its fields say the same in several ways.
@@ -69,14 +69,11 @@ func openBooks(ctx context.Context, path string) (books, error) {
 
 // crashProcess writes from many goroutines until it is killed. It prints what
 // has been acknowledged, and what it is about to delete.
-func crashProcess(path string) error {
-	go func() { // never outlive the parent
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	}()
+func crashProcess(args []string) error {
+	go func() { processtest.UntilInputEnds(); os.Exit(0) }()
 	var out printer
 	out.line("started")
-	b, err := openBooks(context.Background(), path)
+	b, err := openBooks(context.Background(), args[0])
 	if err != nil {
 		return err
 	}
@@ -180,19 +177,19 @@ func TestAProcessKilledAtAnyMomentHasEveryAcknowledgedWriteAndNoHalfOfAnother(t 
 	l := &ledger{map[string]bool{}, map[string]map[string]int{}, map[string]bool{}, map[string]bool{}}
 	random := rand.New(rand.NewPCG(2, 12))
 	for round := range rounds {
-		p := startProcess(t, "crash", path, nil)
+		p := processtest.Start(t, "crash", path)
 		last := random.IntN(1000)
 		if round%4 == 0 {
 			last = random.IntN(3) // while it opens the file
 		}
-		for i := 0; p.lines.Scan(); i++ {
-			l.note(p.lines.Text())
-			if i == last {
-				p.kill(t)
-			}
+		for range last + 1 {
+			l.note(p.Await(t, ""))
 		}
-		if err := p.cmd.Wait(); err == nil || p.stderr.Len() > 0 {
-			t.Fatalf("it ended before it was killed: %v: %s", err, &p.stderr)
+		for _, line := range p.Kill(t) {
+			l.note(line)
+		}
+		if p.Log.Len() > 0 {
+			t.Fatalf("before it was killed: %s", &p.Log)
 		}
 		l.check(t, path)
 		if t.Failed() {
@@ -309,14 +306,14 @@ const countsPerProcess = 200
 
 // countProcess opens the file, waits until its standard input is closed and
 // counts up, as two processes do at once.
-func countProcess(path string) error {
-	b, err := openBooks(context.Background(), path)
+func countProcess(args []string) error {
+	b, err := openBooks(context.Background(), args[0])
 	if err != nil {
 		return err
 	}
 	var out printer
 	out.line("ready")
-	_, _ = io.Copy(io.Discard, os.Stdin)
+	processtest.UntilInputEnds()
 	return errors.Join(b.countUp(), b.Close())
 }
 
@@ -337,18 +334,16 @@ func (b books) countUp() error {
 func TestProcessesThatCountInOneFileAtOnceLoseNothing(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "manus.db")
-	others := []*process{startProcess(t, "count", path, nil), startProcess(t, "count", path, nil)} // both make the file
+	others := []*processtest.Process{processtest.Start(t, "count", path), processtest.Start(t, "count", path)} // both make the file
 	b, err := openBooks(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range others {
-		if !p.lines.Scan() {
-			p.end(t)
-		}
+		p.Await(t, "ready")
 	}
 	for _, p := range others {
-		if err := p.stdin.Close(); err != nil {
+		if err := p.Input.Close(); err != nil {
 			t.Error(err)
 		}
 	}
@@ -356,7 +351,7 @@ func TestProcessesThatCountInOneFileAtOnceLoseNothing(t *testing.T) {
 		t.Error(err)
 	}
 	for _, p := range others {
-		p.end(t)
+		p.End(t)
 	}
 	want := (len(others) + 1) * countsPerProcess
 	if v, err := b.tallies.Get(t.Context(), "shared0"); err != nil || v.Total != want || v.By["all"] != want {

@@ -16,12 +16,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"manus/docstore"
+	"manus/internal/processtest"
 )
 
 // fullDiskProcess plays a disk that fills up by the limit that the system puts
 // on the size of its files. It prints the writes that were acknowledged and
 // those that failed, and ends without closing the file.
-func fullDiskProcess(path string) error {
+func fullDiskProcess(args []string) error {
+	path := args[0]
 	signal.Ignore(unix.SIGXFSZ)
 	b, err := openBooks(context.Background(), path)
 	if err != nil {
@@ -146,17 +148,17 @@ func saysFull(err error) error {
 func TestAFullDiskIsAClearErrorAndServiceResumesWithSpace(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "manus.db")
-	p := startProcess(t, "full disk", path, nil)
+	p := processtest.Start(t, "full disk", path)
 	stored, failed := []string{}, []string{}
-	for p.lines.Scan() {
-		what, entry, _ := strings.Cut(p.lines.Text(), " ")
+	for p.Lines.Scan() {
+		what, entry, _ := strings.Cut(p.Lines.Text(), " ")
 		if what == "stored" {
 			stored = append(stored, entry)
 		} else {
 			failed = append(failed, entry)
 		}
 	}
-	p.end(t)
+	p.End(t)
 	b, err := openBooks(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)

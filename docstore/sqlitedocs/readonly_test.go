@@ -9,11 +9,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"manus/internal/processtest"
 )
 
 // openProcess opens the file and writes to it.
-func openProcess(path string) error {
-	b, err := openBooks(context.Background(), path)
+func openProcess(args []string) error {
+	b, err := openBooks(context.Background(), args[0])
 	if err != nil {
 		return err
 	}
@@ -50,15 +52,17 @@ func TestAFolderThatCantBeWrittenIsNamed(t *testing.T) {
 			chmod(t, folder, 0o555)
 			t.Cleanup(func() { chmod(t, folder, 0o755) })
 
-			var as *syscall.Credential // root may write anywhere
-			if os.Getuid() == 0 {
-				as = &syscall.Credential{Uid: 65534, Gid: 65534}
+			var log strings.Builder
+			cmd := processtest.Command(t.Context(), "open", path)
+			cmd.Stderr = &log
+			if os.Getuid() == 0 { // root may write anywhere
+				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+				cmd.Path = "/proc/self/exe" // the program's folder is closed to other users
 			}
-			p := startProcess(t, "open", path, as)
-			if err := p.cmd.Wait(); err == nil {
+			if err := cmd.Run(); err == nil {
 				t.Fatal("it was written")
 			}
-			said := p.stderr.String()
+			said := log.String()
 			if !strings.Contains(said, path) || !strings.Contains(said, "make its folder writable for this user") {
 				t.Errorf("said %q", said)
 			}

@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 
 	_ "modernc.org/sqlite" // registers the driver
 	lib "modernc.org/sqlite/lib"
@@ -64,7 +65,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, s.abandon(translateError(path, err))
 	}
-	if err := prepareFile(ctx, writing); err != nil {
+	if err := whenFree(ctx, func() error { return prepareFile(ctx, writing) }); err != nil {
 		return nil, s.abandon(translateError(path, err))
 	}
 	s.readers = make(chan *conn, readers())
@@ -101,6 +102,8 @@ func translateError(path string, err error) error {
 		return fmt.Errorf("the data file %s can't be written: make its folder writable for this user, or name another folder: %w", path, err)
 	case result == lib.SQLITE_FULL:
 		return fmt.Errorf("there is no space left for the data file %s: free some and try again: %w", path, unavailable(err))
+	case result == lib.SQLITE_BUSY:
+		return fmt.Errorf("the data file %s is locked by another process: try again, or end what holds it: %w", path, unavailable(err))
 	case result == lib.SQLITE_NOTADB:
 		return fmt.Errorf("the data file %s is not a SQLite database: move it away, or restore it from a backup: %w", path, err)
 	}
@@ -108,12 +111,36 @@ func translateError(path string, err error) error {
 }
 
 func (s *Store) connect(ctx context.Context, db *sql.DB) (*conn, error) {
-	c, err := db.Conn(ctx)
+	var c *sql.Conn
+	err := whenFree(ctx, func() (err error) { c, err = db.Conn(ctx); return err })
 	if err != nil {
 		return nil, err
 	}
 	s.conns = append(s.conns, &conn{Conn: c, statements: map[string]*sql.Stmt{}})
 	return s.conns[len(s.conns)-1], nil
+}
+
+const (
+	// openTimeout is how long Open waits for other processes, busyPause how often it
+	// looks: while they make the log or recover it, SQLite answers at once that the
+	// file is locked, whatever busy_timeout says.
+	openTimeout = 15 * time.Second
+	busyPause   = 10 * time.Millisecond
+)
+
+// whenFree runs f until the file isn't locked by another process.
+func whenFree(ctx context.Context, f func() error) error {
+	for begun := time.Now(); ; {
+		err := f()
+		if primary(err) != lib.SQLITE_BUSY || time.Since(begun) > openTimeout {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(busyPause):
+		}
+	}
 }
 
 func (s *Store) abandon(err error) error {
@@ -248,11 +275,12 @@ func (s *Store) Upsert(ctx context.Context, collection, id string, change func(d
 
 // Delete removes the document with the id, or returns ErrNotFound.
 func (s *Store) Delete(ctx context.Context, collection, id string) error {
-	c, err := s.collections.Get(collection)
-	if err != nil {
-		return err
-	}
-	return s.writer.do(ctx, func(w *conn) error { return c.delete(w, id) })
+	return s.Upsert(ctx, collection, id, func(old docstore.Raw) (docstore.Raw, error) {
+		if old == nil {
+			return nil, docstore.ErrNotFound
+		}
+		return docstore.Removed, nil
+	})
 }
 
 // DeleteRange removes documents from the start of the query's range.

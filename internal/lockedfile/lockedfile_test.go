@@ -1,84 +1,34 @@
 package lockedfile
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+
+	"manus/internal/processtest"
 )
 
-// ownerVariable makes the test binary a process that owns a file until it is killed.
-const ownerVariable = "MANUS_TEST_OWNER"
-
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(ownerVariable); dir != "" {
-		if err := own(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
+	processtest.Play(processtest.Roles{"owner": own})
+	m.Run()
 }
 
 // own prints the name of the file that it owns, and ends with its standard input.
-func own(dir string) error {
-	file, err := Create(dir, "part-*")
+func own(args []string) error {
+	file, err := Create(args[0], "part-*")
 	if err != nil {
 		return err
 	}
 	fmt.Println(filepath.Base(file.Name()))
-	_, err = io.Copy(io.Discard, os.Stdin)
-	return err
-}
-
-// owner is another process that owns a file.
-type owner struct {
-	cmd  *exec.Cmd
-	name string
-}
-
-func startOwner(t *testing.T, dir string) owner {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), self)
-	cmd.Env = append(os.Environ(), ownerVariable+"="+dir)
-	cmd.Stderr = os.Stderr
-	if _, err := cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	return owner{cmd, strings.TrimSpace(line)}
-}
-
-func (o owner) kill(t *testing.T) {
-	t.Helper()
-	if err := o.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = o.cmd.Wait() // it was killed
+	processtest.UntilInputEnds()
+	return nil
 }
 
 func parts(name string) bool { return strings.HasPrefix(name, "part-") }
@@ -115,20 +65,21 @@ func exists(path string) bool {
 func TestAFileIsSweptOnlyOnceItsProcessHasBeenKilled(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	killed, alive := startOwner(t, dir), startOwner(t, dir)
+	killed, alive := processtest.Start(t, "owner", dir), processtest.Start(t, "owner", dir)
+	killedPart, alivePart := killed.Await(t, ""), alive.Await(t, "")
 	if removed := sweep(t, dir); len(removed) != 0 {
 		t.Errorf("%v were removed from processes that live", removed)
 	}
-	killed.kill(t)
-	if removed := sweep(t, dir); !slices.Equal(removed, []string{killed.name}) {
-		t.Errorf("%v were removed; want %s", removed, killed.name)
+	killed.Kill(t)
+	if removed := sweep(t, dir); !slices.Equal(removed, []string{killedPart}) {
+		t.Errorf("%v were removed; want %s", removed, killedPart)
 	}
-	if exists(filepath.Join(dir, killed.name)) || !exists(filepath.Join(dir, alive.name)) {
+	if exists(filepath.Join(dir, killedPart)) || !exists(filepath.Join(dir, alivePart)) {
 		t.Error("what was said to be removed isn't what was")
 	}
-	alive.kill(t)
-	if removed := sweep(t, dir); !slices.Equal(removed, []string{alive.name}) {
-		t.Errorf("%v were removed; want %s", removed, alive.name)
+	alive.Kill(t)
+	if removed := sweep(t, dir); !slices.Equal(removed, []string{alivePart}) {
+		t.Errorf("%v were removed; want %s", removed, alivePart)
 	}
 }
 

@@ -23,21 +23,27 @@ func (u Unhurried) Err() error {
 	return nil
 }
 
+// ForbiddenCodes are Unauthorized, AuthenticationFailed and AtlasError.
+func ForbiddenCodes() []int { return []int{13, 18, 8000} }
+
 // TransientCodes are the codes of errors that pass by themselves: the server is busy,
-// is stopping, or is no longer the primary. See
+// is stopping, is no longer the primary, or has only ended a cursor. See
 // https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml.
 func TransientCodes() []int {
 	return []int{
 		6,     // HostUnreachable
 		7,     // HostNotFound
 		24,    // LockTimeout
+		43,    // CursorNotFound
 		50,    // MaxTimeMSExpired
 		64,    // WriteConcernFailed
 		89,    // NetworkTimeout
 		91,    // ShutdownInProgress
 		112,   // WriteConflict
 		134,   // ReadConcernMajorityNotAvailableYet
+		175,   // QueryPlanKilled
 		189,   // PrimarySteppedDown
+		237,   // CursorKilled
 		262,   // ExceededTimeLimit
 		276,   // IndexBuildAborted
 		317,   // ConnectionPoolExpired

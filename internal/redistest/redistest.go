@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"manus/internal/waittest"
 )
 
 // Server is a redis-server process of the test's own. It keeps nothing on disk
@@ -28,10 +30,10 @@ type Server struct {
 	args []string
 	cmd  *exec.Cmd
 	in   io.Closer
-	log  bytes.Buffer
+	log  waittest.Log
 }
 
-// patience bounds how long a server is waited for.
+// patience bounds how long an answer is waited for.
 const patience = 20 * time.Second
 
 // Start runs a server, with more arguments if there are some. Redis has to be
@@ -50,7 +52,7 @@ func Start(t testing.TB, args ...string) *Server {
 	})
 	for range 5 { // somebody else may be faster to take the port
 		s.Addr = freeAddr(t)
-		if err := s.run(); err == nil {
+		if err := s.run(t); err == nil {
 			return s
 		}
 		s.end()
@@ -80,10 +82,11 @@ func freeAddr(t testing.TB) string {
 	return listener.Addr().String()
 }
 
-// run starts the process and waits until it answers. A shell between us and it
+// run starts the process and waits until it says that it listens. A shell between us and it
 // ends it when this process is gone, whatever became of that: it waits for the end
 // of its input, which this process holds open.
-func (s *Server) run() error {
+func (s *Server) run(t testing.TB) error {
+	t.Helper()
 	_, port, err := net.SplitHostPort(s.Addr)
 	if err != nil {
 		return err
@@ -92,25 +95,22 @@ func (s *Server) run() error {
 	const watch = `"$@" & child=$!; trap 'kill -9 $child' TERM; cat >/dev/null; kill -9 $child 2>/dev/null; wait $child`
 	s.cmd = exec.Command("sh", append([]string{"-c", watch, "sh"}, redis...)...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
+	before := len(s.log.String())
 	if s.in, err = s.cmd.StdinPipe(); err != nil {
 		return err
 	}
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
-		// The answer has to be this server's own, not that of another on its port.
-		if info, err := s.do("INFO", "server"); err == nil {
-			pid, pidErr := s.pid()
-			if pidErr != nil {
-				return fmt.Errorf("it has ended: %w", pidErr)
-			}
-			if text, ok := info.(string); ok && strings.Contains(text, fmt.Sprintf("process_id:%d\r\n", pid)) {
-				return nil
-			}
-		}
+	var said string
+	s.log.Until(t, func() bool {
+		said = s.log.String()[before:]
+		return strings.Contains(said, "Ready to accept connections") || strings.Contains(said, "aborting")
+	})
+	if strings.Contains(said, "aborting") {
+		return errors.New("another has its port")
 	}
-	return errors.New("it doesn't answer")
+	return nil
 }
 
 // end ends the process and waits for it.
@@ -162,7 +162,7 @@ func (s *Server) Kill(t testing.TB) { t.Helper(); s.end() }
 // before is in it.
 func (s *Server) Restart(t testing.TB) {
 	t.Helper()
-	if err := s.run(); err != nil {
+	if err := s.run(t); err != nil {
 		t.Fatalf("it doesn't start again: %v", err)
 	}
 }
@@ -250,14 +250,9 @@ func StartCluster(t testing.TB, replicas int) *Cluster {
 		t.Fatalf("the cluster can't be made: %v\n%s", err, out)
 	}
 	for _, node := range c.Nodes {
-		for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-			if strings.Contains(node.Do(t, "CLUSTER", "INFO").(string), "cluster_state:ok") && replicated(t, c, replicas) {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatal("the cluster doesn't become whole")
-			}
-		}
+		waittest.Poll(t, func() bool {
+			return strings.Contains(node.Do(t, "CLUSTER", "INFO").(string), "cluster_state:ok") && replicated(t, c, replicas)
+		})
 	}
 	return c
 }

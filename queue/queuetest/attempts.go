@@ -38,16 +38,16 @@ func retries(t *testing.T, s *site) {
 	for n, full := range []time.Duration{4 * time.Second, 8 * time.Second, 16 * time.Second, 32 * time.Second, time.Minute, time.Minute, time.Minute} {
 		w.drain(t)
 		stored := w.raw(t, "a")
-		wait := stored.DueAt.Sub(w.clock.now())
+		wait := stored.DueAt.Sub(w.clock.Now())
 		if wait < full*4/5-time.Millisecond || wait > full || stored.Attempts != n+1 || stored.Claim != "" {
 			t.Errorf("after %d attempts: %+v, which is in %v", n+1, stored, wait)
 		}
-		w.clock.add(wait - time.Millisecond)
+		w.clock.Add(wait - time.Millisecond)
 		w.drain(t)
 		if got := len(w.worked()); got != n+1 {
 			t.Errorf("a moment before its time: %d attempts", got)
 		}
-		w.clock.add(time.Millisecond)
+		w.clock.Add(time.Millisecond)
 	}
 	for i, job := range w.attempts {
 		if job.Attempt != i+1 {
@@ -69,10 +69,10 @@ func snoozes(t *testing.T, s *site) {
 	w.put(t, queue.Job[task]{ID: "a"})
 	for _, nap := range []time.Duration{10 * time.Minute, time.Second, queue.MaxWait} {
 		w.drain(t)
-		if stored := w.raw(t, "a"); !stored.DueAt.Equal(w.clock.now().Add(nap)) || stored.Attempts != 0 || stored.Claim != "" {
-			t.Errorf("%+v at %v", stored, w.clock.now())
+		if stored := w.raw(t, "a"); !stored.DueAt.Equal(w.clock.Now().Add(nap)) || stored.Attempts != 0 || stored.Claim != "" {
+			t.Errorf("%+v at %v", stored, w.clock.Now())
 		}
-		w.clock.add(nap)
+		w.clock.Add(nap)
 	}
 	if !errors.Is(queue.Snooze(errNo, 0), errNo) || !errors.Is(queue.Cancel(errNo), errNo) {
 		t.Error("the cause is lost")
@@ -89,7 +89,7 @@ func discards(t *testing.T, s *site) {
 	w.put(t, queue.Job[task]{ID: "a"}, queue.Job[task]{ID: "b"})
 	for range 5 {
 		w.drain(t)
-		w.clock.add(time.Minute)
+		w.clock.Add(time.Minute)
 	}
 	attempts := map[string]int{}
 	for _, id := range w.worked() {
@@ -115,7 +115,7 @@ func dead(t *testing.T, s *site) {
 	for _, job := range numbered(3, "a") {
 		w.put(t, job)
 		w.drain(t)
-		w.clock.add(time.Minute)
+		w.clock.Add(time.Minute)
 	}
 	page, next, err := w.Dead(t.Context(), 2, "")
 	must(t, err)
@@ -130,7 +130,7 @@ func dead(t *testing.T, s *site) {
 		t.Errorf("the second page: %+v, %q, %v", rest, next, err)
 	}
 	w.put(t, numbered(1, "a")...) // it is there
-	w.clock.add(12 * time.Hour)
+	w.clock.Add(12 * time.Hour)
 	w.drain(t)
 	if len(w.worked()) != 3 {
 		t.Errorf("a dead one was worked at: %v", w.worked())
@@ -144,11 +144,11 @@ func dead(t *testing.T, s *site) {
 	result = nil
 	w.drain(t)
 	w.wantWorked(t, "with the one retried", "a0000", "a0001", "a0002", "a0001")
-	if last := w.attempts[3]; last.Attempt != 1 || last.Args.Number != 1 || !last.ExpiresAt.Equal(w.clock.now().Add(time.Hour)) {
+	if last := w.attempts[3]; last.Attempt != 1 || last.Args.Number != 1 || !last.ExpiresAt.Equal(w.clock.Now().Add(time.Hour)) {
 		t.Errorf("it was retried as %+v", last)
 	}
 	w.wantLeft(t, "then", "a0002", "a0000")
-	w.clock.add(11*time.Hour + 58*time.Minute)
+	w.clock.Add(11*time.Hour + 58*time.Minute)
 	must(t, w.Sweep(t.Context()))
 	w.wantLeft(t, "when the first has been dead for a day", "a0002")
 }
@@ -159,7 +159,7 @@ func retriedInTime(t *testing.T, s *site) {
 	w.put(t, queue.Job[task]{ID: "a"})
 	w.drain(t)
 	must(t, w.Retry(t.Context(), "a"))
-	w.clock.add(2 * time.Minute)
+	w.clock.Add(2 * time.Minute)
 	must(t, w.Sweep(t.Context()))
 	w.wantLeft(t, "when it would not have been kept any more", "a")
 }
@@ -177,11 +177,11 @@ func unkept(t *testing.T, s *site) {
 func lifetimes(t *testing.T, s *site) {
 	w := s.worker(t, fails, func(c *queue.Config[task]) { c.Lifetime, c.KeepDead = time.Hour, time.Hour })
 	w.put(t, queue.Job[task]{ID: "late", ExpiresAt: noon().Add(time.Second)}, queue.Job[task]{ID: "a"})
-	w.clock.add(time.Second)
+	w.clock.Add(time.Second)
 	w.drain(t)
 	w.wantWorked(t, "what isn't too late", "a")
 	for stored := w.raw(t, "a"); !stored.DueAt.IsZero(); stored = w.raw(t, "a") {
-		w.clock.add(stored.DueAt.Sub(w.clock.now()))
+		w.clock.Add(stored.DueAt.Sub(w.clock.Now()))
 		w.drain(t)
 		must(t, w.Sweep(t.Context()))
 	}
@@ -204,7 +204,7 @@ func panics(t *testing.T, s *site) {
 	if log := w.log.String(); !strings.Contains(log, "a programming mistake") || !strings.Contains(log, "attempts.go") || !strings.Contains(log, "tried again") {
 		t.Errorf("the log: %s", log)
 	}
-	w.clock.add(time.Minute)
+	w.clock.Add(time.Minute)
 	w.drain(t)
 	w.wantWorked(t, "again", "a", "a")
 	w.wantLeft(t, "then")

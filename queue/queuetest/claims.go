@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"manus/docstore"
+	"manus/internal/waittest"
 	"manus/queue"
 )
 
@@ -27,10 +28,11 @@ func claimRules() []rule {
 	}
 }
 
-// watched is a store that counts the writes that have been made, and fails them when it
-// is told to.
+// watched is a store that counts the writes that have been made, wakes who waits for
+// one, and fails them when it is told to.
 type watched struct {
 	docstore.Store
+	waittest.Signal
 	inserts, updates, batches, changes atomic.Int64
 	failing, batchFailing              atomic.Bool
 	beforeBatch                        func()
@@ -43,6 +45,7 @@ func (w *watched) Insert(ctx context.Context, collection string, docs ...docstor
 	if w.failing.Load() {
 		return errFailing
 	}
+	defer w.Wake()
 	defer w.inserts.Add(int64(len(docs)))
 	return w.Store.Insert(ctx, collection, docs...)
 }
@@ -52,6 +55,7 @@ func (w *watched) Upsert(ctx context.Context, collection, id string, change func
 	if w.failing.Load() {
 		return errFailing
 	}
+	defer w.Wake()
 	defer w.updates.Add(1)
 	return w.Store.Upsert(ctx, collection, id, change)
 }
@@ -65,6 +69,7 @@ func (w *watched) Batch(ctx context.Context, changes []docstore.Change) []error 
 		w.beforeBatch()
 	}
 	if len(changes) > 0 {
+		defer w.Wake()
 		defer w.batches.Add(1)
 		defer w.changes.Add(int64(len(changes)))
 	}
@@ -151,7 +156,7 @@ func twoCopies(t *testing.T, s *site) {
 	w, other := s.worker(t, done), s.worker(t, done)
 	w.run(t)
 	other.put(t, queue.Job[task]{ID: "a"})
-	until(t, "the other works at it", func() bool { return len(w.worked()) == 1 })
+	w.store.Until(t, func() bool { return len(w.worked()) == 1 })
 }
 
 // blocked is work that ends when it is told to, or cut short.
@@ -181,9 +186,9 @@ func renewed(t *testing.T, s *site) {
 	<-b.begun
 	for range 5 {
 		renewals := w.store.batches.Load()
-		w.clock.add(200 * time.Millisecond)
-		until(t, "it is renewed", func() bool { return w.store.batches.Load() > renewals+1 }) // one may have been under way
-		other.clock.add(200 * time.Millisecond)
+		w.clock.Add(200 * time.Millisecond)
+		w.store.Until(t, func() bool { return w.store.batches.Load() > renewals+1 }) // one may have been under way
+		other.clock.Add(200 * time.Millisecond)
 		other.drain(t)
 	}
 	other.wantWorked(t, "what is in another's hands")
@@ -244,7 +249,7 @@ func lostClaim(t *testing.T, s *site) {
 	slow.put(t, queue.Job[task]{ID: "a", Args: task{Number: 1}})
 	<-b.begun
 	slow.store.batchFailing.Store(true) // as if it were paused: it renews nothing
-	other.clock.add(time.Minute)
+	other.clock.Add(time.Minute)
 	other.drain(t)
 	other.wantWorked(t, "when the claim is over", "a")
 	idle.put(t, queue.Job[task]{ID: "a", Args: task{Number: 2}})
@@ -269,7 +274,7 @@ func failingStore(t *testing.T, s *site) {
 	}
 	other := s.worker(t, done)
 	other.put(t, numbered(20, "")...)
-	until(t, "it is told", func() bool { return w.log.String() != "" })
+	w.log.Until(t, func() bool { return w.log.String() != "" })
 	w.store.failing.Store(false)
 	w.untilSettled(t, 20)
 	w.wantLeft(t, "then")

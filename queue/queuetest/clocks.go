@@ -22,17 +22,17 @@ func clockRules() []rule {
 
 func putAhead(t *testing.T, s *site) {
 	ahead, w := s.worker(t, done), s.worker(t, done)
-	ahead.clock.add(queue.MaxWait + time.Second)
+	ahead.clock.Add(queue.MaxWait + time.Second)
 	ahead.put(t, numbered(30, "a")...)
 	w.drain(t)
 	if n := len(w.worked()); n != 30 {
 		t.Errorf("%d of 30 are worked at", n)
 	}
-	ahead.clock.add(-2 * time.Second)
+	ahead.clock.Add(-2 * time.Second)
 	ahead.put(t, queue.Job[task]{ID: "soon"})
 	w.drain(t)
 	w.wantLeft(t, "what may be a wait", "soon")
-	w.clock.add(queue.MaxWait)
+	w.clock.Add(queue.MaxWait)
 	w.drain(t)
 	w.wantLeft(t, "and has been one")
 }
@@ -42,11 +42,11 @@ func waitsAhead(t *testing.T, s *site) {
 	ahead := s.worker(t, func(context.Context, queue.Job[task]) error { return result })
 	w := s.worker(t, done)
 	ahead.put(t, queue.Job[task]{ID: "failed"})
-	ahead.clock.add(queue.MaxWait)
+	ahead.clock.Add(queue.MaxWait)
 	ahead.drain(t)
 	b := newBlocked()
 	killed := s.worker(t, b.work)
-	killed.clock.add(queue.MaxWait)
+	killed.clock.Add(queue.MaxWait)
 	killed.run(t)
 	killed.put(t, queue.Job[task]{ID: "claimed"})
 	<-b.begun
@@ -59,15 +59,15 @@ func waitsAhead(t *testing.T, s *site) {
 func putBack(t *testing.T, s *site) {
 	w := s.worker(t, done)
 	w.put(t, queue.Job[task]{ID: "before"})
-	w.clock.add(-30 * time.Minute)
+	w.clock.Add(-30 * time.Minute)
 	w.put(t, queue.Job[task]{ID: "after"})
 	w.drain(t)
 	w.wantWorked(t, "what is put then", "after")
-	w.clock.add(30 * time.Minute)
+	w.clock.Add(30 * time.Minute)
 	w.drain(t)
 	w.wantWorked(t, "when the time has come again", "after", "before")
 	w.put(t, queue.Job[task]{ID: "days before"})
-	w.clock.add(-48 * time.Hour)
+	w.clock.Add(-48 * time.Hour)
 	w.drain(t)
 	w.wantWorked(t, "what no wait explains", "after", "before", "days before")
 }
@@ -81,9 +81,9 @@ func ownClaims(t *testing.T, s *site) {
 	<-b.begun
 	settled := 0
 	for _, step := range []time.Duration{time.Hour, 24 * time.Hour, -48 * time.Hour} {
-		w.clock.add(step)
+		w.clock.Add(step)
 		other := s.worker(t, done)
-		other.clock.add(w.clock.now().Sub(noon()))
+		other.clock.Set(w.clock.Now())
 		other.put(t, queue.Job[task]{ID: step.String()}) // is found behind those
 		if id := <-b.begun; id != step.String() {
 			t.Errorf("begun again: %s", id)
@@ -135,14 +135,14 @@ func steps(t *testing.T, s *site) {
 			t.Fatalf("after %d rounds: %q are left", round, workers[0].left(t))
 		}
 		for _, w := range workers {
-			w.clock.add(rand.N(4*time.Hour) - 2*time.Hour + 2*time.Minute)
+			w.clock.Add(rand.N(4*time.Hour) - 2*time.Hour + 2*time.Minute)
 			n := min(len(waiting), rand.N(3))
 			w.put(t, waiting[:n]...)
 			waiting = waiting[n:]
 			w.drain(t)
 		}
 		for _, w := range workers { // they don't drift away from each other
-			w.clock.add(-w.clock.now().Sub(workers[0].clock.now()) / 2)
+			w.clock.Add(-w.clock.Now().Sub(workers[0].clock.Now()) / 2)
 		}
 	}
 	for _, job := range numbered(jobs, "a") {

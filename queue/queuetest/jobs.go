@@ -69,7 +69,7 @@ func remember(t *testing.T, s *site) {
 	w.put(t, queue.Job[task]{ID: "a", Group: "g"})
 	w.drain(t)
 	w.wantLeft(t, "when it is done")
-	if n, err := w.Count(t.Context(), "g", w.clock.now().Add(time.Hour), 9); err != nil || n != 0 {
+	if n, err := w.Count(t.Context(), "g", w.clock.Now().Add(time.Hour), 9); err != nil || n != 0 {
 		t.Errorf("%d are in the group, %v", n, err)
 	}
 	for range 2 {
@@ -89,7 +89,7 @@ func remember(t *testing.T, s *site) {
 	if _, err := w.Get(t.Context(), "a"); !errors.Is(err, docstore.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
-	w.clock.add(time.Hour + time.Millisecond)
+	w.clock.Add(time.Hour + time.Millisecond)
 	must(t, w.Sweep(t.Context()))
 	w.put(t, queue.Job[task]{ID: "a"})
 	w.drain(t)
@@ -108,10 +108,10 @@ func keptWithoutWork(t *testing.T, s *site) {
 	other := s.worker(t, done) // may have a worker again
 	other.drain(t)
 	other.wantWorked(t, "what is kept")
-	w.clock.add(time.Hour)
+	w.clock.Add(time.Hour)
 	must(t, w.Sweep(t.Context()))
 	w.wantLeft(t, "at its time", "b", "a")
-	w.clock.add(time.Millisecond)
+	w.clock.Add(time.Millisecond)
 	must(t, w.Sweep(t.Context()))
 	w.wantLeft(t, "after its time", "b")
 }
@@ -123,14 +123,14 @@ func keep(t *testing.T, s *site) {
 	})
 	w.put(t, queue.Job[task]{ID: "a", Args: task{Number: 7}, ExpiresAt: noon().Add(time.Hour)})
 	w.drain(t)
-	w.clock.add(59 * time.Minute)
+	w.clock.Add(59 * time.Minute)
 	w.drain(t)
 	must(t, w.Sweep(t.Context()))
 	w.wantWorked(t, "once", "a")
 	if got, err := w.Get(t.Context(), "a"); err != nil || got.Args != (task{7, "changed"}) || !got.ExpiresAt.Equal(noon().Add(time.Hour)) {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	w.clock.add(2 * time.Minute)
+	w.clock.Add(2 * time.Minute)
 	must(t, w.Sweep(t.Context()))
 	w.wantLeft(t, "when it has expired")
 }
@@ -139,7 +139,7 @@ func listAndCount(t *testing.T, s *site) {
 	w := s.worker(t, done)
 	for i, id := range []string{"a", "c", "b"} {
 		w.put(t, queue.Job[task]{ID: id, Group: []string{"g", "h", "g"}[i], Lane: id})
-		w.clock.add(time.Second)
+		w.clock.Add(time.Second)
 	}
 	w.wantLeft(t, "all", "b", "c", "a")
 	if jobs, err := w.List(t.Context(), 2); err != nil || len(jobs) != 2 || jobs[1].ID != "c" {
@@ -240,9 +240,9 @@ func sealedByAnother(t *testing.T, s *site) {
 		if _, err := w.Get(t.Context(), "a"); !errors.Is(err, seal.ErrUnreadable) {
 			t.Errorf("got %v", err)
 		}
-		none.clock.add(time.Minute)
+		none.clock.Add(time.Minute)
 	}
-	first.clock.add(2 * time.Minute)
+	first.clock.Add(2 * time.Minute)
 	first.drain(t)
 	first.wantWorked(t, "with the secret", "a")
 	first.wantLeft(t, "then")
@@ -274,7 +274,7 @@ func metrics(t *testing.T, s *site) {
 		return map[string]error{"b0000": errors.New("no"), "b0001": queue.Cancel(errors.New("never")), "b0002": queue.Keep()}[job.ID]
 	}, func(c *queue.Config[task]) { c.Metrics, c.KeepDead = registry, time.Hour })
 	w.put(t, numbered(3, "a")...)
-	w.clock.add(time.Minute)
+	w.clock.Add(time.Minute)
 	w.put(t, numbered(5, "b")...)
 	for name, want := range map[string]float64{
 		"jobs lane=a queue=tasks": 3, "jobs lane=b queue=tasks": 5, "oldest_seconds lane=a queue=tasks": 60, "oldest_seconds lane=b queue=tasks": 0, "dead_jobs queue=tasks": 0,

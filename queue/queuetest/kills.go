@@ -1,22 +1,19 @@
 package queuetest
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"manus/docstore"
+	"manus/internal/processtest"
 	"manus/queue"
 )
 
@@ -27,21 +24,29 @@ func killRules() []rule {
 	}
 }
 
-// ProcessVariable makes the binary of the tests another copy of the program, which
-// calls Process with the variable's value.
-const ProcessVariable = "MANUS_TEST_PROCESS"
-
 const processLane, processClaim = 3, 30 * time.Second
 
-// Process puts jobs and works at jobs, and says so, until its input ends. Its name
+// Roles are what processes of the suite do, for TestMain to play; open opens the store
+// at the [Place] that args stand for.
+func Roles(open func(args []string) (docstore.Store, error)) processtest.Roles {
+	return processtest.Roles{role: func(args []string) error {
+		store, err := open(args[1:])
+		if err != nil {
+			return err
+		}
+		return putAndWork(store, args[0])
+	}}
+}
+
+// role is that of a copy of the program.
+const role = "copy"
+
+// putAndWork puts jobs and works at jobs, and says so, until its input ends. Its name
 // says which of the rules it is for.
-func Process(store docstore.Store, name string) error {
+func putAndWork(store docstore.Store, name string) error {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) // the parent wants no more, or is gone
-		stop()
-	}()
+	go func() { processtest.UntilInputEnds(); stop() }()
 	if err := store.Declare(context.Background(), Specs()...); err != nil {
 		return err
 	}
@@ -86,10 +91,7 @@ func say(words ...string) {
 
 // process is another copy of the program.
 type process struct {
-	name   string
-	cmd    *exec.Cmd
-	stdin  io.Closer
-	stderr bytes.Buffer
+	*processtest.Process
 	ended  chan struct{} // all that it said has been heard
 	killed bool
 }
@@ -103,20 +105,11 @@ type heard struct {
 // start runs a process. What it says goes to said.
 func (s *site) start(t *testing.T, name string, said chan<- heard) *process {
 	t.Helper()
-	self, err := os.Executable()
-	must(t, err)
-	p := &process{name: name, cmd: exec.CommandContext(t.Context(), self, s.args...), ended: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), ProcessVariable+"="+name)
-	p.cmd.Stderr = &p.stderr
-	p.stdin, err = p.cmd.StdinPipe()
-	must(t, err)
-	stdout, err := p.cmd.StdoutPipe()
-	must(t, err)
-	must(t, p.cmd.Start())
+	p := &process{Process: processtest.Start(t, role, append([]string{name}, s.args...)...), ended: make(chan struct{})}
 	go func() {
 		defer close(p.ended)
-		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			verb, id, _ := strings.Cut(lines.Text(), " ")
+		for p.Lines.Scan() {
+			verb, id, _ := strings.Cut(p.Lines.Text(), " ")
 			said <- heard{p, verb, id}
 		}
 	}()
@@ -127,21 +120,19 @@ func (s *site) start(t *testing.T, name string, said chan<- heard) *process {
 func (p *process) kill(t *testing.T) {
 	t.Helper()
 	p.killed = true
-	must(t, p.cmd.Process.Kill())
+	must(t, p.Cmd.Process.Kill())
 	<-p.ended
-	if err := p.cmd.Wait(); err == nil || p.stderr.Len() > 0 {
-		t.Fatalf("%s ended before it was killed: %v: %s", p.name, err, &p.stderr)
+	if p.Kill(t); p.Log.Len() > 0 {
+		t.Fatalf("before it was killed: %s", &p.Log)
 	}
 }
 
 // end has the process stop by itself.
 func (p *process) end(t *testing.T) {
 	t.Helper()
-	must(t, p.stdin.Close())
+	must(t, p.Input.Close())
 	<-p.ended
-	if err := p.cmd.Wait(); err != nil {
-		t.Fatalf("%s: %v: %s", p.name, err, &p.stderr)
-	}
+	p.End(t)
 }
 
 // ledger is what all processes have said.
@@ -196,7 +187,7 @@ func kills(t *testing.T, s *site) {
 	}
 	// What killed ones had claimed is left. It is this copy's when the claims are over.
 	last := s.worker(t, done)
-	last.clock.at = time.Now().Add(processClaim)
+	last.clock.Set(time.Now().Add(processClaim))
 	last.drain(t)
 	last.wantLeft(t, "at the end")
 	for _, id := range last.worked() {
@@ -245,7 +236,7 @@ func killedClaims(t *testing.T, s *site) {
 	p.kill(t)
 	before := time.Now()
 	w := s.worker(t, done)
-	w.clock.at = before
+	w.clock.Set(before)
 	w.drain(t)
 	for _, id := range w.worked() {
 		if begun[id] {
@@ -253,7 +244,7 @@ func killedClaims(t *testing.T, s *site) {
 		}
 	}
 	n := len(w.worked())
-	w.clock.add(processClaim)
+	w.clock.Add(processClaim)
 	w.drain(t)
 	if got := len(w.worked()) - n; got != len(begun) {
 		t.Errorf("%d of %d come back", got, len(begun))

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"manus/internal/waittest"
 	"manus/queue"
 )
 
@@ -36,9 +37,9 @@ func hangingLane(t *testing.T, s *site) {
 		})
 	}
 	group.Wait()
-	w.clock.add(1) // all others are due later
+	w.clock.Add(1) // all others are due later
 	other := s.worker(t, done)
-	other.clock.add(1)
+	other.clock.Add(1)
 	for _, lane := range []string{"", "b", "c"} {
 		other.put(t, numbered(10, lane)...)
 	}
@@ -51,9 +52,9 @@ func hangingLane(t *testing.T, s *site) {
 		}
 		return n
 	}
-	until(t, "the other lanes are done", func() bool { return worked() == 30 })
+	w.store.Until(t, func() bool { return worked() == 30 })
 	w.put(t, queue.Job[task]{ID: "new", Lane: "d"})
-	until(t, "and what comes later", func() bool { return worked() == 31 })
+	w.store.Until(t, func() bool { return worked() == 31 })
 	if len(b.begun) != 4 {
 		t.Errorf("%d hang", len(b.begun))
 	}
@@ -62,6 +63,7 @@ func hangingLane(t *testing.T, s *site) {
 
 func bounds(t *testing.T, s *site) {
 	var mu sync.Mutex
+	var begun waittest.Signal
 	now, most := map[string]int{}, map[string]int{}
 	change := func(by int, names ...string) {
 		mu.Lock()
@@ -70,6 +72,7 @@ func bounds(t *testing.T, s *site) {
 			now[name] += by
 			most[name] = max(most[name], now[name])
 		}
+		begun.Wake()
 	}
 	var left atomic.Int64
 	const lanes = 5
@@ -79,7 +82,7 @@ func bounds(t *testing.T, s *site) {
 		change(1, job.Lane, "all")
 		defer change(-1, job.Lane, "all")
 		if left.Add(-1) > 50 { // let others catch up
-			until(t, "others are at work", func() bool { mu.Lock(); defer mu.Unlock(); return most["all"] >= 7 })
+			begun.Until(t, func() bool { mu.Lock(); defer mu.Unlock(); return most["all"] >= 7 })
 		}
 		return nil
 	}, func(c *queue.Config[task]) { c.PerLane, c.Overall = 3, 7 })
@@ -119,7 +122,7 @@ func order(t *testing.T, s *site) {
 	w := s.worker(t, done, func(c *queue.Config[task]) { c.PerLane = 1 })
 	for _, id := range []string{"c", "a", "d", "b"} {
 		w.put(t, queue.Job[task]{ID: id})
-		w.clock.add(1_000_000)
+		w.clock.Add(1_000_000)
 	}
 	w.drain(t)
 	w.wantWorked(t, "in order", "c", "a", "d", "b")

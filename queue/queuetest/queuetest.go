@@ -4,11 +4,9 @@
 package queuetest
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -16,13 +14,15 @@ import (
 	"time"
 
 	"manus/docstore"
+	"manus/internal/clocktest"
+	"manus/internal/waittest"
 	"manus/queue"
 )
 
 // Place makes an empty place for documents, which lasts as long as t, and returns
 // what opens a store there, as another copy of the program would, and closes it when t
 // ends. Where processes are tested, args tell one of them where the place is: they are
-// what the binary of the tests is started with, see [Process].
+// what [Roles] opens it with.
 type Place func(t *testing.T) (open func(t *testing.T) docstore.Store, args []string)
 
 // Run checks every rule as a parallel subtest in a place of its own. Many is how many
@@ -65,27 +65,28 @@ type site struct {
 type worker struct {
 	*queue.Queue[task]
 	store *watched
-	clock *clock
-	log   *lockedBuffer
+	clock *clocktest.Clock
+	log   *waittest.Log
 
 	mu       sync.Mutex
 	attempts []queue.Job[task] // in their order
 }
 
 // noon is when the clocks of copies stand at first.
-func noon() time.Time { return time.Date(2027, 3, 14, 12, 0, 0, 0, time.UTC) }
+func noon() time.Time { return clocktest.New().Now() }
 
 // worker is a copy that works as its job says, and notes each attempt before.
 func (s *site) worker(t *testing.T, work func(context.Context, queue.Job[task]) error, change ...func(*queue.Config[task])) *worker {
 	t.Helper()
-	w := &worker{store: &watched{Store: s.open(t)}, clock: &clock{at: noon()}, log: &lockedBuffer{}}
+	w := &worker{store: &watched{Store: s.open(t)}, clock: clocktest.New(), log: &waittest.Log{}}
 	must(t, w.store.Declare(t.Context(), Specs()...))
 	c := queue.Config[task]{
-		Store: w.store, Collection: collection, Noun: "task", Now: w.clock.now, Log: slog.New(slog.NewTextHandler(w.log, nil)),
+		Store: w.store, Collection: collection, Noun: "task", Now: w.clock.Now, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 		Work: func(ctx context.Context, job queue.Job[task]) error {
 			w.mu.Lock()
 			w.attempts = append(w.attempts, job)
 			w.mu.Unlock()
+			w.store.Wake()
 			return work(ctx, job)
 		},
 	}
@@ -181,21 +182,11 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// until waits for what another goroutine is about to do.
-func until(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !done(); runtime.Gosched() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: it doesn't come to that", what)
-		}
-	}
-}
-
 // untilSettled waits until so many attempts have been made and written down, or other
 // changes made.
 func (w *worker) untilSettled(t *testing.T, n int) {
 	t.Helper()
-	until(t, fmt.Sprint(n, " attempts are settled"), func() bool { return w.store.updates.Load() >= int64(n) })
+	w.store.Until(t, func() bool { return w.store.updates.Load() >= int64(n) })
 }
 
 func numbered(n int, lane string) (jobs []queue.Job[task]) {
@@ -203,40 +194,4 @@ func numbered(n int, lane string) (jobs []queue.Job[task]) {
 		jobs = append(jobs, queue.Job[task]{ID: fmt.Sprintf("%s%04d", lane, i), Lane: lane, Args: task{Number: i}})
 	}
 	return jobs
-}
-
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
-// lockedBuffer is a log that many write to.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-// Write adds to the log.
-func (b *lockedBuffer) Write(text []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(text)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }

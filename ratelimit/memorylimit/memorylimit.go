@@ -21,7 +21,6 @@ import (
 type Config struct {
 	// MaxKeys bounds the keys that are counted at once; 0 means a million.
 	MaxKeys int
-	Now     func() time.Time // the clock; nil means time.Now
 }
 
 // Engine is a [ratelimit.Engine] in memory.
@@ -63,10 +62,6 @@ type bucket struct {
 // New makes an Engine.
 func New(c Config) *Engine {
 	e := &Engine{seed: maphash.MakeSeed(), started: time.Now(), since: time.Since}
-	if c.Now != nil {
-		e.started = c.Now()
-		e.since = func(t time.Time) time.Duration { return c.Now().Sub(t) }
-	}
 	for i := range e.shards {
 		e.shards[i].keys = map[uint64]*counts{}
 		e.shards[i].max = max(1, (cmp.Or(c.MaxKeys, 1_000_000)+shards-1)/shards)

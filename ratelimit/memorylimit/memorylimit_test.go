@@ -3,41 +3,26 @@ package memorylimit
 import (
 	"fmt"
 	"runtime"
-	"sync"
 	"testing"
 	"time"
 
+	"manus/internal/clocktest"
 	"manus/ratelimit"
 	"manus/ratelimit/limittest"
 )
 
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
-func setup(maxKeys int) (*Engine, *clock) {
-	c := &clock{at: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
-	return New(Config{MaxKeys: maxKeys, Now: c.now}), c
+func setup(maxKeys int) (*Engine, *clocktest.Clock) {
+	c := clocktest.New()
+	e := New(Config{MaxKeys: maxKeys})
+	e.started, e.since = c.Now(), func(t time.Time) time.Duration { return c.Now().Sub(t) }
+	return e, c
 }
 
 func TestEngine(t *testing.T) {
 	t.Parallel()
 	limittest.Run(t, func(*testing.T) limittest.Bench {
 		e, c := setup(0)
-		return limittest.Bench{Engine: e, Advance: c.add}
+		return limittest.Bench{Engine: e, Advance: c.Add}
 	})
 }
 
@@ -68,7 +53,7 @@ func TestASprayDoesNotFreeWhoIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i%1000 == 0 {
-			c.add(time.Millisecond)
+			c.Add(time.Millisecond)
 			if !refused() {
 				t.Fatalf("after %d others it is admitted again", i)
 			}
@@ -81,7 +66,7 @@ func TestASprayDoesNotFreeWhoIsRefused(t *testing.T) {
 	if n > 1000+shards {
 		t.Errorf("there are %d keys", n)
 	}
-	c.add(time.Minute)
+	c.Add(time.Minute)
 	if refused() {
 		t.Error("it is refused for ever")
 	}
@@ -95,7 +80,7 @@ func TestADecisionAllocatesNothing(t *testing.T) {
 		if err := e.Take(t.Context(), checks, &d); err != nil {
 			t.Fatal(err)
 		}
-		c.add(time.Second)
+		c.Add(time.Second)
 	}
 	for range 5000 {
 		decide()

@@ -6,11 +6,9 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -18,26 +16,15 @@ import (
 	"testing"
 	"time"
 
+	"manus/internal/processtest"
 	"manus/internal/redisclient"
 	"manus/internal/redistest"
 	"manus/ratelimit"
 )
 
-// What the processes of TestProcessesNeverAdmitTooMuch are told.
-const (
-	addrVariable  = "MANUS_TEST_REDIS"
-	countVariable = "MANUS_TEST_DECISIONS"
-	fileVariable  = "MANUS_TEST_FILE"
-)
-
 func TestMain(m *testing.M) {
-	if os.Getenv(addrVariable) == "" {
-		os.Exit(m.Run())
-	}
-	if err := decideALot(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	processtest.Play(processtest.Roles{"decides": decideALot})
+	m.Run()
 }
 
 const (
@@ -53,13 +40,14 @@ type record struct {
 	Allowed bool
 }
 
-// decideALot is one process: many goroutines that take as fast as they can.
-func decideALot() error {
-	n, err := strconv.Atoi(os.Getenv(countVariable))
+// decideALot is one process: many goroutines that take as fast as they can. It is told
+// the server, how many decisions, and the file to write them to.
+func decideALot(args []string) error {
+	n, err := strconv.Atoi(args[1])
 	if err != nil {
 		return err
 	}
-	client, err := redisclient.New("redis://" + os.Getenv(addrVariable))
+	client, err := redisclient.New(args[0])
 	if err == nil {
 		err = client.Connect()
 	}
@@ -71,7 +59,7 @@ func decideALot() error {
 	if err != nil {
 		return err
 	}
-	file, err := os.Create(os.Getenv(fileVariable))
+	file, err := os.Create(args[2])
 	if err != nil {
 		return err
 	}
@@ -118,26 +106,14 @@ func TestProcessesNeverAdmitTooMuch(t *testing.T) {
 	}
 	const processes = 4
 	server := redistest.Start(t)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	var running []*exec.Cmd
+	var running []*processtest.Process
 	for i := range processes {
-		cmd := exec.CommandContext(t.Context(), self)
-		cmd.Env = append(os.Environ(), addrVariable+"="+server.Addr, fmt.Sprint(countVariable, "=", decisions/processes), fileVariable+"="+filepath.Join(dir, strconv.Itoa(i)))
-		cmd.Stderr = os.Stderr
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		running = append(running, cmd)
+		running = append(running, processtest.Start(t, "decides", server.URL(), strconv.Itoa(decisions/processes), filepath.Join(dir, strconv.Itoa(i))))
 	}
 	var all []record
-	for i, cmd := range running {
-		if err := cmd.Wait(); err != nil {
-			t.Fatal(err)
-		}
+	for i, p := range running {
+		p.End(t)
 		all = append(all, readRecords(t, filepath.Join(dir, strconv.Itoa(i)))...)
 	}
 	admitted, refused := judge(t, all)

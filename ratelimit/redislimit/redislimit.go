@@ -32,8 +32,6 @@ var text string
 type Config struct {
 	// Client reaches Redis, which need not be there yet.
 	Client *redisclient.Client
-	// Prefix is in front of every key; empty means "manus:limit:".
-	Prefix string
 	// Timeout bounds a call; 0 means 40 ms.
 	Timeout time.Duration
 	// OnReset is called with the keys that were forgotten, here or by another
@@ -46,7 +44,7 @@ type Config struct {
 type Engine struct {
 	client  *redisclient.Client
 	script  *rueidis.Lua
-	prefix  string
+	prefix  string // of every key
 	timeout time.Duration
 	onReset func([]string)
 	// offset is added to the server's time, by tests.
@@ -73,7 +71,7 @@ func New(c Config) *Engine {
 	return &Engine{
 		client:  c.Client,
 		script:  rueidis.NewLuaScript(text),
-		prefix:  cmp.Or(c.Prefix, "manus:limit:"),
+		prefix:  "manus:limit:",
 		timeout: cmp.Or(c.Timeout, 40*time.Millisecond),
 		onReset: c.OnReset,
 		offset:  func() time.Duration { return 0 },

@@ -43,7 +43,8 @@ var prefixes atomic.Int64
 
 func engine(t testing.TB, addrs ...string) (*Engine, *offset) {
 	t.Helper()
-	e := connect(t, Config{Prefix: fmt.Sprintf("t%d-%d:", os.Getpid(), prefixes.Add(1)), Timeout: 10 * time.Second}, addrs...)
+	e := connect(t, Config{Timeout: 10 * time.Second}, addrs...)
+	e.prefix = fmt.Sprintf("t%d-%d:", os.Getpid(), prefixes.Add(1))
 	o := &offset{}
 	e.offset = func() time.Duration { return time.Duration(o.by.Load()) }
 	return e, o

@@ -29,39 +29,30 @@ const (
 	aliveFor  = 3
 	// publishTimeout bounds one round of publishing.
 	publishTimeout = 2 * time.Second
-	// maxPending bounds the sessions whose hints wait to be published, and maxLength an id.
+	// maxPending bounds the hints that wait to be published, and maxLength an id.
 	maxPending = 10_000
 	maxLength  = 64
 )
 
 // Hints is a [session.Hints] over Redis.
 type Hints struct {
-	client *redisclient.Client
-	self   string
-	beat   time.Duration             // beatEvery, but for tests
-	heard  atomic.Pointer[time.Time] // the last beat of this copy
-
-	mu      sync.Mutex
-	pending map[string]bool
-	wake    chan struct{}
+	client  *redisclient.Client
+	self    string
+	beat    time.Duration             // beatEvery, but for tests
+	heard   atomic.Pointer[time.Time] // the last beat of this copy
+	pending chan string               // sessions
 }
 
 // New makes Hints. They work while Run does.
 func New(client *redisclient.Client) *Hints {
-	return &Hints{client: client, self: uuid.NewString(), beat: beatEvery, pending: map[string]bool{}, wake: make(chan struct{}, 1)}
+	return &Hints{client: client, self: uuid.NewString(), beat: beatEvery, pending: make(chan string, maxPending)}
 }
 
 // Publish tells the other copies that the session's log has grown, a moment later.
 // Several hints about one session in that moment become one.
 func (h *Hints) Publish(sessionID string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.pending) >= maxPending {
-		return
-	}
-	h.pending[sessionID] = true
 	select {
-	case h.wake <- struct{}{}:
+	case h.pending <- sessionID:
 	default:
 	}
 }
@@ -103,21 +94,21 @@ func (h *Hints) publishLoop(ctx context.Context) {
 			return
 		case <-beat.C:
 			h.publish(ctx, []string{h.self})
-		case <-h.wake:
-			h.publish(ctx, h.take())
+		case sessionID := <-h.pending:
+			h.publish(ctx, h.take(sessionID))
 		}
 	}
 }
 
-// take takes the pending hints, as messages.
-func (h *Hints) take() []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	messages := make([]string, 0, len(h.pending))
-	for sessionID := range h.pending {
+// take takes the pending hints, of which the first has been taken, as messages.
+func (h *Hints) take(first string) (messages []string) {
+	sessions := map[string]bool{first: true}
+	for range len(h.pending) {
+		sessions[<-h.pending] = true
+	}
+	for sessionID := range sessions {
 		messages = append(messages, h.self+" "+sessionID)
 	}
-	clear(h.pending)
 	return messages
 }
 
