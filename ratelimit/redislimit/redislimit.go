@@ -134,17 +134,24 @@ func (e *Engine) ask(ctx context.Context, op operation, checks []ratelimit.Check
 	if client.Mode() == rueidis.ClientModeCluster {
 		return e.askNodes(ctx, client, op, checks, counted, into)
 	}
-	c := &call{client: client, op: op, checks: checks, counted: counted, result: *into, done: make(chan struct{}, 1)}
-	*into = ratelimit.Decision{} // its memory is used again
+	c := calls.Get().(*call)
+	c.client, c.op, c.checks, c.counted, c.err = client, op, checks, counted, nil
+	c.result, *into = *into, ratelimit.Decision{} // its memory is used again
 	e.send(c)
 	select {
 	case <-c.done:
+		err := c.err
 		*into = c.result
-		return c.err
+		c.result, c.checks, c.counted = ratelimit.Decision{}, nil, nil
+		calls.Put(c)
+		return err
 	case <-ctx.Done():
-		return ctx.Err() // the call is still on its way
+		return ctx.Err() // the call is still on its way, and is not used again
 	}
 }
+
+// calls are calls that have come back, to be used again.
+var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
 
 // send puts a call on its way: in a batch of its own if not many are, else with
 // those that wait for one to come back.
