@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,10 +55,7 @@ func (r Retention) Decide(backups []Manifest, now time.Time) []Decision {
 }
 
 func newestFirst(a, b Manifest) int {
-	if order := b.CreatedAt.Compare(a.CreatedAt); order != 0 {
-		return order
-	}
-	return strings.Compare(b.File, a.File)
+	return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(b.File, a.File))
 }
 
 // keepOneOfEach keeps one backup of each of the newest n periods.

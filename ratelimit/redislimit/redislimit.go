@@ -42,11 +42,9 @@ type Config struct {
 
 // Engine is a [ratelimit.Engine] in Redis.
 type Engine struct {
-	client  *redisclient.Client
-	script  *rueidis.Lua
-	prefix  string // of every key
-	timeout time.Duration
-	onReset func([]string)
+	c      Config
+	script *rueidis.Lua
+	prefix string // of every key
 	// offset is added to the server's time, by tests.
 	offset func() time.Duration
 
@@ -68,19 +66,18 @@ func New(c Config) *Engine {
 	if c.OnReset == nil {
 		c.OnReset = func([]string) {}
 	}
+	c.Timeout = cmp.Or(c.Timeout, 40*time.Millisecond)
 	return &Engine{
-		client:  c.Client,
-		script:  rueidis.NewLuaScript(text),
-		prefix:  "manus:limit:",
-		timeout: cmp.Or(c.Timeout, 40*time.Millisecond),
-		onReset: c.OnReset,
-		offset:  func() time.Duration { return 0 },
+		c:      c,
+		script: rueidis.NewLuaScript(text),
+		prefix: "manus:limit:",
+		offset: func() time.Duration { return 0 },
 	}
 }
 
 // connected is the client, or ErrUnavailable before Redis has been reached.
 func (e *Engine) connected() (rueidis.Client, error) {
-	client, err := e.client.Get()
+	client, err := e.c.Client.Get()
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -193,7 +190,7 @@ func (e *Engine) fly(batch []*call) {
 
 // run asks the script about a batch.
 func (e *Engine) run(batch []*call) {
-	ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), e.c.Timeout)
 	defer cancel()
 	keys, arguments := e.encode(batch)
 	err := receive(e.script.Exec(ctx, batch[0].client, keys, arguments), batch)
@@ -334,7 +331,7 @@ func (e *Engine) askNodes(ctx context.Context, client rueidis.Client, op operati
 
 // runNodes makes a call for each group, all at once.
 func (e *Engine) runNodes(ctx context.Context, client rueidis.Client, groups []*call) error {
-	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+	ctx, cancel := context.WithTimeout(ctx, e.c.Timeout)
 	defer cancel()
 	calls := make([]rueidis.LuaExec, len(groups))
 	for i, g := range groups {
@@ -366,7 +363,7 @@ func (e *Engine) channel() string { return e.prefix + "resets" }
 
 // Reset is [ratelimit.Engine].Reset.
 func (e *Engine) Reset(ctx context.Context, keys []string) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*e.timeout)
+	ctx, cancel := context.WithTimeout(ctx, 10*e.c.Timeout)
 	defer cancel()
 	client, err := e.connected()
 	if err != nil {
@@ -377,7 +374,7 @@ func (e *Engine) Reset(ctx context.Context, keys []string) error {
 			return unavailable(err)
 		}
 	}
-	e.onReset(keys)
+	e.c.OnReset(keys)
 	for _, key := range keys {
 		if err := client.Do(ctx, client.B().Publish().Channel(e.channel()).Message(key).Build()).Error(); err != nil {
 			return unavailable(err)
@@ -388,8 +385,8 @@ func (e *Engine) Reset(ctx context.Context, keys []string) error {
 
 // Run reaches Redis and hears what other copies have reset, until ctx ends.
 func (e *Engine) Run(ctx context.Context) {
-	e.client.Listen(ctx, e.channel(), func(key string) { e.onReset([]string{key}) }, func() { e.onReset(nil) })
+	e.c.Client.Listen(ctx, e.channel(), func(key string) { e.c.OnReset([]string{key}) }, func() { e.c.OnReset(nil) })
 }
 
 // Ping tells whether Redis answers.
-func (e *Engine) Ping(ctx context.Context) error { return e.client.Ping(ctx) }
+func (e *Engine) Ping(ctx context.Context) error { return e.c.Client.Ping(ctx) }

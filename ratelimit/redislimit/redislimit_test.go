@@ -297,7 +297,7 @@ func TestAReplicaTakesOver(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, 1)
 	e, _ := engine(t, cluster.Addrs()...)
-	e.timeout = time.Second
+	e.c.Timeout = time.Second
 	var checks []ratelimit.Check
 	for k := range 30 {
 		checks = append(checks, check(t, fmt.Sprintf("{%d}", k), "1000000/hour"))
