@@ -3,7 +3,9 @@ package app
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"time"
 
 	"manus/account"
 	"manus/audit"
@@ -15,12 +17,15 @@ import (
 	"manus/internal/redisclient"
 	"manus/lease"
 	"manus/mail"
+	"manus/ratelimit"
+	"manus/ratelimit/memorylimit"
+	"manus/ratelimit/redislimit"
 	"manus/session"
 	"manus/session/redishints"
 )
 
 // build has a row for each room. A capability needs no other than those above it; what
-// two rooms want of each other stands in joins.go.
+// two rooms want of each other stands at the end.
 func (a *App) build() error {
 	s, store := a.settings, a.store
 
@@ -67,17 +72,15 @@ func (a *App) build() error {
 
 // addRedis adds the connection to Redis, which need not be there yet.
 func (a *App) addRedis() (err error) {
-	if a.settings.Redis.Empty() {
-		a.add(room{name: "redis", checks: []health.Check{a.check("redis", nil)}})
-		return nil
+	r := room{name: "redis", checks: []health.Check{a.check("redis", nil)}}
+	if !a.settings.Redis.Empty() {
+		if a.redis, err = redisclient.New(a.settings.Redis.Reveal()); err != nil {
+			return err
+		}
+		r.checks[0].Probe = a.redis.Ping
+		r.close = func() error { a.redis.Close(); return nil }
 	}
-	if a.redis, err = redisclient.New(a.settings.Redis.Reveal()); err != nil {
-		return err
-	}
-	a.add(room{
-		name: "redis", checks: []health.Check{a.check("redis", a.redis.Ping)},
-		close: func() error { a.redis.Close(); return nil },
-	})
+	a.add(r)
 	return nil
 }
 
@@ -155,4 +158,79 @@ func (a *App) secrets() []string {
 		all = append(all, previous.Reveal())
 	}
 	return all
+}
+
+// addLimits adds what decides about too many requests: counts in Redis where there is
+// one, and in memory while it is gone; else in memory alone.
+func (a *App) addLimits() {
+	r := room{name: "limits"}
+	c := ratelimit.ServiceConfig{
+		Config:  a.settings.Limits,
+		Routes:  a.routes(),
+		Engine:  memorylimit.New(memorylimit.Config{}),
+		Plan:    a.Plans.PlanOf,
+		Account: account.EmailKey,
+		Observe: ratelimit.Measure(a.registry),
+		Log:     a.log,
+	}
+	if a.redis != nil {
+		var shared *redislimit.Engine
+		c.Local = c.Engine
+		shared, c.Engine = sharedLimits(a.redis, a.options.LimitTimeout)
+		r.run = shared.Run
+	}
+	a.Limits = ratelimit.New(c)
+	r.apply = func(file config.File) error { a.Limits.SetConfig(file.Limits); return nil }
+	a.add(r)
+}
+
+// openingLimits are how often sessions may be opened by users on the plans that are
+// on offer by default.
+func openingLimits() map[string]ratelimit.Limit {
+	return map[string]ratelimit.Limit{
+		"basic":      ratelimit.NewRule("30/minute").Limit,
+		"pro":        ratelimit.NewRule("60/minute").Limit,
+		"enterprise": ratelimit.NewRule("300/minute").Limit,
+	}
+}
+
+// sharedLimits counts in Redis, with a circuit breaker around it. It doesn't wait for Redis.
+func sharedLimits(redis *redisclient.Client, timeout time.Duration) (*redislimit.Engine, *ratelimit.Breaker) {
+	var breaker *ratelimit.Breaker
+	shared := redislimit.New(redislimit.Config{Client: redis, Timeout: timeout, OnReset: func(keys []string) { breaker.Forget(keys) }})
+	breaker = ratelimit.NewBreaker(shared, shared.Ping)
+	return shared, breaker
+}
+
+// ReachLimits connects to the counts that the servers share, for commands. It returns
+// errNoRedis where each server counts by itself, or ratelimit.ErrUnavailable.
+func (a *App) ReachLimits() error {
+	if a.redis == nil {
+		return errNoRedis
+	}
+	if err := a.redis.Connect(); err != nil {
+		return fmt.Errorf("the Redis of REDIS_URL can't be reached: %w: %w", ratelimit.ErrUnavailable, err)
+	}
+	return nil
+}
+
+var errNoRedis = errors.New("there are no shared counts: set REDIS_URL as for the server. Without Redis a server counts in its own memory, which ends with it")
+
+// quota is billing as sessions see it.
+type quota struct{ *billing.Service }
+
+// Reserve takes one run.
+func (q quota) Reserve(ctx context.Context, userID, sessionID string) error {
+	return refusal(q.Service.Reserve(ctx, userID, sessionID))
+}
+
+// refusal is why billing gives no run, as sessions know it.
+func refusal(err error) error {
+	switch {
+	case errors.Is(err, billing.ErrQuotaExhausted):
+		return session.ErrQuotaExhausted
+	case errors.Is(err, billing.ErrTooManyAtOnce):
+		return session.ErrTooManyAtOnce
+	}
+	return err
 }
