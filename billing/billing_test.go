@@ -553,3 +553,17 @@ func TestAChangedPlanIsTheOneInForceAtOnce(t *testing.T) {
 	s.SetCatalog(Catalog{Plans: DefaultCatalog().Plans[:1]})
 	want("free")
 }
+
+func TestAConfirmedRunDoesNotStayPending(t *testing.T) {
+	t.Parallel()
+	s, w := setup(t)
+	spend(t, s, 1) // its session isn't there any more
+	if sub, err := s.subscriptions.Get(t.Context(), "u"); err != nil || len(sub.Pending) != 0 {
+		t.Errorf("pending are %v (%v)", sub.Pending, err)
+	}
+	w.Set(start.Add(2 * staleAfter))
+	if err := s.Reserve(t.Context(), "u", "another"); err != nil {
+		t.Fatal(err)
+	}
+	wantUsed(t, s, 2) // a confirmed run isn't given back
+}
