@@ -207,7 +207,7 @@ func TestReadingIsRightWhenHalfOfAllAnswersBreak(t *testing.T) {
 func TestReadingEndsWithAnErrorWhenNothingComesAnyMore(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	data := targettest.Bytes(1, 3<<20)
+	data := targettest.Bytes(1, 48<<20) // more than connections hold
 	if committed, _ := r.upload(t.Context(), "file", data); committed != nil {
 		t.Fatal(committed)
 	}
