@@ -8,10 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/robfig/cron/v3"
-
 	"manus/audit"
 	"manus/docstore"
+	"manus/internal/cron"
 	"manus/lease"
 )
 
@@ -161,7 +160,7 @@ func (s *Schedule) deadline() time.Duration {
 const alarmGrace = 2 * time.Hour
 
 // longestPause is the longest of the schedule's next pauses.
-func longestPause(when cron.Schedule, from time.Time) time.Duration {
+func longestPause(when *cron.Schedule, from time.Time) time.Duration {
 	longest := time.Duration(0)
 	at := when.Next(from)
 	for range 60 {

@@ -10,25 +10,17 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/robfig/cron/v3"
 
 	"manus/audit"
 	"manus/docstore"
+	"manus/internal/cron"
 	"manus/lease"
 )
 
-// ParseSchedule reads five fields of cron ("0 2 * * *"), or @daily and the like. Times
-// are those of the machine, unless the text begins with CRON_TZ= and a time zone.
-func ParseSchedule(text string) (cron.Schedule, error) {
-	schedule, err := cron.ParseStandard(text)
-	if err != nil {
-		return nil, errors.New("it isn't a schedule of cron")
-	}
-	if schedule.Next(time.Now()).IsZero() {
-		return nil, errors.New("no day is like that")
-	}
-	return schedule, nil
-}
+// ParseSchedule reads the five fields of a crontab ("0 2 * * *"), or @daily and the
+// like. Times are those of the machine, unless the text begins with CRON_TZ= and a time
+// zone. On days on which clocks are changed there is one backup a night as well.
+func ParseSchedule(text string) (*cron.Schedule, error) { return cron.Parse(text) }
 
 // ScheduleConfig is what a Schedule is made of.
 type ScheduleConfig struct {
@@ -37,7 +29,7 @@ type ScheduleConfig struct {
 	Service func() *Service
 	// When backups are due. Nil is never: then all that the Schedule does is to pass on
 	// what commands have to tell.
-	When   cron.Schedule
+	When   *cron.Schedule
 	Store  docstore.Store
 	Leases *lease.Service
 	// Period is how often is looked what is due; 0 means a minute.

@@ -275,23 +275,29 @@ func TestTenCopiesMakeOneBackup(t *testing.T) {
 	}
 }
 
-func TestSchedulesThatAreTaken(t *testing.T) {
+// How old a backup may become doesn't grow because clocks will be changed soon.
+func TestTheLongestPauseOfASchedule(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"0 2 * * *", "*/5 * * * *", "@daily", "CRON_TZ=Europe/Berlin 0 2 * * 1-5"} {
-		if _, err := ParseSchedule(text); err != nil {
-			t.Errorf("%q: %v", text, err)
+	for _, c := range []struct {
+		schedule, from string
+		want           time.Duration
+	}{
+		{"CRON_TZ=UTC 0 2 * * 1-5", "2026-11-24", 72 * time.Hour},
+		{"CRON_TZ=Europe/Berlin 0 2 * * *", "2026-02-10", 24 * time.Hour},
+		{"CRON_TZ=Europe/Berlin 0 2 * * *", "2026-09-10", 25 * time.Hour},
+		{"CRON_TZ=Europe/Berlin 0 2 * * 0", "2026-02-10", 169 * time.Hour},
+		{"CRON_TZ=America/New_York 0 2 * * 7", "2026-02-10", 169 * time.Hour},
+	} {
+		schedule, err := ParseSchedule(c.schedule)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	for _, text := range []string{"", "2", "0 2 * *", "61 * * * *", "0 0 31 2 *", "CRON_TZ=Nowhere/At 0 2 * * *", "* * * * * *"} {
-		if _, err := ParseSchedule(text); err == nil {
-			t.Errorf("%q is taken", text)
+		from, err := time.Parse(time.DateOnly, c.from)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	weekdays, err := ParseSchedule("CRON_TZ=UTC 0 2 * * 1-5")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if pause := longestPause(weekdays, time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)); pause != 72*time.Hour {
-		t.Errorf("the longest pause of weekdays is %v", pause)
+		if pause := longestPause(schedule, from); pause != c.want {
+			t.Errorf("the longest pause of %q from %s is %v, want %v", c.schedule, c.from, pause, c.want)
+		}
 	}
 }

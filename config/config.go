@@ -16,11 +16,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/robfig/cron/v3"
-
 	"manus/account"
 	"manus/backup"
 	"manus/billing"
+	"manus/internal/cron"
 	"manus/ratelimit"
 )
 
@@ -90,7 +89,7 @@ type Backup struct {
 	// S3 is the bucket that they are written to; without a Bucket, none.
 	S3 S3
 	// Schedule is when they are made; nil is never.
-	Schedule cron.Schedule
+	Schedule *cron.Schedule
 	// RetentionDays is how many days they are kept.
 	RetentionDays int
 	// Recipients are whom they are encrypted to; none leaves them plain.
@@ -184,7 +183,7 @@ func LoadSome(source Source, dataDir string, names ...string) (Settings, error) 
 // LoadBackup is LoadSome with what backups are made of and where they go. Without
 // BACKUP_DIR and S3_BUCKET they go into a folder of the embedded store's own.
 func LoadBackup(source Source, dataDir string) (Settings, error) {
-	settings, err := LoadSome(source, dataDir, "BACKUP_DIR", "BACKUP_RETENTION_DAYS", "BACKUP_AGE_RECIPIENTS", "BACKUP_AGE_IDENTITY",
+	settings, err := LoadSome(source, dataDir, "BACKUP_DIR", "BACKUP_SCHEDULE", "BACKUP_RETENTION_DAYS", "BACKUP_AGE_RECIPIENTS", "BACKUP_AGE_IDENTITY",
 		"S3_BUCKET", "S3_ENDPOINT", "S3_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 	if err != nil || settings.Backup.Configured() {
 		return settings, err

@@ -15,10 +15,10 @@ import (
 	"time"
 
 	"filippo.io/age"
-	"github.com/robfig/cron/v3"
 	"golang.org/x/net/idna"
 
 	"manus/backup"
+	"manus/internal/cron"
 )
 
 // Names of an environment, a bucket, a region and a database. S3 allows as much; see
@@ -130,7 +130,7 @@ func parseMongoDB(s *Settings, text string) *Problem {
 	return nil
 }
 
-func parseSchedule(out *cron.Schedule, text string) *Problem {
+func parseSchedule(out **cron.Schedule, text string) *Problem {
 	if text == "off" {
 		return nil
 	}

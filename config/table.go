@@ -133,7 +133,7 @@ func table() []setting {
 		},
 		{
 			name: "BACKUP_SCHEDULE", fallback: "0 2 * * *",
-			help:  "When backups are made, as in a crontab: minute, hour, day of the month, month, day of the week; in the machine's time zone, or in that of a CRON_TZ=Europe/Berlin before it. 'off' leaves it to 'manus backup create'.",
+			help:  "When backups are made, as in a crontab: minute, hour, day of the month, month, day of the week (0 and 7 are Sunday); in the machine's time zone, or in that of a CRON_TZ=Europe/Berlin before it. 'off' leaves it to 'manus backup create'.",
 			parse: func(s *Settings, text string) *Problem { return parseSchedule(&s.Backup.Schedule, text) },
 		},
 		{

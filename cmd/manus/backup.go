@@ -15,6 +15,7 @@ import (
 	"manus/app"
 	"manus/backup"
 	"manus/config"
+	"manus/internal/cron"
 	"manus/internal/nice"
 )
 
@@ -41,6 +42,7 @@ type vault struct {
 	*process
 	*backup.Service
 	rooms    *app.App
+	schedule *cron.Schedule // of the server; nil is never
 	progress *progressLine
 }
 
@@ -62,7 +64,7 @@ func (c *backupCommand) with(p *process, f func(vault) error) error {
 	return withRooms(p, app.Options{Settings: settings, Unopened: true}, func(a *app.App) error {
 		progress := &progressLine{line: statusLine{out: p.err}}
 		defer progress.end()
-		return f(vault{p, a.Backups(), a, progress})
+		return f(vault{p, a.Backups(), a, settings.Backup.Schedule, progress})
 	})
 }
 
@@ -130,7 +132,7 @@ func (backupList) Run(p *process, parent *backupCommand) error {
 		if parent.JSON {
 			return errors.Join(err, json.NewEncoder(p.out).Encode(append([]backup.Backup{}, all...)))
 		}
-		return errors.Join(err, printBackups(p.out, all, time.Now()))
+		return errors.Join(err, printBackups(p.out, all, time.Now()), printNext(p.out, v.schedule, time.Now()))
 	})
 }
 
@@ -159,6 +161,22 @@ func printBackups(out io.Writer, all []backup.Backup, now time.Time) error {
 	}
 	fmt.Fprintf(table, "\n%s\n", newest)
 	return table.Flush()
+}
+
+// printNext says when a server with these settings makes backups, so that a person sees
+// whether the schedule is what they meant.
+func printNext(out io.Writer, when *cron.Schedule, now time.Time) error {
+	if when == nil {
+		_, err := fmt.Fprintln(out, "BACKUP_SCHEDULE is off: a server makes none.")
+		return err
+	}
+	next := make([]string, 5)
+	for i := range next {
+		now = when.Next(now)
+		next[i] = now.Format("Mon 2006-01-02 15:04 MST")
+	}
+	_, err := fmt.Fprintf(out, "A server makes the next ones on %s.\n", strings.Join(next, ", "))
+	return err
 }
 
 type backupVerify struct {

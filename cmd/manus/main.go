@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // schedules and quiet hours have zones, and a container's image has none
 
 	"github.com/alecthomas/kong"
 
