@@ -198,7 +198,8 @@ func LoadBackup(source Source, dataDir string) (Settings, error) {
 // loader is one run of Load.
 type loader struct {
 	rows      []setting
-	variables map[string]string // set ones only
+	variables map[string]string // those with a value
+	empty     map[string]bool   // those without, which are set all the same
 	file      File
 	// incomplete is true when the env file could not be read: then nobody
 	// knows whether a setting is missing.
@@ -255,8 +256,10 @@ func (l *loader) apply(row setting, settings *Settings) {
 	name, text, problem := l.value(row)
 	switch {
 	case problem != nil:
-	case text != "":
-		problem = row.parse(settings, text)
+	case text == "" && row.protects && (l.empty[row.name] || l.empty[row.name+fileSuffix]):
+		problem = bad("is set, but empty", "give it a value, or remove it if you mean to do without")
+	case cmp.Or(text, row.fallback) != "":
+		problem = row.parse(settings, cmp.Or(text, row.fallback))
 	case row.required && !l.incomplete:
 		problem = bad("is not set", row.mend)
 	}

@@ -22,6 +22,9 @@ type setting struct {
 	initial  func() string
 	secret   bool
 	required bool
+	// protects marks a setting without which something is protected less. Set and empty
+	// it is a problem, such as a name that a template didn't know, and not an absence.
+	protects bool
 	// with is the setting without which this one is not looked at: other programs
 	// have it in their environment for reasons of their own.
 	with string
@@ -71,7 +74,7 @@ func table() []setting {
 			parse:   func(s *Settings, text string) *Problem { return parseFolder(&s.DataDir, text) },
 		},
 		{
-			name: "MONGODB_URI", secret: true, example: "mongodb://user:password@mongodb.example.com:27017/manus",
+			name: "MONGODB_URI", protects: true, secret: true, example: "mongodb://user:password@mongodb.example.com:27017/manus",
 			help:  "MongoDB, which all copies of the server share, in place of the embedded store: mongodb:// or mongodb+srv://. A standalone server is enough. 'manus data copy' moves what an embedded store has.",
 			parse: parseMongoDB,
 		},
@@ -108,7 +111,7 @@ func table() []setting {
 			parse: func(s *Settings, text string) *Problem { return takeList(&s.Origins, text, parseOrigin) },
 		},
 		{
-			name: "SMTP_URL", secret: true, example: "smtp://user:password@mail.example.com:587",
+			name: "SMTP_URL", protects: true, secret: true, example: "smtp://user:password@mail.example.com:587",
 			help: "The mail server: smtp:// with STARTTLS, or smtps://. With it, people confirm their address before they have an account, and can reset their password. Needs MAIL_FROM and PUBLIC_URL.",
 			parse: func(s *Settings, text string) *Problem {
 				return take(&s.SMTP, NewSecret(text), mail.CheckURL(text) == nil, "is not a mail server's URL", "use smtp://user:password@host:587 or smtps://user:password@host:465; write special characters of the password as %XX")
@@ -122,27 +125,27 @@ func table() []setting {
 			},
 		},
 		{
-			name: "REDIS_URL", secret: true, example: "redis://user:password@redis.example.com:6379",
+			name: "REDIS_URL", protects: true, secret: true, example: "redis://user:password@redis.example.com:6379",
 			help:  "Redis, in which all copies of the server count rate limits together: redis:// or rediss://, several separated by commas for a cluster. Without it each copy counts by itself.",
 			parse: func(s *Settings, text string) *Problem { return parseRedis(&s.Redis, text) },
 		},
 		{
-			name: "BACKUP_DIR", example: "/var/backups/manus",
+			name: "BACKUP_DIR", protects: true, example: "/var/backups/manus",
 			help:  "The folder that backups are written to; best on another disk. With it or S3_BUCKET, or both, the server makes backups by itself, restores each into a scratch database and compares.",
 			parse: func(s *Settings, text string) *Problem { return parseFolder(&s.Backup.Dir, text) },
 		},
 		{
-			name: "BACKUP_SCHEDULE", fallback: "0 2 * * *",
+			name: "BACKUP_SCHEDULE", protects: true, fallback: "0 2 * * *",
 			help:  "When backups are made, as in a crontab: minute, hour, day of the month, month, day of the week (0 and 7 are Sunday); in the machine's time zone, or in that of a CRON_TZ=Europe/Berlin before it. 'off' leaves it to 'manus backup create'.",
 			parse: func(s *Settings, text string) *Problem { return parseSchedule(&s.Backup.Schedule, text) },
 		},
 		{
-			name: "BACKUP_RETENTION_DAYS", fallback: "7",
+			name: "BACKUP_RETENTION_DAYS", protects: true, fallback: "7",
 			help:  "How many days backups are kept. The newest verified one always is. 'backup.keep' in manus.yaml keeps some for longer.",
 			parse: func(s *Settings, text string) *Problem { return parseDays(&s.Backup.RetentionDays, text) },
 		},
 		{
-			name:  "BACKUP_AGE_RECIPIENTS",
+			name: "BACKUP_AGE_RECIPIENTS", protects: true,
 			help:  "Whom backups are encrypted to: public keys of age (age1...), separated by commas. Keep the secret keys away from the server: it needs none.",
 			parse: func(s *Settings, text string) *Problem { return parseRecipients(&s.Backup.Recipients, text) },
 		},
@@ -152,12 +155,12 @@ func table() []setting {
 			parse: func(s *Settings, text string) *Problem { return parseIdentity(&s.Backup.Identity, text) },
 		},
 		{
-			name: "S3_BUCKET", example: "s3://my-bucket/manus",
+			name: "S3_BUCKET", protects: true, example: "s3://my-bucket/manus",
 			help:  "The bucket that backups are written to, and what their names begin with there. Needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
 			parse: func(s *Settings, text string) *Problem { return parseBucket(&s.Backup.S3, text) },
 		},
 		{
-			name: "S3_ENDPOINT", example: "https://s3.example.com",
+			name: "S3_ENDPOINT", protects: true, example: "https://s3.example.com",
 			help:  "The URL of the server that has the S3_BUCKET, if it isn't Amazon's.",
 			parse: func(s *Settings, text string) *Problem { return parseEndpoint(&s.Backup.S3.Endpoint, text) },
 		},
@@ -179,7 +182,7 @@ func table() []setting {
 			parse: func(s *Settings, text string) *Problem { s.Backup.S3.SecretKey = NewSecret(text); return nil },
 		},
 		{
-			name: "TRUSTED_PROXIES", example: "10.0.0.0/8,2001:db8::/32",
+			name: "TRUSTED_PROXIES", protects: true, example: "10.0.0.0/8,2001:db8::/32",
 			help:  "The networks of your load balancers, separated by commas. Only they are believed when they say in X-Forwarded-For who the client is.",
 			parse: func(s *Settings, text string) *Problem { return takeList(&s.TrustedProxies, text, parseNetwork) },
 		},
@@ -196,7 +199,7 @@ func table() []setting {
 			},
 		},
 		{
-			name: "READY_CRITICAL", fallback: "database,redis",
+			name: "READY_CRITICAL", protects: true, fallback: "database,redis",
 			help:  "The checks that make /ready answer 503 when they fail, separated by commas, of: database, redis, stripe. Those that are not configured are skipped.",
 			parse: func(s *Settings, text string) *Problem { return parseChecks(&s.ReadyCritical, text) },
 		},

@@ -3,7 +3,6 @@ package config
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -29,9 +28,10 @@ const (
 )
 
 // readVariables collects the variables that are set, those of the environment
-// over those of the env file. An empty one counts as not set.
+// over those of the env file. An empty one counts as not set, unless it protects
+// something.
 func (l *loader) readVariables(source Source) {
-	l.variables = map[string]string{}
+	l.variables, l.empty = map[string]string{}, map[string]bool{}
 	for _, pair := range source.Environ {
 		name, value, _ := strings.Cut(pair, "=")
 		l.set(name, value)
@@ -56,7 +56,10 @@ func (l *loader) readVariables(source Source) {
 
 // set sets a variable; as with os.Getenv, the first value counts.
 func (l *loader) set(name, value string) {
-	if !l.isSet(name) && value != "" {
+	switch {
+	case strings.TrimSpace(value) == "":
+		l.empty[name] = true
+	case !l.isSet(name):
 		l.variables[name] = value
 	}
 }
@@ -93,8 +96,8 @@ func (l *loader) known(name string) bool {
 		slices.ContainsFunc(l.rows, func(row setting) bool { return row.isNamed(name) })
 }
 
-// value is the row's text, its default where nothing is set, and the name of
-// the variable it is from.
+// value is the row's text, empty where nothing is set, and the name of the variable it
+// is from.
 func (l *loader) value(row setting) (name, text string, problem *Problem) {
 	name, text = row.name, l.variables[row.name]
 	if path, ok := l.variables[row.name+fileSuffix]; ok {
@@ -109,7 +112,7 @@ func (l *loader) value(row setting) (name, text string, problem *Problem) {
 	if text, problem = cleanValue(row, text); problem != nil {
 		return name, "", problem
 	}
-	return name, cmp.Or(text, row.fallback), nil
+	return name, text, nil
 }
 
 // cleanValue refuses what can't be seen in a text. White space around it is

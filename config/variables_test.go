@@ -143,3 +143,35 @@ func mustNotShow(t *testing.T, err error) {
 		t.Errorf("the error shows the secret: %v", err)
 	}
 }
+
+// A name that a template doesn't know leaves an empty variable. Where that protects
+// something, doing without has to be meant.
+func TestAnEmptyVariableThatProtectsSomethingIsAProblem(t *testing.T) {
+	t.Parallel()
+	for _, row := range table() {
+		if !row.protects {
+			continue
+		}
+		const want = ": is set, but empty; give it a value, or remove it if you mean to do without"
+		for _, name := range []string{row.name, row.name + fileSuffix} {
+			for _, source := range []Source{
+				{Environ: append(enough(), name+"=")},
+				{Environ: append(enough(), name+"=  ")},
+				{Environ: enough(), EnvFile: write(t, ".env", name+"=\n")},
+			} {
+				if got := onlyProblem(t, source); got != row.name+want {
+					t.Errorf("got  %s\nwant %s", got, row.name+want)
+				}
+			}
+		}
+	}
+	for _, fine := range []Source{
+		{Environ: append(enough(), "CORS_ORIGINS=", "PUBLIC_URL=", "PORT=")},
+		{Environ: append(enough(), "BACKUP_DIR="), EnvFile: write(t, ".env", "BACKUP_DIR=backups\n")},
+		{Environ: append(enough(), "BACKUP_DIR=", "BACKUP_DIR_FILE="+write(t, "dir", "backups"))},
+	} {
+		if _, err := Load(fine); err != nil {
+			t.Error(err)
+		}
+	}
+}
