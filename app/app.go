@@ -106,7 +106,7 @@ func (a *App) prepare(ctx context.Context) error {
 	}
 	a.api = httpapi.New(httpapi.Config{
 		Log: a.log, Version: a.options.Version.Version, Caller: a.Accounts.Caller, TrustedProxies: a.settings.TrustedProxies,
-		Origins: a.settings.Origins, Metrics: a.registry,
+		LoopbackOnly: a.settings.Dev, Origins: a.settings.Origins, Metrics: a.registry,
 	})
 	a.register(a.api)
 	a.api.Limit(a.Limits)
@@ -120,7 +120,11 @@ func (a *App) Start(ctx context.Context) error {
 		return fmt.Errorf("%w; choose another address, by ADDR or by --addr of 'manus dev'", err)
 	}
 	if a.settings.OpsAddr != "" {
-		if a.ops, err = listen(ctx, a.settings.OpsAddr, opsHandler(a.registry), a.log); err != nil {
+		ops := opsHandler(a.registry)
+		if checkLoopback(a.settings.OpsAddr) == nil {
+			ops = httpapi.LoopbackOnly(ops)
+		}
+		if a.ops, err = listen(ctx, a.settings.OpsAddr, ops, a.log); err != nil {
 			return errors.Join(fmt.Errorf("%w; set OPS_ADDR to another address, or to 'off'", err), a.public.close())
 		}
 	}

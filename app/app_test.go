@@ -68,6 +68,7 @@ func call(t *testing.T, a *App, method, path, token, body string) (int, string) 
 func callType(t *testing.T, a *App, method, path, token, contentType, body string) (int, string) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+	r.Host = "localhost:8080"
 	r.Header.Set("Content-Type", contentType)
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)

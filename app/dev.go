@@ -51,7 +51,7 @@ func DevSettings(d Dev) (config.Settings, error) {
 	if err != nil {
 		return config.Settings{}, err
 	}
-	s.Environment, s.ReadyCritical = "development", []string{"database"}
+	s.Dev, s.Environment, s.ReadyCritical = true, "development", []string{"database"}
 	s.Addr, s.PublicURL, s.ShutdownTimeout = d.Addr, devURL(d.Addr), 5*time.Second
 	s.LogLevel, s.LogFormat = d.LogLevel, "text"
 	s.JWTSecret, s.KeepMails = config.NewSecret(secret), true

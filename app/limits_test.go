@@ -27,6 +27,7 @@ func limited(s *config.Settings) { s.Limits.Allow = nil }
 func ask(t *testing.T, a *App, address, method, path, token, body string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+	r.Host = "localhost:8080"
 	r.RemoteAddr = address
 	r.Header.Set("Content-Type", "application/json")
 	if token != "" {
@@ -92,6 +93,7 @@ func TestGuessesAtAnAccountAreCountedHoweverTheyAreSent(t *testing.T) {
 	login := func(n int, contentType, password string) int {
 		body := fmt.Sprintf(`{"email":"amal@example.com","password":%q}`, password)
 		r := httptest.NewRequestWithContext(t.Context(), "POST", "/api/v1/auth/login", strings.NewReader(body))
+		r.Host = "localhost:8080"
 		r.RemoteAddr = fmt.Sprintf("203.0.113.%d:1", n)
 		if contentType != "" {
 			r.Header.Set("Content-Type", contentType)

@@ -25,6 +25,8 @@ import (
 
 // Settings are everything a server is started with, valid as a whole.
 type Settings struct {
+	// Dev says that the product is only being tried, on this machine alone.
+	Dev bool
 	// Environment names the installation, such as "production".
 	Environment string
 	// Addr is the public listener's host:port; the host may be empty.

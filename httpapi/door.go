@@ -33,6 +33,10 @@ func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 	}
 	defer x.end()
+	if api.LoopbackOnly && !IsLoopbackHost(r.Host) {
+		WriteError(x, x.r, nil, errWrongHost)
+		return
+	}
 	api.mux.ServeHTTP(x, x.r) // which asks the guard of a route, or redirects by itself
 }
 

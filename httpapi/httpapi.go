@@ -36,6 +36,9 @@ type Config struct {
 	Caller FindCaller
 	// TrustedProxies are those whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
+	// LoopbackOnly refuses requests whose Host isn't this machine (see IsLoopbackHost),
+	// for a server that is for nobody else.
+	LoopbackOnly bool
 	// Origins are those whose pages may read the answers of routes with CORS.
 	Origins []string
 	// Metrics gets the times of answers; nil measures none.

@@ -68,6 +68,7 @@ var (
 	ErrForbidden        = errors.New("the caller may not do this")
 	ErrNotForKeys       = errors.New("an API key may not do this")
 	ErrNotFound         = errors.New("there is nothing at this address")
+	errWrongHost        = errors.New("this server is only for this machine: ask for it as localhost or by a loopback address")
 	errMethodNotAllowed = errors.New("the address doesn't take the method")
 	errInvalidRequest   = errors.New("the request isn't what the address takes")
 	errMediaType        = errors.New("the body isn't JSON")
@@ -84,6 +85,7 @@ var common = Kinds{
 	{ErrTooMany, http.StatusTooManyRequests, "quota-exceeded", language.Text{En: "There were too many requests. Wait as long as Retry-After says; RateLimit says where each limit stands.", Ar: "أُرسلت طلبات أكثر مما يُسمح به. انتظر المدّة المذكورة في Retry-After؛ وفي RateLimit حال كلّ حدّ."}, 0},
 	{errUncounted, http.StatusServiceUnavailable, "uncounted", language.Text{En: "This can't be done while requests can't be counted. Try again shortly.", Ar: "لا يمكن ذلك ما دام عدّ الطلبات متعذّرًا. حاول مرّة أخرى بعد قليل."}, 2 * time.Second},
 	{ErrNotFound, http.StatusNotFound, "not-found", language.Text{En: "There is nothing at this address.", Ar: "لا يوجد شيء في هذا العنوان."}, 0},
+	{errWrongHost, http.StatusMisdirectedRequest, "wrong-host", language.Text{En: "This server is only for the machine it runs on: ask for it as localhost or by a loopback address.", Ar: "هذا الخادم للجهاز الذي يعمل عليه وحده: اطلبه باسم localhost أو بعنوان محلّي."}, 0},
 	{errMethodNotAllowed, http.StatusMethodNotAllowed, "method-not-allowed", language.Text{En: "This address exists but doesn't take this method; 'Allow' lists those it takes.", Ar: "هذا العنوان موجود لكنه لا يقبل هذه الطريقة؛ تجد الطرق المقبولة في Allow."}, 0},
 	{errInvalidRequest, http.StatusUnprocessableEntity, "invalid-request", language.Text{En: "The request is not what this address takes; 'errors' says which parts.", Ar: "ليس الطلب مما يقبله هذا العنوان؛ وفي errors الأجزاء الخاطئة منه."}, 0},
 	{errMediaType, http.StatusUnsupportedMediaType, "unsupported-media-type", language.Text{En: "Send the body as application/json.", Ar: "أرسل جسم الطلب بالنوع application/json."}, 0},
