@@ -60,17 +60,18 @@ type App struct {
 	registry *prometheus.Registry
 	rooms    []room
 
-	store    docstore.Store
-	audit    *audit.Log
-	leases   *lease.Service
-	redis    *redisclient.Client // nil without Redis
-	outbox   *mail.Outbox        // nil where no mails are sent or kept
-	sessions *session.Service
-	backups  atomic.Pointer[backup.Service] // nil where none are configured
-	schedule *backup.Schedule               // nil where none are made
-	health   *health.Service
-	pages    *console.Pages
-	api      *httpapi.API
+	store      docstore.Store
+	storeThere bool // before it was opened
+	audit      *audit.Log
+	leases     *lease.Service
+	redis      *redisclient.Client // nil without Redis
+	outbox     *mail.Outbox        // nil where no mails are sent or kept
+	sessions   *session.Service
+	backups    atomic.Pointer[backup.Service] // nil where none are configured
+	schedule   *backup.Schedule               // nil where none are made
+	health     *health.Service
+	pages      *console.Pages
+	api        *httpapi.API
 
 	public, ops *server
 	background  sync.WaitGroup
@@ -102,6 +103,9 @@ func newApp(o Options) *App {
 // with all routes.
 func (a *App) prepare(ctx context.Context) error {
 	if err := prepare(ctx, a.store, a.specs()); err != nil {
+		return err
+	}
+	if err := a.own(ctx); err != nil {
 		return err
 	}
 	a.api = httpapi.New(httpapi.Config{

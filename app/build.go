@@ -12,6 +12,7 @@ import (
 	"manus/billing"
 	"manus/config"
 	"manus/console"
+	"manus/docstore"
 	"manus/health"
 	"manus/httpapi"
 	"manus/internal/redisclient"
@@ -32,6 +33,8 @@ func (a *App) build() error {
 	if err := a.addRedis(); err != nil {
 		return err
 	}
+
+	a.add(room{name: "installation", specs: []docstore.Spec{ownerSpec}})
 
 	a.audit = audit.New(audit.Config{Store: store, Log: a.log})
 	a.add(room{name: "audit", specs: audit.Specs(), routes: a.audit.Routes, sweep: a.audit.Sweep})

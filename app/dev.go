@@ -85,15 +85,21 @@ func checkLoopback(addr string) error {
 	return nil
 }
 
+func devSecretFile(dataDir string) string { return filepath.Join(dataDir, "dev-secret") }
+
 // devSecret reads the data folder's secret, or makes it. Of two programs that
 // start at once, one makes it and both use it.
+// A store without a secret beside it isn't dev's: servesStore.
 func devSecret(dataDir string) (string, error) {
-	path := filepath.Join(dataDir, "dev-secret")
+	path, there := devSecretFile(dataDir), isThere(StoreFile(dataDir)) // looked at first: a secret is older than its store
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {
 		return "", fmt.Errorf("the data folder can't be made; choose another with --data: %w", err)
 	}
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		if there {
+			return "", servesStore()
+		}
 		if err := makeDevSecret(path); err != nil {
 			return "", fmt.Errorf("the data folder can't be written; choose another with --data: %w", err)
 		}
@@ -104,7 +110,7 @@ func devSecret(dataDir string) (string, error) {
 	}
 	secret := strings.TrimSpace(string(text))
 	if len(secret) < 32 {
-		return "", fmt.Errorf("%s holds no secret; delete it and start again", path)
+		return "", fmt.Errorf("%s holds no secret; write one into it, of 32 random characters, or choose another folder with --data", path)
 	}
 	return secret, nil
 }

@@ -113,6 +113,8 @@ func folder(t *testing.T) config.Settings {
 	return config.Settings{DataDir: filepath.Join(t.TempDir(), "data")}
 }
 
+func nothingShown(docstore.Progress) {}
+
 func mongo(t *testing.T) config.Settings {
 	return config.Settings{MongoDB: config.NewSecret(mongotest.URI(t)), MongoDatabase: mongotest.Database(t)}
 }
@@ -157,7 +159,7 @@ func TestACopyThatWasCutShortIsMadeAgain(t *testing.T) {
 		if _, err := OpenStore(t.Context(), second); !errors.Is(err, docstore.ErrUnfinished) {
 			t.Errorf("half a store is opened: %v", err)
 		}
-		if err := CopyData(t.Context(), second, folder(t), func(docstore.Progress) {}); !errors.Is(err, docstore.ErrUnfinished) {
+		if err := CopyData(t.Context(), second, folder(t), nothingShown); !errors.Is(err, docstore.ErrUnfinished) {
 			t.Errorf("half a store is copied: %v", err)
 		}
 	}
@@ -176,7 +178,7 @@ func TestACopyThatWasCutShortIsMadeAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = CopyData(t.Context(), first, second, func(docstore.Progress) {})
+	err = CopyData(t.Context(), first, second, nothingShown)
 	if err == nil || !strings.Contains(err.Error(), "doesn't know") { // that a mail is among the users
 		t.Fatalf("got %v", err)
 	}
@@ -186,13 +188,13 @@ func TestACopyThatWasCutShortIsMadeAgain(t *testing.T) {
 	if err := errors.Join(store.Delete(t.Context(), "users", "0002"), store.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if err := CopyData(t.Context(), first, second, func(docstore.Progress) {}); err != nil {
+	if err := CopyData(t.Context(), first, second, nothingShown); err != nil {
 		t.Fatal(err)
 	}
 	if contents(t, first) != contents(t, second) {
 		t.Error("they differ")
 	}
-	if err := CopyData(t.Context(), first, second, func(docstore.Progress) {}); !errors.Is(err, docstore.ErrNotEmpty) {
+	if err := CopyData(t.Context(), first, second, nothingShown); !errors.Is(err, docstore.ErrNotEmpty) {
 		t.Errorf("into a store that is in use: %v", err)
 	}
 }

@@ -21,7 +21,7 @@ func TestFirstEnvFileIsAcceptedAsItIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if settings.Environment != "production" || settings.DataDir != "data" || len(settings.JWTSecret.Reveal()) != 64 {
+	if settings.Environment != "production" || settings.DataDir != "manus-data" || len(settings.JWTSecret.Reveal()) != 64 {
 		t.Errorf("got %+v", settings)
 	}
 	info, err := os.Stat(path)

@@ -70,7 +70,7 @@ func table() []setting {
 		{
 			name:    "DATA_DIR",
 			help:    "The folder of the embedded store, where MONGODB_URI is not set. It is made if it does not exist; a relative path starts where manus is started.",
-			initial: func() string { return "./data" },
+			initial: func() string { return "./manus-data" }, // ./data is dev's
 			parse:   func(s *Settings, text string) *Problem { return parseFolder(&s.DataDir, text) },
 		},
 		{
