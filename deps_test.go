@@ -104,7 +104,7 @@ var arrows = map[string]struct {
 		"pages show what the API says of itself, and do what capabilities do"},
 	"config": {[]string{"account", "backup", "billing", "internal/cron", "mail", "ratelimit"},
 		"the sections of manus.yaml are their rooms' own types; each knows what a good value is"},
-	"app": {[]string{"account", "audit", "backup", "backup/mongodump", "backup/s3target", "backup/sqlitedump", "billing", "config", "console", "docstore", "docstore/mongodocs", "docstore/sqlitedocs", "health", "httpapi", "identity", "internal/redisclient", "lease", "mail", "ratelimit", "ratelimit/memorylimit", "ratelimit/redislimit", "session", "session/redishints"},
+	"app": {[]string{"account", "audit", "backup", "backup/mongodump", "backup/s3target", "backup/sqlitedump", "billing", "config", "console", "docstore", "docstore/mongodocs", "docstore/sqlitedocs", "health", "httpapi", "identity", "internal/redisclient", "internal/seal", "lease", "mail", "ratelimit", "ratelimit/memorylimit", "ratelimit/redislimit", "session", "session/redishints"},
 		"the only room that knows all the others, and the only one that knows adapters"},
 	"internal/storetest": {[]string{"docstore", "docstore/mongodocs", "docstore/sqlitedocs", "internal/mongotest"},
 		"what tests of several rooms start from; no room imports it outside of tests"},

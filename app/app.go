@@ -90,9 +90,19 @@ func New(ctx context.Context, o Options) (*App, error) {
 		err = a.prepare(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(err, a.Close())
+		return nil, a.abandon(ctx, err)
 	}
 	return a, nil
+}
+
+// abandon lets go of everything after a start that has failed, and returns why.
+func (a *App) abandon(ctx context.Context, err error) error {
+	a.background.Wait() // an alarm
+	closing := a.Close()
+	if errors.Is(err, docstore.ErrCorrupt) { // by which closing fails too
+		return fmt.Errorf("%w; %s", err, a.howToRestore(ctx))
+	}
+	return errors.Join(err, closing)
 }
 
 func newApp(o Options) *App {

@@ -51,7 +51,7 @@ func TestDevAnswersNobodyWhoseNameLeadsHere(t *testing.T) {
 // TestAServerAnswersForEveryName has names that only its proxies and DNS know.
 func TestAServerAnswersForEveryName(t *testing.T) {
 	t.Parallel()
-	a, _ := setup(t, func(s *config.Settings) { s.Dev = false })
+	a, _ := setup(t, func(s *config.Settings) { s.Dev, s.DataDir = false, t.TempDir() })
 	if got := statusFor(a, "GET", "/ready", "app.example.com"); got != http.StatusOK {
 		t.Errorf("got %d", got)
 	}

@@ -51,7 +51,11 @@ func (a *App) addStore(ctx context.Context) (err error) {
 	case a.options.Unopened:
 		return nil
 	case !a.options.Offline:
-		a.store, err = open(ctx, s)
+		if a.store, err = open(ctx, s); err == nil {
+			a.store = docstore.WatchDamage(a.store, a.tellDamaged)
+		} else if errors.Is(err, docstore.ErrCorrupt) {
+			a.tellDamaged(err)
+		}
 	default:
 		if err = storeExists(s); err == nil {
 			a.store, err = OpenStore(ctx, s)

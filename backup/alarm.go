@@ -27,7 +27,7 @@ type Alert struct {
 	// ID tells an alert that is told again from another one.
 	ID string        `json:"id"`
 	At docstore.Time `json:"at"`
-	// Key is what the alert is about: [AlertFailed] or [AlertSilence].
+	// Key is what the alert is about: [AlertFailed], [AlertSilence] or [AlertDamaged].
 	Key string `json:"key"`
 	// Over is set when what it is about is over.
 	Over bool `json:"over,omitempty"`
@@ -40,6 +40,7 @@ func (a Alert) DocumentID() string { return a.ID }
 
 // The keys of alerts.
 const (
+	AlertDamaged = "store-damaged"
 	AlertFailed  = "backup-failed"
 	AlertSilence = "backup-silence"
 )
@@ -59,6 +60,11 @@ func (s *Service) tell(ctx context.Context, alert Alert) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTimeout)
 	defer cancel()
 	return s.Alarm.Tell(ctx, alert)
+}
+
+// TellDamaged raises the alarm that the data is damaged, which can't be noted there.
+func (s *Service) TellDamaged(ctx context.Context, text string) {
+	s.tellNow(ctx, newAlert(AlertDamaged, text, s.Now()))
 }
 
 // tellNow passes on an alert that can't be noted in the store, and says whether it was

@@ -45,6 +45,16 @@ func (s *Service) List(ctx context.Context) ([]Backup, error) {
 	return backups, errors.Join(errs...)
 }
 
+// NewestVerified is the newest backup that a restore would surely work with, of those at
+// targets that can be listed, or ErrNotFound.
+func (s *Service) NewestVerified(ctx context.Context) (Backup, error) {
+	all, err := s.List(ctx)
+	if i := slices.IndexFunc(all, func(b Backup) bool { return b.Verified && b.Problem == "" }); i >= 0 {
+		return all[i], nil
+	}
+	return Backup{}, cmp.Or(err, ErrNotFound)
+}
+
 // merge joins what several targets have of one backup. A good copy counts.
 func merge(found map[string]*Backup, b Backup) {
 	name := baseOrName(b.File)

@@ -124,7 +124,8 @@ var Removed = Raw{}
 // have happened.
 //
 // Every method may return ErrUnavailable (the engine can't be reached or can't
-// write now; the cause is wrapped for the operator), the context's error, and
+// write now; the cause is wrapped for the operator), ErrCorrupt (what is stored can't
+// be read, and never will), the context's error, and
 // ErrInvalid for a collection that hasn't been declared. A read sees every
 // write that was acknowledged before it began. Methods are safe for concurrent
 // use.
@@ -181,7 +182,8 @@ type Store interface {
 	Close() error
 }
 
-// Codec encodes struct values by their json tags in the engine's own format.
+// Codec encodes struct values by their json tags in the engine's own format. Decode
+// returns ErrCorrupt for what Encode can't have made.
 type Codec interface {
 	Encode(v any) (Raw, error)
 	Decode(raw Raw, v any) error
@@ -194,6 +196,7 @@ var (
 	ErrInvalid     = errors.New("invalid query")
 	ErrCursor      = fmt.Errorf("%w: not a cursor of this list", ErrInvalid)
 	ErrUnavailable = errors.New("the store is unavailable")
+	ErrCorrupt     = errors.New("the stored data is damaged")
 )
 
 // NotFoundAs is err, or another error (none, if as is nil) in place of ErrNotFound.

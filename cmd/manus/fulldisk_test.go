@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"manus/backup"
+	"manus/internal/waittest"
 )
 
 // diskVariable has the folder in which a process plays what happens on a full disk.
@@ -27,7 +30,25 @@ const diskVariable = "MANUS_FULL_DISK"
 // nobody is told that all is well.
 func TestNoSpaceAtAnyWriteLosesNoBackup(t *testing.T) {
 	t.Parallel()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestFullDiskProcess$", "-test.count=1", "-test.v")
+	if out := onSmallDisk(t, "TestFullDiskProcess"); !bytes.Contains(out, []byte("sizes of the disk were too small")) {
+		t.Fatalf("%s", out)
+	}
+}
+
+// TestNoSpaceForTheDataIsSaidInPlainWords starts servers whose data has less and less space,
+// and takes the space of one that runs.
+func TestNoSpaceForTheDataIsSaidInPlainWords(t *testing.T) {
+	t.Parallel()
+	if out := onSmallDisk(t, "TestFullDataProcess"); !bytes.Contains(out, []byte("sizes of the disk were too small")) {
+		t.Fatalf("%s", out)
+	}
+}
+
+// onSmallDisk plays a test of this file in a mount namespace of its own, and returns what
+// it says.
+func onSmallDisk(t *testing.T, test string) []byte {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.count=1", "-test.v")
 	cmd.Env = append(os.Environ(), diskVariable+"="+t.TempDir())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	if os.Getuid() != 0 {
@@ -36,13 +57,78 @@ func TestNoSpaceAtAnyWriteLosesNoBackup(t *testing.T) {
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
 	out, err := cmd.CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("sizes of the disk were too small")) {
+	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	t.Logf("%s", out)
+	return out
 }
 
-// TestFullDiskProcess is that process, in a mount namespace of its own.
+// TestFullDataProcess is one such process.
+func TestFullDataProcess(t *testing.T) {
+	dir := os.Getenv(diskVariable)
+	if dir == "" {
+		return // the test above starts it
+	}
+	d := &smallDisk{t: t, dir: dir}
+	d.mount()
+	config := filepath.Join(d.dir, "manus.yaml")
+	if err := os.WriteFile(config, []byte(unlimited), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := serveEnv(t, d.backups())
+	tooSmall := 0
+	var server *program
+	for free := 0; server == nil; free += 3 {
+		if err := os.RemoveAll(filepath.Join(d.backups(), "data")); err != nil {
+			t.Fatal(err)
+		}
+		d.leave(free)
+		var err error
+		if server, err = startProgram(d.dir, env, "serve", "--config", config); err == nil {
+			continue
+		}
+		tooSmall++
+		if !strings.Contains(err.Error(), "exit status 75") || !strings.Contains(err.Error(), "no space left") || !strings.Contains(err.Error(), "free some") {
+			t.Errorf("with %d pages: %v", free, err)
+		}
+	}
+	t.Cleanup(server.kill)
+	if tooSmall < 10 {
+		t.Errorf("only %d sizes were tried", tooSmall)
+	}
+	t.Logf("%d sizes of the disk were too small", tooSmall)
+	d.fillUp(server)
+}
+
+// fillUp takes the space of a server that runs, and gives it back.
+func (d *smallDisk) fillUp(server *program) {
+	d.t.Helper()
+	filler := filepath.Join(d.backups(), "filler")
+	if err := os.WriteFile(filler, make([]byte, diskPages*os.Getpagesize()), 0o600); !errors.Is(err, unix.ENOSPC) {
+		d.t.Fatalf("the disk isn't full: %v", err)
+	}
+	person := newClient(server.url)
+	var status statusError
+	waittest.Poll(d.t, func() bool {
+		return errors.As(person.signIn("register"), &status) && status.status == http.StatusServiceUnavailable
+	})
+	waittest.Poll(d.t, func() bool {
+		return errors.As(person.call("GET", "/ready", nil, &struct{}{}), &status) && status.status == http.StatusServiceUnavailable
+	})
+	if said := server.stderr.String(); !strings.Contains(said, "there is no space left on the disk with the data: free some, and writing goes on by itself") {
+		d.t.Errorf("the log says %s", said)
+	}
+	if err := os.Remove(filler); err != nil {
+		d.t.Fatal(err)
+	}
+	waittest.Poll(d.t, func() bool { return person.call("GET", "/ready", nil, &struct{}{}) == nil })
+	if err := person.signIn("register"); err != nil {
+		d.t.Error(err)
+	}
+}
+
+// TestFullDiskProcess is one such process.
 func TestFullDiskProcess(t *testing.T) {
 	dir := os.Getenv(diskVariable)
 	if dir == "" {
@@ -77,8 +163,8 @@ const diskPages = 1024
 func (d *smallDisk) backups() string { return filepath.Join(d.dir, "backups") }
 func (d *smallDisk) data() string    { return filepath.Join(d.dir, "data") }
 
-// begin mounts the file system and makes a store.
-func (d *smallDisk) begin() {
+// mount mounts the file system.
+func (d *smallDisk) mount() {
 	d.t.Helper()
 	// Nobody outside sees it, and it is gone with this process.
 	err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
@@ -91,6 +177,12 @@ func (d *smallDisk) begin() {
 	if err != nil {
 		d.t.Fatalf("a file system can't be mounted: %v", err)
 	}
+}
+
+// begin mounts the file system and makes a store.
+func (d *smallDisk) begin() {
+	d.t.Helper()
+	d.mount()
 	p, err := startProgram(d.dir, []string{"PATH=" + os.Getenv("PATH")}, "dev", "--addr", "127.0.0.1:0", "--data", d.data())
 	if err != nil {
 		d.t.Fatal(err)

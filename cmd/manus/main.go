@@ -101,6 +101,7 @@ func fail(stderr io.Writer, err error) int {
 	case errors.As(err, &problems):
 		fmt.Fprintf(stderr, "manus: the configuration has to be mended first:\n%v\n", problems)
 		return exitConfig
+	case errors.Is(err, docstore.ErrCorrupt): // not temporary, whatever else went wrong by it
 	case errors.Is(err, docstore.ErrUnavailable), errors.Is(err, ratelimit.ErrUnavailable), errors.Is(err, backup.ErrUnavailable):
 		fmt.Fprintf(stderr, "manus: %v\n", err)
 		return exitTemporary

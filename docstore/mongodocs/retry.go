@@ -161,13 +161,20 @@ func refused(err error) (refused, duplicate bool) {
 	return true, slices.ContainsFunc(duplicateCodes, answer.HasErrorCode)
 }
 
-// translateError makes an error of the driver ErrUnavailable, and says in the operator's
-// words what can be done about it. Other errors are a change's own.
+// translateError makes an error of the driver ErrUnavailable or ErrCorrupt, and says in
+// the operator's words what can be done about it. Other errors are a change's own.
 func translateError(err error) error {
 	if _, ok := errors.AsType[failure](err); !ok {
 		return err
 	}
-	if answer, ok := errors.AsType[mongo.ServerError](err); ok && slices.ContainsFunc(mongodriver.ForbiddenCodes(), answer.HasErrorCode) {
+	answer, ok := errors.AsType[mongo.ServerError](err)
+	switch {
+	case !ok:
+	case answer.HasErrorCode(mongodriver.DataCorruptionDetected):
+		return fmt.Errorf("%w: MongoDB says so: look after its server first, as another member may have it whole: %w", docstore.ErrCorrupt, err)
+	case answer.HasErrorCode(mongodriver.OutOfDiskSpace):
+		err = fmt.Errorf("there is no space left on the disk of MongoDB's server: free some: %w", err)
+	case slices.ContainsFunc(mongodriver.ForbiddenCodes(), answer.HasErrorCode):
 		err = fmt.Errorf("MongoDB refuses the user of MONGODB_URI, who needs the role readWrite on the database: %w", err)
 	}
 	return unavailable(err)

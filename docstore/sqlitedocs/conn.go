@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
@@ -77,7 +78,11 @@ func (jsonCodec) Encode(v any) (docstore.Raw, error) { return json.Marshal(v) }
 
 // Decode reads a document's JSON text.
 func (jsonCodec) Decode(raw docstore.Raw, v any) error {
-	if err := json.Unmarshal(raw, v); err != nil {
+	err := json.Unmarshal(raw, v)
+	if _, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Errorf("%w: a document isn't JSON: %w", docstore.ErrCorrupt, err)
+	}
+	if err != nil {
 		return fmt.Errorf("a stored document can't be read: %w", err)
 	}
 	return nil
@@ -85,12 +90,30 @@ func (jsonCodec) Decode(raw docstore.Raw, v any) error {
 
 var errClosed = fmt.Errorf("%w: it has been closed", docstore.ErrUnavailable)
 
-// unavailable wraps an engine's error, nil included.
+// unavailable makes an engine's error ErrUnavailable, or ErrCorrupt where no later try
+// helps. Nil and what is one of them already it leaves as it is.
 func unavailable(err error) error {
-	if err == nil {
-		return nil
+	switch {
+	case err == nil, errors.Is(err, docstore.ErrUnavailable), errors.Is(err, docstore.ErrCorrupt):
+		return err
+	case isDamage(err):
+		return fmt.Errorf("%w: %w", docstore.ErrCorrupt, err)
+	case isFull(err):
+		return fmt.Errorf("%w: there is no space left on the disk with the data: free some, and writing goes on by itself: %w", docstore.ErrUnavailable, err)
 	}
 	return fmt.Errorf("%w: %w", docstore.ErrUnavailable, err)
+}
+
+// isDamage tells whether SQLite finds that the file isn't what it has written.
+func isDamage(err error) bool {
+	result := primary(err)
+	return result == lib.SQLITE_CORRUPT || result == lib.SQLITE_NOTADB
+}
+
+// isFull tells whether the disk or the user's share of it is full. The file of the
+// shared memory, which SQLite makes longer first, has an error of its own.
+func isFull(err error) bool {
+	return primary(err) == lib.SQLITE_FULL || code(err) == lib.SQLITE_IOERR_SHMSIZE || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // code is SQLite's extended result code, 0 when err isn't SQLite's.

@@ -48,7 +48,8 @@ type Store struct {
 
 // Open opens the file at path and makes it, and its folder, if need be. Both
 // are made for the owner's eyes only. Errors say what to do; they are
-// ErrUnavailable where a later try may succeed.
+// ErrUnavailable where a later try may succeed, and ErrCorrupt for a file that is
+// damaged.
 func Open(ctx context.Context, path string) (*Store, error) {
 	if err := makeFile(path); err != nil {
 		return nil, err
@@ -98,14 +99,14 @@ func makeFile(path string) error {
 // translateError says in the operator's words what can be done about err.
 func translateError(path string, err error) error {
 	switch result := primary(err); {
+	case isFull(err):
+		return fmt.Errorf("there is no space left for the data file %s: free some and try again: %w", path, unavailable(err))
 	case errors.Is(err, fs.ErrPermission), result == lib.SQLITE_READONLY, result == lib.SQLITE_CANTOPEN:
 		return fmt.Errorf("the data file %s can't be written: make its folder writable for this user, or name another folder: %w", path, err)
-	case result == lib.SQLITE_FULL:
-		return fmt.Errorf("there is no space left for the data file %s: free some and try again: %w", path, unavailable(err))
 	case result == lib.SQLITE_BUSY:
 		return fmt.Errorf("the data file %s is locked by another process: try again, or end what holds it: %w", path, unavailable(err))
-	case result == lib.SQLITE_NOTADB:
-		return fmt.Errorf("the data file %s is not a SQLite database: move it away, or restore it from a backup: %w", path, err)
+	case isDamage(err):
+		return fmt.Errorf("the data file %s: %w", path, unavailable(err))
 	}
 	return fmt.Errorf("the data file %s can't be opened: %w", path, err)
 }

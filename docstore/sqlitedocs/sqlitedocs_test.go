@@ -195,7 +195,7 @@ func TestAFileThatIsNoDatabaseIsNamed(t *testing.T) {
 	if err := os.WriteFile(path, []byte(strings.Repeat("this is no database. ", 500)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "is not a SQLite database") {
+	if _, err := Open(t.Context(), path); !errors.Is(err, docstore.ErrCorrupt) || !strings.Contains(err.Error(), path) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -23,6 +23,12 @@ func (u Unhurried) Err() error {
 	return nil
 }
 
+// Codes of errors that somebody has to look after.
+const (
+	DataCorruptionDetected = 301
+	OutOfDiskSpace         = 14031
+)
+
 // ForbiddenCodes are Unauthorized, AuthenticationFailed and AtlasError.
 func ForbiddenCodes() []int { return []int{13, 18, 8000} }
 

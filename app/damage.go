@@ -1,0 +1,81 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"manus/backup"
+)
+
+// restoreTimeout bounds the look for a backup to restore.
+const restoreTimeout = 10 * time.Second
+
+// tellDamaged raises the alarm when the store's data is found to be damaged. It doesn't
+// wait for that.
+func (a *App) tellDamaged(found error) {
+	a.background.Go(func() {
+		ctx := context.Background()
+		text := fmt.Sprintf("%v; %s", found, a.howToRestore(ctx))
+		service, err := a.restorable()
+		if err != nil {
+			a.log.ErrorContext(ctx, text, "alert", backup.AlertDamaged)
+			return
+		}
+		service.TellDamaged(ctx, text)
+	})
+}
+
+// howToRestore says what to do about damaged data: which backup is the newest verified
+// one, and the command that restores it.
+func (a *App) howToRestore(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
+	defer cancel()
+	b, err := a.newestVerified(ctx)
+	switch {
+	case errors.Is(err, errNoBackups), errors.Is(err, backup.ErrNotFound):
+		return "it has to be restored, but no verified backup is found: 'manus backup list' with the server's settings shows what there is"
+	case err != nil:
+		return fmt.Sprintf("it has to be restored from a backup, which 'manus backup list' with the server's settings shows; just now they can't be listed: %v", err)
+	}
+	return fmt.Sprintf("restore the newest verified backup, %s of %s: stop every server; then, with the server's settings, %s", b.ID, b.CreatedAt.UTC().Format(time.RFC3339), a.restoreCommand(b.ID))
+}
+
+// errNoBackups is returned where no backups are set up.
+var errNoBackups = errors.New("there are no backups")
+
+// restorable is the backups, before the rooms are there too.
+func (a *App) restorable() (*backup.Service, error) {
+	switch service := a.Backups(); {
+	case service != nil:
+		return service, nil
+	case !a.settings.Backup.Configured():
+		return nil, errNoBackups
+	}
+	return a.newBackups(a.settings.Backup.Policy, nil)
+}
+
+func (a *App) newestVerified(ctx context.Context) (backup.Backup, error) {
+	service, err := a.restorable()
+	if err != nil {
+		return backup.Backup{}, err
+	}
+	return service.NewestVerified(ctx)
+}
+
+// restoreCommand restores beside what is damaged, which may hold what came after the
+// backup; where things are only being tried, in its place.
+func (a *App) restoreCommand(id string) string {
+	s := a.settings
+	switch dir := filepath.Clean(s.DataDir); {
+	case !s.MongoDB.Empty():
+		return fmt.Sprintf("'manus backup restore %s --to URI', where URI is MONGODB_URI with another database, %s_restored; and start with that as MONGODB_DATABASE", id, s.MongoDatabase)
+	case s.Dev:
+		return fmt.Sprintf("'manus backup restore %s --data %s --to %[2]s --drop'", id, dir)
+	default:
+		restored := filepath.Join(dir, "restored")
+		return fmt.Sprintf("'manus backup restore %s --to %s'; and start with DATA_DIR=%[2]s", id, restored)
+	}
+}

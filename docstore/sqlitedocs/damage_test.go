@@ -1,0 +1,115 @@
+package sqlitedocs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"manus/docstore"
+)
+
+// useAll opens a file and reads and changes everything in it. It returns every error that
+// there was.
+func useAll(ctx context.Context, path string) (errs []error) {
+	b, err := openBooks(ctx, path)
+	if b.Store != nil {
+		defer func() { _ = b.Close() }() // of a damaged file; what it says is no news
+	}
+	if err != nil {
+		return []error{err}
+	}
+	for _, index := range []string{"", "by_worker", "by_label"} {
+		for _, err := range b.entries.All(ctx, docstore.Query{Index: index}) {
+			errs = append(errs, err)
+		}
+	}
+	for i := range 20 {
+		_, err := b.entries.Update(ctx, fmt.Sprintf("old/%d/1", i), func(e *entry) error { e.Number++; return nil })
+		_, getting := b.entries.Get(ctx, fmt.Sprintf("old/%d/2", i))
+		errs = append(errs, err, getting, b.entries.Insert(ctx, newEntry("new", i, 0)))
+	}
+	return append(errs, b.Batch(ctx, b.increments("new", make([]int, 1)))...)
+}
+
+// TestDamageIsNeverTakenForSomethingElse overwrites each page of a file by itself, and
+// cuts the file short: whoever finds the damage says that it is that.
+func TestDamageIsNeverTakenForSomethingElse(t *testing.T) {
+	t.Parallel()
+	const pageSize = 4096
+	whole := filepath.Join(t.TempDir(), "manus.db")
+	b, err := openBooks(t.Context(), whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		if err := b.entries.Insert(t.Context(), newEntry("old", i, 0), newEntry("old", i, 1), newEntry("old", i, 2)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := map[string][]byte{"empty header": append(make([]byte, 100), data[100:]...)}
+	for at := 0; at < len(data); at += pageSize {
+		damaged[fmt.Sprintf("page %d", at/pageSize+1)] = append(append(bytes.Clone(data[:at]), bytes.Repeat([]byte{0xA5}, pageSize)...), data[at+pageSize:]...)
+		if at > 0 {
+			damaged[fmt.Sprintf("only %d pages", at/pageSize)] = data[:at]
+			damaged[fmt.Sprintf("only %d pages and a half", at/pageSize)] = data[:at+pageSize/2]
+		}
+	}
+	for name, bytes := range damaged {
+		path := filepath.Join(t.TempDir(), "manus.db")
+		if err := os.WriteFile(path, bytes, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		for _, err := range useAll(t.Context(), path) {
+			switch {
+			case errors.Is(err, docstore.ErrCorrupt):
+				found++
+			case err != nil:
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if found == 0 {
+			t.Errorf("%s: nobody has noticed", name)
+		}
+	}
+}
+
+func TestADocumentThatIsNoDocumentIsDamage(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "manus.db")
+	b, err := openBooks(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.entries.Insert(t.Context(), newEntry("old", 1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.ReplaceAll(data, []byte(`{"_id":"old/1/0"`), []byte(`["_id","old/1/0"`)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = openBooks(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = b.Close() }()
+	if _, err := b.entries.Get(t.Context(), "old/1/0"); !errors.Is(err, docstore.ErrCorrupt) {
+		t.Errorf("got %v", err)
+	}
+}
