@@ -174,7 +174,7 @@ func (s *Service) loadKey(ctx context.Context, id, hash string) (proofState, err
 			s.c.Log.WarnContext(ctx, "the use of an API key was not written down", "key", id, "error", err)
 		}
 	}
-	caller := identity.Caller{UserID: user.ID, KeyID: id, Role: user.Role, Scopes: key.Scopes}
+	caller := identity.Caller{UserID: user.ID, Account: user.Email, KeyID: id, Role: user.Role, Scopes: key.Scopes}
 	if caller.Scopes == nil { // nil is for people
 		caller.Scopes = []identity.Scope{}
 	}

@@ -217,7 +217,7 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 		Limits:      []ratelimit.Rule{ratelimit.NewRule("3/minute, 10/hour", ratelimit.ByAddress)},
 	}, s.register)
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: "POST /auth/login", ID: "login", Summary: "Sign in",
+		Access: httpapi.Public, Pattern: signIn, ID: "login", Summary: "Sign in",
 		Limits: []ratelimit.Rule{ratelimit.NewRule("5/minute, 20/hour", ratelimit.ByAddress, ratelimit.ByAccount)},
 	},
 		func(ctx context.Context, in *loginInput) (*tokensOutput, error) {
@@ -225,7 +225,13 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Public, Pattern: "POST /auth/refresh", ID: "refresh", Summary: "Get new tokens for a refresh token",
-		Limits: []ratelimit.Rule{ratelimit.NewRule("10/minute, 50/hour", ratelimit.ByAddress)},
+		Limits: []ratelimit.Rule{
+			ratelimit.NewRule("10/minute, 50/hour", ratelimit.ByLogin),
+			ratelimit.NewRule("300/minute", ratelimit.ByAddress), // many people behind one are many logins
+		},
+		LoginOf: func(in any) string {
+			return s.keys.loginOf(in.(*httpapi.Input[refreshInputBody]).Body.RefreshToken)
+		},
 	},
 		func(ctx context.Context, in *httpapi.Input[refreshInputBody]) (*tokensOutput, error) {
 			return tokensAnswer(s.Refresh(ctx, in.Body.RefreshToken))

@@ -200,7 +200,7 @@ func (s *Service) loadLogin(ctx context.Context, loginID string) (proofState, er
 	if !l.aliveFor(user, s.c.Now()) {
 		return proofState{}, nil
 	}
-	return proofState{caller: identity.Caller{UserID: user.ID, LoginID: loginID, Role: user.Role}, expires: l.ExpiresAt.Time}, nil
+	return proofState{caller: identity.Caller{UserID: user.ID, Account: user.Email, LoginID: loginID, Role: user.Role}, expires: l.ExpiresAt.Time}, nil
 }
 
 // LogoutAll ends every login of the account, in one step.

@@ -3,6 +3,7 @@ package account
 import (
 	"errors"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -253,8 +254,48 @@ func TestOnePersonWhoComesManyTimesAtOnceHasOneAccount(t *testing.T) {
 	}
 	wg.Wait()
 	users, _, err := b.List(t.Context(), 10, "")
-	if err != nil || len(users) != 1 || in.Load() == 0 {
+	if err != nil || len(users) != 1 || in.Load() != int64(len(answers)) {
 		t.Errorf("%d accounts, %d got in, %v", len(users), in.Load(), err)
+	}
+	if again, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson, "")); err != nil || again.User.ID != users[0].ID {
+		t.Errorf("later: %+v, %v", again.User, err)
+	}
+}
+
+// Two that have both seen that there is no account yet, in each of the orders that a
+// store could put them in.
+func TestWhoMakesAnAccountSecondUndoesNothingOfTheFirst(t *testing.T) {
+	t.Parallel()
+	for name, identities := range map[string][2]externalIdentity{
+		"both found nothing":            {{ID: "i", UserID: "one"}, {ID: "i", UserID: "other"}},
+		"both found one cut short":      {{ID: "i", UserID: "one"}, {ID: "i", UserID: "one"}},
+		"another's, with their address": {{ID: "i", UserID: "one"}, {ID: "j", UserID: "other"}},
+	} {
+		b := setup(t)
+		claims := providerClaims{Email: email, EmailVerified: true}
+		first, err := b.newcomer(t.Context(), identities[0], claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := b.newcomer(t.Context(), identities[1], claims)
+		if another := identities[1].ID != "i"; another && !errors.Is(err, errLinkFirst) || !another && (err != nil || second.ID != first.ID) {
+			t.Errorf("%s: the second got %+v, %v", name, second, err)
+		}
+		if left, err := b.identitiesOf(t.Context(), first.ID); err != nil || len(left) != 1 {
+			t.Errorf("%s: of the first are left %+v, %v", name, left, err)
+		}
+		if left, err := b.identitiesOf(t.Context(), "other"); err != nil || len(left) != 0 {
+			t.Errorf("%s: of the second are left %+v, %v", name, left, err)
+		}
+	}
+}
+
+func TestANameIsNotCutInTheMiddleOfALetter(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	user, err := b.newcomer(t.Context(), externalIdentity{ID: "i", UserID: "u"}, providerClaims{Email: email, EmailVerified: true, Name: "a" + strings.Repeat("ق", 150)})
+	if want := "a" + strings.Repeat("ق", 99); err != nil || user.FullName != want {
+		t.Errorf("got %q, %v", user.FullName, err)
 	}
 }
 

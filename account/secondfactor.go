@@ -99,6 +99,9 @@ func (s *Service) takeCode(ctx context.Context, userID, code string) (User, erro
 		if u.Guesses.blocked(now) {
 			return docstore.ErrUnchanged
 		}
+		if !u.hasTOTP() { // one that was begun and not confirmed counts for nothing
+			return docstore.ErrUnchanged
+		}
 		switch err := s.takeTOTP(u, code, now); {
 		case err == nil:
 			ok, u.Guesses = true, guesses{}
@@ -115,12 +118,9 @@ func (s *Service) takeCode(ctx context.Context, userID, code string) (User, erro
 	return user, err
 }
 
-// takeTOTP uses up a code of the app: of the present time step, or of the one
-// before or after it. It returns ErrWrongPassword for another.
+// takeTOTP uses up a code of the app, in force or not: of the present time step, or of
+// the one before or after it. It returns ErrWrongPassword for another.
 func (s *Service) takeTOTP(u *User, code string, now time.Time) error {
-	if u.TOTP == nil {
-		return ErrWrongPassword
-	}
 	seed, err := s.seeds.Open(u.TOTP.Sealed, u.ID)
 	if err != nil {
 		return err

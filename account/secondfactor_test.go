@@ -70,6 +70,26 @@ func (b bench) login(t testing.TB, otp string) error {
 	return err
 }
 
+func TestAnAppThatWasNeverConfirmedSignsNobodyIn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	user := b.register(t).User
+	key, err := b.newTOTP(t.Context(), user.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := authenticator{seed: key.Secret()}
+	if _, err := b.update(t.Context(), user.ID, func(u *User) error {
+		u.Passkeys = []passkey{{ID: "p", SecondFactor: true}}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.login(t, app.code(b.clock.Now())); !errors.Is(err, ErrBadCredentials) {
+		t.Errorf("got in: %v", err)
+	}
+}
+
 func TestAnAppCountsOnceItIsConfirmed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -127,15 +127,16 @@ func (s *Service) Login(ctx context.Context, c Credentials) (Tokens, error) {
 		s.failures.Add(ctx, user.ID)
 		return Tokens{}, ErrBadCredentials
 	}
-	if user, err = s.secondFactor(ctx, user, c.OTP, c.Passkey); err != nil {
-		if errors.Is(err, ErrWrongPassword) {
-			s.failures.Add(ctx, user.ID)
-			err = ErrBadCredentials
-		}
+	proved, err := s.secondFactor(ctx, user, c.OTP, c.Passkey)
+	if errors.Is(err, ErrWrongPassword) {
+		s.failures.Add(ctx, user.ID)
+		err = ErrBadCredentials
+	}
+	if err != nil {
 		return Tokens{}, err
 	}
-	s.strengthen(ctx, user, c.Password)
-	return s.start(ctx, user)
+	s.strengthen(ctx, proved, c.Password)
+	return s.start(ctx, proved)
 }
 
 // byEmail finds an account. An unknown address, or what is none at all, gives

@@ -182,6 +182,16 @@ func (keys keyring) parseRefresh(token string) (presentedToken, error) {
 	return p, nil
 }
 
+// loginOf is the login that a refresh token was made for, in force or not; empty for one
+// that isn't ours, so that nobody uses up another's requests with an invented one.
+func (keys keyring) loginOf(token string) string {
+	p, err := keys.parseRefresh(token)
+	if err != nil || !p.ours {
+		return ""
+	}
+	return p.loginID
+}
+
 // decodeToken reads a token that is a prefix and the base64url of length bytes. The
 // decoder skips line breaks, so what comes out is measured, too.
 func decodeToken(token, prefix string, length int) (raw []byte, ok bool) {
