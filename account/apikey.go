@@ -178,5 +178,5 @@ func (s *Service) loadKey(ctx context.Context, id, hash string) (proofState, err
 	if caller.Scopes == nil { // nil is for people
 		caller.Scopes = []identity.Scope{}
 	}
-	return proofState{caller, expires, key.SecretHash}, nil
+	return proofState{caller: caller, expires: expires, secretHash: key.SecretHash}, nil
 }

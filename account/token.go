@@ -131,8 +131,12 @@ const (
 	refreshPrefix = "mr_" // for secret scanners
 	markLength    = 16
 	refreshLength = len(uuid.UUID{}) + len(secret{}) + markLength
-	// retryWindow is how long a used-up token gets the same answer again.
+	// retryWindow is how long a used-up token gets the same answer again, whatever has
+	// become of that.
 	retryWindow = 10 * time.Second
+	// lostFor is how long it gets that if the answer was lost: if nothing that came with
+	// it has been used.
+	lostFor = 24 * time.Hour
 )
 
 // secret is what makes a token, a key or a link unguessable. The store has its hash.
@@ -228,6 +232,23 @@ type lineage struct {
 	Previous  string        `json:"previous,omitempty"`
 	Salt      []byte        `json:"salt,omitempty"` // that Current came from Previous with
 	RotatedAt docstore.Time `json:"rotated_at,omitzero"`
+	// Arrived means that the access token which came with Current has been used, so
+	// that the answer can't be lost any more.
+	Arrived bool `json:"arrived,omitempty"`
+}
+
+// repeatable tells whether the token before the current one still gets the same answer.
+func (l *lineage) repeatable(now time.Time) bool {
+	age := now.Sub(l.RotatedAt.Time).Abs()
+	return age <= retryWindow || !l.Arrived && age <= lostFor
+}
+
+// awaited is since when an answer is under way that may be lost; zero for none.
+func (l *lineage) awaited() time.Time {
+	if l.Previous == "" || l.Arrived {
+		return time.Time{}
+	}
+	return l.RotatedAt.Time
 }
 
 var errReused = errors.New("the refresh token was used before")
@@ -242,7 +263,7 @@ func (l *lineage) advance(keys keyring, p presentedToken, salt secret, now time.
 		next := keys[0].successor(p.secret, salt)
 		*l = lineage{Current: next.hash(), Previous: presented, Salt: salt[:], RotatedAt: docstore.At(now)}
 		return next, nil
-	case presented == l.Previous && now.Sub(l.RotatedAt.Time).Abs() <= retryWindow && len(l.Salt) == len(salt):
+	case presented == l.Previous && l.repeatable(now) && len(l.Salt) == len(salt):
 		for _, k := range keys { // the secret may have been rotated in between
 			if next := k.successor(p.secret, secret(l.Salt)); next.hash() == l.Current {
 				return next, docstore.ErrUnchanged
