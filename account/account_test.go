@@ -321,7 +321,7 @@ func TestLogoutEndsItsAccessTokensAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // a repeated logout is no error
-		if err := b.Logout(t.Context(), caller.UserID, caller.LoginID); err != nil {
+		if err := b.LogoutWith(t.Context(), first.Access); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -98,14 +98,20 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 	return s.tokens(user, presented.loginID, next)
 }
 
-// Logout ends one login of the account. Its access tokens die at once here, and within a
-// second on other copies of the program.
-func (s *Service) Logout(ctx context.Context, userID, loginID string) error {
-	if err := s.end(ctx, loginID); err != nil {
+// LogoutWith ends the login that an access token belongs to, which may have expired or
+// ended already. Its access tokens die at once here, and within a second on other copies
+// of the program. It returns ErrInvalidToken for one that never was ours.
+func (s *Service) LogoutWith(ctx context.Context, token string) error {
+	read, err := s.keys.verifyOnce(token)
+	if err != nil {
 		return err
 	}
-	s.c.Audit.Record(ctx, userID, eventSignedOut)
-	return nil
+	err = s.logins.Delete(ctx, read.loginID)
+	s.states.Forget()
+	if err == nil {
+		s.c.Audit.Record(ctx, read.userID, eventSignedOut)
+	}
+	return docstore.NotFoundAs(err, nil)
 }
 
 func (s *Service) end(ctx context.Context, loginID string) error {

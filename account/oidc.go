@@ -385,6 +385,7 @@ func (s *Service) link(ctx context.Context, i externalIdentity) (User, error) {
 		return User{}, err
 	}
 	return s.update(ctx, i.UserID, func(u *User) error {
+		u.Unlinked = slices.DeleteFunc(u.Unlinked, func(id string) bool { return id == i.ID })
 		u.note(ctx, eventIdentityLinked, s.c.Now())
 		return nil
 	})
@@ -396,13 +397,21 @@ func (s *Service) identitiesOf(ctx context.Context, userID string) ([]externalId
 	return all, err
 }
 
+// hasWayIn tells whether the person could still sign in, with what is left of all the
+// provider accounts that were linked a moment ago.
+func (u User) hasWayIn(linked []externalIdentity) bool {
+	return u.PasswordHash != "" || len(u.Passkeys) > 0 ||
+		slices.ContainsFunc(linked, func(i externalIdentity) bool { return !slices.Contains(u.Unlinked, i.ID) })
+}
+
+// maxUnlinked is how many provider accounts are remembered that were unlinked: more than
+// anybody unlinks at once.
+const maxUnlinked = 100
+
 // unlink removes a provider's account, unless it is the only way to sign in. Its
-// caller has passed StepUp.
+// caller has passed StepUp. The account has it unlinked first, in one change with the
+// question whether another way is left: so not even two at once remove the last two.
 func (s *Service) unlink(ctx context.Context, userID, id string) error {
-	user, err := s.Get(ctx, userID)
-	if err != nil {
-		return err
-	}
 	all, err := s.identitiesOf(ctx, userID)
 	if err != nil {
 		return err
@@ -410,12 +419,18 @@ func (s *Service) unlink(ctx context.Context, userID, id string) error {
 	if !slices.ContainsFunc(all, func(i externalIdentity) bool { return i.ID == id }) {
 		return errUnknownProvider
 	}
-	if len(all) == 1 && user.PasswordHash == "" && len(user.Passkeys) == 0 {
-		return errLastWayIn
-	}
-	if err := docstore.NotFoundAs(s.identities.Delete(ctx, id), nil); err != nil {
+	err = s.updateNoting(ctx, userID, eventIdentityUnlinked, func(u *User) error {
+		if !slices.Contains(u.Unlinked, id) {
+			u.Unlinked = append(u.Unlinked, id)
+			u.Unlinked = slices.Delete(u.Unlinked, 0, max(0, len(u.Unlinked)-maxUnlinked))
+		}
+		if !u.hasWayIn(all) {
+			return errLastWayIn
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
-	s.c.Audit.Record(ctx, userID, eventIdentityUnlinked)
-	return nil
+	return docstore.NotFoundAs(s.identities.Delete(ctx, id), nil)
 }

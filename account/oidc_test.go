@@ -1,6 +1,7 @@
 package account
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"strings"
@@ -325,6 +326,64 @@ func TestProblemsOfAProvider(t *testing.T) {
 		change(&p)
 		if found := p.Problems(); len(found) != 1 || found[0][:len(want)] != want {
 			t.Errorf("%s: %v", want, found)
+		}
+	}
+}
+
+// The last two ways in are removed at once, in each pair.
+func TestTheLastTwoWaysInAreNotBothRemoved(t *testing.T) {
+	t.Parallel()
+	for round := range 30 {
+		b := setup(t)
+		other := copyOf(t, b.store, b.clock, []string{secretA})
+		user, err := b.insert(t.Context(), User{ID: docstore.NewID(), Email: email, EmailKey: email})
+		if err != nil {
+			t.Fatal(err)
+		}
+		remove := []func() error{
+			func() error { return b.unlink(context.Background(), user.ID, "one") },
+			func() error { return other.unlink(context.Background(), user.ID, "two") },
+		}
+		linked := []string{"one", "two"}
+		if round%2 == 1 {
+			linked, remove[1] = linked[:1], func() error { return other.removePasskey(context.Background(), user.ID, "", "key") }
+			if _, err := b.update(t.Context(), user.ID, func(u *User) error { u.Passkeys = []passkey{{ID: "key"}}; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, id := range linked {
+			if _, err := b.Service.link(t.Context(), externalIdentity{ID: id, UserID: user.ID}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var wg sync.WaitGroup
+		var removed atomic.Int64
+		for _, f := range remove {
+			wg.Go(func() {
+				if err := f(); err == nil {
+					removed.Add(1)
+				} else if !errors.Is(err, errLastWayIn) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		left, err := b.identitiesOf(t.Context(), user.ID)
+		now, getErr := b.Get(t.Context(), user.ID)
+		if err != nil || getErr != nil || removed.Load() != 1 || len(left)+len(now.Passkeys) != 1 {
+			t.Fatalf("round %d: %d were removed, left are %+v and %+v", round, removed.Load(), left, now.Passkeys)
+		}
+		if round%2 == 0 { // what was unlinked can be linked again, and then counts
+			gone := linked[0]
+			if left[0].ID == gone {
+				gone = linked[1]
+			}
+			if _, err := b.Service.link(t.Context(), externalIdentity{ID: gone, UserID: user.ID}); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.unlink(t.Context(), user.ID, left[0].ID); err != nil {
+				t.Errorf("with another linked again: %v", err)
+			}
 		}
 	}
 }

@@ -485,3 +485,25 @@ func TestOperatorsCanEndEveryLogin(t *testing.T) {
 	b.wantAlive(t, tokens, false)
 	b.wantAlive(t, other, false)
 }
+
+// JWT_SECRET_KEY was replaced, and the one before is lost.
+func TestALostSecretLeadsToRecoveryCodes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	user := b.register(t).User
+	app := b.withTOTP(t, user.ID, "")
+	after := copyOf(t, b.store, b.clock, []string{secretB})
+	for _, code := range []string{app.code(b.clock.Now()), "000000"} {
+		if err := after.login(t, code); !errors.Is(err, errUnreadableFactor) {
+			t.Errorf("a code of the app: %v", err)
+		}
+	}
+	server := serve(t, after)
+	call(t, server, "POST", "/auth/login", "", `{"email":"amal@example.com","password":"`+pass+`","otp":"123456"}`).want(t, 409)
+	call(t, server, "POST", "/auth/login", "", `{"email":"amal@example.com","password":"not the password","otp":"123456"}`).want(t, 401)
+	in := call(t, server, "POST", "/auth/login", "", `{"email":"amal@example.com","password":"`+pass+`","otp":"`+app.recovery[0]+`"}`).want(t, 200).tokens(t)
+	call(t, server, "DELETE", "/auth/totp", in.AccessToken, `{"password":"`+pass+`","otp":"`+app.recovery[1]+`"}`).want(t, 204)
+	if again := after.withTOTP(t, user.ID, ""); after.login(t, "") == nil || len(again.recovery) == 0 {
+		t.Error("it can't be added again")
+	}
+}
