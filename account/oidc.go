@@ -324,7 +324,7 @@ func (p *providers) exchange(ctx context.Context, flow providerFlow, code string
 // time. The identity is stored first: killed in between, the program makes the account
 // the next time. Whoever comes several times at once gets the same account each time.
 func (s *Service) newcomer(ctx context.Context, i externalIdentity, claims providerClaims) (User, error) {
-	key, err := emailKey(claims.Email)
+	key, err := newEmailKey(claims.Email)
 	if err != nil || !claims.EmailVerified {
 		return User{}, errUnverifiedEmail
 	}

@@ -38,7 +38,7 @@ type Tokens struct {
 // prepare makes an account that isn't stored yet. It returns ErrInvalidEmail,
 // ErrWeakPassword, ErrCommonPassword or a busy error.
 func (s *Service) prepare(ctx context.Context, n NewUser) (User, error) {
-	key, err := emailKey(n.Email)
+	key, err := newEmailKey(n.Email)
 	if err != nil {
 		return User{}, err
 	}
