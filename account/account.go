@@ -61,6 +61,8 @@ type User struct {
 	Recovery []string  `json:"recovery,omitempty"`
 	Guesses  guesses   `json:"guesses,omitzero"` // of one-time codes
 	Passkeys []passkey `json:"passkeys,omitempty"`
+	// Unlinked are the provider accounts that no longer sign in, latest last.
+	Unlinked []string `json:"unlinked,omitempty"`
 	// Tickets are the links that were mailed and haven't been used.
 	Tickets []ticket `json:"tickets,omitempty"`
 	// Agents are the hashes of the programs that have signed in, latest last.
@@ -70,6 +72,8 @@ type User struct {
 	// mailbox, since PendingSince.
 	Pending      []audit.Event `json:"pending,omitempty"`
 	PendingSince docstore.Time `json:"pending_since,omitzero"`
+	// SteppingDown is when an operator was about to be one no longer, see stepDown.
+	SteppingDown docstore.Time `json:"stepping_down,omitzero"`
 	// ErasingSince is set while the person's data are being erased.
 	ErasingSince docstore.Time `json:"erasing_since,omitzero"`
 }
@@ -89,6 +93,7 @@ var userSpec = docstore.Spec{Collection: "users", Of: User{}, Indexes: []docstor
 	audit.PendingIndex,
 	{Name: "by_totp_key", Fields: []string{"totp_key"}},
 	{Name: "by_erasing", Fields: []string{"erasing_since"}},
+	{Name: "by_role", Fields: []string{"role"}},
 }}
 
 // Specs are the collections that the store has to have.
@@ -110,6 +115,7 @@ var (
 	ErrInvalidLink    = errors.New("the link isn't valid, or not any more")
 	ErrUnknownUser    = errors.New("there is no such account")
 	ErrNoMail         = errors.New("no mail is configured")
+	ErrLastOperator   = errors.New("it is the last operator: make somebody else one first")
 )
 
 // Config is what a Service is made of.
@@ -127,6 +133,11 @@ type Config struct {
 	// PublicURL is where people reach the service, for links in mails and for
 	// passkeys: scheme://host[:port]. Empty means that there are no passkeys.
 	PublicURL string
+	// Origins are where passkeys may be used beside PublicURL: those of front-ends, and
+	// of Android apps (android:apk-key-hash:…). LocalOrigins adds every port of
+	// localhost, for development.
+	Origins      []string
+	LocalOrigins bool
 	// Providers are the OpenID providers that people can sign in with.
 	Providers []Provider
 	// PersonalData are the other rooms that keep something about a person: what is
@@ -174,7 +185,7 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	relyingParty, err := newRelyingParty(c.PublicURL)
+	relyingParty, err := newRelyingParty(c.PublicURL, c.Origins)
 	if err != nil {
 		return nil, err
 	}

@@ -321,7 +321,7 @@ func TestLogoutEndsItsAccessTokensAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // a repeated logout is no error
-		if err := b.Logout(t.Context(), caller.UserID, caller.LoginID); err != nil {
+		if err := b.LogoutWith(t.Context(), first.Access); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -511,5 +511,38 @@ func TestRolesAndListsAreForOperators(t *testing.T) {
 	}
 	if _, err := b.Find(t.Context(), "AMAL@example.com"); err != nil {
 		t.Error(err)
+	}
+}
+
+// An address that could be taken for another's opens no account; those that were opened
+// before are signed in to as ever.
+func TestAddressesThatLookLikeOthersOpenNoAccount(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, fine := range []string{"amal+tag@example.com", "o'brien_x.y-z@example.com", "أمل@example.com", "jürgen@example.com", "山田@example.com"} {
+		if _, err := b.Create(t.Context(), NewUser{Email: fine, Password: pass}); err != nil {
+			t.Errorf("%q: %v", fine, err)
+		}
+	}
+	for _, odd := range []string{"am\u200bal@example.com", "\u2060amal@example.com", "amal\u00ad@example.com", "am\u034fal@example.com", "a\u202emal@example.com", "amal\ufe0f@example.com", "ﬁn@example.com", "amalأ@example.com", "\U000e0061mal@example.com"} {
+		if _, err := b.Create(t.Context(), NewUser{Email: odd, Password: pass}); !errors.Is(err, ErrInvalidEmail) {
+			t.Errorf("%+q: %v", odd, err)
+		}
+	}
+	const before = "bo\u200bb@example.com"
+	key, err := emailKey(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := b.prepare(t.Context(), NewUser{Email: "x@example.com", Password: pass})
+	if err != nil {
+		t.Fatal(err)
+	}
+	user.Email, user.EmailKey = before, key
+	if _, err := b.insert(t.Context(), user); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Login(t.Context(), Credentials{Email: before, Password: pass}); err != nil {
+		t.Errorf("one of before: %v", err)
 	}
 }

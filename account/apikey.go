@@ -27,6 +27,10 @@ type apiKey struct {
 	CreatedAt  docstore.Time    `json:"created_at"`
 	ExpiresAt  docstore.Time    `json:"expires_at,omitzero"` // never, if it isn't there
 	UsedAt     docstore.Time    `json:"used_at,omitzero"`    // to usedPrecision
+	// Slot is the key's place among the account's, from 1 to maxKeys. No two keys have
+	// the same, so however many are made at once, there are never more; those that were
+	// made before there were slots have none.
+	Slot int `json:"slot,omitempty"`
 }
 
 // DocumentID is the key's id.
@@ -34,6 +38,7 @@ func (k apiKey) DocumentID() string { return k.ID }
 
 var keySpec = docstore.Spec{Collection: "api_keys", Of: apiKey{}, Indexes: []docstore.Index{
 	{Name: "by_user", Fields: []string{"user_id", "created_at"}},
+	{Name: "by_slot", Fields: []string{"user_id", "slot"}, Unique: true},
 }}
 
 const (
@@ -90,23 +95,49 @@ func (s *Service) makeKey(ctx context.Context, userID, name string, scopes []ide
 	if !expires.IsZero() && !s.c.Now().Before(expires) {
 		return apiKey{}, "", errInvalidTime
 	}
-	existing, _, err := s.keysOf(ctx, userID, maxKeys, "")
-	if err != nil {
-		return apiKey{}, "", err
-	}
-	if len(existing) >= maxKeys {
-		return apiKey{}, "", errTooManyKeys
-	}
 	id, secret := uuid.Must(uuid.Parse(docstore.NewID())), newSecret()
 	key := apiKey{
 		ID: id.String(), UserID: userID, Name: name, SecretHash: secret.hash(), Scopes: scopes,
 		CreatedAt: docstore.At(s.c.Now()), ExpiresAt: docstore.At(expires),
 	}
-	if err := s.apiKeys.Insert(ctx, key); err != nil {
+	if key, err = s.insertKey(ctx, key); err != nil {
 		return apiKey{}, "", err
 	}
 	err = s.updateNoting(ctx, userID, eventKeyMade, func(*User) error { return nil })
 	return key, formatKey(id, secret), err
+}
+
+// insertKey stores a key in the first free slot of its account, or returns
+// errTooManyKeys.
+func (s *Service) insertKey(ctx context.Context, key apiKey) (apiKey, error) {
+	for {
+		existing, _, err := s.keysOf(ctx, key.UserID, maxKeys, "")
+		if err != nil {
+			return apiKey{}, err
+		}
+		if key.Slot = freeSlot(existing); key.Slot == 0 {
+			return apiKey{}, errTooManyKeys
+		}
+		if err = s.apiKeys.Insert(ctx, key); !docstore.ConflictsOn(err, "by_slot") {
+			return key, err
+		}
+	}
+}
+
+// freeSlot is the first that no key has; 0 for none.
+func freeSlot(existing []apiKey) int {
+	taken, last := map[int]bool{}, maxKeys
+	for _, k := range existing {
+		if taken[k.Slot] = true; k.Slot == 0 {
+			last--
+		}
+	}
+	for slot := 1; slot <= last; slot++ {
+		if !taken[slot] {
+			return slot
+		}
+	}
+	return 0
 }
 
 // keysOf returns the account's keys, latest first, and the next page's cursor.
@@ -174,9 +205,9 @@ func (s *Service) loadKey(ctx context.Context, id, hash string) (proofState, err
 			s.c.Log.WarnContext(ctx, "the use of an API key was not written down", "key", id, "error", err)
 		}
 	}
-	caller := identity.Caller{UserID: user.ID, KeyID: id, Role: user.Role, Scopes: key.Scopes}
+	caller := identity.Caller{UserID: user.ID, Account: user.Email, KeyID: id, Role: user.Role, Scopes: key.Scopes}
 	if caller.Scopes == nil { // nil is for people
 		caller.Scopes = []identity.Scope{}
 	}
-	return proofState{caller, expires, key.SecretHash}, nil
+	return proofState{caller: caller, expires: expires, secretHash: key.SecretHash}, nil
 }

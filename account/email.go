@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/net/idna"
 	"golang.org/x/text/cases"
+	"golang.org/x/text/secure/precis"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -24,6 +25,21 @@ func EmailKey(address string) string {
 		return address
 	}
 	return key
+}
+
+// newEmailKey is emailKey for an address that is about to become an account's. Its local
+// part has to be a user name by PRECIS (RFC 8265, UsernameCaseMapped): no invisible
+// letters, no symbols that are seen as others, no mixture of directions. So nobody opens
+// a second account that looks like another's. Who had such an address before keeps it.
+func newEmailKey(address string) (string, error) {
+	key, err := emailKey(address)
+	if err != nil {
+		return "", err
+	}
+	if _, err := precis.UsernameCaseMapped.String(address[:strings.LastIndexByte(address, '@')]); err != nil {
+		return "", ErrInvalidEmail
+	}
+	return key, nil
 }
 
 // emailKey is what makes two spellings one mailbox: the local part without

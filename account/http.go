@@ -18,6 +18,8 @@ var invalidToken = language.Text{En: "The token isn't valid, or not any more. Si
 // Kinds maps the room's errors to what a client is answered, by routes and pages.
 var Kinds = httpapi.Kinds{
 	{Err: ErrBadCredentials, Status: http.StatusUnauthorized, Name: "bad-credentials", Detail: language.Text{En: "The e-mail address or the password is wrong. Check both and try again.", Ar: "عنوان البريد الإلكتروني أو كلمة المرور خطأ. تحقّق منهما وحاول مرّة أخرى."}},
+	{Err: errBadPasskey, Status: http.StatusUnauthorized, Name: "bad-passkey", Detail: language.Text{En: "This passkey isn't taken: it may have been removed here, or this took too long. Begin again, or sign in another way.", Ar: "لم يُقبل مفتاح المرور هذا: ربما أُزيل من هنا أو طال الوقت. ابدأ من جديد، أو سجّل الدخول بطريقة أخرى."}},
+	{Err: errUnreadableFactor, Status: http.StatusConflict, Name: "authenticator-unreadable", Detail: language.Text{En: "Your authenticator app can't be checked here any more. Send a recovery code as 'otp', then remove the app and add it again; or ask the operator.", Ar: "لم يعد التحقق من تطبيق المصادقة ممكنًا هنا. أرسل رمز استرداد في otp، ثم أزل التطبيق وأضفه من جديد، أو اسأل المشغّل."}},
 	{Err: ErrSecondFactor, Status: http.StatusUnauthorized, Name: "second-factor-required", Detail: language.Text{En: "The password was right. Send it again with a code of your authenticator app or a recovery code as 'otp', or with a passkey.", Ar: "كلمة المرور صحيحة. أرسلها مرّة أخرى ومعها رمز من تطبيق المصادقة أو رمز استرداد في otp، أو مع مفتاح مرور."}},
 	{Err: ErrInvalidToken, Status: http.StatusUnauthorized, Name: "invalid-token", Detail: invalidToken},
 	{Err: ErrUnknownUser, Status: http.StatusUnauthorized, Name: "invalid-token", Detail: invalidToken},
@@ -28,13 +30,14 @@ var Kinds = httpapi.Kinds{
 	{Err: ErrWeakPassword, Status: http.StatusUnprocessableEntity, Name: "weak-password", Detail: language.Text{En: "Use a password of 8 to 256 characters. Any characters will do; longer is better.", Ar: "استعمل كلمة مرور من 8 إلى 256 حرفًا من أيّ نوع؛ والأطول أفضل."}},
 	{Err: ErrCommonPassword, Status: http.StatusUnprocessableEntity, Name: "common-password", Detail: language.Text{En: "This password is among the first that are guessed. Use another one; a few unrelated words are good.", Ar: "كلمة المرور هذه من أوّل ما يُخمَّن. استعمل غيرها؛ بضع كلمات لا صلة بينها خيار جيّد."}},
 	{Err: ErrInvalidLink, Status: http.StatusUnprocessableEntity, Name: "invalid-link", Detail: language.Text{En: "The link isn't valid, or not any more: it works once, and for a short time. Ask for a new one.", Ar: "هذا الرابط غير صالح أو انتهت صلاحيته: يعمل مرّة واحدة ولمدّة قصيرة. اطلب رابطًا جديدًا."}},
-	{Err: ErrNoMail, Status: http.StatusServiceUnavailable, Name: "no-mail", Detail: language.Text{En: "This installation sends no mails. Ask its operator for help.", Ar: "هذه الخدمة لا ترسل بريدًا. اطلب المساعدة من مشغّلها."}},
+	{Err: ErrNoMail, Status: http.StatusNotImplemented, Name: "no-mail", Detail: language.Text{En: "This installation sends no mails. Ask its operator for help.", Ar: "هذه الخدمة لا ترسل بريدًا. اطلب المساعدة من مشغّلها."}},
 	{Err: errBusy, Status: http.StatusServiceUnavailable, Name: "busy", Detail: language.Text{En: "Too many people are signing in at this moment. Try again in a few seconds.", Ar: "يسجّل الدخول في هذه اللحظة عدد كبير من الناس. حاول مرّة أخرى بعد ثوانٍ."}},
+	{Err: ErrLastOperator, Status: http.StatusConflict, Name: "last-operator", Detail: language.Text{En: "You are the last operator of this installation. Make somebody else one first.", Ar: "أنت آخر مشغّل لهذه الخدمة. عيّن مشغّلًا آخر أوّلًا."}},
 	{Err: errUnknownDevice, Status: http.StatusNotFound, Name: "no-such-device", Detail: language.Text{En: "You have no login with this id.", Ar: "ليست لك عملية دخول بهذا المعرّف."}},
 	{Err: errFactorExists, Status: http.StatusConflict, Name: "factor-exists", Detail: language.Text{En: "You have an authenticator app already. Remove it first.", Ar: "لديك تطبيق مصادقة بالفعل. أزله أوّلًا."}},
 	{Err: errNoFactor, Status: http.StatusNotFound, Name: "no-such-factor", Detail: language.Text{En: "You have no such second factor.", Ar: "ليس لديك عامل ثانٍ كهذا."}},
 	{Err: errTooManyPasskeys, Status: http.StatusConflict, Name: "too-many-passkeys", Detail: language.Text{En: "You have as many passkeys as one can have. Remove one first.", Ar: "لديك أكبر عدد ممكن من مفاتيح المرور. أزل أحدها أوّلًا."}},
-	{Err: errNoPasskeys, Status: http.StatusServiceUnavailable, Name: "no-passkeys", Detail: language.Text{En: "This installation has no passkeys: its operator has to set PUBLIC_URL.", Ar: "لا تقبل هذه الخدمة مفاتيح المرور: على مشغّلها أن يضبط PUBLIC_URL."}},
+	{Err: errNoPasskeys, Status: http.StatusNotImplemented, Name: "no-passkeys", Detail: language.Text{En: "This installation has no passkeys: its operator has to set PUBLIC_URL.", Ar: "لا تقبل هذه الخدمة مفاتيح المرور: على مشغّلها أن يضبط PUBLIC_URL."}},
 	{Err: errCeremony, Status: http.StatusUnprocessableEntity, Name: "ceremony-failed", Detail: language.Text{En: "This was begun too long ago, finished already, or went wrong on the way. Begin again.", Ar: "مضى وقت طويل على بدء هذه العملية، أو انتهت بالفعل، أو حدث فيها خطأ. ابدأ من جديد."}},
 	{Err: errUnknownKey, Status: http.StatusNotFound, Name: "no-such-key", Detail: language.Text{En: "You have no API key with this id.", Ar: "ليس لديك مفتاح برمجي بهذا المعرّف."}},
 	{Err: errTooManyKeys, Status: http.StatusConflict, Name: "too-many-keys", Detail: language.Text{En: "You have as many API keys as one can have. Revoke one first.", Ar: "لديك أكبر عدد ممكن من المفاتيح البرمجية. ألغِ أحدها أوّلًا."}},
@@ -191,6 +194,12 @@ type (
 	}
 )
 
+// logoutInput has the access token by itself, as the door knows nobody by one that has
+// expired.
+type logoutInput struct {
+	Authorization string `header:"Authorization" hidden:"true"`
+}
+
 // LimitAccount is the account that is being tried, for limits.
 func (in *registerInput) LimitAccount() string { return in.Body.Email }
 
@@ -206,6 +215,9 @@ func (s *Service) Routes(api *httpapi.API) {
 	s.accountRoutes(httpapi.Group{API: api, Name: "Your account", Kinds: Kinds})
 	s.factorRoutes(httpapi.Group{API: api, Name: "Second factors and passkeys", Kinds: Kinds})
 	s.keyRoutes(httpapi.Group{API: api, Name: "API keys", Kinds: Kinds})
+	if len(s.c.Origins) > 0 {
+		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET /.well-known/webauthn", Caching: "public, max-age=300"}, http.HandlerFunc(s.serveOrigins))
+	}
 	s.providerRoutes(httpapi.Group{API: api, Name: "Other providers", Kinds: Kinds})
 }
 
@@ -217,7 +229,7 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 		Limits:      []ratelimit.Rule{ratelimit.NewRule("3/minute, 10/hour", ratelimit.ByAddress)},
 	}, s.register)
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: "POST /auth/login", ID: "login", Summary: "Sign in",
+		Access: httpapi.Public, Pattern: signIn, ID: "login", Summary: "Sign in",
 		Limits: []ratelimit.Rule{ratelimit.NewRule("5/minute, 20/hour", ratelimit.ByAddress, ratelimit.ByAccount)},
 	},
 		func(ctx context.Context, in *loginInput) (*tokensOutput, error) {
@@ -225,15 +237,23 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Public, Pattern: "POST /auth/refresh", ID: "refresh", Summary: "Get new tokens for a refresh token",
-		Limits: []ratelimit.Rule{ratelimit.NewRule("10/minute, 50/hour", ratelimit.ByAddress)},
+		Limits: []ratelimit.Rule{
+			ratelimit.NewRule("10/minute, 50/hour", ratelimit.ByLogin),
+			ratelimit.NewRule("300/minute", ratelimit.ByAddress), // many people behind one are many logins
+		},
+		LoginOf: func(in any) string {
+			return s.keys.loginOf(in.(*httpapi.Input[refreshInputBody]).Body.RefreshToken)
+		},
 	},
 		func(ctx context.Context, in *httpapi.Input[refreshInputBody]) (*tokensOutput, error) {
 			return tokensAnswer(s.Refresh(ctx, in.Body.RefreshToken))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/logout", ID: "logout", Summary: "Sign out of this login"},
-		func(ctx context.Context, _ *httpapi.Nothing) (*httpapi.Nothing, error) {
-			caller := identity.From(ctx)
-			return nil, s.Logout(ctx, caller.UserID, caller.LoginID)
+	httpapi.Register(group, httpapi.Route{
+		Access: httpapi.Public, Pattern: "POST /auth/logout", ID: "logout", Summary: "Sign out of this login",
+		Description: "The access token may have expired.",
+	},
+		func(ctx context.Context, in *logoutInput) (*httpapi.Nothing, error) {
+			return nil, s.LogoutWith(ctx, strings.TrimPrefix(in.Authorization, "Bearer "))
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/logout-all", ID: "logout-all", Summary: "Sign out of every login"},
 		func(ctx context.Context, _ *httpapi.Nothing) (*httpapi.Nothing, error) {

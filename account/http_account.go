@@ -83,6 +83,12 @@ func (s *Service) fresh() gate {
 	return gate{"Needs a sign-in or a step-up of a moment ago.", s.Fresh}
 }
 
+// signIn is the route that signs in with a password. Wrong passwords and codes that
+// somebody who is signed in sends elsewhere count against the account as its do.
+const signIn = "POST /auth/login"
+
+var wrongSecrets = httpapi.Guesses{As: signIn, Wrong: ErrWrongPassword}
+
 // gatedInput is an input with a proof in it, which may be nil.
 type gatedInput[I any] interface {
 	*I
@@ -91,7 +97,7 @@ type gatedInput[I any] interface {
 
 // registerGated registers a route for people that the gate lets through.
 func registerGated[I, O any, P gatedInput[I]](group httpapi.Group, g gate, route httpapi.Route, handler func(context.Context, identity.Caller, *I) (*O, error)) {
-	route.Access, route.Description = httpapi.Persons, strings.TrimSpace(route.Description+" "+g.words)
+	route.Access, route.Description, route.Guesses = httpapi.Persons, strings.TrimSpace(route.Description+" "+g.words), wrongSecrets
 	httpapi.Register(group, route, func(ctx context.Context, in *I) (*O, error) {
 		caller := identity.From(ctx)
 		if err := g.ask(ctx, caller, P(in).proof().proof()); err != nil {
@@ -156,7 +162,7 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 		Access: httpapi.Persons, Pattern: "GET /auth/me/export", ID: "export-me", Summary: "Get a copy of everything kept of you",
 		Answers: map[string]httpapi.Answer{"200": {Description: "A zip archive of JSON files", Types: map[string]reflect.Type{"application/zip": nil}}},
 	}, s.export)
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/password", ID: "change-password", Summary: "Change your password and end your other logins"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Guesses: wrongSecrets, Pattern: "POST /auth/password", ID: "change-password", Summary: "Change your password and end your other logins"},
 		func(ctx context.Context, in *httpapi.Input[passwordInputBody]) (*httpapi.Nothing, error) {
 			caller := identity.From(ctx)
 			proof := Proof{in.Body.CurrentPassword, in.Body.OTP, in.Body.Passkey.answer()}
@@ -169,7 +175,7 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 		func(ctx context.Context, caller identity.Caller, in *emailInput) (*acceptedOutput, error) {
 			return accepted(ctx, linkMailed, s.ChangeEmail(ctx, caller.UserID, in.Body.Email))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/step-up", ID: "step-up", Summary: "Prove again that it is you, for the next five minutes"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Guesses: wrongSecrets, Pattern: "POST /auth/step-up", ID: "step-up", Summary: "Prove again that it is you, for the next five minutes"},
 		func(ctx context.Context, in *proofInput) (*httpapi.Nothing, error) {
 			return nil, s.StepUp(ctx, identity.From(ctx), in.Body.proof())
 		})

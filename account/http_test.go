@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"manus/httpapi"
 )
@@ -166,4 +167,20 @@ func TestAStoreThatIsGoneIsNotAWrongToken(t *testing.T) {
 	}
 	call(t, server, "GET", "/auth/me", tokens.Access, "").want(t, 503)
 	call(t, server, "POST", "/auth/login", "", credentials).want(t, 503)
+}
+
+func TestSigningOutWithAnExpiredTokenEndsTheLogin(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	server := serve(t, b)
+	mine := call(t, server, "POST", "/auth/register", "", credentials).want(t, 201).tokens(t)
+	b.clock.Add(AccessLifetime + time.Hour)
+	call(t, server, "GET", "/auth/me", mine.AccessToken, "").want(t, 401)
+	forged := mine.AccessToken[:len(mine.AccessToken)-6] + "AAAAAA"
+	for _, token := range []string{"", "x", forged, mine.RefreshToken, "mk_x"} {
+		call(t, server, "POST", "/auth/logout", token, "").want(t, 401)
+	}
+	call(t, server, "POST", "/auth/logout", mine.AccessToken, "").want(t, 204)
+	call(t, server, "POST", "/auth/logout", mine.AccessToken, "").want(t, 204)
+	call(t, server, "POST", "/auth/refresh", "", `{"refresh_token":"`+mine.RefreshToken+`"}`).want(t, 401)
 }

@@ -52,10 +52,10 @@ var loginSpec = docstore.Spec{Collection: "logins", Of: login{}, Indexes: []docs
 	{Name: "by_user", Fields: []string{"user_id", "created_at"}},
 }}
 
-// Refresh gives new tokens for a refresh token, which is used up by that. The
-// same token given again within ten seconds gets the same answer, so that a
-// lost one can be asked for again; later, it has been stolen or its successor
-// has, and the login ends. Every failure is ErrInvalidToken.
+// Refresh gives new tokens for a refresh token, which is used up by that. The same token
+// given again gets the same answer, so that a lost one can be asked for again: within ten
+// seconds, and for a day as long as nothing of the answer has been used. Otherwise it has
+// been stolen or its successor has, and the login ends. Every failure is ErrInvalidToken.
 func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 	presented, err := s.keys.parseRefresh(token)
 	if err != nil {
@@ -98,14 +98,20 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 	return s.tokens(user, presented.loginID, next)
 }
 
-// Logout ends one login of the account. Its access tokens die at once here, and within a
-// second on other copies of the program.
-func (s *Service) Logout(ctx context.Context, userID, loginID string) error {
-	if err := s.end(ctx, loginID); err != nil {
+// LogoutWith ends the login that an access token belongs to, which may have expired or
+// ended already. Its access tokens die at once here, and within a second on other copies
+// of the program. It returns ErrInvalidToken for one that never was ours.
+func (s *Service) LogoutWith(ctx context.Context, token string) error {
+	read, err := s.keys.verifyOnce(token)
+	if err != nil {
 		return err
 	}
-	s.c.Audit.Record(ctx, userID, eventSignedOut)
-	return nil
+	err = s.logins.Delete(ctx, read.loginID)
+	s.states.Forget()
+	if err == nil {
+		s.c.Audit.Record(ctx, read.userID, eventSignedOut)
+	}
+	return docstore.NotFoundAs(err, nil)
 }
 
 func (s *Service) end(ctx context.Context, loginID string) error {
@@ -129,7 +135,8 @@ const (
 type proofState struct {
 	caller     identity.Caller
 	expires    time.Time
-	secretHash string // of a key
+	awaited    time.Time // of a login, see lineage
+	secretHash string    // of a key
 }
 
 // accessToken is what a verified token says. It never changes; whether it has
@@ -156,7 +163,25 @@ func (s *Service) Authenticate(ctx context.Context, token string) (identity.Call
 	if err == nil && state.caller.UserID != read.userID {
 		return identity.Caller{}, ErrInvalidToken
 	}
+	if !state.awaited.IsZero() && read.issued.Unix() >= state.awaited.Unix() {
+		s.noteArrival(ctx, read.loginID, state.awaited)
+	}
 	return state.caller, err
+}
+
+// noteArrival notes that the tokens of a login's latest refresh are in use. Where that
+// can't be written, the next request tries.
+func (s *Service) noteArrival(ctx context.Context, loginID string, refreshed time.Time) {
+	_, err := s.logins.Update(ctx, loginID, func(l *login) error {
+		if !l.Lineage.awaited().Equal(refreshed) {
+			return docstore.ErrUnchanged
+		}
+		l.Lineage.Arrived = true
+		return nil
+	})
+	if err != nil && !errors.Is(err, docstore.ErrNotFound) {
+		s.c.Log.WarnContext(ctx, "that a refresh has arrived was not written down", "login", loginID, "error", err)
+	}
 }
 
 // verify reads an access token, remembering those that it has read: checking a
@@ -200,7 +225,7 @@ func (s *Service) loadLogin(ctx context.Context, loginID string) (proofState, er
 	if !l.aliveFor(user, s.c.Now()) {
 		return proofState{}, nil
 	}
-	return proofState{caller: identity.Caller{UserID: user.ID, LoginID: loginID, Role: user.Role}, expires: l.ExpiresAt.Time}, nil
+	return proofState{caller: identity.Caller{UserID: user.ID, Account: user.Email, LoginID: loginID, Role: user.Role}, expires: l.ExpiresAt.Time, awaited: l.Lineage.awaited()}, nil
 }
 
 // LogoutAll ends every login of the account, in one step.

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -259,14 +260,14 @@ func (s *Service) vouched(ctx context.Context, flow providerFlow, a ProviderAnsw
 	}
 	known, err := s.identities.Get(ctx, i.ID)
 	if errors.Is(err, docstore.ErrNotFound) {
-		return s.newcomer(ctx, i, claims, true)
+		return s.newcomer(ctx, i, claims)
 	}
 	if err != nil {
 		return User{}, err
 	}
 	user, err := s.users.Get(ctx, known.UserID)
-	if errors.Is(err, docstore.ErrNotFound) { // its making was cut short
-		return s.newcomer(ctx, known, claims, false)
+	if errors.Is(err, docstore.ErrNotFound) { // its making was cut short, or is under way
+		return s.newcomer(ctx, known, claims)
 	}
 	return user, err
 }
@@ -321,30 +322,50 @@ func (p *providers) exchange(ctx context.Context, flow providerFlow, code string
 
 // newcomer makes the account of a person who signs in with a provider for the first
 // time. The identity is stored first: killed in between, the program makes the account
-// the next time.
-func (s *Service) newcomer(ctx context.Context, i externalIdentity, claims providerClaims, store bool) (User, error) {
-	key, err := emailKey(claims.Email)
+// the next time. Whoever comes several times at once gets the same account each time.
+func (s *Service) newcomer(ctx context.Context, i externalIdentity, claims providerClaims) (User, error) {
+	key, err := newEmailKey(claims.Email)
 	if err != nil || !claims.EmailVerified {
 		return User{}, errUnverifiedEmail
 	}
-	if store {
-		err := s.identities.Insert(ctx, i)
-		if docstore.ConflictsOn(err, docstore.IDIndex) {
-			return User{}, errCeremony // the same person came twice at once; the other goes on
-		}
-		if err != nil {
-			return User{}, err
-		}
+	if i, err = s.keepIdentity(ctx, i); err != nil {
+		return User{}, err
 	}
-	name := claims.Name[:min(len(claims.Name), 200)]
+	name := strings.ToValidUTF8(claims.Name[:min(len(claims.Name), 200)], "") // not half a letter
 	user, err := s.insert(ctx, User{
 		ID: i.UserID, Email: claims.Email, EmailKey: key, EmailVerified: true, FullName: name, Language: language.Prefer(claims.Locale),
 		Role: identity.User, CreatedAt: docstore.At(s.c.Now()),
 	})
-	if errors.Is(err, ErrTaken) {
-		err = errors.Join(errLinkFirst, s.identities.Delete(ctx, i.ID))
+	if errors.Is(err, ErrTaken) || docstore.ConflictsOn(err, docstore.IDIndex) {
+		return s.madeMeanwhile(ctx, i)
 	}
 	return user, err
+}
+
+// keepIdentity stores an identity, or returns the one that is stored already.
+func (s *Service) keepIdentity(ctx context.Context, i externalIdentity) (externalIdentity, error) {
+	err := s.identities.Insert(ctx, i)
+	if docstore.ConflictsOn(err, docstore.IDIndex) {
+		return s.identities.Get(ctx, i.ID)
+	}
+	return i, err
+}
+
+// madeMeanwhile is the account that an identity stands for, after it couldn't be made.
+// Where there is none, the address is another account's, and the identity goes again:
+// but only as long as it stands for an account that nobody has made.
+func (s *Service) madeMeanwhile(ctx context.Context, i externalIdentity) (User, error) {
+	user, err := s.users.Get(ctx, i.UserID)
+	if !errors.Is(err, docstore.ErrNotFound) {
+		return user, err
+	}
+	_, err = s.identities.Update(ctx, i.ID, func(stored *externalIdentity) error {
+		if stored.UserID != i.UserID {
+			return docstore.ErrUnchanged
+		}
+		return docstore.ErrRemoved
+	})
+	return User{}, errors.Join(errLinkFirst, docstore.NotFoundAs(err, nil))
 }
 
 // link lets the account that asked be signed in to with the provider's account.
@@ -364,6 +385,7 @@ func (s *Service) link(ctx context.Context, i externalIdentity) (User, error) {
 		return User{}, err
 	}
 	return s.update(ctx, i.UserID, func(u *User) error {
+		u.Unlinked = slices.DeleteFunc(u.Unlinked, func(id string) bool { return id == i.ID })
 		u.note(ctx, eventIdentityLinked, s.c.Now())
 		return nil
 	})
@@ -375,13 +397,21 @@ func (s *Service) identitiesOf(ctx context.Context, userID string) ([]externalId
 	return all, err
 }
 
+// hasWayIn tells whether the person could still sign in, with what is left of all the
+// provider accounts that were linked a moment ago.
+func (u User) hasWayIn(linked []externalIdentity) bool {
+	return u.PasswordHash != "" || len(u.Passkeys) > 0 ||
+		slices.ContainsFunc(linked, func(i externalIdentity) bool { return !slices.Contains(u.Unlinked, i.ID) })
+}
+
+// maxUnlinked is how many provider accounts are remembered that were unlinked: more than
+// anybody unlinks at once.
+const maxUnlinked = 100
+
 // unlink removes a provider's account, unless it is the only way to sign in. Its
-// caller has passed StepUp.
+// caller has passed StepUp. The account has it unlinked first, in one change with the
+// question whether another way is left: so not even two at once remove the last two.
 func (s *Service) unlink(ctx context.Context, userID, id string) error {
-	user, err := s.Get(ctx, userID)
-	if err != nil {
-		return err
-	}
 	all, err := s.identitiesOf(ctx, userID)
 	if err != nil {
 		return err
@@ -389,12 +419,18 @@ func (s *Service) unlink(ctx context.Context, userID, id string) error {
 	if !slices.ContainsFunc(all, func(i externalIdentity) bool { return i.ID == id }) {
 		return errUnknownProvider
 	}
-	if len(all) == 1 && user.PasswordHash == "" && len(user.Passkeys) == 0 {
-		return errLastWayIn
-	}
-	if err := docstore.NotFoundAs(s.identities.Delete(ctx, id), nil); err != nil {
+	err = s.updateNoting(ctx, userID, eventIdentityUnlinked, func(u *User) error {
+		if !slices.Contains(u.Unlinked, id) {
+			u.Unlinked = append(u.Unlinked, id)
+			u.Unlinked = slices.Delete(u.Unlinked, 0, max(0, len(u.Unlinked)-maxUnlinked))
+		}
+		if !u.hasWayIn(all) {
+			return errLastWayIn
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
-	s.c.Audit.Record(ctx, userID, eventIdentityUnlinked)
-	return nil
+	return docstore.NotFoundAs(s.identities.Delete(ctx, id), nil)
 }

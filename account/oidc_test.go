@@ -1,8 +1,10 @@
 package account
 
 import (
+	"context"
 	"errors"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -253,8 +255,48 @@ func TestOnePersonWhoComesManyTimesAtOnceHasOneAccount(t *testing.T) {
 	}
 	wg.Wait()
 	users, _, err := b.List(t.Context(), 10, "")
-	if err != nil || len(users) != 1 || in.Load() == 0 {
+	if err != nil || len(users) != 1 || in.Load() != int64(len(answers)) {
 		t.Errorf("%d accounts, %d got in, %v", len(users), in.Load(), err)
+	}
+	if again, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson, "")); err != nil || again.User.ID != users[0].ID {
+		t.Errorf("later: %+v, %v", again.User, err)
+	}
+}
+
+// Two that have both seen that there is no account yet, in each of the orders that a
+// store could put them in.
+func TestWhoMakesAnAccountSecondUndoesNothingOfTheFirst(t *testing.T) {
+	t.Parallel()
+	for name, identities := range map[string][2]externalIdentity{
+		"both found nothing":            {{ID: "i", UserID: "one"}, {ID: "i", UserID: "other"}},
+		"both found one cut short":      {{ID: "i", UserID: "one"}, {ID: "i", UserID: "one"}},
+		"another's, with their address": {{ID: "i", UserID: "one"}, {ID: "j", UserID: "other"}},
+	} {
+		b := setup(t)
+		claims := providerClaims{Email: email, EmailVerified: true}
+		first, err := b.newcomer(t.Context(), identities[0], claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := b.newcomer(t.Context(), identities[1], claims)
+		if another := identities[1].ID != "i"; another && !errors.Is(err, errLinkFirst) || !another && (err != nil || second.ID != first.ID) {
+			t.Errorf("%s: the second got %+v, %v", name, second, err)
+		}
+		if left, err := b.identitiesOf(t.Context(), first.ID); err != nil || len(left) != 1 {
+			t.Errorf("%s: of the first are left %+v, %v", name, left, err)
+		}
+		if left, err := b.identitiesOf(t.Context(), "other"); err != nil || len(left) != 0 {
+			t.Errorf("%s: of the second are left %+v, %v", name, left, err)
+		}
+	}
+}
+
+func TestANameIsNotCutInTheMiddleOfALetter(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	user, err := b.newcomer(t.Context(), externalIdentity{ID: "i", UserID: "u"}, providerClaims{Email: email, EmailVerified: true, Name: "a" + strings.Repeat("ق", 150)})
+	if want := "a" + strings.Repeat("ق", 99); err != nil || user.FullName != want {
+		t.Errorf("got %q, %v", user.FullName, err)
 	}
 }
 
@@ -284,6 +326,64 @@ func TestProblemsOfAProvider(t *testing.T) {
 		change(&p)
 		if found := p.Problems(); len(found) != 1 || found[0][:len(want)] != want {
 			t.Errorf("%s: %v", want, found)
+		}
+	}
+}
+
+// The last two ways in are removed at once, in each pair.
+func TestTheLastTwoWaysInAreNotBothRemoved(t *testing.T) {
+	t.Parallel()
+	for round := range 30 {
+		b := setup(t)
+		other := copyOf(t, b.store, b.clock, []string{secretA})
+		user, err := b.insert(t.Context(), User{ID: docstore.NewID(), Email: email, EmailKey: email})
+		if err != nil {
+			t.Fatal(err)
+		}
+		remove := []func() error{
+			func() error { return b.unlink(context.Background(), user.ID, "one") },
+			func() error { return other.unlink(context.Background(), user.ID, "two") },
+		}
+		linked := []string{"one", "two"}
+		if round%2 == 1 {
+			linked, remove[1] = linked[:1], func() error { return other.removePasskey(context.Background(), user.ID, "", "key") }
+			if _, err := b.update(t.Context(), user.ID, func(u *User) error { u.Passkeys = []passkey{{ID: "key"}}; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, id := range linked {
+			if _, err := b.Service.link(t.Context(), externalIdentity{ID: id, UserID: user.ID}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var wg sync.WaitGroup
+		var removed atomic.Int64
+		for _, f := range remove {
+			wg.Go(func() {
+				if err := f(); err == nil {
+					removed.Add(1)
+				} else if !errors.Is(err, errLastWayIn) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		left, err := b.identitiesOf(t.Context(), user.ID)
+		now, getErr := b.Get(t.Context(), user.ID)
+		if err != nil || getErr != nil || removed.Load() != 1 || len(left)+len(now.Passkeys) != 1 {
+			t.Fatalf("round %d: %d were removed, left are %+v and %+v", round, removed.Load(), left, now.Passkeys)
+		}
+		if round%2 == 0 { // what was unlinked can be linked again, and then counts
+			gone := linked[0]
+			if left[0].ID == gone {
+				gone = linked[1]
+			}
+			if _, err := b.Service.link(t.Context(), externalIdentity{ID: gone, UserID: user.ID}); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.unlink(t.Context(), user.ID, left[0].ID); err != nil {
+				t.Errorf("with another linked again: %v", err)
+			}
 		}
 	}
 }

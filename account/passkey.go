@@ -6,14 +6,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"manus/docstore"
+	"manus/httpapi"
 )
 
 // passkey is a WebAuthn credential (W3C Web Authentication, level 3).
@@ -85,8 +88,8 @@ func (s *Service) finish(ctx context.Context, id string, kind ceremonyKind, user
 }
 
 // newRelyingParty makes the one that passkeys are bound to: the host of the public
-// URL, nil without one.
-func newRelyingParty(publicURL string) (*webauthn.WebAuthn, error) {
+// URL, nil without one. They may be used at that URL and at the origins.
+func newRelyingParty(publicURL string, origins []string) (*webauthn.WebAuthn, error) {
 	if publicURL == "" {
 		return nil, nil
 	}
@@ -94,12 +97,44 @@ func newRelyingParty(publicURL string) (*webauthn.WebAuthn, error) {
 	if err != nil || parsed.Hostname() == "" {
 		return nil, fmt.Errorf("account: the public URL can't be read")
 	}
-	w, err := webauthn.New(&webauthn.Config{RPID: parsed.Hostname(), RPDisplayName: "Manus", RPOrigins: []string{publicURL}})
+	c := webauthn.Config{RPID: parsed.Hostname(), RPDisplayName: "Manus", RPOrigins: []string{publicURL}}
+	for _, origin := range origins {
+		if strings.HasPrefix(origin, "android:") {
+			c.RPOpaqueOrigins = append(c.RPOpaqueOrigins, origin)
+		} else {
+			c.RPOrigins = append(c.RPOrigins, origin)
+		}
+	}
+	w, err := webauthn.New(&c)
 	if err != nil {
 		return nil, fmt.Errorf("account: passkeys: %w", err)
 	}
 	return w, nil
 }
+
+// relyingParty is the one that an answer from an origin is checked by.
+func (s *Service) relyingParty(origin string) *webauthn.WebAuthn {
+	if u, err := url.Parse(origin); !s.c.LocalOrigins || err != nil || u.Scheme != "http" || u.Hostname() != "localhost" {
+		return s.passkeys
+	}
+	local := *s.passkeys.Config
+	local.RPOrigins = append(slices.Clone(local.RPOrigins), origin)
+	return &webauthn.WebAuthn{Config: &local}
+}
+
+// serveOrigins tells browsers where else than on its host passkeys may be used
+// (Related Origin Requests, W3C Web Authentication, level 3, 5.11.1).
+func (s *Service) serveOrigins(w http.ResponseWriter, r *http.Request) {
+	if s.passkeys == nil {
+		httpapi.WriteError(w, r, Kinds, errNoPasskeys)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string][]string{"origins": s.passkeys.Config.RPOrigins}) // who has left gets nothing
+}
+
+// errBadPasskey is returned where a passkey doesn't sign in, whatever is wrong with it.
+var errBadPasskey = errors.New("the passkey isn't taken")
 
 // errNoPasskeys is returned where no public URL is configured.
 var errNoPasskeys = errors.New("passkeys need a public URL")
@@ -169,7 +204,7 @@ func (s *Service) addPasskey(ctx context.Context, userID, loginID, name string, 
 	if err != nil {
 		return passkey{}, nil, err
 	}
-	credential, err := s.passkeys.CreateCredential(passkeyUser{user}, session, parsed)
+	credential, err := s.relyingParty(parsed.Response.CollectedClientData.Origin).CreateCredential(passkeyUser{user}, session, parsed)
 	if err != nil {
 		return passkey{}, nil, errCeremony
 	}
@@ -199,12 +234,19 @@ var errTooManyPasskeys = errors.New("the account has as many passkeys as one can
 // removePasskey removes a passkey and ends every other login. Its caller has
 // passed StepUp.
 func (s *Service) removePasskey(ctx context.Context, userID, loginID, id string) error {
+	linked, err := s.identitiesOf(ctx, userID)
+	if err != nil {
+		return err
+	}
 	return s.updateNoting(ctx, userID, eventPasskeyRemoved, func(u *User) error {
 		i := slices.IndexFunc(u.Passkeys, func(p passkey) bool { return p.ID == id })
 		if i < 0 {
 			return errNoFactor
 		}
 		u.Passkeys = slices.Delete(u.Passkeys, i, i+1)
+		if !u.hasWayIn(linked) {
+			return errLastWayIn
+		}
 		if !u.needsSecondFactor() {
 			u.Recovery = nil
 		}
@@ -235,11 +277,11 @@ func (s *Service) beginPasskeyUse(ctx context.Context) (id string, options any, 
 }
 
 // LoginWithPasskey signs in with a passkey, which is two factors in one: the
-// authenticator and what it asks its owner for. It returns ErrBadCredentials.
+// authenticator and what it asks its owner for. It returns errBadPasskey.
 func (s *Service) LoginWithPasskey(ctx context.Context, answer PasskeyAnswer) (Tokens, error) {
 	user, err := s.takePasskey(ctx, "", answer)
 	if errors.Is(err, ErrWrongPassword) || err == nil && user.Disabled {
-		return Tokens{}, ErrBadCredentials
+		return Tokens{}, errBadPasskey
 	}
 	if err != nil {
 		return Tokens{}, err
@@ -267,7 +309,7 @@ func (s *Service) takePasskey(ctx context.Context, userID string, answer Passkey
 	}
 	var found User
 	var storeErr error
-	credential, err := s.passkeys.ValidateDiscoverableLogin(func(_, handle []byte) (webauthn.User, error) {
+	credential, err := s.relyingParty(parsed.Response.CollectedClientData.Origin).ValidateDiscoverableLogin(func(_, handle []byte) (webauthn.User, error) {
 		if found, storeErr = s.users.Get(ctx, string(handle)); storeErr != nil {
 			return nil, storeErr
 		}

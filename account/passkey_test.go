@@ -3,6 +3,8 @@ package account
 import (
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -95,21 +97,21 @@ func TestAPasskeySignsIn(t *testing.T) {
 		t.Fatal(tokens.User.ID, err)
 	}
 	b.wantAlive(t, tokens, true)
-	if _, err := b.LoginWithPasskey(t.Context(), answer); !errors.Is(err, ErrBadCredentials) {
+	if _, err := b.LoginWithPasskey(t.Context(), answer); !errors.Is(err, errBadPasskey) {
 		t.Errorf("the same answer again: %v", err)
 	}
 	if _, err := b.Login(t.Context(), Credentials{Email: email, Password: pass}); err != nil {
 		t.Errorf("the password alone still does: %v", err)
 	}
 	d.key.Counter = 0 // a copy of the authenticator, which lags behind
-	if _, err := b.LoginWithPasskey(t.Context(), d.answer(t, b)); !errors.Is(err, ErrBadCredentials) {
+	if _, err := b.LoginWithPasskey(t.Context(), d.answer(t, b)); !errors.Is(err, errBadPasskey) {
 		t.Errorf("a cloned authenticator: %v", err)
 	}
 	d.key.Counter = 100
 	if err := b.SetDisabled(t.Context(), user.ID, true); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.LoginWithPasskey(t.Context(), d.answer(t, b)); !errors.Is(err, ErrBadCredentials) {
+	if _, err := b.LoginWithPasskey(t.Context(), d.answer(t, b)); !errors.Is(err, errBadPasskey) {
 		t.Errorf("of a disabled account: %v", err)
 	}
 	if err := b.SetDisabled(t.Context(), user.ID, false); err != nil {
@@ -118,7 +120,7 @@ func TestAPasskeySignsIn(t *testing.T) {
 	if err := b.removePasskey(t.Context(), user.ID, "", added.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.LoginWithPasskey(t.Context(), d.answer(t, b)); !errors.Is(err, ErrBadCredentials) {
+	if _, err := b.LoginWithPasskey(t.Context(), d.answer(t, b)); !errors.Is(err, errBadPasskey) {
 		t.Errorf("after it was removed: %v", err)
 	}
 }
@@ -186,17 +188,17 @@ func TestPasskeysOfAnotherSiteAndOldCeremoniesAreRefused(t *testing.T) {
 	d.register(t, b, user.ID, false)
 	evil := *d
 	evil.rp.Origin = "https://app.example.com.evil.example"
-	if _, err := b.LoginWithPasskey(t.Context(), evil.answer(t, b)); !errors.Is(err, ErrBadCredentials) {
+	if _, err := b.LoginWithPasskey(t.Context(), evil.answer(t, b)); !errors.Is(err, errBadPasskey) {
 		t.Errorf("a phishing site: %v", err)
 	}
 	d.auth.Options.UserNotVerified = true
-	if _, err := b.LoginWithPasskey(t.Context(), d.answer(t, b)); !errors.Is(err, ErrBadCredentials) {
+	if _, err := b.LoginWithPasskey(t.Context(), d.answer(t, b)); !errors.Is(err, errBadPasskey) {
 		t.Errorf("nobody has unlocked it: %v", err)
 	}
 	d.auth.Options.UserNotVerified = false
 	late := d.answer(t, b)
 	b.clock.Add(ceremonyLifetime + time.Second)
-	if _, err := b.LoginWithPasskey(t.Context(), late); !errors.Is(err, ErrBadCredentials) {
+	if _, err := b.LoginWithPasskey(t.Context(), late); !errors.Is(err, errBadPasskey) {
 		t.Errorf("too late: %v", err)
 	}
 	// A ceremony of one account can't be finished by another.
@@ -212,7 +214,7 @@ func TestPasskeysOfAnotherSiteAndOldCeremoniesAreRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.LoginWithPasskey(t.Context(), PasskeyAnswer{ceremonyID, nonsense}); !errors.Is(err, ErrBadCredentials) {
+		if _, err := b.LoginWithPasskey(t.Context(), PasskeyAnswer{ceremonyID, nonsense}); !errors.Is(err, errBadPasskey) {
 			t.Errorf("%.20q: %v", nonsense, err)
 		}
 	}
@@ -239,8 +241,50 @@ func FuzzPasskeyAnswer(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.LoginWithPasskey(t.Context(), PasskeyAnswer{id, text}); !errors.Is(err, ErrBadCredentials) {
+		if _, err := b.LoginWithPasskey(t.Context(), PasskeyAnswer{id, text}); !errors.Is(err, errBadPasskey) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+func TestPasskeysAreUsedWhereTheOperatorSays(t *testing.T) {
+	t.Parallel()
+	const app = "android:apk-key-hash:47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
+	for _, c := range []struct {
+		origin string
+		local  bool
+		taken  bool
+	}{
+		{"https://app.example.com", false, true}, {"https://www.example.com", false, true}, {app, false, true},
+		{"https://evil.example.com", false, false}, {"https://www.example.com.evil.org", false, false}, {app[:len(app)-1] + "V", false, false},
+		{"http://localhost:5173", false, false}, {"http://localhost:5173", true, true}, {"http://localhost.evil.org:5173", true, false}, {"https://www.example.com", true, true},
+	} {
+		b := setup(t, func(c2 *Config) {
+			c2.PublicURL, c2.Origins, c2.LocalOrigins = "https://app.example.com", []string{"https://www.example.com", app}, c.local
+		})
+		user := b.register(t).User
+		d := newDevice()
+		d.register(t, b, user.ID, false)
+		d.rp.Origin = c.origin
+		_, err := b.LoginWithPasskey(t.Context(), d.answer(t, b))
+		if c.taken && err != nil || !c.taken && !errors.Is(err, errBadPasskey) {
+			t.Errorf("%s, local %v: %v", c.origin, c.local, err)
+		}
+	}
+}
+
+func TestBrowsersAreToldWhereElsePasskeysAreUsed(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *Config) {
+		c.PublicURL, c.Origins = "https://app.example.com", []string{"https://www.example.com"}
+	})
+	response, err := http.Get(serve(t, b).URL + "/.well-known/webauthn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if want := `{"origins":["https://app.example.com","https://www.example.com"]}`; err != nil || strings.TrimSpace(string(body)) != want || response.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("got %s, %v, %v", body, response.Header, err)
+	}
 }

@@ -107,12 +107,16 @@ func newExportedUser(u User) exportedUser {
 // log's lines, which name nobody once the account is gone and go with their age.
 // In one atomic step the account can't be used any more and has nothing personal
 // left; the rest goes after that, and Run finishes it when it is cut short. A person
-// has to have stepped up (see Proof); operators need not.
+// has to have stepped up (see Proof); operators need not. It returns ErrLastOperator for
+// the last operator.
 func (s *Service) Erase(ctx context.Context, userID string) error {
 	// Not even a client that leaves stops what has been begun.
 	ctx = context.WithoutCancel(ctx)
 	user, err := s.Get(ctx, userID)
 	if err != nil {
+		return err
+	}
+	if err := s.stepDown(ctx, userID); err != nil {
 		return err
 	}
 	if err := s.eraseAddress(ctx, user); err != nil {
@@ -121,6 +125,9 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 	_, err = s.update(ctx, userID, func(u *User) error {
 		if !u.ErasingSince.IsZero() {
 			return docstore.ErrUnchanged
+		}
+		if err := u.mayStepDown(s.c.Now()); err != nil {
+			return err
 		}
 		u.note(ctx, eventErased, s.c.Now())
 		*u = User{

@@ -99,7 +99,10 @@ func (s *Service) takeCode(ctx context.Context, userID, code string) (User, erro
 		if u.Guesses.blocked(now) {
 			return docstore.ErrUnchanged
 		}
-		switch err := s.takeTOTP(u, code, now); {
+		if !u.hasTOTP() { // one that was begun and not confirmed counts for nothing
+			return docstore.ErrUnchanged
+		}
+		switch err := s.takeTOTP(ctx, u, code, now); {
 		case err == nil:
 			ok, u.Guesses = true, guesses{}
 		case !errors.Is(err, ErrWrongPassword):
@@ -115,15 +118,13 @@ func (s *Service) takeCode(ctx context.Context, userID, code string) (User, erro
 	return user, err
 }
 
-// takeTOTP uses up a code of the app: of the present time step, or of the one
-// before or after it. It returns ErrWrongPassword for another.
-func (s *Service) takeTOTP(u *User, code string, now time.Time) error {
-	if u.TOTP == nil {
-		return ErrWrongPassword
-	}
+// takeTOTP uses up a code of the app, in force or not: of the present time step, or of
+// the one before or after it. It returns ErrWrongPassword for another.
+func (s *Service) takeTOTP(ctx context.Context, u *User, code string, now time.Time) error {
 	seed, err := s.seeds.Open(u.TOTP.Sealed, u.ID)
 	if err != nil {
-		return err
+		s.logUnreadable(ctx, u.ID)
+		return errUnreadableFactor
 	}
 	for _, skew := range []int64{0, -1, 1} {
 		step := now.Unix()/totpPeriod + skew
@@ -173,6 +174,9 @@ func (u *User) newRecoveryCodes() []string {
 var (
 	errFactorExists = errors.New("the account has an authenticator app already")
 	errNoFactor     = errors.New("the account has no such second factor")
+	// errUnreadableFactor is returned for a code when the secret that the app's seed was
+	// sealed with isn't known here any more. Recovery codes don't need it.
+	errUnreadableFactor = errors.New("the authenticator app can't be read")
 )
 
 // newTOTP begins to add an authenticator app, which counts once confirmTOTP has
@@ -214,7 +218,7 @@ func (s *Service) confirmTOTP(ctx context.Context, userID, loginID, code string)
 		case u.TOTP.Confirmed:
 			return errFactorExists
 		}
-		if err := s.takeTOTP(u, code, s.c.Now()); err != nil {
+		if err := s.takeTOTP(ctx, u, code, s.c.Now()); err != nil {
 			return err
 		}
 		u.TOTP.Confirmed = true
@@ -279,6 +283,10 @@ func (s *Service) sealAnew(ctx context.Context) error {
 	return nil
 }
 
+func (s *Service) logUnreadable(ctx context.Context, userID string) {
+	s.c.Log.ErrorContext(ctx, "an account's authenticator app can't be read: the secret that sealed it is neither JWT_SECRET_KEY nor among JWT_PREVIOUS_SECRET_KEYS", "user", userID)
+}
+
 func (s *Service) sealSeed(ctx context.Context, userID string) error {
 	_, err := s.users.Update(ctx, userID, func(u *User) error {
 		if u.TOTP == nil {
@@ -286,7 +294,7 @@ func (s *Service) sealSeed(ctx context.Context, userID string) error {
 		}
 		seed, err := s.seeds.Open(u.TOTP.Sealed, u.ID)
 		if err != nil {
-			s.c.Log.ErrorContext(ctx, "an account's authenticator app can't be read: the secret that sealed it is neither JWT_SECRET_KEY nor among JWT_PREVIOUS_SECRET_KEYS", "user", u.ID)
+			s.logUnreadable(ctx, u.ID)
 			return docstore.ErrUnchanged
 		}
 		u.TOTP.Sealed, u.TOTPKey = s.seeds.Seal(seed, u.ID), s.seeds.KeyID()

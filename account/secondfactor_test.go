@@ -70,6 +70,26 @@ func (b bench) login(t testing.TB, otp string) error {
 	return err
 }
 
+func TestAnAppThatWasNeverConfirmedSignsNobodyIn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	user := b.register(t).User
+	key, err := b.newTOTP(t.Context(), user.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := authenticator{seed: key.Secret()}
+	if _, err := b.update(t.Context(), user.ID, func(u *User) error {
+		u.Passkeys = []passkey{{ID: "p", SecondFactor: true}}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.login(t, app.code(b.clock.Now())); !errors.Is(err, ErrBadCredentials) {
+		t.Errorf("got in: %v", err)
+	}
+}
+
 func TestAnAppCountsOnceItIsConfirmed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -464,4 +484,26 @@ func TestOperatorsCanEndEveryLogin(t *testing.T) {
 	}
 	b.wantAlive(t, tokens, false)
 	b.wantAlive(t, other, false)
+}
+
+// JWT_SECRET_KEY was replaced, and the one before is lost.
+func TestALostSecretLeadsToRecoveryCodes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	user := b.register(t).User
+	app := b.withTOTP(t, user.ID, "")
+	after := copyOf(t, b.store, b.clock, []string{secretB})
+	for _, code := range []string{app.code(b.clock.Now()), "000000"} {
+		if err := after.login(t, code); !errors.Is(err, errUnreadableFactor) {
+			t.Errorf("a code of the app: %v", err)
+		}
+	}
+	server := serve(t, after)
+	call(t, server, "POST", "/auth/login", "", `{"email":"amal@example.com","password":"`+pass+`","otp":"123456"}`).want(t, 409)
+	call(t, server, "POST", "/auth/login", "", `{"email":"amal@example.com","password":"not the password","otp":"123456"}`).want(t, 401)
+	in := call(t, server, "POST", "/auth/login", "", `{"email":"amal@example.com","password":"`+pass+`","otp":"`+app.recovery[0]+`"}`).want(t, 200).tokens(t)
+	call(t, server, "DELETE", "/auth/totp", in.AccessToken, `{"password":"`+pass+`","otp":"`+app.recovery[1]+`"}`).want(t, 204)
+	if again := after.withTOTP(t, user.ID, ""); after.login(t, "") == nil || len(again.recovery) == 0 {
+		t.Error("it can't be added again")
+	}
 }

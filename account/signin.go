@@ -38,7 +38,7 @@ type Tokens struct {
 // prepare makes an account that isn't stored yet. It returns ErrInvalidEmail,
 // ErrWeakPassword, ErrCommonPassword or a busy error.
 func (s *Service) prepare(ctx context.Context, n NewUser) (User, error) {
-	key, err := emailKey(n.Email)
+	key, err := newEmailKey(n.Email)
 	if err != nil {
 		return User{}, err
 	}
@@ -127,15 +127,16 @@ func (s *Service) Login(ctx context.Context, c Credentials) (Tokens, error) {
 		s.failures.Add(ctx, user.ID)
 		return Tokens{}, ErrBadCredentials
 	}
-	if user, err = s.secondFactor(ctx, user, c.OTP, c.Passkey); err != nil {
-		if errors.Is(err, ErrWrongPassword) {
-			s.failures.Add(ctx, user.ID)
-			err = ErrBadCredentials
-		}
+	proved, err := s.secondFactor(ctx, user, c.OTP, c.Passkey)
+	if errors.Is(err, ErrWrongPassword) {
+		s.failures.Add(ctx, user.ID)
+		err = ErrBadCredentials
+	}
+	if err != nil {
 		return Tokens{}, err
 	}
-	s.strengthen(ctx, user, c.Password)
-	return s.start(ctx, user)
+	s.strengthen(ctx, proved, c.Password)
+	return s.start(ctx, proved)
 }
 
 // byEmail finds an account. An unknown address, or what is none at all, gives

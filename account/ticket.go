@@ -212,7 +212,7 @@ func (s *Service) ChangeEmail(ctx context.Context, userID, address string) error
 	if s.c.Mail == nil {
 		return ErrNoMail
 	}
-	if _, err := emailKey(address); err != nil {
+	if _, err := newEmailKey(address); err != nil {
 		return err
 	}
 	return s.mailTicket(ctx, userID, ticketEmail, address)

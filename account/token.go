@@ -109,6 +109,19 @@ func (keys keyring) verifyAccess(token string, now time.Time) (accessToken, erro
 	return accessToken{claims.Subject, claims.LoginID, claims.IssuedAt.Time, claims.ExpiresAt.Time}, nil
 }
 
+// verifyOnce reads an access token that was valid once, and may have expired since.
+func (keys keyring) verifyOnce(token string) (accessToken, error) {
+	var claims accessClaims
+	if len(token) > maxToken {
+		return accessToken{}, ErrInvalidToken
+	}
+	_, _, err := jwt.NewParser().ParseUnverified(token, &claims)
+	if err != nil || claims.ExpiresAt == nil {
+		return accessToken{}, ErrInvalidToken
+	}
+	return keys.verifyAccess(token, claims.ExpiresAt.Time)
+}
+
 // accessKey picks the key that a token's header names, if the header is one of
 // ours. Keys that a header brings along (jku, jwk, x5u) are never looked at.
 func (keys keyring) accessKey(token *jwt.Token) (any, error) {
@@ -131,8 +144,12 @@ const (
 	refreshPrefix = "mr_" // for secret scanners
 	markLength    = 16
 	refreshLength = len(uuid.UUID{}) + len(secret{}) + markLength
-	// retryWindow is how long a used-up token gets the same answer again.
+	// retryWindow is how long a used-up token gets the same answer again, whatever has
+	// become of that.
 	retryWindow = 10 * time.Second
+	// lostFor is how long it gets that if the answer was lost: if nothing that came with
+	// it has been used.
+	lostFor = 24 * time.Hour
 )
 
 // secret is what makes a token, a key or a link unguessable. The store has its hash.
@@ -182,6 +199,16 @@ func (keys keyring) parseRefresh(token string) (presentedToken, error) {
 	return p, nil
 }
 
+// loginOf is the login that a refresh token was made for, in force or not; empty for one
+// that isn't ours, so that nobody uses up another's requests with an invented one.
+func (keys keyring) loginOf(token string) string {
+	p, err := keys.parseRefresh(token)
+	if err != nil || !p.ours {
+		return ""
+	}
+	return p.loginID
+}
+
 // decodeToken reads a token that is a prefix and the base64url of length bytes. The
 // decoder skips line breaks, so what comes out is measured, too.
 func decodeToken(token, prefix string, length int) (raw []byte, ok bool) {
@@ -218,6 +245,23 @@ type lineage struct {
 	Previous  string        `json:"previous,omitempty"`
 	Salt      []byte        `json:"salt,omitempty"` // that Current came from Previous with
 	RotatedAt docstore.Time `json:"rotated_at,omitzero"`
+	// Arrived means that the access token which came with Current has been used, so
+	// that the answer can't be lost any more.
+	Arrived bool `json:"arrived,omitempty"`
+}
+
+// repeatable tells whether the token before the current one still gets the same answer.
+func (l *lineage) repeatable(now time.Time) bool {
+	age := now.Sub(l.RotatedAt.Time).Abs()
+	return age <= retryWindow || !l.Arrived && age <= lostFor
+}
+
+// awaited is since when an answer is under way that may be lost; zero for none.
+func (l *lineage) awaited() time.Time {
+	if l.Previous == "" || l.Arrived {
+		return time.Time{}
+	}
+	return l.RotatedAt.Time
 }
 
 var errReused = errors.New("the refresh token was used before")
@@ -232,7 +276,7 @@ func (l *lineage) advance(keys keyring, p presentedToken, salt secret, now time.
 		next := keys[0].successor(p.secret, salt)
 		*l = lineage{Current: next.hash(), Previous: presented, Salt: salt[:], RotatedAt: docstore.At(now)}
 		return next, nil
-	case presented == l.Previous && now.Sub(l.RotatedAt.Time).Abs() <= retryWindow && len(l.Salt) == len(salt):
+	case presented == l.Previous && l.repeatable(now) && len(l.Salt) == len(salt):
 		for _, k := range keys { // the secret may have been rotated in between
 			if next := k.successor(p.secret, secret(l.Salt)); next.hash() == l.Current {
 				return next, docstore.ErrUnchanged

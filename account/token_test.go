@@ -50,6 +50,74 @@ func TestALostAnswerMayBeAskedForAgain(t *testing.T) {
 	}
 }
 
+// An answer that never arrived may be asked for again for a day, on every copy and after
+// a restart; once something of it has been used, that is reuse.
+func TestAnAnswerThatWasLostIsAskedForAgainHoursLater(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	other := copyOf(t, a.store, a.clock, []string{secretA})
+	first := a.register(t)
+	a.clock.Add(time.Second) // tokens say to the second when they were made
+	lost, err := a.Refresh(t.Context(), first.Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.wantAlive(t, first, true) // a token of before says nothing of the answer
+	for _, passed := range []time.Duration{15 * time.Second, 10 * time.Minute, 23 * time.Hour} {
+		a.clock.Add(passed)
+		again, err := other.Refresh(t.Context(), first.Refresh)
+		if err != nil || again.Refresh != lost.Refresh {
+			t.Fatalf("%v later: %v", passed, err)
+		}
+		lost = again
+	}
+	other.wantAlive(t, lost, true) // it has arrived
+	if _, err := a.Refresh(t.Context(), first.Refresh); !errors.Is(err, ErrInvalidToken) {
+		t.Errorf("the token before is taken: %v", err)
+	}
+	other.clock.Add(stateLifetime)
+	a.wantAlive(t, lost, false)
+}
+
+func TestAnAnswerIsNotLostForMoreThanADay(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first := b.register(t)
+	if _, err := b.Refresh(t.Context(), first.Refresh); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.Add(lostFor + time.Millisecond)
+	if _, err := b.Refresh(t.Context(), first.Refresh); !errors.Is(err, ErrInvalidToken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What has arrived is noted of the refresh that it came from, and not of one after it.
+func TestAnArrivalIsThatOfItsOwnRefresh(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first := b.register(t)
+	caller, err := b.Authenticate(t.Context(), first.Access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rotated := b.clock.Now()
+	second, err := b.Refresh(t.Context(), first.Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.clock.Add(time.Minute)
+	lost, err := b.Refresh(t.Context(), second.Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.noteArrival(t.Context(), caller.LoginID, rotated)
+	b.clock.Add(time.Minute)
+	if again, err := b.Refresh(t.Context(), second.Refresh); err != nil || again.Refresh != lost.Refresh {
+		t.Errorf("the lost one: %v", err)
+	}
+}
+
 func TestATokenUsedTwiceEndsItsLogin(t *testing.T) {
 	t.Parallel()
 	for name, use := range map[string]func(t *testing.T, b bench, first Tokens) Tokens{

@@ -132,6 +132,8 @@ func (a *App) addAccounts() (err error) {
 		Mail:         a.outbox,
 		ConfirmFirst: !a.settings.SMTP.Empty(),
 		PublicURL:    a.settings.PublicURL,
+		Origins:      a.settings.PasskeyOrigins,
+		LocalOrigins: a.settings.LocalOrigins,
 		Providers:    a.settings.Providers,
 		PersonalData: []account.PersonalData{a.Plans, a.sessions},
 		Offline:      a.options.Offline,

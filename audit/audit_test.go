@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -148,6 +149,23 @@ func TestAPersonsLinesAreExportedAndForgotten(t *testing.T) {
 	}
 	if found, _, err := c.List(t.Context(), "bob", 1, ""); err != nil || found[0].Agent != "bob's phone" {
 		t.Errorf("of another: %+v, %v", found, err)
+	}
+}
+
+// unwritable is a store that can be read only.
+type unwritable struct{ docstore.Store }
+
+func (unwritable) Upsert(context.Context, string, string, func(docstore.Raw) (docstore.Raw, error)) error {
+	return docstore.ErrUnavailable
+}
+
+func TestLinesThatCouldNotBeForgottenAreToldOf(t *testing.T) {
+	t.Parallel()
+	c := setup(t)
+	c.Record(t.Context(), "amal", "signed-in")
+	elsewhere := New(Config{Store: unwritable{c.store}})
+	if err := elsewhere.Erase(t.Context(), "amal"); !errors.Is(err, docstore.ErrUnavailable) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -1,12 +1,14 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -300,8 +302,15 @@ func TestSendOutlivesItsRequest(t *testing.T) {
 	o := s.buy(t, "a")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
+	var said bytes.Buffer
+	s.Relay.Log = slog.New(slog.NewTextHandler(&said, nil))
 	s.Send(ctx, o)
-	if s.waiting(t, "a") != 0 || len(s.written(t)) != 1 {
-		t.Error("it was not delivered")
+	if s.waiting(t, "a") != 0 || len(s.written(t)) != 1 || said.Len() > 0 {
+		t.Errorf("it was not delivered: %s", &said)
+	}
+	s.then = func(Event) error { return errors.New("closed") }
+	s.Send(ctx, s.buy(t, "a"))
+	if s.waiting(t, "a") != 1 || !strings.Contains(said.String(), "closed") {
+		t.Errorf("what was not delivered is told as %q", &said)
 	}
 }

@@ -61,6 +61,10 @@ type Settings struct {
 	ShutdownDelay time.Duration
 	// ShutdownTimeout is how long requests in flight are waited for then.
 	ShutdownTimeout time.Duration
+	// PasskeyOrigins are where passkeys may be used beside PublicURL.
+	PasskeyOrigins []string
+	// LocalOrigins lets them be used on every port of localhost.
+	LocalOrigins bool
 	// SMTP is the mail server's URL, which has a password in it; empty is none.
 	SMTP Secret
 	// MailFrom is the sender of mails.

@@ -222,6 +222,17 @@ func parseOrigin(out *string, text string) *Problem {
 	return problem
 }
 
+// androidApp is the origin of an Android app: the SHA-256 of its signing certificate.
+var androidApp = regexp.MustCompile(`^android:apk-key-hash:[A-Za-z0-9_-]{43}$`)
+
+// parsePasskeyOrigin reads an origin of a page or an app.
+func parsePasskeyOrigin(out *string, text string) *Problem {
+	if strings.HasPrefix(text, "android:") {
+		return take(out, text, androidApp.MatchString(text), "is not the origin of an app", "use android:apk-key-hash: and the base64url of the certificate's SHA-256, without '='")
+	}
+	return parseOrigin(out, text)
+}
+
 // parseNetwork reads a CIDR or a single address. A network of IPv4 written inside
 // IPv6 becomes the IPv4 one, which is how clients' addresses are compared.
 func parseNetwork(out *netip.Prefix, text string) *Problem {

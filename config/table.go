@@ -111,6 +111,11 @@ func table() []setting {
 			parse: func(s *Settings, text string) *Problem { return takeList(&s.Origins, text, parseOrigin) },
 		},
 		{
+			name: "WEBAUTHN_ORIGINS", example: "https://www.example.com",
+			help:  "Where passkeys may be used beside PUBLIC_URL, separated by commas: origins of front-ends, and Android apps as android:apk-key-hash:…. Passkeys belong to the host of PUBLIC_URL.",
+			parse: func(s *Settings, text string) *Problem { return takeList(&s.PasskeyOrigins, text, parsePasskeyOrigin) },
+		},
+		{
 			name: "SMTP_URL", protects: true, secret: true, example: "smtp://user:password@mail.example.com:587",
 			help: "The mail server: smtp:// with STARTTLS, or smtps://. With it, people confirm their address before they have an account, and can reset their password. Needs MAIL_FROM and PUBLIC_URL.",
 			parse: func(s *Settings, text string) *Problem {

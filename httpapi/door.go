@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"manus/identity"
+	"manus/ratelimit"
 )
 
 // ServeHTTP is a request's way: recover and report, request id, client address,
@@ -79,8 +80,8 @@ func (x *exchange) admit(r *http.Request) error {
 	if err := x.capBody(r); err != nil {
 		return err
 	}
-	if !e.byAccount || x.api.limiter == nil || !x.api.limiter.ByAccount(e.pattern) {
-		if err := x.ask(""); err != nil {
+	if !e.byInput || x.api.limiter == nil || !x.api.limiter.ByInput(e.pattern) {
+		if err := x.ask(tried{}); err != nil {
 			return err
 		}
 	}
@@ -158,7 +159,7 @@ func (x *exchange) end() {
 		x.cancel()
 	}
 	if x.done != nil {
-		x.done(x.status)
+		x.done(ratelimit.Result{Status: x.status, Guessed: x.guessed})
 	}
 	x.report()
 	if abort {

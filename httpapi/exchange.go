@@ -8,6 +8,7 @@ import (
 
 	"manus/identity"
 	"manus/language"
+	"manus/ratelimit"
 )
 
 // exchange is a request on its way: the writer of its answer, and its context,
@@ -27,7 +28,8 @@ type exchange struct {
 	bytes     int64
 	asked     bool // the limits have been asked
 	overruled bool // a refusal was answered in place of what is still being written
-	done      func(status int)
+	guessed   bool // a secret of the caller's account was wrong
+	done      func(ratelimit.Result)
 	part      time.Duration // how long each part of the answer may take; 0 for one deadline for all
 
 	choose sync.Once
@@ -86,7 +88,7 @@ func (x *exchange) askLate() bool {
 	if x.endpoint == x.api.fallback {
 		x.enter(x.endpoint)
 	}
-	err := x.ask("")
+	err := x.ask(tried{})
 	if err == nil {
 		return true
 	}

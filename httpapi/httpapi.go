@@ -11,6 +11,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -130,9 +131,13 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 				return out, nil
 			}
 		}
+		if x := exchangeOf(ctx); x != nil && route.Guesses.Wrong != nil {
+			x.guessed = errors.Is(err, route.Guesses.Wrong)
+		}
 		return nil, answer(ctx, group.Kinds, err)
 	})
-	_, e.byAccount = any((*I)(nil)).(accountInput)
+	_, byAccount := any((*I)(nil)).(accountInput)
+	e.byInput = byAccount || route.LoginOf != nil
 }
 
 // Stream is Register for a handler whose answer is written by what it returns,

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"manus/docstore"
 	"manus/identity"
@@ -164,6 +165,12 @@ func TestBadRequestsAreSaidToBeSoWithoutEcho(t *testing.T) {
 		"too long":         `{"cups":1,"note":"` + strings.Repeat(secret, 10) + `"}`,
 		"twice":            `{"cups":1,"cups":2,"note":"` + secret + `"}`,
 		"twice, deeper":    `{"cups":1,"note":{"` + secret + `":1,"` + secret + `":2}}`,
+		"another case":     `{"cups":1,"Note":"` + secret + `"}`,
+		"in two cases":     `{"cups":1,"note":"x","NOTE":"` + secret + `"}`,
+		"half a pair":      `{"cups":1,"note":"` + secret + `\ud800"}`,
+		"the other half":   `{"cups":1,"note":"` + secret + `\udc00x"}`,
+		"a pair reversed":  `{"cups":1,"note":"\udc00\ud800"}`,
+		"no UTF-8":         `{"cups":1,"note":"` + secret + "\xff" + `"}`,
 		"an array":         `["` + secret + `"]`,
 		"nothing":          ``,
 	} {
@@ -411,6 +418,24 @@ func TestTheOpenAPIDocument(t *testing.T) {
 	if bytes.Contains(text, []byte("ErrorModel")) {
 		t.Error("huma's error schema is in it")
 	}
+}
+
+// What encoding/json makes of a text tells whether half a pair was in it.
+func FuzzLoneSurrogates(f *testing.F) {
+	for _, text := range []string{`\ud83d\ude00`, `\ud83d`, `\ude00`, `\\ud83d`, `\\\ud83d`, `\ufffd`, `\ud83d\u0041`, `\ud83d\ud83d\ude00`, `\"\n\u0041`, `\uD83D\uDE00\udbff`} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		data := []byte(`"` + text + `"`)
+		var value string
+		if !utf8.ValidString(text) || json.Unmarshal(data, &value) != nil {
+			return
+		}
+		written := strings.Count(text, "\uFFFD") + strings.Count(strings.ToLower(text), `\ufffd`) - strings.Count(strings.ToLower(text), `\\ufffd`)
+		if lone := strings.Count(value, "\uFFFD") > written; lone && !hasLoneSurrogate(data) || !lone && hasLoneSurrogate(data) && !strings.Contains(text, `\\`) {
+			t.Errorf("%s is %q: %v", text, value, hasLoneSurrogate(data))
+		}
+	})
 }
 
 func FuzzCheckKeys(f *testing.F) {

@@ -5,6 +5,10 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"strconv"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -12,7 +16,12 @@ import (
 var (
 	errNotJSON      = errors.New("the body is not valid JSON")
 	errDuplicateKey = errors.New("the body has a key twice in one object")
+	errNotText      = errors.New("the body has a text that is not valid Unicode")
 )
+
+// Fields are named as the reference names them: "EMAIL" is no email, and not a second one
+// beside it either. The library asks this of the whole program.
+func init() { huma.ValidateStrictCasing = true }
 
 // jsonFormat is JSON whose errors don't repeat what was sent.
 func jsonFormat() huma.Format {
@@ -21,12 +30,49 @@ func jsonFormat() huma.Format {
 		if json.Unmarshal(data, v) != nil {
 			return errNotJSON
 		}
-		if _, whole := v.(*any); whole { // huma's first pass; the second is for the fields
-			return checkKeys(json.NewDecoder(bytes.NewReader(data)))
+		if _, whole := v.(*any); !whole { // huma's first pass; the second is for the fields
+			return nil
 		}
-		return nil
+		if !utf8.Valid(data) || hasLoneSurrogate(data) {
+			return errNotText
+		}
+		return checkKeys(json.NewDecoder(bytes.NewReader(data)))
 	}
 	return format
+}
+
+// hasLoneSurrogate tells whether valid JSON escapes half of a UTF-16 pair. All of those
+// are decoded to the same letter, U+FFFD, so that texts which differ would be equal.
+func hasLoneSurrogate(data []byte) bool {
+	for i := bytes.IndexByte(data, '\\'); i >= 0; {
+		r, length := rune(0), 2 // of an escape
+		if data[i+1] == 'u' {
+			r, length = escaped(data[i:]), 6
+		}
+		if utf16.IsSurrogate(r) {
+			if utf16.DecodeRune(r, escaped(data[i+6:])) == unicode.ReplacementChar {
+				return true
+			}
+			length = 12
+		}
+		i += length
+		next := bytes.IndexByte(data[i:], '\\')
+		if next < 0 {
+			return false
+		}
+		i += next
+	}
+	return false
+}
+
+// escaped is the unit of UTF-16 that \uXXXX stands for at the beginning of data; 0 when
+// there is none.
+func escaped(data []byte) rune {
+	if len(data) < 6 || data[0] != '\\' || data[1] != 'u' {
+		return 0
+	}
+	unit, _ := strconv.ParseUint(string(data[2:6]), 16, 16)
+	return rune(unit)
 }
 
 // checkKeys reads a value, which is valid JSON, and refuses a key twice in one object:

@@ -14,9 +14,9 @@ import (
 type Limiter interface {
 	// Decide returns an error when a request is not to go on uncounted.
 	Decide(ctx context.Context, asked ratelimit.Request) (ratelimit.Answer, error)
-	// ByAccount tells whether a decision about the route needs to know which
-	// account is being tried.
-	ByAccount(route string) bool
+	// ByInput tells whether a decision about the route needs what the input says:
+	// which account or which login is being tried.
+	ByInput(route string) bool
 }
 
 // ErrTooMany is answered to a request that is one too many, errUncounted when
@@ -33,22 +33,30 @@ const quotaExceeded = "https://iana.org/assignments/http-problem-types#quota-exc
 // its e-mail address; empty for none.
 type accountInput interface{ LimitAccount() string }
 
+// tried is what an input says that is being tried, see [ratelimit.Request].
+type tried struct{ account, login string }
+
 // askDecoded asks the limits about a request whose input has just been decoded, if
 // they have waited for that.
 func askDecoded(ctx context.Context, in any) error {
-	if account, ok := in.(accountInput); ok {
-		if x := exchangeOf(ctx); x != nil && !x.asked {
-			return x.ask(account.LimitAccount())
-		}
+	x := exchangeOf(ctx)
+	if x == nil || x.asked {
+		return nil
 	}
-	return nil
+	var t tried
+	if account, ok := in.(accountInput); ok {
+		t.account = account.LimitAccount()
+	}
+	if of := x.endpoint.LoginOf; of != nil {
+		t.login = of(in)
+	}
+	return x.ask(t)
 }
 
 // ask asks the limits about the request, all of its route's rules at once, and says
 // in the headers where they stand. It returns the problem to be answered when the
-// request is one too many, or errUncounted. account is who is being tried, by e-mail
-// address.
-func (x *exchange) ask(account string) error {
+// request is one too many, or errUncounted.
+func (x *exchange) ask(t tried) error {
 	x.asked = true
 	if x.api.limiter == nil {
 		return nil
@@ -57,7 +65,7 @@ func (x *exchange) ask(account string) error {
 	if x.endpoint == x.api.fallback {
 		route = fallbackPattern(logMethod(x.r.Method))
 	}
-	answer, err := x.api.limiter.Decide(x, ratelimit.Request{Route: route, Caller: x.caller, Account: account})
+	answer, err := x.api.limiter.Decide(x, ratelimit.Request{Route: route, Caller: x.caller, Account: t.account, Login: t.login})
 	switch {
 	case errors.Is(err, ratelimit.ErrNoCounts):
 		p, _ := common.problem(x, errUncounted) // which has been logged

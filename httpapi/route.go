@@ -45,6 +45,11 @@ type Route struct {
 	// Limits are the route's own, unless manus.yaml has a list of rules. None
 	// is the default rule, which all such routes share.
 	Limits []ratelimit.Rule
+	// LoginOf tells which login the input of a typed handler belongs to, for rules that
+	// count by login; empty for none.
+	LoginOf func(in any) string
+	// Guesses is set where a caller may guess a secret of their account.
+	Guesses Guesses
 	// MaxBody is the greatest request body in bytes; 0 means [MaxBody].
 	MaxBody int64
 	// BodyTimeout is how long a client may take to send a body, 0 means 10 s.
@@ -68,6 +73,15 @@ type Route struct {
 	// Description and Answers are what the types can't tell.
 	Description string
 	Answers     map[string]Answer // by status
+}
+
+// Guesses bounds how often a caller may guess a secret of their account on a route.
+type Guesses struct {
+	// As is the route, as Pattern is, that signs in: its limits by account count the
+	// guesses of both together.
+	As string
+	// Wrong is the handler's error that says that a secret was wrong.
+	Wrong error
 }
 
 // Access is who may call a route.
@@ -147,8 +161,8 @@ type endpoint struct {
 	serve   http.HandlerFunc
 	// operation is what huma knows of it; nil where it has no typed handler.
 	operation *huma.Operation
-	// byAccount means that the handler's input tells which account is tried.
-	byAccount bool
+	// byInput means that the handler's input tells which account or login is tried.
+	byInput bool
 }
 
 // field is a header of every answer. The values are shared, which is well as
@@ -198,12 +212,15 @@ func (api *API) Handle(route Route, handler http.Handler) {
 func (api *API) Limits() ratelimit.Routes {
 	preflights := ratelimit.NewRule("600/minute", ratelimit.ByAddress)
 	preflights.Route = fallbackPattern(http.MethodOptions)
-	all := ratelimit.Routes{Rules: []ratelimit.Rule{preflights}}
+	all := ratelimit.Routes{Rules: []ratelimit.Rule{preflights}, Guesses: map[string]string{}}
 	for _, e := range api.endpoints {
 		all.Patterns = append(all.Patterns, e.pattern)
 		for _, rule := range e.Limits {
 			rule.Route = e.pattern
 			all.Rules = append(all.Rules, rule)
+		}
+		if as := (Route{Pattern: e.Guesses.As}); as.Pattern != "" { // beside this one
+			all.Guesses[e.pattern] = as.Method() + " " + strings.TrimSuffix(e.pattern[len(e.Method())+1:], e.Path()) + as.Path()
 		}
 	}
 	for _, method := range methods() {

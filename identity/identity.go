@@ -36,6 +36,9 @@ const MaxAgent = 200
 type Caller struct {
 	// UserID is the account; empty for a stranger.
 	UserID string
+	// Account is the e-mail address that the account is signed in to with, for limits
+	// that count by account; empty for a stranger.
+	Account string
 	// LoginID is the login (device) the access token belongs to; empty for a
 	// stranger and for an API key.
 	LoginID string

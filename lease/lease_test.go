@@ -794,4 +794,14 @@ func TestNames(t *testing.T) {
 			}()
 		}
 	}
+	for _, period := range []time.Duration{0, -1} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("Every takes a period of %v", period)
+				}
+			}()
+			s.Every(t.Context(), "a", period, nil)
+		}()
+	}
 }

@@ -187,7 +187,7 @@ func TestOnlyFailuresCount(t *testing.T) {
 		if answer.Allowed != (i < 6) {
 			t.Errorf("request %d is allowed: %v", i+1, answer.Allowed)
 		}
-		answer.Done(status)
+		answer.Done(ratelimit.Result{Status: status})
 	}
 }
 
@@ -376,7 +376,7 @@ func TestSeveralRulesOfARouteAreOneDecision(t *testing.T) {
 		all.Rules[i].Route = login
 	}
 	s := ratelimit.New(ratelimit.ServiceConfig{Config: ratelimit.DefaultConfig(all), Routes: all, Engine: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler)})
-	if !s.ByAccount(login) || s.ByAccount("GET /") || len(s.Match("POST", "/login", "")) != 3 {
+	if !s.ByInput(login) || s.ByInput("GET /") || len(s.Match("POST", "/login", "")) != 3 {
 		t.Errorf("the rules: %v", s.Match("POST", "/login", ""))
 	}
 	for i, c := range []struct {
@@ -401,7 +401,7 @@ func TestSeveralRulesOfARouteAreOneDecision(t *testing.T) {
 		if violated != c.violated || answer.Allowed != (c.violated == "") || len(answer.Applied) != 2 {
 			t.Errorf("request %d: %+v", i+1, answer)
 		}
-		if answer.Done(c.status); c.address == 3 && answer.Applied[0].Remaining != 2 {
+		if answer.Done(ratelimit.Result{Status: c.status}); c.address == 3 && answer.Applied[0].Remaining != 2 {
 			t.Errorf("request %d: %d left of the address", i+1, answer.Applied[0].Remaining)
 		}
 	}

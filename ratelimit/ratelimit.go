@@ -87,15 +87,16 @@ func New(c ServiceConfig) *Service {
 }
 
 // SetConfig puts another configuration in force. What was counted stays.
-func (s *Service) SetConfig(c Config) { s.rules.Store(newRuleset(c, s.c.Routes.Patterns)) }
+func (s *Service) SetConfig(c Config) { s.rules.Store(newRuleset(c, s.c.Routes)) }
 
 // Request is what is decided about.
 type Request struct {
 	// Route is the pattern of what is asked for.
 	Route  string
 	Caller identity.Caller
-	// Account is the e-mail address that is being tried; empty for none.
-	Account string
+	// Account is the e-mail address that is being tried, and Login the login whose
+	// refresh token is; empty for none.
+	Account, Login string
 }
 
 // Applied is a window that applied, and where it stands.
@@ -115,25 +116,43 @@ type Answer struct {
 	Applied []Applied
 	// Retry is when the request would be admitted, if it isn't.
 	Retry time.Duration
-	// Done is called with the status that the request was answered with.
-	Done func(status int)
+	// Done is called with what became of the request.
+	Done func(Result)
+}
+
+// Result is what became of a request.
+type Result struct {
+	// Status is the one that it was answered with.
+	Status int
+	// Guessed means that a secret of the caller's account was wrong.
+	Guessed bool
+}
+
+// counts tells whether a request counts after all.
+func (r Result) counts(c Count) bool {
+	if c == countGuesses {
+		return r.Guessed
+	}
+	return r.Status >= http.StatusBadRequest
 }
 
 // ErrNoCounts is returned for a request whose rule is to deny while counting isn't
 // possible.
 var ErrNoCounts = errors.New("the limits can't be counted just now")
 
-// ByAccount tells whether a route's requests are counted by the account that is
-// being tried.
-func (s *Service) ByAccount(route string) bool {
-	return slices.ContainsFunc(s.rules.Load().find(route), func(r Rule) bool { return slices.Contains(r.By, ByAccount) })
+// ByInput tells whether a route's requests are counted by what their input says: by the
+// account or the login that is being tried.
+func (s *Service) ByInput(route string) bool {
+	return slices.ContainsFunc(s.rules.Load().find(route), func(r Rule) bool {
+		return r.Count != countGuesses && (slices.Contains(r.By, ByAccount) || slices.Contains(r.By, ByLogin))
+	})
 }
 
 // Decide decides about a request, by all rules of its route at once. It returns
 // ErrNoCounts, or the context's error.
 func (s *Service) Decide(ctx context.Context, r Request) (Answer, error) {
 	rs := s.rules.Load()
-	answer := Answer{Allowed: true, Done: func(int) {}}
+	answer := Answer{Allowed: true, Done: func(Result) {}}
 	if rs.allowed(r.Caller.Address) {
 		return answer, nil
 	}
@@ -143,7 +162,7 @@ func (s *Service) Decide(ctx context.Context, r Request) (Answer, error) {
 	if !ok {
 		used = &scratch{}
 	}
-	checks, failures, err := s.checks(ctx, used.checks[:0], rs, rules, &r)
+	checks, conditional, err := s.checks(ctx, used.checks[:0], rs, rules, &r)
 	if err != nil || len(checks) == 0 {
 		return answer, err
 	}
@@ -169,8 +188,8 @@ func (s *Service) Decide(ctx context.Context, r Request) (Answer, error) {
 	answer.fill(checks, d)
 	s.observe(rules, outcome(checks, d), local, start)
 	switch {
-	case len(failures) > 0 && d.Allowed:
-		answer.Done = s.refund(ctx, engine, checks, failures, d)
+	case len(conditional) > 0 && d.Allowed:
+		answer.Done = s.refund(ctx, engine, checks, conditional, d)
 	case !local: // an engine that was given up may still look at them
 		used.checks = checks
 		s.used.Put(used)
@@ -184,16 +203,17 @@ type scratch struct {
 	decision Decision
 }
 
-// refund takes back from some checks what they have counted, when the answer was
-// a good one.
-func (s *Service) refund(ctx context.Context, engine Engine, checks []Check, failures []int, d *Decision) func(status int) {
-	var counted Decision
-	back := make([]Check, 0, len(failures))
-	for _, i := range failures {
-		back, counted.Checks = append(back, checks[i]), append(counted.Checks, d.Checks[i])
-	}
-	return func(status int) {
-		if status >= 400 {
+// refund takes back what those of the checks have counted that turn out not to count.
+func (s *Service) refund(ctx context.Context, engine Engine, checks []Check, conditional []condition, d *Decision) func(Result) {
+	return func(r Result) {
+		var back []Check
+		var counted Decision
+		for _, c := range conditional {
+			if !r.counts(c.count) {
+				back, counted.Checks = append(back, checks[c.check]), append(counted.Checks, d.Checks[c.check])
+			}
+		}
+		if len(back) == 0 {
 			return
 		}
 		if err := engine.Refund(context.WithoutCancel(ctx), back, &counted); err != nil {
@@ -246,9 +266,15 @@ func (s *Service) logUnavailable(ctx context.Context, err error) {
 // name is the rule's route, or "default".
 func (r *Rule) name() string { return cmp.Or(r.Route, "default") }
 
-// checks appends the counts that a request has to pass, and tells which of them
-// count failures only.
-func (s *Service) checks(ctx context.Context, checks []Check, rs *ruleset, rules []Rule, r *Request) (_ []Check, failures []int, err error) {
+// condition is a check that some requests turn out not to count for.
+type condition struct {
+	check int
+	count Count
+}
+
+// checks appends the counts that a request has to pass, and tells which of them some
+// requests don't count for.
+func (s *Service) checks(ctx context.Context, checks []Check, rs *ruleset, rules []Rule, r *Request) (_ []Check, conditional []condition, err error) {
 	plan, err := s.plan(ctx, rules, r.Caller)
 	if err != nil {
 		return nil, nil, err
@@ -256,17 +282,17 @@ func (s *Service) checks(ctx context.Context, checks []Check, rs *ruleset, rules
 	for i := range rules {
 		rule := &rules[i]
 		for _, by := range rule.By {
-			kind, subject := s.subject(rs, by, r)
+			kind, subject := s.subject(rs, by, rule.Count, r)
 			if subject == "" {
 				continue
 			}
-			if rule.Count == CountFailures {
-				failures = append(failures, len(checks))
+			if rule.Count == CountFailures || rule.Count == countGuesses {
+				conditional = append(conditional, condition{len(checks), rule.Count})
 			}
 			checks = append(checks, Check{Key: key(kind, subject, rule), Limit: rule.limit(plan), Cost: max(1, rule.Cost), Shadow: rule.Mode == Shadow})
 		}
 	}
-	return checks, failures, nil
+	return checks, conditional, nil
 }
 
 // plan is the caller's plan, where a rule makes a difference between plans.
@@ -292,12 +318,18 @@ func key(kind, subject string, rule *Rule) string {
 }
 
 // subject is who is counted, as "address" and "192.0.2.1"; empty for nobody.
-func (s *Service) subject(rs *ruleset, by Subject, r *Request) (kind, subject string) {
+func (s *Service) subject(rs *ruleset, by Subject, count Count, r *Request) (kind, subject string) {
+	account := r.Account
+	if count == countGuesses {
+		account = r.Caller.Account
+	}
 	switch {
-	case by == ByAccount && r.Account == "":
+	case by == ByAccount && account == "":
 		return "", ""
 	case by == ByAccount:
-		return "account", hashed(s.c.Account(r.Account))
+		return "account", hashed(s.c.Account(account))
+	case by == ByLogin:
+		return "login", cmp.Or(r.Login, r.Caller.LoginID)
 	case by == ByAPIKey && r.Caller.KeyID != "":
 		return "key", r.Caller.KeyID
 	case by == ByUser && r.Caller.Known(), by == ByUserOrAddress && r.Caller.Known():
@@ -410,7 +442,7 @@ func (s *Service) rulesFor(kind string) []*Rule {
 
 // kinds are the kinds of subjects that a rule may count by.
 var kinds = map[Subject]map[string]bool{
-	ByAddress: {"address": true}, ByUser: {"user": true, "address": true}, ByAccount: {"account": true},
+	ByAddress: {"address": true}, ByUser: {"user": true, "address": true}, ByAccount: {"account": true}, ByLogin: {"login": true},
 	ByAPIKey: {"key": true, "address": true}, ByUserOrAddress: {"user": true, "address": true},
 }
 

@@ -56,6 +56,7 @@ const (
 	ByAddress       Subject = "address"
 	ByUser          Subject = "user"
 	ByAccount       Subject = "account" // the e-mail address in the request's body
+	ByLogin         Subject = "login"   // of the refresh token in the body, or of the caller
 	ByAPIKey        Subject = "api-key"
 	ByUserOrAddress Subject = "user-or-address"
 )
@@ -67,6 +68,9 @@ type Count string
 const (
 	CountAll      Count = "all"
 	CountFailures Count = "failures" // those that were answered with 400 and above
+
+	// countGuesses are those in which a secret of the caller's account was wrong.
+	countGuesses Count = "guesses"
 )
 
 // Mode is whether a rule refuses.
@@ -107,6 +111,9 @@ type Routes struct {
 	Patterns []string
 	// Rules are those that routes have of their own.
 	Rules []Rule
+	// Guesses are the routes on which a caller may guess a secret of their account,
+	// each with the route whose limits by account bound that: the one that signs in.
+	Guesses map[string]string
 }
 
 // NewRule is a rule as a route has it of its own. It panics when the limit can't be
@@ -189,7 +196,7 @@ func (r Rule) problems(plans []string) []string {
 	add(len(r.Limit) > 0, "limit: say the limit, like '5/minute, 20/hour'")
 	add(len(r.By) > 0 && len(r.By) <= 5, "by: list 1 to 5 subjects")
 	for _, by := range r.By {
-		add(kinds[by] != nil, "by: use address, user, account, api-key or user-or-address")
+		add(kinds[by] != nil, "by: use address, user, account, login, api-key or user-or-address")
 	}
 	unknown := func(plan string) bool { return !slices.Contains(plans, plan) }
 	add(!slices.ContainsFunc(slices.Collect(maps.Keys(r.Plans)), unknown), "plans: use ids of the plans on offer")
@@ -254,15 +261,15 @@ type ruleset struct {
 }
 
 // newRuleset makes a configuration without Problems ready.
-func newRuleset(c Config, patterns []string) *ruleset {
+func newRuleset(c Config, routes Routes) *ruleset {
 	rs := &ruleset{byDefault: []Rule{c.Default}, rules: map[string][]Rule{}, mux: http.NewServeMux(), routes: map[string][]Rule{}, prefix: c.IPv6Prefix}
 	for _, r := range c.Rules {
 		if _, again := rs.rules[r.Route]; again || register(rs.mux, r.Route) {
 			rs.rules[r.Route] = append(rs.rules[r.Route], r)
 		}
 	}
-	for _, pattern := range patterns {
-		rs.routes[pattern] = rs.find(pattern)
+	for _, pattern := range routes.Patterns {
+		rs.routes[pattern] = slices.Concat(rs.find(pattern), rs.guesses(routes.Guesses[pattern]))
 	}
 	for _, network := range c.Allow {
 		if p, err := parseNetwork(network); err == nil {
@@ -281,6 +288,18 @@ func (rs *ruleset) find(route string) []Rule {
 		return rules
 	}
 	return rs.byDefault
+}
+
+// guesses are the rules of a route by account, as they bound the guesses on another: in
+// the same counts. No route has none.
+func (rs *ruleset) guesses(route string) (rules []Rule) {
+	for _, r := range rs.find(route) {
+		if route != "" && slices.Contains(r.By, ByAccount) {
+			r.By, r.Count = []Subject{ByAccount}, countGuesses
+			rules = append(rules, r)
+		}
+	}
+	return rules
 }
 
 func (rs *ruleset) allowed(address netip.Addr) bool {

@@ -411,6 +411,16 @@ func TestAStreamIsNeverSilentForLong(t *testing.T) {
 	}
 }
 
+func TestAnEventHas32KiBOfData(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	server := serve(t, b, yes)
+	path := "/sessions/" + b.create(t).ID + "/events"
+	fits := `"` + strings.Repeat("x", maxData-2) + `"`
+	call(t, server, "u", "POST", path, `{"type":"step","data":`+fits+`}`, 202)
+	call(t, server, "u", "POST", path, `{"type":"step","data":`+fits[:1]+"x"+fits[1:]+`}`, 422)
+}
+
 func TestASlowReaderIsDropped(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir() + "/manus.db"
