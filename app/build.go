@@ -59,7 +59,7 @@ func (a *App) build() error {
 		}
 	}
 
-	a.health = health.New(health.Config{Checks: a.checks(), Version: a.options.Version, Log: a.log})
+	a.health = health.New(health.Config{Checks: a.checks(), Hints: a.hints, Version: a.options.Version, Log: a.log})
 	a.add(room{name: "health", routes: a.health.Routes})
 
 	pages := console.Config{Version: a.options.Version.Version, Accounts: a.Accounts, Log: a.log}

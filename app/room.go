@@ -56,6 +56,14 @@ func (a *App) checks() []health.Check {
 	return checks
 }
 
+// hints are what /ready tells beside its checks.
+func (a *App) hints() []string {
+	if a.api.HasUntrustedProxy() {
+		return []string{"proxy-not-trusted"}
+	}
+	return nil
+}
+
 // check is what /ready tells of one thing. One that isn't configured has no probe.
 func (a *App) check(name string, probe func(context.Context) error) health.Check {
 	return health.Check{Name: name, Critical: slices.Contains(a.settings.ReadyCritical, name), Probe: probe}

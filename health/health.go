@@ -50,7 +50,10 @@ type Version struct {
 
 // Config is what a Service is made of.
 type Config struct {
-	Checks  []Check
+	Checks []Check
+	// Hints has what an operator should look after although everything works, each a
+	// name such as "proxy-not-trusted"; nil has none.
+	Hints   func() []string
 	Version Version
 	Log     *slog.Logger
 }
@@ -65,6 +68,7 @@ const (
 // Service answers for the program.
 type Service struct {
 	version  Version
+	hints    func() []string
 	started  time.Time
 	checkers []*checker
 	draining atomic.Bool
@@ -72,7 +76,7 @@ type Service struct {
 
 // New makes a Service. The program counts as started now.
 func New(c Config) *Service {
-	s := &Service{version: c.Version, started: time.Now()}
+	s := &Service{version: c.Version, hints: c.Hints, started: time.Now()}
 	for _, check := range c.Checks {
 		s.checkers = append(s.checkers, &checker{Check: check, log: c.Log})
 	}
@@ -93,6 +97,7 @@ type Result struct {
 type Readiness struct {
 	Status Status            `json:"status" enum:"ready,degraded,unavailable"`
 	Checks map[string]Result `json:"checks"`
+	Hints  []string          `json:"hints,omitempty" doc:"What an operator should look after although everything works; the log says more."`
 }
 
 // Readiness asks every check, all at once. It takes no longer than one
@@ -110,6 +115,9 @@ func (s *Service) Readiness(ctx context.Context) Readiness {
 	asked.Wait()
 
 	r := Readiness{Status: Ready, Checks: map[string]Result{}}
+	if s.hints != nil {
+		r.Hints = s.hints()
+	}
 	for i, c := range s.checkers {
 		r.Checks[c.Name] = results[i]
 		if results[i].Status != Failed || r.Status == Unavailable {

@@ -57,6 +57,7 @@ type API struct {
 	fallback  *endpoint
 	requests  *prometheus.HistogramVec
 	draining  atomic.Bool
+	proxies   proxyWatch
 }
 
 // New makes an API without routes.
