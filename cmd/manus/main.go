@@ -60,7 +60,7 @@ type commands struct {
 type process struct {
 	stdio
 	ctx     context.Context
-	stop    func() // from then on, a signal ends the program at once
+	stop    func() // from then on, signals do what they do by default
 	environ []string
 }
 

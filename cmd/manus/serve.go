@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime/debug"
 
 	"manus/app"
@@ -29,8 +30,7 @@ func (c serveCommand) Run(p *process) error {
 	return serve(p, settings, func(context.Context, *app.App) error { return nil })
 }
 
-// serve runs the product: it starts it, calls ready, and stops it when a signal
-// comes. A second signal ends the program at once.
+// serve runs the product: it starts it, calls ready, and stops it when a signal comes.
 func serve(p *process, settings config.Settings, ready func(context.Context, *app.App) error) error {
 	setGC(200) // the living heap is a few MiB: collections would come every few thousand requests
 	a, err := app.New(p.ctx, app.Options{
@@ -52,8 +52,19 @@ func serve(p *process, settings config.Settings, ready func(context.Context, *ap
 		case <-p.ctx.Done():
 		}
 	}
-	p.stop()
-	return cmp.Or(failed, a.Stop(context.WithoutCancel(p.ctx)))
+	hurry, done := p.hurried()
+	defer done()
+	return cmp.Or(failed, a.Stop(hurry))
+}
+
+// hurried ends when Ctrl+C is pressed again while the program stops: what it still waits
+// for is cut short, and the store is closed as always. From then on a signal ends the
+// program at once. Another SIGTERM changes nothing: supervisors send it to a program and to
+// its group, and have SIGKILL for one that takes too long.
+func (p *process) hurried() (context.Context, func()) {
+	hurry, done := signal.NotifyContext(context.WithoutCancel(p.ctx), os.Interrupt)
+	stop := context.AfterFunc(hurry, func() { done(); p.stop() })
+	return hurry, func() { stop(); done() }
 }
 
 // subprocess starts this program again to read the embedded store for a backup: reading
