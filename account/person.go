@@ -129,6 +129,7 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 		if err := u.mayStepDown(s.c.Now()); err != nil {
 			return err
 		}
+		u.silence()
 		u.note(ctx, eventErased, s.c.Now())
 		*u = User{
 			ID: u.ID, Role: u.Role, Language: u.Language, Disabled: true, Epoch: u.Epoch + 1, CreatedAt: u.CreatedAt,
@@ -145,6 +146,14 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 	return s.finishErasure(ctx, userID)
 }
 
+// silence leaves nothing personal in the events that wait, so that none of them is mailed
+// any more.
+func (u *User) silence() {
+	for i := range u.Pending {
+		u.Pending[i].MailTo, u.Pending[i].Address, u.Pending[i].Agent = "", "", ""
+	}
+}
+
 // eraseAddress removes what is kept under the person's address.
 func (s *Service) eraseAddress(ctx context.Context, u User) error {
 	if u.EmailKey == "" {
@@ -157,12 +166,26 @@ func (s *Service) eraseAddress(ctx context.Context, u User) error {
 	return err
 }
 
+// eraseMails removes the mails of an account that is being erased, among which may be
+// notices that came into the queue while it began; the goodbye is still to come.
+func (s *Service) eraseMails(ctx context.Context, u User) error {
+	for _, e := range u.Pending {
+		if e.MailTo != "" && s.c.Mail != nil {
+			return s.c.Mail.Erase(ctx, e.MailTo)
+		}
+	}
+	return nil
+}
+
 // finishErasure delivers the pending events of an account that is being erased,
 // removes everything that belongs to it, and then the account itself.
 func (s *Service) finishErasure(ctx context.Context, userID string) error {
 	user, err := s.Get(ctx, userID)
 	if errors.Is(err, ErrUnknownUser) {
 		return nil
+	}
+	if err == nil {
+		err = s.eraseMails(ctx, user)
 	}
 	if err == nil {
 		err = s.relay.Deliver(ctx, user)

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"manus/docstore"
 	"manus/identity"
 	"manus/internal/clocktest"
+	"manus/mail"
 )
 
 // held is another room that keeps something of people.
@@ -134,6 +136,49 @@ func TestErasingLeavesNothingPersonal(t *testing.T) {
 	}
 	if _, _, err := b.Register(t.Context(), NewUser{Email: email, Password: pass}); err != nil {
 		t.Errorf("the address isn't free: %v", err)
+	}
+}
+
+// TestAfterAnErasureOnlyTheGoodbyeIsMailed has notices that wait in the account, and one
+// that came into the queue of mails just before.
+func TestAfterAnErasureOnlyTheGoodbyeIsMailed(t *testing.T) {
+	t.Parallel()
+	store, c := testStore(t), clocktest.New()
+	server := copyOf(t, store, c, []string{secretA}, withMail(t, store, c))
+	command := copyOf(t, store, c, []string{secretA}, func(c *Config) { c.Offline = true })
+	user, err := server.Create(t.Context(), NewUser{Email: email, Password: pass})
+	if err != nil {
+		t.Fatal(err)
+	}
+	phone := identity.With(t.Context(), identity.Caller{Agent: "Amal's phone", Address: netip.MustParseAddr("192.0.2.7")})
+	for range 2 {
+		if err := command.SetPassword(phone, user.ID, "a new password", false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := command.Erase(t.Context(), user.ID); err != nil {
+		t.Fatal(err)
+	}
+	left, err := server.Get(t.Context(), user.ID)
+	if err != nil || len(left.Pending) != 3 {
+		t.Fatalf("%+v, %v", left.Pending, err)
+	}
+	for _, e := range left.Pending {
+		if e.Kind != eventErased && e.MailTo+e.Address+e.Agent != "" || e.Kind == eventErased && e.MailTo != email {
+			t.Errorf("it keeps %+v", e)
+		}
+	}
+	if err := server.c.Mail.Send(t.Context(), mail.Message{To: email, Subject: "A notice", Text: "It came late."}); err != nil {
+		t.Fatal(err)
+	}
+	server.clock.Add(time.Minute)
+	for range 2 {
+		if err := server.finishErasures(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if sent := server.sent(t); len(sent) != 1 || sent[0].Subject != notices[eventErased].subject.En || sent[0].To != email {
+		t.Errorf("the mails are %+v", sent)
 	}
 }
 
