@@ -165,7 +165,8 @@ func (s *Store) release() error {
 }
 
 // dsn names the file and how each connection is set up. A commit waits for the
-// disk (synchronous=FULL); a lock held by another process is waited for, 5 s.
+// disk (synchronous=FULL); a lock held by another process is waited for, 5 s; what is
+// deleted or replaced is overwritten (secure_delete), so that the file forgets it.
 func dsn(path, pragma string) string {
 	absolute, err := filepath.Abs(path)
 	if err != nil { // only when the working folder is gone
@@ -180,6 +181,7 @@ func dsn(path, pragma string) string {
 		"cache_size(-16384)",
 		"temp_store(MEMORY)",
 		"trusted_schema(0)",
+		"secure_delete(1)",
 		pragma,
 	}}.Encode()
 	return file.String()

@@ -260,3 +260,43 @@ func TestAWriteWhoseCallerGaveUpInTheQueueNeverRuns(t *testing.T) {
 		t.Errorf("it was written all the same: %v", err)
 	}
 }
+
+// TestTheFileForgetsWhatIsDeleted reads the bytes of a file in which documents of all
+// sizes were deleted, by themselves and by the range, and replaced by shorter ones.
+func TestTheFileForgetsWhatIsDeleted(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "manus.db")
+	b, err := openBooks(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 60 {
+		e := newEntry("secret", i, 0)
+		e.Label = fmt.Sprintf("amal-%d-%s", i, strings.Repeat("amal@example.com ", 1+i*i))
+		if err := b.entries.Insert(t.Context(), e, newEntry("kept", i, 0)); err != nil {
+			t.Fatal(err)
+		}
+		switch i % 3 {
+		case 0:
+			err = b.entries.Delete(t.Context(), e.ID)
+		case 1:
+			_, err = b.entries.Update(t.Context(), e.ID, func(e *entry) error { e.Label = fmt.Sprint(i); return nil })
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.entries.DeleteAll(t.Context(), docstore.Query{Index: "by_worker", Equal: []any{"secret"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(data), "amal"); n > 0 || !strings.Contains(string(data), "kept") {
+		t.Errorf("%d pieces are still there", n)
+	}
+}
