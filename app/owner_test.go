@@ -98,7 +98,7 @@ func TestACopyOfDevsStoreIsDevs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, to := range []config.Settings{copied, there} {
-		if err := CopyData(t.Context(), devs, to, nothingShown); err != nil {
+		if err := CopyData(t.Context(), devs, to, nothingShown, unwarned); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -112,7 +112,7 @@ func TestACopyOfDevsStoreIsDevs(t *testing.T) {
 		t.Fatal(err)
 	}
 	taken := ofDev(t, filepath.Join(t.TempDir(), "data")) // its secret is made, and no store yet
-	if err := CopyData(t.Context(), serves, taken, nothingShown); err != nil {
+	if err := CopyData(t.Context(), serves, taken, nothingShown, unwarned); err != nil {
 		t.Fatal(err)
 	}
 	_, err = openAs(t, taken)

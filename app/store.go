@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"manus/config"
 	"manus/docstore"
@@ -14,6 +15,7 @@ import (
 	"manus/docstore/sqlitedocs"
 	"manus/health"
 	"manus/httpapi"
+	"manus/lease"
 	"manus/ratelimit"
 )
 
@@ -108,9 +110,11 @@ func declare(ctx context.Context, store docstore.Store, specs []docstore.Spec) e
 }
 
 // CopyData makes the store that to names hold what the one that from names holds, which
-// has to be there. Nobody may work on them meanwhile. See docstore.Copy.
-func CopyData(ctx context.Context, from, to config.Settings, progress func(docstore.Progress)) error {
-	if err := storeExists(from); err != nil {
+// has to be there. Nobody may work on them meanwhile: it is refused beside a server on an
+// embedded store, and warn is called where one may be at work on MongoDB. See
+// docstore.Copy.
+func CopyData(ctx context.Context, from, to config.Settings, progress func(docstore.Progress), warn func(string)) error {
+	if err := errors.Join(storeExists(from), checkUnused(ctx, "--from", from), checkUnused(ctx, "--to", to)); err != nil {
 		return err
 	}
 	specs := Specs()
@@ -122,11 +126,34 @@ func CopyData(ctx context.Context, from, to config.Settings, progress func(docst
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
-	err = declare(ctx, target, specs)
+	err = errors.Join(declare(ctx, target, specs), warnOfServers(ctx, from, source, warn))
 	if err == nil {
 		err = docstore.Copy(ctx, source, target, specs, progress)
 	}
 	return errors.Join(err, source.Close(), target.Close())
+}
+
+func checkUnused(ctx context.Context, flag string, s config.Settings) error {
+	if !s.MongoDB.Empty() || !isThere(StoreFile(s.DataDir)) {
+		return nil
+	}
+	if err := sqlitedocs.CheckUnused(ctx, StoreFile(s.DataDir)); err != nil {
+		return fmt.Errorf("%s: %w; stop every server and command that uses it first", flag, err)
+	}
+	return nil
+}
+
+// warnOfServers warns when a server has done an hourly job within the hour: then it may
+// still run. Those on an embedded store are known by their locks.
+func warnOfServers(ctx context.Context, s config.Settings, store docstore.Store, warn func(string)) error {
+	if s.MongoDB.Empty() {
+		return nil
+	}
+	last, err := lease.LastRun(ctx, store)
+	if ago := time.Since(last); err == nil && ago < time.Hour+time.Minute {
+		warn(fmt.Sprintf("a server has worked on --from %v ago: if one still runs, stop this and stop it first, or what it writes from now on may be missing", ago.Round(time.Second)))
+	}
+	return err
 }
 
 // StoreExists tells whether there is an embedded store where the settings say, if they

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -13,7 +14,10 @@ import (
 
 	"manus/config"
 	"manus/docstore"
+	"manus/docstore/sqlitedocs"
 	"manus/internal/mongotest"
+	"manus/internal/waittest"
+	"manus/lease"
 )
 
 // fill gives every field of a value something of its own.
@@ -114,6 +118,7 @@ func folder(t *testing.T) config.Settings {
 }
 
 func nothingShown(docstore.Progress) {}
+func unwarned(string)                {}
 
 func mongo(t *testing.T) config.Settings {
 	return config.Settings{MongoDB: config.NewSecret(mongotest.URI(t)), MongoDatabase: mongotest.Database(t)}
@@ -129,7 +134,7 @@ func TestEveryDocumentSurvivesTheWayToMongoDBAndBack(t *testing.T) {
 			if p.Verified {
 				verified += p.Documents
 			}
-		}); err != nil {
+		}, unwarned); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -151,7 +156,7 @@ func TestACopyThatWasCutShortIsMadeAgain(t *testing.T) {
 			if p.Documents >= 60*copied && !p.Verified {
 				cancel()
 			}
-		})
+		}, unwarned)
 		cancel()
 		if !errors.Is(err, context.Canceled) {
 			t.Fatalf("got %v", err)
@@ -159,7 +164,7 @@ func TestACopyThatWasCutShortIsMadeAgain(t *testing.T) {
 		if _, err := OpenStore(t.Context(), second); !errors.Is(err, docstore.ErrUnfinished) {
 			t.Errorf("half a store is opened: %v", err)
 		}
-		if err := CopyData(t.Context(), second, folder(t), nothingShown); !errors.Is(err, docstore.ErrUnfinished) {
+		if err := CopyData(t.Context(), second, folder(t), nothingShown, unwarned); !errors.Is(err, docstore.ErrUnfinished) {
 			t.Errorf("half a store is copied: %v", err)
 		}
 	}
@@ -178,7 +183,7 @@ func TestACopyThatWasCutShortIsMadeAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = CopyData(t.Context(), first, second, nothingShown)
+	err = CopyData(t.Context(), first, second, nothingShown, unwarned)
 	if err == nil || !strings.Contains(err.Error(), "doesn't know") { // that a mail is among the users
 		t.Fatalf("got %v", err)
 	}
@@ -188,13 +193,13 @@ func TestACopyThatWasCutShortIsMadeAgain(t *testing.T) {
 	if err := errors.Join(store.Delete(t.Context(), "users", "0002"), store.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if err := CopyData(t.Context(), first, second, nothingShown); err != nil {
+	if err := CopyData(t.Context(), first, second, nothingShown, unwarned); err != nil {
 		t.Fatal(err)
 	}
 	if contents(t, first) != contents(t, second) {
 		t.Error("they differ")
 	}
-	if err := CopyData(t.Context(), first, second, nothingShown); !errors.Is(err, docstore.ErrNotEmpty) {
+	if err := CopyData(t.Context(), first, second, nothingShown, unwarned); !errors.Is(err, docstore.ErrNotEmpty) {
 		t.Errorf("into a store that is in use: %v", err)
 	}
 }
@@ -203,19 +208,73 @@ func TestWhatIsWrittenDuringACopyIsReported(t *testing.T) {
 	t.Parallel()
 	first, second := folder(t), folder(t)
 	fillStore(t, first, 3)
-	store, err := OpenStore(t.Context(), first)
+	err := CopyData(t.Context(), first, second, func(p docstore.Progress) {
+		if p.Collection != "users" || p.Documents != 3 {
+			return
+		}
+		store, err := OpenStore(t.Context(), first) // a server that starts just now
+		if err == nil {
+			err = errors.Join(docstore.NotFoundAs(store.Delete(t.Context(), "users", "0000"), nil), store.Close())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}, unwarned)
+	if err == nil || !strings.Contains(err.Error(), "somebody has written meanwhile") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNothingIsCopiedBesideAServer(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t)
+	if err := CopyData(t.Context(), a.settings, folder(t), nothingShown, unwarned); !errors.Is(err, sqlitedocs.ErrInUse) || !strings.Contains(err.Error(), "--from") {
+		t.Errorf("from its store: %v", err)
+	}
+	first := folder(t)
+	fillStore(t, first, 1)
+	if err := CopyData(t.Context(), first, a.settings, nothingShown, unwarned); !errors.Is(err, sqlitedocs.ErrInUse) || !strings.Contains(err.Error(), "--to") {
+		t.Errorf("into its store: %v", err)
+	}
+	register(t, a) // it has noticed nothing
+}
+
+func TestACopyFromMongoDBWarnsOfAServer(t *testing.T) {
+	t.Parallel()
+	s := ofServe(mongo(t))
+	warned := 0
+	copyAway := func() {
+		t.Helper()
+		if err := CopyData(t.Context(), s, folder(t), nothingShown, func(text string) {
+			if warned++; !strings.Contains(text, "stop it first") {
+				t.Errorf("it says %q", text)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store, err := OpenStore(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	err = CopyData(t.Context(), first, second, func(p docstore.Progress) {
-		if p.Collection == "users" && p.Documents == 3 {
-			if err := store.Delete(t.Context(), "users", "0000"); err != nil && !errors.Is(err, docstore.ErrNotFound) {
-				t.Error(err)
-			}
-		}
-	})
-	if err == nil || !strings.Contains(err.Error(), "somebody has written meanwhile") {
-		t.Errorf("got %v", err)
+	copyAway()
+	if warned != 0 {
+		t.Error("it warns of a server that never was")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	leases := lease.New(lease.Config{Store: store, Log: slog.New(slog.DiscardHandler)})
+	worked := make(chan struct{}, 1)
+	go func() {
+		defer close(worked)
+		leases.Every(ctx, "sweep", time.Hour, func(context.Context, lease.Held) error { worked <- struct{}{}; return nil })
+	}()
+	<-worked
+	waittest.Poll(t, func() bool { last, err := lease.LastRun(t.Context(), store); return err == nil && !last.IsZero() })
+	cancel()
+	<-worked
+	copyAway()
+	if warned != 1 {
+		t.Errorf("it warns %d times", warned)
 	}
 }

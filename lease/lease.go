@@ -125,6 +125,22 @@ const (
 	maxPause   = time.Second
 )
 
+// LastRun is when a job under any of a store's leases was last done, by the clock of the
+// program that did it; zero for never. It tells whether somebody may be at work there, of
+// which a lease says nothing between two runs. Errors are the store's.
+func LastRun(ctx context.Context, store docstore.Store) (time.Time, error) {
+	var last time.Time
+	for d, err := range docstore.NewCollection[document](store, spec).All(ctx, docstore.Query{}) {
+		if err != nil {
+			return last, err
+		}
+		if d.LastRun.After(last) {
+			last = d.LastRun.Time
+		}
+	}
+	return last, nil
+}
+
 // Config is what a Service is made of.
 type Config struct {
 	Store docstore.Store

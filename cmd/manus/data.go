@@ -25,7 +25,7 @@ type dataCopy struct {
 func (dataCopy) Help() string {
 	return `A STORE is the data folder of an embedded store, such as ./data; or a mongodb:// URI; or 'mongodb', which stands for MONGODB_URI of the environment or of --env-file and keeps its password out of the command line.
 
-Stop every server that uses the stores first: what is written meanwhile isn't copied, and is reported. A copy that was cut short is made again with the same command. A server doesn't start on a store that a copy into has not been finished.`
+Stop every server that uses the stores first. Beside one on an embedded store nothing is copied; of one that may be at work on MongoDB you are warned, and what it writes meanwhile is reported. A copy that was cut short is made again with the same command. A server doesn't start on a store that a copy into has not been finished.`
 }
 
 // Run copies, and tells how it goes.
@@ -42,7 +42,8 @@ func (c dataCopy) Run(p *process) error {
 		return usageError{errors.New("--from and --to are the same store")}
 	}
 	report := copyReport{statusLine: statusLine{out: p.out}}
-	err = app.CopyData(p.ctx, from, to, report.show)
+	warn := func(text string) { fmt.Fprintf(p.err, "Warning: %s.\n", text) }
+	err = app.CopyData(p.ctx, from, to, report.show, warn)
 	report.end()
 	switch {
 	case errors.Is(err, docstore.ErrNotEmpty):

@@ -81,6 +81,28 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	return s, nil
 }
 
+// ErrInUse is returned by CheckUnused.
+var ErrInUse = errors.New("another process has the store open")
+
+// CheckUnused returns ErrInUse while another process has the file at path open, idle or
+// not. A file that isn't there or can't be read is Open's to tell of. This process hasn't
+// the file open: closing it would take away its locks.
+func CheckUnused(ctx context.Context, path string) error {
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: "mode=rw"}).String())
+	if err != nil {
+		return err
+	}
+	defer db.Close() //nolint:errcheck // nothing was written
+	// To leave the mode with a log is what fails when anybody else is there. Open is back
+	// in it.
+	var mode string
+	err = db.QueryRowContext(ctx, "PRAGMA journal_mode = DELETE").Scan(&mode)
+	if result := primary(err); result == lib.SQLITE_BUSY || result == lib.SQLITE_LOCKED || mode == "wal" {
+		return fmt.Errorf("%w: %s", ErrInUse, path)
+	}
+	return ctx.Err()
+}
+
 // readers is how many reads may run at once. SQLite computes more than it
 // waits, so a few more than there are processors are enough.
 func readers() int { return max(4, 2*runtime.GOMAXPROCS(0)) }
