@@ -188,7 +188,7 @@ func table() []setting {
 		},
 		{
 			name: "TRUSTED_PROXIES", protects: true, example: "10.0.0.0/8,2001:db8::/32",
-			help:  "The networks of your load balancers, separated by commas. Only they are believed when they say in X-Forwarded-For who the client is.",
+			help:  "The networks of your load balancers, separated by commas. Only they are believed when they say in X-Forwarded-For who the client is; everybody behind another proxy is one client.",
 			parse: func(s *Settings, text string) *Problem { return takeList(&s.TrustedProxies, text, parseNetwork) },
 		},
 		{

@@ -21,6 +21,11 @@ type serveCommand struct {
 	Config  string `help:"Plans and other structured settings, as in manus.example.yaml." placeholder:"FILE" type:"path"`
 }
 
+// Help tells how it is stopped.
+func (serveCommand) Help() string {
+	return `SIGTERM or Ctrl+C stops it: /ready says so for SHUTDOWN_DELAY, then no connection is taken, and requests in flight are waited for as long as SHUTDOWN_TIMEOUT. Ctrl+C again cuts that short, and closes the store as always; a third time ends it at once. Another SIGTERM changes nothing.`
+}
+
 // Run serves until a signal comes.
 func (c serveCommand) Run(p *process) error {
 	settings, err := config.Load(config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config, Routes: app.Routes()})
