@@ -69,7 +69,7 @@ func (a *App) admit(o owner, marked bool) error {
 		return servesStore()
 	case !marked && !s.Dev && s.MongoDB.Empty() && isThere(devSecretFile(s.DataDir)):
 		return devsStore(s, fmt.Sprintf("; or, if it has become an installation, give its operator another password ('manus user set-password %s --data %s') and then remove %s", DevOperator, s.DataDir, devSecretFile(s.DataDir)))
-	case !marked && s.Dev && a.storeThere:
+	case !marked && s.Dev && a.reopened:
 		return docstore.ErrUnchanged
 	}
 	return nil

@@ -48,7 +48,7 @@ func StoreFile(dataDir string) string { return filepath.Join(dataDir, "manus.db"
 // command beside a server has to be there already.
 func (a *App) addStore(ctx context.Context) (err error) {
 	s := a.settings
-	a.storeThere = storeExists(s) == nil
+	a.reopened = storeExists(s) == nil
 	switch {
 	case a.options.Unopened:
 		return nil
