@@ -172,6 +172,7 @@ func (a *App) addLimits() {
 		Engine:  memorylimit.New(memorylimit.Config{}),
 		Plan:    a.Plans.PlanOf,
 		Account: account.EmailKey,
+		Login:   a.Accounts.LoginOf,
 		Observe: ratelimit.Measure(a.registry),
 		Log:     a.log,
 	}
