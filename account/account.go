@@ -72,8 +72,9 @@ type User struct {
 	// mailbox, since PendingSince.
 	Pending      []audit.Event `json:"pending,omitempty"`
 	PendingSince docstore.Time `json:"pending_since,omitzero"`
-	// SteppingDown is when an operator was about to be one no longer, see stepDown.
-	SteppingDown docstore.Time `json:"stepping_down,omitzero"`
+	// SteppingDown is the mark of an operator who is about to be one no longer, see
+	// stepDown.
+	SteppingDown string `json:"stepping_down,omitempty"`
 	// ErasingSince is set while the person's data are being erased.
 	ErasingSince docstore.Time `json:"erasing_since,omitzero"`
 }

@@ -27,10 +27,7 @@ type apiKey struct {
 	CreatedAt  docstore.Time    `json:"created_at"`
 	ExpiresAt  docstore.Time    `json:"expires_at,omitzero"` // never, if it isn't there
 	UsedAt     docstore.Time    `json:"used_at,omitzero"`    // to usedPrecision
-	// Slot is the key's place among the account's, from 1 to maxKeys. No two keys have
-	// the same, so however many are made at once, there are never more; those that were
-	// made before there were slots have none.
-	Slot int `json:"slot,omitempty"`
+	Slot       int              `json:"slot,omitempty"`      // see insertInSlot
 }
 
 // DocumentID is the key's id.
@@ -38,7 +35,7 @@ func (k apiKey) DocumentID() string { return k.ID }
 
 var keySpec = docstore.Spec{Collection: "api_keys", Of: apiKey{}, Indexes: []docstore.Index{
 	{Name: "by_user", Fields: []string{"user_id", "created_at"}},
-	{Name: "by_slot", Fields: []string{"user_id", "slot"}, Unique: true},
+	slotIndex,
 }}
 
 const (
@@ -100,44 +97,12 @@ func (s *Service) makeKey(ctx context.Context, userID, name string, scopes []ide
 		ID: id.String(), UserID: userID, Name: name, SecretHash: secret.hash(), Scopes: scopes,
 		CreatedAt: docstore.At(s.c.Now()), ExpiresAt: docstore.At(expires),
 	}
-	if key, err = s.insertKey(ctx, key); err != nil {
+	err = insertInSlot(ctx, s.apiKeys, userID, maxKeys, errTooManyKeys, &key, func(k *apiKey) *int { return &k.Slot })
+	if err != nil {
 		return apiKey{}, "", err
 	}
 	err = s.updateNoting(ctx, userID, eventKeyMade, func(*User) error { return nil })
 	return key, formatKey(id, secret), err
-}
-
-// insertKey stores a key in the first free slot of its account, or returns
-// errTooManyKeys.
-func (s *Service) insertKey(ctx context.Context, key apiKey) (apiKey, error) {
-	for {
-		existing, _, err := s.keysOf(ctx, key.UserID, maxKeys, "")
-		if err != nil {
-			return apiKey{}, err
-		}
-		if key.Slot = freeSlot(existing); key.Slot == 0 {
-			return apiKey{}, errTooManyKeys
-		}
-		if err = s.apiKeys.Insert(ctx, key); !docstore.ConflictsOn(err, "by_slot") {
-			return key, err
-		}
-	}
-}
-
-// freeSlot is the first that no key has; 0 for none.
-func freeSlot(existing []apiKey) int {
-	taken, last := map[int]bool{}, maxKeys
-	for _, k := range existing {
-		if taken[k.Slot] = true; k.Slot == 0 {
-			last--
-		}
-	}
-	for slot := 1; slot <= last; slot++ {
-		if !taken[slot] {
-			return slot
-		}
-	}
-	return 0
 }
 
 // keysOf returns the account's keys, latest first, and the next page's cursor.

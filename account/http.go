@@ -50,6 +50,7 @@ var Kinds = httpapi.Kinds{
 	{Err: errUnverifiedEmail, Status: http.StatusForbidden, Name: "unverified-email", Detail: language.Text{En: "The provider has not verified your e-mail address. Verify it there, or register here.", Ar: "لم يتحقّق المزوّد من بريدك الإلكتروني. أكِّده لديه، أو أنشئ حسابًا هنا."}},
 	{Err: errLinkFirst, Status: http.StatusConflict, Name: "link-first", Detail: language.Text{En: "Your e-mail address has an account here. Sign in to it as before, and link the provider there.", Ar: "لبريدك الإلكتروني حساب هنا. سجّل الدخول إليه كالمعتاد واربط المزوّد به."}},
 	{Err: errLinked, Status: http.StatusConflict, Name: "linked-elsewhere", Detail: language.Text{En: "The provider's account is linked to another account here.", Ar: "حساب المزوّد مرتبط بحساب آخر هنا."}},
+	{Err: errTooManyLinked, Status: http.StatusConflict, Name: "too-many-identities", Detail: language.Text{En: "You have linked as many provider accounts as one can have. Unlink one first.", Ar: "ربطتَ أكبر عدد ممكن من حسابات المزوّدين. ألغِ ربط أحدها أوّلًا."}},
 	{Err: errLastWayIn, Status: http.StatusConflict, Name: "last-way-in", Detail: language.Text{En: "This is the only way into your account. Set a password or add a passkey first.", Ar: "هذه هي الطريقة الوحيدة للدخول إلى حسابك. عيِّن كلمة مرور أو أضف مفتاح مرور أوّلًا."}},
 }
 
@@ -70,6 +71,16 @@ func (s *Service) Caller(r *http.Request) (identity.Caller, error) {
 		return identity.Caller{}, nil
 	}
 	return caller, err
+}
+
+// formerCaller is Caller for signing out: the access token may have expired, and its login
+// have ended.
+func (s *Service) formerCaller(r *http.Request) (identity.Caller, error) {
+	token, _ := bearer(r)
+	if read, err := s.keys.verifyOnce(token); err == nil {
+		return identity.Caller{UserID: read.userID, LoginID: read.loginID}, nil
+	}
+	return s.Caller(r)
 }
 
 // bearer is the request's one bearer token (RFC 6750, 2.1). Several
@@ -171,8 +182,10 @@ type (
 			Passkey  *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'."`
 		}
 	}
-	refreshInputBody struct {
-		RefreshToken string `json:"refresh_token" maxLength:"200"`
+	refreshInput struct {
+		Body struct {
+			RefreshToken string `json:"refresh_token" maxLength:"200"`
+		}
 	}
 	passwordInputBody struct {
 		CurrentPassword string        `json:"current_password" maxLength:"256"`
@@ -194,12 +207,6 @@ type (
 	}
 )
 
-// logoutInput has the access token by itself, as the door knows nobody by one that has
-// expired.
-type logoutInput struct {
-	Authorization string `header:"Authorization" hidden:"true"`
-}
-
 // LimitAccount is the account that is being tried, for limits.
 func (in *registerInput) LimitAccount() string { return in.Body.Email }
 
@@ -208,6 +215,9 @@ func (in *loginInput) LimitAccount() string { return in.Body.Email }
 
 // LimitAccount is the account that is being tried, for limits.
 func (in *forgotInput) LimitAccount() string { return in.Body.Email }
+
+// LimitRefresh is the refresh token that is being tried, for limits.
+func (in *refreshInput) LimitRefresh() string { return in.Body.RefreshToken }
 
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
@@ -241,19 +251,17 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 			ratelimit.NewRule("10/minute, 50/hour", ratelimit.ByLogin),
 			ratelimit.NewRule("300/minute", ratelimit.ByAddress), // many people behind one are many logins
 		},
-		LoginOf: func(in any) string {
-			return s.keys.loginOf(in.(*httpapi.Input[refreshInputBody]).Body.RefreshToken)
-		},
 	},
-		func(ctx context.Context, in *httpapi.Input[refreshInputBody]) (*tokensOutput, error) {
+		func(ctx context.Context, in *refreshInput) (*tokensOutput, error) {
 			return tokensAnswer(s.Refresh(ctx, in.Body.RefreshToken))
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: "POST /auth/logout", ID: "logout", Summary: "Sign out of this login",
-		Description: "The access token may have expired.",
+		Access: httpapi.Persons, Caller: s.formerCaller, Pattern: "POST /auth/logout", ID: "logout", Summary: "Sign out of this login",
+		Description: "The access token may have expired, and the login may have ended.",
 	},
-		func(ctx context.Context, in *logoutInput) (*httpapi.Nothing, error) {
-			return nil, s.LogoutWith(ctx, strings.TrimPrefix(in.Authorization, "Bearer "))
+		func(ctx context.Context, _ *httpapi.Nothing) (*httpapi.Nothing, error) {
+			caller := identity.From(ctx)
+			return nil, s.Logout(ctx, caller.UserID, caller.LoginID)
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/logout-all", ID: "logout-all", Summary: "Sign out of every login"},
 		func(ctx context.Context, _ *httpapi.Nothing) (*httpapi.Nothing, error) {

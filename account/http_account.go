@@ -83,10 +83,14 @@ func (s *Service) fresh() gate {
 	return gate{"Needs a sign-in or a step-up of a moment ago.", s.Fresh}
 }
 
+// tried tells whether there is something in the proof that can be guessed: a passkey can't.
+func (b *ProofBody) tried() bool { return b != nil && (b.Password != "" || b.OTP != "") }
+
 // signIn is the route that signs in with a password. Wrong passwords and codes that
 // somebody who is signed in sends elsewhere count against the account as its do.
 const signIn = "POST /auth/login"
 
+// wrongSecrets are the guesses of a route whose inputs all have a secret to be guessed.
 var wrongSecrets = httpapi.Guesses{As: signIn, Wrong: ErrWrongPassword}
 
 // gatedInput is an input with a proof in it, which may be nil.
@@ -98,6 +102,7 @@ type gatedInput[I any] interface {
 // registerGated registers a route for people that the gate lets through.
 func registerGated[I, O any, P gatedInput[I]](group httpapi.Group, g gate, route httpapi.Route, handler func(context.Context, identity.Caller, *I) (*O, error)) {
 	route.Access, route.Description, route.Guesses = httpapi.Persons, strings.TrimSpace(route.Description+" "+g.words), wrongSecrets
+	route.Guesses.Tried = func(in any) bool { return P(in.(*I)).proof().tried() }
 	httpapi.Register(group, route, func(ctx context.Context, in *I) (*O, error) {
 		caller := identity.From(ctx)
 		if err := g.ask(ctx, caller, P(in).proof().proof()); err != nil {
@@ -175,10 +180,8 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 		func(ctx context.Context, caller identity.Caller, in *emailInput) (*acceptedOutput, error) {
 			return accepted(ctx, linkMailed, s.ChangeEmail(ctx, caller.UserID, in.Body.Email))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Guesses: wrongSecrets, Pattern: "POST /auth/step-up", ID: "step-up", Summary: "Prove again that it is you, for the next five minutes"},
-		func(ctx context.Context, in *proofInput) (*httpapi.Nothing, error) {
-			return nil, s.StepUp(ctx, identity.From(ctx), in.Body.proof())
-		})
+	registerGated(group, gate{ask: s.StepUp}, httpapi.Route{Pattern: "POST /auth/step-up", ID: "step-up", Summary: "Prove again that it is you, for the next five minutes"},
+		func(context.Context, identity.Caller, *proofInput) (*httpapi.Nothing, error) { return nil, nil })
 	s.deviceRoutes(group)
 }
 

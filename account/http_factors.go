@@ -77,7 +77,7 @@ func (s *Service) factorRoutes(group httpapi.Group) {
 			return httpapi.OutputOf(totpOutputBody{key.Secret(), key.URL()}, nil)
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Persons, Pattern: "POST /auth/totp/confirm", ID: "confirm-totp", Summary: "Put the authenticator app in force",
+		Access: httpapi.Persons, Guesses: wrongSecrets, Pattern: "POST /auth/totp/confirm", ID: "confirm-totp", Summary: "Put the authenticator app in force",
 		Description: "Ends every other login, and answers the recovery codes.",
 	},
 		func(ctx context.Context, in *httpapi.Input[codeInputBody]) (*codesOutput, error) {

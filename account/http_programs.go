@@ -78,13 +78,23 @@ func newIdentityBody(i externalIdentity) identityBody {
 	return identityBody{ID: i.ID, Provider: i.Provider, Issuer: i.Issuer, Subject: i.Subject, CreatedAt: i.CreatedAt.String()}
 }
 
+// RedirectBody is where a provider is to send people back to, as requests carry it; it may
+// be left out. It is exported as [ProofBody] is.
+type RedirectBody struct {
+	RedirectURL string `json:"redirect_url,omitempty" maxLength:"500" doc:"Where you are sent back to: one of those that the operator allows, the first if it is left out."`
+}
+
 type (
 	beginProviderInput struct {
 		ID   string `path:"id" maxLength:"32"`
-		Body *beginProviderInputBody
+		Body *RedirectBody
 	}
-	beginProviderInputBody struct {
-		RedirectURL string `json:"redirect_url,omitempty" maxLength:"500" doc:"Where you are sent back to: one of those that the operator allows, the first if it is left out."`
+	linkProviderInput struct {
+		ID   string `path:"id" maxLength:"32"`
+		Body *linkProviderInputBody
+	}
+	linkProviderInputBody struct {
+		RedirectBody
 		ProofBody
 	}
 	beginProviderOutputBody struct {
@@ -101,11 +111,11 @@ type (
 	}
 )
 
-func (in *beginProviderInput) body() *beginProviderInputBody {
-	return cmp.Or(in.Body, &beginProviderInputBody{})
+func (in *linkProviderInput) body() *linkProviderInputBody {
+	return cmp.Or(in.Body, &linkProviderInputBody{})
 }
 
-func (in *beginProviderInput) proof() *ProofBody { return &in.body().ProofBody }
+func (in *linkProviderInput) proof() *ProofBody { return &in.body().ProofBody }
 
 func (s *Service) providerRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /auth/providers", ID: "list-providers", Summary: "See which providers you can sign in with"},
@@ -114,11 +124,11 @@ func (s *Service) providerRoutes(group httpapi.Group) {
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/providers/{id}", ID: "begin-provider", Summary: "Begin to sign in with a provider"},
 		func(ctx context.Context, in *beginProviderInput) (*beginProviderOutput, error) {
-			return s.beginProvider(ctx, in, "")
+			return s.beginProvider(ctx, in.ID, in.Body, "")
 		})
 	registerGated(group, s.fresh(), httpapi.Route{Pattern: "POST /auth/providers/{id}/link", ID: "link-provider", Summary: "Begin to link a provider to your account"},
-		func(ctx context.Context, caller identity.Caller, in *beginProviderInput) (*beginProviderOutput, error) {
-			return s.beginProvider(ctx, in, caller.UserID)
+		func(ctx context.Context, caller identity.Caller, in *linkProviderInput) (*beginProviderOutput, error) {
+			return s.beginProvider(ctx, in.ID, &in.body().RedirectBody, caller.UserID)
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Public, Pattern: "POST /auth/providers/finish", ID: "finish-provider", Summary: "Finish to sign in with a provider",
@@ -138,7 +148,7 @@ func (s *Service) providerRoutes(group httpapi.Group) {
 		})
 }
 
-func (s *Service) beginProvider(ctx context.Context, in *beginProviderInput, linkTo string) (*beginProviderOutput, error) {
-	url, ticket, err := s.BeginProvider(ctx, in.ID, in.body().RedirectURL, linkTo)
+func (s *Service) beginProvider(ctx context.Context, id string, back *RedirectBody, linkTo string) (*beginProviderOutput, error) {
+	url, ticket, err := s.BeginProvider(ctx, id, cmp.Or(back, &RedirectBody{}).RedirectURL, linkTo)
 	return httpapi.OutputOf(beginProviderOutputBody{url, ticket}, err)
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -180,6 +181,15 @@ func TestSigningOutWithAnExpiredTokenEndsTheLogin(t *testing.T) {
 	for _, token := range []string{"", "x", forged, mine.RefreshToken, "mk_x"} {
 		call(t, server, "POST", "/auth/logout", token, "").want(t, 401)
 	}
+	for name, values := range map[string][]string{"two": {"Bearer " + mine.AccessToken, "Bearer x"}, "bare": {mine.AccessToken}} {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/", nil)
+		r.Header["Authorization"] = values
+		if caller, err := b.formerCaller(r); caller.Known() || err != nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	key := call(t, server, "POST", "/auth/api-keys", call(t, server, "POST", "/auth/login", "", credentials).want(t, 200).tokens(t).AccessToken, `{"name":"x","scopes":["read"]}`).want(t, 201)
+	call(t, server, "POST", "/auth/logout", regexp.MustCompile(`mk_[^"]+`).FindString(key.body), "").want(t, 403)
 	call(t, server, "POST", "/auth/logout", mine.AccessToken, "").want(t, 204)
 	call(t, server, "POST", "/auth/logout", mine.AccessToken, "").want(t, 204)
 	call(t, server, "POST", "/auth/refresh", "", `{"refresh_token":"`+mine.RefreshToken+`"}`).want(t, 401)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"manus/docstore"
@@ -52,6 +53,13 @@ var loginSpec = docstore.Spec{Collection: "logins", Of: login{}, Indexes: []docs
 	{Name: "by_user", Fields: []string{"user_id", "created_at"}},
 }}
 
+// LoginOf is the login that a refresh token was made for, in force or not; empty for one
+// that isn't ours, so that nobody uses up another's requests with an invented one.
+func (s *Service) LoginOf(refreshToken string) string {
+	p, _ := s.keys.parseRefresh(refreshToken)
+	return p.loginID
+}
+
 // Refresh gives new tokens for a refresh token, which is used up by that. The same token
 // given again gets the same answer, so that a lost one can be asked for again: within ten
 // seconds, and for a day as long as nothing of the answer has been used. Otherwise it has
@@ -95,21 +103,16 @@ func (s *Service) Refresh(ctx context.Context, token string) (Tokens, error) {
 	if !changed.aliveFor(user, now) {
 		return Tokens{}, ErrInvalidToken
 	}
-	return s.tokens(user, presented.loginID, next)
+	return s.tokens(user, changed, next)
 }
 
-// LogoutWith ends the login that an access token belongs to, which may have expired or
-// ended already. Its access tokens die at once here, and within a second on other copies
-// of the program. It returns ErrInvalidToken for one that never was ours.
-func (s *Service) LogoutWith(ctx context.Context, token string) error {
-	read, err := s.keys.verifyOnce(token)
-	if err != nil {
-		return err
-	}
-	err = s.logins.Delete(ctx, read.loginID)
+// Logout ends a login, if it hasn't ended already. Its access tokens die at once here, and
+// within a second on other copies of the program.
+func (s *Service) Logout(ctx context.Context, userID, loginID string) error {
+	err := s.logins.Delete(ctx, loginID)
 	s.states.Forget()
 	if err == nil {
-		s.c.Audit.Record(ctx, read.userID, eventSignedOut)
+		s.c.Audit.Record(ctx, userID, eventSignedOut)
 	}
 	return docstore.NotFoundAs(err, nil)
 }
@@ -135,14 +138,15 @@ const (
 type proofState struct {
 	caller     identity.Caller
 	expires    time.Time
-	awaited    time.Time // of a login, see lineage
-	secretHash string    // of a key
+	arrived    *atomic.Int64 // of a login, see lineage: what has been noted, or is being
+	secretHash string        // of a key
 }
 
 // accessToken is what a verified token says. It never changes; whether it has
 // expired is asked each time.
 type accessToken struct {
 	userID, loginID string
+	generation      int64 // of the login's lineage
 	issued, expires time.Time
 }
 
@@ -163,24 +167,30 @@ func (s *Service) Authenticate(ctx context.Context, token string) (identity.Call
 	if err == nil && state.caller.UserID != read.userID {
 		return identity.Caller{}, ErrInvalidToken
 	}
-	if !state.awaited.IsZero() && read.issued.Unix() >= state.awaited.Unix() {
-		s.noteArrival(ctx, read.loginID, state.awaited)
+	if err == nil && read.generation > state.arrived.Load() {
+		s.noteArrival(ctx, read, state.arrived)
 	}
 	return state.caller, err
 }
 
-// noteArrival notes that the tokens of a login's latest refresh are in use. Where that
-// can't be written, the next request tries.
-func (s *Service) noteArrival(ctx context.Context, loginID string, refreshed time.Time) {
-	_, err := s.logins.Update(ctx, loginID, func(l *login) error {
-		if !l.Lineage.awaited().Equal(refreshed) {
+// noteArrival notes in the login that something of the answer to a refresh has been used.
+// It is written before the request that uses it goes on, so that reuse of the token before
+// is seen from then on. Where that fails, the next request tries.
+func (s *Service) noteArrival(ctx context.Context, used accessToken, arrived *atomic.Int64) {
+	known := arrived.Load()
+	if known >= used.generation || !arrived.CompareAndSwap(known, used.generation) {
+		return // another request does it
+	}
+	_, err := s.logins.Update(context.WithoutCancel(ctx), used.loginID, func(l *login) error {
+		if l.Lineage.Arrived >= used.generation {
 			return docstore.ErrUnchanged
 		}
-		l.Lineage.Arrived = true
+		l.Lineage.Arrived = used.generation
 		return nil
 	})
 	if err != nil && !errors.Is(err, docstore.ErrNotFound) {
-		s.c.Log.WarnContext(ctx, "that a refresh has arrived was not written down", "login", loginID, "error", err)
+		arrived.CompareAndSwap(used.generation, known)
+		s.c.Log.WarnContext(ctx, "that a refresh has arrived was not written down", "login", used.loginID, "error", err)
 	}
 }
 
@@ -225,7 +235,9 @@ func (s *Service) loadLogin(ctx context.Context, loginID string) (proofState, er
 	if !l.aliveFor(user, s.c.Now()) {
 		return proofState{}, nil
 	}
-	return proofState{caller: identity.Caller{UserID: user.ID, Account: user.Email, LoginID: loginID, Role: user.Role}, expires: l.ExpiresAt.Time, awaited: l.Lineage.awaited()}, nil
+	state := proofState{caller: identity.Caller{UserID: user.ID, Account: user.Email, LoginID: loginID, Role: user.Role}, expires: l.ExpiresAt.Time, arrived: &atomic.Int64{}}
+	state.arrived.Store(l.Lineage.Arrived)
+	return state, nil
 }
 
 // LogoutAll ends every login of the account, in one step.

@@ -85,13 +85,20 @@ type externalIdentity struct {
 	Issuer    string        `json:"issuer"`
 	Subject   string        `json:"subject"`
 	CreatedAt docstore.Time `json:"created_at"`
+	// Slot is that of one that was linked, see insertInSlot; one that an account began
+	// with has none.
+	Slot int `json:"slot,omitempty"`
 }
+
+// maxIdentities bounds the provider accounts that are linked to one account.
+const maxIdentities = 20
 
 // DocumentID is the identity's id.
 func (i externalIdentity) DocumentID() string { return i.ID }
 
 var identitySpec = docstore.Spec{Collection: "identities", Of: externalIdentity{}, Indexes: []docstore.Index{
 	{Name: "by_user", Fields: []string{"user_id", "created_at"}},
+	slotIndex,
 }}
 
 func identityID(issuer, subject string) string { return hexHash([]byte(issuer + "\x00" + subject)) }
@@ -105,6 +112,7 @@ var (
 	errUnverifiedEmail = errors.New("the provider has not verified the e-mail address")
 	errLinkFirst       = errors.New("the e-mail address has an account that isn't linked")
 	errLinked          = errors.New("the provider's account is another's")
+	errTooManyLinked   = errors.New("the account has as many provider accounts as one can have")
 	errLastWayIn       = errors.New("it is the only way into the account")
 )
 
@@ -370,7 +378,7 @@ func (s *Service) madeMeanwhile(ctx context.Context, i externalIdentity) (User, 
 
 // link lets the account that asked be signed in to with the provider's account.
 func (s *Service) link(ctx context.Context, i externalIdentity) (User, error) {
-	err := s.identities.Insert(ctx, i)
+	err := insertInSlot(ctx, s.identities, i.UserID, maxIdentities, errTooManyLinked, &i, func(i *externalIdentity) *int { return &i.Slot })
 	if docstore.ConflictsOn(err, docstore.IDIndex) {
 		known, err := s.identities.Get(ctx, i.ID)
 		if err == nil && known.UserID != i.UserID {

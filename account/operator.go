@@ -2,9 +2,9 @@ package account
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"time"
 
 	"manus/docstore"
 	"manus/identity"
@@ -28,49 +28,75 @@ func (s *Service) Find(ctx context.Context, email string) (User, error) {
 // operates tells whether the account can run the installation.
 func (u User) operates() bool { return u.Role == identity.Operator && !u.Disabled }
 
-// stepDownTime is how long stepping down may take. After that it counts as cut short.
-const stepDownTime = time.Minute
-
-func (u User) steppingDown(now time.Time) bool {
-	return now.Sub(u.SteppingDown.Time).Abs() < stepDownTime
+// stepDown runs a change by which an account is demoted, disabled or erased. The change
+// asks mayStepDown with the mark that it gets. stepDown returns ErrLastOperator when nobody
+// would be left to run the installation.
+//
+// An operator is marked before the others are looked at. Either another isn't marked: it
+// sees this mark once it steps down itself. Or its mark is taken away, so that its change
+// fails and it stays. So of those who step down at once one is left, whatever the clocks
+// say, and the mark of one who was killed keeps nobody.
+func (s *Service) stepDown(ctx context.Context, userID string, change func(mark string) error) error {
+	for range maxSteps {
+		mark := rand.Text()
+		err := s.mark(ctx, userID, mark)
+		if err == nil {
+			err = change(mark)
+		}
+		if !errors.Is(err, errStays) {
+			return err
+		}
+	}
+	return ErrLastOperator
 }
 
-// stepDown is called before an account is demoted, disabled or erased. It returns
-// ErrLastOperator when nobody would be left to run the installation. An operator is
-// marked first, then the others are looked for that aren't: of two who step down at
-// once each sees the other's mark. The change itself asks mayStepDown.
-func (s *Service) stepDown(ctx context.Context, userID string) error {
+// maxSteps is how often stepping down is tried while others do so too.
+const maxSteps = 10
+
+// errStays is returned to an operator whose mark another has taken away.
+var errStays = errors.New("another operator steps down")
+
+// mark marks an operator, and makes sure that another one stays.
+func (s *Service) mark(ctx context.Context, userID, mark string) error {
 	user, err := s.users.Update(ctx, userID, func(u *User) error {
 		if !u.operates() {
 			return docstore.ErrUnchanged
 		}
-		u.SteppingDown = docstore.At(s.c.Now())
+		u.SteppingDown = mark
 		return nil
 	})
 	if err != nil || !user.operates() {
 		return docstore.NotFoundAs(err, ErrUnknownUser)
 	}
 	for other, err := range s.users.All(ctx, docstore.Query{Index: "by_role", Equal: []any{string(identity.Operator)}}) {
-		if err != nil {
+		stays := err == nil && other.ID != userID && other.operates()
+		if stays && other.SteppingDown != "" {
+			stays, err = s.keepOperator(ctx, other.ID)
+		}
+		if stays || err != nil {
 			return err
 		}
-		if other.ID != userID && other.operates() && !other.steppingDown(s.c.Now()) {
-			return nil
-		}
 	}
-	_, err = s.users.Update(ctx, userID, func(u *User) error {
-		u.SteppingDown = docstore.Time{}
-		return nil
-	})
+	_, err = s.keepOperator(ctx, userID)
 	return errors.Join(ErrLastOperator, err)
 }
 
-// mayStepDown returns ErrLastOperator for an operator for whom stepDown hasn't been
-// asked lately.
-func (u User) mayStepDown(now time.Time) error {
-	if u.operates() && !u.steppingDown(now) {
-		return ErrLastOperator
+// keepOperator takes an operator's mark away, and tells whether they are one still.
+func (s *Service) keepOperator(ctx context.Context, userID string) (bool, error) {
+	user, err := s.users.Update(ctx, userID, func(u *User) error {
+		u.SteppingDown = ""
+		return nil
+	})
+	return err == nil && user.operates(), docstore.NotFoundAs(err, nil)
+}
+
+// mayStepDown is asked by a change that stepDown runs. It returns errStays for an operator
+// who hasn't that mark.
+func (u *User) mayStepDown(mark string) error {
+	if u.operates() && u.SteppingDown != mark {
+		return errStays
 	}
+	u.SteppingDown = ""
 	return nil
 }
 
@@ -80,19 +106,20 @@ func (s *Service) SetRole(ctx context.Context, userID string, role identity.Role
 	if role != identity.User && role != identity.Operator {
 		return fmt.Errorf("there is no such role; use %s or %s", identity.User, identity.Operator)
 	}
-	if role == identity.User {
-		if err := s.stepDown(ctx, userID); err != nil {
+	set := func(mark string) error {
+		return s.updateNoting(ctx, userID, eventRoleChanged, func(u *User) error {
+			if u.Role == role {
+				return docstore.ErrUnchanged
+			}
+			err := u.mayStepDown(mark)
+			u.Role = role
 			return err
-		}
+		})
 	}
-	return s.updateNoting(ctx, userID, eventRoleChanged, func(u *User) error {
-		if u.Role == role {
-			return docstore.ErrUnchanged
-		}
-		err := u.mayStepDown(s.c.Now())
-		u.Role, u.SteppingDown = role, docstore.Time{}
-		return err
-	})
+	if role == identity.Operator {
+		return set("")
+	}
+	return s.stepDown(ctx, userID, set)
 }
 
 // SetPassword sets a password without knowing the old one and ends every
@@ -124,14 +151,13 @@ func (s *Service) SetDisabled(ctx context.Context, userID string, disabled bool)
 			return nil
 		})
 	}
-	if err := s.stepDown(ctx, userID); err != nil {
-		return err
-	}
-	return s.updateNoting(ctx, userID, eventDisabled, func(u *User) error {
-		err := u.mayStepDown(s.c.Now())
-		u.Disabled, u.SteppingDown = true, docstore.Time{}
-		u.endLogins("")
-		return err
+	return s.stepDown(ctx, userID, func(mark string) error {
+		return s.updateNoting(ctx, userID, eventDisabled, func(u *User) error {
+			err := u.mayStepDown(mark)
+			u.Disabled = true
+			u.endLogins("")
+			return err
+		})
 	})
 }
 

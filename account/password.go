@@ -45,12 +45,13 @@ const (
 	hashLength = 32
 )
 
-// Bounds of the queue for hashing. A flood of logins gets a quick 503 once the
-// queue is full; it can take neither the memory nor every processor.
-const (
-	maxHashQueue = 128
-	maxHashWait  = 5 * time.Second
-)
+// maxHashQueue bounds the queue for hashing. A flood of logins gets a quick 503 once it
+// is full, and can take neither the memory nor every processor. Whoever is in the queue
+// has the request's time: a busy machine is slower, but turns nobody away for that.
+const maxHashQueue = 128
+
+// hashQueueTime is about how long a full queue takes.
+const hashQueueTime = 5 * time.Second
 
 // errBusy is returned when too many passwords wait to be hashed.
 var errBusy = busyError{}
@@ -60,7 +61,7 @@ type busyError struct{}
 func (busyError) Error() string { return "too many passwords are being checked" }
 
 // RetryAfter is when it is worth trying again.
-func (busyError) RetryAfter() time.Duration { return maxHashWait }
+func (busyError) RetryAfter() time.Duration { return hashQueueTime }
 
 // hasher hashes passwords, a bounded number at a time.
 type hasher struct {
@@ -221,15 +222,7 @@ func (h *hasher) acquire(ctx context.Context, weight int64) error {
 		return errBusy
 	}
 	defer h.waiting.Add(-1)
-	short, cancel := context.WithTimeout(ctx, maxHashWait)
-	defer cancel()
-	if err := h.memory.Acquire(short, weight); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return errBusy
-	}
-	return nil
+	return h.memory.Acquire(ctx, weight)
 }
 
 // outdated tells whether a stored hash was made with other costs than today's.

@@ -116,17 +116,23 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.stepDown(ctx, userID); err != nil {
+	err = s.stepDown(ctx, userID, func(mark string) error { return s.blank(ctx, user, mark) })
+	if err != nil || s.c.Offline {
 		return err
 	}
+	return s.finishErasure(ctx, userID)
+}
+
+// blank leaves nothing personal in an account, and nothing under its address.
+func (s *Service) blank(ctx context.Context, user User, mark string) error {
 	if err := s.eraseAddress(ctx, user); err != nil {
 		return err
 	}
-	_, err = s.update(ctx, userID, func(u *User) error {
+	_, err := s.update(ctx, user.ID, func(u *User) error {
 		if !u.ErasingSince.IsZero() {
 			return docstore.ErrUnchanged
 		}
-		if err := u.mayStepDown(s.c.Now()); err != nil {
+		if err := u.mayStepDown(mark); err != nil {
 			return err
 		}
 		u.silence()
@@ -137,13 +143,7 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if s.c.Offline {
-		return nil
-	}
-	return s.finishErasure(ctx, userID)
+	return err
 }
 
 // silence leaves nothing personal in the events that wait, so that none of them is mailed

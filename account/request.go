@@ -69,7 +69,7 @@ func (s *Service) answer(ctx context.Context, job queue.Job[request]) error {
 // of the one there is. A request stays after that until it expires, so that the
 // mails to one address can be counted.
 func (s *Service) answerRegistration(ctx context.Context, job queue.Job[request], known bool) error {
-	earlier, err := s.requests.Count(ctx, job.Group, job.QueuedAt, maxTickets)
+	earlier, err := s.requests.Ahead(ctx, job, maxTickets)
 	if err != nil {
 		return err
 	}

@@ -242,6 +242,49 @@ func TestWrongCodesAreBounded(t *testing.T) {
 	}
 }
 
+// Whoever guesses codes has five tries, not five for each way to send them.
+func TestWrongCodesAreCountedTogetherWhereverTheyAreSent(t *testing.T) {
+	t.Parallel()
+	b, provider := withProvider(t, false)
+	tokens, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller, err := b.Authenticate(t.Context(), tokens.Access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.SetPassword(t.Context(), caller.UserID, pass, false); err != nil {
+		t.Fatal(err)
+	}
+	app := b.withTOTP(t, caller.UserID, caller.LoginID)
+	b.clock.Add(time.Minute)
+	behind := b.visit(t, provider, verifiedPerson, "")
+	ways := []func(otp string) error{
+		func(otp string) error { return b.login(t, otp) },
+		func(otp string) error { return b.StepUp(t.Context(), caller, Proof{Password: pass, OTP: otp}) },
+		func(otp string) error {
+			return b.ChangePassword(t.Context(), caller.UserID, caller.LoginID, Proof{Password: pass, OTP: otp}, "another horse battery")
+		},
+		func(otp string) error {
+			behind.OTP = otp
+			_, err := b.FinishProvider(t.Context(), behind)
+			return err
+		},
+	}
+	wrong := func(err error) bool { return errors.Is(err, ErrWrongPassword) || errors.Is(err, ErrBadCredentials) }
+	for i := range maxGuesses {
+		if err := ways[i%len(ways)]("000000"); !wrong(err) {
+			t.Fatalf("guess %d: %v", i+1, err)
+		}
+	}
+	for i, way := range ways {
+		if err := way(app.code(b.clock.Now())); !wrong(err) {
+			t.Errorf("the right code after that, way %d: %v", i, err)
+		}
+	}
+}
+
 func TestRecoveryCodes(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -194,7 +194,7 @@ func (s *Service) start(ctx context.Context, user User) (Tokens, error) {
 		return Tokens{}, err
 	}
 	s.c.Audit.Record(ctx, user.ID, eventSignedIn)
-	return s.tokens(user, l.ID, secret)
+	return s.tokens(user, l, secret)
 }
 
 // maxAgents is how many programs of a person are remembered.
@@ -228,11 +228,11 @@ func agentHash(agent string) string {
 	return hexHash(digits.ReplaceAll([]byte(agent), nil))[:16]
 }
 
-func (s *Service) tokens(user User, loginID string, secret secret) (Tokens, error) {
-	access, err := s.keys.signAccess(user.ID, loginID, s.c.Now())
+func (s *Service) tokens(user User, l login, secret secret) (Tokens, error) {
+	access, err := s.keys.signAccess(user.ID, l.ID, l.Lineage.Generation, s.c.Now())
 	if err != nil {
 		return Tokens{}, err
 	}
-	refresh, err := s.keys.formatRefresh(loginID, secret)
+	refresh, err := s.keys.formatRefresh(l.ID, secret)
 	return Tokens{User: user, Access: access, Refresh: refresh}, err
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,9 +69,11 @@ func newKeyring(secrets []string) (keyring, error) {
 type accessClaims struct {
 	jwt.RegisteredClaims
 	LoginID string `json:"sid"`
+	// Generation is the lineage's that the token came with.
+	Generation int64 `json:"gen,omitempty"`
 }
 
-func (keys keyring) signAccess(userID, loginID string, now time.Time) (string, error) {
+func (keys keyring) signAccess(userID, loginID string, generation int64, now time.Time) (string, error) {
 	token := jwt.NewWithClaims(jwt.SigningMethodHS256, accessClaims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    issuer,
@@ -79,7 +82,8 @@ func (keys keyring) signAccess(userID, loginID string, now time.Time) (string, e
 			IssuedAt:  jwt.NewNumericDate(now),
 			ExpiresAt: jwt.NewNumericDate(now.Add(AccessLifetime)),
 		},
-		LoginID: loginID,
+		LoginID:    loginID,
+		Generation: generation,
 	})
 	token.Header["typ"] = accessType
 	token.Header["kid"] = keys[0].id
@@ -106,7 +110,7 @@ func (keys keyring) verifyAccess(token string, now time.Time) (accessToken, erro
 	if err != nil || claims.Subject == "" || claims.LoginID == "" || claims.IssuedAt == nil {
 		return accessToken{}, ErrInvalidToken
 	}
-	return accessToken{claims.Subject, claims.LoginID, claims.IssuedAt.Time, claims.ExpiresAt.Time}, nil
+	return accessToken{claims.Subject, claims.LoginID, claims.Generation, claims.IssuedAt.Time, claims.ExpiresAt.Time}, nil
 }
 
 // verifyOnce reads an access token that was valid once, and may have expired since.
@@ -169,11 +173,10 @@ func hexHash(text []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// presentedToken is a refresh token as somebody sent it.
+// presentedToken is a refresh token that was once ours, as somebody sent it.
 type presentedToken struct {
 	loginID string
 	secret  secret
-	ours    bool // the mark is right
 }
 
 func (keys keyring) formatRefresh(loginID string, secret secret) (string, error) {
@@ -186,27 +189,17 @@ func (keys keyring) formatRefresh(loginID string, secret secret) (string, error)
 	return refreshPrefix + base64.RawURLEncoding.EncodeToString(token), nil
 }
 
+// parseRefresh reads a token that was once ours, or returns ErrInvalidToken.
 func (keys keyring) parseRefresh(token string) (presentedToken, error) {
 	raw, ok := decodeToken(token, refreshPrefix, refreshLength)
 	if !ok {
 		return presentedToken{}, ErrInvalidToken
 	}
 	body, mark := raw[:refreshLength-markLength], raw[refreshLength-markLength:]
-	p := presentedToken{loginID: uuid.UUID(body[:16]).String(), secret: secret(body[16:])}
-	for _, k := range keys {
-		p.ours = p.ours || hmac.Equal(mark, k.mark(body))
+	if !slices.ContainsFunc(keys, func(k key) bool { return hmac.Equal(mark, k.mark(body)) }) {
+		return presentedToken{}, ErrInvalidToken
 	}
-	return p, nil
-}
-
-// loginOf is the login that a refresh token was made for, in force or not; empty for one
-// that isn't ours, so that nobody uses up another's requests with an invented one.
-func (keys keyring) loginOf(token string) string {
-	p, err := keys.parseRefresh(token)
-	if err != nil || !p.ours {
-		return ""
-	}
-	return p.loginID
+	return presentedToken{uuid.UUID(body[:16]).String(), secret(body[16:])}, nil
 }
 
 // decodeToken reads a token that is a prefix and the base64url of length bytes. The
@@ -245,23 +238,17 @@ type lineage struct {
 	Previous  string        `json:"previous,omitempty"`
 	Salt      []byte        `json:"salt,omitempty"` // that Current came from Previous with
 	RotatedAt docstore.Time `json:"rotated_at,omitzero"`
-	// Arrived means that the access token which came with Current has been used, so
-	// that the answer can't be lost any more.
-	Arrived bool `json:"arrived,omitempty"`
+	// Generation counts the refreshes; an access token says which one it came with.
+	// Arrived is the latest of which anything has been used: the answer to a later one may
+	// have been lost.
+	Generation int64 `json:"generation,omitempty"`
+	Arrived    int64 `json:"arrived,omitempty"`
 }
 
 // repeatable tells whether the token before the current one still gets the same answer.
 func (l *lineage) repeatable(now time.Time) bool {
 	age := now.Sub(l.RotatedAt.Time).Abs()
-	return age <= retryWindow || !l.Arrived && age <= lostFor
-}
-
-// awaited is since when an answer is under way that may be lost; zero for none.
-func (l *lineage) awaited() time.Time {
-	if l.Previous == "" || l.Arrived {
-		return time.Time{}
-	}
-	return l.RotatedAt.Time
+	return age <= retryWindow || l.Arrived < l.Generation && age <= lostFor
 }
 
 var errReused = errors.New("the refresh token was used before")
@@ -274,7 +261,10 @@ func (l *lineage) advance(keys keyring, p presentedToken, salt secret, now time.
 	switch {
 	case presented == l.Current:
 		next := keys[0].successor(p.secret, salt)
-		*l = lineage{Current: next.hash(), Previous: presented, Salt: salt[:], RotatedAt: docstore.At(now)}
+		*l = lineage{
+			Current: next.hash(), Previous: presented, Salt: salt[:], RotatedAt: docstore.At(now),
+			Generation: l.Generation + 1, Arrived: l.Generation,
+		}
 		return next, nil
 	case presented == l.Previous && l.repeatable(now) && len(l.Salt) == len(salt):
 		for _, k := range keys { // the secret may have been rotated in between
@@ -283,8 +273,6 @@ func (l *lineage) advance(keys keyring, p presentedToken, salt secret, now time.
 			}
 		}
 		return secret{}, ErrInvalidToken
-	case p.ours:
-		return secret{}, errReused
 	}
-	return secret{}, ErrInvalidToken
+	return secret{}, errReused
 }

@@ -92,29 +92,99 @@ func TestAnAnswerIsNotLostForMoreThanADay(t *testing.T) {
 	}
 }
 
-// What has arrived is noted of the refresh that it came from, and not of one after it.
+// What has arrived is noted of the refresh that it came from, whatever the clocks say and
+// whatever a copy remembers of the login; a token of before tells nothing.
 func TestAnArrivalIsThatOfItsOwnRefresh(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	first := b.register(t)
-	caller, err := b.Authenticate(t.Context(), first.Access)
+	for name, passed := range map[string]time.Duration{"an hour later": time.Hour, "at the same time": 0, "with the clock set back": -time.Hour} {
+		a := setup(t)
+		other := copyOf(t, a.store, a.clock, []string{secretA})
+		first := a.register(t)
+		second, err := a.Refresh(t.Context(), first.Refresh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.clock.Add(passed)
+		third, err := other.Refresh(t.Context(), second.Refresh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.wantAlive(t, second, passed == 0) // of before; where it holds, a remembers the login from now on
+		a.clock.Add(10 * time.Minute)
+		again, err := other.Refresh(t.Context(), second.Refresh)
+		if err != nil || again.Refresh != third.Refresh {
+			t.Errorf("%s, the lost answer: %v", name, err)
+		}
+		a.wantAlive(t, again, true)
+		if _, err := other.Refresh(t.Context(), second.Refresh); !errors.Is(err, ErrInvalidToken) {
+			t.Errorf("%s, after its first use: %v", name, err)
+		}
+	}
+}
+
+// A refresh whose answer is lost, and then the thief of a token: the owner's next refresh
+// ends the login.
+func TestAThiefOfAnOldTokenIsSeenWhenTheOwnerComesBack(t *testing.T) {
+	t.Parallel()
+	for name, owner := range map[string]func(b bench, first, second Tokens) string{
+		"with the lost answer": func(_ bench, first, _ Tokens) string { return first.Refresh },
+		"with the new token":   func(_ bench, _, second Tokens) string { return second.Refresh },
+	} {
+		b := setup(t)
+		first := b.register(t)
+		second, err := b.Refresh(t.Context(), first.Refresh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.clock.Add(time.Hour)
+		stolen, err := b.Refresh(t.Context(), first.Refresh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.wantAlive(t, stolen, true)
+		newest, err := b.Refresh(t.Context(), stolen.Refresh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.clock.Add(retryWindow + time.Second)
+		b.wantAlive(t, newest, true)
+		if _, err := b.Refresh(t.Context(), owner(b, first, second)); !errors.Is(err, ErrInvalidToken) {
+			t.Errorf("%s: %v", name, err)
+		}
+		b.wantAlive(t, newest, false)
+	}
+}
+
+// While an answer is awaited, many ask for it again and somebody uses it: there is one
+// lineage, and it is written down that it was used.
+func TestALostAnswerAskedForByManyWhileItIsUsed(t *testing.T) {
+	t.Parallel()
+	a := setup(t)
+	copies := []bench{a, copyOf(t, a.store, a.clock, []string{secretA})}
+	first := a.register(t)
+	lost, err := a.Refresh(t.Context(), first.Refresh)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rotated := b.clock.Now()
-	second, err := b.Refresh(t.Context(), first.Refresh)
-	if err != nil {
-		t.Fatal(err)
+	a.clock.Add(5 * time.Second)
+	var wg sync.WaitGroup
+	for i := range 60 {
+		wg.Go(func() {
+			if i%3 == 0 {
+				if _, err := copies[i%2].Authenticate(context.Background(), lost.Access); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if again, err := copies[i%2].Refresh(context.Background(), first.Refresh); err != nil || again.Refresh != lost.Refresh {
+				t.Errorf("another answer, %v", err)
+			}
+		})
 	}
-	b.clock.Add(time.Minute)
-	lost, err := b.Refresh(t.Context(), second.Refresh)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.noteArrival(t.Context(), caller.LoginID, rotated)
-	b.clock.Add(time.Minute)
-	if again, err := b.Refresh(t.Context(), second.Refresh); err != nil || again.Refresh != lost.Refresh {
-		t.Errorf("the lost one: %v", err)
+	wg.Wait()
+	a.clock.Add(6 * time.Second)
+	if _, err := a.Refresh(t.Context(), first.Refresh); !errors.Is(err, ErrInvalidToken) {
+		t.Errorf("after it was used: %v", err)
 	}
 }
 
@@ -212,13 +282,23 @@ func TestSecretsRotateWithoutSigningAnybodyOut(t *testing.T) {
 	if again, err := during.Refresh(t.Context(), first.Refresh); err != nil || !sameSecret(t, again.Refresh, second.Refresh) {
 		t.Errorf("a retry across the rotation gets another answer: %v", err)
 	}
+	stranger, err := old.Login(t.Context(), Credentials{Email: email, Password: pass})
+	if err != nil {
+		t.Fatal(err)
+	}
+	third, err := during.Refresh(t.Context(), second.Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
 	after := copyOf(t, old.store, old.clock, []string{secretB})
 	after.wantAlive(t, first, false)
-	third, err := after.Refresh(t.Context(), second.Refresh)
-	if err != nil {
-		t.Fatalf("the login was lost with the secret: %v", err)
-	}
 	after.wantAlive(t, third, true)
+	if _, err := after.Refresh(t.Context(), third.Refresh); err != nil {
+		t.Errorf("a login that was refreshed meanwhile: %v", err)
+	}
+	if _, err := after.Refresh(t.Context(), stranger.Refresh); !errors.Is(err, ErrInvalidToken) {
+		t.Errorf("a token of the secret that is gone: %v", err)
+	}
 }
 
 func sameSecret(t *testing.T, a, b string) bool {
@@ -358,7 +438,7 @@ func FuzzParseRefresh(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if back, err := keys.formatRefresh(p.loginID, p.secret); err != nil || p.ours && !sameSecret(t, back, token) {
+		if back, err := keys.formatRefresh(p.loginID, p.secret); err != nil || !sameSecret(t, back, token) {
 			t.Errorf("%q came back as %q, %v", token, back, err)
 		}
 	})
@@ -370,7 +450,7 @@ func FuzzVerifyAccess(f *testing.F) {
 		f.Fatal(err)
 	}
 	now := time.Unix(1_800_000_000, 0)
-	good, err := keys.signAccess("user", "login", now)
+	good, err := keys.signAccess("user", "login", 1, now)
 	if err != nil {
 		f.Fatal(err)
 	}

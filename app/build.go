@@ -183,6 +183,7 @@ func (a *App) addLimits() {
 		Engine:  local,
 		Plan:    a.Plans.PlanOf,
 		Account: account.EmailKey,
+		Login:   a.Accounts.LoginOf,
 		Observe: ratelimit.Measure(a.registry),
 		Log:     a.log,
 	}

@@ -90,7 +90,11 @@ func (x *exchange) admit(r *http.Request) error {
 }
 
 func (x *exchange) findCaller(r *http.Request) error {
-	caller, err := x.api.Caller(r)
+	find := x.endpoint.Caller
+	if find == nil {
+		find = x.api.Caller
+	}
+	caller, err := find(r)
 	caller.Address, caller.Agent = x.caller.Address, x.caller.Agent
 	x.caller = caller
 	return err

@@ -114,7 +114,8 @@ type Group struct {
 // may answer; an error that neither has is a 500 whose cause only the log gets.
 //
 // An input with a method LimitAccount() string tells by it which account is being
-// tried, for rules that count by account: they see what the handler sees.
+// tried, for rules that count by account, and one with LimitRefresh() string which
+// refresh token is, for rules that count by login: they see what the handler sees.
 func Register[I, O any](group Group, route Route, handler func(context.Context, *I) (*O, error)) {
 	api := group.API
 	route.Group, route.CORS = group.Name, true
@@ -137,8 +138,9 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 		}
 		return nil, answer(ctx, group.Kinds, err)
 	})
-	_, byAccount := any((*I)(nil)).(accountInput)
-	e.byInput = byAccount || route.LoginOf != nil
+	_, account := any((*I)(nil)).(accountInput)
+	_, refresh := any((*I)(nil)).(refreshInput)
+	e.byInput = account || refresh || route.Guesses.As != ""
 }
 
 // Stream is Register for a handler whose answer is written by what it returns,

@@ -15,7 +15,7 @@ type Limiter interface {
 	// Decide returns an error when a request is not to go on uncounted.
 	Decide(ctx context.Context, asked ratelimit.Request) (ratelimit.Answer, error)
 	// ByInput tells whether a decision about the route needs what the input says:
-	// which account or which login is being tried.
+	// which account or which login is being tried, and whether a secret is.
 	ByInput(route string) bool
 }
 
@@ -33,8 +33,11 @@ const quotaExceeded = "https://iana.org/assignments/http-problem-types#quota-exc
 // its e-mail address; empty for none.
 type accountInput interface{ LimitAccount() string }
 
+// refreshInput is an input that has a refresh token.
+type refreshInput interface{ LimitRefresh() string }
+
 // tried is what an input says that is being tried, see [ratelimit.Request].
-type tried struct{ account, login string }
+type tried struct{ account, refresh, guess string }
 
 // askDecoded asks the limits about a request whose input has just been decoded, if
 // they have waited for that.
@@ -47,8 +50,11 @@ func askDecoded(ctx context.Context, in any) error {
 	if account, ok := in.(accountInput); ok {
 		t.account = account.LimitAccount()
 	}
-	if of := x.endpoint.LoginOf; of != nil {
-		t.login = of(in)
+	if token, ok := in.(refreshInput); ok {
+		t.refresh = token.LimitRefresh()
+	}
+	if g := x.endpoint.Guesses; g.As != "" && (g.Tried == nil || g.Tried(in)) {
+		t.guess = x.caller.Account
 	}
 	return x.ask(t)
 }
@@ -65,7 +71,7 @@ func (x *exchange) ask(t tried) error {
 	if x.endpoint == x.api.fallback {
 		route = fallbackPattern(logMethod(x.r.Method))
 	}
-	answer, err := x.api.limiter.Decide(x, ratelimit.Request{Route: route, Caller: x.caller, Account: t.account, Login: t.login})
+	answer, err := x.api.limiter.Decide(x, ratelimit.Request{Route: route, Caller: x.caller, Account: t.account, Refresh: t.refresh, Guess: t.guess})
 	switch {
 	case errors.Is(err, ratelimit.ErrNoCounts):
 		p, _ := common.problem(x, errUncounted) // which has been logged

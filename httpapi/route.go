@@ -45,11 +45,11 @@ type Route struct {
 	// Limits are the route's own, unless manus.yaml has a list of rules. None
 	// is the default rule, which all such routes share.
 	Limits []ratelimit.Rule
-	// LoginOf tells which login the input of a typed handler belongs to, for rules that
-	// count by login; empty for none.
-	LoginOf func(in any) string
 	// Guesses is set where a caller may guess a secret of their account.
 	Guesses Guesses
+	// Caller is who sends a request, where that isn't found as everywhere (see
+	// [Config]).
+	Caller FindCaller
 	// MaxBody is the greatest request body in bytes; 0 means [MaxBody].
 	MaxBody int64
 	// BodyTimeout is how long a client may take to send a body, 0 means 10 s.
@@ -82,6 +82,9 @@ type Guesses struct {
 	As string
 	// Wrong is the handler's error that says that a secret was wrong.
 	Wrong error
+	// Tried tells whether an input of the handler has such a secret in it: what has none
+	// isn't refused for the guesses of others. Nil means that each has.
+	Tried func(in any) bool
 }
 
 // Access is who may call a route.

@@ -34,6 +34,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -308,9 +309,15 @@ func (q *Queue[T]) find(ctx context.Context, query docstore.Query) ([]Job[T], st
 	return jobs, next, err
 }
 
-// Count tells how many jobs of a group were put before a time, up to limit.
-func (q *Queue[T]) Count(ctx context.Context, group string, before time.Time, limit int) (int, error) {
-	return q.count(ctx, docstore.Query{Index: "by_group", Equal: []any{group}, Until: docstore.At(before), Limit: limit})
+// Ahead tells how many jobs of a job's group were put before it, up to limit. Those that
+// were put at the same time are one after another too.
+func (q *Queue[T]) Ahead(ctx context.Context, job Job[T], limit int) (int, error) {
+	first, _, err := q.jobs.Find(ctx, docstore.Query{Index: "by_group", Equal: []any{job.Group}, Limit: limit})
+	place := slices.IndexFunc(first, func(d document[T]) bool { return d.ID == job.ID })
+	if place < 0 {
+		place = len(first)
+	}
+	return place, err
 }
 
 func (q *Queue[T]) count(ctx context.Context, query docstore.Query) (int, error) {

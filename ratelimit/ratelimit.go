@@ -60,6 +60,9 @@ type ServiceConfig struct {
 	// Account is the key under which an e-mail address is counted: the same for
 	// all its spellings. Nil takes it as it is.
 	Account func(address string) string
+	// Login is the login that a refresh token belongs to, empty for a token that isn't
+	// one. Nil means that no token tells.
+	Login   func(refreshToken string) string
 	Observe func(Observation) // may be nil
 	Log     *slog.Logger
 }
@@ -79,6 +82,9 @@ func New(c ServiceConfig) *Service {
 	if c.Account == nil {
 		c.Account = func(address string) string { return address }
 	}
+	if c.Login == nil {
+		c.Login = func(string) string { return "" }
+	}
 	s := &Service{c: c}
 	s.SetConfig(c.Config)
 	return s
@@ -92,9 +98,10 @@ type Request struct {
 	// Route is the pattern of what is asked for.
 	Route  string
 	Caller identity.Caller
-	// Account is the e-mail address that is being tried, and Login the login whose
-	// refresh token is; empty for none.
-	Account, Login string
+	// Account is the e-mail address that is being tried, Refresh the refresh token, and
+	// Guess the address of the account whose secret a caller may be guessing; empty for
+	// none.
+	Account, Refresh, Guess string
 }
 
 // Applied is a window that applied, and where it stands.
@@ -138,11 +145,11 @@ func (r Result) counts(c Count) bool {
 // possible.
 var ErrNoCounts = errors.New("the limits can't be counted just now")
 
-// ByInput tells whether a route's requests are counted by what their input says: by the
-// account or the login that is being tried.
+// ByInput tells whether a route's requests are counted by what their input says is being
+// tried.
 func (s *Service) ByInput(route string) bool {
 	return slices.ContainsFunc(s.rules.Load().find(route), func(r Rule) bool {
-		return r.Count != countGuesses && (slices.Contains(r.By, ByAccount) || slices.Contains(r.By, ByLogin))
+		return slices.Contains(r.By, ByAccount) || slices.Contains(r.By, ByLogin)
 	})
 }
 
@@ -309,7 +316,7 @@ func key(kind, subject string, rule *Rule) string {
 func (s *Service) subject(rs *ruleset, by Subject, count Count, r *Request) (kind, subject string) {
 	account := r.Account
 	if count == countGuesses {
-		account = r.Caller.Account
+		account = r.Guess
 	}
 	switch {
 	case by == ByAccount && account == "":
@@ -317,7 +324,7 @@ func (s *Service) subject(rs *ruleset, by Subject, count Count, r *Request) (kin
 	case by == ByAccount:
 		return "account", hashed(s.c.Account(account))
 	case by == ByLogin:
-		return "login", cmp.Or(r.Login, r.Caller.LoginID)
+		return "login", cmp.Or(s.c.Login(r.Refresh), r.Caller.LoginID)
 	case by == ByAPIKey && r.Caller.KeyID != "":
 		return "key", r.Caller.KeyID
 	case by == ByUser && r.Caller.Known(), by == ByUserOrAddress && r.Caller.Known():

@@ -69,7 +69,7 @@ func remember(t *testing.T, s *site) {
 	w.put(t, queue.Job[task]{ID: "a", Group: "g"})
 	w.drain(t)
 	w.wantLeft(t, "when it is done")
-	if n, err := w.Count(t.Context(), "g", w.clock.Now().Add(time.Hour), 9); err != nil || n != 0 {
+	if n, err := w.Ahead(t.Context(), queue.Job[task]{Group: "g"}, 9); err != nil || n != 0 {
 		t.Errorf("%d are in the group, %v", n, err)
 	}
 	for range 2 {
@@ -145,13 +145,14 @@ func listAndCount(t *testing.T, s *site) {
 	if jobs, err := w.List(t.Context(), 2); err != nil || len(jobs) != 2 || jobs[1].ID != "c" {
 		t.Errorf("got %+v, %v", jobs, err)
 	}
-	for _, c := range []struct {
-		group         string
-		before        time.Duration
-		limit, expect int
-	}{{"g", time.Minute, 9, 2}, {"g", time.Minute, 1, 1}, {"g", 2 * time.Second, 9, 1}, {"g", 0, 9, 0}, {"h", time.Minute, 9, 1}, {"i", time.Minute, 9, 0}} {
-		if n, err := w.Count(t.Context(), c.group, noon().Add(c.before), c.limit); err != nil || n != c.expect {
-			t.Errorf("%+v: %d, %v", c, n, err)
+	w.put(t, queue.Job[task]{ID: "e", Group: "g"}, queue.Job[task]{ID: "d", Group: "g"}) // at the same time
+	for id, ahead := range map[string]int{"a": 0, "b": 1, "c": 0, "d": 2, "e": 3} {
+		job, err := w.Get(t.Context(), id)
+		must(t, err)
+		for _, limit := range []int{9, 2} {
+			if n, err := w.Ahead(t.Context(), job, limit); err != nil || n != min(ahead, limit) {
+				t.Errorf("%d of at most %d are ahead of %s, %v", n, limit, id, err)
+			}
 		}
 	}
 	must(t, w.DeleteGroup(t.Context(), "g"))
