@@ -28,6 +28,7 @@ import (
 	"manus/lease"
 	"manus/mail"
 	"manus/ratelimit"
+	"manus/ratelimit/redislimit"
 	"manus/session"
 )
 
@@ -40,9 +41,6 @@ type Options struct {
 	// started, and what changes note is left for the server to deliver. Unopened is
 	// for one that uses nothing of what is stored.
 	Offline, Unopened bool
-	// LimitTimeout is how long a decision about limits waits for Redis; 0 means
-	// as long as redislimit does by itself.
-	LimitTimeout time.Duration
 	// Subprocess starts this program again, for BackupWork with these arguments; nil
 	// means that backups are read in this process.
 	Subprocess func(ctx context.Context, args ...string) *exec.Cmd
@@ -64,6 +62,8 @@ type App struct {
 	audit    *audit.Log
 	leases   *lease.Service
 	redis    *redisclient.Client // nil without Redis
+	shared   *redislimit.Engine  // nil without Redis
+	breaker  *ratelimit.Breaker  // nil without Redis, and in commands
 	outbox   *mail.Outbox        // nil where no mails are sent or kept
 	sessions *session.Service
 	backups  atomic.Pointer[backup.Service] // nil where none are configured
@@ -113,8 +113,10 @@ func (a *App) prepare(ctx context.Context) error {
 	return a.pages.Render(a.api)
 }
 
-// Start listens and serves. It returns once requests are answered.
+// Start listens and serves, when what requests need has been reached or been waited for.
+// It returns once requests are answered.
 func (a *App) Start(ctx context.Context) error {
+	a.reach(ctx)
 	var err error
 	if a.public, err = listen(ctx, a.settings.Addr, a.api, a.log); err != nil {
 		return fmt.Errorf("%w; choose another address, by ADDR or by --addr of 'manus dev'", err)

@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"time"
+	"sync"
 
 	"manus/account"
 	"manus/audit"
@@ -70,18 +70,42 @@ func (a *App) build() error {
 	return nil
 }
 
-// addRedis adds the connection to Redis, which need not be there yet.
+// addRedis adds the connection to Redis, which need not be there yet, and the counts of
+// limits in it.
 func (a *App) addRedis() (err error) {
-	r := room{name: "redis", checks: []health.Check{a.check("redis", nil)}}
+	r := room{name: "redis", checks: []health.Check{a.check("redis", nil), a.check("limits", nil)}}
 	if !a.settings.Redis.Empty() {
 		if a.redis, err = redisclient.New(a.settings.Redis.Reveal()); err != nil {
-			return err
+			return fmt.Errorf("REDIS_URL: %w", err)
 		}
 		r.checks[0].Probe = a.redis.Ping
 		r.close = func() error { a.redis.Close(); return nil }
+		a.addSharedCounts(&r)
 	}
 	a.add(r)
 	return nil
+}
+
+// addSharedCounts adds the counts of limits in Redis, and to a server what it does while
+// Redis is gone; a command just waits for it.
+func (a *App) addSharedCounts(r *room) {
+	c := redislimit.Config{Client: a.redis}
+	if a.options.Offline {
+		a.shared = redislimit.New(c)
+		return
+	}
+	c.OnReset = func(keys []string) { a.breaker.Forget(keys) }
+	a.shared = redislimit.New(c)
+	a.breaker = ratelimit.NewBreaker(ratelimit.BreakerConfig{
+		Shared: a.shared, Local: memorylimit.New(memorylimit.Config{}), Cause: redisclient.Cause, Metrics: a.registry, Log: a.log,
+	})
+	r.checks[1].Probe = func(context.Context) error { return a.breaker.Err() }
+	r.reach, r.run = a.breaker.Reach, func(ctx context.Context) {
+		var hearing sync.WaitGroup
+		defer hearing.Wait()
+		hearing.Go(func() { a.shared.Run(ctx) })
+		a.breaker.Run(ctx)
+	}
 }
 
 // addSessions adds the sessions, which hint to other copies through Redis where there
@@ -169,17 +193,13 @@ func (a *App) addLimits() {
 	c := ratelimit.ServiceConfig{
 		Config:  a.settings.Limits,
 		Routes:  a.routes(),
-		Engine:  memorylimit.New(memorylimit.Config{}),
 		Plan:    a.Plans.PlanOf,
 		Account: account.EmailKey,
 		Observe: ratelimit.Measure(a.registry),
 		Log:     a.log,
 	}
-	if a.redis != nil {
-		var shared *redislimit.Engine
-		c.Local = c.Engine
-		shared, c.Engine = sharedLimits(a.redis, a.options.LimitTimeout)
-		r.run = shared.Run
+	if c.Engine, c.Breaker = a.shared, a.breaker; a.redis == nil {
+		c.Engine = memorylimit.New(memorylimit.Config{})
 	}
 	a.Limits = ratelimit.New(c)
 	r.apply = func(file config.File) error { a.Limits.SetConfig(file.Limits); return nil }
@@ -194,14 +214,6 @@ func openingLimits() map[string]ratelimit.Limit {
 		"pro":        ratelimit.NewRule("60/minute").Limit,
 		"enterprise": ratelimit.NewRule("300/minute").Limit,
 	}
-}
-
-// sharedLimits counts in Redis, with a circuit breaker around it. It doesn't wait for Redis.
-func sharedLimits(redis *redisclient.Client, timeout time.Duration) (*redislimit.Engine, *ratelimit.Breaker) {
-	var breaker *ratelimit.Breaker
-	shared := redislimit.New(redislimit.Config{Client: redis, Timeout: timeout, OnReset: func(keys []string) { breaker.Forget(keys) }})
-	breaker = ratelimit.NewBreaker(shared, shared.Ping)
-	return shared, breaker
 }
 
 // ReachLimits connects to the counts that the servers share, for commands. It returns

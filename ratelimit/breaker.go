@@ -1,97 +1,376 @@
 package ratelimit
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Breaker is a circuit breaker around a shared engine that may be slow or gone. While
-// the shared engine is gone the breaker is open: it returns ErrUnavailable at once, and
-// probes in the background until the engine is back. It also remembers denials, so that
-// a refused client costs the shared engine nothing until the refusal is over.
+// Breaker is a circuit breaker around an engine that copies share, which may be slow or
+// gone, and beside it an engine that counts for this copy alone meanwhile.
+//
+// It opens when the shared engine says that it can't count, and when it is silent: a call
+// has been without an answer for patience, and then silentTicks more timers of this
+// process have gone off, one after the other, while nothing was heard of any call. What
+// holds this process up holds its timers up too, so it doesn't take its own slowness for
+// the engine's. While the breaker is open nobody waits for the shared engine; trial
+// decisions are made in the background, and the first that succeeds closes it.
+//
+// The local engine learns what the shared one decides, so that it begins where the shared
+// counts were. What it has admitted is owed to the shared counts, and repaid before the
+// breaker closes. Denials are remembered until they are over, so that a refused client
+// costs the shared engine nothing.
 type Breaker struct {
-	Engine
-	probe func(context.Context) error
-	open  atomic.Bool
-
+	c       BreakerConfig
+	state   atomic.Pointer[state]
+	calls   sync.Pool    // of *call
+	flying  atomic.Int64 // calls that have not come back
+	gauge   prometheus.Gauge
+	told    map[string]bool // causes of this outage that were logged, by Reach and then Run
+	debts   debts
 	mu      sync.RWMutex
 	denials map[string]denial // by their keys
 }
 
-// probeEvery is how often an engine that is gone is probed.
-const probeEvery = 200 * time.Millisecond
-
-// NewBreaker makes a Breaker, closed. probe tells whether the shared engine answers.
-func NewBreaker(shared Engine, probe func(context.Context) error) *Breaker {
-	return &Breaker{Engine: shared, probe: probe}
+// BreakerConfig is what a Breaker is made of.
+type BreakerConfig struct {
+	Shared Shared
+	Local  Fallback
+	// Cause says what an error of the shared engine means, the same for all of a kind.
+	// Nil takes the error's own words.
+	Cause   func(error) string
+	Metrics prometheus.Registerer // may be nil
+	Log     *slog.Logger
 }
 
-// Open tells whether the breaker is open: the shared engine is gone.
-func (b *Breaker) Open() bool { return b.open.Load() }
+const (
+	// patience is how long a decision waits for the shared engine before this copy makes
+	// it, unless its rules guard secrets.
+	patience = 40 * time.Millisecond
+	// tick and silentTicks are how long there must be silence after that.
+	tick        = 10 * time.Millisecond
+	silentTicks = 10
+	// trialEvery is the least time between trials, reachWithin how long they hold up a
+	// start.
+	trialEvery  = 200 * time.Millisecond
+	reachWithin = 5 * time.Second
+	// maxFlying bounds the calls that have not come back.
+	maxFlying = 4096
+)
 
-// Take is [Engine].Take.
-func (b *Breaker) Take(ctx context.Context, checks []Check, into *Decision) error {
+// Why the shared engine isn't asked, or not waited for.
+var (
+	errNotReached = errors.New("not reached yet")
+	errSilent     = fmt.Errorf("no answer: %w", os.ErrDeadlineExceeded)
+	errSlow       = errors.New("no answer in time")
+	errBusy       = errors.New("too many calls are waiting")
+)
+
+// state is whether the breaker is open, until that changes.
+type state struct {
+	cause   error // of its being open; nil while it is closed
+	since   time.Time
+	changed chan struct{} // is closed when this is over
+}
+
+// NewBreaker makes a Breaker. It is open until a trial has succeeded, see Reach.
+func NewBreaker(c BreakerConfig) *Breaker {
+	if c.Cause == nil {
+		c.Cause = error.Error
+	}
+	b := &Breaker{c: c, told: map[string]bool{}, debts: debts{come: make(chan struct{}, 1)}}
+	b.calls.New = newCall
+	b.gauge = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "manus_limit_breaker_open",
+		Help: "1 while the limits that the copies share can't be counted and this copy goes on by when_redis_fails, 0 otherwise.",
+	})
+	if c.Metrics != nil {
+		c.Metrics.MustRegister(b.gauge)
+	}
+	b.enter(nil, errNotReached)
+	return b
+}
+
+// Err is why the breaker is open; nil while it is closed.
+func (b *Breaker) Err() error { return b.state.Load().cause }
+
+// Reach waits until the shared engine counts, for reachWithin at most. It is called
+// before there are requests, so that none is decided by this copy alone for no other
+// reason than that it has just started.
+func (b *Breaker) Reach(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, reachWithin)
+	defer cancel()
+	b.recover(ctx)
+}
+
+// Run closes the breaker again whenever it has opened, and repays what is owed, until ctx
+// ends.
+func (b *Breaker) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		st := b.state.Load()
+		if st.cause != nil {
+			b.recover(ctx)
+			continue
+		}
+		select {
+		case <-st.changed:
+		case <-b.debts.come:
+			if err := b.repay(ctx); err != nil {
+				b.failed(st, err)
+			}
+		case <-ctx.Done():
+		}
+	}
+}
+
+// recover makes trials until one succeeds, and then closes the breaker, or until ctx ends.
+func (b *Breaker) recover(ctx context.Context) {
+	st := b.state.Load()
+	if !errors.Is(st.cause, errNotReached) {
+		b.tell(ctx, st.cause)
+	}
+	for ctx.Err() == nil {
+		next := time.After(trialEvery)
+		err := b.c.Shared.Try(ctx)
+		if err == nil {
+			err = b.repay(ctx)
+		}
+		if err == nil {
+			b.enter(st, nil)
+			b.tellClosed(ctx, st.since)
+			return
+		}
+		if ctx.Err() == nil {
+			b.tell(ctx, err)
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// tell logs a cause of the breaker's being open, once an outage.
+func (b *Breaker) tell(ctx context.Context, err error) {
+	cause := b.c.Cause(err)
+	if !b.told[cause] {
+		b.told[cause] = true
+		b.c.Log.ErrorContext(ctx, "the shared limits are unavailable; each rule goes on by its when_redis_fails", "cause", cause, "error", err)
+	}
+}
+
+// tellClosed logs that an outage of which something was told is over.
+func (b *Breaker) tellClosed(ctx context.Context, since time.Time) {
+	if len(b.told) > 0 {
+		b.c.Log.InfoContext(ctx, "the shared limits count again", "after", time.Since(since).Round(time.Millisecond))
+	}
+	clear(b.told)
+}
+
+// enter changes the state, if it is still what it was: to open, or where there is no
+// cause, to closed.
+func (b *Breaker) enter(was *state, cause error) {
+	now := &state{cause: cause, since: time.Now(), changed: make(chan struct{})}
+	if !b.state.CompareAndSwap(was, now) {
+		return
+	}
+	if b.gauge.Set(0); cause != nil {
+		b.gauge.Set(1)
+	}
+	if was != nil {
+		close(was.changed)
+	}
+}
+
+// failed opens the breaker if an error says that the shared engine can't count. That
+// there was no answer in time doesn't say so: see listen.
+func (b *Breaker) failed(st *state, err error) {
+	late := errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	if st.cause == nil && !late {
+		b.enter(st, err)
+	}
+}
+
+// call is a decision that the shared engine was asked for.
+type call struct {
+	st       *state
+	checks   []Check
+	decision Decision
+	err      error
+	progress atomic.Int32
+	done     chan struct{} // has something when it is answered
+	timer    *time.Timer
+	loan     *Loan // of one that was left
+}
+
+// The progress of a call.
+const (
+	asked    int32 = iota
+	answered       // and whoever asked has it
+	left           // whoever asked is gone
+	late           // and now there is an answer
+)
+
+func newCall() any {
+	c := &call{done: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+	c.timer.Stop()
+	return c
+}
+
+// Take is [Engine].Take by the shared engine. Who is patient waits until that has
+// answered or the breaker opens, others for patience at most. When there is no decision it
+// returns ErrUnavailable, and a Loan by which the decision is made without it; the engine
+// may then still look at checks.
+func (b *Breaker) Take(ctx context.Context, checks []Check, into *Decision, patient bool) (*Loan, error) {
 	if b.denied(checks, into) {
+		return nil, nil
+	}
+	st := b.state.Load()
+	if st.cause != nil {
+		return b.lend(checks), unavailable(st.cause)
+	}
+	if b.flying.Add(1) > maxFlying {
+		b.flying.Add(-1)
+		return b.lend(checks), unavailable(errBusy)
+	}
+	c := b.calls.Get().(*call)
+	c.st, c.checks, c.err = st, checks, nil
+	c.decision, *into = *into, Decision{} // its memory is used again
+	c.progress.Store(asked)
+	go b.ask(c)
+	if loan := b.wait(ctx, c, patient); loan != nil {
+		return loan, cmp.Or(ctx.Err(), unavailable(cmp.Or(b.Err(), errSlow)))
+	}
+	err := c.err
+	*into = c.decision
+	c.decision, c.checks, c.loan = Decision{}, nil, nil
+	b.calls.Put(c)
+	if err != nil {
+		return b.lend(checks), err
+	}
+	return nil, nil
+}
+
+// lend is a Loan for a request that the shared engine hasn't counted, and won't.
+func (b *Breaker) lend(checks []Check) *Loan { return &Loan{b: b, checks: checks, heard: true} }
+
+func unavailable(cause error) error {
+	if errors.Is(cause, ErrUnavailable) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, cause)
+}
+
+// ask asks the shared engine, for as long as it takes.
+func (b *Breaker) ask(c *call) {
+	c.err = b.c.Shared.Take(context.Background(), c.checks, &c.decision)
+	b.flying.Add(-1)
+	if c.err != nil {
+		b.failed(c.st, c.err)
+	} else if b.state.Load() == c.st {
+		b.c.Local.Learn(c.checks, &c.decision)
+		b.remember(c.checks, &c.decision)
+	}
+	if c.progress.CompareAndSwap(asked, answered) {
+		c.done <- struct{}{}
+		return
+	}
+	c.progress.Store(late)
+	c.loan.answered(&c.decision, c.err)
+}
+
+// wait waits for a call's answer. It returns a Loan when it has left the call.
+func (b *Breaker) wait(ctx context.Context, c *call, patient bool) *Loan {
+	c.timer.Reset(patience)
+	defer c.timer.Stop()
+	select {
+	case <-c.done:
+		return nil
+	case <-c.timer.C:
+		if patient && b.listen(ctx, c) {
+			return nil
+		}
+	case <-c.st.changed:
+	case <-ctx.Done():
+	}
+	loan := &Loan{b: b, checks: c.checks}
+	c.loan = loan
+	if !c.progress.CompareAndSwap(asked, left) {
+		<-c.done
 		return nil
 	}
-	err := b.ask(func() error { return b.Engine.Take(ctx, checks, into) })
-	if err == nil && !into.Allowed {
-		b.remember(checks, into)
+	go b.listen(context.Background(), c) // so that it is known whether this is silence
+	return loan
+}
+
+// listen waits until a call has been answered, and returns true; or until the breaker or
+// ctx makes that needless. It opens the breaker when there is silence.
+func (b *Breaker) listen(ctx context.Context, c *call) bool {
+	timer := time.NewTimer(tick)
+	defer timer.Stop()
+	heard := b.c.Shared.Answers()
+	for silent := 0; silent < silentTicks; silent++ {
+		select {
+		case <-c.done:
+			return true
+		case <-c.st.changed:
+			return false
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+		}
+		if c.progress.Load() == late {
+			return false
+		}
+		if now := b.c.Shared.Answers(); now != heard {
+			heard, silent = now, -1
+		}
+		timer.Reset(tick)
 	}
-	return err
+	b.enter(c.st, errSilent)
+	return false
 }
 
-// Peek is [Engine].Peek.
-func (b *Breaker) Peek(ctx context.Context, checks []Check, into *Decision) error {
-	return b.ask(func() error { return b.Engine.Peek(ctx, checks, into) })
-}
-
-// Refund is [Engine].Refund.
+// Refund is [Engine].Refund by the shared engine. It doesn't wait for longer than
+// patience, after which it is still on its way.
 func (b *Breaker) Refund(ctx context.Context, checks []Check, counted *Decision) error {
-	b.Forget(nil)
-	return b.ask(func() error { return b.Engine.Refund(ctx, checks, counted) })
+	st := b.state.Load()
+	if st.cause != nil {
+		return unavailable(st.cause)
+	}
+	done := make(chan error, 1)
+	go func() { done <- b.c.Shared.Refund(context.WithoutCancel(ctx), checks, counted) }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(patience):
+		return nil
+	}
 }
 
-// Forget drops what is remembered of keys, or of all when there are none.
+// Forget drops what is known of keys here; of all, when there are none, what may be out
+// of date.
 func (b *Breaker) Forget(keys []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if keys == nil {
 		b.denials = nil
+		return
 	}
 	for _, key := range keys {
 		delete(b.denials, key)
 	}
-}
-
-// ask asks the engine, unless the breaker is open, and opens it when the engine is gone.
-func (b *Breaker) ask(engine func() error) error {
-	if b.open.Load() {
-		return ErrUnavailable
-	}
-	err := engine()
-	if errors.Is(err, ErrUnavailable) && b.open.CompareAndSwap(false, true) {
-		go b.closeAgain()
-	}
-	return err
-}
-
-// closeAgain probes until the engine is back.
-func (b *Breaker) closeAgain() {
-	for {
-		ctx, cancel := context.WithTimeout(context.Background(), probeEvery)
-		err := b.probe(ctx)
-		<-ctx.Done() // one probe in each span
-		cancel()
-		if err == nil {
-			b.open.Store(false)
-			return
-		}
-	}
+	b.debts.forget(keys)
+	_ = b.c.Local.Reset(context.Background(), keys) // it is in memory
 }
 
 // denial is a refusal that holds until its windows admit more.
@@ -138,7 +417,11 @@ func (b *Breaker) denied(checks []Check, into *Decision) bool {
 	return false
 }
 
+// remember keeps a denial, but none that may be over before its time.
 func (b *Breaker) remember(checks []Check, decision *Decision) {
+	if decision.Allowed {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.denials == nil || len(b.denials) >= maxDenials {
@@ -146,7 +429,7 @@ func (b *Breaker) remember(checks []Check, decision *Decision) {
 	}
 	for i := range checks {
 		verdict := &decision.Checks[i]
-		if verdict.Allowed || checks[i].Shadow {
+		if verdict.Allowed || checks[i].Shadow || checks[i].Refundable {
 			continue
 		}
 		b.denials[checks[i].Key] = denial{limit: checks[i].Limit, cost: checks[i].Cost, at: time.Now(), state: slices.Clone(verdict.Windows)}

@@ -18,6 +18,9 @@ type Check struct {
 	// Shadow means that the check refuses nothing: it only reports what it
 	// would have refused.
 	Shadow bool
+	// Refundable means that what is counted for the key may be taken back, so that a
+	// denial may be over before its time.
+	Refundable bool
 }
 
 // Standing is where a window stands after a decision. Durations are from the
@@ -69,6 +72,33 @@ type Engine interface {
 	// Reset forgets what was counted for the keys, on every copy within a
 	// second.
 	Reset(ctx context.Context, keys []string) error
+}
+
+// Shared is an engine that copies of the program share, and that may be slow or gone.
+type Shared interface {
+	Engine
+	// Try makes a decision as a trial, of keys that nobody else uses. It reaches the
+	// engine if that has not been done yet.
+	Try(ctx context.Context) error
+	// Answers is how many answers have come back until now. While it stands still,
+	// nothing has been heard.
+	Answers() uint64
+	// Repay counts what was admitted without the engine, whatever the limits.
+	Repay(ctx context.Context, counts []Admitted) error
+}
+
+// Admitted is a check that was admitted, when.
+type Admitted struct {
+	Check
+	At time.Time // by this machine's clock
+}
+
+// Fallback is an engine that counts for this copy alone.
+type Fallback interface {
+	Engine
+	// Learn makes the counts of the keys what another engine's decision says that they
+	// are. Where that leaves open when something was counted, it was lately.
+	Learn(checks []Check, decision *Decision)
 }
 
 // Resize makes room for the checks in a decision, using its memory again.

@@ -50,6 +50,7 @@ type counts struct {
 	buckets []bucket
 	expires int64 // when nothing of it counts any more
 	refused int64 // until when it is refused
+	learned int64 // when what was learned was decided, in microseconds by the clock of who decided
 }
 
 // bucket is what a large window admitted in one step.
