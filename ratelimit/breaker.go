@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -278,7 +279,9 @@ func (b *Breaker) ask(c *call) {
 		b.failed(c.st, c.err)
 	} else if b.state.Load() == c.st {
 		b.c.Local.Learn(c.checks, &c.decision)
-		b.remember(c.checks, &c.decision)
+		if !c.decision.Allowed {
+			b.remember(c.checks, &c.decision)
+		}
 	}
 	if c.progress.CompareAndSwap(asked, answered) {
 		c.done <- struct{}{}
@@ -366,72 +369,94 @@ func (b *Breaker) Forget(keys []string) {
 		b.denials = nil
 		return
 	}
-	for _, key := range keys {
-		delete(b.denials, key)
-	}
+	maps.DeleteFunc(b.denials, func(_ string, d denial) bool {
+		return slices.ContainsFunc(d.checks, func(c Check) bool { return slices.Contains(keys, c.Key) })
+	})
 	b.debts.forget(keys)
 	_ = b.c.Local.Reset(context.Background(), keys) // it is in memory
 }
 
-// denial is a refusal that holds until its windows admit more.
+// denial is a refusal of a request that holds until its windows admit more.
 type denial struct {
-	limit Limit
-	cost  int
-	at    time.Time // by the monotonic clock
-	state []Standing
+	checks  []Check
+	at      time.Time // by the monotonic clock
+	decided Decision
 }
 
 // maxDenials bounds what is remembered.
 const maxDenials = 100_000
 
-// denied answers for a request that is known to be refused.
+// denied answers for a request that is known to be refused. Another request with some of
+// the same checks is another question: the others may have it wait for longer.
 func (b *Breaker) denied(checks []Check, into *Decision) bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if len(b.denials) == 0 {
 		return false
 	}
-	for i := range checks {
-		known, ok := b.denials[checks[i].Key]
-		if !ok || checks[i].Shadow || known.cost > checks[i].Cost || !slices.Equal(known.limit, checks[i].Limit) {
+	var memory [256]byte
+	known, ok := b.denials[string(joinKeys(memory[:0], checks))]
+	if !ok || !slices.EqualFunc(known.checks, checks, sameQuestion) {
+		return false
+	}
+	since := time.Since(known.at)
+	if !known.holds(since) {
+		return false
+	}
+	into.Resize(checks)
+	into.Allowed = false
+	for i := range into.Checks {
+		verdict, then := &into.Checks[i], &known.decided.Checks[i]
+		verdict.Allowed = then.Allowed
+		if then.Allowed {
+			verdict.Windows = verdict.Windows[:0] // not asked
 			continue
 		}
-		since := time.Since(known.at)
-		if !slices.ContainsFunc(known.state, func(s Standing) bool { return s.Retry > since }) {
-			continue // it is over
-		}
-		into.Resize(checks)
-		into.Allowed = false
-		for j := range into.Checks {
-			into.Checks[j].Allowed = true
-			into.Checks[j].Windows = into.Checks[j].Windows[:0] // not asked
-		}
-		verdict := &into.Checks[i]
-		verdict.Allowed = false
-		verdict.Windows = verdict.Windows[:len(known.state)]
-		for j, s := range known.state {
+		for j, s := range then.Windows {
 			verdict.Windows[j] = Standing{Remaining: s.Remaining, Reset: max(0, s.Reset-since), Retry: max(0, s.Retry-since)}
 		}
-		return true
+	}
+	return true
+}
+
+// holds tells whether a check still refuses.
+func (d *denial) holds(since time.Duration) bool {
+	for i := range d.checks {
+		refused := !d.checks[i].Shadow && !d.decided.Checks[i].Allowed
+		if refused && slices.ContainsFunc(d.decided.Checks[i].Windows, func(s Standing) bool { return s.Retry > since }) {
+			return true
+		}
 	}
 	return false
 }
 
-// remember keeps a denial, but none that may be over before its time.
+func sameQuestion(a, b Check) bool {
+	return a.Cost == b.Cost && a.Shadow == b.Shadow && a.Key == b.Key && slices.Equal(a.Limit, b.Limit)
+}
+
+func joinKeys(to []byte, checks []Check) []byte {
+	for i := range checks {
+		to = append(append(to, checks[i].Key...), 0)
+	}
+	return to
+}
+
+// remember keeps a denial, unless it may be over before its time.
 func (b *Breaker) remember(checks []Check, decision *Decision) {
-	if decision.Allowed {
-		return
+	for i := range checks {
+		if !decision.Checks[i].Allowed && checks[i].Refundable {
+			return
+		}
+	}
+	d := denial{checks: slices.Clone(checks), at: time.Now(), decided: Decision{Checks: slices.Clone(decision.Checks)}}
+	for i := range d.decided.Checks {
+		windows := &d.decided.Checks[i].Windows
+		*windows = slices.Clone(*windows)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.denials == nil || len(b.denials) >= maxDenials {
 		b.denials = map[string]denial{}
 	}
-	for i := range checks {
-		verdict := &decision.Checks[i]
-		if verdict.Allowed || checks[i].Shadow || checks[i].Refundable {
-			continue
-		}
-		b.denials[checks[i].Key] = denial{limit: checks[i].Limit, cost: checks[i].Cost, at: time.Now(), state: slices.Clone(verdict.Windows)}
-	}
+	b.denials[string(joinKeys(nil, checks))] = d
 }

@@ -64,7 +64,7 @@ func (l *Loan) settle() {
 
 // giveBack refunds what the shared engine has counted too late.
 func (b *Breaker) giveBack(checks []Check, counted *Decision) {
-	if err := b.Refund(context.Background(), checks, counted); err != nil {
+	if err := b.c.Shared.Refund(context.Background(), checks, counted); err != nil {
 		b.c.Log.Warn("a request that doesn't count could not be taken back", "error", err)
 	}
 }

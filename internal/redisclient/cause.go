@@ -24,6 +24,7 @@ var replies = map[string]string{
 	"NOAUTH":                "Redis wants a password: put it into REDIS_URL",
 	"READONLY":              "Redis is read-only, as a replica is: let REDIS_URL name the primary",
 	"MISCONF":               "Redis can't save to its disk, and so takes no writes: look at its log",
+	"NOREPLICAS":            "Redis takes no writes while too few of its replicas are there: look at them",
 	"LOADING":               "Redis is loading its data",
 	"BUSY":                  "Redis is busy with another's script",
 	"CLUSTERDOWN":           "the Redis cluster lacks a node for some of its keys",
@@ -52,7 +53,7 @@ func Cause(err error) string {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nobody listens at the address of REDIS_URL (connection refused)"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		return "Redis doesn't answer"
+		return "Redis doesn't answer: see whether it is overloaded or cut off, and whether it speaks TLS there (rediss://) or not"
 	}
 	return "the connection to Redis was lost"
 }

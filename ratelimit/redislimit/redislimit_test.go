@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -13,8 +14,10 @@ import (
 
 	"manus/internal/redisclient"
 	"manus/internal/redistest"
+	"manus/internal/waittest"
 	"manus/ratelimit"
 	"manus/ratelimit/limittest"
+	"manus/ratelimit/memorylimit"
 )
 
 // connect is an engine that has reached the servers.
@@ -302,4 +305,146 @@ func TestAReplicaTakesOver(t *testing.T) {
 			t.Fatal("nobody takes over")
 		}
 	}
+}
+
+// What keeps Redis from counting is found by a trial decision, and said in words.
+func TestCausesAreNamed(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	host := strings.TrimPrefix(server.Addr, "127.0.0.1")
+	server.Do(t, "ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all", "-@scripting")
+	server.Do(t, append([]string{"ACL", "SETUSER", "enough", "on", ">secret"}, strings.Fields(redisclient.Rights)...)...)
+	for _, c := range []struct{ url, want string }{
+		{"redis://127.0.0.1" + host, ""},
+		{"redis://enough:secret@127.0.0.1" + host, ""},
+		{"redis://reader:wrong@127.0.0.1" + host, "refuses the user or the password"},
+		{"redis://reader:secret@127.0.0.1" + host, "lacks a right"},
+		{"redis://127.0.0.1:1", "connection refused"},
+		{"redis://nowhere.invalid", "no address"},
+		{"rediss://127.0.0.1" + host, "TLS"},
+	} {
+		client, err := redisclient.New(c.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(client.Close)
+		err = New(Config{Client: client}).Try(t.Context())
+		if got := explained(err); c.want == "" && err != nil || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %s (%v)", c.url, got, err)
+		}
+	}
+	e := connect(t, Config{}, server.Addr)
+	for set, want := range map[[2]string]string{{"maxmemory", "1"}: "full", {"min-replicas-to-write", "3"}: "takes no writes"} {
+		server.Do(t, "CONFIG", "SET", set[0], set[1])
+		if err := e.Try(t.Context()); !errors.Is(err, ratelimit.ErrUnavailable) || !strings.Contains(explained(err), want) {
+			t.Errorf("%v: %v", set, err)
+		}
+		server.Do(t, "CONFIG", "SET", set[0], "0")
+	}
+	server.Do(t, "REPLICAOF", "127.0.0.1", "1")
+	if err := e.Try(t.Context()); !strings.Contains(explained(err), "replica") {
+		t.Errorf("a replica: %v", err)
+	}
+}
+
+func explained(err error) string {
+	if err == nil {
+		return ""
+	}
+	return redisclient.Cause(err)
+}
+
+// A clock that steps back between two calls shows in the keys that were counted before
+// alone: others that are asked about together with them are decided by what it says now.
+func TestAClockThatStepsBackLetsNobodyElseIn(t *testing.T) {
+	t.Parallel()
+	e, o := engine(t, redistest.Addr(t))
+	early, late := check(t, "{k}early", "2/minute"), check(t, "{k}late", "2/minute")
+	o.add(time.Hour)
+	take(t, e, late)
+	o.add(-time.Hour)
+	for take(t, e, early).Allowed {
+	}
+	d := take(t, e, late, early)
+	if d.Allowed || d.Checks[1].Allowed || !d.Checks[0].Allowed || d.Checks[0].At.Sub(d.Checks[1].At) < 59*time.Minute {
+		t.Errorf("got %+v", d)
+	}
+}
+
+// What is repaid stands as if it had been taken when it was admitted.
+func TestWhatIsRepaidStandsWhereItWasTaken(t *testing.T) {
+	t.Parallel()
+	for _, cluster := range []bool{false, true} {
+		var e *Engine
+		var o *offset
+		if cluster {
+			e, o = engine(t, redistest.StartCluster(t, 0).Addrs()...)
+		} else {
+			e, o = engine(t, redistest.Addr(t))
+		}
+		const limit = "3/minute, 20/hour, 150/day"
+		taken, repaid := check(t, "taken", limit), check(t, "repaid", limit)
+		var owed []ratelimit.Admitted
+		begun := time.Now()
+		for i, ago := range []time.Duration{50 * time.Minute, 20 * time.Minute, 40 * time.Second, 10 * time.Second} {
+			at := begun.Add(-ago)
+			o.by.Store(int64(time.Until(at)))
+			for _, c := range []ratelimit.Check{taken, repaid} {
+				if c.Key == "taken" || i%2 == 0 { // the others come later, between those
+					take(t, e, c)
+					continue
+				}
+				owed = append(owed, ratelimit.Admitted{Check: c, At: at})
+			}
+		}
+		o.by.Store(0)
+		if err := e.Repay(t.Context(), owed); err != nil {
+			t.Fatal(err)
+		}
+		want, got := take(t, e, taken), take(t, e, repaid)
+		for i := range want.Checks[0].Windows {
+			a, b := want.Checks[0].Windows[i], got.Checks[0].Windows[i]
+			if a.Remaining != b.Remaining || (a.Reset-b.Reset).Abs() > 5*time.Second {
+				t.Errorf("%v: repaid %+v, taken %+v", taken.Limit[i], b, a)
+			}
+		}
+		for range 5 { // more than there is room for
+			owed = append(owed, ratelimit.Admitted{Check: repaid, At: time.Now()})
+		}
+		if err := e.Repay(t.Context(), owed); err != nil || take(t, e, repaid).Allowed {
+			t.Errorf("a full one admits: %v", err)
+		}
+	}
+}
+
+// TestANodeThatIsSilent freezes one of a cluster's. The keys of the others are counted
+// on, and of a request that is on both nothing is kept where it isn't decided.
+func TestANodeThatIsSilent(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 0)
+	e, _ := engine(t, cluster.Addrs()...)
+	local := memorylimit.New(memorylimit.Config{})
+	log := &waittest.Log{}
+	b := ratelimit.NewBreaker(ratelimit.BreakerConfig{Shared: e, Local: local, Cause: redisclient.Cause, Log: slog.New(slog.NewTextHandler(log, nil))})
+	b.Reach(t.Context())
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { b.Run(ctx) })
+	t.Cleanup(func() { stop(); running.Wait() })
+	waittest.Poll(t, func() bool { return b.Err() == nil })
+	cluster.Nodes[0].Freeze(t)
+	asked := 0
+	for b.Err() == nil { // until a key is the silent node's
+		var d ratelimit.Decision
+		_, _ = b.Take(t.Context(), []ratelimit.Check{check(t, fmt.Sprintf("{%d}", asked), "5/minute")}, &d, true)
+		if asked++; asked > 100 {
+			t.Fatal("no key is on the node")
+		}
+	}
+	if !errors.Is(b.Err(), os.ErrDeadlineExceeded) {
+		t.Errorf("it is open for %v", b.Err())
+	}
+	cluster.Nodes[0].Thaw(t)
+	waittest.Poll(t, func() bool { return b.Err() == nil })
+	log.Until(t, func() bool { return strings.Contains(log.String(), "count again") })
 }

@@ -1,0 +1,315 @@
+package ratelimit_test
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"manus/identity"
+	"manus/internal/waittest"
+	"manus/ratelimit"
+)
+
+// take is a decision by a breaker, and how long it took.
+func take(t *testing.T, b *ratelimit.Breaker, c []ratelimit.Check, patient bool) (d ratelimit.Decision, loan *ratelimit.Loan, took time.Duration, err error) {
+	t.Helper()
+	begin := time.Now()
+	loan, err = b.Take(t.Context(), c, &d, patient)
+	return d, loan, time.Since(begin), err
+}
+
+// A busy machine makes calls slow. Nothing is given up for that where secrets are guarded,
+// and nothing opens.
+func TestASlowEngineIsNotGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := newFlaky()
+		b := shared.around(t, nil)
+		for range 5 {
+			shared.freeze()
+			time.AfterFunc(120*time.Millisecond, shared.thaw)
+			if _, _, took, err := take(t, b, checks(t, "k", "100/minute"), false); !errors.Is(err, ratelimit.ErrUnavailable) || took != 40*time.Millisecond {
+				t.Errorf("who can't wait has %v after %v", err, took)
+			}
+			if _, _, took, err := take(t, b, checks(t, "k", "100/minute"), true); err != nil || took != 80*time.Millisecond || b.Err() != nil {
+				t.Errorf("who waits has %v after %v, open: %v", err, took, b.Err())
+			}
+		}
+	})
+}
+
+// As long as anything is heard, it isn't silence, however long a call takes.
+func TestWhatAnswersOthersIsNotSilent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := newFlaky()
+		b := shared.around(t, nil)
+		shared.freeze()
+		time.AfterFunc(2*time.Second, shared.thaw)
+		ticker := time.NewTicker(90 * time.Millisecond)
+		defer ticker.Stop()
+		done := make(chan struct{})
+		go func() {
+			for {
+				select {
+				case <-ticker.C:
+					shared.heard.Add(1)
+				case <-done:
+					return
+				}
+			}
+		}()
+		if _, _, took, err := take(t, b, checks(t, "k", "5/minute"), true); err != nil || took != 2*time.Second {
+			t.Errorf("got %v after %v", err, took)
+		}
+		close(done)
+	})
+}
+
+func TestASilentEngineIsGone(t *testing.T) {
+	t.Parallel()
+	for name, patient := range map[string]bool{"seen by who waits": true, "seen by who doesn't": false} {
+		synctest.Test(t, func(t *testing.T) {
+			shared, log := newFlaky(), &waittest.Log{}
+			b := shared.around(t, log)
+			shared.freeze()
+			_, _, took, err := take(t, b, checks(t, "k", "5/minute"), patient)
+			if want := map[bool]time.Duration{true: 140 * time.Millisecond, false: 40 * time.Millisecond}[patient]; !errors.Is(err, ratelimit.ErrUnavailable) || took != want {
+				t.Errorf("%s: the first: %v after %v", name, err, took)
+			}
+			time.Sleep(100 * time.Millisecond)
+			synctest.Wait()
+			asked := shared.asked.Load()
+			if _, _, took, err := take(t, b, checks(t, "k", "5/minute"), true); !errors.Is(err, ratelimit.ErrUnavailable) || took != 0 || b.Err() == nil || shared.asked.Load() != asked {
+				t.Errorf("%s: the next: %v after %v", name, err, took)
+			}
+			shared.thaw()
+			synctest.Wait() // the first good trial closes it
+			if _, _, _, err := take(t, b, checks(t, "k", "5/minute"), true); err != nil || b.Err() != nil {
+				t.Errorf("%s: once it answers: %v, %v", name, err, b.Err())
+			}
+			if text := log.String(); strings.Count(text, "level=ERROR") != 1 || strings.Count(text, "no answer") < 1 || strings.Count(text, "count again") != 1 {
+				t.Errorf("%s: it says %s", name, text)
+			}
+		})
+	}
+}
+
+func TestAStartWaitsForTheSharedCountsButNotForEver(t *testing.T) {
+	t.Parallel()
+	for after, wait := range map[time.Duration]time.Duration{900 * time.Millisecond: time.Second, time.Minute: 5 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			shared, log := newFlaky(), &waittest.Log{}
+			shared.gone.Store(true)
+			time.AfterFunc(after, func() { shared.gone.Store(false) })
+			begin := time.Now()
+			b := shared.around(t, log)
+			if took := time.Since(begin); took != wait || (b.Err() == nil) != (after < wait) || !strings.Contains(log.String(), "gone") {
+				t.Errorf("it is there after %v; open after %v: %v, saying %s", after, took, b.Err(), log)
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if b.Err() != nil || strings.Count(log.String(), "level=ERROR") != 1 {
+				t.Errorf("a minute later: %v, saying %s", b.Err(), log)
+			}
+		})
+	}
+}
+
+// fleet is copies on one shared engine, and who tries a secret on one of them.
+type fleet struct {
+	t      *testing.T
+	shared *flaky
+	copies []*ratelimit.Service
+}
+
+func newFleet(t *testing.T, n int, rule ratelimit.Rule) *fleet {
+	t.Helper()
+	f := &fleet{t: t, shared: newFlaky()}
+	for range n {
+		f.copies = append(f.copies, ratelimit.New(ratelimit.ServiceConfig{
+			Config: ratelimit.Config{Default: rule, IPv6Prefix: 64}, Engine: f.shared, Breaker: f.shared.around(t, nil), Log: slog.New(slog.DiscardHandler),
+		}))
+	}
+	return f
+}
+
+func (f *fleet) try(i int) ratelimit.Answer {
+	f.t.Helper()
+	answer, err := f.copies[i%len(f.copies)].Decide(f.t.Context(), ratelimit.Request{
+		Route: "GET /", Caller: identity.Caller{Address: netip.MustParseAddr("192.0.2.1")}, Account: "a@example.com",
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return answer
+}
+
+// Each copy knows what it has heard of when the shared counts go, and what it has
+// admitted meanwhile is in them when they are back.
+func TestAnOutageLoosensLittle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 3, ratelimit.NewRule("5/minute, 20/hour", ratelimit.ByAccount))
+		admitted := 0
+		for i := range 34 {
+			if i == 4 {
+				f.shared.gone.Store(true)
+			}
+			if f.try(i).Allowed {
+				admitted++
+			}
+		}
+		if admitted != 4+1+3+2 { // the copies have heard of 4, 2 and 3
+			t.Errorf("%d were admitted", admitted)
+		}
+		f.shared.gone.Store(false)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		f.shared.mu.Lock()
+		defer f.shared.mu.Unlock()
+		if len(f.shared.repaid) != 6 {
+			t.Errorf("%d were repaid", len(f.shared.repaid))
+		}
+	})
+}
+
+// A call that was left is counted once all the same: by its late answer, or as a debt.
+func TestALateAnswerCountsOnce(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		policy        ratelimit.Policy
+		gone          bool
+		there, repaid int
+	}{
+		"answered after all":    {ratelimit.Local, false, 1, 0},
+		"not answered":          {ratelimit.Local, true, 0, 1},
+		"of a denied request":   {ratelimit.Deny, false, 0, 0},
+		"of one that is let by": {ratelimit.Allow, true, 0, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			rule := ratelimit.NewRule("5/minute", ratelimit.ByAccount)
+			rule.WhenRedisFails = c.policy
+			f := newFleet(t, 1, rule)
+			f.shared.freeze()
+			answered := make(chan struct{})
+			go func() {
+				defer close(answered)
+				_, _ = f.copies[0].Decide(t.Context(), ratelimit.Request{Route: "GET /", Account: "a@example.com"})
+			}()
+			<-answered
+			f.shared.gone.Store(c.gone)
+			f.shared.thaw()
+			synctest.Wait()
+			f.shared.gone.Store(false)
+			time.Sleep(time.Second)
+			synctest.Wait()
+			standings, err := f.copies[0].Show(t.Context(), ratelimit.AccountSubject("a@example.com"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if there := 5 - standings[0].Windows[0].Remaining; there != c.there || len(f.shared.repaid) != c.repaid {
+				t.Errorf("%s: %d counted, %d repaid", name, there, len(f.shared.repaid))
+			}
+		})
+	}
+}
+
+// Two good sign-ins are in flight on one copy, and what they have taken is given back: the
+// other copy must not go on refusing who came meanwhile.
+func TestADenialThatMayBeTakenBackIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rule := ratelimit.NewRule("2/minute", ratelimit.ByAccount)
+		rule.Count = ratelimit.CountFailures
+		f := newFleet(t, 2, rule)
+		first, second := f.try(0), f.try(0)
+		if f.try(1).Allowed {
+			t.Error("a third at once is admitted")
+		}
+		first.Done(ratelimit.Result{Status: 200})
+		second.Done(ratelimit.Result{Status: 200})
+		if !f.try(1).Allowed {
+			t.Error("who signs in after two who were right is refused")
+		}
+	})
+}
+
+// Guesses on another route are given back to the counts of signing in.
+func TestADenialOfSigningInIsNotRememberedEither(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const login, stepUp = "POST /login", "POST /step-up"
+		rule := ratelimit.NewRule("1/minute", ratelimit.ByAccount)
+		rule.Route = login
+		routes := ratelimit.Routes{Patterns: []string{login, stepUp}, Rules: []ratelimit.Rule{rule}, Guesses: map[string]string{stepUp: login}}
+		shared := newFlaky()
+		var copies []*ratelimit.Service
+		for range 2 {
+			copies = append(copies, ratelimit.New(ratelimit.ServiceConfig{
+				Config: ratelimit.DefaultConfig(routes), Routes: routes, Engine: shared, Breaker: shared.around(t, nil), Log: slog.New(slog.DiscardHandler),
+			}))
+		}
+		decide := func(i int, r ratelimit.Request) ratelimit.Answer {
+			answer, err := copies[i].Decide(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return answer
+		}
+		owner := decide(0, ratelimit.Request{Route: stepUp, Caller: identity.Caller{UserID: "u", Account: "a"}})
+		if decide(1, ratelimit.Request{Route: login, Account: "a"}).Allowed {
+			t.Error("the guess isn't counted while it is being made")
+		}
+		owner.Done(ratelimit.Result{Status: 204})
+		if !decide(1, ratelimit.Request{Route: login, Account: "a"}).Allowed {
+			t.Error("signing in is refused for a guess that was right")
+		}
+	})
+}
+
+// A reset by an operator is one of what each copy has learned, too.
+func TestAResetForgetsWhatWasLearned(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, ratelimit.NewRule("1/minute", ratelimit.ByAccount))
+		f.try(0)
+		subject := ratelimit.AccountSubject("a@example.com")
+		if err := f.copies[0].Reset(t.Context(), subject); err != nil {
+			t.Fatal(err)
+		}
+		if f.shared.gone.Store(true); !f.try(0).Allowed {
+			t.Error("this copy still refuses")
+		}
+	})
+}
+
+// A refusal's wait is that of all its subjects: one that is remembered of another request
+// says nothing of what this one has to wait for.
+func TestARememberedDenialHidesNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := newFlaky()
+		b := shared.around(t, nil)
+		address, account := checks(t, "address", "1/minute")[0], checks(t, "account", "1/hour")[0]
+		for _, c := range [][]ratelimit.Check{{address}, {address}} { // refused, and remembered
+			if _, _, _, err := take(t, b, c, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var d ratelimit.Decision
+		if err := shared.Engine.Take(t.Context(), []ratelimit.Check{account}, &d); err != nil { // by another copy
+			t.Fatal(err)
+		}
+		for range 2 { // asked, and then remembered
+			d, _, _, err := take(t, b, []ratelimit.Check{address, account}, true)
+			if err != nil || d.Allowed || d.Checks[0].Allowed || d.Checks[1].Allowed || d.Checks[1].Windows[0].Retry != time.Hour {
+				t.Errorf("got %+v, %v", d, err)
+			}
+		}
+	})
+}
