@@ -28,6 +28,7 @@ import (
 	"manus/lease"
 	"manus/mail"
 	"manus/ratelimit"
+	"manus/ratelimit/redislimit"
 	"manus/session"
 )
 
@@ -62,7 +63,8 @@ type App struct {
 	audit    *audit.Log
 	leases   *lease.Service
 	redis    *redisclient.Client // nil without Redis
-	breaker  *ratelimit.Breaker  // nil without Redis
+	shared   *redislimit.Engine  // nil without Redis
+	breaker  *ratelimit.Breaker  // nil without Redis, and in commands
 	outbox   *mail.Outbox        // nil where no mails are sent or kept
 	sessions *session.Service
 	backups  atomic.Pointer[backup.Service] // nil where none are configured
@@ -125,9 +127,10 @@ func (a *App) prepare(ctx context.Context) error {
 	return a.pages.Render(a.api)
 }
 
-// Start listens and serves. It returns once requests are answered.
+// Start listens and serves, when what requests need has been reached or been waited for.
+// It returns once requests are answered.
 func (a *App) Start(ctx context.Context) error {
-	a.reachRedis(ctx)
+	a.reach(ctx)
 	var err error
 	if a.public, err = listen(ctx, a.settings.Addr, a.api, a.log); err != nil {
 		return fmt.Errorf("%w; choose another address, by ADDR or by --addr of 'manus dev'", err)
@@ -146,20 +149,6 @@ func (a *App) Start(ctx context.Context) error {
 	a.work(working)
 	a.log.InfoContext(ctx, "started", "addr", a.Addr(), "ops_addr", a.OpsAddr(), "environment", a.settings.Environment)
 	return nil
-}
-
-// reachTime is how long a start waits for Redis.
-const reachTime = 3 * time.Second
-
-// reachRedis waits until limits can be counted together with the other copies: otherwise
-// each start would loosen them for as long as that takes.
-func (a *App) reachRedis(ctx context.Context) {
-	if a.breaker == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, reachTime)
-	defer cancel()
-	a.breaker.Start(ctx)
 }
 
 // Addr is the address listened on, with the port that was picked.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
 
 	"manus/account"
 	"manus/audit"
@@ -72,26 +73,42 @@ func (a *App) build() error {
 	return nil
 }
 
-// addRedis adds the connection to Redis, which need not be there yet.
+// addRedis adds the connection to Redis, which need not be there yet, and the counts of
+// limits in it.
 func (a *App) addRedis() (err error) {
-	r := room{name: "redis", checks: []health.Check{a.check("redis", nil)}}
+	r := room{name: "redis", checks: []health.Check{a.check("redis", nil), a.check("limits", nil)}}
 	if !a.settings.Redis.Empty() {
 		if a.redis, err = redisclient.New(a.settings.Redis.Reveal()); err != nil {
-			return err
+			return fmt.Errorf("REDIS_URL: %w", err)
 		}
-		r.checks[0].Probe = a.pingRedis
+		r.checks[0].Probe = a.redis.Ping
 		r.close = func() error { a.redis.Close(); return nil }
+		a.addSharedCounts(&r)
 	}
 	a.add(r)
 	return nil
 }
 
-// pingRedis tells whether Redis answers, and limits are counted in it.
-func (a *App) pingRedis(ctx context.Context) error {
-	if err := a.redis.Ping(ctx); err != nil {
-		return err
+// addSharedCounts adds the counts of limits in Redis, and to a server what it does while
+// Redis is gone; a command just waits for it.
+func (a *App) addSharedCounts(r *room) {
+	c := redislimit.Config{Client: a.redis}
+	if a.options.Offline {
+		a.shared = redislimit.New(c)
+		return
 	}
-	return a.breaker.Open()
+	c.OnReset = func(keys []string) { a.breaker.Forget(keys) }
+	a.shared = redislimit.New(c)
+	a.breaker = ratelimit.NewBreaker(ratelimit.BreakerConfig{
+		Shared: a.shared, Local: memorylimit.New(memorylimit.Config{}), Cause: redisclient.Cause, Metrics: a.registry, Log: a.log,
+	})
+	r.checks[1].Probe = func(context.Context) error { return a.breaker.Err() }
+	r.reach, r.run = a.breaker.Reach, func(ctx context.Context) {
+		var hearing sync.WaitGroup
+		defer hearing.Wait()
+		hearing.Go(func() { a.shared.Run(ctx) })
+		a.breaker.Run(ctx)
+	}
 }
 
 // addSessions adds the sessions, which hint to other copies through Redis where there
@@ -176,22 +193,17 @@ func (a *App) secrets() []string {
 // one, and in memory while it is gone; else in memory alone.
 func (a *App) addLimits() {
 	r := room{name: "limits"}
-	local := memorylimit.New(memorylimit.Config{})
 	c := ratelimit.ServiceConfig{
 		Config:  a.settings.Limits,
 		Routes:  a.routes(),
-		Engine:  local,
 		Plan:    a.Plans.PlanOf,
 		Account: account.EmailKey,
 		Login:   a.Accounts.LoginOf,
 		Observe: ratelimit.Measure(a.registry),
 		Log:     a.log,
 	}
-	if a.redis != nil {
-		var shared *redislimit.Engine
-		shared, a.breaker = a.sharedLimits(local)
-		c.Engine, c.Local = a.breaker, a.breaker.Fallback()
-		r.run, r.close = shared.Run, func() error { a.breaker.Close(); return nil }
+	if c.Engine, c.Breaker = a.shared, a.breaker; a.redis == nil {
+		c.Engine = memorylimit.New(memorylimit.Config{})
 	}
 	a.Limits = ratelimit.New(c)
 	r.apply = func(file config.File) error { a.Limits.SetConfig(file.Limits); return nil }
@@ -206,16 +218,6 @@ func openingLimits() map[string]ratelimit.Limit {
 		"pro":        ratelimit.NewRule("60/minute").Limit,
 		"enterprise": ratelimit.NewRule("300/minute").Limit,
 	}
-}
-
-// sharedLimits counts in Redis, with a circuit breaker around it. It doesn't wait for Redis.
-func (a *App) sharedLimits(local *memorylimit.Engine) (*redislimit.Engine, *ratelimit.Breaker) {
-	var breaker *ratelimit.Breaker
-	shared := redislimit.New(redislimit.Config{Client: a.redis, OnReset: func(keys []string) { breaker.Forget(keys) }})
-	breaker = ratelimit.NewBreaker(ratelimit.BreakerConfig{
-		Shared: shared, Probe: shared.Probe, Local: local, Explain: redislimit.Explain, Metrics: a.registry, Log: a.log,
-	})
-	return shared, breaker
 }
 
 // ReachLimits connects to the counts that the servers share, for commands. It returns

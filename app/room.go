@@ -20,6 +20,7 @@ type room struct {
 	specs  []docstore.Spec                 // its collections
 	checks []health.Check                  // what /ready tells of it
 	routes func(*httpapi.API)              // its addresses
+	reach  func(ctx context.Context)       // waits, not for long, for what requests need: before there are any
 	run    func(ctx context.Context)       // its work in the background, on every copy
 	sweep  func(ctx context.Context) error // removes what has expired, hourly on one of all copies
 	apply  func(config.File) error         // puts a changed manus.yaml in force
@@ -67,6 +68,15 @@ func (a *App) hints() []string {
 // check is what /ready tells of one thing. One that isn't configured has no probe.
 func (a *App) check(name string, probe func(context.Context) error) health.Check {
 	return health.Check{Name: name, Critical: slices.Contains(a.settings.ReadyCritical, name), Probe: probe}
+}
+
+// reach waits for what requests need.
+func (a *App) reach(ctx context.Context) {
+	for _, r := range a.rooms {
+		if r.reach != nil {
+			r.reach(ctx)
+		}
+	}
 }
 
 // work starts what the rooms do in the background, until ctx ends.

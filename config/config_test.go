@@ -147,6 +147,8 @@ func TestEachWrongValueIsRefusedWithItsMend(t *testing.T) {
 		{"ENVIRONMENT=a\nb", "ENVIRONMENT: contains a line break or another control character; write it in one line"},
 		{"ENVIRONMENT=\xff", "ENVIRONMENT: is not valid UTF-8; write it as plain text"},
 		{"DATA_DIR=" + plainFile, "DATA_DIR: is not a folder; name a folder, or a path where one can be made"},
+		{"REDIS_URL=redis://u:hunter2@r.example.com/abc", "REDIS_URL: has a database or a parameter that isn't one; use the form redis://user:password@host:6379/0"},
+		{"REDIS_URL=redis://a.example.com,redis://b.example.com?dial_timeout=soon", "REDIS_URL: has a database or a parameter that isn't one; use the form redis://user:password@host:6379/0"},
 		{"MONGODB_URI=postgres://u:hunter2@db", "MONGODB_URI: is not a mongodb:// or mongodb+srv:// URI; use the form mongodb://user:password@host:27017/database, and write special characters of the password as %XX"},
 		{"MONGODB_URI=mongodb://u:hunter2@/x", "MONGODB_URI: names no host; use the form mongodb://user:password@host:27017/database, and write special characters of the password as %XX"},
 		{"MONGODB_DATABASE=admin", "MONGODB_DATABASE: is not a name for a database; use letters, digits, _ and -; admin, local and config are MongoDB's own"},

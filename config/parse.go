@@ -19,6 +19,7 @@ import (
 
 	"manus/backup"
 	"manus/internal/cron"
+	"manus/internal/redisclient"
 )
 
 // Names of an environment, a bucket, a region and a database. S3 allows as much; see
@@ -104,6 +105,9 @@ func parseRedis(out *Secret, text string) *Problem {
 		if err != nil || u.Scheme != "redis" && u.Scheme != "rediss" || u.Hostname() == "" {
 			return bad("is not a redis:// or rediss:// URL, or several separated by commas", "use the form redis://user:password@host:6379")
 		}
+	}
+	if _, err := redisclient.New(text); err != nil { // it is asked, too, so that it refuses nothing later
+		return bad("has a database or a parameter that isn't one", "use the form redis://user:password@host:6379/0")
 	}
 	*out = NewSecret(text)
 	return nil

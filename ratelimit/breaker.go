@@ -1,10 +1,13 @@
 package ratelimit
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,380 +16,364 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Breaker is a circuit breaker around a shared engine that may be slow or gone. While
-// it is open the shared engine isn't asked: decisions are ErrUnavailable at once, and
-// are made by [Breaker.Fallback]. It opens on an error of the shared engine, and on its
-// silence: not when one call takes long, which on a busy machine is the machine's doing,
-// but when calls wait and nothing at all has been answered for silentTicks of our own
-// clock, which is held up when the program is. It closes with the first good probe.
+// Breaker is a circuit breaker around an engine that copies share, which may be slow or
+// gone, and beside it an engine that counts for this copy alone meanwhile.
 //
-// It also remembers denials, so that a refused client costs the shared engine nothing
-// until the refusal is over.
+// It opens when the shared engine says that it can't count, and when it is silent: a call
+// has been without an answer for patience, and then silentTicks more timers of this
+// process have gone off, one after the other, while nothing was heard of any call. What
+// holds this process up holds its timers up too, so it doesn't take its own slowness for
+// the engine's. While the breaker is open nobody waits for the shared engine; trial
+// decisions are made in the background, and the first that succeeds closes it.
+//
+// The local engine learns what the shared one decides, so that it begins where the shared
+// counts were. What it has admitted is owed to the shared counts, and repaid before the
+// breaker closes. Denials are remembered until they are over, so that a refused client
+// costs the shared engine nothing.
 type Breaker struct {
-	c     BreakerConfig
-	cause atomic.Pointer[error] // why it is open; nil while it is closed
-	gauge prometheus.Gauge
-
-	calls watch
-	owed  debts
-	life  context.Context // ends with Close
-	close context.CancelFunc
-
-	doubting atomic.Bool // see doubt
-
+	c       BreakerConfig
+	state   atomic.Pointer[state]
+	calls   sync.Pool    // of *call
+	flying  atomic.Int64 // calls that have not come back
+	gauge   prometheus.Gauge
+	told    map[string]bool // causes of this outage that were logged, by Reach and then Run
+	debts   debts
 	mu      sync.RWMutex
 	denials map[string]denial // by their keys
 }
 
 // BreakerConfig is what a Breaker is made of.
 type BreakerConfig struct {
-	Shared Engine
-	// Probe tells whether the shared engine decides: it makes a whole decision.
-	Probe func(context.Context) error
-	// Local decides while the breaker is open. What is decided by the shared engine
-	// teaches it where everybody stands, so that it doesn't begin with nothing.
-	Local interface {
-		Engine
-		// Learn notes where the checks stand by a decision that was made elsewhere.
-		Learn(checks []Check, decided *Decision)
-	}
-	// Explain says why the shared engine can't count, in words for an operator. Nil
-	// takes the error's own.
-	Explain func(error) string
-	Metrics prometheus.Registerer // nil: nobody counts
+	Shared Shared
+	Local  Fallback
+	// Cause says what an error of the shared engine means, the same for all of a kind.
+	// Nil takes the error's own words.
+	Cause   func(error) string
+	Metrics prometheus.Registerer // may be nil
 	Log     *slog.Logger
 }
 
 const (
-	// probeEvery is how often an engine that is gone is probed, probeTimeout how long
-	// it may take to answer.
-	probeEvery   = 50 * time.Millisecond
-	probeTimeout = time.Second
+	// patience is how long a decision waits for the shared engine before this copy makes
+	// it, unless its rules guard secrets.
+	patience = 40 * time.Millisecond
+	// tick and silentTicks are how long there must be silence after that.
+	tick        = 10 * time.Millisecond
+	silentTicks = 10
+	// trialEvery is the least time between trials, reachWithin how long they hold up a
+	// start.
+	trialEvery  = 200 * time.Millisecond
+	reachWithin = 5 * time.Second
+	// maxFlying bounds the calls that have not come back.
+	maxFlying = 4096
 )
 
-// NewBreaker makes a Breaker, closed.
+// Why the shared engine isn't asked, or not waited for.
+var (
+	errNotReached = errors.New("not reached yet")
+	errSilent     = fmt.Errorf("no answer: %w", os.ErrDeadlineExceeded)
+	errSlow       = errors.New("no answer in time")
+	errBusy       = errors.New("too many calls are waiting")
+)
+
+// state is whether the breaker is open, until that changes.
+type state struct {
+	cause   error // of its being open; nil while it is closed
+	since   time.Time
+	changed chan struct{} // is closed when this is over
+}
+
+// NewBreaker makes a Breaker. It is open until a trial has succeeded, see Reach.
 func NewBreaker(c BreakerConfig) *Breaker {
-	if c.Explain == nil {
-		c.Explain = error.Error
+	if c.Cause == nil {
+		c.Cause = error.Error
 	}
-	b := &Breaker{c: c, gauge: prometheus.NewGauge(prometheus.GaugeOpts{
+	b := &Breaker{c: c, told: map[string]bool{}, debts: debts{come: make(chan struct{}, 1)}}
+	b.calls.New = newCall
+	b.gauge = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "manus_limit_breaker_open",
-		Help: "1 while limits are counted by this copy alone, as the shared counts are unavailable.",
-	})}
-	b.life, b.close = context.WithCancel(context.Background())
-	b.calls.silent = func() { b.trip(ErrSilent) }
+		Help: "1 while the limits that the copies share can't be counted and this copy goes on by when_redis_fails, 0 otherwise.",
+	})
 	if c.Metrics != nil {
 		c.Metrics.MustRegister(b.gauge)
 	}
+	b.enter(nil, errNotReached)
 	return b
 }
 
-// Start waits until the shared engine decides, so that no request is counted without the
-// other copies at a start. When ctx ends before that, the breaker is open.
-func (b *Breaker) Start(ctx context.Context) {
-	for {
-		err := b.probe(ctx)
-		if err == nil {
-			return
+// Err is why the breaker is open; nil while it is closed.
+func (b *Breaker) Err() error { return b.state.Load().cause }
+
+// Reach waits until the shared engine counts, for reachWithin at most. It is called
+// before there are requests, so that none is decided by this copy alone for no other
+// reason than that it has just started.
+func (b *Breaker) Reach(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, reachWithin)
+	defer cancel()
+	b.recover(ctx)
+}
+
+// Run closes the breaker again whenever it has opened, and repays what is owed, until ctx
+// ends.
+func (b *Breaker) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		st := b.state.Load()
+		if st.cause != nil {
+			b.recover(ctx)
+			continue
 		}
 		select {
-		case <-time.After(probeEvery):
+		case <-st.changed:
+		case <-b.debts.come:
+			if err := b.repay(ctx); err != nil {
+				b.failed(st, err)
+			}
 		case <-ctx.Done():
-			b.trip(err)
+		}
+	}
+}
+
+// recover makes trials until one succeeds, and then closes the breaker, or until ctx ends.
+func (b *Breaker) recover(ctx context.Context) {
+	st := b.state.Load()
+	if !errors.Is(st.cause, errNotReached) {
+		b.tell(ctx, st.cause)
+	}
+	for ctx.Err() == nil {
+		next := time.After(trialEvery)
+		err := b.c.Shared.Try(ctx)
+		if err == nil {
+			err = b.repay(ctx)
+		}
+		if err == nil {
+			b.enter(st, nil)
+			b.tellClosed(ctx, st.since)
 			return
 		}
-	}
-}
-
-// Close ends the probing.
-func (b *Breaker) Close() { b.close() }
-
-// Open is why the breaker is open, or nil while the shared engine is asked.
-func (b *Breaker) Open() error {
-	if cause := b.cause.Load(); cause != nil {
-		return *cause
-	}
-	return nil
-}
-
-// Take is [Engine].Take.
-func (b *Breaker) Take(ctx context.Context, checks []Check, into *Decision) error {
-	if b.denied(checks, into) {
-		return nil
-	}
-	patient := slices.ContainsFunc(checks, func(c Check) bool { return c.Patient })
-	err := b.ask(ctx, patient, func(ctx context.Context) error { return b.c.Shared.Take(ctx, checks, into) })
-	if err == nil {
-		b.c.Local.Learn(checks, into)
-		if !into.Allowed {
-			b.remember(checks, into)
+		if ctx.Err() == nil {
+			b.tell(ctx, err)
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
 		}
 	}
-	return err
 }
 
-// Peek is [Engine].Peek.
-func (b *Breaker) Peek(ctx context.Context, checks []Check, into *Decision) error {
-	return b.ask(ctx, true, func(ctx context.Context) error { return b.c.Shared.Peek(ctx, checks, into) })
-}
-
-// Refund is [Engine].Refund.
-func (b *Breaker) Refund(ctx context.Context, checks []Check, counted *Decision) error {
-	var keys []string
-	for i := range checks {
-		keys = append(keys, checks[i].Key)
+// tell logs a cause of the breaker's being open, once an outage.
+func (b *Breaker) tell(ctx context.Context, err error) {
+	cause := b.c.Cause(err)
+	if !b.told[cause] {
+		b.told[cause] = true
+		b.c.Log.ErrorContext(ctx, "the shared limits are unavailable; each rule goes on by its when_redis_fails", "cause", cause, "error", err)
 	}
-	b.Forget(keys)
-	return b.ask(ctx, true, func(ctx context.Context) error { return b.c.Shared.Refund(ctx, checks, counted) })
 }
 
-// Reset is [Engine].Reset.
-func (b *Breaker) Reset(ctx context.Context, keys []string) error { return b.c.Shared.Reset(ctx, keys) }
+// tellClosed logs that an outage of which something was told is over.
+func (b *Breaker) tellClosed(ctx context.Context, since time.Time) {
+	if len(b.told) > 0 {
+		b.c.Log.InfoContext(ctx, "the shared limits count again", "after", time.Since(since).Round(time.Millisecond))
+	}
+	clear(b.told)
+}
 
-// Forget drops what is remembered of keys, or of all when there are none.
+// enter changes the state, if it is still what it was: to open, or where there is no
+// cause, to closed.
+func (b *Breaker) enter(was *state, cause error) {
+	now := &state{cause: cause, since: time.Now(), changed: make(chan struct{})}
+	if !b.state.CompareAndSwap(was, now) {
+		return
+	}
+	if b.gauge.Set(0); cause != nil {
+		b.gauge.Set(1)
+	}
+	if was != nil {
+		close(was.changed)
+	}
+}
+
+// failed opens the breaker if an error says that the shared engine can't count. That
+// there was no answer in time doesn't say so: see listen.
+func (b *Breaker) failed(st *state, err error) {
+	late := errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	if st.cause == nil && !late {
+		b.enter(st, err)
+	}
+}
+
+// call is a decision that the shared engine was asked for.
+type call struct {
+	st       *state
+	checks   []Check
+	decision Decision
+	err      error
+	progress atomic.Int32
+	done     chan struct{} // has something when it is answered
+	timer    *time.Timer
+	loan     *Loan // of one that was left
+}
+
+// The progress of a call.
+const (
+	asked    int32 = iota
+	answered       // and whoever asked has it
+	left           // whoever asked is gone
+	late           // and now there is an answer
+)
+
+func newCall() any {
+	c := &call{done: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+	c.timer.Stop()
+	return c
+}
+
+// Take is [Engine].Take by the shared engine. Who is patient waits until that has
+// answered or the breaker opens, others for patience at most. When there is no decision it
+// returns ErrUnavailable, and a Loan by which the decision is made without it; the engine
+// may then still look at checks.
+func (b *Breaker) Take(ctx context.Context, checks []Check, into *Decision, patient bool) (*Loan, error) {
+	if b.denied(checks, into) {
+		return nil, nil
+	}
+	st := b.state.Load()
+	if st.cause != nil {
+		return b.lend(checks), unavailable(st.cause)
+	}
+	if b.flying.Add(1) > maxFlying {
+		b.flying.Add(-1)
+		return b.lend(checks), unavailable(errBusy)
+	}
+	c := b.calls.Get().(*call)
+	c.st, c.checks, c.err = st, checks, nil
+	c.decision, *into = *into, Decision{} // its memory is used again
+	c.progress.Store(asked)
+	go b.ask(c)
+	if loan := b.wait(ctx, c, patient); loan != nil {
+		return loan, cmp.Or(ctx.Err(), unavailable(cmp.Or(b.Err(), errSlow)))
+	}
+	err := c.err
+	*into = c.decision
+	c.decision, c.checks, c.loan = Decision{}, nil, nil
+	b.calls.Put(c)
+	if err != nil {
+		return b.lend(checks), err
+	}
+	return nil, nil
+}
+
+// lend is a Loan for a request that the shared engine hasn't counted, and won't.
+func (b *Breaker) lend(checks []Check) *Loan { return &Loan{b: b, checks: checks, heard: true} }
+
+func unavailable(cause error) error {
+	if errors.Is(cause, ErrUnavailable) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, cause)
+}
+
+// ask asks the shared engine, for as long as it takes.
+func (b *Breaker) ask(c *call) {
+	c.err = b.c.Shared.Take(context.Background(), c.checks, &c.decision)
+	b.flying.Add(-1)
+	if c.err != nil {
+		b.failed(c.st, c.err)
+	} else if b.state.Load() == c.st {
+		b.c.Local.Learn(c.checks, &c.decision)
+		if !c.decision.Allowed {
+			b.remember(c.checks, &c.decision)
+		}
+	}
+	if c.progress.CompareAndSwap(asked, answered) {
+		c.done <- struct{}{}
+		return
+	}
+	c.progress.Store(late)
+	c.loan.answered(&c.decision, c.err)
+}
+
+// wait waits for a call's answer. It returns a Loan when it has left the call.
+func (b *Breaker) wait(ctx context.Context, c *call, patient bool) *Loan {
+	c.timer.Reset(patience)
+	defer c.timer.Stop()
+	select {
+	case <-c.done:
+		return nil
+	case <-c.timer.C:
+		if patient && b.listen(ctx, c) {
+			return nil
+		}
+	case <-c.st.changed:
+	case <-ctx.Done():
+	}
+	loan := &Loan{b: b, checks: c.checks}
+	c.loan = loan
+	if !c.progress.CompareAndSwap(asked, left) {
+		<-c.done
+		return nil
+	}
+	go b.listen(context.Background(), c) // so that it is known whether this is silence
+	return loan
+}
+
+// listen waits until a call has been answered, and returns true; or until the breaker or
+// ctx makes that needless. It opens the breaker when there is silence.
+func (b *Breaker) listen(ctx context.Context, c *call) bool {
+	timer := time.NewTimer(tick)
+	defer timer.Stop()
+	heard := b.c.Shared.Answers()
+	for silent := 0; silent < silentTicks; silent++ {
+		select {
+		case <-c.done:
+			return true
+		case <-c.st.changed:
+			return false
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+		}
+		if c.progress.Load() == late {
+			return false
+		}
+		if now := b.c.Shared.Answers(); now != heard {
+			heard, silent = now, -1
+		}
+		timer.Reset(tick)
+	}
+	b.enter(c.st, errSilent)
+	return false
+}
+
+// Refund is [Engine].Refund by the shared engine. It doesn't wait for longer than
+// patience, after which it is still on its way.
+func (b *Breaker) Refund(ctx context.Context, checks []Check, counted *Decision) error {
+	st := b.state.Load()
+	if st.cause != nil {
+		return unavailable(st.cause)
+	}
+	done := make(chan error, 1)
+	go func() { done <- b.c.Shared.Refund(context.WithoutCancel(ctx), checks, counted) }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(patience):
+		return nil
+	}
+}
+
+// Forget drops what is known of keys here; of all, when there are none, what may be out
+// of date.
 func (b *Breaker) Forget(keys []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if keys == nil {
 		b.denials = nil
+		return
 	}
 	maps.DeleteFunc(b.denials, func(_ string, d denial) bool {
 		return slices.ContainsFunc(d.checks, func(c Check) bool { return slices.Contains(keys, c.Key) })
 	})
-}
-
-// ask asks the shared engine, unless the breaker is open, and opens it when the engine
-// is gone. A question that isn't patient is given up after hastyTicks.
-func (b *Breaker) ask(ctx context.Context, patient bool, engine func(context.Context) error) error {
-	if cause := b.Open(); cause != nil {
-		return cause
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	c := b.calls.begin(patient, cancel)
-	err := engine(ctx)
-	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrUnavailable) {
-		b.calls.end(c, false)
-		if errors.Is(cause, errSlow) {
-			b.doubt()
-		}
-		return cause // it was given up by us
-	}
-	b.calls.end(c, err == nil)
-	if errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrNotReached) {
-		b.trip(err)
-	}
-	return err
-}
-
-// doubt asks whether the shared engine is gone or only slow, which a call that was given
-// up early doesn't tell.
-func (b *Breaker) doubt() {
-	if b.doubting.CompareAndSwap(false, true) {
-		go func() {
-			defer b.doubting.Store(false)
-			_ = b.ask(b.life, true, b.c.Probe) // which opens the breaker
-		}()
-	}
-}
-
-// trip opens the breaker, unless it is open, and has it close again.
-func (b *Breaker) trip(cause error) {
-	if !b.cause.CompareAndSwap(nil, &cause) {
-		return
-	}
-	b.gauge.Set(1)
-	b.c.Log.Error("the limits are counted by this copy alone: "+b.c.Explain(cause), "error", cause)
-	go b.closeAgain(time.Now())
-}
-
-// closeAgain probes until the engine is back, and tells it what was counted meanwhile.
-func (b *Breaker) closeAgain(since time.Time) {
-	for b.probe(b.life) != nil {
-		select {
-		case <-time.After(probeEvery):
-		case <-b.life.Done():
-			return
-		}
-	}
-	b.pay()
-	b.cause.Store(nil)
-	b.gauge.Set(0)
-	b.pay() // what was admitted up to now
-	b.c.Log.Warn("the limits are counted together with the other copies again", "after", time.Since(since).Round(time.Millisecond))
-}
-
-func (b *Breaker) probe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	return b.c.Probe(ctx)
-}
-
-// pay tells the shared engine what was counted without it. What it would refuse by now
-// is full there already.
-func (b *Breaker) pay() {
-	ctx, cancel := context.WithTimeout(b.life, probeTimeout)
-	defer cancel()
-	for _, check := range b.owed.take() {
-		var d Decision
-		if err := b.c.Shared.Take(ctx, []Check{check}, &d); err != nil {
-			b.c.Log.Warn("what was counted by this copy alone could not all be told to the others", "error", err)
-			return
-		}
-	}
-}
-
-// Fallback decides while the breaker is open, by this copy's own counts. What it admits
-// is counted in the shared engine too once that is back.
-func (b *Breaker) Fallback() Engine { return &fallback{b.c.Local, b} }
-
-type fallback struct {
-	Engine
-	b *Breaker
-}
-
-// Take is [Engine].Take.
-func (f *fallback) Take(ctx context.Context, checks []Check, into *Decision) error {
-	err := f.Engine.Take(ctx, checks, into)
-	if err == nil && into.Allowed && f.b.Open() != nil { // a call that is only slow is counted when it is answered
-		f.b.owed.add(checks)
-	}
-	return err
-}
-
-// Refund is [Engine].Refund.
-func (f *fallback) Refund(ctx context.Context, checks []Check, counted *Decision) error {
-	f.b.owed.remove(checks)
-	return f.Engine.Refund(ctx, checks, counted)
-}
-
-// debts are checks that were counted locally and not yet by the shared engine.
-type debts struct {
-	mu     sync.Mutex
-	checks []Check // oldest first
-}
-
-// maxDebts bounds what is kept of an outage.
-const maxDebts = 20_000
-
-func (d *debts) add(checks []Check) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.checks)+len(checks) <= maxDebts {
-		d.checks = append(d.checks, checks...)
-	}
-}
-
-func (d *debts) remove(checks []Check) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, check := range checks {
-		for i := len(d.checks) - 1; i >= 0; i-- {
-			if d.checks[i].Key == check.Key {
-				d.checks = slices.Delete(d.checks, i, i+1)
-				break
-			}
-		}
-	}
-}
-
-func (d *debts) take() []Check {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	all := d.checks
-	d.checks = nil
-	return all
-}
-
-const (
-	// tick is how often is looked whether anything was answered while calls wait.
-	tick = 10 * time.Millisecond
-	// hastyTicks is for how many ticks a call waits that isn't patient.
-	hastyTicks = 4
-	// silentTicks is after how many ticks without any answer the engine counts as gone.
-	silentTicks = hastyTicks + 10
-)
-
-// ErrSilent says that the shared engine has not answered anything for silentTicks, and
-// errSlow that a call was not waited for any longer. Both are ErrUnavailable.
-var (
-	ErrSilent = unavailable("it does not answer")
-	errSlow   = unavailable("it has not answered yet")
-)
-
-// watch gives calls up when nothing is answered. It looks while calls wait.
-type watch struct {
-	silent func() // is called once nothing was answered for silentTicks
-
-	mu       sync.Mutex
-	waiting  map[*waitingCall]struct{}
-	quiet    int // ticks since anything was answered
-	watching bool
-}
-
-type waitingCall struct {
-	patient bool
-	ticks   int
-	giveUp  context.CancelCauseFunc
-}
-
-func (w *watch) begin(patient bool, giveUp context.CancelCauseFunc) *waitingCall {
-	c := &waitingCall{patient: patient, giveUp: giveUp}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.waiting == nil {
-		w.waiting = map[*waitingCall]struct{}{}
-	}
-	w.waiting[c] = struct{}{}
-	if !w.watching {
-		w.watching = true
-		time.AfterFunc(tick, w.run)
-	}
-	return c
-}
-
-func (w *watch) end(c *waitingCall, answered bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.waiting, c)
-	if answered {
-		w.quiet = 0
-	}
-}
-
-// run ticks, and has the next one come as long as calls wait.
-func (w *watch) run() {
-	if !w.tick() {
-		time.AfterFunc(tick, w.run)
-	}
-}
-
-// tick tells whether no call waits.
-func (w *watch) tick() (idle bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.waiting) == 0 {
-		w.watching = false
-		return true
-	}
-	w.quiet++
-	gone := false
-	for c := range w.waiting {
-		c.ticks++
-		gone = gone || min(c.ticks, w.quiet) >= silentTicks
-	}
-	if gone {
-		w.silent()
-	}
-	for c := range w.waiting {
-		switch {
-		case gone:
-			c.giveUp(ErrSilent)
-		case !c.patient && c.ticks > hastyTicks:
-			c.giveUp(errSlow)
-		}
-	}
-	return false
+	b.debts.forget(keys)
+	_ = b.c.Local.Reset(context.Background(), keys) // it is in memory
 }
 
 // denial is a refusal of a request that holds until its windows admit more.
@@ -454,7 +441,13 @@ func joinKeys(to []byte, checks []Check) []byte {
 	return to
 }
 
+// remember keeps a denial, unless it may be over before its time.
 func (b *Breaker) remember(checks []Check, decision *Decision) {
+	for i := range checks {
+		if !decision.Checks[i].Allowed && checks[i].Refundable {
+			return
+		}
+	}
 	d := denial{checks: slices.Clone(checks), at: time.Now(), decided: Decision{Checks: slices.Clone(decision.Checks)}}
 	for i := range d.decided.Checks {
 		windows := &d.decided.Checks[i].Windows

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,32 +18,80 @@ import (
 	"manus/ratelimit/memorylimit"
 )
 
-// flaky is an engine that can be gone, and counts how often it is asked.
+// flaky is a shared engine that can be gone or frozen, and counts how often it is asked.
 type flaky struct {
 	ratelimit.Engine
-	gone  atomic.Bool
-	asked atomic.Int64
+	gone   atomic.Bool
+	asked  atomic.Int64
+	heard  atomic.Uint64
+	mu     sync.Mutex
+	thawed chan struct{} // is closed when it goes on; nil while it isn't frozen
+	repaid []ratelimit.Admitted
 }
 
 func newFlaky() *flaky { return &flaky{Engine: memorylimit.New(memorylimit.Config{})} }
 
+func (f *flaky) freeze() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.thawed = make(chan struct{})
+}
+
+func (f *flaky) thaw() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.thawed)
+	f.thawed = nil
+}
+
+var errGone = errors.New("gone")
+
+// answer is a call's way there and back.
+func (f *flaky) answer(call func() error) error {
+	f.mu.Lock()
+	thawed := f.thawed
+	f.mu.Unlock()
+	if thawed != nil {
+		<-thawed
+	}
+	if f.gone.Load() {
+		return errors.Join(ratelimit.ErrUnavailable, errGone)
+	}
+	defer f.heard.Add(1)
+	return call()
+}
+
 func (f *flaky) Take(ctx context.Context, checks []ratelimit.Check, into *ratelimit.Decision) error {
 	f.asked.Add(1)
-	if f.gone.Load() {
-		return ratelimit.ErrUnavailable
-	}
-	return f.Engine.Take(ctx, checks, into)
+	return f.answer(func() error { return f.Engine.Take(ctx, checks, into) })
 }
 
-func (f *flaky) probe(context.Context) error {
-	if f.gone.Load() {
-		return ratelimit.ErrUnavailable
-	}
-	return nil
+func (f *flaky) Try(context.Context) error { return f.answer(func() error { return nil }) }
+
+func (f *flaky) Answers() uint64 { return f.heard.Load() }
+
+func (f *flaky) Repay(_ context.Context, counts []ratelimit.Admitted) error {
+	return f.answer(func() error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.repaid = append(f.repaid, counts...)
+		return nil
+	})
 }
 
-func newBreaker(shared *flaky) *ratelimit.Breaker {
-	return ratelimit.NewBreaker(ratelimit.BreakerConfig{Shared: shared, Probe: shared.probe, Local: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler)})
+// around is a breaker around it that has reached it, and runs until the test ends.
+func (f *flaky) around(t testing.TB, log io.Writer) *ratelimit.Breaker {
+	t.Helper()
+	if log == nil {
+		log = io.Discard
+	}
+	b := ratelimit.NewBreaker(ratelimit.BreakerConfig{Shared: f, Local: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.NewTextHandler(log, nil))})
+	b.Reach(t.Context())
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { b.Run(ctx) })
+	t.Cleanup(func() { stop(); running.Wait() })
+	return b
 }
 
 func checks(t testing.TB, key, text string) []ratelimit.Check {
@@ -57,12 +107,12 @@ func TestADenialIsRememberedUntilItIsOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shared := newFlaky()
-		breaker := newBreaker(shared)
+		breaker := shared.around(t, nil)
 		c := append(checks(t, "k", "3/minute"), checks(t, "other", "100/minute")...)
 		var d ratelimit.Decision
 		take := func() bool {
 			t.Helper()
-			if err := breaker.Take(t.Context(), c, &d); err != nil {
+			if _, err := breaker.Take(t.Context(), c, &d, true); err != nil {
 				t.Fatal(err)
 			}
 			return d.Allowed
@@ -102,38 +152,13 @@ func TestADenialIsRememberedUntilItIsOver(t *testing.T) {
 	})
 }
 
-func TestWhatIsGoneIsNotWaitedFor(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		shared := newFlaky()
-		breaker := newBreaker(shared)
-		c := checks(t, "k", "1000/minute")
-		var d ratelimit.Decision
-		shared.gone.Store(true)
-		for range 100 {
-			if err := breaker.Take(t.Context(), c, &d); !errors.Is(err, ratelimit.ErrUnavailable) {
-				t.Fatal(err)
-			}
-		}
-		if shared.asked.Load() != 1 {
-			t.Errorf("it was asked %d times", shared.asked.Load())
-		}
-		shared.gone.Store(false)
-		time.Sleep(time.Second)
-		synctest.Wait()
-		if err := breaker.Take(t.Context(), c, &d); err != nil || breaker.Open() != nil {
-			t.Errorf("a second after it is back: %v", err)
-		}
-	})
-}
-
 func TestACachedDenialAllocatesNothing(t *testing.T) {
 	shared := newFlaky()
-	breaker := newBreaker(shared)
+	breaker := shared.around(t, nil)
 	c := checks(t, "k", "5/minute, 20/hour")
 	var d ratelimit.Decision
 	take := func() {
-		if err := breaker.Take(t.Context(), c, &d); err != nil {
+		if _, err := breaker.Take(t.Context(), c, &d, true); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -147,26 +172,26 @@ func TestACachedDenialAllocatesNothing(t *testing.T) {
 
 func BenchmarkCachedDenial(b *testing.B) {
 	shared := newFlaky()
-	breaker := newBreaker(shared)
+	breaker := shared.around(b, nil)
 	c := checks(b, "k", "5/minute, 20/hour")
 	var d ratelimit.Decision
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := breaker.Take(b.Context(), c, &d); err != nil {
+		if _, err := breaker.Take(b.Context(), c, &d, true); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 // service is one with a single rule for everything.
-func service(t *testing.T, rule ratelimit.Rule, engine ratelimit.Engine, observed *[]ratelimit.Observation) *ratelimit.Service {
+func service(t *testing.T, rule ratelimit.Rule, breaker *ratelimit.Breaker, observed *[]ratelimit.Observation) *ratelimit.Service {
 	t.Helper()
 	c := ratelimit.Config{Default: rule, IPv6Prefix: 64}
 	if problems := c.Problems(ratelimit.Routes{}, nil); len(problems) > 0 {
 		t.Fatal(problems)
 	}
 	return ratelimit.New(ratelimit.ServiceConfig{
-		Config: c, Engine: engine, Local: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler),
+		Config: c, Engine: memorylimit.New(memorylimit.Config{}), Breaker: breaker, Log: slog.New(slog.DiscardHandler),
 		Observe: func(o ratelimit.Observation) { *observed = append(*observed, o) },
 	})
 }
@@ -182,7 +207,7 @@ func TestOnlyFailuresCount(t *testing.T) {
 	var observed []ratelimit.Observation
 	r := rule(t, "2/minute")
 	r.Count = ratelimit.CountFailures
-	s := service(t, r, memorylimit.New(memorylimit.Config{}), &observed)
+	s := service(t, r, nil, &observed)
 	for i, status := range []int{200, 200, 401, 200, 204, 500, 200} {
 		answer, err := s.Decide(t.Context(), stranger)
 		if err != nil {
@@ -200,7 +225,7 @@ func TestAShadowOnlyTells(t *testing.T) {
 	var observed []ratelimit.Observation
 	r := rule(t, "2/minute")
 	r.Mode = ratelimit.Shadow
-	s := service(t, r, memorylimit.New(memorylimit.Config{}), &observed)
+	s := service(t, r, nil, &observed)
 	for range 3 {
 		if answer, err := s.Decide(t.Context(), stranger); err != nil || !answer.Allowed || len(answer.Applied) != 0 {
 			t.Errorf("got %+v, %v", answer, err)
@@ -218,10 +243,10 @@ func TestEachRuleHasItsPolicyWhileTheCountsAreGone(t *testing.T) {
 	} {
 		var observed []ratelimit.Observation
 		shared := newFlaky()
-		shared.gone.Store(true)
 		r := rule(t, "2/minute")
 		r.WhenRedisFails = policy
-		s := service(t, r, shared, &observed)
+		s := service(t, r, shared.around(t, nil), &observed)
+		shared.gone.Store(true)
 		got := ""
 		for range 3 {
 			answer, err := s.Decide(t.Context(), stranger)
@@ -266,7 +291,7 @@ func TestWhoIsCounted(t *testing.T) {
 	} {
 		r := rule(t, "2/minute")
 		r.By = []ratelimit.Subject{c.by}
-		answer, err := service(t, r, memorylimit.New(memorylimit.Config{}), &observed).Decide(t.Context(), c.request)
+		answer, err := service(t, r, nil, &observed).Decide(t.Context(), c.request)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -415,11 +440,12 @@ func TestTheStrictestPolicyOfSeveralRulesHolds(t *testing.T) {
 	t.Parallel()
 	for want, policies := range map[string][2]ratelimit.Policy{"uncounted": {ratelimit.Allow, ratelimit.Deny}, "counted": {ratelimit.Allow, ratelimit.Local}, "neither": {ratelimit.Allow, ratelimit.Allow}} {
 		shared := newFlaky()
+		breaker := shared.around(t, nil)
 		shared.gone.Store(true)
 		first, second := ratelimit.NewRule("1/minute", ratelimit.ByAddress), ratelimit.NewRule("9/minute", ratelimit.ByAccount)
 		first.Route, second.Route, first.WhenRedisFails, second.WhenRedisFails = "GET /x", "GET /x", policies[0], policies[1]
 		config := ratelimit.DefaultConfig(ratelimit.Routes{Rules: []ratelimit.Rule{first, second}})
-		s := ratelimit.New(ratelimit.ServiceConfig{Config: config, Engine: shared, Local: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler)})
+		s := ratelimit.New(ratelimit.ServiceConfig{Config: config, Engine: shared, Breaker: breaker, Log: slog.New(slog.DiscardHandler)})
 		got := ""
 		for range 2 {
 			answer, err := s.Decide(t.Context(), ratelimit.Request{Route: "GET /x", Caller: stranger.Caller, Account: "a"})

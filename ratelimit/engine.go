@@ -3,7 +3,6 @@ package ratelimit
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 )
@@ -19,8 +18,9 @@ type Check struct {
 	// Shadow means that the check refuses nothing: it only reports what it
 	// would have refused.
 	Shadow bool
-	// Patient means that a shared engine is waited for until it is known to be gone.
-	Patient bool
+	// Refundable means that what is counted for the key may be taken back, so that a
+	// denial may be over before its time.
+	Refundable bool
 }
 
 // Standing is where a window stands after a decision. Durations are from the
@@ -52,14 +52,8 @@ type Decision struct {
 	Checks  []Verdict // in the order asked
 }
 
-// ErrUnavailable is returned by an engine that can't count just now. ErrNotReached is one
-// of those: the engine hasn't been there yet.
-var (
-	ErrUnavailable = errors.New("the counters are unavailable")
-	ErrNotReached  = unavailable("they have not been reached yet")
-)
-
-func unavailable(why string) error { return fmt.Errorf("%w: %s", ErrUnavailable, why) }
+// ErrUnavailable is returned by an engine that can't count just now.
+var ErrUnavailable = errors.New("the counters are unavailable")
 
 // Engine counts. Its time is its own: the clocks of the copies that ask play no
 // part. Every method may return ErrUnavailable (with its cause) or the context's
@@ -78,6 +72,33 @@ type Engine interface {
 	// Reset forgets what was counted for the keys, on every copy within a
 	// second.
 	Reset(ctx context.Context, keys []string) error
+}
+
+// Shared is an engine that copies of the program share, and that may be slow or gone.
+type Shared interface {
+	Engine
+	// Try makes a decision as a trial, of keys that nobody else uses. It reaches the
+	// engine if that has not been done yet.
+	Try(ctx context.Context) error
+	// Answers is how many answers have come back until now. While it stands still,
+	// nothing has been heard.
+	Answers() uint64
+	// Repay counts what was admitted without the engine, whatever the limits.
+	Repay(ctx context.Context, counts []Admitted) error
+}
+
+// Admitted is a check that was admitted, when.
+type Admitted struct {
+	Check
+	At time.Time // by this machine's clock
+}
+
+// Fallback is an engine that counts for this copy alone.
+type Fallback interface {
+	Engine
+	// Learn makes the counts of the keys what another engine's decision says that they
+	// are. Where that leaves open when something was counted, it was lately.
+	Learn(checks []Check, decision *Decision)
 }
 
 // Resize makes room for the checks in a decision, using its memory again.

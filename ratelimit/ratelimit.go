@@ -51,10 +51,11 @@ type Observation struct {
 type ServiceConfig struct {
 	Config Config
 	Routes Routes
-	// Engine counts; with a Breaker around it if it is shared.
+	// Engine counts.
 	Engine Engine
-	// Local counts while Engine is unavailable; nil where Engine is local itself.
-	Local Engine
+	// Breaker is around Engine where that is shared; nil where it is this machine's own,
+	// or is waited for however long it takes.
+	Breaker *Breaker
 	// Plan tells which plan a user is on. Nil means that rules have no plans.
 	Plan func(ctx context.Context, userID string) (string, error)
 	// Account is the key under which an e-mail address is counted: the same for
@@ -171,35 +172,75 @@ func (s *Service) Decide(ctx context.Context, r Request) (Answer, error) {
 	if err != nil || len(checks) == 0 {
 		return answer, err
 	}
-	engine, d, local := s.c.Engine, &used.decision, false
-	err = engine.Take(ctx, checks, d)
-	if errors.Is(err, ErrUnavailable) {
-		local = true
-		switch whenRedisFails(rules) {
-		case Allow:
-			s.observe(rules, OutcomeAllowed, local, start)
-			return answer, nil
-		case Deny:
-			s.observe(rules, OutcomeRefused, local, start)
-			return answer, ErrNoCounts
-		}
-		engine = s.c.Local
-		err = engine.Take(ctx, checks, d)
+	d := &used.decision
+	loan, err := s.take(ctx, rules, checks, d)
+	if errors.Is(err, ErrUnavailable) && loan != nil {
+		return s.decideAlone(ctx, rules, checks, conditional, loan, start)
 	}
 	if err != nil {
 		return answer, err
 	}
 	answer.fill(checks, d)
-	s.observe(rules, outcome(checks, d), local, start)
-	switch {
-	case len(conditional) > 0 && d.Allowed:
-		answer.Done = s.refund(ctx, engine, checks, conditional, d)
-	case !local: // an engine that was given up may still look at them
-		used.checks = checks
-		s.used.Put(used)
+	s.observe(rules, outcome(checks, d), false, start)
+	if len(conditional) > 0 && d.Allowed {
+		answer.Done = func(r Result) { s.refund(ctx, s.refunder(), checks, d, r.spares(conditional)) }
+		return answer, nil
+	}
+	used.checks = checks
+	s.used.Put(used)
+	return answer, nil
+}
+
+// take takes by the shared counts, or by the machine's own.
+func (s *Service) take(ctx context.Context, rules []Rule, checks []Check, into *Decision) (*Loan, error) {
+	if s.c.Breaker == nil {
+		return nil, s.c.Engine.Take(ctx, checks, into)
+	}
+	return s.c.Breaker.Take(ctx, checks, into, slices.ContainsFunc(rules, guards))
+}
+
+// guards tells whether a rule guards secrets, or would turn requests away: its decisions
+// wait for the shared counts for as long as those aren't known to be gone.
+func guards(r Rule) bool {
+	return r.WhenRedisFails == Deny || r.Count == CountFailures || r.Count == countGuesses ||
+		slices.Contains(r.By, ByAccount) || slices.Contains(r.By, ByLogin)
+}
+
+// decideAlone decides about a request without the shared counts, as its rules say.
+func (s *Service) decideAlone(ctx context.Context, rules []Rule, checks []Check, conditional []condition, loan *Loan, start time.Time) (Answer, error) {
+	const local = true
+	answer := Answer{Allowed: true, Done: func(Result) {}}
+	switch whenRedisFails(rules) {
+	case Allow:
+		s.observe(rules, OutcomeAllowed, local, start)
+		return answer, nil
+	case Deny:
+		loan.End(nothing)
+		s.observe(rules, OutcomeRefused, local, start)
+		return answer, ErrNoCounts
+	}
+	var d Decision
+	engine := s.c.Breaker.c.Local
+	if err := engine.Take(ctx, checks, &d); err != nil {
+		return answer, err
+	}
+	answer.fill(checks, &d)
+	s.observe(rules, outcome(checks, &d), local, start)
+	answer.Done = func(r Result) {
+		spared := r.spares(conditional)
+		s.refund(ctx, engine, checks, &d, spared)
+		loan.End(func(i int) bool { return d.Checks[i].Allowed && !slices.Contains(spared, i) })
+	}
+	if !d.Allowed {
+		loan.End(nothing)
+	} else if len(conditional) == 0 {
+		answer.Done(Result{})
+		answer.Done = func(Result) {}
 	}
 	return answer, nil
 }
+
+func nothing(int) bool { return false }
 
 // scratch is memory of decisions that is used again.
 type scratch struct {
@@ -207,22 +248,43 @@ type scratch struct {
 	decision Decision
 }
 
-// refund takes back what those of the checks have counted that turn out not to count.
-func (s *Service) refund(ctx context.Context, engine Engine, checks []Check, conditional []condition, d *Decision) func(Result) {
-	return func(r Result) {
-		var back []Check
-		var counted Decision
-		for _, c := range conditional {
-			if !r.counts(c.count) {
-				back, counted.Checks = append(back, checks[c.check]), append(counted.Checks, d.Checks[c.check])
-			}
+// spares tells which checks a request turns out not to count for.
+func (r Result) spares(conditional []condition) (checks []int) {
+	for _, c := range conditional {
+		if !r.counts(c.count) {
+			checks = append(checks, c.check)
 		}
-		if len(back) == 0 {
-			return
+	}
+	return checks
+}
+
+// refunder is who takes back what was counted, see [Engine].
+type refunder interface {
+	Refund(ctx context.Context, checks []Check, counted *Decision) error
+}
+
+// refunder takes back what the shared counts have counted, or the machine's own.
+func (s *Service) refunder() refunder {
+	if s.c.Breaker != nil {
+		return s.c.Breaker
+	}
+	return s.c.Engine
+}
+
+// refund takes back what a decision has counted for some of its checks.
+func (s *Service) refund(ctx context.Context, engine refunder, checks []Check, d *Decision, some []int) {
+	var back []Check
+	var counted Decision
+	for _, i := range some {
+		if d.Checks[i].Allowed {
+			back, counted.Checks = append(back, checks[i]), append(counted.Checks, d.Checks[i])
 		}
-		if err := engine.Refund(context.WithoutCancel(ctx), back, &counted); err != nil {
-			s.c.Log.WarnContext(ctx, "a request that doesn't count could not be taken back", "error", err)
-		}
+	}
+	if len(back) == 0 {
+		return
+	}
+	if err := engine.Refund(context.WithoutCancel(ctx), back, &counted); err != nil {
+		s.c.Log.WarnContext(ctx, "a request that doesn't count could not be taken back", "error", err)
 	}
 }
 
@@ -282,9 +344,10 @@ func (s *Service) checks(ctx context.Context, checks []Check, rs *ruleset, rules
 			if rule.Count == CountFailures || rule.Count == countGuesses {
 				conditional = append(conditional, condition{len(checks), rule.Count})
 			}
-			// A route with a rule of its own is worth waiting for; the others would rather
-			// be counted by this copy alone than be slowed down by a busy engine.
-			checks = append(checks, Check{Key: key(kind, subject, rule), Limit: rule.limit(plan), Cost: max(1, rule.Cost), Shadow: rule.Mode == Shadow, Patient: rule.Route != ""})
+			checks = append(checks, Check{
+				Key: key(kind, subject, rule), Limit: rule.limit(plan), Cost: max(1, rule.Cost), Shadow: rule.Mode == Shadow,
+				Refundable: rs.refunds(rule, by),
+			})
 		}
 	}
 	return checks, conditional, nil
@@ -412,11 +475,10 @@ func (s *Service) Reset(ctx context.Context, subject string) error {
 	for _, rule := range s.rulesFor(kind) {
 		keys = append(keys, key(kind, id, rule))
 	}
-	err := s.c.Engine.Reset(ctx, keys)
-	if s.c.Local != nil {
-		err = errors.Join(err, s.c.Local.Reset(ctx, keys))
+	if s.c.Breaker != nil {
+		s.c.Breaker.Forget(keys)
 	}
-	return err
+	return s.c.Engine.Reset(ctx, keys)
 }
 
 // rulesFor are the rules that may count by a kind of subject.

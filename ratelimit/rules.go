@@ -256,20 +256,30 @@ type ruleset struct {
 	rules     map[string][]Rule // by their route
 	mux       *http.ServeMux
 	routes    map[string][]Rule // those of each known route, by its pattern
+	guessed   map[string]bool   // names of the rules in whose counts by account guesses count, too
 	allow     []netip.Prefix
 	prefix    int
 }
 
+// refunds tells whether some of what is counted for a rule's subject is taken back again.
+func (rs *ruleset) refunds(r *Rule, by Subject) bool {
+	return r.Count == CountFailures || r.Count == countGuesses || by == ByAccount && rs.guessed[r.name()]
+}
+
 // newRuleset makes a configuration without Problems ready.
 func newRuleset(c Config, routes Routes) *ruleset {
-	rs := &ruleset{byDefault: []Rule{c.Default}, rules: map[string][]Rule{}, mux: http.NewServeMux(), routes: map[string][]Rule{}, prefix: c.IPv6Prefix}
+	rs := &ruleset{byDefault: []Rule{c.Default}, rules: map[string][]Rule{}, mux: http.NewServeMux(), routes: map[string][]Rule{}, guessed: map[string]bool{}, prefix: c.IPv6Prefix}
 	for _, r := range c.Rules {
 		if _, again := rs.rules[r.Route]; again || register(rs.mux, r.Route) {
 			rs.rules[r.Route] = append(rs.rules[r.Route], r)
 		}
 	}
 	for _, pattern := range routes.Patterns {
-		rs.routes[pattern] = slices.Concat(rs.find(pattern), rs.guesses(routes.Guesses[pattern]))
+		guesses := rs.guesses(routes.Guesses[pattern])
+		rs.routes[pattern] = slices.Concat(rs.find(pattern), guesses)
+		for _, r := range guesses {
+			rs.guessed[r.name()] = true
+		}
 	}
 	for _, network := range c.Allow {
 		if p, err := parseNetwork(network); err == nil {

@@ -118,13 +118,17 @@ func faults(ctx context.Context, rounds int) error {
 		}
 		e := redislimit.New(redislimit.Config{Client: client})
 		breaker := ratelimit.NewBreaker(ratelimit.BreakerConfig{
-			Shared: e, Probe: e.Probe, Local: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler),
+			Shared: e, Local: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler),
 		})
+		breaker.Reach(ctx)
+		running, stop := context.WithCancel(ctx)
+		defer stop()
+		go breaker.Run(running)
 		checks := []ratelimit.Check{{Key: "k", Limit: parse("1000000/hour"), Cost: 1}}
 		var d ratelimit.Decision
 		take := func() (time.Duration, error) {
 			begin := time.Now()
-			err := breaker.Take(ctx, checks, &d)
+			_, err := breaker.Take(ctx, checks, &d, true)
 			return time.Since(begin), err
 		}
 		for range 100 {
@@ -174,7 +178,7 @@ func ours(addr string) (*redislimit.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return redislimit.New(redislimit.Config{Client: client, Timeout: 5 * time.Second}), nil
+	return redislimit.New(redislimit.Config{Client: client}), nil
 }
 
 func connect(addr string) (*redisclient.Client, error) {

@@ -19,14 +19,19 @@ import (
 type Client struct {
 	option rueidis.ClientOption
 	client atomic.Pointer[rueidis.Client] // nil until Redis has been reached
-	failed atomic.Pointer[error]          // why it couldn't be reached the last time
+	failed atomic.Pointer[error]          // why it was not, the last time
 }
 
 // ErrNotReached is returned before Redis has been reached for the first time.
 var ErrNotReached = errors.New("redis has not been reached yet")
 
-// dialTimeout bounds reaching a node.
-const dialTimeout = 500 * time.Millisecond
+const (
+	// dialTimeout bounds reaching a node.
+	dialTimeout = 500 * time.Millisecond
+	// answerTimeout is how long a connection may say nothing to a question before it
+	// is given up for another.
+	answerTimeout = 3 * time.Second
+)
 
 // New makes a Client of the addresses of Redis: one redis:// or rediss:// URL, or
 // those of several nodes of a cluster, separated by commas. It doesn't connect.
@@ -46,16 +51,17 @@ func New(urls string) (*Client, error) {
 	c.option.ForceSingleClient = len(c.option.InitAddress) == 1
 	c.option.DisableCache = true
 	c.option.Dialer.Timeout = dialTimeout
+	c.option.ConnWriteTimeout = answerTimeout
 	return c, nil
 }
 
-// Get is the client, or ErrNotReached with why it couldn't be reached, if that was tried.
+// Get is the client, or ErrNotReached with its cause.
 func (c *Client) Get() (rueidis.Client, error) {
 	if client := c.client.Load(); client != nil {
 		return *client, nil
 	}
-	if why := c.failed.Load(); why != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotReached, *why)
+	if cause := c.failed.Load(); cause != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotReached, *cause)
 	}
 	return nil, ErrNotReached
 }

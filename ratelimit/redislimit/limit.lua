@@ -1,8 +1,9 @@
 -- Decides about requests, one after the other, each in whole.
 --
--- ARGV[1] has them packed, big-endian: an operation (0 take, 1 look, 2 refund) and a
--- number of checks; each check is, of a refund alone, when it was counted (8 bytes,
--- microseconds), then flags (1 shadow), its cost (4) and a number of windows; each
+-- ARGV[1] has them packed, big-endian: an operation (0 take, 1 look, 2 refund, 3 repay:
+-- count what was admitted elsewhere, whatever the limits) and a number of checks; each
+-- check is, of a refund, when it was counted (8 bytes, microseconds), or of what is
+-- repaid, how long ago that was, then flags (1 shadow), its cost (4) and a number of windows; each
 -- window is N (4) and its length in seconds (4). KEYS has a key for each check, in
 -- order. ARGV[2] is added to the server's time; only tests set it.
 --
@@ -12,17 +13,19 @@
 -- before the first of them (6), and the steps, oldest first: which one (6), and how
 -- much had been admitted up to its end (6).
 --
--- The answer is packed as well: the time (8); for each request whether it is
--- allowed (1); for each check the same (1); for each window what is left (4), when
--- there is more and when what was asked for is there (8 each, microseconds from now).
+-- The answer is packed as well: for each request whether it is allowed (1); for each
+-- check of a take or a look the same (1) and its time (8); for each window what is left
+-- (4), when there is more and when what was asked for is there (8 each, microseconds from
+-- then).
 local EXACT, STEPS = 100, 32
 local list, call = unpack, redis.call
 local unpack, pack, sub, floor, ceil, max = struct.unpack, struct.pack, string.sub, math.floor, math.ceil, math.max
 local t = call('TIME')
-local now = t[1] * 1000000 + t[2] + ARGV[2]
+local clock = t[1] * 1000000 + t[2] + ARGV[2]
+local now = clock -- of the check that is looked at, see below
 local arg, pos, k = ARGV[1], 1, 0
 local values, written = call('MGET', list(KEYS)), {} -- written replaces what was read
-local answer, a = { pack('>I8', now) }, 1
+local answer, a = {}, 0
 
 -- first is the position in the log of the first entry after the time. There are N
 -- at most, or as many as matter.
@@ -135,6 +138,42 @@ local function refund(v, windows, cost, at)
 	return pack('>H', #log / 8) .. log .. table.concat(out)
 end
 
+-- steps is a large window's section with the cost added in the step of a time.
+local function steps(v, per, s, cost, at)
+	local which, before, seen = floor(at / (per * 1000000 / STEPS)), s.base, false
+	local parts, m = {}, s.m
+	for j = 0, s.m - 1 do
+		local i, sum = unpack('>I6I6', v, s.at + j * 12)
+		if not seen and i > which then
+			parts[#parts + 1] = pack('>I6I6', which, before + cost)
+			m = m + 1
+		end
+		seen, before = seen or i >= which, sum
+		parts[#parts + 1] = pack('>I6I6', i, seen and sum + cost or sum)
+	end
+	if not seen then
+		parts[#parts + 1] = pack('>I6I6', which, before + cost)
+		m = m + 1
+	end
+	return pack('>I4I2I6', per, m, s.base) .. table.concat(parts)
+end
+
+-- repay counts in a value what was admitted at a time.
+local function repay(v, windows, cost, at)
+	local n, keep, parts = unpack('>H', v), 0, ''
+	local large = sections(v, n)
+	for w = 1, #windows, 2 do
+		local N, per = windows[w], windows[w + 1]
+		if N <= EXACT then keep = max(keep, N)
+		else keep, parts = EXACT, parts .. steps(v, per, large[per] or { base = 0, m = 0 }, cost, at) end
+	end
+	local place = n
+	while place > 0 and unpack('>I8', v, 3 + (place - 1) * 8) > at do place = place - 1 end
+	local log = sub(v, 3, 2 + place * 8) .. string.rep(pack('>I8', at), math.min(cost, keep)) .. sub(v, 3 + place * 8, 2 + n * 8)
+	log = sub(log, max(1, #log - keep * 8 + 1))
+	return pack('>H', #log / 8) .. log .. parts
+end
+
 -- What is known of the checks of one request, and of their windows one after the
 -- other; the tables are used again for the next.
 local key, value, logs, costs, shadow, ok, ats, count = {}, {}, {}, {}, {}, {}, {}, {}
@@ -145,8 +184,13 @@ local function write(name, new, ttl)
 	call('SET', name, new, 'PX', ttl)
 end
 
+-- lifetime is how long a key is kept, in milliseconds, whose longest window is of so
+-- many seconds.
+local function lifetime(longest) return ceil(longest * 1000 * (1 + 1 / STEPS)) end
+
 -- take counts a check's windows, which begin behind w.
 local function take(c, w)
+	now = ats[c]
 	local keep, longest, parts, n = 0, 0, '', 0
 	for i = w + 1, w + count[c] do
 		local N, per = Ns[i], pers[i]
@@ -168,7 +212,7 @@ local function take(c, w)
 			n = keep
 		end
 	end
-	write(key[c], pack('>H', n) .. log .. parts, ceil(longest * 1000 * (1 + 1 / STEPS)))
+	write(key[c], pack('>H', n) .. log .. parts, lifetime(longest))
 end
 
 while pos <= #arg do
@@ -177,20 +221,22 @@ while pos <= #arg do
 	local allowed, w = true, 0
 	for c = 1, checks do
 		k = k + 1
-		if op == 2 then ats[c], pos = unpack('>I8', arg, pos) end
+		if op >= 2 then ats[c], pos = unpack('>I8', arg, pos) end
 		local flags, cost, windows
 		flags, cost, windows, pos = unpack('>BI4B', arg, pos)
 		local name = KEYS[k]
 		local v = written[name] or values[k] or '\0\0'
 		local n = unpack('>H', v)
-		-- The clock may have stepped back; counted time never does.
-		if n > 0 then now = max(now, (unpack('>I8', v, 3 + (n - 1) * 8))) end
+		-- The clock may have stepped back; a key's time never does.
+		now = n > 0 and max(clock, (unpack('>I8', v, 3 + (n - 1) * 8))) or clock
+		if op < 2 then ats[c] = now end
+		if op == 3 then ats[c] = clock - ats[c] end
 		local large
 		if #v > 2 + n * 8 then large = sections(v, n) end
 		key[c], value[c], logs[c], costs[c], shadow[c], count[c], ok[c] = name, v, n, cost, flags == 1, windows, true
 		for i = w + 1, w + windows do
 			Ns[i], pers[i], pos = unpack('>I4I4', arg, pos)
-			if op ~= 2 then
+			if op < 2 then
 				used[i], resets[i], retries[i], larges[i] = weigh(v, n, large, Ns[i], pers[i], cost)
 				if used[i] + cost > Ns[i] then ok[c] = false end
 			end
@@ -202,14 +248,17 @@ while pos <= #arg do
 	answer[a + 1] = allowed and '\1' or '\0'
 	a = a + 1
 	for c = 1, checks do
-		if op == 2 then
-			local ttl = call('PTTL', key[c])
-			local windows = {}
-			for i = 1, count[c] do windows[2 * i - 1], windows[2 * i] = Ns[w + i], pers[w + i] end
-			if ttl > 0 then write(key[c], refund(value[c], windows, costs[c], ats[c]), ttl) end
+		if op >= 2 then
+			local ttl, longest, windows = call('PTTL', key[c]), 0, {}
+			for i = 1, count[c] do
+				windows[2 * i - 1], windows[2 * i], longest = Ns[w + i], pers[w + i], max(longest, pers[w + i])
+			end
+			local v = written[key[c]] or value[c] -- another check of the request may have the key too
+			if op == 3 then write(key[c], repay(v, windows, costs[c], ats[c]), max(ttl, lifetime(longest)))
+			elseif ttl > 0 then write(key[c], refund(v, windows, costs[c], ats[c]), ttl) end
 		else
 			if op == 0 and allowed and ok[c] then take(c, w) end
-			answer[a + 1] = ok[c] and '\1' or '\0'
+			answer[a + 1] = (ok[c] and '\1' or '\0') .. pack('>I8', ats[c])
 			a = a + 1
 			for i = w + 1, w + count[c] do
 				answer[a + 1] = pack('>I4I8I8', max(0, Ns[i] - used[i]), ceil(resets[i]), ceil(retries[i]))

@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"time"
 
 	"manus/internal/processtest"
 	"manus/internal/redisclient"
@@ -54,7 +53,7 @@ func decideALot(args []string) error {
 	if err != nil {
 		return err
 	}
-	e := New(Config{Client: client, Timeout: 10 * time.Second})
+	e := New(Config{Client: client})
 	limit, err := ratelimit.ParseLimit(contestedBy)
 	if err != nil {
 		return err

@@ -8,7 +8,6 @@
 package redislimit
 
 import (
-	"cmp"
 	"context"
 	_ "embed"
 	"encoding/binary"
@@ -17,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -30,10 +30,9 @@ var text string
 
 // Config is what an Engine is made of.
 type Config struct {
-	// Client reaches Redis, which need not be there yet.
+	// Client reaches Redis, which need not be there yet. How long it waits for an answer
+	// is all that bounds a call: who can't wait for so long has a [ratelimit.Breaker].
 	Client *redisclient.Client
-	// Timeout bounds a call that nobody gives up; 0 means 2 s.
-	Timeout time.Duration
 	// OnReset is called with the keys that were forgotten, here or by another
 	// copy, and with nil when messages about that may have been missed: then any
 	// key may have been. It may be nil.
@@ -42,9 +41,10 @@ type Config struct {
 
 // Engine is a [ratelimit.Engine] in Redis.
 type Engine struct {
-	c      Config
-	script *rueidis.Lua
-	prefix string // of every key
+	c       Config
+	script  *rueidis.Lua
+	prefix  string // of every key
+	answers atomic.Uint64
 	// offset is added to the server's time, by tests.
 	offset func() time.Duration
 
@@ -66,7 +66,6 @@ func New(c Config) *Engine {
 	if c.OnReset == nil {
 		c.OnReset = func([]string) {}
 	}
-	c.Timeout = cmp.Or(c.Timeout, 2*time.Second)
 	return &Engine{
 		c:      c,
 		script: rueidis.NewLuaScript(text),
@@ -79,7 +78,7 @@ func New(c Config) *Engine {
 func (e *Engine) connected() (rueidis.Client, error) {
 	client, err := e.c.Client.Get()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ratelimit.ErrNotReached, err)
+		return nil, unavailable(err)
 	}
 	return client, nil
 }
@@ -91,17 +90,18 @@ const (
 	opTake operation = iota
 	opPeek
 	opRefund
+	opRepay
 )
 
 // call is one request on its way.
 type call struct {
-	client  rueidis.Client
-	op      operation
-	checks  []ratelimit.Check
-	counted []ratelimit.Verdict // of a refund
-	result  ratelimit.Decision
-	err     error
-	done    chan struct{}
+	client rueidis.Client
+	op     operation
+	checks []ratelimit.Check
+	times  []int64 // of each check, in microseconds: of a refund when it was counted, of a repayment how long ago
+	result ratelimit.Decision
+	err    error
+	done   chan struct{}
 }
 
 // Take is [ratelimit.Engine].Take.
@@ -120,26 +120,63 @@ func (e *Engine) Refund(ctx context.Context, checks []ratelimit.Check, counted *
 		return errors.New("the decision is about other checks")
 	}
 	var d ratelimit.Decision
-	return e.ask(ctx, opRefund, checks, counted.Checks, &d)
+	return e.ask(ctx, opRefund, checks, times(counted.Checks), &d)
 }
 
-func (e *Engine) ask(ctx context.Context, op operation, checks []ratelimit.Check, counted []ratelimit.Verdict, into *ratelimit.Decision) error {
+// Repay is [ratelimit.Shared].Repay.
+func (e *Engine) Repay(ctx context.Context, counts []ratelimit.Admitted) error {
+	now := time.Now()
+	checks, ages := make([]ratelimit.Check, len(counts)), make([]int64, len(counts))
+	for i, one := range counts {
+		checks[i], ages[i] = one.Check, now.Sub(one.At).Microseconds()
+	}
+	var d ratelimit.Decision
+	return e.ask(ctx, opRepay, checks, ages, &d)
+}
+
+// Answers is [ratelimit.Shared].Answers. In a cluster it stands still: that other nodes
+// answer says nothing of the one that is asked.
+func (e *Engine) Answers() uint64 { return e.answers.Load() }
+
+// spread is on how many keys a trial is made, so that every node of a cluster has some.
+const spread = 64
+
+// Try is [ratelimit.Shared].Try: a decision that is written, as every other.
+func (e *Engine) Try(ctx context.Context) error {
+	if err := e.c.Client.Connect(); err != nil {
+		return unavailable(err)
+	}
+	checks := make([]ratelimit.Check, 1, spread)
+	if client, _ := e.c.Client.Get(); client.Mode() == rueidis.ClientModeCluster {
+		checks = checks[:spread]
+	}
+	for i := range checks {
+		checks[i] = ratelimit.Check{Key: fmt.Sprintf("{trial %d}", i), Limit: trial, Cost: 1}
+	}
+	var d ratelimit.Decision
+	return e.ask(ctx, opTake, checks, nil, &d)
+}
+
+// trial is the limit that is tried: its keys are gone after a second.
+var trial = ratelimit.Limit{{N: ratelimit.ExactUpTo, Per: time.Second}}
+
+func (e *Engine) ask(ctx context.Context, op operation, checks []ratelimit.Check, times []int64, into *ratelimit.Decision) error {
 	client, err := e.connected()
 	if err != nil {
 		return err
 	}
 	if client.Mode() == rueidis.ClientModeCluster {
-		return e.askNodes(ctx, client, op, checks, counted, into)
+		return e.askNodes(ctx, client, op, checks, times, into)
 	}
 	c := calls.Get().(*call)
-	c.client, c.op, c.checks, c.counted, c.err = client, op, checks, counted, nil
+	c.client, c.op, c.checks, c.times, c.err = client, op, checks, times, nil
 	c.result, *into = *into, ratelimit.Decision{} // its memory is used again
-	e.send(c)
+	e.send(c, ctx.Done() != nil)
 	select {
 	case <-c.done:
 		err := c.err
 		*into = c.result
-		c.result, c.checks, c.counted = ratelimit.Decision{}, nil, nil
+		c.result, c.checks, c.times = ratelimit.Decision{}, nil, nil
 		calls.Put(c)
 		return err
 	case <-ctx.Done():
@@ -151,8 +188,8 @@ func (e *Engine) ask(ctx context.Context, op operation, checks []ratelimit.Check
 var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
 
 // send puts a call on its way: in a batch of its own if not many are, else with
-// those that wait for one to come back.
-func (e *Engine) send(c *call) {
+// those that wait for one to come back. Who is impatient has to be free meanwhile.
+func (e *Engine) send(c *call, impatient bool) {
 	e.mu.Lock()
 	e.waiting = append(e.waiting, c)
 	if e.flying == maxFlying {
@@ -162,7 +199,11 @@ func (e *Engine) send(c *call) {
 	e.flying++
 	batch := e.next()
 	e.mu.Unlock()
-	go e.fly(batch) // whoever sent it may give it up
+	if impatient {
+		go e.fly(batch)
+		return
+	}
+	e.fly(batch)
 }
 
 // next takes a batch of what waits. The lock is held.
@@ -185,15 +226,13 @@ func (e *Engine) fly(batch []*call) {
 		e.flying--
 		return
 	}
-	go e.fly(e.next())
+	go e.fly(e.next()) // whoever flew this one has their answer, and goes
 }
 
 // run asks the script about a batch.
 func (e *Engine) run(batch []*call) {
-	ctx, cancel := context.WithTimeout(context.Background(), e.c.Timeout)
-	defer cancel()
 	keys, arguments := e.encode(batch)
-	err := receive(e.script.Exec(ctx, batch[0].client, keys, arguments), batch)
+	err := e.receive(e.script.Exec(context.Background(), batch[0].client, keys, arguments), batch)
 	for _, c := range batch {
 		c.err = err
 	}
@@ -208,8 +247,8 @@ func (e *Engine) encode(batch []*call) (keys, arguments []string) {
 	for _, c := range batch {
 		packed = append(packed, byte(c.op), byte(len(c.checks)))
 		for i, check := range c.checks {
-			if c.op == opRefund {
-				packed = binary.BigEndian.AppendUint64(packed, uint64(c.counted[i].At.UnixMicro())) //nolint:gosec // after 1970
+			if c.op >= opRefund {
+				packed = binary.BigEndian.AppendUint64(packed, uint64(max(0, c.times[i]))) //nolint:gosec // not negative
 			}
 			keys = append(keys, e.prefix+check.Key)
 			shadow := byte(0)
@@ -231,10 +270,13 @@ func (e *Engine) encode(batch []*call) (keys, arguments []string) {
 var errAnswer = errors.New("the script's answer can't be read")
 
 // receive takes what Redis says about a batch.
-func receive(result rueidis.RedisResult, batch []*call) error {
+func (e *Engine) receive(result rueidis.RedisResult, batch []*call) error {
 	answer, err := result.ToString()
 	if err != nil {
 		return unavailable(err)
+	}
+	if batch[0].client != nil { // by itself in a cluster, see Answers
+		e.answers.Add(1)
 	}
 	return decode(answer, batch)
 }
@@ -242,16 +284,15 @@ func receive(result rueidis.RedisResult, batch []*call) error {
 // decode reads the script's answer into the calls.
 func decode(answer string, batch []*call) error {
 	r := reader{rest: answer}
-	at := time.UnixMicro(r.number(8))
 	for _, c := range batch {
 		c.result.Allowed = r.number(1) == 1
-		if c.op == opRefund {
+		if c.op >= opRefund {
 			continue
 		}
 		c.result.Resize(c.checks)
 		for i := range c.checks {
 			verdict := &c.result.Checks[i]
-			verdict.Allowed, verdict.At = r.number(1) == 1, at
+			verdict.Allowed, verdict.At = r.number(1) == 1, time.UnixMicro(r.number(8))
 			for j := range verdict.Windows {
 				verdict.Windows[j] = ratelimit.Standing{Remaining: int(r.number(4)), Reset: r.micros(), Retry: r.micros()}
 			}
@@ -295,7 +336,7 @@ func tag(key string) string {
 
 // askNodes asks the nodes of a cluster, each about the checks that are its own.
 // When one refuses, what others have taken is given back.
-func (e *Engine) askNodes(ctx context.Context, client rueidis.Client, op operation, checks []ratelimit.Check, counted []ratelimit.Verdict, into *ratelimit.Decision) error {
+func (e *Engine) askNodes(ctx context.Context, client rueidis.Client, op operation, checks []ratelimit.Check, times []int64, into *ratelimit.Decision) error {
 	var groups []*call
 	places := make([][2]int, len(checks)) // of each check: its group, and its place there
 	byTag := map[string]int{}
@@ -309,11 +350,14 @@ func (e *Engine) askNodes(ctx context.Context, client rueidis.Client, op operati
 		}
 		places[i] = [2]int{g, len(groups[g].checks)}
 		groups[g].checks = append(groups[g].checks, check)
-		if op == opRefund {
-			groups[g].counted = append(groups[g].counted, counted[i])
+		if op >= opRefund {
+			groups[g].times = append(groups[g].times, times[i])
 		}
 	}
-	if err := e.runNodes(ctx, client, groups); err != nil || op == opRefund {
+	if err := e.runNodes(ctx, client, groups); err != nil || op >= opRefund {
+		if op == opTake {
+			err = errors.Join(err, e.giveBack(ctx, client, groups))
+		}
 		return err
 	}
 	into.Resize(checks)
@@ -323,33 +367,37 @@ func (e *Engine) askNodes(ctx context.Context, client rueidis.Client, op operati
 		into.Checks[i] = g.result.Checks[place[1]]
 		into.Allowed = into.Allowed && g.result.Allowed
 	}
-	if op != opTake || into.Allowed || len(groups) == 1 {
+	if op != opTake || into.Allowed {
 		return nil
 	}
 	return e.giveBack(ctx, client, groups)
 }
 
-// runNodes makes a call for each group, all at once.
+// runNodes makes a call for each group, all at once. Only the nodes that have its keys are
+// asked for anything.
 func (e *Engine) runNodes(ctx context.Context, client rueidis.Client, groups []*call) error {
-	ctx, cancel := context.WithTimeout(ctx, e.c.Timeout)
-	defer cancel()
-	calls := make([]rueidis.LuaExec, len(groups))
-	for i, g := range groups {
-		calls[i].Keys, calls[i].Args = e.encode([]*call{g})
+	var asking sync.WaitGroup
+	for _, g := range groups {
+		asking.Go(func() {
+			keys, arguments := e.encode([]*call{g})
+			g.err = e.receive(e.script.Exec(ctx, client, keys, arguments), []*call{g})
+		})
 	}
+	asking.Wait()
 	var failed error
-	for i, result := range e.script.ExecMulti(ctx, client, calls...) {
-		failed = errors.Join(failed, receive(result, []*call{groups[i]}))
+	for _, g := range groups {
+		failed = errors.Join(failed, g.err)
 	}
 	return failed
 }
 
-// giveBack gives back what groups have taken of a request that isn't allowed.
+// giveBack gives back what groups have taken of a request that isn't allowed, or that
+// not all could decide about.
 func (e *Engine) giveBack(ctx context.Context, client rueidis.Client, groups []*call) error {
 	var back []*call
 	for _, g := range groups {
-		if g.result.Allowed {
-			back = append(back, &call{op: opRefund, checks: g.checks, counted: g.result.Checks})
+		if g.err == nil && g.result.Allowed {
+			back = append(back, &call{op: opRefund, checks: g.checks, times: times(g.result.Checks)})
 		}
 	}
 	if len(back) == 0 {
@@ -358,13 +406,20 @@ func (e *Engine) giveBack(ctx context.Context, client rueidis.Client, groups []*
 	return e.runNodes(context.WithoutCancel(ctx), client, back)
 }
 
+// times are those at which verdicts were counted.
+func times(verdicts []ratelimit.Verdict) []int64 {
+	all := make([]int64, len(verdicts))
+	for i, v := range verdicts {
+		all[i] = v.At.UnixMicro()
+	}
+	return all
+}
+
 // channel is where copies tell each other what was reset.
 func (e *Engine) channel() string { return e.prefix + "resets" }
 
 // Reset is [ratelimit.Engine].Reset.
 func (e *Engine) Reset(ctx context.Context, keys []string) error {
-	ctx, cancel := context.WithTimeout(ctx, e.c.Timeout)
-	defer cancel()
 	client, err := e.connected()
 	if err != nil {
 		return err
@@ -386,54 +441,4 @@ func (e *Engine) Reset(ctx context.Context, keys []string) error {
 // Run reaches Redis and hears what other copies have reset, until ctx ends.
 func (e *Engine) Run(ctx context.Context) {
 	e.c.Client.Listen(ctx, e.channel(), func(key string) { e.c.OnReset([]string{key}) }, func() { e.c.OnReset(nil) })
-}
-
-// Probe makes a whole decision, which writes, and tells why that isn't possible: Redis may answer, and
-// be full, or not let us run scripts.
-func (e *Engine) Probe(ctx context.Context) error {
-	if err := e.c.Client.Connect(); err != nil {
-		return fmt.Errorf("%w: %w", ratelimit.ErrNotReached, err)
-	}
-	client, err := e.connected()
-	if err != nil {
-		return err
-	}
-	c := &call{op: opTake, checks: []ratelimit.Check{{Key: "{probe}", Limit: ratelimit.Limit{{N: 1_000_000, Per: time.Second}}, Cost: 1}}}
-	keys, arguments := e.encode([]*call{c})
-	return receive(e.script.Exec(ctx, client, keys, arguments), []*call{c})
-}
-
-// Explain says why Redis can't count, and what to do.
-func Explain(err error) string {
-	if errors.Is(err, ratelimit.ErrSilent) {
-		return "Redis does not answer; see whether it is overloaded or its network is cut"
-	}
-	text := err.Error()
-	for _, known := range explanations {
-		if strings.Contains(text, known.part) {
-			return known.words
-		}
-	}
-	return "Redis can't be used; see the error"
-}
-
-const noAnswer = "the address of REDIS_URL doesn't answer; see whether a firewall is between, and whether it speaks TLS (rediss://) or not"
-
-// explanations are by what Redis, the system and crypto/tls say.
-var explanations = []struct{ part, words string }{
-	{"WRONGPASS", "Redis refuses the user or the password of REDIS_URL; correct them"},
-	{"NOAUTH", "Redis wants a password; put it into REDIS_URL"},
-	{"NOPERM", "the user of REDIS_URL may not run scripts; allow EVAL, EVALSHA, GET, MGET, SET, PTTL and TIME on keys that begin with manus:limit:"},
-	{"OOM", "Redis is full and evicts nothing (maxmemory-policy noeviction); give it more memory, or a policy that evicts"},
-	{"NOREPLICAS", "Redis takes no writes while too few of its replicas are there; see to them"},
-	{"MISCONF", "Redis takes no writes as it can't save to its disk; see to its disk"},
-	{"READONLY", "the Redis of REDIS_URL is a replica; name the one that takes writes"},
-	{"LOADING", "Redis is still loading its data"},
-	{"CLUSTERDOWN", "the Redis cluster is down; see to its nodes"},
-	{"x509:", "the certificate of Redis isn't one that this machine trusts; install its authority here, or correct the name in REDIS_URL"},
-	{"tls:", "Redis doesn't speak TLS as REDIS_URL says; use redis:// or rediss://, whichever it is"},
-	{"connection refused", "nothing listens at the address of REDIS_URL; see whether Redis runs"},
-	{"no such host", "the host of REDIS_URL has no address; correct it"},
-	{"i/o timeout", noAnswer},
-	{"deadline exceeded", noAnswer},
 }
