@@ -13,7 +13,6 @@ package sqlitedocs
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,10 +20,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
-	_ "modernc.org/sqlite" // registers the driver
 	lib "modernc.org/sqlite/lib"
 
 	"manus/docstore"
@@ -36,8 +35,7 @@ var _ docstore.Store = (*Store)(nil)
 type Store struct {
 	readers chan *conn // idle ones
 	writer  *writer
-	dbs     [2]*sql.DB // the readers' and the writer's
-	conns   []*conn    // all of them
+	conns   []*conn // all of them
 
 	collections docstore.Declared[*collection]
 
@@ -54,23 +52,16 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{closed: make(chan struct{})}
-	for i, pragma := range []string{"query_only(1)", "query_only(0)"} {
-		db, err := sql.Open("sqlite", dsn(path, pragma))
-		if err != nil {
-			return nil, s.abandon(err)
-		}
-		s.dbs[i] = db
-	}
-	writing, err := s.connect(ctx, s.dbs[1])
+	writing, err := s.connect(ctx, dsn(path, "query_only(0)"))
 	if err != nil {
 		return nil, s.abandon(translateError(path, err))
 	}
-	if err := whenFree(ctx, func() error { return prepareFile(ctx, writing) }); err != nil {
+	if err := whenFree(ctx, func() error { return prepareFile(writing) }); err != nil {
 		return nil, s.abandon(translateError(path, err))
 	}
 	s.readers = make(chan *conn, readers())
 	for range cap(s.readers) {
-		reading, err := s.connect(ctx, s.dbs[0])
+		reading, err := s.connect(ctx, dsn(path, "query_only(1)"))
 		if err != nil {
 			return nil, s.abandon(translateError(path, err))
 		}
@@ -110,14 +101,13 @@ func translateError(path string, err error) error {
 	return fmt.Errorf("the data file %s can't be opened: %w", path, err)
 }
 
-func (s *Store) connect(ctx context.Context, db *sql.DB) (*conn, error) {
-	var c *sql.Conn
-	err := whenFree(ctx, func() (err error) { c, err = db.Conn(ctx); return err })
+func (s *Store) connect(ctx context.Context, dsn string) (c *conn, err error) {
+	err = whenFree(ctx, func() error { c, err = openConn(dsn); return err })
 	if err != nil {
 		return nil, err
 	}
-	s.conns = append(s.conns, &conn{Conn: c, statements: map[string]*sql.Stmt{}})
-	return s.conns[len(s.conns)-1], nil
+	s.conns = append(s.conns, c)
+	return c, nil
 }
 
 const (
@@ -152,13 +142,8 @@ func (s *Store) abandon(err error) error {
 // what is left in the log to the file and removes the log.
 func (s *Store) release() error {
 	var errs []error
-	for _, c := range s.conns {
-		errs = append(errs, c.release())
-	}
-	for _, db := range s.dbs {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
+	for _, c := range slices.Backward(s.conns) {
+		errs = append(errs, c.close())
 	}
 	return errors.Join(errs...)
 }
