@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -342,5 +344,22 @@ func TestACommandOpensNoStoreThatIsNotThere(t *testing.T) {
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("it was made: %v", err)
+	}
+}
+
+func TestAQuestionAboutTheWholeServerIsAnsweredByTheDoor(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", a.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 204 ") || !strings.Contains(string(answer), "X-Request-Id: ") {
+		t.Errorf("%s, %v", answer, err)
 	}
 }

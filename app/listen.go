@@ -49,6 +49,8 @@ func listen(ctx context.Context, addr string, handler http.Handler, log *slog.Lo
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeader,
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+
+			DisableGeneralOptionsHandler: true, // the door answers OPTIONS *, too
 		},
 		listener: listener,
 		failed:   make(chan error, 1),

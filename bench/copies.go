@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -95,13 +94,12 @@ func (f *fleet) stop() {
 	}
 }
 
-// each is a requester that sends the same again and again, as the connection's own
-// account.
-func (f *fleet) each(make func(token string) []byte) requester {
-	return func(connection int) (next, error) {
-		if connection >= len(f.tokens) {
-			return nil, errors.New("there is no account for the connection")
-		}
-		return always(make(f.tokens[connection]))(connection)
+// each sends the same again and again, as the connection's own account.
+func (f *fleet) each(make func(token string) []byte) []next {
+	var all []next
+	for _, token := range f.tokens {
+		request := make(token)
+		all = append(all, func([]byte) []byte { return request })
 	}
+	return all
 }

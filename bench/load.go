@@ -23,8 +23,10 @@ type next func(before []byte) []byte
 type requester func(connection int) (next, error)
 
 type result struct {
+	n         int // requests
 	perSecond float64
 	p99       time.Duration
+	cpu       time.Duration // of the server, for one request
 }
 
 // client is as little of HTTP/1.1 as a fair load needs: what it takes itself
@@ -82,21 +84,31 @@ func (c *client) do(request []byte) (status int, body []byte, err error) {
 	return status, c.body, err
 }
 
-// load sends requests over all connections for the plan's length. The connections
+// prepare makes what each connection sends. What has to be done first, such as signing in,
+// is done before anything is measured.
+func prepare(p plan, make requester) ([]next, error) {
+	all := []next{}
+	for i := range p.connections {
+		next, err := make(i)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, next)
+	}
+	return all, nil
+}
+
+// load sends requests over a connection for each for the plan's length. The connections
 // are spread over the addresses.
-func load(ctx context.Context, p plan, addrs []string, make requester) (result, error) {
+func load(ctx context.Context, p plan, addrs []string, all []next) (result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	var all []time.Duration
+	var times []time.Duration
 	var over atomic.Bool
 	begin := time.Now()
-	for i := range p.connections {
-		next, err := make(i)
-		if err != nil {
-			return result{}, err
-		}
+	for i, next := range all {
 		wg.Go(func() {
 			took, err := one(ctx, addrs[i%len(addrs)], next, &over)
 			if err != nil {
@@ -104,7 +116,7 @@ func load(ctx context.Context, p plan, addrs []string, make requester) (result, 
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			all = append(all, took...)
+			times = append(times, took...)
 		})
 	}
 	timer := time.AfterFunc(p.length, func() { over.Store(true) })
@@ -114,8 +126,8 @@ func load(ctx context.Context, p plan, addrs []string, make requester) (result, 
 	if err := context.Cause(ctx); err != nil {
 		return result{}, err
 	}
-	slices.Sort(all)
-	return result{perSecond: float64(len(all)) / elapsed.Seconds(), p99: all[len(all)*99/100]}, nil
+	slices.Sort(times)
+	return result{n: len(times), perSecond: float64(len(times)) / elapsed.Seconds(), p99: times[len(times)*99/100]}, nil
 }
 
 func one(ctx context.Context, addr string, next next, over *atomic.Bool) ([]time.Duration, error) {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -20,12 +21,16 @@ func main() {
 	if dir := os.Getenv(peerEnv); dir != "" {
 		exit(servePocketBase(dir, os.Getenv(peerEnv+"_ADDR")))
 	}
+	if file := os.Getenv(bareEnv); file != "" {
+		exit(serveBare(file, os.Getenv(bareEnv+"_ADDR")))
+	}
 	// The servers have both processors; a client on more than one thread would
 	// mostly measure how they take turns.
 	runtime.GOMAXPROCS(1)
 	rounds := flag.Int("rounds", 5, "how often each is measured, in turn")
 	length := flag.Duration("length", 4*time.Second, "how long each measurement takes")
 	connections := flag.Int("connections", 32, "connections of the client")
+	only := flag.String("only", "", "only this kind of request: health, guarded read or refresh")
 	onlyFlood := flag.Bool("flood", false, "only the flood of logins")
 	onlyCopies := flag.Bool("copies", false, "only one copy against three")
 	onlyStore := flag.Bool("store", false, "only what documents in MongoDB cost beside the driver alone")
@@ -34,7 +39,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	exit(run(ctx, plan{*rounds, *length, *connections, *onlyFlood, *onlyCopies, *onlyStore, *before, *attempts}))
+	exit(run(ctx, plan{*rounds, *length, *connections, *only, *onlyFlood, *onlyCopies, *onlyStore, *before, *attempts}))
 }
 
 func exit(err error) {
@@ -49,6 +54,7 @@ type plan struct {
 	rounds      int
 	length      time.Duration
 	connections int
+	only        string // kind of request; empty is all, and the rest
 	onlyFlood   bool
 	onlyCopies  bool
 	onlyStore   bool
@@ -88,7 +94,12 @@ func run(ctx context.Context, p plan) error {
 	if p.onlyFlood {
 		return flood(ctx, manus, peer)
 	}
-	measured := []server{manus, peer}
+	bare := newBare(manus, filepath.Join(dir, "answers.json"))
+	defer bare.stop()
+	if err := bare.start(ctx); err != nil {
+		return err
+	}
+	measured := []server{manus, peer, bare}
 	if p.before != "" {
 		earlier := newManus(p.before, filepath.Join(dir, "earlier-data"))
 		earlier.title = "earlier Manus"
@@ -97,6 +108,9 @@ func run(ctx context.Context, p plan) error {
 			return err
 		}
 		measured = append(measured, earlier)
+	}
+	if p.only != "" {
+		return throughput(ctx, p, measured)
 	}
 	if err := errors.Join(starts(ctx, p, dir, binary), throughput(ctx, p, measured), flood(ctx, manus, peer)); err != nil {
 		return err
@@ -131,38 +145,84 @@ func starts(ctx context.Context, p plan, dir, binary string) error {
 }
 
 // throughput measures each kind of request on all servers, in turn, and tells how the
-// first stands beside the others.
+// first stands beside the others. The processor's time is the server's for one request:
+// it depends less than the rest on what else the machine does.
 func throughput(ctx context.Context, p plan, servers []server) error {
 	title, line := "| request |", "| --- |"
 	for i, s := range servers {
-		title, line = title+" "+s.name()+" /s | p99 |", line+" ---: | ---: |"
+		title, line = title+" "+s.name()+" /s | p99 | CPU |", line+" ---: | ---: | ---: |"
 		if i > 0 {
 			title, line = title+" ratio |", line+" ---: |"
 		}
 	}
 	fmt.Println(title + "\n" + line)
 	for _, kind := range []string{"health", "guarded read", "refresh"} {
-		results := make([][]result, len(servers))
-		for range p.rounds {
-			for i, s := range servers {
-				r, err := load(ctx, p, []string{s.address()}, s.requests(kind))
-				if err != nil {
-					return fmt.Errorf("%s: %w", kind, err)
-				}
-				results[i] = append(results[i], r)
-			}
+		if p.only != "" && p.only != kind {
+			continue
 		}
-		row := "| " + kind + " |"
-		for i := range servers {
-			m := middle(results[i])
-			row += fmt.Sprintf(" %.0f | %v |", m.perSecond, m.p99.Round(10*time.Microsecond))
-			if i > 0 {
-				row += fmt.Sprintf(" %.2f× |", middle(results[0]).perSecond/m.perSecond)
-			}
+		results, err := inTurn(ctx, p, servers, kind)
+		if err != nil {
+			return fmt.Errorf("%s: %w", kind, err)
 		}
-		fmt.Println(row)
+		fmt.Println("| " + kind + " |" + row(results))
 	}
 	return nil
+}
+
+// inTurn measures one kind of request and returns the median of each server, nil where
+// it has no such request.
+func inTurn(ctx context.Context, p plan, servers []server, kind string) ([]*result, error) {
+	results := make([][]result, len(servers))
+	for range p.rounds {
+		for i, s := range servers {
+			requests := s.requests(kind)
+			if requests == nil {
+				continue
+			}
+			r, err := measure(ctx, p, s, requests)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", s.name(), err)
+			}
+			results[i] = append(results[i], r)
+		}
+	}
+	medians := make([]*result, len(servers))
+	for i, all := range results {
+		if len(all) > 0 {
+			medians[i] = middle(all)
+		}
+	}
+	return medians, nil
+}
+
+// measure sends requests to one server.
+func measure(ctx context.Context, p plan, s server, requests requester) (result, error) {
+	all, err := prepare(p, requests)
+	if err != nil {
+		return result{}, err
+	}
+	before := s.cpu()
+	r, err := load(ctx, p, []string{s.address()}, all)
+	if err == nil {
+		r.cpu = (s.cpu() - before) / time.Duration(r.n)
+	}
+	return r, err
+}
+
+// row is a line of the table of throughput.
+func row(results []*result) string {
+	var b strings.Builder
+	for i, r := range results {
+		if r == nil {
+			b.WriteString(" | | | |")
+			continue
+		}
+		fmt.Fprintf(&b, " %.0f | %v | %v |", r.perSecond, r.p99.Round(10*time.Microsecond), r.cpu.Round(100*time.Nanosecond))
+		if i > 0 {
+			fmt.Fprintf(&b, " %.2f× |", results[0].perSecond/r.perSecond)
+		}
+	}
+	return b.String()
 }
 
 // flood sends a thousand logins at once and watches the memory, and how the
@@ -187,8 +247,14 @@ func median[T ~int64](all []T) T {
 	return sorted[len(sorted)/2]
 }
 
-// middle is the result with the median rate.
-func middle(all []result) result {
+// middle has the medians of all.
+func middle(all []result) *result {
 	sorted := slices.SortedFunc(slices.Values(all), func(a, b result) int { return int(a.perSecond - b.perSecond) })
-	return sorted[len(sorted)/2]
+	m := sorted[len(sorted)/2]
+	var times []time.Duration
+	for _, r := range all {
+		times = append(times, r.cpu)
+	}
+	m.cpu = median(times)
+	return &m
 }

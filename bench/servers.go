@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,9 +24,10 @@ type server interface {
 	start(ctx context.Context) error  // launch, and make the account to measure with
 	stop()
 	address() string
-	requests(kind string) requester
+	requests(kind string) requester // nil where the server has nothing of the kind
 	login(i int) []byte
 	rss() int64
+	cpu() time.Duration
 	watch(ctx context.Context, over <-chan struct{}) (peak int64, p50, p99 time.Duration)
 }
 
@@ -36,12 +38,11 @@ const (
 
 // process is what the servers have in common.
 type process struct {
-	title  string
-	addr   string
-	probe  string // a path that tells it is alive
-	make   func(addr string) *exec.Cmd
-	cmd    *exec.Cmd
-	stderr bytes.Buffer
+	title string
+	addr  string
+	probe string // a path that tells it is alive
+	make  func(addr string) *exec.Cmd
+	cmd   *exec.Cmd
 }
 
 func (p *process) name() string    { return p.title }
@@ -54,7 +55,13 @@ func (p *process) launch(ctx context.Context) error {
 	}
 	p.addr = addr
 	p.cmd = p.make(addr)
-	p.cmd.Stderr = &p.stderr
+	log, err := os.CreateTemp("", "manus-bench-log-*")
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	defer os.Remove(log.Name()) // which the process writes on to
+	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := p.cmd.Start(); err != nil {
 		return err
 	}
@@ -69,7 +76,8 @@ func (p *process) launch(ctx context.Context) error {
 		}
 		<-time.After(time.Millisecond)
 	}
-	return fmt.Errorf("%s doesn't answer: %s", p.title, p.stderr.String())
+	said, err := os.ReadFile(log.Name())
+	return errors.Join(fmt.Errorf("%s doesn't answer: %s", p.title, said), err)
 }
 
 func (p *process) stop() {
@@ -93,6 +101,21 @@ func (p *process) rss() int64 {
 	kib, _ := strconv.ParseInt(fields[0], 10, 64)
 	return kib << 10
 }
+
+// cpu is the processor's time that it has taken, in steps of clockTick.
+func (p *process) cpu() time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // from the third on, see proc(5)
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * clockTick
+}
+
+// clockTick is what Linux counts a process's time in (USER_HZ).
+const clockTick = 10 * time.Millisecond
 
 // watch probes every 5 ms on a connection of its own.
 func (p *process) watch(ctx context.Context, over <-chan struct{}) (peak int64, p50, p99 time.Duration) {
@@ -191,7 +214,7 @@ func newManus(binary, dir string) *manus {
 		cmd := exec.Command(binary, "serve", "--config", "unlimited.yaml")
 		cmd.Env = []string{
 			"JWT_SECRET_KEY=mZ3t9Qx7Lr2Vw8Ks5Yb1Nc6Hd4Jf0Gp-benchmarks-only",
-			"ADDR=" + addr, "OPS_ADDR=off", "DATA_DIR=" + dir, "LOG_LEVEL=warn", "SHUTDOWN_DELAY=0s",
+			"ADDR=" + addr, "OPS_ADDR=" + cmp.Or(os.Getenv("OPS_ADDR"), "off"), "DATA_DIR=" + dir, "SHUTDOWN_DELAY=0s",
 		}
 		return cmd
 	}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 )
@@ -17,7 +18,7 @@ const (
 // cors lets pages of the origins allowed read an answer. Whoever else asks gets
 // the same answer, which their browser keeps from them.
 func (api *API) cors(header http.Header, r *http.Request, e *endpoint) {
-	if len(api.Origins) == 0 || !e.CORS && (e != api.fallback || !strings.HasPrefix(r.URL.Path, Prefix+"/")) {
+	if len(api.Origins) == 0 || !e.CORS && (e != api.fallback || !strings.HasPrefix(path.Clean("/"+r.URL.Path), Prefix+"/")) {
 		return
 	}
 	header.Add("Vary", "Origin")

@@ -39,6 +39,10 @@ func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		WriteError(x, x.r, nil, errWrongHost)
 		return
 	}
+	if r.RequestURI == "*" { // which the mux refuses with an empty answer
+		api.fallback.ServeHTTP(x, x.r)
+		return
+	}
 	api.mux.ServeHTTP(x, x.r) // which asks the guard of a route, or redirects by itself
 }
 
@@ -129,7 +133,7 @@ type body struct {
 	x *exchange
 }
 
-// Read returns errTooLarge and errSlowBody, with their causes.
+// Read returns errTooLarge, errSlowBody and errBrokenBody, with their causes.
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	switch {
@@ -138,9 +142,12 @@ func (b *body) Read(p []byte) (int, error) {
 		b.x.setReadDeadline(time.Time{})
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = fmt.Errorf("%w: %w", errSlowBody, err)
+	case errors.Is(err, http.ErrBodyReadAfterClose): // the program's fault
 	default:
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			err = fmt.Errorf("%w: %w", errTooLarge, err)
+		} else {
+			err = fmt.Errorf("%w: %w", errBrokenBody, err)
 		}
 	}
 	return n, err

@@ -171,7 +171,15 @@ func (t typed) Adapter() huma.Adapter { return t.route }
 // Handle is called by huma, once it has completed what it knows of the route.
 func (e *endpoint) Handle(operation *huma.Operation, handle func(huma.Context)) {
 	e.operation = operation
-	e.serve = func(w http.ResponseWriter, r *http.Request) { handle(humago.NewContext(operation, r, w)) }
+	e.serve = func(w http.ResponseWriter, r *http.Request) {
+		if operation.RequestBody != nil {
+			if err := readJSON(r); err != nil {
+				WriteError(w, r, nil, err)
+				return
+			}
+		}
+		handle(humago.NewContext(operation, r, w))
+	}
 }
 
 // learn adds to the list of all problems.

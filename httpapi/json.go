@@ -5,7 +5,11 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"io"
+	"mime"
+	"net/http"
 	"strconv"
+	"strings"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -22,6 +26,30 @@ var (
 // Fields are named as the reference names them: "EMAIL" is no email, and not a second one
 // beside it either. The library asks this of the whole program.
 func init() { huma.ValidateStrictCasing = true }
+
+// readJSON reads the body for a typed handler, once and whole, so that huma finds it in
+// memory and of the type that it knows. It returns errMediaType, and the errors of a body.
+func readJSON(r *http.Request) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	if !isJSON(r.Header.Get("Content-Type")) {
+		return errMediaType
+	}
+	text, err := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(text))
+	r.Header.Set("Content-Type", "application/json")
+	return err
+}
+
+// isJSON tells whether a Content-Type is JSON, which is UTF-8 (RFC 8259). A body without
+// one is taken for JSON.
+func isJSON(contentType string) bool {
+	media, params, err := mime.ParseMediaType(contentType)
+	charset := params["charset"]
+	return contentType == "" || err == nil && (charset == "" || strings.EqualFold(charset, "utf-8")) &&
+		(media == "application/json" || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json"))
+}
 
 // jsonFormat is JSON whose errors don't repeat what was sent.
 func jsonFormat() huma.Format {

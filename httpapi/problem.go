@@ -1,14 +1,12 @@
 package httpapi
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,7 +19,7 @@ import (
 // Problem is an RFC 9457 error answer. It never carries what the client sent.
 type Problem struct {
 	Type      string  `json:"type" doc:"Names the kind of problem; a link to its explanation." example:"/docs#not-found"`
-	Title     string  `json:"title" doc:"The status in words." example:"Not Found"`
+	Title     string  `json:"title" doc:"The status in words, in the language of 'detail'." example:"Not Found"`
 	Status    int     `json:"status" doc:"The HTTP status." example:"404"`
 	Detail    string  `json:"detail" doc:"What is wrong and what to do about it, in English or Arabic, as Accept-Language prefers."`
 	RequestID string  `json:"request_id" doc:"Quote it when asking for help." example:"4GZTLGJVK3A5XOAWZBQ3PVNM4U"`
@@ -31,12 +29,6 @@ type Problem struct {
 
 	retryAfter time.Duration
 	language   language.Tag // of Detail
-}
-
-// Fault is one wrong part of a request.
-type Fault struct {
-	Location string `json:"location" doc:"Where it is." example:"body.email"`
-	Message  string `json:"message" doc:"What it should be." example:"expected string"`
 }
 
 // Error makes a Problem an error that huma writes as it is.
@@ -74,6 +66,7 @@ var (
 	errMediaType        = errors.New("the body isn't JSON")
 	errSlowBody         = errors.New("the body arrived too slowly")
 	errTooLarge         = errors.New("the body is too large")
+	errBrokenBody       = errors.New("the body is cut short or isn't what its headers say")
 	errInternal         = errors.New("something broke")
 )
 
@@ -92,6 +85,7 @@ var common = Kinds{
 	{errSlowBody, http.StatusRequestTimeout, "slow-body", language.Text{En: "The body arrived too slowly. Send the request again.", Ar: "وصل جسم الطلب ببطء شديد. أعد إرسال الطلب."}, 0},
 	{errTooLarge, http.StatusRequestEntityTooLarge, "too-large", language.Text{En: "The request is larger than this address takes.", Ar: "الطلب أكبر مما يقبله هذا العنوان."}, 0},
 	{docstore.ErrCorrupt, http.StatusServiceUnavailable, "damaged", language.Text{En: "The service's stored data is damaged and has to be restored first. Trying again doesn't help; its operators have been told.", Ar: "بيانات الخدمة المخزّنة تالفة ولا بدّ من استرجاعها أوّلًا. لن تفيد إعادة المحاولة، وقد أُبلغ مشغّلوها."}, 0},
+	{errBrokenBody, http.StatusBadRequest, "broken-body", language.Text{En: "The body ended early, or isn't framed as the request's headers say. Send the request again.", Ar: "انتهى جسم الطلب قبل تمامه أو خالف ما في ترويسات الطلب. أعد إرسال الطلب."}, 0},
 	{docstore.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", language.Text{En: "The service can't reach its storage just now. Nothing was lost; try again shortly.", Ar: "تعذّر على الخدمة الوصول إلى مخزنها الآن. لم يضِع شيء؛ حاول مرّة أخرى بعد قليل."}, 2 * time.Second},
 	{docstore.ErrCursor, http.StatusBadRequest, "invalid-cursor", language.Text{En: "The cursor is not one that this list gave out. Start again without it.", Ar: "ليس هذا المؤشّر مما أعطته هذه القائمة. ابدأ من جديد بدونه."}, 0},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "timeout", language.Text{En: "This took too long and was given up. Try again shortly.", Ar: "استغرق ذلك وقتًا أطول من اللازم فأُوقف. حاول مرّة أخرى بعد قليل."}, 2 * time.Second},
@@ -121,7 +115,7 @@ func (k Kinds) problem(ctx context.Context, err error) (p *Problem, known bool) 
 	tag := language.From(ctx)
 	p = &Problem{
 		Type:       "/docs#" + kind.Name,
-		Title:      http.StatusText(kind.Status),
+		Title:      title(kind.Status, tag),
 		Status:     kind.Status,
 		Detail:     kind.Detail.In(tag),
 		RequestID:  RequestID(ctx),
@@ -192,35 +186,41 @@ func cleanHumaError(ctx huma.Context, _ string, body any) (any, error) {
 }
 
 func problemOf(ctx context.Context, model *huma.ErrorModel) *Problem {
-	err := cmp.Or(map[int]error{
-		http.StatusUnsupportedMediaType: errMediaType, http.StatusRequestEntityTooLarge: errTooLarge, http.StatusRequestTimeout: errSlowBody,
-	}[model.Status], errInvalidRequest)
-	p, _ := common.problem(ctx, err)
-	p.Status, p.Title = model.Status, http.StatusText(model.Status)
+	p, _ := common.problem(ctx, errInvalidRequest)
+	p.Status, p.Title = model.Status, title(model.Status, p.language)
 	for _, e := range model.Errors {
-		if e != nil && err == errInvalidRequest { //nolint:errorlint // set above
-			p.Errors = append(p.Errors, cleanFault(e))
+		if e != nil {
+			p.Errors = append(p.Errors, newFault(p.language, e))
 		}
+	}
+	if len(p.Errors) == 0 {
+		p.Errors = []Fault{newFault(p.language, &huma.ErrorDetail{Location: "body", Message: model.Detail})}
 	}
 	return p
 }
 
-// maxFaultLocation bounds how much of a location is repeated to the client.
-const maxFaultLocation = 100
+// title is a status in words.
+func title(status int, tag language.Tag) string {
+	return language.Text{En: http.StatusText(status), Ar: titles[status]}.In(tag)
+}
 
-// cleanFault keeps a validation message's own words: what huma appends after a
-// colon, and the name of a property we don't know, are the client's.
-func cleanFault(e *huma.ErrorDetail) Fault {
-	message, _, _ := strings.Cut(e.Message, ": ")
-	location := e.Location
-	if strings.HasPrefix(message, "unexpected property") {
-		message = "there is a property that this address doesn't know"
-		if i := strings.LastIndexByte(location, '.'); i >= 0 {
-			location = location[:i]
-		}
-	}
-	if len(location) > maxFaultLocation {
-		location = location[:maxFaultLocation]
-	}
-	return Fault{Location: location, Message: message}
+// titles are the statuses of problems in Arabic.
+var titles = map[int]string{
+	http.StatusBadRequest:            "طلب غير صالح",
+	http.StatusUnauthorized:          "يلزم تسجيل الدخول",
+	http.StatusPaymentRequired:       "يلزم الدفع",
+	http.StatusForbidden:             "غير مسموح",
+	http.StatusNotFound:              "غير موجود",
+	http.StatusMethodNotAllowed:      "طريقة غير مقبولة",
+	http.StatusRequestTimeout:        "انتهت مهلة الطلب",
+	http.StatusConflict:              "تعارض",
+	http.StatusGone:                  "لم يعد موجودًا",
+	http.StatusRequestEntityTooLarge: "الطلب أكبر من اللازم",
+	http.StatusUnsupportedMediaType:  "نوع محتوى غير مقبول",
+	http.StatusUnprocessableEntity:   "طلب لا يمكن قبوله",
+	http.StatusTooManyRequests:       "طلبات أكثر من اللازم",
+	http.StatusInternalServerError:   "خلل في الخادم",
+	http.StatusNotImplemented:        "غير متاح هنا",
+	http.StatusBadGateway:            "ردّ غير صالح من خادم آخر",
+	http.StatusServiceUnavailable:    "الخدمة غير متاحة الآن",
 }

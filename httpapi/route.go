@@ -238,7 +238,7 @@ func (api *API) operation(route *Route) huma.Operation {
 	operation := huma.Operation{
 		Method: route.Method(), Path: route.Path(), OperationID: route.ID, DefaultStatus: route.Status,
 		Summary: route.Summary, Description: route.Description, Tags: []string{route.Group},
-		MaxBodyBytes: route.MaxBody, BodyReadTimeout: route.BodyTimeout,
+		MaxBodyBytes: -1, BodyReadTimeout: -1, // see readJSON
 		Responses: map[string]*huma.Response{},
 	}
 	for status, answer := range route.Answers {
@@ -267,9 +267,15 @@ const catchAll = "/"
 // fallbackPattern is what they are to the limits.
 func fallbackPattern(method string) string { return method + " " + catchAll }
 
-// answerFallback answers a preflight of CORS, else 404 or 405.
+// answerFallback answers a preflight of CORS, a question about the server as a whole
+// (RFC 9110, OPTIONS *), else 404 or 405.
 func (api *API) answerFallback(w http.ResponseWriter, r *http.Request) {
 	if api.answerPreflight(w, r) {
+		return
+	}
+	if r.Method == http.MethodOptions && r.RequestURI == "*" {
+		w.Header().Set("Allow", strings.Join(append(methods(), http.MethodHead), ", "))
+		w.WriteHeader(http.StatusNoContent)
 		return
 	}
 	allowed := api.methodsAt(r)

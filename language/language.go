@@ -9,6 +9,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	cldr "golang.org/x/text/language"
@@ -34,7 +35,9 @@ func (t Tag) Direction() string { return Text{En: "ltr", Ar: "rtl"}.In(t) }
 // request would have got another one.
 func (t Tag) Mark(header http.Header) {
 	header.Set("Content-Language", t.String())
-	header.Add("Vary", "Accept-Language")
+	if !slices.Contains(header["Vary"], "Accept-Language") {
+		header.Add("Vary", "Accept-Language")
+	}
 }
 
 // Isolate puts a piece of text that may run in the other direction, such as an
@@ -89,6 +92,9 @@ func Prefer(list string) Tag {
 	if err != nil {
 		return English
 	}
+	if i := slices.Index(wanted, anyLanguage); i >= 0 { // what is named comes first
+		wanted = append(slices.Delete(wanted, i, i+1), others(list))
+	}
 	// Without confidence it is the script alone that matched: Persian isn't Arabic.
 	_, i, confidence := matcher.Match(wanted...)
 	if i == 0 || confidence == cldr.No {
@@ -97,11 +103,26 @@ func Prefer(list string) Tag {
 	return Arabic
 }
 
+// anyLanguage is what x/text reads "*" as.
+var anyLanguage = cldr.MustParse("mul")
+
+// others is what "*" stands for in a list: what the list doesn't name.
+func others(list string) cldr.Tag {
+	for entry := range strings.SplitSeq(list, ",") {
+		name, _, _ := strings.Cut(entry, ";")
+		name, _, _ = strings.Cut(strings.TrimSpace(name), "-")
+		if strings.EqualFold(name, string(English)) {
+			return cldr.Arabic
+		}
+	}
+	return cldr.English
+}
+
 // Choose is the language that a request asks for: the one that its query names as
 // lang, or else the one that the client prefers.
 func Choose(r *http.Request) Tag {
 	values, _ := url.ParseQuery(r.URL.RawQuery) // what can be read of it counts
-	if asked := Tag(values.Get("lang")); asked == English || asked == Arabic {
+	if asked := Tag(strings.ToLower(values.Get("lang"))); asked == English || asked == Arabic {
 		return asked
 	}
 	return Prefer(strings.Join(r.Header.Values("Accept-Language"), ","))

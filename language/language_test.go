@@ -72,8 +72,10 @@ func TestARequestCarriesItsLanguage(t *testing.T) {
 		want   Tag
 	}{
 		{"", nil, English}, {"", []string{"ar"}, Arabic}, {"lang=ar", []string{"en"}, Arabic}, {"lang=en", []string{"ar"}, English},
-		{"lang=xx", []string{"ar"}, Arabic}, {"lang=AR", nil, English}, {"lang=&lang=ar", []string{"en"}, English}, {"a=%zz&lang=ar", nil, Arabic},
+		{"lang=xx", []string{"ar"}, Arabic}, {"lang=AR", nil, Arabic}, {"lang=EN", []string{"ar"}, English}, {"lang=&lang=ar", []string{"en"}, English}, {"a=%zz&lang=ar", nil, Arabic},
 		{"", []string{"de", "ar"}, Arabic}, {"", []string{"en;q=0.1", "ar;q=0.2"}, Arabic},
+		{"", []string{"en;q=0,*"}, Arabic}, {"", []string{"EN-us;q=0", "*;q=0.9"}, Arabic}, {"", []string{"*"}, English}, {"", []string{"en, *;q=0.5"}, English},
+		{"", []string{"ar;q=0, *"}, English}, {"", []string{"de, *;q=0.5"}, English}, {"", []string{"ar, *"}, Arabic},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.URL.RawQuery, r.Header["Accept-Language"] = c.query, c.accept
@@ -101,6 +103,7 @@ func TestWhatALanguageIsToHTMLAndHTTP(t *testing.T) {
 	}{{English, "en", "ltr"}, {Arabic, "ar", "rtl"}, {"", "en", "ltr"}, {"de", "en", "ltr"}} {
 		header := http.Header{"Vary": {"Origin"}}
 		c.tag.Mark(header)
+		c.tag.Mark(header) // as a problem in place of another one
 		if c.tag.String() != c.name || c.tag.Direction() != c.direction || header.Get("Content-Language") != c.name || strings.Join(header["Vary"], ",") != "Origin,Accept-Language" {
 			t.Errorf("%q: %s, %s, %v", string(c.tag), c.tag, c.tag.Direction(), header)
 		}

@@ -1,7 +1,7 @@
 package sqlitedocs
 
 import (
-	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
@@ -49,15 +49,15 @@ func (c *collection) indexName(index docstore.Index) string {
 func field(name string) string { return "doc ->> '$." + name + "'" }
 
 func (c *collection) get(r *conn, id string) (docstore.Raw, error) {
-	var doc []byte
-	err := r.queryRow(&doc, c.getText, id)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return nil, docstore.ErrNotFound
+	doc, err := r.value(c.getText, id)
+	switch doc, found := doc.(string); {
 	case err != nil:
 		return nil, unavailable(err)
+	case !found:
+		return nil, docstore.ErrNotFound
+	default:
+		return docstore.Raw(doc), nil
 	}
-	return doc, nil
 }
 
 func (c *collection) insert(w *conn, id string, doc docstore.Raw) error {
@@ -192,39 +192,25 @@ func (c *collection) find(r *conn, plan docstore.Plan) (docstore.Page, error) {
 		columns = append(columns, field(name))
 	}
 	columns = append(columns, "id")
-	rows, err := r.query(s.text(strings.Join(columns, ", "), plan), append(s.args, plan.Limit+1)...)
-	if err != nil {
-		return docstore.Page{}, unavailable(err)
-	}
-	defer rows.Close() //nolint:errcheck // rows.Err has told
-
 	var page docstore.Page
-	var doc []byte
-	position := make([]any, len(plan.Rest)+1)
-	dest := []any{&doc}
-	for i := range position {
-		dest = append(dest, &position[i])
-	}
-	for rows.Next() {
+	position := make([]any, len(plan.Rest)+1) // of the page's last document
+	err := r.query(func(row []driver.Value) bool {
 		if len(page.Documents) == plan.Limit {
 			page.Next = docstore.EncodeCursor(position)
-			break
+			return false
 		}
-		if err := rows.Scan(dest...); err != nil {
-			return docstore.Page{}, unavailable(err)
+		page.Documents = append(page.Documents, docstore.Raw(row[0].(string)))
+		for i, value := range row[1:] {
+			position[i] = value
 		}
-		page.Documents = append(page.Documents, doc)
-	}
-	return page, unavailable(rows.Err())
+		return true
+	}, s.text(strings.Join(columns, ", "), plan), append(s.args, plan.Limit+1)...)
+	return page, unavailable(err)
 }
 
 func (c *collection) deleteRange(w *conn, plan docstore.Plan) (int, error) {
 	s := c.selection(plan)
 	text := "DELETE FROM " + c.table + " WHERE id IN (" + s.text("id", plan) + ")"
-	result, err := w.exec(text, append(s.args, plan.Limit)...)
-	if err != nil {
-		return 0, unavailable(err)
-	}
-	n, err := result.RowsAffected()
+	n, err := w.exec(text, append(s.args, plan.Limit)...)
 	return int(n), unavailable(err)
 }

@@ -1,11 +1,13 @@
 package sqlitedocs
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"syscall"
 
 	"modernc.org/sqlite"
@@ -15,59 +17,138 @@ import (
 )
 
 // conn is one connection with its prepared statements, used by one goroutine
-// at a time. Its statements run to their end whatever a request's context
-// says: each is short, and watching a context costs more than most of them.
+// at a time. It is the driver's own: what database/sql does around it, for pools and
+// transactions that aren't used here, costs as much as a small read. Its statements run to
+// their end whatever a request's context says: each is short, and watching a context costs
+// more than most of them.
 type conn struct {
-	*sql.Conn
-	statements map[string]*sql.Stmt
+	raw        driverConn
+	statements map[string]statement
+}
+
+// driverConn and statement are what is used of the driver.
+type (
+	driverConn interface {
+		driver.Conn
+		driver.ConnPrepareContext
+		driver.ExecerContext
+	}
+	statement interface {
+		driver.Stmt
+		driver.StmtExecContext
+		driver.StmtQueryContext
+	}
+)
+
+// openConn opens a connection to what dsn names.
+func openConn(dsn string) (*conn, error) {
+	connector, err := sqlite.NewConnector(dsn)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := connector.Connect(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	return &conn{raw.(driverConn), map[string]statement{}}, nil
 }
 
 // statement prepares a text once. The texts are as many as the ways in which
 // the declared indexes can be asked, so the map stays small.
-func (c *conn) statement(text string) (*sql.Stmt, error) {
+func (c *conn) statement(text string) (statement, error) {
 	if stmt, ok := c.statements[text]; ok {
 		return stmt, nil
 	}
-	stmt, err := c.PrepareContext(context.Background(), text)
+	prepared, err := c.raw.PrepareContext(context.Background(), text)
 	if err != nil {
 		return nil, err
 	}
-	c.statements[text] = stmt
-	return stmt, nil
+	c.statements[text] = prepared.(statement)
+	return c.statements[text], nil
 }
 
-// release closes the statements, without which SQLite would keep the file open,
-// and gives the connection back to its pool.
-func (c *conn) release() error {
+// close closes the statements, without which SQLite would keep the file open,
+// and the connection.
+func (c *conn) close() error {
 	var errs []error
 	for _, stmt := range c.statements {
 		errs = append(errs, stmt.Close())
 	}
-	return errors.Join(append(errs, c.Close())...)
+	return errors.Join(append(errs, c.raw.Close())...)
 }
 
-func (c *conn) exec(text string, args ...any) (sql.Result, error) {
+// script runs statements that are needed once, one after another.
+func (c *conn) script(text string) error {
+	_, err := c.raw.ExecContext(context.Background(), text, nil)
+	return err
+}
+
+// exec runs a statement and tells how many rows it has changed.
+func (c *conn) exec(text string, args ...any) (int64, error) {
 	stmt, err := c.statement(text)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	return stmt.ExecContext(context.Background(), args...)
-}
-
-func (c *conn) query(text string, args ...any) (*sql.Rows, error) {
-	stmt, err := c.statement(text)
+	values, err := arguments(args)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	return stmt.QueryContext(context.Background(), args...)
+	result, err := stmt.ExecContext(context.Background(), values)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
-func (c *conn) queryRow(dest any, text string, args ...any) error {
+// query calls each with every row until it returns false. The values are good until it
+// returns.
+func (c *conn) query(each func(row []driver.Value) bool, text string, args ...any) (err error) {
 	stmt, err := c.statement(text)
 	if err != nil {
 		return err
 	}
-	return stmt.QueryRowContext(context.Background(), args...).Scan(dest)
+	values, err := arguments(args)
+	if err != nil {
+		return err
+	}
+	rows, err := stmt.QueryContext(context.Background(), values)
+	if err != nil {
+		return err
+	}
+	defer func() { err = cmp.Or(err, rows.Close()) }()
+	row := make([]driver.Value, len(rows.Columns()))
+	for {
+		switch err := rows.Next(row); {
+		case err == io.EOF: //nolint:errorlint // as drivers return it
+			return nil
+		case err != nil:
+			return err
+		case !each(row):
+			return nil
+		}
+	}
+}
+
+// value is the first value of the first row; nil when there is none.
+func (c *conn) value(text string, args ...any) (value driver.Value, err error) {
+	err = c.query(func(row []driver.Value) bool {
+		value = row[0]
+		return false
+	}, text, args...)
+	return value, err
+}
+
+// arguments are args as the driver takes them.
+func arguments(args []any) ([]driver.NamedValue, error) {
+	values := make([]driver.NamedValue, len(args))
+	for i, arg := range args {
+		value, err := driver.DefaultParameterConverter.ConvertValue(arg)
+		if err != nil {
+			return nil, err
+		}
+		values[i] = driver.NamedValue{Ordinal: i + 1, Value: value}
+	}
+	return values, nil
 }
 
 // jsonCodec encodes documents as JSON text.

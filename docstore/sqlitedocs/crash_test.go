@@ -218,8 +218,9 @@ func (l *ledger) check(t *testing.T, path string) {
 
 func checkIntegrity(t *testing.T, s *Store) {
 	t.Helper()
-	var verdict string
-	if err := s.read(t.Context(), func(r *conn) error { return r.queryRow(&verdict, "PRAGMA integrity_check") }); err != nil || verdict != "ok" {
+	var verdict any
+	err := s.read(t.Context(), func(r *conn) (err error) { verdict, err = r.value("PRAGMA integrity_check"); return err })
+	if err != nil || verdict != "ok" {
 		t.Errorf("the file's integrity: %s, %v", verdict, err)
 	}
 }

@@ -1,9 +1,6 @@
 package sqlitedocs
 
 import (
-	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,13 +22,13 @@ var ownTables = []string{"schema_migrations", "write_probe"}
 func IsOwnTable(name string) bool { return slices.Contains(ownTables, name) }
 
 // prepareFile brings a new file to formatVersion.
-func prepareFile(ctx context.Context, w *conn) error {
-	return transaction(ctx, w, func() error {
-		var version int
-		if err := w.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+func prepareFile(w *conn) error {
+	return transaction(w, func() error {
+		value, err := w.value("PRAGMA user_version")
+		if err != nil {
 			return err
 		}
-		if version > formatVersion {
+		if version, _ := value.(int64); version > formatVersion {
 			return fmt.Errorf("it was written by a newer version of this program (format %d; this one knows %d): use that version", version, formatVersion)
 		}
 		for _, text := range []string{
@@ -39,7 +36,7 @@ func prepareFile(ctx context.Context, w *conn) error {
 			"INSERT INTO write_probe SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM write_probe)",
 			fmt.Sprintf("PRAGMA user_version = %d", formatVersion),
 		} {
-			if _, err := w.ExecContext(ctx, text); err != nil {
+			if err := w.script(text); err != nil {
 				return err
 			}
 		}
@@ -47,16 +44,15 @@ func prepareFile(ctx context.Context, w *conn) error {
 	})
 }
 
-func transaction(ctx context.Context, w *conn, f func() error) error {
-	if _, err := w.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+func transaction(w *conn, f func() error) error {
+	if err := w.script("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
 	if err := f(); err != nil {
-		_, _ = w.ExecContext(ctx, "ROLLBACK") // err is what matters
+		_ = w.script("ROLLBACK") // err is what matters
 		return err
 	}
-	_, err := w.ExecContext(ctx, "COMMIT")
-	return err
+	return w.script("COMMIT")
 }
 
 // migrate makes the table and its indexes as declared, inside the writer's
@@ -112,18 +108,14 @@ type migration struct {
 // step runs a migration unless the file has what it makes, all of it or nothing.
 // SQLite keeps the statement that made a table or an index.
 func step(w *conn, m migration) error {
-	var there string
-	err := w.queryRow(&there, "SELECT sql FROM sqlite_schema WHERE type = ? AND name = ?", m.kind, m.name)
-	if err == nil && there == m.definition {
-		return nil
-	}
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	there, err := w.value("SELECT sql FROM sqlite_schema WHERE type = ? AND name = ?", m.kind, m.name)
+	if err != nil || there == m.definition {
 		return err
 	}
 	if _, err := w.exec("SAVEPOINT step"); err != nil {
 		return err
 	}
-	if _, err := w.ExecContext(context.Background(), m.undo+m.definition); err != nil {
+	if err := w.script(m.undo + m.definition); err != nil {
 		_, _ = w.exec("ROLLBACK TO step") // err is what matters
 		_, _ = w.exec("RELEASE step")
 		return err

@@ -13,7 +13,7 @@ package sqlitedocs
 
 import (
 	"context"
-	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,10 +21,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
-	_ "modernc.org/sqlite" // registers the driver
 	lib "modernc.org/sqlite/lib"
 
 	"manus/docstore"
@@ -36,8 +36,7 @@ var _ docstore.Store = (*Store)(nil)
 type Store struct {
 	readers chan *conn // idle ones
 	writer  *writer
-	dbs     [2]*sql.DB // the readers' and the writer's
-	conns   []*conn    // all of them
+	conns   []*conn // all of them
 
 	collections docstore.Declared[*collection]
 
@@ -55,23 +54,16 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{closed: make(chan struct{})}
-	for i, pragma := range []string{"query_only(1)", "query_only(0)"} {
-		db, err := sql.Open("sqlite", dsn(path, pragma))
-		if err != nil {
-			return nil, s.abandon(err)
-		}
-		s.dbs[i] = db
-	}
-	writing, err := s.connect(ctx, s.dbs[1])
+	writing, err := s.connect(ctx, dsn(path, "query_only(0)"))
 	if err != nil {
 		return nil, s.abandon(translateError(path, err))
 	}
-	if err := whenFree(ctx, func() error { return prepareFile(ctx, writing) }); err != nil {
+	if err := whenFree(ctx, func() error { return prepareFile(writing) }); err != nil {
 		return nil, s.abandon(translateError(path, err))
 	}
 	s.readers = make(chan *conn, readers())
 	for range cap(s.readers) {
-		reading, err := s.connect(ctx, s.dbs[0])
+		reading, err := s.connect(ctx, dsn(path, "query_only(1)"))
 		if err != nil {
 			return nil, s.abandon(translateError(path, err))
 		}
@@ -88,16 +80,15 @@ var ErrInUse = errors.New("another process has the store open")
 // not. A file that isn't there or can't be read is Open's to tell of. This process hasn't
 // the file open: closing it would take away its locks.
 func CheckUnused(ctx context.Context, path string) error {
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: "mode=rw"}).String())
+	c, err := openConn((&url.URL{Scheme: "file", Path: path, RawQuery: "mode=rw"}).String())
 	if err != nil {
 		return err
 	}
-	defer db.Close() //nolint:errcheck // nothing was written
+	defer c.close() //nolint:errcheck // nothing was written
 	// To leave the mode with a log is what fails when anybody else is there. Open is back
 	// in it.
-	var mode string
-	err = db.QueryRowContext(ctx, "PRAGMA journal_mode = DELETE").Scan(&mode)
-	if result := primary(err); result == lib.SQLITE_BUSY || result == lib.SQLITE_LOCKED || mode == "wal" {
+	mode, err := c.value("PRAGMA journal_mode = DELETE")
+	if result := primary(err); result == lib.SQLITE_BUSY || result == lib.SQLITE_LOCKED || mode == driver.Value("wal") {
 		return fmt.Errorf("%w: %s", ErrInUse, path)
 	}
 	return ctx.Err()
@@ -133,14 +124,13 @@ func translateError(path string, err error) error {
 	return fmt.Errorf("the data file %s can't be opened: %w", path, err)
 }
 
-func (s *Store) connect(ctx context.Context, db *sql.DB) (*conn, error) {
-	var c *sql.Conn
-	err := whenFree(ctx, func() (err error) { c, err = db.Conn(ctx); return err })
+func (s *Store) connect(ctx context.Context, dsn string) (c *conn, err error) {
+	err = whenFree(ctx, func() error { c, err = openConn(dsn); return err })
 	if err != nil {
 		return nil, err
 	}
-	s.conns = append(s.conns, &conn{Conn: c, statements: map[string]*sql.Stmt{}})
-	return s.conns[len(s.conns)-1], nil
+	s.conns = append(s.conns, c)
+	return c, nil
 }
 
 const (
@@ -175,13 +165,8 @@ func (s *Store) abandon(err error) error {
 // what is left in the log to the file and removes the log.
 func (s *Store) release() error {
 	var errs []error
-	for _, c := range s.conns {
-		errs = append(errs, c.release())
-	}
-	for _, db := range s.dbs {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
+	for _, c := range slices.Backward(s.conns) {
+		errs = append(errs, c.close())
 	}
 	return errors.Join(errs...)
 }

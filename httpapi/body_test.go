@@ -1,0 +1,157 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+
+	"manus/language"
+)
+
+func TestABrokenBodyIsTheClientsFault(t *testing.T) {
+	t.Parallel()
+	api := newAPI(slog.New(slog.DiscardHandler))
+	api.Handle(Route{Access: Public, Pattern: "POST /api/v1/raw"}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadAll(r.Body)
+		WriteError(w, r, nil, err)
+	}))
+	Register(Group{API: api}, Route{Access: Public, Pattern: "POST /typed", ID: "typed"},
+		func(context.Context, *teaInput) (*teaOutput, error) { return nil, nil })
+	address := listen(t, api).Listener.Addr().String()
+	for _, path := range []string{"raw", "typed"} {
+		for name, body := range map[string]string{
+			"cut short":           "Content-Length: 100\r\n\r\n{",
+			"a chunk cut short":   "Transfer-Encoding: chunked\r\n\r\n5\r\n{",
+			"no length of chunks": "Transfer-Encoding: chunked\r\n\r\nsome\r\n{}\r\n0\r\n\r\n",
+		} {
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(conn, "POST /api/v1/%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s", path, body)
+			_ = conn.(*net.TCPConn).CloseWrite()
+			answer, err := io.ReadAll(conn)
+			if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 400 ")) || !bytes.Contains(answer, []byte("#broken-body")) {
+				t.Errorf("%s, %s: %s, %v", path, name, answer, err)
+			}
+			_ = conn.Close()
+		}
+	}
+}
+
+func TestOneParserReadsTheMediaType(t *testing.T) {
+	t.Parallel()
+	_, door, _ := setup(t, nil)
+	for contentType, status := range map[string]int{
+		"": 200, "application/json": 200, "APPLICATION/JSON": 200, "application/json ; charset=utf-8": 200, `application/json;charset="UTF-8"`: 200,
+		"application/merge-patch+json": 200, "application/json; version=1": 200,
+		"json": 415, "text/json": 415, "application/json; charset=utf-16": 415, "application/json; charset": 415, "application/": 415, "+json": 415, ";": 415,
+	} {
+		if w := from(door, 1, http.MethodPost, "/api/v1/tea", contentType, `{"cups":1}`); w.Code != status {
+			t.Errorf("%q: %d %s", contentType, w.Code, w.Body)
+		}
+	}
+	if w := from(door, 1, http.MethodPost, "/api/v1/tea", "text/plain", ""); w.Code != 400 || !strings.Contains(w.Body.String(), "request body is required") {
+		t.Errorf("no body: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestABodyOfTheGreatestLengthIsTaken(t *testing.T) {
+	t.Parallel()
+	_, door, _ := setup(t, nil)
+	for more, status := range map[int]int{0: 200, 1: 413} {
+		text := `{"cups":1}`
+		text = strings.Repeat(" ", MaxBody-len(text)+more) + text
+		if w := from(door, 1, http.MethodPost, "/api/v1/tea", "", text); w.Code != status {
+			t.Errorf("%d bytes: %d %s", len(text), w.Code, w.Body)
+		}
+	}
+}
+
+func TestAQuestionAboutTheWholeServerIsAnsweredByTheDoor(t *testing.T) {
+	t.Parallel()
+	api, _ := limited(t)
+	ask := func(method string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, "/", http.NoBody)
+		r.RequestURI, r.URL.Path = "*", "*" // as net/http reads it
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		return w
+	}
+	w := ask(http.MethodOptions)
+	header := w.Header()
+	if w.Code != 204 || !strings.Contains(header.Get("Allow"), "PATCH") || header.Get("X-Request-Id") == "" || header.Get("X-Content-Type-Options") == "" || header.Get("RateLimit") == "" {
+		t.Errorf("%d %v", w.Code, header)
+	}
+	wantProblem(t, ask(http.MethodGet), 404, "not-found")
+}
+
+func TestARedirectToATidyPathHasCORS(t *testing.T) {
+	t.Parallel()
+	const origin = "https://app.example.com"
+	_, door, _ := setup(t, nil)
+	door.(*API).Origins = []string{origin}
+	for path, allowed := range map[string]string{"/api//v1/tea": origin, "//api/v1/tea": origin, "/api/v1/./tea": origin, "/docs/../api/v1/tea": origin, "/api/v1/../page": ""} {
+		r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
+		r.URL.Path = path
+		r.Header.Set("Origin", origin)
+		w := httptest.NewRecorder()
+		door.ServeHTTP(w, r)
+		if w.Code != 307 || w.Header().Get("Access-Control-Allow-Origin") != allowed {
+			t.Errorf("%s: %d %v", path, w.Code, w.Header())
+		}
+	}
+}
+
+// TestARefusalInPlaceOfAnotherProblemVariesOnce has a body that can't be decoded, whose
+// problem is written before anybody knows that it is one too many.
+func TestARefusalInPlaceOfAnotherProblemVariesOnce(t *testing.T) {
+	t.Parallel()
+	api, _ := limited(t)
+	for i := range 6 {
+		w := from(api, 1, http.MethodPost, "/api/v1/guess", "", "{")
+		if varies := w.Header()["Vary"]; strings.Join(varies, ",") != "Accept-Language" || i == 5 && w.Code != 429 {
+			t.Errorf("%d: it varies by %q", w.Code, varies)
+		}
+	}
+}
+
+func TestFaultsAreSaidInTheLanguageThatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	_, door, _ := setup(t, nil)
+	english := regexp.MustCompile(`"(title|message)":"[^"]*[a-z]{4}`)
+	for path, body := range map[string]string{
+		"/api/v1/tea":             `{"cups":0,"note":"` + strings.Repeat("x", 41) + `"}`,
+		"/api/v1/tea?kind=coffee": `{"cups":"many","sugar":1}`,
+		"/api/v1/tea?lang=ar":     `{}`,
+		"/api/v1/tea?kind=":       `{"cups":1,"cups":2}`,
+		"/api/v1/tea?":            `{`,
+		"/api/v1/tea?kind=green":  ``,
+	} {
+		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+		r.Header.Set("Accept-Language", "ar")
+		w := httptest.NewRecorder()
+		door.ServeHTTP(w, r)
+		said := strings.NewReplacer("green", "", "black", "", "cups", "", "JSON", "").Replace(w.Body.String())
+		if w.Code < 400 || !strings.Contains(said, `"errors":[`) || english.MatchString(said) {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+func TestEveryStatusOfAProblemHasATitleInBothLanguages(t *testing.T) {
+	t.Parallel()
+	for _, kind := range common {
+		if title(kind.Status, language.English) != http.StatusText(kind.Status) || titles[kind.Status] == "" {
+			t.Errorf("%d has no title", kind.Status)
+		}
+	}
+}
