@@ -141,6 +141,68 @@ func untilMore(c *ratelimit.Check, v *ratelimit.Verdict) (wait time.Duration) {
 	return wait
 }
 
+// Learn notes where the checks stand by a decision that another engine has made, as if
+// it had been made here. It may be called at any time.
+func (e *Engine) Learn(checks []ratelimit.Check, decided *ratelimit.Decision) {
+	if len(checks) > maxChecks || len(decided.Checks) != len(checks) {
+		return
+	}
+	var places [maxChecks]place
+	locked := e.lock(checks, &places)
+	defer e.unlock(locked)
+	now := e.nanos()
+	for i := range checks {
+		if v := &decided.Checks[i]; len(v.Windows) == len(checks[i].Limit) {
+			e.learn(&checks[i], places[i].hash, now, v)
+		}
+	}
+}
+
+// learn has a key stand as its windows do elsewhere. What more was counted there was
+// counted now, or just before a shorter window began that doesn't have it.
+func (e *Engine) learn(c *ratelimit.Check, hash uint64, now int64, v *ratelimit.Verdict) {
+	shard := &e.shards[hash%shards]
+	k := shard.add(shard.place(hash, now))
+	k.follow(c.Limit, now)
+	k.full = now + int64(untilMore(c, v))
+	at, exact := now, slices.ContainsFunc(c.Limit, ratelimit.Window.Exact)
+	for i, w := range c.Limit {
+		k.expires = max(k.expires, now+int64(w.Per)+int64(w.Step()))
+		more := k.weigh(w, 1, now).Remaining - v.Windows[i].Remaining
+		if !w.Exact() {
+			k.correctBuckets(w, int64(more), now)
+		}
+		if w.Exact() || !exact && i == 0 {
+			k.correctLog(min(more, ratelimit.ExactUpTo), at)
+			at = now - int64(w.Per)
+		}
+	}
+	k.trimLog(kept(c.Limit))
+}
+
+// correctBuckets adds to the present step of a window, or takes from the latest ones.
+func (k *counts) correctBuckets(w ratelimit.Window, more, now int64) {
+	if more > 0 {
+		k.countBucket(w, more, now)
+	}
+	for i := len(k.buckets) - 1; i >= 0 && more < 0; i-- {
+		if b := &k.buckets[i]; b.per == int64(w.Per) {
+			taken := min(b.count, -more)
+			b.count, more = b.count-taken, more+taken
+		}
+	}
+}
+
+// correctLog adds so many entries of a time, or takes the latest away.
+func (k *counts) correctLog(more int, at int64) {
+	if more < 0 {
+		k.log = k.log[:max(0, len(k.log)+more)]
+		return
+	}
+	place, _ := slices.BinarySearch(k.log, at+1)
+	k.log = slices.Insert(k.log, place, slices.Repeat([]int64{at}, more)...)
+}
+
 // updateStandings adds the request that has just been counted to the standings.
 func updateStandings(c *ratelimit.Check, v *ratelimit.Verdict) {
 	for i, w := range c.Limit {
@@ -161,11 +223,7 @@ func weigh(c *ratelimit.Check, k *counts, now int64, v *ratelimit.Verdict) {
 	for i, w := range c.Limit {
 		v.Windows[i] = ratelimit.Standing{Remaining: w.N}
 		if k != nil {
-			if w.Exact() {
-				k.weighLog(w, c.Cost, now, &v.Windows[i])
-			} else {
-				k.weighBuckets(w, c.Cost, now, &v.Windows[i])
-			}
+			v.Windows[i] = k.weigh(w, c.Cost, now)
 		}
 		if v.Windows[i].Remaining < c.Cost {
 			v.Allowed = false
@@ -174,6 +232,17 @@ func weigh(c *ratelimit.Check, k *counts, now int64, v *ratelimit.Verdict) {
 			}
 		}
 	}
+}
+
+// weigh tells where a window stands.
+func (k *counts) weigh(w ratelimit.Window, cost int, now int64) (s ratelimit.Standing) {
+	s.Remaining = w.N
+	if w.Exact() {
+		k.weighLog(w, cost, now, &s)
+	} else {
+		k.weighBuckets(w, cost, now, &s)
+	}
+	return s
 }
 
 func (k *counts) weighLog(w ratelimit.Window, cost int, now int64, s *ratelimit.Standing) {
@@ -227,25 +296,24 @@ func (k *counts) weighBuckets(w ratelimit.Window, cost int, now int64, s *rateli
 
 // count writes down what was admitted.
 func (e *Engine) count(c *ratelimit.Check, hash uint64, now int64) *counts {
-	shard := &e.shards[hash%shards]
-	k := shard.keys[hash]
-	if k == nil {
-		k = &counts{}
-		shard.keys[hash] = k
-	}
+	k := e.shards[hash%shards].add(hash)
 	k.follow(c.Limit, now)
-	keep := 0
 	for _, w := range c.Limit {
-		if w.Exact() {
-			keep = max(keep, w.N)
-		} else {
-			keep = ratelimit.ExactUpTo
+		if !w.Exact() {
 			k.countBucket(w, int64(c.Cost), now)
 		}
 		k.expires = max(k.expires, now+int64(w.Per)+int64(w.Step()))
 	}
-	k.countLog(keep, c.Cost, now)
+	k.countLog(kept(c.Limit), c.Cost, now)
 	return k
+}
+
+// kept is how many times the log keeps for a limit.
+func kept(limit ratelimit.Limit) (keep int) {
+	for _, w := range limit {
+		keep = max(keep, min(w.N, ratelimit.ExactUpTo))
+	}
+	return keep
 }
 
 // has tells whether a large window of the length has been counted in.
@@ -330,11 +398,16 @@ func replaceNewest(known, better []admitted) []admitted {
 
 // countLog appends to the log, which never has more than keep entries.
 func (k *counts) countLog(keep, cost int, now int64) {
-	if drop := len(k.log) + cost - keep; drop > 0 {
-		k.log = k.log[:copy(k.log, k.log[min(drop, len(k.log)):])]
-	}
+	k.trimLog(max(0, keep-cost))
 	for range min(cost, keep) {
 		k.log = append(k.log, now)
+	}
+}
+
+// trimLog keeps the newest entries.
+func (k *counts) trimLog(keep int) {
+	if drop := len(k.log) - keep; drop > 0 {
+		k.log = k.log[:copy(k.log, k.log[drop:])]
 	}
 }
 
@@ -369,6 +442,16 @@ func (s *shard) place(hash uint64, now int64) uint64 {
 		return hash
 	}
 	return s.shared(hash)
+}
+
+// add is the counts at a place.
+func (s *shard) add(hash uint64) *counts {
+	k := s.keys[hash]
+	if k == nil {
+		k = &counts{}
+		s.keys[hash] = k
+	}
+	return k
 }
 
 // shared is in the same shard.
