@@ -38,8 +38,10 @@ type Settings struct {
 	LogLevel slog.Level
 	// LogFormat is "json" or "text".
 	LogFormat string
-	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	// TrustedProxies are the networks whose ProxyHeader is believed.
 	TrustedProxies []netip.Prefix
+	// ProxyHeader is where they say who the client is: "X-Forwarded-For" or "Forwarded".
+	ProxyHeader string
 	// Origins are the origins whose pages may read the API's answers.
 	Origins []string
 	// DataDir is the folder of the embedded store. It need not exist yet.

@@ -35,8 +35,10 @@ type Config struct {
 	Version string // the program's
 	// Caller is asked for routes that aren't public, and for no others.
 	Caller FindCaller
-	// TrustedProxies are those whose X-Forwarded-For is believed.
+	// TrustedProxies are those whose ProxyHeader is believed: X-Forwarded-For, which
+	// empty means too, or Forwarded.
 	TrustedProxies []netip.Prefix
+	ProxyHeader    string
 	// Origins are those whose pages may read the answers of routes with CORS.
 	Origins []string
 	// Metrics gets the times of answers; nil measures none.
