@@ -704,7 +704,7 @@ func TestThePodsOfKubernetesStart(t *testing.T) {
 	if !ok || c.mount(file) != "settings" {
 		t.Errorf("%s isn't in the ConfigMap, or not mounted", file)
 	}
-	local := filepath.Join(t.TempDir(), config.FileName)
+	local := filepath.Join(t.TempDir(), "manus.yaml")
 	if err := os.WriteFile(local, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

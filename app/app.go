@@ -119,7 +119,7 @@ func (a *App) prepare(ctx context.Context) error {
 		return err
 	}
 	a.api = httpapi.New(httpapi.Config{
-		Log: a.log, Version: a.options.Version.Version, Caller: a.Accounts.Caller, TrustedProxies: a.settings.TrustedProxies,
+		Log: a.log, Version: a.options.Version.Version, Caller: a.Accounts.Caller, TrustedProxies: a.settings.TrustedProxies, ProxyHeader: a.settings.ProxyHeader,
 		LoopbackOnly: a.settings.Dev, Origins: a.settings.Origins, Metrics: a.registry,
 	})
 	a.register(a.api)

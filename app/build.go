@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 
 	"manus/account"
@@ -206,7 +207,13 @@ func (a *App) addLimits() {
 		c.Engine = memorylimit.New(memorylimit.Config{})
 	}
 	a.Limits = ratelimit.New(c)
-	r.apply = func(file config.File) error { a.Limits.SetConfig(file.Limits); return nil }
+	r.apply = func(file config.File) error {
+		a.Limits.SetConfig(file.Limits)
+		if gone := file.Limits.Replaced(c.Routes); len(gone) > 0 {
+			a.log.Warn("the list limits.rules of "+filepath.Base(a.settings.ConfigPath)+" takes the place of all default rules; it has none in the place of these", "gone", gone)
+		}
+		return nil
+	}
 	a.add(r)
 }
 
@@ -232,7 +239,7 @@ func (a *App) ReachLimits() error {
 	return nil
 }
 
-var errNoRedis = errors.New("there are no shared counts: set REDIS_URL as for the server. Without Redis a server counts in its own memory, which ends with it")
+var errNoRedis = errors.New("there are no shared counts: set REDIS_URL as for the server. Without Redis a server counts in its own memory, which no command reaches and which ends with it")
 
 // quota is billing as sessions see it.
 type quota struct{ *billing.Service }

@@ -40,8 +40,10 @@ type Settings struct {
 	LogLevel slog.Level
 	// LogFormat is "json" or "text".
 	LogFormat string
-	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	// TrustedProxies are the networks whose ProxyHeader is believed.
 	TrustedProxies []netip.Prefix
+	// ProxyHeader is where they say who the client is: "X-Forwarded-For" or "Forwarded".
+	ProxyHeader string
 	// Origins are the origins whose pages may read the API's answers.
 	Origins []string
 	// DataDir is the folder of the embedded store. It need not exist yet.
@@ -207,6 +209,7 @@ type loader struct {
 	variables map[string]string // those with a value
 	empty     map[string]bool   // those without, which are set all the same
 	file      File
+	fileName  string // of manus.yaml, in problems
 	// incomplete is true when the env file could not be read: then nobody
 	// knows whether a setting is missing.
 	incomplete bool
@@ -225,6 +228,7 @@ func load(source Source, wanted func(name string) bool) (*loader, Settings) {
 	}
 	l.checkS3(settings.Backup.S3)
 	var problems Problems
+	l.fileName = filepath.Base(source.ConfigFile)
 	l.file, problems = loadFile(source.ConfigFile, source.Routes)
 	l.problems = append(l.problems, problems...)
 	settings.Billing, settings.Providers = l.file.Billing, l.file.Providers
@@ -316,7 +320,7 @@ func (l *loader) sortProblems() {
 		switch p.Name {
 		case envFileFlag:
 			return -1
-		case FileName:
+		case l.fileName:
 			return len(l.rows)
 		}
 		return slices.IndexFunc(l.rows, func(row setting) bool { return row.isNamed(p.Name) })

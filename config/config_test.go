@@ -74,11 +74,11 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 	}
 	got.Backup.Schedule = nil
 	want := Settings{
-		Environment:     "production",
-		Addr:            ":8080",
-		OpsAddr:         "127.0.0.1:9090",
-		LogLevel:        slog.LevelInfo,
-		LogFormat:       "json",
+		Environment: "production",
+		Addr:        ":8080",
+		OpsAddr:     "127.0.0.1:9090",
+		LogLevel:    slog.LevelInfo,
+		LogFormat:   "json", ProxyHeader: "X-Forwarded-For",
 		DataDir:         "/srv/manus",
 		ReadyCritical:   []string{"database", "redis"},
 		ShutdownDelay:   2 * time.Second,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,10 +17,6 @@ import (
 	"manus/billing"
 	"manus/ratelimit"
 )
-
-// FileName is what the file of structured settings is called in problems,
-// whatever its path.
-const FileName = "manus.yaml"
 
 const (
 	// maxFile is in bytes. The parser compares each key of a mapping with
@@ -61,10 +58,10 @@ func (f File) problems(routes ratelimit.Routes) Problems {
 		plans[i] = plan.ID
 	}
 	for _, sentence := range slices.Concat(f.Billing.Problems(), f.Limits.Problems(routes, plans), f.Backup.Problems()) {
-		problems = append(problems, Problem{Name: FileName, Wrong: sentence})
+		problems = append(problems, Problem{Wrong: sentence})
 	}
 	if len(f.Providers) > maxProviders {
-		problems = append(problems, Problem{Name: FileName, Wrong: fmt.Sprintf("providers: list at most %d", maxProviders)})
+		problems = append(problems, Problem{Wrong: fmt.Sprintf("providers: list at most %d", maxProviders)})
 	}
 	seen := map[string]bool{}
 	for i, p := range f.Providers {
@@ -74,7 +71,7 @@ func (f File) problems(routes ratelimit.Routes) Problems {
 		}
 		seen[p.ID] = true
 		for _, sentence := range found {
-			problems = append(problems, Problem{Name: FileName, Wrong: fmt.Sprintf("providers[%d].%s", i, sentence)})
+			problems = append(problems, Problem{Wrong: fmt.Sprintf("providers[%d].%s", i, sentence)})
 		}
 	}
 	return problems
@@ -101,20 +98,33 @@ func loadFile(path string, routes ratelimit.Routes) (File, Problems) {
 	if path == "" {
 		return DefaultFile(routes), nil
 	}
-	data, problem := readFile(path, maxFile)
-	if problem != nil {
-		problem.Name = FileName
-		return File{}, Problems{*problem}
+	var file File
+	var problems Problems
+	if data, problem := readFile(path, maxFile); problem != nil {
+		problems = Problems{*problem}
+	} else {
+		file, problems = parseFile(data, routes)
 	}
-	file, problems := parseFile(data, routes)
 	if more := len(problems) - maxFileProblems; more > 0 {
 		problems = append(problems[:maxFileProblems:maxFileProblems],
-			Problem{FileName, fmt.Sprintf("has %d more problems", more), "mend these first"})
+			Problem{"", fmt.Sprintf("has %d more problems", more), "mend these first"})
+	}
+	for i := range problems {
+		problems[i].Name = filepath.Base(path)
 	}
 	return file, problems
 }
 
+// parseFile reads the text of a file; its problems have no name yet. A file that says
+// nothing at all is one that was emptied by mistake.
 func parseFile(data []byte, routes ratelimit.Routes) (File, Problems) {
+	var document yaml.Node
+	switch err := yaml.Unmarshal(data, &document); {
+	case err != nil:
+		return File{}, yamlProblems(err)
+	case document.IsZero() || document.Content[0].ShortTag() == "!!null":
+		return File{}, Problems{{"", "says nothing", "write {} for all defaults, or what you want to change"}}
+	}
 	file := DefaultFile(routes)
 	own := file.Limits.Rules
 	file.Limits.Rules = nil // a list in the file is to be told from none
@@ -124,13 +134,28 @@ func parseFile(data []byte, routes ratelimit.Routes) (File, Problems) {
 		return File{}, yamlProblems(err)
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return File{}, Problems{{FileName, "has more than one document", "keep what is before the second '---'"}}
+		return File{}, Problems{{"", "has more than one document", "keep what is before the second '---'"}}
+	}
+	refuseFractions(&document)
+	if err := document.Decode(new(File)); err != nil {
+		return File{}, yamlProblems(err)
 	}
 	problems := file.problems(routes)
 	if file.Limits.Rules == nil {
 		file.Limits.Rules = own
 	}
 	return file, problems
+}
+
+// refuseFractions makes texts of all fractions: the decoder would cut them off where a
+// whole number is wanted, and says so of a text.
+func refuseFractions(node *yaml.Node) {
+	if node.ShortTag() == "!!float" {
+		node.Tag = "!!str"
+	}
+	for _, child := range node.Content {
+		refuseFractions(child)
+	}
 }
 
 // yamlProblems says what the decoder found in words of our own, since its
@@ -152,13 +177,13 @@ func syntaxProblem(text string) Problem {
 	if at := regexp.MustCompile(`^yaml: (line \d+): `).FindStringSubmatch(text); at != nil {
 		where = " near " + at[1]
 	}
-	return Problem{FileName, "is not valid YAML" + where, "check the indentation, the colons and the quotes there"}
+	return Problem{"", "is not valid YAML" + where, "check the indentation, the colons and the quotes there"}
 }
 
 // typeProblem puts one message of a yaml.TypeError into our words. The message
 // has no structure, so it is told apart by its text.
 func typeProblem(text string) Problem {
-	p := Problem{Name: FileName, Wrong: "has a value of the wrong kind", Mend: "compare it with manus.example.yaml"}
+	p := Problem{Wrong: "has a value of the wrong kind", Mend: "compare it with manus.example.yaml"}
 	line, text, ok := strings.Cut(text, ": ")
 	if !ok || !regexp.MustCompile(`^line \d+$`).MatchString(line) {
 		return p
@@ -173,7 +198,7 @@ func typeProblem(text string) Problem {
 	case strings.HasSuffix(text, " into int"), strings.HasSuffix(text, " into int64"):
 		p.Mend = "use a whole number"
 	case strings.HasPrefix(text, "use "): // by the UnmarshalYAML of a setting's type
-		p.Mend = text
+		p.Wrong, p.Mend = line+" has a value that can't be used", text
 	case regexp.MustCompile(` into \[\][\w.]+$`).MatchString(text):
 		p.Mend = "use a list, each entry beginning with '- '"
 	}

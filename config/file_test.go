@@ -61,9 +61,7 @@ func TestFileChangesOnlyWhatItNames(t *testing.T) {
 		name, text string
 		want       File
 	}{
-		{"empty", "", DefaultFile(ratelimit.Routes{})},
-		{"only comments", "# nothing\n\n", DefaultFile(ratelimit.Routes{})},
-		{"an empty document", "---\n", DefaultFile(ratelimit.Routes{})},
+		{"all defaults", "{}\n", DefaultFile(ratelimit.Routes{})},
 		{"one key", "trial: {days: 30}\n", trial},
 		{"a list of its own", `
 plans:
@@ -94,6 +92,13 @@ func TestWrongFileIsRefusedWhole(t *testing.T) {
 	t.Parallel()
 	const compare = "; compare it with manus.example.yaml"
 	for _, c := range []struct{ name, text, want string }{
+		{"empty", "", "says nothing; write {} for all defaults, or what you want to change"},
+		{"only comments", "# nothing\n\n", "says nothing; write {} for all defaults, or what you want to change"},
+		{"an empty document", "---\n", "says nothing; write {} for all defaults, or what you want to change"},
+		{"a fraction", "trial: {days: 1.5}\n", "line 1 has a value of the wrong kind; use a whole number"},
+		{"a fraction by another name", "trial: {days: &a 1e0}\nlimits: {default: {cost: *a}}\n", "line 1 has a value of the wrong kind; use a whole number\nmanus.yaml: line 1 has a value of the wrong kind; use a whole number"},
+		{"a fractional cost", "limits:\n  default: {cost: 1.5}\n", "line 2 has a value of the wrong kind; use a whole number"},
+		{"a limit beyond a bound", "limits: {default: {limit: 2000000/minute}}\n", "line 1 has a value that can't be used; use limits of 1 to 1000000 requests"},
 		{"unknown key", "trial:\n  days: 3\n  dayz: hunter2\n", "line 3 has an unknown key, dayz" + compare},
 		{"two unknown keys", "a: 1\nb: 2\n", "line 1 has an unknown key, a" + compare + "\nmanus.yaml: line 2 has an unknown key, b" + compare},
 		{"a setting of the environment", "jwt_secret_key: hunter2\n", "line 1 has an unknown key, jwt_secret_key; set it in the environment"},
@@ -105,8 +110,8 @@ func TestWrongFileIsRefusedWhole(t *testing.T) {
 		{"a text for a list", "plans: hunter2\n", "line 1 has a value of the wrong kind; use a list, each entry beginning with '- '"},
 		{"a text for a mapping", "trial: hunter2\n", "line 1 has a value of the wrong kind" + compare},
 		{"a list at the top", "- hunter2\n", "line 1 has a value of the wrong kind" + compare},
-		{"a setting's own rule", "trial:\n  runs: hunter2\n", "line 2 has a value of the wrong kind; use a whole number from 0, or 'unlimited'"},
-		{"two of the same kind", "trial:\n  runs: hunter2\n  days: hunter2\n", "line 2 has a value of the wrong kind; use a whole number from 0, or 'unlimited'\nmanus.yaml: line 3 has a value of the wrong kind; use a whole number"},
+		{"a setting's own rule", "trial:\n  runs: hunter2\n", "line 2 has a value that can't be used; use a whole number from 0, or 'unlimited'"},
+		{"two of the same kind", "trial:\n  runs: hunter2\n  days: hunter2\n", "line 2 has a value that can't be used; use a whole number from 0, or 'unlimited'\nmanus.yaml: line 3 has a value of the wrong kind; use a whole number"},
 		{"a plan without runs", "plans: [{id: free, name: Free, price_usd: 0, reset: calendar}]\ntrial: {days: 0}\n", "plans[0].runs: use a whole number from 0, or 'unlimited'"},
 		{"a key twice", "trial: {days: 3}\ntrial: {days: 4}\n", "line 2 has a key a second time; keep one of them"},
 		{"no YAML", "trial: {days: hunter2\nplans: []\n", "is not valid YAML near line 1; check the indentation, the colons and the quotes there"},
@@ -141,7 +146,7 @@ func tea() ratelimit.Routes {
 func TestRulesTakeThePlaceOfThoseThatRoutesHave(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"":                             "POST /tea/{id}",
+		"{}":                           "POST /tea/{id}",
 		"limits: {allow: [192.0.2.1]}": "POST /tea/{id}",
 		"plans: [{id: free, name: Free, price_usd: 0, runs: 3, reset: calendar}]\ntrial: {days: 0}": "POST /tea/{id}",
 		"limits: {rules: []}": "",
@@ -166,16 +171,24 @@ func TestRulesTakeThePlaceOfThoseThatRoutesHave(t *testing.T) {
 func TestRulesForWhatIsNotThereAreProblems(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"limits: {rules: [{route: 'POST /tea', limit: 1/minute, by: [user]}]}":                            "limits.rules[0].route: there is no such route",
-		"limits: {rules: [{route: 'GET /coffee/', limit: 1/minute, by: [user]}]}":                         "limits.rules[0].route: there is no such route",
-		"limits: {rules: [{route: 'POST /tea/1', limit: 1/minute, by: [user]}]}":                          "limits.rules[0].route: there is no such route",
-		"limits: {rules: [{route: 'GET /tea', limit: 1/minute, by: [user], plans: {hunter2: 2/minute}}]}": "limits.rules[0].plans: use ids of the plans on offer",
-		"limits: {default: {plans: {hunter2: 2/minute}}}":                                                 "limits.default.plans: use ids of the plans on offer",
-		"plans: [{id: free, name: Free, price_usd: 0, runs: 3, reset: calendar}]\ntrial: {days: 0}\nlimits: {rules: [{route: 'GET /tea', limit: 1/minute, by: [user], plans: {pro: 2/minute}}]}": "limits.rules[0].plans: use ids of the plans on offer",
+		"limits: {rules: [{route: 'POST /tea', limit: 1/minute, by: [user]}]}":                            "limits.rules[0].route: there is no such route POST /tea",
+		"limits: {rules: [{route: 'GET /coffee/', limit: 1/minute, by: [user]}]}":                         "limits.rules[0].route: there is no such route GET /coffee/",
+		"limits: {rules: [{route: 'POST /tea/1', limit: 1/minute, by: [user]}]}":                          "limits.rules[0].route: there is no such route POST /tea/1",
+		"limits: {rules: [{route: 'GET /tea', limit: 1/minute, by: [user], plans: {hunter2: 2/minute}}]}": "limits.rules[0].plans of GET /tea: there is no such plan hunter2; use ids of the plans on offer",
+		"limits: {default: {plans: {hunter2: 2/minute}}}":                                                 "limits.default.plans: there is no such plan hunter2; use ids of the plans on offer",
+		"plans: [{id: free, name: Free, price_usd: 0, runs: 3, reset: calendar}]\ntrial: {days: 0}\nlimits: {rules: [{route: 'GET /tea', limit: 1/minute, by: [user], plans: {pro: 2/minute}}]}": "limits.rules[0].plans of GET /tea: there is no such plan pro; use ids of the plans on offer",
 	} {
 		if _, err := LoadFile(write(t, "manus.yaml", text), tea()); err == nil || err.Error() != "manus.yaml: "+want {
 			t.Errorf("%s: got %v, want %s", text, err, want)
 		}
+	}
+}
+
+func TestProblemsNameTheFileThatTheyAreIn(t *testing.T) {
+	t.Parallel()
+	_, err := Load(Source{Environ: enough(), ConfigFile: write(t, "limits-of-ours.yaml", "a: 1\n")})
+	if err == nil || !strings.HasPrefix(err.Error(), "limits-of-ours.yaml: line 1") {
+		t.Errorf("got %v", err)
 	}
 }
 

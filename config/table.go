@@ -192,6 +192,13 @@ func table() []setting {
 			parse: func(s *Settings, text string) *Problem { return takeList(&s.TrustedProxies, text, parseNetwork) },
 		},
 		{
+			name: "TRUSTED_PROXY_HEADER", fallback: "X-Forwarded-For",
+			help: "The header in which they say it: X-Forwarded-For, or Forwarded (RFC 7239). The other one is never believed, as clients can send it.",
+			parse: func(s *Settings, text string) *Problem {
+				return take(&s.ProxyHeader, text, text == "X-Forwarded-For" || text == "Forwarded", "is not such a header", "use X-Forwarded-For or Forwarded")
+			},
+		},
+		{
 			name: "LOG_LEVEL", fallback: "info",
 			help:  "The least level that is logged: debug, info, warn or error.",
 			parse: func(s *Settings, text string) *Problem { return parseLevel(&s.LogLevel, text) },

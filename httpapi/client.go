@@ -22,10 +22,11 @@ func clientAgent(r *http.Request) string {
 	}, agent)
 }
 
-// clientAddress reads X-Forwarded-For, or Forwarded (RFC 7239) where there is none,
-// from the right, each hop vouched for by the one after it, and stops at the first
-// that is not a trusted proxy.
-func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
+// clientAddress reads the header that trusted proxies set, X-Forwarded-For or Forwarded
+// (RFC 7239), from the right, each hop vouched for by the one after it, and stops at the
+// first that is not a trusted proxy. The other header is the client's own: proxies pass on
+// what they don't know.
+func clientAddress(r *http.Request, trusted []netip.Prefix, header string) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
@@ -34,9 +35,12 @@ func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	if !isTrusted(address, trusted) {
 		return address
 	}
-	header, client := "X-Forwarded-For", strings.TrimSpace
-	if len(r.Header.Values(header)) == 0 {
-		header, client = "Forwarded", forwardedFor
+	client := strings.TrimSpace
+	switch header {
+	case "":
+		header = "X-Forwarded-For"
+	case "Forwarded":
+		client = forwardedFor
 	}
 	hops := strings.Split(strings.Join(r.Header.Values(header), ","), ",")
 	for i := len(hops) - 1; i >= 0 && isTrusted(address, trusted); i-- {

@@ -25,7 +25,7 @@ import (
 func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{
 		w: w, api: api, start: time.Now(), base: r.Context(), endpoint: api.fallback,
-		caller: identity.Caller{Address: clientAddress(r, api.TrustedProxies), Agent: clientAgent(r)},
+		caller: identity.Caller{Address: clientAddress(r, api.TrustedProxies, api.ProxyHeader), Agent: clientAgent(r)},
 	}
 	api.proxies.note(r, x.caller.Address, api.TrustedProxies, api.Log)
 	x.r = r.WithContext(x)

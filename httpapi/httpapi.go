@@ -35,8 +35,10 @@ type Config struct {
 	Version string // the program's
 	// Caller is asked for routes that aren't public, and for no others.
 	Caller FindCaller
-	// TrustedProxies are those whose X-Forwarded-For is believed.
+	// TrustedProxies are those whose ProxyHeader is believed: X-Forwarded-For, which
+	// empty means too, or Forwarded.
 	TrustedProxies []netip.Prefix
+	ProxyHeader    string
 	// LoopbackOnly refuses requests whose Host isn't this machine (see IsLoopbackHost),
 	// for a server that is for nobody else.
 	LoopbackOnly bool

@@ -311,6 +311,7 @@ func TestClientAddressIsReadFromTheRightThroughTrustedProxies(t *testing.T) {
 		want   string
 	}{
 		{"203.0.113.9:1", nil, "203.0.113.9"},
+		{"10.0.0.1:1", nil, "10.0.0.1"}, // whatever Forwarded says
 		{"203.0.113.9:1", []string{"198.51.100.1"}, "203.0.113.9"},
 		{"10.0.0.1:1", []string{"198.51.100.1"}, "198.51.100.1"},
 		{"10.0.0.1:1", []string{"1.2.3.4, 198.51.100.1"}, "198.51.100.1"},
@@ -326,7 +327,8 @@ func TestClientAddressIsReadFromTheRightThroughTrustedProxies(t *testing.T) {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr = c.remote
 		r.Header["X-Forwarded-For"] = c.header
-		if got := clientAddress(r, trusted).String(); got != c.want {
+		r.Header.Set("Forwarded", "for=1.2.3.4")
+		if got := clientAddress(r, trusted, "X-Forwarded-For").String(); got != c.want {
 			t.Errorf("%s %q: %s, want %s", c.remote, c.header, got, c.want)
 		}
 	}
@@ -344,7 +346,8 @@ func TestForwardedIsReadLikeXForwardedFor(t *testing.T) {
 		{"10.0.0.1:1", "for=unknown", "", "10.0.0.1"},
 		{"10.0.0.1:1", "for=_hidden, for=10.2.3.4", "", "10.2.3.4"},
 		{"10.0.0.1:1", "proto=https", "", "10.0.0.1"},
-		{"10.0.0.1:1", "for=1.2.3.4", "198.51.100.1", "198.51.100.1"},
+		{"10.0.0.1:1", "for=198.51.100.1", "1.2.3.4", "198.51.100.1"}, // the client's own
+		{"10.0.0.1:1", "", "1.2.3.4", "10.0.0.1"},
 		{"203.0.113.9:1", "for=198.51.100.1", "", "203.0.113.9"},
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
@@ -353,7 +356,7 @@ func TestForwardedIsReadLikeXForwardedFor(t *testing.T) {
 		if c.also != "" {
 			r.Header.Set("X-Forwarded-For", c.also)
 		}
-		if got := clientAddress(r, trusted).String(); got != c.want {
+		if got := clientAddress(r, trusted, "Forwarded").String(); got != c.want {
 			t.Errorf("%s %q: %s, want %s", c.remote, c.forwarded, got, c.want)
 		}
 	}
@@ -460,7 +463,7 @@ func FuzzClientAddress(f *testing.F) {
 	f.Fuzz(func(t *testing.T, remote, header string) {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr, r.Header["X-Forwarded-For"] = remote, []string{header}
-		if address := clientAddress(r, nil); address.IsValid() != (netip.AddrPort{} != mustOrZero(remote)) {
+		if address := clientAddress(r, nil, ""); address.IsValid() != (netip.AddrPort{} != mustOrZero(remote)) {
 			t.Errorf("%q: %v", remote, address)
 		}
 	})

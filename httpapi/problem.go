@@ -214,6 +214,7 @@ var titles = map[int]string{
 	http.StatusMethodNotAllowed:      "طريقة غير مقبولة",
 	http.StatusRequestTimeout:        "انتهت مهلة الطلب",
 	http.StatusConflict:              "تعارض",
+	http.StatusMisdirectedRequest:    "طلب موجّه إلى غير خادمه",
 	http.StatusGone:                  "لم يعد موجودًا",
 	http.StatusRequestEntityTooLarge: "الطلب أكبر من اللازم",
 	http.StatusUnsupportedMediaType:  "نوع محتوى غير مقبول",

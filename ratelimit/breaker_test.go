@@ -183,11 +183,12 @@ func BenchmarkCachedDenial(b *testing.B) {
 	}
 }
 
-// service is one with a single rule for everything.
+// service is one with a single rule for everything that is got.
 func service(t *testing.T, rule ratelimit.Rule, breaker *ratelimit.Breaker, observed *[]ratelimit.Observation) *ratelimit.Service {
 	t.Helper()
-	c := ratelimit.Config{Default: rule, IPv6Prefix: 64}
-	if problems := c.Problems(ratelimit.Routes{}, nil); len(problems) > 0 {
+	rule.Route = "GET /"
+	c := ratelimit.DefaultConfig(ratelimit.Routes{Rules: []ratelimit.Rule{rule}})
+	if problems := c.Problems(ratelimit.Routes{Patterns: []string{"GET /x"}}, nil); len(problems) > 0 {
 		t.Fatal(problems)
 	}
 	return ratelimit.New(ratelimit.ServiceConfig{
@@ -368,27 +369,87 @@ func TestProblemsOfLimits(t *testing.T) {
 		t.Errorf("the default ones: %v", problems)
 	}
 	for want, change := range map[string]func(*ratelimit.Config){
-		"limits.default.limit: ":             func(c *ratelimit.Config) { c.Default.Limit = nil },
-		"limits.default.plans: ":             func(c *ratelimit.Config) { c.Default.Plans = map[string]ratelimit.Limit{"gold": c.Default.Limit} },
-		"limits.rules[0].plans: ":            func(c *ratelimit.Config) { c.Rules[0].Plans = map[string]ratelimit.Limit{"gold": c.Default.Limit} },
-		"limits.rules[0].route: there is no": func(c *ratelimit.Config) { c.Rules[0].Route = "POST /api/v1/auth/log-in" },
-		"limits.rules[1].route: there is no": func(c *ratelimit.Config) { c.Rules[1].Route = "PUT " + c.Rules[1].Route[len("GET "):] },
-		"limits.default.by: list":            func(c *ratelimit.Config) { c.Default.By = nil },
-		"limits.rules[0].by: use":            func(c *ratelimit.Config) { c.Rules[0].By = []ratelimit.Subject{"planet"} },
-		"limits.rules[1].route: use":         func(c *ratelimit.Config) { c.Rules[1].Route = "/x" },
-		"limits.rules[2].route: it isn't":    func(c *ratelimit.Config) { c.Rules[2].Route = c.Rules[0].Route },
-		"limits.rules[0].mode: ":             func(c *ratelimit.Config) { c.Rules[0].Mode = "maybe" },
-		"limits.rules[0].count: ":            func(c *ratelimit.Config) { c.Rules[0].Count = "some" },
-		"limits.rules[0].cost: ":             func(c *ratelimit.Config) { c.Rules[0].Cost = -1 },
-		"limits.rules[0].when_redis_fails: ": func(c *ratelimit.Config) { c.Rules[0].WhenRedisFails = "hope" },
-		"limits.allow[0]: ":                  func(c *ratelimit.Config) { c.Allow = []string{"here"} },
-		"limits.ipv6_prefix: ":               func(c *ratelimit.Config) { c.IPv6Prefix = 8 },
+		"limits.default.limit: ": func(c *ratelimit.Config) { c.Default.Limit = nil },
+		"limits.default.plans: ": func(c *ratelimit.Config) { c.Default.Plans = map[string]ratelimit.Limit{"gold": c.Default.Limit} },
+		"limits.rules[0].plans of GET /api/v1/billing/subscription: there is no such plan gold; ": func(c *ratelimit.Config) { c.Rules[0].Plans = map[string]ratelimit.Limit{"gold": c.Default.Limit} },
+		"limits.rules[0].route: there is no such route POST /api/v1/auth/log-in":                  func(c *ratelimit.Config) { c.Rules[0].Route = "POST /api/v1/auth/log-in" },
+		"limits.rules[1].route: there is no":                                                      func(c *ratelimit.Config) { c.Rules[1].Route = "PUT " + c.Rules[1].Route[len("GET "):] },
+		"limits.default.by: list":                                                                 func(c *ratelimit.Config) { c.Default.By = nil },
+		"limits.rules[0].by of GET /api/v1/billing/subscription: use":                             func(c *ratelimit.Config) { c.Rules[0].By = []ratelimit.Subject{"planet"} },
+		"limits.rules[1].route: use":                                                              func(c *ratelimit.Config) { c.Rules[1].Route = "/x" },
+		"limits.rules[2].route: GET /api/v1/billing/subscription isn't":                           func(c *ratelimit.Config) { c.Rules[2].Route = c.Rules[0].Route },
+		"limits.rules[0].mode of GET /api/v1/billing/subscription: ":                              func(c *ratelimit.Config) { c.Rules[0].Mode = "maybe" },
+		"limits.rules[0].count of GET /api/v1/billing/subscription: ":                             func(c *ratelimit.Config) { c.Rules[0].Count = "some" },
+		"limits.rules[0].cost of GET /api/v1/billing/subscription: ":                              func(c *ratelimit.Config) { c.Rules[0].Cost = -1 },
+		"limits.rules[0].when_redis_fails of GET /api/v1/billing/subscription: ":                  func(c *ratelimit.Config) { c.Rules[0].WhenRedisFails = "hope" },
+		"limits.default.cost: it is more":                                                         func(c *ratelimit.Config) { c.Default.Cost = 101 },
+		"limits.rules[0].cost of GET /api/v1/billing/subscription: it is more than the limit of a plan pro": func(c *ratelimit.Config) {
+			c.Rules[0].Cost, c.Rules[0].Plans = 7, map[string]ratelimit.Limit{"pro": ratelimit.NewRule("6/minute").Limit}
+		},
+		"limits.default.by: add": func(c *ratelimit.Config) { c.Default.By = []ratelimit.Subject{ratelimit.ByAccount} },
+		"limits.rules[0].route: there is no such route GET /api/v1/billing/subscription/": func(c *ratelimit.Config) { c.Rules[0].Route += "/" },
+		"limits.allow[0]: ":    func(c *ratelimit.Config) { c.Allow = []string{"here"} },
+		"limits.ipv6_prefix: ": func(c *ratelimit.Config) { c.IPv6Prefix = 8 },
 	} {
 		c := ratelimit.DefaultConfig(routes(t))
 		change(&c)
 		if problems := c.Problems(routes(t), plans()); len(problems) != 1 || problems[0][:len(want)] != want {
 			t.Errorf("%s: %v", want, problems)
 		}
+	}
+}
+
+// TestAShadowRefusesNothing has a shadow that denies without Redis, and one whose plans
+// can't be told.
+func TestAShadowRefusesNothing(t *testing.T) {
+	t.Parallel()
+	shared := newFlaky()
+	shared.gone.Store(true)
+	r := ratelimit.NewRule("1/minute", ratelimit.ByUser)
+	r.Mode, r.WhenRedisFails, r.Plans = ratelimit.Shadow, ratelimit.Deny, map[string]ratelimit.Limit{"pro": ratelimit.NewRule("2/minute").Limit}
+	s := ratelimit.New(ratelimit.ServiceConfig{
+		Config: ratelimit.Config{Default: r}, Engine: memorylimit.New(memorylimit.Config{}), Breaker: shared.around(t, nil), Log: slog.New(slog.DiscardHandler),
+		Plan: func(context.Context, string) (string, error) { return "", errors.New("the store is gone") },
+	})
+	known := stranger
+	known.Caller.UserID = "u"
+	for range 3 {
+		if answer, err := s.Decide(t.Context(), known); err != nil || !answer.Allowed {
+			t.Errorf("got %+v, %v", answer, err)
+		}
+	}
+}
+
+func TestMatchReadsAnAddressAsTheServerDoes(t *testing.T) {
+	t.Parallel()
+	s := ratelimit.New(ratelimit.ServiceConfig{Config: ratelimit.DefaultConfig(routes(t)), Routes: routes(t)})
+	for address, want := range map[string]string{
+		"/api/v1/sessions": "10/minute, 100/hour", "/api/v1/sessions?a=/b": "10/minute, 100/hour", "/api/v1/%73essions": "10/minute, 100/hour",
+		"/api/v1%2Fsessions": "100/minute, 1000/hour", "//api/v1/sessions": "100/minute, 1000/hour", "/api/v1/x/../sessions": "100/minute, 1000/hour",
+		"": "", "x": "", "/%zz": "",
+	} {
+		got := ""
+		for _, rule := range s.Match("POST", address, "") {
+			got += rule.Limit.String()
+		}
+		if got != want {
+			t.Errorf("%q: %q, want %q", address, got, want)
+		}
+	}
+}
+
+func TestRulesThatAListReplacesAreTold(t *testing.T) {
+	t.Parallel()
+	own := routes(t)
+	c := ratelimit.DefaultConfig(own)
+	if gone := c.Replaced(own); len(gone) > 0 {
+		t.Errorf("by the default ones: %v", gone)
+	}
+	c.Rules = []ratelimit.Rule{ratelimit.NewRule("9/minute", ratelimit.ByAddress)}
+	c.Rules[0].Route = "POST /api/v1/auth/login"
+	gone := c.Replaced(own)
+	if len(gone) != len(own.Rules)-1 || gone[0].String() != "GET /api/v1/billing/subscription (30/minute, 300/hour by address)" {
+		t.Errorf("%v", gone)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,7 +34,6 @@ const (
 const (
 	maxWindows = 4
 	maxN       = 1_000_000
-	minPer     = time.Second
 	maxPer     = 31 * 24 * time.Hour
 )
 
@@ -45,14 +45,33 @@ var units = map[string]time.Duration{"second": time.Second, "minute": time.Minut
 // ErrLimit is returned for a text that is no limit.
 var ErrLimit = errors.New("use limits like '5/minute', '5/minute, 20/hour' or '100/15minutes'")
 
+// boundError is an ErrLimit that says which bound a limit is beyond.
+type boundError string
+
+// Error says what to use.
+func (e boundError) Error() string { return string(e) }
+
+// Unwrap is ErrLimit.
+func (e boundError) Unwrap() error { return ErrLimit }
+
+// The bounds that a limit may be beyond.
+const (
+	errCount   = boundError("use limits of 1 to 1000000 requests")
+	errPer     = boundError("use limits per 1 second to 31 days")
+	errWindows = boundError("use at most 4 limits together, each per another time")
+)
+
 // ParseLimit reads a limit: numbers per second, minute, hour or day, or per
-// several of them, separated by commas. It returns ErrLimit.
+// several of them, separated by commas. It returns ErrLimit, which says what to use.
 func ParseLimit(text string) (Limit, error) {
 	var l Limit
 	for part := range strings.SplitSeq(text, ",") {
-		w, ok := parseWindow(strings.TrimSpace(part))
-		if !ok || len(l) == maxWindows || slices.ContainsFunc(l, func(o Window) bool { return o.Per == w.Per }) {
-			return nil, ErrLimit
+		w, err := parseWindow(strings.TrimSpace(part))
+		if err != nil {
+			return nil, err
+		}
+		if len(l) == maxWindows || slices.ContainsFunc(l, func(o Window) bool { return o.Per == w.Per }) {
+			return nil, errWindows
 		}
 		l = append(l, w)
 	}
@@ -60,21 +79,24 @@ func ParseLimit(text string) (Limit, error) {
 	return l, nil
 }
 
-func parseWindow(text string) (Window, bool) {
-	number, span, ok := strings.Cut(text, "/")
-	n, err := strconv.Atoi(strings.TrimSpace(number))
-	if !ok || err != nil || n < 1 || n > maxN {
-		return Window{}, false
+// windowForm is a number, how many units it is per, and the unit.
+var windowForm = regexp.MustCompile(`^(-?\d+) */ *(-?\d*) *(second|minute|hour|day)s?$`)
+
+func parseWindow(text string) (Window, error) {
+	parts := windowForm.FindStringSubmatch(text)
+	if parts == nil {
+		return Window{}, ErrLimit
 	}
-	span = strings.TrimSpace(span)
-	unit := strings.TrimLeft(span, "0123456789")
-	times, err := strconv.Atoi(cmp.Or(strings.TrimSuffix(span, unit), "1"))
-	if err != nil || times < 1 || times > 1000 {
-		return Window{}, false
+	n, err := strconv.Atoi(parts[1])
+	if err != nil || n < 1 || n > maxN {
+		return Window{}, errCount
 	}
-	per, ok := units[strings.TrimSuffix(strings.TrimSpace(unit), "s")]
-	w := Window{n, time.Duration(times) * per}
-	return w, ok && w.Per >= minPer && w.Per <= maxPer
+	unit := units[parts[3]]
+	times, err := strconv.Atoi(cmp.Or(parts[2], "1"))
+	if err != nil || times < 1 || times > int(maxPer/unit) {
+		return Window{}, errPer
+	}
+	return Window{n, time.Duration(times) * unit}, nil
 }
 
 // String is the limit as ParseLimit reads it.
@@ -99,6 +121,11 @@ func (w Window) String() string {
 		return fmt.Sprintf("%d/%s", w.N, name)
 	}
 	return fmt.Sprintf("%d/%v", w.N, w.Per)
+}
+
+// admits tells whether the limit ever admits a request of a cost.
+func (l Limit) admits(cost int) bool {
+	return !slices.ContainsFunc(l, func(w Window) bool { return w.N < cost })
 }
 
 // Exact tells whether the window is counted exactly.

@@ -23,6 +23,19 @@ func TestLimitsAreReadAndWritten(t *testing.T) {
 	}
 }
 
+func TestALimitBeyondABoundSaysWhich(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]error{
+		"five/minute": ErrLimit, "5/fortnight": ErrLimit, "1.5/minute": ErrLimit, "0/minute": errCount, "-1/minute": errCount, "1000001/minute": errCount,
+		"99999999999999999999/minute": errCount, "5/0minutes": errPer, "5/32days": errPer, "5/44641minutes": errPer, "5/99999999999999999999days": errPer,
+		"1/minute, 2/minute": errWindows, "1/second,1/minute,1/hour,1/day,1/2days": errWindows, "1000000/44640minutes": nil, "5/2678400seconds": nil,
+	} {
+		if _, err := ParseLimit(text); err != want { //nolint:errorlint // which one is the point
+			t.Errorf("%q: %v, want %v", text, err, want)
+		}
+	}
+}
+
 func FuzzParseLimit(f *testing.F) {
 	f.Add("5/minute, 20/hour")
 	f.Add("100/15minutes")

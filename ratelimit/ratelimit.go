@@ -17,6 +17,7 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -288,12 +289,12 @@ func (s *Service) refund(ctx context.Context, engine refunder, checks []Check, d
 	}
 }
 
-// whenRedisFails is the strictest policy of a route's rules.
+// whenRedisFails is the strictest policy of a route's rules. A shadow denies nothing.
 func whenRedisFails(rules []Rule) Policy {
 	strictest := Allow
 	for _, r := range rules {
 		switch {
-		case r.WhenRedisFails == Deny:
+		case r.WhenRedisFails == Deny && r.Mode != Shadow:
 			return Deny
 		case r.WhenRedisFails != Allow:
 			strictest = Local
@@ -358,7 +359,11 @@ func (s *Service) plan(ctx context.Context, rules []Rule, caller identity.Caller
 	if s.c.Plan == nil || !caller.Known() || !slices.ContainsFunc(rules, func(r Rule) bool { return len(r.Plans) > 0 }) {
 		return "", nil
 	}
-	return s.c.Plan(ctx, caller.UserID)
+	plan, err := s.c.Plan(ctx, caller.UserID)
+	if !slices.ContainsFunc(rules, func(r Rule) bool { return len(r.Plans) > 0 && r.Mode != Shadow }) {
+		err = nil // nobody is refused for what a shadow can't tell
+	}
+	return plan, err
 }
 
 // limit is the rule's for a plan.
@@ -399,8 +404,8 @@ func (s *Service) subject(rs *ruleset, by Subject, count Count, r *Request) (kin
 }
 
 // AddressSubject is the subject of a client's address.
-func (s *Service) AddressSubject(address netip.Addr) string {
-	return "address:" + s.rules.Load().network(address)
+func (c Config) AddressSubject(address netip.Addr) string {
+	return "address:" + newRuleset(c, Routes{}).network(address)
 }
 
 // AccountSubject is the subject of an account's key; the e-mail address stands in
@@ -430,14 +435,21 @@ func (a *Answer) fill(checks []Check, d *Decision) {
 	}
 }
 
-// Match tells which rules are for a method and a path, each with the limit that it
-// has for a plan (or none).
-func (s *Service) Match(method, path, plan string) []Rule {
+// Match tells which rules are for a method and an address, as they stand in a request's
+// first line, each with the limit that it has for a plan (or none). There are none for
+// what is no request.
+func (s *Service) Match(method, address, plan string) []Rule {
+	at, err := url.ParseRequestURI(address)
+	if err != nil || method == "" || !strings.HasPrefix(at.Path, "/") {
+		return nil
+	}
 	mux := http.NewServeMux()
 	for _, pattern := range s.c.Routes.Patterns {
-		mux.Handle(pattern, http.NotFoundHandler())
+		register(mux, pattern)
 	}
-	matched := slices.Clone(s.rules.Load().find(match(mux, method+" "+path)))
+	// What is only redirected is counted with what isn't there.
+	pattern := cmp.Or(lookUp(mux, method, at), method+" /")
+	matched := slices.Clone(s.rules.Load().find(pattern))
 	for i := range matched {
 		matched[i].Limit = matched[i].limit(plan)
 	}
@@ -450,13 +462,21 @@ type Standings struct {
 	Windows []Applied
 }
 
-// Show tells where a subject ("address:192.0.2.1", "user:…", "account:…", "key:…")
-// stands under every rule that counts by such subjects.
+// Show tells where a subject ("address:192.0.2.1", "user:…", "account:…", "login:…",
+// "key:…") stands under every rule that counts by such subjects, a user by the limits of
+// their plan.
 func (s *Service) Show(ctx context.Context, subject string) ([]Standings, error) {
 	var counts []Standings
 	kind, id, _ := strings.Cut(subject, ":")
+	plan := ""
+	if kind == "user" && s.c.Plan != nil {
+		var err error
+		if plan, err = s.c.Plan(ctx, id); err != nil {
+			return nil, err
+		}
+	}
 	for _, rule := range s.rulesFor(kind) {
-		checks := []Check{{Key: key(kind, id, rule), Limit: rule.Limit, Cost: 1}}
+		checks := []Check{{Key: key(kind, id, rule), Limit: rule.limit(plan), Cost: 1}}
 		var d Decision
 		if err := s.c.Engine.Peek(ctx, checks, &d); err != nil {
 			return nil, err

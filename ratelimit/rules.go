@@ -3,10 +3,12 @@ package ratelimit
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -95,8 +97,8 @@ const (
 // UnmarshalYAML reads a limit.
 func (l *Limit) UnmarshalYAML(node *yaml.Node) error {
 	parsed, err := ParseLimit(node.Value)
-	if err != nil || node.Kind != yaml.ScalarNode {
-		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %v", node.Line, ErrLimit)}}
+	if err != nil {
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %v", node.Line, err)}}
 	}
 	*l = parsed
 	return nil
@@ -146,7 +148,8 @@ const (
 )
 
 // Problems says what is wrong with a configuration for routes and plans, each in a
-// sentence with the place; nothing when it can be used.
+// sentence with the place; nothing when it can be used. Routes and plans are named where
+// they look like one.
 func (c Config) Problems(routes Routes, plans []string) []string {
 	var problems []string
 	add := func(ok bool, format string, args ...any) {
@@ -160,16 +163,17 @@ func (c Config) Problems(routes Routes, plans []string) []string {
 		_, err := parseNetwork(network)
 		add(err == nil, "allow[%d]: use a network like 192.0.2.0/24, or an address", i)
 	}
-	check := func(place string, r Rule) {
-		for _, wrong := range r.problems(plans) {
-			add(false, "%s.%s", place, wrong)
+	check := func(place, of string, r Rule) {
+		for field, wrong := range r.problems(plans) {
+			add(false, "%s.%s%s: %s", place, field, of, wrong)
 		}
 	}
-	check("default", c.Default)
+	check("default", "", c.Default)
+	add(len(c.Default.By) == 0 || slices.ContainsFunc(c.Default.By, countsEverybody), "default.by: add address, user or api-key: of the others not every request has one")
 	mux, counted := http.NewServeMux(), map[string][]Subject{} // by route
 	for i, r := range c.Rules {
-		place := fmt.Sprintf("rules[%d]", i)
-		check(place, r)
+		place, name := fmt.Sprintf("rules[%d]", i), named(routeName, r.Route)
+		check(place, strings.TrimSuffix(" of"+name, " of"), r)
 		earlier, again := counted[r.Route]
 		counted[r.Route] = append(earlier, r.By...)
 		method, path, ok := strings.Cut(r.Route, " ")
@@ -177,34 +181,74 @@ func (c Config) Problems(routes Routes, plans []string) []string {
 		case !ok || method == "" || !strings.HasPrefix(path, "/"):
 			add(false, "%s.route: use a method and a path, like 'POST /api/v1/sessions'", place)
 		case overlap(earlier, r.By) || !again && !register(mux, r.Route):
-			add(false, "%s.route: it isn't a pattern, or is another rule's too", place)
+			add(false, "%s.route:%s isn't a pattern, or is another rule's too", place, cmp.Or(name, " it"))
 		default:
-			add(isForAny(r.Route, routes.Patterns), "%s.route: there is no such route", place)
+			add(isForAny(r.Route, routes.Patterns), "%s.route: there is no such route%s", place, name)
 		}
 	}
 	return problems
 }
 
-// problems are those of a rule by itself.
-func (r Rule) problems(plans []string) []string {
-	var problems []string
-	add := func(ok bool, wrong string) {
-		if !ok {
-			problems = append(problems, wrong)
+// What may be repeated of what somebody wrote: it is a name, and so no secret.
+var (
+	routeName = regexp.MustCompile(`^[A-Z]{3,10} /[A-Za-z0-9/{}$._~-]{0,100}$`)
+	planName  = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+)
+
+// named is a space and the text, if that is such a name; else nothing.
+func named(name *regexp.Regexp, text string) string {
+	if !name.MatchString(text) {
+		return ""
+	}
+	return " " + text
+}
+
+// problems are those of a rule by itself, each with its field.
+func (r Rule) problems(plans []string) iter.Seq2[string, string] {
+	return func(yield func(field, wrong string) bool) {
+		going := true
+		add := func(ok bool, field, wrong string) { going = going && (ok || yield(field, wrong)) }
+		add(len(r.Limit) > 0, "limit", "say the limit, like '5/minute, 20/hour'")
+		add(len(r.By) > 0 && len(r.By) <= 5, "by", "list 1 to 5 subjects")
+		for _, by := range r.By {
+			add(kinds[by] != nil, "by", "use address, user, account, login, api-key or user-or-address")
 		}
+		add(r.Cost >= 0 && r.Cost <= maxCost, "cost", fmt.Sprintf("use 1 to %d", maxCost))
+		add(r.Limit.admits(r.Cost), "cost", "it is more than the limit, so that no request would ever be admitted")
+		for _, plan := range slices.Sorted(maps.Keys(r.Plans)) {
+			add(slices.Contains(plans, plan), "plans", "there is no such plan"+named(planName, plan)+"; use ids of the plans on offer")
+			add(r.Plans[plan].admits(r.Cost), "cost", "it is more than the limit of a plan"+named(planName, plan)+", so that no request would ever be admitted")
+		}
+		add(slices.Contains([]Count{"", CountAll, CountFailures}, r.Count), "count", "use all or failures")
+		add(slices.Contains([]Mode{"", Enforce, Shadow}, r.Mode), "mode", "use enforce or shadow")
+		add(slices.Contains([]Policy{"", Local, Allow, Deny}, r.WhenRedisFails), "when_redis_fails", "use local, allow or deny")
 	}
-	add(len(r.Limit) > 0, "limit: say the limit, like '5/minute, 20/hour'")
-	add(len(r.By) > 0 && len(r.By) <= 5, "by: list 1 to 5 subjects")
-	for _, by := range r.By {
-		add(kinds[by] != nil, "by: use address, user, account, login, api-key or user-or-address")
+}
+
+// countsEverybody tells whether every request has such a subject: where a rule says user
+// or api-key, strangers are counted by address.
+func countsEverybody(by Subject) bool { return kinds[by]["address"] }
+
+// Replaced are the rules that routes have of their own and that the configuration has
+// nothing in the place of: no rule for the same route and the same subjects.
+func (c Config) Replaced(routes Routes) []Rule {
+	return slices.DeleteFunc(DefaultConfig(routes).Rules, func(own Rule) bool {
+		return slices.ContainsFunc(c.Rules, func(r Rule) bool { return overlap(r.By, own.By) && withoutNames(r.Route) == withoutNames(own.Route) })
+	})
+}
+
+// withoutNames is a pattern whose wildcards have no names.
+func withoutNames(pattern string) string { return wildcard.ReplaceAllString(pattern, "{}") }
+
+var wildcard = regexp.MustCompile(`\{[^{}$.]*\}`)
+
+// String is the rule in a few words.
+func (r Rule) String() string {
+	by := make([]string, len(r.By))
+	for i, subject := range r.By {
+		by[i] = string(subject)
 	}
-	unknown := func(plan string) bool { return !slices.Contains(plans, plan) }
-	add(!slices.ContainsFunc(slices.Collect(maps.Keys(r.Plans)), unknown), "plans: use ids of the plans on offer")
-	add(r.Cost >= 0 && r.Cost <= maxCost, fmt.Sprintf("cost: use 1 to %d", maxCost))
-	add(slices.Contains([]Count{"", CountAll, CountFailures}, r.Count), "count: use all or failures")
-	add(slices.Contains([]Mode{"", Enforce, Shadow}, r.Mode), "mode: use enforce or shadow")
-	add(slices.Contains([]Policy{"", Local, Allow, Deny}, r.WhenRedisFails), "when_redis_fails: use local, allow or deny")
-	return problems
+	return fmt.Sprintf("%s (%s by %s)", r.name(), r.Limit, strings.Join(by, ", "))
 }
 
 // overlap tells whether two rules of a route would count for the same subject.
@@ -231,15 +275,30 @@ func isForAny(route string, patterns []string) bool {
 // Wildcards are found like anything else in their place.
 func match(mux *http.ServeMux, route string) string {
 	method, path, _ := strings.Cut(strings.TrimSuffix(route, "{$}"), " ")
-	_, found := mux.Handler(&http.Request{Method: method, URL: &url.URL{Path: path}})
-	return found
+	return lookUp(mux, method, &url.URL{Path: path})
 }
+
+// lookUp is the pattern in the mux that a request is for; empty for none, and for what
+// would only be redirected to one.
+func lookUp(mux *http.ServeMux, method string, at *url.URL) string {
+	handler, pattern := mux.Handler(&http.Request{Method: method, URL: at})
+	if _, found := handler.(found); !found {
+		return ""
+	}
+	return pattern
+}
+
+// found stands for the handlers of patterns in a mux that only finds.
+type found struct{}
+
+// ServeHTTP is never called.
+func (found) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
 // register adds a pattern to a mux that only finds, never serves, and tells whether it
 // is one.
 func register(mux *http.ServeMux, pattern string) (ok bool) {
 	defer func() { ok = recover() == nil }() // a panic is net/http's way to refuse one
-	mux.Handle(pattern, http.NotFoundHandler())
+	mux.Handle(pattern, found{})
 	return true
 }
 

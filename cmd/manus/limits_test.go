@@ -55,7 +55,11 @@ func TestOperatorsSeeAndClearSharedCounts(t *testing.T) {
 		t.Errorf("after a reset: %s", out)
 	}
 	manus(exitDone, "limits", "reset", "amal@example.com")
-	manus(exitUsage, "limits", "show", "nonsense")
+	for _, subject := range []string{"nonsense", "", "user:", "user:x", "login:", "key:", "key:x", "address:", "address:x", "account:", "@", "a@", "planet:a@b:c", strings.Repeat("x", 36)} {
+		manus(exitUsage, "limits", "show", subject)
+		manus(exitUsage, "limits", "reset", subject)
+	}
+	manus(exitUsage, "limits", "match", "GET", "nowhere")
 	redis.Kill(t)
 	manus(exitTemporary, "limits", "show", "192.0.2.1")
 }

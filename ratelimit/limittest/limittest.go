@@ -35,7 +35,8 @@ func Run(t *testing.T, setup func(t *testing.T) Bench) {
 		"a reset forgets":                                    resets,
 		"costs":                                              costs,
 		"shadows refuse nothing":                             shadows,
-		"counts outlive a change of the numbers":             changes,
+		"counts outlive a change of the limit":               changes,
+		"over changes no window ever has more":               changesUnderAttack,
 		"many at once get what there is":                     manyAtOnce,
 		"keys may be any text":                               keys,
 	} {
@@ -331,17 +332,89 @@ func shadows(t *testing.T, b Bench) {
 	}
 }
 
+// changes have counts go on under other numbers, across the border of what is counted
+// exactly, and in windows of other lengths.
 func changes(t *testing.T, b Bench) {
-	for range 4 {
-		b.take(t, one(t, "k", "5/minute, 150/hour"))
-	}
-	for text, remaining := range map[string]int{"5/minute": 1, "3/minute": 0, "10/minute": 6, "5/hour": 1, "10/minute, 200/hour": 6} {
-		if d := b.peek(t, one(t, "k", text)); d.Checks[0].Windows[0].Remaining != remaining {
-			t.Errorf("under %s: %+v", text, d)
+	for i, c := range []struct {
+		from  string
+		taken int
+		to    string
+		left  []int
+	}{
+		{"5/minute, 150/hour", 4, "5/minute", []int{1}},
+		{"5/minute, 150/hour", 4, "3/minute", []int{0}},
+		{"5/minute, 150/hour", 4, "5/hour", []int{1}},
+		{"5/minute, 150/hour", 4, "10/minute, 200/hour", []int{6, 196}},
+		{"5/minute", 4, "150/hour", []int{146}},
+		{"100/minute", 70, "150/minute", []int{80}},
+		{"100/minute", 70, "120/2minutes, 1000/day", []int{50, 930}},
+		{"150/minute", 120, "100/minute", []int{0}},
+		{"150/minute", 60, "100/minute", []int{40}},
+		{"150/minute", 120, "200/minute", []int{80}},
+		{"150/minute", 120, "130/hour", []int{10}},
+		{"150/minute", 120, "90/minute, 300/hour", []int{0, 180}},
+		{"150/minute, 1000/hour", 130, "140/90seconds", []int{10}},
+		{"150/minute, 1000/hour", 130, "200/2minutes, 500/2hours", []int{70, 370}},
+		{"150/minute, 1000/hour", 130, "50/hour", []int{0}},
+	} {
+		key := fmt.Sprint(i)
+		for range c.taken {
+			if !b.take(t, one(t, key, c.from)).Allowed {
+				t.Fatalf("%s refuses", c.from)
+			}
+		}
+		to := one(t, key, c.to)
+		for taken := range 3 {
+			d, want := b.peek(t, to), true
+			for j, left := range c.left {
+				if got := d.Checks[0].Windows[j].Remaining; got != max(0, left-taken) {
+					t.Errorf("%d under %s, %d under %s: %d left in %s, want %d", c.taken, c.from, taken, c.to, got, to[0].Limit[j], max(0, left-taken))
+				}
+				want = want && left > taken
+			}
+			if b.take(t, to).Allowed != want {
+				t.Errorf("%d under %s, %d under %s: another one is allowed: %v", c.taken, c.from, taken, c.to, !want)
+			}
+			if !want {
+				break
+			}
 		}
 	}
-	if d := b.peek(t, one(t, "k", "10/minute, 200/hour")); d.Checks[0].Windows[1].Remaining != 196 {
-		t.Errorf("the hour's count is gone: %+v", d)
+}
+
+// changesUnderAttack has a client that always asks while its limit changes, beside an
+// oracle that keeps every admission.
+func changesUnderAttack(t *testing.T, b Bench) {
+	texts := []string{"5/minute, 50/hour", "150/hour", "100/minute, 1000/hour", "90/hour", "120/minute, 130/hour", "700/10minutes, 800/hour", "200/hour"}
+	var all []admission
+	refused := 0
+	for range 150 {
+		checks := one(t, "k", texts[rand.N(len(texts))])
+		for range 30 {
+			d := b.take(t, checks)
+			for _, w := range checks[0].Limit {
+				if n := used(all, d.Checks[0].At, w.Per); d.Allowed && n >= w.N {
+					t.Fatalf("under %s one more than %d is admitted", checks[0].Limit, n)
+				}
+			}
+			if d.Allowed {
+				all = append(all, admission{d.Checks[0].At, 1})
+			} else {
+				refused++
+			}
+			b.Advance(rand.N(6 * time.Second))
+		}
+	}
+	if len(all) == 0 || refused == 0 {
+		t.Errorf("%d were admitted, %d refused", len(all), refused)
+	}
+	b.Advance(3 * time.Hour)
+	for _, text := range texts {
+		for j, w := range b.peek(t, one(t, "k", text)).Checks[0].Windows {
+			if limit := limit(t, text); w.Remaining != limit[j].N {
+				t.Errorf("long after, %d are left of %s", w.Remaining, limit[j])
+			}
+		}
 	}
 }
 

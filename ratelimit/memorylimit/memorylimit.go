@@ -1,8 +1,9 @@
 // Package memorylimit counts limits in memory, for one machine.
 //
 // What is counted is lost when the program ends. Memory is bounded: when there is
-// no room, the counts of somebody who isn't being refused are forgotten, so a
-// spray of new keys doesn't free one that is.
+// no room, whoever has used least of some that are looked at is forgotten, but nobody
+// who has nothing left. If all of those have nothing left, newcomers share counts. So
+// a spray of new keys frees nobody, and nobody goes uncounted.
 package memorylimit
 
 import (
@@ -46,10 +47,13 @@ type shard struct {
 
 // counts is what one key has used.
 type counts struct {
-	log     []int64 // times of what the exact windows admitted, oldest first
+	// log has the times of the newest that were admitted, oldest first: as many as the
+	// exact windows need, or [ratelimit.ExactUpTo] beside large windows, so that any
+	// exact window can follow them.
+	log     []int64
 	buckets []bucket
 	expires int64 // when nothing of it counts any more
-	refused int64 // until when it is refused
+	full    int64 // until when it has nothing left
 }
 
 // bucket is what a large window admitted in one step.
@@ -101,27 +105,40 @@ func (e *Engine) decide(checks []ratelimit.Check, into *ratelimit.Decision, take
 	into.Resize(checks)
 	var places [maxChecks]place
 	locked := e.lock(checks, &places)
+	defer e.unlock(locked)
 	now := e.nanos()
 	into.Allowed = true
 	for i := range checks {
 		shard := &e.shards[places[i].hash%shards]
+		if take {
+			places[i].hash = shard.place(places[i].hash, now)
+		}
 		places[i].counts = shard.keys[places[i].hash]
 		weigh(&checks[i], places[i].counts, now, &into.Checks[i])
 		into.Checks[i].At = e.started.Add(time.Duration(now))
 		into.Allowed = into.Allowed && (into.Checks[i].Allowed || checks[i].Shadow)
 	}
-	for i := range checks {
+	for i := 0; take && i < len(checks); i++ {
 		verdict := &into.Checks[i]
-		switch {
-		case !into.Allowed && !verdict.Allowed && !checks[i].Shadow && places[i].counts != nil:
-			places[i].counts.refused = now + int64(longestRetry(verdict))
-		case take && into.Allowed && verdict.Allowed:
-			e.count(&checks[i], places[i].hash, now)
+		if into.Allowed && verdict.Allowed {
+			places[i].counts = e.count(&checks[i], places[i].hash, now)
 			updateStandings(&checks[i], verdict)
 		}
+		if k := places[i].counts; k != nil {
+			k.full = now + int64(untilMore(&checks[i], verdict))
+		}
 	}
-	e.unlock(locked)
 	return nil
+}
+
+// untilMore is for how long a window has too little left for another request.
+func untilMore(c *ratelimit.Check, v *ratelimit.Verdict) (wait time.Duration) {
+	for _, standing := range v.Windows {
+		if standing.Remaining < c.Cost {
+			wait = max(wait, cmp.Or(standing.Retry, standing.Reset))
+		}
+	}
+	return wait
 }
 
 // Learn notes where the checks stand by a decision that another engine has made, as if
@@ -136,40 +153,31 @@ func (e *Engine) Learn(checks []ratelimit.Check, decided *ratelimit.Decision) {
 	now := e.nanos()
 	for i := range checks {
 		if v := &decided.Checks[i]; len(v.Windows) == len(checks[i].Limit) {
-			e.learn(&checks[i], places[i].hash, now, v.Windows)
+			e.learn(&checks[i], places[i].hash, now, v)
 		}
 	}
 }
 
 // learn has a key stand as its windows do elsewhere. What more was counted there was
 // counted now, or just before a shorter window began that doesn't have it.
-func (e *Engine) learn(c *ratelimit.Check, hash uint64, now int64, windows []ratelimit.Standing) {
+func (e *Engine) learn(c *ratelimit.Check, hash uint64, now int64, v *ratelimit.Verdict) {
 	shard := &e.shards[hash%shards]
-	k := shard.keys[hash]
-	if k == nil {
-		if k = shard.add(hash, now); k == nil {
-			return
-		}
-	}
-	k.refused = now + int64(longestRetry(&ratelimit.Verdict{Windows: windows}))
-	keep, at := 0, now
+	k := shard.add(shard.place(hash, now))
+	k.follow(c.Limit, now)
+	k.full = now + int64(untilMore(c, v))
+	at, exact := now, slices.ContainsFunc(c.Limit, ratelimit.Window.Exact)
 	for i, w := range c.Limit {
-		used := w.N - windows[i].Remaining
 		k.expires = max(k.expires, now+int64(w.Per)+int64(w.Step()))
-		var here ratelimit.Standing
+		more := k.weigh(w, 1, now).Remaining - v.Windows[i].Remaining
 		if !w.Exact() {
-			k.weighBuckets(w, 1, now, &here)
-			k.correctBuckets(w, int64(used-(w.N-here.Remaining)), now)
-			continue
+			k.correctBuckets(w, int64(more), now)
 		}
-		keep = max(keep, w.N)
-		k.weighLog(w, 1, now, &here)
-		k.correctLog(used-(w.N-here.Remaining), at)
-		at = now - int64(w.Per)
+		if w.Exact() || !exact && i == 0 {
+			k.correctLog(min(more, ratelimit.ExactUpTo), at)
+			at = now - int64(w.Per)
+		}
 	}
-	if drop := len(k.log) - keep; drop > 0 {
-		k.log = k.log[:copy(k.log, k.log[drop:])]
-	}
+	k.trimLog(kept(c.Limit))
 }
 
 // correctBuckets adds to the present step of a window, or takes from the latest ones.
@@ -195,10 +203,6 @@ func (k *counts) correctLog(more int, at int64) {
 	k.log = slices.Insert(k.log, place, slices.Repeat([]int64{at}, more)...)
 }
 
-func longestRetry(v *ratelimit.Verdict) time.Duration {
-	return slices.MaxFunc(v.Windows, func(a, b ratelimit.Standing) int { return cmp.Compare(a.Retry, b.Retry) }).Retry
-}
-
 // updateStandings adds the request that has just been counted to the standings.
 func updateStandings(c *ratelimit.Check, v *ratelimit.Verdict) {
 	for i, w := range c.Limit {
@@ -219,11 +223,7 @@ func weigh(c *ratelimit.Check, k *counts, now int64, v *ratelimit.Verdict) {
 	for i, w := range c.Limit {
 		v.Windows[i] = ratelimit.Standing{Remaining: w.N}
 		if k != nil {
-			if w.Exact() {
-				k.weighLog(w, c.Cost, now, &v.Windows[i])
-			} else {
-				k.weighBuckets(w, c.Cost, now, &v.Windows[i])
-			}
+			v.Windows[i] = k.weigh(w, c.Cost, now)
 		}
 		if v.Windows[i].Remaining < c.Cost {
 			v.Allowed = false
@@ -232,6 +232,17 @@ func weigh(c *ratelimit.Check, k *counts, now int64, v *ratelimit.Verdict) {
 			}
 		}
 	}
+}
+
+// weigh tells where a window stands.
+func (k *counts) weigh(w ratelimit.Window, cost int, now int64) (s ratelimit.Standing) {
+	s.Remaining = w.N
+	if w.Exact() {
+		k.weighLog(w, cost, now, &s)
+	} else {
+		k.weighBuckets(w, cost, now, &s)
+	}
+	return s
 }
 
 func (k *counts) weighLog(w ratelimit.Window, cost int, now int64, s *ratelimit.Standing) {
@@ -253,9 +264,13 @@ func (k *counts) weighLog(w ratelimit.Window, cost int, now int64, s *ratelimit.
 
 func (k *counts) weighBuckets(w ratelimit.Window, cost int, now int64, s *ratelimit.Standing) {
 	per, step := int64(w.Per), int64(w.Step())
+	buckets := k.buckets
+	if !k.has(per) {
+		buckets = k.seed(w, now)
+	}
 	used := int64(0)
-	for i := range k.buckets {
-		b := &k.buckets[i]
+	for i := range buckets {
+		b := &buckets[i]
 		if b.per == per && (b.step+1)*step > now-per {
 			if used == 0 {
 				s.Reset = time.Duration((b.step+1)*step + per - now)
@@ -268,8 +283,8 @@ func (k *counts) weighBuckets(w ratelimit.Window, cost int, now int64, s *rateli
 	if over <= 0 || over > used {
 		return
 	}
-	for i := range k.buckets {
-		b := &k.buckets[i]
+	for i := range buckets {
+		b := &buckets[i]
 		if b.per == per && (b.step+1)*step > now-per {
 			if over -= b.count; over <= 0 {
 				s.Retry = time.Duration((b.step+1)*step + per - now)
@@ -280,35 +295,119 @@ func (k *counts) weighBuckets(w ratelimit.Window, cost int, now int64, s *rateli
 }
 
 // count writes down what was admitted.
-func (e *Engine) count(c *ratelimit.Check, hash uint64, now int64) {
-	shard := &e.shards[hash%shards]
-	k := shard.keys[hash]
-	if k == nil {
-		if k = shard.add(hash, now); k == nil {
-			return // every key is being refused, and there is no room
-		}
-	}
-	keep := 0
+func (e *Engine) count(c *ratelimit.Check, hash uint64, now int64) *counts {
+	k := e.shards[hash%shards].add(hash)
+	k.follow(c.Limit, now)
 	for _, w := range c.Limit {
-		if w.Exact() {
-			keep = max(keep, w.N)
-		} else {
+		if !w.Exact() {
 			k.countBucket(w, int64(c.Cost), now)
 		}
 		k.expires = max(k.expires, now+int64(w.Per)+int64(w.Step()))
 	}
-	if keep > 0 {
-		k.countLog(keep, c.Cost, now)
+	k.countLog(kept(c.Limit), c.Cost, now)
+	return k
+}
+
+// kept is how many times the log keeps for a limit.
+func kept(limit ratelimit.Limit) (keep int) {
+	for _, w := range limit {
+		keep = max(keep, min(w.N, ratelimit.ExactUpTo))
 	}
+	return keep
+}
+
+// has tells whether a large window of the length has been counted in.
+func (k *counts) has(per int64) bool {
+	return slices.ContainsFunc(k.buckets, func(b bucket) bool { return b.per == per })
+}
+
+// follow makes buckets for the large windows of a limit, and drops those of windows
+// that aren't its any more, as they wouldn't be told of what comes.
+func (k *counts) follow(limit ratelimit.Limit, now int64) {
+	for _, w := range limit {
+		if !w.Exact() && !k.has(int64(w.Per)) {
+			k.buckets = append(k.buckets, k.seed(w, now)...)
+		}
+	}
+	k.buckets = slices.DeleteFunc(k.buckets, func(b bucket) bool {
+		return !slices.ContainsFunc(limit, func(w ratelimit.Window) bool { return int64(w.Per) == b.per && !w.Exact() })
+	})
+}
+
+// seed is the buckets of a window that hasn't been counted in: what was counted in
+// others, at the latest time that it can be of.
+func (k *counts) seed(w ratelimit.Window, now int64) (seeded []bucket) {
+	per, step := int64(w.Per), int64(w.Step())
+	for _, u := range k.history(now) {
+		last := len(seeded) - 1
+		switch {
+		case u.at <= now-per:
+		case last >= 0 && seeded[last].step == u.at/step:
+			seeded[last].count += u.count
+		default:
+			seeded = append(seeded, bucket{per, u.at / step, u.count})
+		}
+	}
+	return seeded
+}
+
+// admitted is a number of requests, and the latest time that they can be of.
+type admitted struct{ at, count int64 }
+
+// history is what is known to have been admitted, oldest first. Longer windows reach
+// further back; of the newest, shorter ones know better when they were, and the log
+// does best.
+func (k *counts) history(now int64) (known []admitted) {
+	var pers []int64
+	for _, b := range k.buckets {
+		pers = append(pers, b.per)
+	}
+	slices.Sort(pers)
+	for _, per := range slices.Backward(slices.Compact(pers)) {
+		var theirs []admitted
+		for _, b := range k.buckets {
+			if end := (b.step + 1) * (per / ratelimit.Steps); b.per == per && end > now-per {
+				theirs = append(theirs, admitted{min(end-1, now), b.count})
+			}
+		}
+		known = replaceNewest(known, theirs)
+	}
+	logged := make([]admitted, len(k.log))
+	for i, at := range k.log {
+		logged[i] = admitted{at, 1}
+	}
+	return replaceNewest(known, logged)
+}
+
+// replaceNewest puts what is known better in the place of as many of the newest.
+func replaceNewest(known, better []admitted) []admitted {
+	replaced := int64(0)
+	for _, b := range better {
+		replaced += b.count
+	}
+	for last := len(known) - 1; last >= 0 && replaced > 0; last-- {
+		out := min(replaced, known[last].count)
+		known[last].count -= out
+		replaced -= out
+		if known[last].count == 0 {
+			known = known[:last]
+		}
+	}
+	return append(known, better...)
 }
 
 // countLog appends to the log, which never has more than keep entries.
 func (k *counts) countLog(keep, cost int, now int64) {
-	if drop := len(k.log) + cost - keep; drop > 0 {
-		k.log = k.log[:copy(k.log, k.log[min(drop, len(k.log)):])]
-	}
+	k.trimLog(max(0, keep-cost))
 	for range min(cost, keep) {
 		k.log = append(k.log, now)
+	}
+}
+
+// trimLog keeps the newest entries.
+func (k *counts) trimLog(keep int) {
+	if drop := len(k.log) - keep; drop > 0 {
+		k.log = k.log[:copy(k.log, k.log[drop:])]
 	}
 }
 
@@ -336,28 +435,41 @@ func (k *counts) countBucket(w ratelimit.Window, cost, now int64) {
 	k.buckets = append(k.buckets, bucket{per, present, cost})
 }
 
-// add makes counts for a key, and room for them if there is none.
-func (s *shard) add(hash uint64, now int64) *counts {
-	if len(s.keys) >= s.max && !s.evict(now) {
-		return nil
+// place is where a key is counted: at its own hash; or, if there is no room and nobody
+// can be forgotten, at one of a few that newcomers share.
+func (s *shard) place(hash uint64, now int64) uint64 {
+	if s.keys[hash] != nil || len(s.keys) < s.max || s.evict(now) {
+		return hash
 	}
-	k := &counts{}
-	s.keys[hash] = k
+	return s.shared(hash)
+}
+
+// add is the counts at a place.
+func (s *shard) add(hash uint64) *counts {
+	k := s.keys[hash]
+	if k == nil {
+		k = &counts{}
+		s.keys[hash] = k
+	}
 	return k
 }
 
+// shared is in the same shard.
+func (s *shard) shared(hash uint64) uint64 { return hash % (shards * uint64(1+s.max/16)) } //nolint:gosec // positive
+
 // evict forgets a key. It looks at a few of them, wherever Go begins in a map: the first
-// that has expired goes, or else the one that expires first, but none that is being
-// refused.
+// that has expired goes, or else the one that has used least, but none that has nothing
+// left and none that newcomers share.
 func (s *shard) evict(now int64) bool {
 	var victim *counts
 	var its uint64
 	left := 16
 	for hash, k := range s.keys {
-		if k.refused <= now && (victim == nil || k.expires < victim.expires) {
+		expired := k.expires <= now
+		if expired || k.full <= now && hash != s.shared(hash) && (victim == nil || k.used() < victim.used()) {
 			victim, its = k, hash
 		}
-		if left--; left == 0 || k.expires <= now {
+		if left--; left == 0 || expired {
 			break
 		}
 	}
@@ -365,6 +477,15 @@ func (s *shard) evict(now int64) bool {
 		delete(s.keys, its)
 	}
 	return victim != nil
+}
+
+// used tells roughly how much a key has used.
+func (k *counts) used() int64 {
+	used := int64(len(k.log))
+	for i := range k.buckets {
+		used += k.buckets[i].count
+	}
+	return used
 }
 
 // lock locks the shards of the checks' keys, in order, and returns which.
@@ -403,19 +524,14 @@ func (e *Engine) Refund(_ context.Context, checks []ratelimit.Check, counted *ra
 }
 
 func (k *counts) refund(c *ratelimit.Check, then int64) {
-	exact := false
 	for _, w := range c.Limit {
-		if w.Exact() {
-			exact = true
-			continue
-		}
 		for i := range k.buckets {
 			if b := &k.buckets[i]; b.per == int64(w.Per) && b.step == then/int64(w.Step()) {
 				b.count = max(0, b.count-int64(c.Cost))
 			}
 		}
 	}
-	for left := c.Cost; exact && left > 0; left-- {
+	for range c.Cost {
 		for i := len(k.log) - 1; i >= 0; i-- {
 			if k.log[i] == then {
 				k.log = append(k.log[:i], k.log[i+1:]...)
@@ -423,7 +539,7 @@ func (k *counts) refund(c *ratelimit.Check, then int64) {
 			}
 		}
 	}
-	k.refused = 0
+	k.full = 0
 }
 
 // Reset is [ratelimit.Engine].Reset.
@@ -433,6 +549,7 @@ func (e *Engine) Reset(_ context.Context, keys []string) error {
 		shard := &e.shards[hash%shards]
 		shard.mu.Lock()
 		delete(shard.keys, hash)
+		delete(shard.keys, shard.shared(hash))
 		shard.mu.Unlock()
 	}
 	return nil

@@ -72,6 +72,71 @@ func TestASprayDoesNotFreeWhoIsRefused(t *testing.T) {
 	}
 }
 
+// TestASprayDoesNotFreeWhoHasNothingLeft has somebody take all of their limit, and not yet
+// ask for more.
+func TestASprayDoesNotFreeWhoHasNothingLeft(t *testing.T) {
+	t.Parallel()
+	e, _ := setup(1000)
+	var d ratelimit.Decision
+	take := func(key, limit string) bool {
+		if err := e.Take(t.Context(), check(t, key, limit), &d); err != nil {
+			t.Fatal(err)
+		}
+		return d.Allowed
+	}
+	for _, limit := range []string{"5/minute, 20/hour", "150/minute"} {
+		for n := range check(t, "", limit)[0].Limit[0].N {
+			if !take(limit, limit) {
+				t.Fatalf("%s: the %d. is refused", limit, n+1)
+			}
+		}
+	}
+	for i := range 100_000 {
+		take(fmt.Sprint("spray-", i), "5/minute, 20/hour")
+	}
+	for _, limit := range []string{"5/minute, 20/hour", "150/minute"} {
+		if take(limit, limit) {
+			t.Errorf("a spray has freed who had nothing left of %s", limit)
+		}
+	}
+}
+
+// TestNobodyGoesUncounted fills the memory with keys that have nothing left, none of which
+// can be forgotten.
+func TestNobodyGoesUncounted(t *testing.T) {
+	t.Parallel()
+	e, c := setup(1000)
+	var d ratelimit.Decision
+	admitted := func(key string, tries int) (n int) {
+		for range tries {
+			if err := e.Take(t.Context(), check(t, key, "5/minute"), &d); err != nil {
+				t.Fatal(err)
+			}
+			if d.Allowed {
+				n++
+			}
+		}
+		return n
+	}
+	for i := range 3000 {
+		admitted(fmt.Sprint("full-", i), 5)
+	}
+	all := 0
+	for i := range 1000 {
+		n := admitted(fmt.Sprint("new-", i), 10)
+		if all += n; n > 5 {
+			t.Fatalf("a newcomer is admitted %d times", n)
+		}
+	}
+	if most := 5 * shards * (1 + 1000/shards/16); all > most {
+		t.Errorf("1000 newcomers are admitted %d times, while there is room for the counts of %d", all, most)
+	}
+	c.Add(time.Minute)
+	if n := admitted("new-1", 10); n != 5 {
+		t.Errorf("once there is room, a newcomer is admitted %d times", n)
+	}
+}
+
 func TestADecisionAllocatesNothing(t *testing.T) {
 	e, c := setup(0)
 	checks := append(check(t, "a", "5/minute, 20/hour"), check(t, "b", "150/minute, 1000/hour")...)

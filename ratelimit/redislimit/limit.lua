@@ -8,7 +8,8 @@
 -- order. ARGV[2] is added to the server's time; only tests set it.
 --
 -- A key's value is packed too: a number of log entries (2) and the entries (8 each,
--- microseconds, oldest first), which serve all exact windows; then for each large
+-- microseconds, oldest first), which serve all exact windows: as many as they need, or
+-- EXACT beside large windows, so that any exact window can follow. Then for each large
 -- window its length in seconds (4), a number of steps (2), how much had been admitted
 -- before the first of them (6), and the steps, oldest first: which one (6), and how
 -- much had been admitted up to its end (6).
@@ -19,7 +20,7 @@
 -- then).
 local EXACT, STEPS = 100, 32
 local list, call = unpack, redis.call
-local unpack, pack, sub, floor, ceil, max = struct.unpack, struct.pack, string.sub, math.floor, math.ceil, math.max
+local unpack, pack, sub, floor, ceil, max, min = struct.unpack, struct.pack, string.sub, math.floor, math.ceil, math.max, math.min
 local t = call('TIME')
 local clock = t[1] * 1000000 + t[2] + ARGV[2]
 local now = clock -- of the check that is looked at, see below
@@ -49,6 +50,57 @@ local function sections(v, n)
 		at = at + 12 + m * 12
 	end
 	return found
+end
+
+-- replace puts what is known better in the place of as many of the newest. Both are
+-- lists of the latest time that something can be of, and how much it is.
+local function replace(known, better)
+	local replaced = 0
+	for _, b in ipairs(better) do replaced = replaced + b[2] end
+	while #known > 0 and replaced > 0 do
+		local out = min(replaced, known[#known][2])
+		known[#known][2], replaced = known[#known][2] - out, replaced - out
+		if known[#known][2] == 0 then known[#known] = nil end
+	end
+	for _, b in ipairs(better) do known[#known + 1] = b end
+end
+
+-- history is what is known to have been admitted, oldest first. Longer windows reach
+-- further back; of the newest, shorter ones know better when they were, and the log
+-- does best.
+local function history(v, n, large)
+	local pers, known, logged = {}, {}, {}
+	for per in pairs(large) do pers[#pers + 1] = per end
+	table.sort(pers, function(a, b) return a > b end)
+	for _, per in ipairs(pers) do
+		local s, span, theirs = large[per], per * 1000000, {}
+		local before = s.base
+		for j = 0, s.m - 1 do
+			local which, sum = unpack('>I6I6', v, s.at + j * 12)
+			local ends = (which + 1) * (span / STEPS)
+			if ends > now - span then theirs[#theirs + 1] = { min(ends - 1, now), sum - before } end
+			before = sum
+		end
+		replace(known, theirs)
+	end
+	for i = 1, n do logged[i] = { unpack('>I8', v, 3 + (i - 1) * 8), 1 } end
+	replace(known, logged)
+	return known
+end
+
+-- seed is the section of a large window that hasn't been counted in, made of what was
+-- counted in others.
+local function seed(v, n, large, per)
+	local span, steps, last, sum = per * 1000000, {}, -1, 0
+	for _, u in ipairs(history(v, n, large)) do
+		if u[1] > now - span then
+			local which = floor(u[1] / (span / STEPS))
+			if which ~= last then steps[#steps + 1] = '' end
+			last, sum = which, sum + u[2]
+			steps[#steps] = pack('>I6I6', which, sum)
+		end
+	end
+	return pack('>I4I2I6', per, #steps, 0) .. table.concat(steps)
 end
 
 -- weigh tells where a window stands: what is used, when there is more, when what
@@ -109,13 +161,11 @@ end
 local function refund(v, windows, cost, at)
 	local n = unpack('>H', v)
 	local log, large = sub(v, 3, 2 + n * 8), sections(v, n)
-	local exact = false
 	local out = {}
 	for w = 1, #windows, 2 do
 		local N, per = windows[w], windows[w + 1]
 		local s = large[per]
-		if N <= EXACT then exact = true
-		elseif s then
+		if N > EXACT and s then
 			local which = floor(at / (per * 1000000 / STEPS))
 			local parts, seen = { pack('>I4I2I6', per, s.m, s.base) }, false
 			for j = 0, s.m - 1 do
@@ -127,12 +177,10 @@ local function refund(v, windows, cost, at)
 			out[#out + 1] = table.concat(parts)
 		end
 	end
-	if exact then
-		for i = n, 1, -1 do
-			if cost > 0 and unpack('>I8', log, 1 + (i - 1) * 8) == at then
-				log = sub(log, 1, (i - 1) * 8) .. sub(log, i * 8 + 1)
-				cost = cost - 1
-			end
+	for i = n, 1, -1 do
+		if cost > 0 and unpack('>I8', log, 1 + (i - 1) * 8) == at then
+			log = sub(log, 1, (i - 1) * 8) .. sub(log, i * 8 + 1)
+			cost = cost - 1
 		end
 	end
 	return pack('>H', #log / 8) .. log .. table.concat(out)
@@ -200,17 +248,16 @@ local function take(c, w)
 			if N > EXACT then resets[i] = resets[i] + resets[i] / STEPS end
 		end
 		if per > longest then longest = per end
-		if N > EXACT then parts = parts .. counted(value[c], per, larges[i], costs[c])
+		if N > EXACT then
+			keep, parts = EXACT, parts .. counted(value[c], per, larges[i], costs[c])
 		elseif N > keep then keep = N end
 	end
-	local log = ''
-	if keep > 0 then
-		n = logs[c] + costs[c]
-		log = sub(value[c], 3, 2 + logs[c] * 8) .. (costs[c] == 1 and pack('>I8', now) or string.rep(pack('>I8', now), costs[c]))
-		if n > keep then
-			log = sub(log, (n - keep) * 8 + 1)
-			n = keep
-		end
+	local new = min(keep, costs[c])
+	n = logs[c] + new
+	local log = sub(value[c], 3, 2 + logs[c] * 8) .. (new == 1 and pack('>I8', now) or string.rep(pack('>I8', now), new))
+	if n > keep then
+		log = sub(log, (n - keep) * 8 + 1)
+		n = keep
 	end
 	write(key[c], pack('>H', n) .. log .. parts, lifetime(longest))
 end
@@ -233,14 +280,19 @@ while pos <= #arg do
 		if op == 3 then ats[c] = clock - ats[c] end
 		local large
 		if #v > 2 + n * 8 then large = sections(v, n) end
-		key[c], value[c], logs[c], costs[c], shadow[c], count[c], ok[c] = name, v, n, cost, flags == 1, windows, true
+		key[c], logs[c], costs[c], shadow[c], count[c], ok[c] = name, n, cost, flags == 1, windows, true
 		for i = w + 1, w + windows do
 			Ns[i], pers[i], pos = unpack('>I4I4', arg, pos)
 			if op < 2 then
+				if Ns[i] > EXACT and #v > 2 and not (large and large[pers[i]]) then
+					v = v .. seed(v, n, large or {}, pers[i])
+					large = sections(v, n)
+				end
 				used[i], resets[i], retries[i], larges[i] = weigh(v, n, large, Ns[i], pers[i], cost)
 				if used[i] + cost > Ns[i] then ok[c] = false end
 			end
 		end
+		value[c] = v
 		w = w + windows
 		allowed = allowed and (ok[c] or shadow[c])
 	end
