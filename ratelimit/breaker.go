@@ -218,7 +218,6 @@ const (
 	asked    int32 = iota
 	answered       // and whoever asked has it
 	left           // whoever asked is gone
-	late           // and now there is an answer
 )
 
 func newCall() any {
@@ -287,7 +286,7 @@ func (b *Breaker) ask(c *call) {
 		c.done <- struct{}{}
 		return
 	}
-	c.progress.Store(late)
+	c.done <- struct{}{} // to whoever still listens
 	c.loan.answered(&c.decision, c.err)
 }
 
@@ -330,9 +329,6 @@ func (b *Breaker) listen(ctx context.Context, c *call) bool {
 		case <-ctx.Done():
 			return false
 		case <-timer.C:
-		}
-		if c.progress.Load() == late {
-			return false
 		}
 		if now := b.c.Shared.Answers(); now != heard {
 			heard, silent = now, -1
