@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -575,4 +576,42 @@ func TestAddressesThatLookLikeOthersOpenNoAccount(t *testing.T) {
 	if _, err := b.Login(t.Context(), Credentials{Email: before, Password: pass}); err != nil {
 		t.Errorf("one of before: %v", err)
 	}
+}
+
+// TestWhatACrowdOfHashesTookIsGivenBack: one sign-in after another gives nothing back,
+// since a collection is forced for it.
+func TestWhatACrowdOfHashesTookIsGivenBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHasher(1)
+		var given atomic.Int64
+		h.giveBack = func() { given.Add(1) }
+		try := func(times int) int64 {
+			var trying sync.WaitGroup
+			for range times {
+				trying.Go(func() {
+					if _, err := h.verify(t.Context(), "x", "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA"); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			trying.Wait()
+			time.Sleep(2 * giveBackAfter)
+			synctest.Wait()
+			return given.Swap(0)
+		}
+		if once := try(1); once != 0 {
+			t.Errorf("one hash gave memory back %d times", once)
+		}
+		if err := h.memory.Acquire(t.Context(), h.capacity); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(time.Millisecond, func() { h.memory.Release(h.capacity) })
+		if crowd := try(20); crowd != 1 {
+			t.Errorf("a crowd gave memory back %d times", crowd)
+		}
+		if after := try(1); after != 0 {
+			t.Errorf("one hash after it gave memory back %d times", after)
+		}
+	})
 }

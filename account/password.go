@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,11 +69,17 @@ type hasher struct {
 	memory   *semaphore.Weighted // in KiB
 	capacity int64
 	waiting  atomic.Int64
+	crowded  atomic.Bool // some have waited since memory was last given back
+	giveBack func()      // gives memory back to the system
 }
+
+// giveBackAfter is how long after a crowd the memory that its hashes took is given back:
+// by itself that would come with the next collection, which idleness puts off.
+const giveBackAfter = time.Second
 
 func newHasher(concurrency int) *hasher {
 	capacity := int64(concurrency) * int64(current.memory)
-	return &hasher{memory: semaphore.NewWeighted(capacity), capacity: capacity}
+	return &hasher{memory: semaphore.NewWeighted(capacity), capacity: capacity, giveBack: debug.FreeOSMemory}
 }
 
 // checkPassword returns ErrWeakPassword for a password out of bounds, and
@@ -212,8 +219,15 @@ func (h *hasher) derive(ctx context.Context, password string, salt []byte, p arg
 	if err := h.acquire(ctx, weight); err != nil {
 		return nil, err
 	}
-	defer h.memory.Release(weight)
+	defer h.release(weight)
 	return argon2.IDKey([]byte(password), salt, p.time, p.memory, p.threads, uint32(length)), nil //nolint:gosec // at most 64, see parseHash
+}
+
+func (h *hasher) release(weight int64) {
+	h.memory.Release(weight)
+	if h.waiting.Load() == 0 && h.crowded.CompareAndSwap(true, false) {
+		time.AfterFunc(giveBackAfter, h.giveBack)
+	}
 }
 
 func (h *hasher) acquire(ctx context.Context, weight int64) error {
@@ -222,6 +236,10 @@ func (h *hasher) acquire(ctx context.Context, weight int64) error {
 		return errBusy
 	}
 	defer h.waiting.Add(-1)
+	if h.memory.TryAcquire(weight) {
+		return nil
+	}
+	h.crowded.Store(true)
 	return h.memory.Acquire(ctx, weight)
 }
 

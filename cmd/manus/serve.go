@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -38,10 +36,12 @@ func (c serveCommand) Run(p *process) error {
 // serve runs the product: it starts it, calls ready, and stops it when a signal comes.
 func serve(p *process, settings config.Settings, ready func(context.Context, *app.App) error) error {
 	setGC(200) // the living heap is a few MiB: collections would come every few thousand requests
+	log, flush := newLogger(p.err, settings)
+	defer flush()
 	a, err := app.New(p.ctx, app.Options{
 		Settings:   settings,
 		Version:    buildVersion(settings.Environment),
-		Log:        newLogger(p.err, settings),
+		Log:        log,
 		Subprocess: subprocess,
 	})
 	if err != nil {
@@ -103,12 +103,4 @@ func setGC(percent int) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(percent)
 	}
-}
-
-func newLogger(w io.Writer, s config.Settings) *slog.Logger {
-	options := &slog.HandlerOptions{Level: s.LogLevel}
-	if s.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(w, options))
-	}
-	return slog.New(slog.NewJSONHandler(w, options))
 }

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"manus/config"
+)
+
+// A line for each request is gathered with others for so long, or until there are so many
+// bytes: a write of its own costs a good part of a small request.
+const (
+	gatherFor = 100 * time.Millisecond
+	gatherMax = 64 << 10
+)
+
+// newLogger makes the log, and what writes the lines that are still gathered.
+func newLogger(w io.Writer, s config.Settings) (log *slog.Logger, flush func()) {
+	lines := &gatherer{w: w}
+	options := &slog.HandlerOptions{Level: s.LogLevel}
+	var handler slog.Handler = slog.NewJSONHandler(lines, options)
+	if s.LogFormat == "text" {
+		handler = slog.NewTextHandler(lines, options)
+	}
+	return slog.New(promptHandler{handler, lines}), lines.flush
+}
+
+// gatherer writes what it is given together with what else comes within gatherFor. What is
+// killed before has lost that.
+type gatherer struct {
+	w io.Writer
+
+	mu    sync.Mutex
+	lines []byte
+}
+
+// Write keeps a line.
+func (g *gatherer) Write(line []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.lines) == 0 {
+		time.AfterFunc(gatherFor, g.flush)
+	}
+	if g.lines = append(g.lines, line...); len(g.lines) >= gatherMax {
+		g.write()
+	}
+	return len(line), nil
+}
+
+func (g *gatherer) flush() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.write()
+}
+
+func (g *gatherer) write() {
+	if len(g.lines) > 0 {
+		_, _ = g.w.Write(g.lines) // there is nowhere to tell that the log can't be written
+	}
+	g.lines = g.lines[:0]
+}
+
+// promptHandler writes at once what is wrong, and what stands before it.
+type promptHandler struct {
+	slog.Handler
+	lines *gatherer
+}
+
+// Handle writes a record, or gathers it.
+func (h promptHandler) Handle(ctx context.Context, r slog.Record) error {
+	err := h.Handler.Handle(ctx, r)
+	if r.Level >= slog.LevelWarn {
+		h.lines.flush()
+	}
+	return err
+}
+
+// WithAttrs is the same handler with attributes in each record.
+func (h promptHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return promptHandler{h.Handler.WithAttrs(attrs), h.lines}
+}
+
+// WithGroup is the same handler with a group around what follows.
+func (h promptHandler) WithGroup(name string) slog.Handler {
+	return promptHandler{h.Handler.WithGroup(name), h.lines}
+}
