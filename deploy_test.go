@@ -485,11 +485,15 @@ func certificate(t *testing.T) string {
 	return file
 }
 
-func TestTheScriptsOfDeploy(t *testing.T) {
+func TestEveryScriptIsSound(t *testing.T) {
 	t.Parallel()
-	scripts, err := filepath.Glob("deploy/*.sh")
-	if err != nil || len(scripts) != 2 {
-		t.Fatalf("there are %v, %v", scripts, err)
+	scripts := []string{".ci/run"}
+	for _, folder := range []string{"deploy", "scripts"} {
+		found, err := filepath.Glob(folder + "/*.sh")
+		if err != nil || len(found) != 2 {
+			t.Fatalf("there are %v, %v", found, err)
+		}
+		scripts = append(scripts, found...)
 	}
 	for _, script := range scripts {
 		if info, err := os.Stat(script); err != nil || info.Mode().Perm()&0o111 == 0 {

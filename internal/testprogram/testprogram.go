@@ -35,8 +35,9 @@ var (
 	RedisCLI = Package{"redis-cli", "redis-tools"}
 	HAProxy  = Package{"haproxy", "haproxy"}
 	Pgrep    = Package{"pgrep", "procps"}
+	Curl     = Package{"curl", "curl"}
 
-	Packages = []Package{Redis, RedisCLI, HAProxy, Pgrep}
+	Packages = []Package{Redis, RedisCLI, HAProxy, Pgrep, Curl}
 )
 
 // A Program is built of a module of its own.
