@@ -40,9 +40,6 @@ type Options struct {
 	// started, and what changes note is left for the server to deliver. Unopened is
 	// for one that uses nothing of what is stored.
 	Offline, Unopened bool
-	// LimitTimeout is how long a decision about limits waits for Redis; 0 means
-	// as long as redislimit does by itself.
-	LimitTimeout time.Duration
 	// Subprocess starts this program again, for BackupWork with these arguments; nil
 	// means that backups are read in this process.
 	Subprocess func(ctx context.Context, args ...string) *exec.Cmd
@@ -64,6 +61,7 @@ type App struct {
 	audit    *audit.Log
 	leases   *lease.Service
 	redis    *redisclient.Client // nil without Redis
+	breaker  *ratelimit.Breaker  // nil without Redis
 	outbox   *mail.Outbox        // nil where no mails are sent or kept
 	sessions *session.Service
 	backups  atomic.Pointer[backup.Service] // nil where none are configured
@@ -115,6 +113,7 @@ func (a *App) prepare(ctx context.Context) error {
 
 // Start listens and serves. It returns once requests are answered.
 func (a *App) Start(ctx context.Context) error {
+	a.reachRedis(ctx)
 	var err error
 	if a.public, err = listen(ctx, a.settings.Addr, a.api, a.log); err != nil {
 		return fmt.Errorf("%w; choose another address, by ADDR or by --addr of 'manus dev'", err)
@@ -129,6 +128,20 @@ func (a *App) Start(ctx context.Context) error {
 	a.work(working)
 	a.log.InfoContext(ctx, "started", "addr", a.Addr(), "ops_addr", a.OpsAddr(), "environment", a.settings.Environment)
 	return nil
+}
+
+// reachTime is how long a start waits for Redis.
+const reachTime = 3 * time.Second
+
+// reachRedis waits until limits can be counted together with the other copies: otherwise
+// each start would loosen them for as long as that takes.
+func (a *App) reachRedis(ctx context.Context) {
+	if a.breaker == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	a.breaker.Start(ctx)
 }
 
 // Addr is the address listened on, with the port that was picked.

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"time"
 
 	"manus/account"
 	"manus/audit"
@@ -77,11 +76,19 @@ func (a *App) addRedis() (err error) {
 		if a.redis, err = redisclient.New(a.settings.Redis.Reveal()); err != nil {
 			return err
 		}
-		r.checks[0].Probe = a.redis.Ping
+		r.checks[0].Probe = a.pingRedis
 		r.close = func() error { a.redis.Close(); return nil }
 	}
 	a.add(r)
 	return nil
+}
+
+// pingRedis tells whether Redis answers, and limits are counted in it.
+func (a *App) pingRedis(ctx context.Context) error {
+	if err := a.redis.Ping(ctx); err != nil {
+		return err
+	}
+	return a.breaker.Open()
 }
 
 // addSessions adds the sessions, which hint to other copies through Redis where there
@@ -166,10 +173,11 @@ func (a *App) secrets() []string {
 // one, and in memory while it is gone; else in memory alone.
 func (a *App) addLimits() {
 	r := room{name: "limits"}
+	local := memorylimit.New(memorylimit.Config{})
 	c := ratelimit.ServiceConfig{
 		Config:  a.settings.Limits,
 		Routes:  a.routes(),
-		Engine:  memorylimit.New(memorylimit.Config{}),
+		Engine:  local,
 		Plan:    a.Plans.PlanOf,
 		Account: account.EmailKey,
 		Observe: ratelimit.Measure(a.registry),
@@ -177,9 +185,9 @@ func (a *App) addLimits() {
 	}
 	if a.redis != nil {
 		var shared *redislimit.Engine
-		c.Local = c.Engine
-		shared, c.Engine = sharedLimits(a.redis, a.options.LimitTimeout)
-		r.run = shared.Run
+		shared, a.breaker = a.sharedLimits(local)
+		c.Engine, c.Local = a.breaker, a.breaker.Fallback()
+		r.run, r.close = shared.Run, func() error { a.breaker.Close(); return nil }
 	}
 	a.Limits = ratelimit.New(c)
 	r.apply = func(file config.File) error { a.Limits.SetConfig(file.Limits); return nil }
@@ -197,10 +205,12 @@ func openingLimits() map[string]ratelimit.Limit {
 }
 
 // sharedLimits counts in Redis, with a circuit breaker around it. It doesn't wait for Redis.
-func sharedLimits(redis *redisclient.Client, timeout time.Duration) (*redislimit.Engine, *ratelimit.Breaker) {
+func (a *App) sharedLimits(local *memorylimit.Engine) (*redislimit.Engine, *ratelimit.Breaker) {
 	var breaker *ratelimit.Breaker
-	shared := redislimit.New(redislimit.Config{Client: redis, Timeout: timeout, OnReset: func(keys []string) { breaker.Forget(keys) }})
-	breaker = ratelimit.NewBreaker(shared, shared.Ping)
+	shared := redislimit.New(redislimit.Config{Client: a.redis, OnReset: func(keys []string) { breaker.Forget(keys) }})
+	breaker = ratelimit.NewBreaker(ratelimit.BreakerConfig{
+		Shared: shared, Probe: shared.Probe, Local: local, Explain: redislimit.Explain, Metrics: a.registry, Log: a.log,
+	})
 	return shared, breaker
 }
 

@@ -359,19 +359,15 @@ func TestAChangedFileForgetsNoCounts(t *testing.T) {
 	}
 }
 
-// withRedis is a copy of the product that counts in Redis, and waits for it as long
-// as it is given.
-func withRedis(t *testing.T, redis *redistest.Server, timeout time.Duration) *App {
+// withRedis is a copy of the product that counts in Redis.
+func withRedis(t *testing.T, redis *redistest.Server) *App {
 	t.Helper()
 	settings, err := DevSettings(Dev{DataDir: filepath.Join(t.TempDir(), "data"), Addr: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	settings.Redis = config.NewSecret(redis.URL())
-	a, _ := start(t, Options{Settings: settings, LimitTimeout: timeout})
-	if err := a.redis.Connect(); err != nil {
-		t.Fatal(err)
-	}
+	a, _ := start(t, Options{Settings: settings})
 	return a
 }
 
@@ -384,7 +380,7 @@ func try(t *testing.T, a *App, address string) int {
 func TestCopiesCountTogether(t *testing.T) {
 	t.Parallel()
 	redis := redistest.Start(t)
-	copies := []*App{withRedis(t, redis, 20*time.Second), withRedis(t, redis, 20*time.Second)}
+	copies := []*App{withRedis(t, redis), withRedis(t, redis)}
 	for i := range 4 {
 		if refused := try(t, copies[i%2], "203.0.113.1") == 429; refused != (i == 3) {
 			t.Errorf("attempt %d: refused %v", i+1, refused)
@@ -408,7 +404,7 @@ func TestCopiesCountTogether(t *testing.T) {
 func TestLimitsAreThereWhileRedisIsNot(t *testing.T) {
 	t.Parallel()
 	redis := redistest.Start(t)
-	a := withRedis(t, redis, 0)
+	a := withRedis(t, redis)
 	redis.Freeze(t)
 	for i := range 10 {
 		if code := try(t, a, "203.0.113.3"); (code == 429) != (i >= 3) || code >= 500 {

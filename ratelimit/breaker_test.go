@@ -40,6 +40,10 @@ func (f *flaky) probe(context.Context) error {
 	return nil
 }
 
+func newBreaker(shared *flaky) *ratelimit.Breaker {
+	return ratelimit.NewBreaker(ratelimit.BreakerConfig{Shared: shared, Probe: shared.probe, Local: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler)})
+}
+
 func checks(t testing.TB, key, text string) []ratelimit.Check {
 	t.Helper()
 	l, err := ratelimit.ParseLimit(text)
@@ -53,7 +57,7 @@ func TestADenialIsRememberedUntilItIsOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shared := newFlaky()
-		breaker := ratelimit.NewBreaker(shared, shared.probe)
+		breaker := newBreaker(shared)
 		c := append(checks(t, "k", "3/minute"), checks(t, "other", "100/minute")...)
 		var d ratelimit.Decision
 		take := func() bool {
@@ -102,7 +106,7 @@ func TestWhatIsGoneIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shared := newFlaky()
-		breaker := ratelimit.NewBreaker(shared, shared.probe)
+		breaker := newBreaker(shared)
 		c := checks(t, "k", "1000/minute")
 		var d ratelimit.Decision
 		shared.gone.Store(true)
@@ -117,7 +121,7 @@ func TestWhatIsGoneIsNotWaitedFor(t *testing.T) {
 		shared.gone.Store(false)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if err := breaker.Take(t.Context(), c, &d); err != nil || breaker.Open() {
+		if err := breaker.Take(t.Context(), c, &d); err != nil || breaker.Open() != nil {
 			t.Errorf("a second after it is back: %v", err)
 		}
 	})
@@ -125,7 +129,7 @@ func TestWhatIsGoneIsNotWaitedFor(t *testing.T) {
 
 func TestACachedDenialAllocatesNothing(t *testing.T) {
 	shared := newFlaky()
-	breaker := ratelimit.NewBreaker(shared, shared.probe)
+	breaker := newBreaker(shared)
 	c := checks(t, "k", "5/minute, 20/hour")
 	var d ratelimit.Decision
 	take := func() {
@@ -143,7 +147,7 @@ func TestACachedDenialAllocatesNothing(t *testing.T) {
 
 func BenchmarkCachedDenial(b *testing.B) {
 	shared := newFlaky()
-	breaker := ratelimit.NewBreaker(shared, shared.probe)
+	breaker := newBreaker(shared)
 	c := checks(b, "k", "5/minute, 20/hour")
 	var d ratelimit.Decision
 	b.ReportAllocs()

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -18,6 +19,8 @@ type Check struct {
 	// Shadow means that the check refuses nothing: it only reports what it
 	// would have refused.
 	Shadow bool
+	// Patient means that a shared engine is waited for until it is known to be gone.
+	Patient bool
 }
 
 // Standing is where a window stands after a decision. Durations are from the
@@ -49,8 +52,14 @@ type Decision struct {
 	Checks  []Verdict // in the order asked
 }
 
-// ErrUnavailable is returned by an engine that can't count just now.
-var ErrUnavailable = errors.New("the counters are unavailable")
+// ErrUnavailable is returned by an engine that can't count just now. ErrNotReached is one
+// of those: the engine hasn't been there yet.
+var (
+	ErrUnavailable = errors.New("the counters are unavailable")
+	ErrNotReached  = unavailable("they have not been reached yet")
+)
+
+func unavailable(why string) error { return fmt.Errorf("%w: %s", ErrUnavailable, why) }
 
 // Engine counts. Its time is its own: the clocks of the copies that ask play no
 // part. Every method may return ErrUnavailable (with its cause) or the context's

@@ -69,8 +69,6 @@ type Service struct {
 	c     ServiceConfig
 	rules atomic.Pointer[ruleset]
 	used  sync.Pool // of scratch
-	// logged is when it was last logged that the shared engine is unavailable.
-	logged atomic.Int64
 }
 
 // New makes a Service. The configuration has no Problems.
@@ -170,7 +168,6 @@ func (s *Service) Decide(ctx context.Context, r Request) (Answer, error) {
 	err = engine.Take(ctx, checks, d)
 	if errors.Is(err, ErrUnavailable) {
 		local = true
-		s.logUnavailable(ctx, err)
 		switch whenRedisFails(rules) {
 		case Allow:
 			s.observe(rules, OutcomeAllowed, local, start)
@@ -252,17 +249,6 @@ func (s *Service) observe(rules []Rule, o Outcome, local bool, start time.Time) 
 	s.c.Observe(Observation{Rule: rules[0].name(), Outcome: o, Local: local, Took: time.Since(start)})
 }
 
-// logEvery bounds how often the same is logged.
-const logEvery = 10 * time.Second
-
-// logUnavailable logs that the shared engine is unavailable, at most once in logEvery.
-func (s *Service) logUnavailable(ctx context.Context, err error) {
-	now := time.Now().UnixNano()
-	if last := s.logged.Load(); now-last > int64(logEvery) && s.logged.CompareAndSwap(last, now) {
-		s.c.Log.ErrorContext(ctx, "the shared limits are unavailable; each rule goes on by its when_redis_fails", "error", err)
-	}
-}
-
 // name is the rule's route, or "default".
 func (r *Rule) name() string { return cmp.Or(r.Route, "default") }
 
@@ -289,7 +275,9 @@ func (s *Service) checks(ctx context.Context, checks []Check, rs *ruleset, rules
 			if rule.Count == CountFailures || rule.Count == countGuesses {
 				conditional = append(conditional, condition{len(checks), rule.Count})
 			}
-			checks = append(checks, Check{Key: key(kind, subject, rule), Limit: rule.limit(plan), Cost: max(1, rule.Cost), Shadow: rule.Mode == Shadow})
+			// A route with a rule of its own is worth waiting for; the others would rather
+			// be counted by this copy alone than be slowed down by a busy engine.
+			checks = append(checks, Check{Key: key(kind, subject, rule), Limit: rule.limit(plan), Cost: max(1, rule.Cost), Shadow: rule.Mode == Shadow, Patient: rule.Route != ""})
 		}
 	}
 	return checks, conditional, nil

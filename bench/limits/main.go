@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -116,7 +117,9 @@ func faults(ctx context.Context, rounds int) error {
 			return err
 		}
 		e := redislimit.New(redislimit.Config{Client: client})
-		breaker := ratelimit.NewBreaker(e, e.Ping)
+		breaker := ratelimit.NewBreaker(ratelimit.BreakerConfig{
+			Shared: e, Probe: e.Probe, Local: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler),
+		})
 		checks := []ratelimit.Check{{Key: "k", Limit: parse("1000000/hour"), Cost: 1}}
 		var d ratelimit.Decision
 		take := func() (time.Duration, error) {

@@ -6,6 +6,7 @@ package redisclient
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ import (
 type Client struct {
 	option rueidis.ClientOption
 	client atomic.Pointer[rueidis.Client] // nil until Redis has been reached
+	failed atomic.Pointer[error]          // why it couldn't be reached the last time
 }
 
 // ErrNotReached is returned before Redis has been reached for the first time.
@@ -47,10 +49,13 @@ func New(urls string) (*Client, error) {
 	return c, nil
 }
 
-// Get is the client, or ErrNotReached.
+// Get is the client, or ErrNotReached with why it couldn't be reached, if that was tried.
 func (c *Client) Get() (rueidis.Client, error) {
 	if client := c.client.Load(); client != nil {
 		return *client, nil
+	}
+	if why := c.failed.Load(); why != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotReached, *why)
 	}
 	return nil, ErrNotReached
 }
@@ -62,6 +67,7 @@ func (c *Client) Connect() error {
 	}
 	client, err := rueidis.NewClient(c.option)
 	if err != nil {
+		c.failed.Store(&err)
 		return err
 	}
 	if !c.client.CompareAndSwap(nil, &client) {

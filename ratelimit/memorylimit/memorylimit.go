@@ -124,6 +124,77 @@ func (e *Engine) decide(checks []ratelimit.Check, into *ratelimit.Decision, take
 	return nil
 }
 
+// Learn notes where the checks stand by a decision that another engine has made, as if
+// it had been made here. It may be called at any time.
+func (e *Engine) Learn(checks []ratelimit.Check, decided *ratelimit.Decision) {
+	if len(checks) > maxChecks || len(decided.Checks) != len(checks) {
+		return
+	}
+	var places [maxChecks]place
+	locked := e.lock(checks, &places)
+	defer e.unlock(locked)
+	now := e.nanos()
+	for i := range checks {
+		if v := &decided.Checks[i]; len(v.Windows) == len(checks[i].Limit) {
+			e.learn(&checks[i], places[i].hash, now, v.Windows)
+		}
+	}
+}
+
+// learn has a key stand as its windows do elsewhere. What more was counted there was
+// counted now, or just before a shorter window began that doesn't have it.
+func (e *Engine) learn(c *ratelimit.Check, hash uint64, now int64, windows []ratelimit.Standing) {
+	shard := &e.shards[hash%shards]
+	k := shard.keys[hash]
+	if k == nil {
+		if k = shard.add(hash, now); k == nil {
+			return
+		}
+	}
+	k.refused = now + int64(longestRetry(&ratelimit.Verdict{Windows: windows}))
+	keep, at := 0, now
+	for i, w := range c.Limit {
+		used := w.N - windows[i].Remaining
+		k.expires = max(k.expires, now+int64(w.Per)+int64(w.Step()))
+		var here ratelimit.Standing
+		if !w.Exact() {
+			k.weighBuckets(w, 1, now, &here)
+			k.correctBuckets(w, int64(used-(w.N-here.Remaining)), now)
+			continue
+		}
+		keep = max(keep, w.N)
+		k.weighLog(w, 1, now, &here)
+		k.correctLog(used-(w.N-here.Remaining), at)
+		at = now - int64(w.Per)
+	}
+	if drop := len(k.log) - keep; drop > 0 {
+		k.log = k.log[:copy(k.log, k.log[drop:])]
+	}
+}
+
+// correctBuckets adds to the present step of a window, or takes from the latest ones.
+func (k *counts) correctBuckets(w ratelimit.Window, more, now int64) {
+	if more > 0 {
+		k.countBucket(w, more, now)
+	}
+	for i := len(k.buckets) - 1; i >= 0 && more < 0; i-- {
+		if b := &k.buckets[i]; b.per == int64(w.Per) {
+			taken := min(b.count, -more)
+			b.count, more = b.count-taken, more+taken
+		}
+	}
+}
+
+// correctLog adds so many entries of a time, or takes the latest away.
+func (k *counts) correctLog(more int, at int64) {
+	if more < 0 {
+		k.log = k.log[:max(0, len(k.log)+more)]
+		return
+	}
+	place, _ := slices.BinarySearch(k.log, at+1)
+	k.log = slices.Insert(k.log, place, slices.Repeat([]int64{at}, more)...)
+}
+
 func longestRetry(v *ratelimit.Verdict) time.Duration {
 	return slices.MaxFunc(v.Windows, func(a, b ratelimit.Standing) int { return cmp.Compare(a.Retry, b.Retry) }).Retry
 }

@@ -131,3 +131,48 @@ func BenchmarkTwoLimits(b *testing.B) {
 		}
 	})
 }
+
+// What is learned is what is shown, whatever was counted here before, and ends no later
+// than its windows.
+func TestWhatWasDecidedElsewhereIsLearned(t *testing.T) {
+	t.Parallel()
+	limit, err := ratelimit.ParseLimit("5/minute, 20/hour, 1000/day")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := []ratelimit.Check{{Key: "k", Limit: limit, Cost: 1}}
+	for _, before := range []int{0, 1, 5} {
+		for _, used := range [][3]int{{0, 0, 0}, {1, 1, 1}, {2, 9, 300}, {5, 20, 1000}, {0, 7, 8}} {
+			e := New(Config{})
+			now := time.Duration(0)
+			e.since = func(time.Time) time.Duration { return now }
+			var d ratelimit.Decision
+			for range before {
+				if err := e.Take(t.Context(), c, &d); err != nil {
+					t.Fatal(err)
+				}
+			}
+			now += time.Second
+			elsewhere := ratelimit.Decision{Allowed: true}
+			elsewhere.Resize(c)
+			for i, w := range limit {
+				elsewhere.Checks[0].Windows[i] = ratelimit.Standing{Remaining: w.N - used[i]}
+			}
+			for range 2 { // the same again changes nothing
+				e.Learn(c, &elsewhere)
+			}
+			if err := e.Peek(t.Context(), c, &d); err != nil {
+				t.Fatal(err)
+			}
+			for i, w := range limit {
+				if got := w.N - d.Checks[0].Windows[i].Remaining; got != used[i] {
+					t.Errorf("of %d before and %v elsewhere, the window %v has %d", before, used, w, got)
+				}
+			}
+			now += 25 * time.Hour
+			if err := e.Peek(t.Context(), c, &d); err != nil || d.Checks[0].Windows[2].Remaining != 1000 {
+				t.Errorf("a day later: %+v, %v", d, err)
+			}
+		}
+	}
+}

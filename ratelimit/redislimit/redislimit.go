@@ -32,7 +32,7 @@ var text string
 type Config struct {
 	// Client reaches Redis, which need not be there yet.
 	Client *redisclient.Client
-	// Timeout bounds a call; 0 means 40 ms.
+	// Timeout bounds a call that nobody gives up; 0 means 2 s.
 	Timeout time.Duration
 	// OnReset is called with the keys that were forgotten, here or by another
 	// copy, and with nil when messages about that may have been missed: then any
@@ -66,7 +66,7 @@ func New(c Config) *Engine {
 	if c.OnReset == nil {
 		c.OnReset = func([]string) {}
 	}
-	c.Timeout = cmp.Or(c.Timeout, 40*time.Millisecond)
+	c.Timeout = cmp.Or(c.Timeout, 2*time.Second)
 	return &Engine{
 		c:      c,
 		script: rueidis.NewLuaScript(text),
@@ -79,7 +79,7 @@ func New(c Config) *Engine {
 func (e *Engine) connected() (rueidis.Client, error) {
 	client, err := e.c.Client.Get()
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, fmt.Errorf("%w: %w", ratelimit.ErrNotReached, err)
 	}
 	return client, nil
 }
@@ -162,7 +162,7 @@ func (e *Engine) send(c *call) {
 	e.flying++
 	batch := e.next()
 	e.mu.Unlock()
-	e.fly(batch)
+	go e.fly(batch) // whoever sent it may give it up
 }
 
 // next takes a batch of what waits. The lock is held.
@@ -185,7 +185,7 @@ func (e *Engine) fly(batch []*call) {
 		e.flying--
 		return
 	}
-	go e.fly(e.next()) // whoever flew this one has their answer, and goes
+	go e.fly(e.next())
 }
 
 // run asks the script about a batch.
@@ -363,7 +363,7 @@ func (e *Engine) channel() string { return e.prefix + "resets" }
 
 // Reset is [ratelimit.Engine].Reset.
 func (e *Engine) Reset(ctx context.Context, keys []string) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*e.c.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, e.c.Timeout)
 	defer cancel()
 	client, err := e.connected()
 	if err != nil {
@@ -388,5 +388,52 @@ func (e *Engine) Run(ctx context.Context) {
 	e.c.Client.Listen(ctx, e.channel(), func(key string) { e.c.OnReset([]string{key}) }, func() { e.c.OnReset(nil) })
 }
 
-// Ping tells whether Redis answers.
-func (e *Engine) Ping(ctx context.Context) error { return e.c.Client.Ping(ctx) }
+// Probe makes a whole decision, which writes, and tells why that isn't possible: Redis may answer, and
+// be full, or not let us run scripts.
+func (e *Engine) Probe(ctx context.Context) error {
+	if err := e.c.Client.Connect(); err != nil {
+		return fmt.Errorf("%w: %w", ratelimit.ErrNotReached, err)
+	}
+	client, err := e.connected()
+	if err != nil {
+		return err
+	}
+	c := &call{op: opTake, checks: []ratelimit.Check{{Key: "{probe}", Limit: ratelimit.Limit{{N: 1_000_000, Per: time.Second}}, Cost: 1}}}
+	keys, arguments := e.encode([]*call{c})
+	return receive(e.script.Exec(ctx, client, keys, arguments), []*call{c})
+}
+
+// Explain says why Redis can't count, and what to do.
+func Explain(err error) string {
+	if errors.Is(err, ratelimit.ErrSilent) {
+		return "Redis does not answer; see whether it is overloaded or its network is cut"
+	}
+	text := err.Error()
+	for _, known := range explanations {
+		if strings.Contains(text, known.part) {
+			return known.words
+		}
+	}
+	return "Redis can't be used; see the error"
+}
+
+const noAnswer = "the address of REDIS_URL doesn't answer; see whether a firewall is between, and whether it speaks TLS (rediss://) or not"
+
+// explanations are by what Redis, the system and crypto/tls say.
+var explanations = []struct{ part, words string }{
+	{"WRONGPASS", "Redis refuses the user or the password of REDIS_URL; correct them"},
+	{"NOAUTH", "Redis wants a password; put it into REDIS_URL"},
+	{"NOPERM", "the user of REDIS_URL may not run scripts; allow EVAL, EVALSHA, GET, MGET, SET, PTTL and TIME on keys that begin with manus:limit:"},
+	{"OOM", "Redis is full and evicts nothing (maxmemory-policy noeviction); give it more memory, or a policy that evicts"},
+	{"NOREPLICAS", "Redis takes no writes while too few of its replicas are there; see to them"},
+	{"MISCONF", "Redis takes no writes as it can't save to its disk; see to its disk"},
+	{"READONLY", "the Redis of REDIS_URL is a replica; name the one that takes writes"},
+	{"LOADING", "Redis is still loading its data"},
+	{"CLUSTERDOWN", "the Redis cluster is down; see to its nodes"},
+	{"x509:", "the certificate of Redis isn't one that this machine trusts; install its authority here, or correct the name in REDIS_URL"},
+	{"tls:", "Redis doesn't speak TLS as REDIS_URL says; use redis:// or rediss://, whichever it is"},
+	{"connection refused", "nothing listens at the address of REDIS_URL; see whether Redis runs"},
+	{"no such host", "the host of REDIS_URL has no address; correct it"},
+	{"i/o timeout", noAnswer},
+	{"deadline exceeded", noAnswer},
+}

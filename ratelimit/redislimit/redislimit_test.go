@@ -322,3 +322,47 @@ func TestAReplicaTakesOver(t *testing.T) {
 		}
 	}
 }
+
+// What keeps Redis from counting is found by a trial decision, and said in words.
+func TestCausesAreNamed(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	host := strings.TrimPrefix(server.Addr, "127.0.0.1")
+	server.Do(t, "ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all", "-@scripting")
+	for _, c := range []struct{ url, want string }{
+		{"redis://127.0.0.1" + host, ""},
+		{"redis://reader:wrong@127.0.0.1" + host, "refuses the user or the password"},
+		{"redis://reader:secret@127.0.0.1" + host, "may not run scripts"},
+		{"redis://127.0.0.1:1", "nothing listens"},
+		{"rediss://127.0.0.1" + host, "TLS"},
+	} {
+		client, err := redisclient.New(c.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(client.Close)
+		err = New(Config{Client: client}).Probe(t.Context())
+		if got := explained(err); c.want == "" && err != nil || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %s (%v)", c.url, got, err)
+		}
+	}
+	e := connect(t, Config{}, server.Addr)
+	for set, want := range map[[2]string]string{{"maxmemory", "1"}: "full", {"min-replicas-to-write", "3"}: "takes no writes"} {
+		server.Do(t, "CONFIG", "SET", set[0], set[1])
+		if err := e.Probe(t.Context()); !errors.Is(err, ratelimit.ErrUnavailable) || !strings.Contains(explained(err), want) {
+			t.Errorf("%v: %v", set, err)
+		}
+		server.Do(t, "CONFIG", "SET", set[0], "0")
+	}
+	server.Do(t, "REPLICAOF", "127.0.0.1", "1")
+	if err := e.Probe(t.Context()); !strings.Contains(explained(err), "replica") {
+		t.Errorf("a replica: %v", err)
+	}
+}
+
+func explained(err error) string {
+	if err == nil {
+		return ""
+	}
+	return Explain(err)
+}
