@@ -18,8 +18,12 @@ build: ## Build the binary, ./manus
 		-X main.commit=$$(git rev-parse HEAD) \
 		-X main.buildTime=$$(date -u +%Y-%m-%dT%H:%M:%SZ)" ./cmd/manus
 
+.PHONY: setup
+setup: ## Install and build what the tests start, where that hasn't been done
+	go run ./internal/testsetup
+
 .PHONY: test
-test: ## Run the tests
+test: setup ## Run the tests
 	go test ./...
 
 .PHONY: check
@@ -40,12 +44,12 @@ lint: ## Run staticcheck
 	$(tool) staticcheck ./...
 
 .PHONY: race
-race: ## Run the tests with the race detector
+race: setup ## Run the tests with the race detector
 	go test -race ./...
 	cd internal/mongotest/server && go test -race ./...
 
 .PHONY: mongodb
-mongodb: ## Run the capabilities' tests on MongoDB too; see MONGODB_TEST_URI
+mongodb: setup ## Run the capabilities' tests on MongoDB too; see MONGODB_TEST_URI
 	MANUS_TEST_STORE=mongodb go test ./account ./audit ./backup ./billing ./mail
 
 .PHONY: deadcode

@@ -25,6 +25,7 @@ import (
 
 	"manus/app"
 	"manus/config"
+	"manus/internal/testprogram"
 )
 
 // The tests of deploy/ hold its files against the program and against each other.
@@ -439,12 +440,8 @@ func TestTheBalancerFitsTheProgram(t *testing.T) {
 
 func TestHAProxyTakesItsFile(t *testing.T) {
 	t.Parallel()
-	haproxy, err := exec.LookPath("haproxy")
-	if err != nil {
-		t.Fatal("install the package haproxy, which the compose stack's balancer is: ", err)
-	}
 	for _, environment := range [][]string{nil, {"TLS_CERTIFICATE=" + certificate(t), "COPIES=127.0.0.1:1"}, {"UPSTREAM=10.0.0.0/8", "COPIES=127.0.0.1:1"}} {
-		check := exec.Command(haproxy, "-c", "-f", "deploy/balancer/haproxy.cfg")
+		check := exec.Command(testprogram.HAProxy.Path(), "-c", "-f", "deploy/balancer/haproxy.cfg")
 		check.Env = environment
 		if out, err := check.CombinedOutput(); err != nil || warns(string(out)) {
 			t.Errorf("%v: %v\n%s", environment, err, out)
@@ -488,11 +485,15 @@ func certificate(t *testing.T) string {
 	return file
 }
 
-func TestTheScriptsOfDeploy(t *testing.T) {
+func TestEveryScriptIsSound(t *testing.T) {
 	t.Parallel()
-	scripts, err := filepath.Glob("deploy/*.sh")
-	if err != nil || len(scripts) != 2 {
-		t.Fatalf("there are %v, %v", scripts, err)
+	scripts := []string{".ci/run"}
+	for _, folder := range []string{"deploy", "scripts"} {
+		found, err := filepath.Glob(folder + "/*.sh")
+		if err != nil || len(found) != 2 {
+			t.Fatalf("there are %v, %v", found, err)
+		}
+		scripts = append(scripts, found...)
 	}
 	for _, script := range scripts {
 		if info, err := os.Stat(script); err != nil || info.Mode().Perm()&0o111 == 0 {

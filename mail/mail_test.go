@@ -107,11 +107,7 @@ func (o outbox) run(t *testing.T) (stop func()) {
 	}()
 	stop = func() {
 		cancel()
-		select {
-		case <-done:
-		case <-time.After(10 * time.Second):
-			t.Error("it doesn't stop")
-		}
+		<-done
 	}
 	t.Cleanup(stop)
 	return stop

@@ -16,13 +16,14 @@ import (
 
 	"manus/backup"
 	"manus/internal/mongotest"
+	"manus/internal/testprogram"
 )
 
 // stock runs one of MongoDB's own tools.
-func stock(t *testing.T, tool string, args ...string) {
+func stock(t *testing.T, tool testprogram.Program, args ...string) {
 	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), mongotest.Tool(t, tool), args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", tool, err, out)
+	if out, err := exec.CommandContext(t.Context(), tool.Path(), args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", tool.Name, err, out)
 	}
 }
 
@@ -47,7 +48,7 @@ func TestStockMongorestoreReadsOurDump(t *testing.T) {
 			if err := os.WriteFile(file, c.text, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			stock(t, "mongorestore", append(c.args, "--uri="+uri, "--archive="+file, "--nsFrom="+db.Name()+".*", "--nsTo="+target.Name()+".*")...)
+			stock(t, testprogram.Mongorestore, append(c.args, "--uri="+uri, "--archive="+file, "--nsFrom="+db.Name()+".*", "--nsTo="+target.Name()+".*")...)
 			same(t, target, db)
 		})
 	}
@@ -68,7 +69,7 @@ func gzipped(t *testing.T, text []byte) []byte {
 func stockDump(t *testing.T, uri string, args ...string) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "archive")
-	stock(t, "mongodump", append(args, "--uri="+uri, "--archive="+file)...)
+	stock(t, testprogram.Mongodump, append(args, "--uri="+uri, "--archive="+file)...)
 	archive, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,8 +43,21 @@ type vault struct {
 	*process
 	*backup.Service
 	rooms    *app.App
-	schedule *cron.Schedule // of the server; nil is never
+	settings config.Settings
 	progress *progressLine
+}
+
+// folderExists tells whether the folder of backups is there, if there shall be one: a
+// mistyped name must not look like a folder without backups. That in the data folder is
+// made with the first backup.
+func (v vault) folderExists() error {
+	dir := v.settings.Backup.Dir
+	_, err := os.Stat(dir)
+	inData := dir == filepath.Join(v.settings.DataDir, "backups") && v.rooms.StoreExists() == nil
+	if dir == "" || err == nil || inData && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return fmt.Errorf("no folder of backups is at %s: check BACKUP_DIR, or --data, or make the first backup with 'manus backup create': %w", dir, err)
 }
 
 // with joins the rooms of the installation and runs f on its backups. The store is only
@@ -64,7 +78,7 @@ func (c *backupCommand) with(p *process, f func(vault) error) error {
 	return withRooms(p, app.Options{Settings: settings, Unopened: true}, func(a *app.App) error {
 		progress := &progressLine{line: statusLine{out: p.err}}
 		defer progress.end()
-		return f(vault{p, a.Backups(), a, settings.Backup.Schedule, progress})
+		return f(vault{p, a.Backups(), a, settings, progress})
 	})
 }
 
@@ -128,11 +142,14 @@ type backupList struct{}
 // Run lists backups.
 func (backupList) Run(p *process, parent *backupCommand) error {
 	return parent.with(p, func(v vault) error {
+		if err := v.folderExists(); err != nil {
+			return err
+		}
 		all, err := v.Service.List(p.ctx)
 		if parent.JSON {
 			return errors.Join(err, json.NewEncoder(p.out).Encode(append([]backup.Backup{}, all...)))
 		}
-		return errors.Join(err, printBackups(p.out, all, time.Now()), printNext(p.out, v.schedule, time.Now()))
+		return errors.Join(err, printBackups(p.out, all, time.Now()), printNext(p.out, v.settings.Backup.Schedule, time.Now()))
 	})
 }
 
@@ -219,7 +236,11 @@ func (c backupVerify) which(v vault) ([]backup.Backup, error) {
 	var err error
 	switch {
 	case c.All:
-		return v.Service.List(v.ctx)
+		all, err := v.Service.List(v.ctx)
+		if err == nil && len(all) == 0 {
+			_, err = v.Service.Latest(v.ctx) // which says that there is none
+		}
+		return all, err
 	case c.ID != "":
 		b, err = v.Service.Find(v.ctx, c.ID)
 	default:
@@ -252,7 +273,8 @@ func (c backupVerify) print(p *process, asJSON bool, b backup.Backup, failed err
 }
 
 type backupRestore struct {
-	ID         string   `arg:"" help:"The backup's ID, or its beginning; or the path of a file, also one of mongodump's."`
+	ID         string   `arg:"" optional:"" help:"The backup's ID, or its beginning; or the path of a file, also one of mongodump's."`
+	Latest     bool     `help:"The newest backup."`
 	To         string   `required:"" help:"Where to: a mongodb:// URI with a database; a data folder; or a file that ends with .db or .sqlite." placeholder:"URI"`
 	Collection []string `help:"Restore only this collection; may be repeated." placeholder:"NAME"`
 	Drop       bool     `help:"Drop first what is there already."`
@@ -261,6 +283,9 @@ type backupRestore struct {
 
 // Run restores.
 func (c backupRestore) Run(p *process, parent *backupCommand) error {
+	if (c.ID != "") == c.Latest {
+		return usageError{errors.New("name one backup, or use --latest")}
+	}
 	to, err := app.Restorer(c.To)
 	if err != nil {
 		return usageError{fmt.Errorf("--to: %w", err)}
@@ -269,12 +294,23 @@ func (c backupRestore) Run(p *process, parent *backupCommand) error {
 		if info, err := os.Stat(c.ID); err == nil && info.Mode().IsRegular() {
 			return c.file(v, parent, to)
 		}
-		b, err := v.Service.Find(p.ctx, c.ID)
+		b, err := c.which(v)
 		if err != nil {
 			return err
 		}
 		return c.backup(v, parent, b, to)
 	})
+}
+
+func (c backupRestore) which(v vault) (backup.Backup, error) {
+	if !c.Latest {
+		return v.Service.Find(v.ctx, c.ID)
+	}
+	b, err := v.Service.Latest(v.ctx)
+	if err == nil {
+		fmt.Fprintf(v.err, "The newest backup is %s; %s.\n", b.File, verdict(b.Manifest))
+	}
+	return b, err
 }
 
 func (c backupRestore) options() backup.RestoreOptions {
@@ -376,6 +412,9 @@ type backupPrune struct {
 // Run prunes.
 func (c backupPrune) Run(p *process, parent *backupCommand) error {
 	return parent.with(p, func(v vault) error {
+		if err := v.folderExists(); err != nil {
+			return err
+		}
 		pruned, err := v.Prune(p.ctx, c.DryRun)
 		if parent.JSON {
 			return errors.Join(err, json.NewEncoder(p.out).Encode(append([]backup.Pruned{}, pruned...)))

@@ -6,12 +6,9 @@ package mongotest
 
 import (
 	"crypto/rand"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -141,17 +138,8 @@ type process struct {
 
 // launch starts a server and waits until it listens.
 func launch(args ...string) (*process, error) {
-	path, err := program()
-	if err != nil {
-		return nil, fmt.Errorf("the MongoDB of the tests, which MANUS_SKIP_MONGO=1 leaves out: %w", err)
-	}
 	p := &process{}
-	p.Process, err = testprogram.Start(path, p, args...)
+	var err error
+	p.Process, err = testprogram.FerretDB.Start(p, args...)
 	return p, err
 }
-
-// program is the path of the server's program.
-var program = sync.OnceValues(func() (string, error) {
-	_, file, _, _ := runtime.Caller(0)
-	return testprogram.Build(filepath.Join(filepath.Dir(file), "server"), "-tags", "ferretdb_no_postgresql")
-})

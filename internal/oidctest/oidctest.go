@@ -8,15 +8,12 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/url"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
+
+	"manus/internal/testprogram"
 )
 
 // Provider is a running OpenID Connect provider with two confidential clients,
@@ -55,8 +52,7 @@ type User struct {
 
 // Start runs a provider that knows the users and sends browsers back to
 // redirectURL only. Its process is killed, and waited for, when t ends; what it
-// logged is shown if t failed. The program is built when it isn't in the build
-// cache. Every user needs a name, a password and a subject of their own.
+// logged is shown if t failed. Every user needs a name, a password and a subject of their own.
 func Start(t testing.TB, redirectURL string, users ...User) *Provider {
 	t.Helper()
 	provider := &Provider{
@@ -75,11 +71,7 @@ func Start(t testing.TB, redirectURL string, users ...User) *Provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	provider.Issuer = run(t, program, setup)
+	provider.Issuer = run(t, testprogram.OpenIDProvider.Path(), setup)
 	return provider
 }
 
@@ -120,44 +112,6 @@ func run(t testing.TB, program string, setup []byte) string {
 		t.Fatalf("the provider printed %q instead of its issuer: %v", line, err)
 	}
 	return issuer
-}
-
-// build is the path of the provider's program in the build cache, which it is
-// built into if need be.
-var build = sync.OnceValues(func() (string, error) {
-	dir, err := providerDir()
-	if err != nil {
-		return "", err
-	}
-	command := exec.Command("go", "tool", "-C", dir, "-n", "provider")
-	command.Env = append(os.Environ(), "GOWORK=off")
-	var log bytes.Buffer
-	command.Stderr = &log
-	out, err := command.Output()
-	if err != nil {
-		return "", fmt.Errorf("build the provider: %w\n%s", err, &log)
-	}
-	return strings.TrimSpace(string(out)), nil
-})
-
-// providerDir finds the provider's module from the folder that the test runs
-// in, which is its package's.
-func providerDir() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		provider := filepath.Join(dir, "internal", "oidctest", "provider")
-		if _, err := os.Stat(filepath.Join(provider, "go.mod")); err == nil {
-			return provider, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", errors.New("no folder above this one has internal/oidctest/provider")
-		}
-		dir = parent
-	}
 }
 
 // SignIn does what a browser would: it opens the authorization URL, fills in the

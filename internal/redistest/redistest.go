@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"manus/internal/testprogram"
 	"manus/internal/waittest"
 )
 
@@ -36,13 +37,9 @@ type Server struct {
 // patience bounds how long an answer is waited for.
 const patience = 20 * time.Second
 
-// Start runs a server, with more arguments if there are some. Redis has to be
-// installed: Debian's package is redis-server.
+// Start runs a server, with more arguments if there are some.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Fatalf("install the package redis-server: %v", err)
-	}
 	s := &Server{dir: t.TempDir(), args: args}
 	t.Cleanup(func() {
 		s.end()
@@ -91,7 +88,7 @@ func (s *Server) run(t testing.TB) error {
 	if err != nil {
 		return err
 	}
-	redis := append([]string{"redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.dir}, s.args...)
+	redis := append([]string{testprogram.Redis.Path(), "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.dir}, s.args...)
 	const watch = `"$@" & child=$!; trap 'kill -9 $child' TERM; cat >/dev/null; kill -9 $child 2>/dev/null; wait $child`
 	s.cmd = exec.Command("sh", append([]string{"-c", watch, "sh"}, redis...)...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
@@ -128,7 +125,7 @@ func (s *Server) end() {
 
 // pid is the server's process.
 func (s *Server) pid() (int, error) {
-	out, err := exec.Command("pgrep", "-P", strconv.Itoa(s.cmd.Process.Pid), "redis-server").Output()
+	out, err := exec.Command(testprogram.Pgrep.Path(), "-P", strconv.Itoa(s.cmd.Process.Pid), "redis-server").Output()
 	if err != nil {
 		return 0, err
 	}
@@ -246,7 +243,7 @@ func StartCluster(t testing.TB, replicas int) *Cluster {
 		c.Nodes = append(c.Nodes, Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", port(freeAddr(t))))
 	}
 	args := append([]string{"--cluster", "create"}, c.Addrs()...)
-	if out, err := exec.Command("redis-cli", append(args, "--cluster-replicas", strconv.Itoa(replicas), "--cluster-yes")...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(testprogram.RedisCLI.Path(), append(args, "--cluster-replicas", strconv.Itoa(replicas), "--cluster-yes")...).CombinedOutput(); err != nil {
 		t.Fatalf("the cluster can't be made: %v\n%s", err, out)
 	}
 	for _, node := range c.Nodes {
@@ -285,7 +282,7 @@ func (c *Cluster) Addrs() (addrs []string) {
 // Move moves slots from one node to another.
 func (c *Cluster) Move(t testing.TB, from, to, slots int) {
 	t.Helper()
-	out, err := exec.Command("redis-cli", "--cluster", "reshard", c.Nodes[0].Addr, "--cluster-yes",
+	out, err := exec.Command(testprogram.RedisCLI.Path(), "--cluster", "reshard", c.Nodes[0].Addr, "--cluster-yes",
 		"--cluster-from", c.Nodes[from].Do(t, "CLUSTER", "MYID").(string), "--cluster-to", c.Nodes[to].Do(t, "CLUSTER", "MYID").(string),
 		"--cluster-slots", strconv.Itoa(slots)).CombinedOutput()
 	if err != nil {

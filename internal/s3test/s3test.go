@@ -7,10 +7,7 @@ package s3test
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"net/url"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -45,13 +42,9 @@ func Start(t testing.TB) *Server {
 
 // shared holds on to the process: when nobody does, its input ends.
 var shared = sync.OnceValues(func() (*Server, error) {
-	_, file, _, _ := runtime.Caller(0)
-	path, err := testprogram.Build(filepath.Join(filepath.Dir(file), "server"))
-	if err != nil {
-		return nil, fmt.Errorf("the S3 of the tests: %w", err)
-	}
 	server := &Server{}
-	server.process, err = testprogram.Start(path, server)
+	var err error
+	server.process, err = testprogram.Versitygw.Start(server)
 	return server, err
 })
 

@@ -1,6 +1,7 @@
-// Package testprogram gives tests programs that are modules of their own, which the
-// product doesn't depend on: it builds them once for all test processes of a user,
-// and runs them for as long as the test process lives.
+// Package testprogram has the programs that tests start and the product doesn't depend
+// on. Setting a machine up with them takes minutes, which no test's time limit has, so
+// the command internal/testsetup does it before. A test process looks whether a program
+// is there, and where it isn't ends at once with the line to type.
 package testprogram
 
 import (
@@ -19,40 +20,119 @@ import (
 	"time"
 )
 
-// patience bounds how long a program is waited for, once it is built.
+// patience bounds how long a program is waited for.
 const patience = 30 * time.Second
 
-// Build is the path of the program whose module is in the folder source. It is built
-// in the user's cache, with further flags of go build, when nobody has built it of
-// these sources yet, which takes minutes when there is much to compile. Test
-// processes that want it at the same time wait for the one that builds it.
-func Build(source string, flags ...string) (string, error) {
-	path, err := cached(source, flags)
+// A Package is one of the system's, for the command that it brings.
+type Package struct {
+	Command string
+	Name    string // of Debian's package
+}
+
+// What tests start of the system's packages, and all of it.
+var (
+	Redis    = Package{"redis-server", "redis-server"}
+	RedisCLI = Package{"redis-cli", "redis-tools"}
+	HAProxy  = Package{"haproxy", "haproxy"}
+	Pgrep    = Package{"pgrep", "procps"}
+	Curl     = Package{"curl", "curl"}
+
+	Packages = []Package{Redis, RedisCLI, HAProxy, Pgrep, Curl}
+)
+
+// A Program is built of a module of its own.
+type Program struct {
+	Name  string
+	What  string   // for people
+	Dir   string   // the module's folder
+	Build []string // what go build is told: flags, and the package
+}
+
+// What tests start of programs, and all of it.
+var (
+	FerretDB       = Program{"ferretdb", "a server that speaks MongoDB's protocol", ours("mongotest/server"), []string{"-tags", "ferretdb_no_postgresql", "."}}
+	Mongodump      = mongoTool("mongodump")
+	Mongorestore   = mongoTool("mongorestore")
+	Versitygw      = Program{"versitygw", "an S3 server", ours("s3test/server"), []string{"."}}
+	OpenIDProvider = Program{"openid-provider", "an OpenID Connect provider", ours("oidctest/provider"), []string{"."}}
+
+	Programs = []Program{FerretDB, Mongodump, Mongorestore, Versitygw, OpenIDProvider}
+)
+
+// ours is a folder in internal.
+func ours(name string) string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(filepath.Dir(file)), name)
+}
+
+func mongoTool(name string) Program {
+	return Program{name, "MongoDB's own", ours("mongotest/tools"), []string{"github.com/mongodb/mongo-tools/" + name + "/main"}}
+}
+
+// Find is the path of the command, or an error. Daemons are where only root looks.
+func (p Package) Find() (string, error) {
+	path, err := exec.LookPath(p.Command)
+	if err == nil {
+		return path, nil
+	}
+	return exec.LookPath(filepath.Join("/usr/sbin", p.Command))
+}
+
+// Path is the path of the command. Where there is none, the test process ends.
+func (p Package) Path() string {
+	path, err := p.Find()
+	return orEnd(p.Command, path, err)
+}
+
+// Find is where the program is, once it has been built of these sources, or an error.
+func (p Program) Find() (string, error) {
+	path, err := p.cached()
+	if err == nil {
+		_, err = os.Stat(path)
+	}
+	return path, err
+}
+
+// Path is the path of the program. Where it hasn't been built, the test process ends.
+func (p Program) Path() string {
+	path, err := p.Find()
+	return orEnd(p.Name, path, err)
+}
+
+// orEnd ends the process where what a test needs is missing: each further test would say
+// the same, some of them after a long time.
+func orEnd(name, path string, missing error) string {
+	if missing != nil {
+		fmt.Fprintf(os.Stderr, "These tests start %s, which isn't here: type 'go run ./internal/testsetup' in the repository's folder, once.\n", name)
+		os.Exit(1)
+	}
+	return path
+}
+
+// Make builds the program, into the user's cache, where it is for all that this user
+// tests. Whoever wants it at the same time waits.
+func (p Program) Make() error {
+	path, err := p.cached()
 	if err != nil {
-		return "", err
+		return err
 	}
 	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer lock.Close() // which gives the lock back
 	if err := flock(lock); err != nil {
-		return "", err
+		return err
 	}
 	if _, err := os.Stat(path); err == nil {
-		return path, nil
+		return nil
 	}
-	if err := build(source, flags, path); err != nil {
-		return "", fmt.Errorf(`a program of the tests can't be built of %s, which needs its modules and, the first time, minutes; try
-    cd %[1]s && go build -o /dev/null .
-%w`, source, err)
-	}
-	return path, nil
+	return p.build(path)
 }
 
 // cached is where the program is, or will be.
-func cached(source string, flags []string) (string, error) {
-	sum, err := sumOf(source, flags)
+func (p Program) cached() (string, error) {
+	sum, err := p.sum()
 	if err != nil {
 		return "", err
 	}
@@ -61,26 +141,23 @@ func cached(source string, flags []string) (string, error) {
 		return "", err
 	}
 	cache = filepath.Join(cache, "manus-testprograms")
-	if err := os.MkdirAll(cache, 0o700); err != nil {
-		return "", err
-	}
-	return filepath.Join(cache, filepath.Base(filepath.Dir(source))+"-"+sum), nil
+	return filepath.Join(cache, p.Name+"-"+sum), os.MkdirAll(cache, 0o700)
 }
 
-// sumOf tells a module's sources, and what would build them, from others.
-func sumOf(source string, flags []string) (string, error) {
-	entries, err := os.ReadDir(source)
+// sum tells the program's sources, and what would build them, from others.
+func (p Program) sum() (string, error) {
+	entries, err := os.ReadDir(p.Dir)
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.New()
-	fmt.Fprintln(sum, runtime.Version(), runtime.GOOS, runtime.GOARCH, flags)
+	fmt.Fprintln(sum, runtime.Version(), runtime.GOOS, runtime.GOARCH, p.Build)
 	for _, entry := range entries {
 		name := entry.Name()
 		if ext := filepath.Ext(name); ext != ".go" && ext != ".mod" && ext != ".sum" || strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		text, err := os.ReadFile(filepath.Join(source, name))
+		text, err := os.ReadFile(filepath.Join(p.Dir, name))
 		if err != nil {
 			return "", err
 		}
@@ -102,14 +179,13 @@ func flock(file *os.File) error {
 
 // build builds the program. It has its name when it's whole: this process may be
 // killed at any time.
-func build(source string, flags []string, path string) error {
+func (p Program) build(path string) error {
 	unfinished := path + ".unfinished"
-	args := append([]string{"build", "-buildvcs=false", "-o", unfinished}, flags...)
-	command := exec.Command("go", append(args, ".")...)
-	command.Dir = source
+	command := exec.Command("go", append([]string{"build", "-buildvcs=false", "-o", unfinished}, p.Build...)...)
+	command.Dir = p.Dir
 	command.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
 	if out, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
+		return fmt.Errorf("%s can't be built in %s: %w\n%s", p.Name, p.Dir, err, out)
 	}
 	return os.Rename(unfinished, path)
 }
@@ -122,10 +198,10 @@ type Process struct {
 	log bytes.Buffer
 }
 
-// Start runs the program at path and waits until it has said, in one line of JSON,
-// what there is to know about it. That is put into ready.
-func Start(path string, ready any, args ...string) (*Process, error) {
-	p := &Process{cmd: exec.Command(path, args...)}
+// Start runs the program and waits until it has said, in one line of JSON, what there
+// is to know about it. That is put into ready.
+func (program Program) Start(ready any, args ...string) (*Process, error) {
+	p := &Process{cmd: exec.Command(program.Path(), args...)}
 	p.cmd.Stderr = &p.log
 	var err error
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
@@ -143,7 +219,7 @@ func Start(path string, ready any, args ...string) (*Process, error) {
 	late.Stop()
 	if err != nil {
 		err = errors.Join(err, p.End())
-		return nil, fmt.Errorf("%s doesn't start: %w\n%s", path, err, p.Log())
+		return nil, fmt.Errorf("%s doesn't start: %w\n%s", program.Name, err, p.Log())
 	}
 	return p, nil
 }

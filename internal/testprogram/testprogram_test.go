@@ -1,6 +1,8 @@
 package testprogram_test
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,8 +10,19 @@ import (
 	"sync"
 	"testing"
 
+	"manus/internal/processtest"
 	"manus/internal/testprogram"
 )
+
+func TestMain(m *testing.M) {
+	processtest.Play(processtest.Roles{"tests": func([]string) error {
+		unbuilt.Path()
+		return errors.New("it goes on without")
+	}})
+	os.Exit(m.Run())
+}
+
+var unbuilt = testprogram.Program{Name: "unbuilt", Dir: ".", Build: []string{"."}}
 
 // echo says something in JSON and runs until its input ends.
 const echo = `package main
@@ -29,13 +42,11 @@ func main() {
 
 func TestAProgramIsBuiltOnceAndRunsUntilItIsEnded(t *testing.T) {
 	ownCache(t)
-	source := module(t, echo)
-	paths := make([]string, 3)
+	program := module(t, echo)
 	var builders sync.WaitGroup
-	for i := range paths {
+	for range 3 {
 		builders.Go(func() {
-			var err error
-			if paths[i], err = testprogram.Build(source); err != nil {
+			if err := program.Make(); err != nil {
 				t.Error(err)
 			}
 		})
@@ -44,11 +55,8 @@ func TestAProgramIsBuiltOnceAndRunsUntilItIsEnded(t *testing.T) {
 	if t.Failed() {
 		t.FailNow()
 	}
-	if paths[0] != paths[1] || paths[0] != paths[2] {
-		t.Errorf("there are several: %q", paths)
-	}
 	var ready struct{ Argument string }
-	process, err := testprogram.Start(paths[0], &ready, "something")
+	process, err := program.Start(&ready, "something")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,33 +67,48 @@ func TestAProgramIsBuiltOnceAndRunsUntilItIsEnded(t *testing.T) {
 
 func TestOtherSourcesMakeAnotherProgram(t *testing.T) {
 	ownCache(t)
-	source := module(t, echo)
-	before, err := testprogram.Build(source)
-	if err != nil {
+	program := module(t, echo)
+	if err := program.Make(); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(source, "main.go"), echo+"// changed\n")
-	if after, err := testprogram.Build(source); err != nil || after == before {
-		t.Errorf("%s is built of both: %v", after, err)
+	write(t, filepath.Join(program.Dir, "main.go"), echo+"// changed\n")
+	if path, err := program.Find(); err == nil {
+		t.Errorf("%s is built of both", path)
 	}
 }
 
-func TestAProgramThatDoesNotBuildSaysHowToTry(t *testing.T) {
+func TestAProgramThatDoesNotBuildSaysWhereAndWhy(t *testing.T) {
 	ownCache(t)
-	source := module(t, "package main\n")
-	if _, err := testprogram.Build(source); err == nil || !strings.Contains(err.Error(), "cd "+source) {
+	program := module(t, "package main\n")
+	if err := program.Make(); err == nil || !strings.Contains(err.Error(), program.Dir) || !strings.Contains(err.Error(), "function main is undeclared") {
 		t.Errorf("%v", err)
+	}
+	if path, err := program.Find(); err == nil {
+		t.Errorf("there is %s", path)
 	}
 }
 
 func TestAProgramThatEndsAtOnceSaysWhy(t *testing.T) {
 	ownCache(t)
-	path, err := testprogram.Build(module(t, "package main\n\nfunc main() { panic(\"no way\") }\n"))
-	if err != nil {
+	program := module(t, "package main\n\nfunc main() { panic(\"no way\") }\n")
+	if err := program.Make(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := testprogram.Start(path, &struct{}{}); err == nil || !strings.Contains(err.Error(), "no way") {
+	if _, err := program.Start(&struct{}{}); err == nil || !strings.Contains(err.Error(), "no way") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestWithoutAProgramTheTestsEndAtOnceWithTheLineToType(t *testing.T) {
+	t.Parallel()
+	tests := processtest.Command(t.Context(), "tests")
+	tests.Env = append(tests.Env, "XDG_CACHE_HOME="+t.TempDir())
+	var said bytes.Buffer
+	tests.Stderr = &said
+	err := tests.Run()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || strings.Count(said.String(), "\n") != 1 || !strings.Contains(said.String(), "'go run ./internal/testsetup'") {
+		t.Errorf("%v: %s", err, &said)
 	}
 }
 
@@ -102,15 +125,12 @@ func ownCache(t *testing.T) {
 }
 
 // module makes a module of a program.
-func module(t *testing.T, main string) string {
+func module(t *testing.T, main string) testprogram.Program {
 	t.Helper()
-	source := filepath.Join(t.TempDir(), "program")
-	if err := os.Mkdir(source, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	write(t, filepath.Join(source, "go.mod"), "module program\n\ngo 1.26\n")
-	write(t, filepath.Join(source, "main.go"), main)
-	return source
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "go.mod"), "module program\n\ngo 1.26\n")
+	write(t, filepath.Join(dir, "main.go"), main)
+	return testprogram.Program{Name: "program", Dir: dir, Build: []string{"."}}
 }
 
 func write(t *testing.T, path, text string) {

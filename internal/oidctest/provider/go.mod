@@ -2,9 +2,6 @@ module manus/internal/oidctest/provider
 
 go 1.26.8
 
-// As a tool, the program is linked once and kept in the build cache.
-tool manus/internal/oidctest/provider
-
 require (
 	github.com/zitadel/oidc/v3 v3.51.17
 	golang.org/x/text v0.43.0
