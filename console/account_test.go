@@ -132,7 +132,7 @@ func TestPagesSayWhatIsWrongAsTheAPIDoes(t *testing.T) {
 		{account.ErrInvalidLink, 422, false, false, "The link isn&#39;t valid", "هذا الرابط غير صالح"},
 		{account.ErrTaken, 409, false, false, "has an account already", "لهذا العنوان حساب بالفعل"},
 		{account.ErrCommonPassword, 422, true, false, "first that are guessed", "من أوّل ما يُخمَّن"},
-		{account.ErrNoMail, 503, true, false, "sends no mails", "لا ترسل بريدًا"},
+		{account.ErrNoMail, 501, true, false, "sends no mails", "لا ترسل بريدًا"},
 		{docstore.ErrUnavailable, 503, true, false, "can&#39;t reach its storage", "الوصول إلى مخزنها"},
 		{errors.New("a secret cause"), 500, true, true, "Something broke", "حدث خلل لدينا"},
 	} {

@@ -138,10 +138,14 @@ empty() {
 	cp -r "$dir/repository" "$dir/root/repository"
 	# shellcheck disable=SC2016 # it is the inner shell that expands
 	unshare --mount --pid --fork --kill-child sh -eu -c '
-		mount --bind "$2" "$1/usr/local/go"
-		mount -t proc proc "$1/proc"
-		exec chroot "$1" env -i HOME=/root PATH=/usr/local/go/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-			sh /stranger.sh --whole /repository
+		mount --rbind "$1" "$1" # with a root that is no mount point, nobody can mount anything in it
+		cd "$1"
+		mount --bind "$2" usr/local/go
+		mount -t proc proc proc
+		mkdir old
+		pivot_root . old
+		exec chroot . env -i HOME=/root PATH=/usr/local/go/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+			sh -c "umount -l /old; exec sh /stranger.sh --whole /repository"
 	' sh "$dir/root" "$goroot"
 }
 
