@@ -261,7 +261,7 @@ func TestADenialOfSigningInIsNotRememberedEither(t *testing.T) {
 			}
 			return answer
 		}
-		owner := decide(0, ratelimit.Request{Route: stepUp, Caller: identity.Caller{UserID: "u", Account: "a"}})
+		owner := decide(0, ratelimit.Request{Route: stepUp, Caller: identity.Caller{UserID: "u"}, Guess: "a"})
 		if decide(1, ratelimit.Request{Route: login, Account: "a"}).Allowed {
 			t.Error("the guess isn't counted while it is being made")
 		}

@@ -80,7 +80,11 @@ var ErrInUse = errors.New("another process has the store open")
 // not. A file that isn't there or can't be read is Open's to tell of. This process hasn't
 // the file open: closing it would take away its locks.
 func CheckUnused(ctx context.Context, path string) error {
-	c, err := openConn((&url.URL{Scheme: "file", Path: path, RawQuery: "mode=rw"}).String())
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	c, err := openConn((&url.URL{Scheme: "file", Path: absolute, RawQuery: "mode=rw"}).String())
 	if err != nil {
 		return err
 	}
