@@ -38,6 +38,10 @@ type Provider struct {
 	// RedirectURLs are where people may be sent back to, the first if nothing
 	// is asked for: pages of the product that finish the sign-in.
 	RedirectURLs []string `yaml:"redirect_urls"`
+	// TrustEmail takes addresses as verified where the provider doesn't say whether they
+	// are (Entra ID never does). Whoever can have an address that isn't theirs written
+	// into an account there can then open an account here under it.
+	TrustEmail bool `yaml:"trust_email"`
 	// ClientSecret comes from the environment. It may be empty: PKCE is always
 	// used.
 	ClientSecret string `yaml:"-"`
@@ -284,9 +288,23 @@ func (s *Service) vouched(ctx context.Context, flow providerFlow, a ProviderAnsw
 type providerClaims struct {
 	Issuer, Subject string
 	Email           string `json:"email"`
-	EmailVerified   bool   `json:"email_verified"`
+	EmailVerified   said   `json:"email_verified"`
 	Name            string `json:"name"`
 	Locale          string `json:"locale"`
+}
+
+// said is a claim that is true or false, or isn't there. Some providers (Apple, JumpCloud)
+// say it as text, which the standard doesn't have.
+type said string
+
+const saidTrue said = "true"
+
+// UnmarshalJSON reads the claim. Whatever is neither true nor null says no.
+func (c *said) UnmarshalJSON(value []byte) error {
+	if text := strings.Trim(string(value), `"`); text != "null" {
+		*c = said(cmp.Or(text, "no"))
+	}
+	return nil
 }
 
 // exchange turns the code into what the provider says of the person.
@@ -317,12 +335,12 @@ func (p *providers) exchange(ctx context.Context, flow providerFlow, code string
 	}
 	if claims.Email == "" { // some say it at another address only
 		if info, err := found.UserInfo(oidc.ClientContext(ctx, p.client), oauth2.StaticTokenSource(token)); err == nil && info.Subject == idToken.Subject {
-			claims.Email, claims.EmailVerified = info.Email, info.EmailVerified
-			var more providerClaims
-			if info.Claims(&more) == nil {
-				claims.Name, claims.Locale = more.Name, more.Locale
-			}
+			claims.EmailVerified = ""
+			_ = info.Claims(&claims) // without an address nobody gets in
 		}
+	}
+	if claims.EmailVerified == "" && provider.TrustEmail {
+		claims.EmailVerified = saidTrue
 	}
 	claims.Issuer, claims.Subject = idToken.Issuer, idToken.Subject
 	return claims, nil
@@ -333,7 +351,7 @@ func (p *providers) exchange(ctx context.Context, flow providerFlow, code string
 // the next time. Whoever comes several times at once gets the same account each time.
 func (s *Service) newcomer(ctx context.Context, i externalIdentity, claims providerClaims) (User, error) {
 	key, err := newEmailKey(claims.Email)
-	if err != nil || !claims.EmailVerified {
+	if err != nil || claims.EmailVerified != saidTrue {
 		return User{}, errUnverifiedEmail
 	}
 	if i, err = s.keepIdentity(ctx, i); err != nil {

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/url"
 	"strings"
@@ -273,7 +274,7 @@ func TestWhoMakesAnAccountSecondUndoesNothingOfTheFirst(t *testing.T) {
 		"another's, with their address": {{ID: "i", UserID: "one"}, {ID: "j", UserID: "other"}},
 	} {
 		b := setup(t)
-		claims := providerClaims{Email: email, EmailVerified: true}
+		claims := providerClaims{Email: email, EmailVerified: saidTrue}
 		first, err := b.newcomer(t.Context(), identities[0], claims)
 		if err != nil {
 			t.Fatal(err)
@@ -294,7 +295,7 @@ func TestWhoMakesAnAccountSecondUndoesNothingOfTheFirst(t *testing.T) {
 func TestANameIsNotCutInTheMiddleOfALetter(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	user, err := b.newcomer(t.Context(), externalIdentity{ID: "i", UserID: "u"}, providerClaims{Email: email, EmailVerified: true, Name: "a" + strings.Repeat("ق", 150)})
+	user, err := b.newcomer(t.Context(), externalIdentity{ID: "i", UserID: "u"}, providerClaims{Email: email, EmailVerified: saidTrue, Name: "a" + strings.Repeat("ق", 150)})
 	if want := "a" + strings.Repeat("ق", 99); err != nil || user.FullName != want {
 		t.Errorf("got %q, %v", user.FullName, err)
 	}
@@ -384,6 +385,24 @@ func TestTheLastTwoWaysInAreNotBothRemoved(t *testing.T) {
 			if err := b.unlink(t.Context(), user.ID, left[0].ID); err != nil {
 				t.Errorf("with another linked again: %v", err)
 			}
+		}
+	}
+}
+
+func TestVerifiedMayBeText(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]said{
+		`{"email_verified":true}`: saidTrue, `{"email_verified":"true"}`: saidTrue, `{}`: "", `{"email_verified":null}`: "",
+	} {
+		var claims providerClaims
+		if err := json.Unmarshal([]byte(text), &claims); err != nil || claims.EmailVerified != want {
+			t.Errorf("%s: %q, %v", text, claims.EmailVerified, err)
+		}
+	}
+	for _, text := range []string{`{"email_verified":false}`, `{"email_verified":"false"}`, `{"email_verified":""}`, `{"email_verified":1}`, `{"email_verified":"TRUE "}`, `{"email_verified":["true"]}`} {
+		var claims providerClaims
+		if err := json.Unmarshal([]byte(text), &claims); err == nil && (claims.EmailVerified == saidTrue || claims.EmailVerified == "") {
+			t.Errorf("%s is %q", text, claims.EmailVerified)
 		}
 	}
 }
