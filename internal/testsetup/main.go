@@ -71,7 +71,7 @@ func install(packages []string) error {
 	}
 	line := "apt-get update && apt-get install -y --no-install-recommends " + names
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("tests start programs that aren't here. Type this line, then the same again:\n\n    sudo sh -c '%s'\n", line)
+		return fmt.Errorf("tests start programs that aren't here. Type this line, then the same again:\n\n    sudo sh -c '%s'", line)
 	}
 	fmt.Printf("Installing %s, whose programs tests start:\n  %s\n", names, line)
 	command := exec.Command("sh", "-c", line)
