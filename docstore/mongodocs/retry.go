@@ -167,7 +167,11 @@ func translateError(err error) error {
 	if _, ok := errors.AsType[failure](err); !ok {
 		return err
 	}
-	if answer, ok := errors.AsType[mongo.ServerError](err); ok && slices.ContainsFunc(mongodriver.ForbiddenCodes(), answer.HasErrorCode) {
+	answer, ok := errors.AsType[mongo.ServerError](err)
+	switch {
+	case ok && answer.HasErrorCode(mongodriver.AuthenticationFailed):
+		err = fmt.Errorf("MongoDB doesn't know the user of MONGODB_URI, or the password is another one, or the user is of another database than the one that authSource names: %w", err)
+	case ok && slices.ContainsFunc(mongodriver.ForbiddenCodes(), answer.HasErrorCode):
 		err = fmt.Errorf("MongoDB refuses the user of MONGODB_URI, who needs the role readWrite on the database: %w", err)
 	}
 	return unavailable(err)

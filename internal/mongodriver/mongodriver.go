@@ -23,6 +23,9 @@ func (u Unhurried) Err() error {
 	return nil
 }
 
+// AuthenticationFailed is the code by which a server refuses a user or a password.
+const AuthenticationFailed = 18
+
 // ForbiddenCodes are Unauthorized, AuthenticationFailed and AtlasError.
 func ForbiddenCodes() []int { return []int{13, 18, 8000} }
 
