@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"manus/httpapi"
 	"manus/identity"
@@ -50,6 +51,8 @@ var Kinds = httpapi.Kinds{
 	{Err: errUnverifiedEmail, Status: http.StatusForbidden, Name: "unverified-email", Detail: language.Text{En: "The provider has not verified your e-mail address. Verify it there, or register here.", Ar: "لم يتحقّق المزوّد من بريدك الإلكتروني. أكِّده لديه، أو أنشئ حسابًا هنا."}},
 	{Err: errLinkFirst, Status: http.StatusConflict, Name: "link-first", Detail: language.Text{En: "Your e-mail address has an account here. Sign in to it as before, and link the provider there.", Ar: "لبريدك الإلكتروني حساب هنا. سجّل الدخول إليه كالمعتاد واربط المزوّد به."}},
 	{Err: errLinked, Status: http.StatusConflict, Name: "linked-elsewhere", Detail: language.Text{En: "The provider's account is linked to another account here.", Ar: "حساب المزوّد مرتبط بحساب آخر هنا."}},
+	{Err: errBeingFinished, Status: http.StatusConflict, Name: "being-finished", Detail: language.Text{En: "An earlier request is finishing this sign-in. Send it again in a second.", Ar: "طلب سابق يُنهي عملية الدخول هذه. أعد الإرسال بعد ثانية."}, RetryAfter: time.Second},
+	{Err: errFinished, Status: http.StatusConflict, Name: "already-finished", Detail: language.Text{En: "This sign-in was finished before, and its tokens are in use. Go on with them, or begin again.", Ar: "اكتملت عملية الدخول هذه من قبل ورموزها مستعملة. تابع بها، أو ابدأ من جديد."}},
 	{Err: errLastWayIn, Status: http.StatusConflict, Name: "last-way-in", Detail: language.Text{En: "This is the only way into your account. Set a password or add a passkey first.", Ar: "هذه هي الطريقة الوحيدة للدخول إلى حسابك. عيِّن كلمة مرور أو أضف مفتاح مرور أوّلًا."}},
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -38,6 +40,10 @@ type Provider struct {
 	// RedirectURLs are where people may be sent back to, the first if nothing
 	// is asked for: pages of the product that finish the sign-in.
 	RedirectURLs []string `yaml:"redirect_urls"`
+	// TrustEmail takes addresses as verified where the provider doesn't say whether they
+	// are (Entra ID never does). Whoever can have an address that isn't theirs written
+	// into an account there can then open an account here under it.
+	TrustEmail bool `yaml:"trust_email"`
 	// ClientSecret comes from the environment. It may be empty: PKCE is always
 	// used.
 	ClientSecret string `yaml:"-"`
@@ -106,6 +112,8 @@ var (
 	errLinkFirst       = errors.New("the e-mail address has an account that isn't linked")
 	errLinked          = errors.New("the provider's account is another's")
 	errLastWayIn       = errors.New("it is the only way into the account")
+	errBeingFinished   = errors.New("an earlier request is finishing the sign-in")
+	errFinished        = errors.New("the sign-in was finished before, and its tokens are in use")
 )
 
 // providerTimeout bounds each exchange with a provider.
@@ -162,20 +170,26 @@ type providerFlow struct {
 	Nonce    string `json:"nonce"`
 	Verifier string `json:"verifier"` // of PKCE (RFC 7636)
 	Redirect string `json:"redirect"`
-	LinkTo   string `json:"link_to,omitempty"` // the account that asked to be linked
-	// Proved is the account that the provider has vouched for, while its
+	// LinkTo is the account that asked to be linked, from the login LinkLogin.
+	LinkTo    string `json:"link_to,omitempty"`
+	LinkLogin string `json:"link_login,omitempty"`
+	// BusySince is when a request has begun to finish it.
+	BusySince docstore.Time `json:"busy_since,omitzero"`
+	// Vouched is the identity that the provider has vouched for, while the account's
 	// second factor is waited for.
-	Proved string `json:"proved,omitempty"`
+	Vouched string `json:"vouched,omitempty"`
+	// LoginID is the login that came of it.
+	LoginID string `json:"login_id,omitempty"`
 }
 
 // ceremonyOf is the id under which a ticket's flow is kept: a hash, so that a reader
 // of the store has no tickets.
 func ceremonyOf(ticket string) string { return hexHash([]byte(ticket)) }
 
-// BeginProvider begins to sign in with a provider, or to link it to an account
-// when linkTo is one. The person is sent to the URL; the ticket stays with the
-// client that asked, and it alone can finish.
-func (s *Service) BeginProvider(ctx context.Context, providerID, redirect, linkTo string) (authURL, ticket string, err error) {
+// BeginProvider begins to sign in with a provider, or to link it to the account of
+// linkTo when that is somebody. The person is sent to the URL; the ticket stays with
+// the client that asked, and it alone can finish.
+func (s *Service) BeginProvider(ctx context.Context, providerID, redirect string, linkTo identity.Caller) (authURL, ticket string, err error) {
 	provider, err := s.oidc.Load().get(providerID)
 	if err != nil {
 		return "", "", err
@@ -190,7 +204,10 @@ func (s *Service) BeginProvider(ctx context.Context, providerID, redirect, linkT
 	if err != nil {
 		return "", "", err
 	}
-	flow := providerFlow{Provider: provider.ID, State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Redirect: redirect, LinkTo: linkTo}
+	flow := providerFlow{
+		Provider: provider.ID, State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Redirect: redirect,
+		LinkTo: linkTo.UserID, LinkLogin: linkTo.LoginID,
+	}
 	ticket = rand.Text() + rand.Text()
 	if err := s.begin(ctx, ceremonyOf(ticket), ceremonyProvider, "", flow); err != nil {
 		return "", "", err
@@ -207,67 +224,182 @@ type ProviderAnswer struct {
 	Passkey     *PasskeyAnswer
 }
 
+// finishTime bounds the finishing of a sign-in. After that, and what clocks may differ, one
+// that is still busy was cut short.
+const finishTime = 30 * time.Second
+
 // FinishProvider signs in whoever the provider says it is: the account that is
 // linked to it, or a new one when the provider has verified the address. An
 // account is never linked by its address. After ErrSecondFactor it is called
-// again with the ticket and the second factor.
+// again with the ticket and the second factor. Called again after it has signed
+// somebody in, as a page does that is loaded again, it returns the same login's
+// tokens until they are used.
 func (s *Service) FinishProvider(ctx context.Context, a ProviderAnswer) (Tokens, error) {
-	var flow providerFlow
-	if err := s.finish(ctx, ceremonyOf(a.Ticket), ceremonyProvider, "", &flow); err != nil {
-		return Tokens{}, err
-	}
-	var user User
-	var err error
-	if flow.Proved != "" {
-		user, err = s.Get(ctx, flow.Proved)
-	} else {
-		user, err = s.vouched(ctx, flow, a)
-	}
+	// The provider takes its code once: not even a client that leaves, and asks again,
+	// stops what has been begun.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+	defer cancel()
+	flow, err := s.takeFlow(ctx, a.Ticket)
 	if err != nil {
 		return Tokens{}, err
 	}
-	if user.Disabled {
-		return Tokens{}, ErrBadCredentials
+	if flow.LoginID != "" {
+		return s.finishedBefore(ctx, flow.LoginID, a.Ticket)
 	}
-	proved, err := s.secondFactor(ctx, user, a.OTP, a.Passkey)
-	if errors.Is(err, ErrSecondFactor) || errors.Is(err, ErrWrongPassword) {
-		flow.Proved = user.ID
-		if err := s.begin(ctx, ceremonyOf(a.Ticket), ceremonyProvider, "", flow); err != nil {
-			return Tokens{}, err
+	tokens, err := s.finishFlow(ctx, &flow, a)
+	keepErr := s.keepFlow(ctx, a.Ticket, flow, err)
+	if err != nil {
+		return Tokens{}, cmp.Or(keepErr, err)
+	}
+	if keepErr != nil {
+		s.c.Log.WarnContext(ctx, "that a sign-in is finished was not written down", "user", tokens.User.ID, "error", keepErr)
+	}
+	return tokens, nil
+}
+
+// takeFlow finds a sign-in with a provider and keeps others from finishing it meanwhile.
+func (s *Service) takeFlow(ctx context.Context, ticket string) (flow providerFlow, err error) {
+	now := s.c.Now()
+	err = s.changeFlow(ctx, ticket, func(f *providerFlow) error {
+		defer func() { flow = *f }()
+		switch {
+		case f.LoginID != "":
+			return docstore.ErrUnchanged
+		case now.Sub(f.BusySince.Time).Abs() < finishTime+clockSkew:
+			return errBeingFinished
+		case !f.BusySince.IsZero(): // and the provider may have taken the code
+			return errCeremony
 		}
+		f.BusySince = docstore.At(now)
+		return nil
+	})
+	return flow, err
+}
+
+// changeFlow changes a sign-in with a provider that is under way, or returns errCeremony.
+func (s *Service) changeFlow(ctx context.Context, ticket string, change func(*providerFlow) error) error {
+	_, err := s.ceremonies.Update(ctx, ceremonyOf(ticket), func(c *ceremony) error {
+		if c.Kind != ceremonyProvider || !s.c.Now().Before(c.Expires.Time) {
+			return errCeremony
+		}
+		var flow providerFlow
+		err := json.Unmarshal(c.Data, &flow)
+		if err == nil {
+			err = change(&flow)
+		}
+		if err == nil {
+			c.Data, err = json.Marshal(flow)
+		}
+		return err
+	})
+	return docstore.NotFoundAs(err, errCeremony)
+}
+
+// keepFlow keeps what came of finishing a sign-in: that it is done, or can be tried again
+// as it is; otherwise nothing.
+func (s *Service) keepFlow(ctx context.Context, ticket string, flow providerFlow, err error) error {
+	again := []error{ErrSecondFactor, ErrWrongPassword, errUnreadableFactor, errProviderDown}
+	if err == nil || slices.ContainsFunc(again, func(e error) bool { return errors.Is(err, e) }) {
+		flow.BusySince = docstore.Time{}
+		return s.changeFlow(ctx, ticket, func(f *providerFlow) error { *f = flow; return nil })
+	}
+	return docstore.NotFoundAs(s.ceremonies.Delete(ctx, ceremonyOf(ticket)), nil)
+}
+
+// finishFlow signs in, and notes in the flow how far it has come.
+func (s *Service) finishFlow(ctx context.Context, flow *providerFlow, a ProviderAnswer) (Tokens, error) {
+	user, err := s.vouched(ctx, flow, a)
+	if err == nil && user.Disabled {
+		err = ErrBadCredentials
+	}
+	if err == nil {
+		user, err = s.secondFactor(ctx, user, a.OTP, a.Passkey)
 	}
 	if err != nil {
 		return Tokens{}, err
 	}
-	return s.start(ctx, proved)
+	flow.LoginID = docstore.NewID()
+	return s.startAs(ctx, user, flow.LoginID, ticketSecret(a.Ticket))
+}
+
+// ticketSecret is the first secret of the login that a ticket begins. It is computed, so
+// that nobody needs to keep it; the store has only hashes of both.
+func ticketSecret(ticket string) secret { return sha256.Sum256([]byte("login\x00" + ticket)) }
+
+// finishedBefore returns the tokens of a login that a ticket has begun, as long as it is
+// alive and its first refresh token is the one that counts.
+func (s *Service) finishedBefore(ctx context.Context, loginID, ticket string) (Tokens, error) {
+	l, user, err := s.livingLogin(ctx, loginID)
+	if err != nil {
+		return Tokens{}, err
+	}
+	first := ticketSecret(ticket)
+	if !hmac.Equal([]byte(l.Lineage.Current), []byte(first.hash())) {
+		return Tokens{}, errFinished
+	}
+	return s.tokens(user, l.ID, first)
+}
+
+// livingLogin returns a login that something was begun from or with, and its account;
+// errCeremony when it has ended since.
+func (s *Service) livingLogin(ctx context.Context, loginID string) (login, User, error) {
+	l, err := s.logins.Get(ctx, loginID)
+	if err != nil {
+		return login{}, User{}, docstore.NotFoundAs(err, errCeremony)
+	}
+	user, err := s.users.Get(ctx, l.UserID)
+	if err == nil && !l.aliveFor(user, s.c.Now()) {
+		err = errCeremony
+	}
+	return l, user, docstore.NotFoundAs(err, errCeremony)
 }
 
 // vouched is the account that the provider vouches for.
-func (s *Service) vouched(ctx context.Context, flow providerFlow, a ProviderAnswer) (User, error) {
+func (s *Service) vouched(ctx context.Context, flow *providerFlow, a ProviderAnswer) (User, error) {
+	if flow.Vouched != "" {
+		user, err := s.signsInTo(ctx, flow.Vouched)
+		return user, docstore.NotFoundAs(err, errCeremony) // it was unlinked meanwhile
+	}
 	if !hmac.Equal([]byte(flow.State), []byte(a.State)) {
 		return User{}, errCeremony
 	}
-	claims, err := s.oidc.Load().exchange(ctx, flow, a.Code)
+	claims, err := s.oidc.Load().exchange(ctx, *flow, a.Code)
 	if err != nil {
 		return User{}, err
 	}
 	i := externalIdentity{
-		ID: identityID(claims.Issuer, claims.Subject), UserID: cmp.Or(flow.LinkTo, docstore.NewID()), Provider: flow.Provider,
+		ID: identityID(claims.Issuer, claims.Subject), UserID: flow.LinkTo, Provider: flow.Provider,
 		Issuer: claims.Issuer, Subject: claims.Subject, CreatedAt: docstore.At(s.c.Now()),
 	}
+	flow.Vouched = i.ID
 	if flow.LinkTo != "" {
+		if _, _, err := s.livingLogin(ctx, flow.LinkLogin); err != nil {
+			return User{}, err
+		}
 		return s.link(ctx, i)
 	}
-	known, err := s.identities.Get(ctx, i.ID)
+	user, err := s.signsInTo(ctx, i.ID)
 	if errors.Is(err, docstore.ErrNotFound) {
 		return s.newcomer(ctx, i, claims)
 	}
+	return user, err
+}
+
+// signsInTo is the account that an identity signs in to, or docstore.ErrNotFound.
+func (s *Service) signsInTo(ctx context.Context, identityID string) (User, error) {
+	i, err := s.identities.Get(ctx, identityID)
 	if err != nil {
 		return User{}, err
 	}
-	user, err := s.users.Get(ctx, known.UserID)
-	if errors.Is(err, docstore.ErrNotFound) { // its making was cut short, or is under way
-		return s.newcomer(ctx, known, claims)
+	return s.ownerOf(ctx, i)
+}
+
+// ownerOf is the account of an identity, or docstore.ErrNotFound: one whose account was
+// never made, or has begun to unlink it, counts for nothing.
+func (s *Service) ownerOf(ctx context.Context, i externalIdentity) (User, error) {
+	user, err := s.users.Get(ctx, i.UserID)
+	if err == nil && slices.Contains(user.Unlinked, i.ID) {
+		err = docstore.ErrNotFound
 	}
 	return user, err
 }
@@ -276,9 +408,23 @@ func (s *Service) vouched(ctx context.Context, flow providerFlow, a ProviderAnsw
 type providerClaims struct {
 	Issuer, Subject string
 	Email           string `json:"email"`
-	EmailVerified   bool   `json:"email_verified"`
+	EmailVerified   said   `json:"email_verified"`
 	Name            string `json:"name"`
 	Locale          string `json:"locale"`
+}
+
+// said is a claim that is true or false, or isn't there. Some providers (Apple, JumpCloud)
+// say it as text, which the standard doesn't have.
+type said string
+
+const saidTrue said = "true"
+
+// UnmarshalJSON reads the claim. Whatever is neither true nor null says no.
+func (c *said) UnmarshalJSON(value []byte) error {
+	if text := strings.Trim(string(value), `"`); text != "null" {
+		*c = said(cmp.Or(text, "no"))
+	}
+	return nil
 }
 
 // exchange turns the code into what the provider says of the person.
@@ -307,79 +453,113 @@ func (p *providers) exchange(ctx context.Context, flow providerFlow, code string
 	if err := idToken.Claims(&claims); err != nil {
 		return claims, errProvider
 	}
-	if claims.Email == "" { // some say it at another address only
+	if claims.Email == "" || claims.EmailVerified == "" && !provider.TrustEmail { // some say it at another address only
 		if info, err := found.UserInfo(oidc.ClientContext(ctx, p.client), oauth2.StaticTokenSource(token)); err == nil && info.Subject == idToken.Subject {
-			claims.Email, claims.EmailVerified = info.Email, info.EmailVerified
-			var more providerClaims
-			if info.Claims(&more) == nil {
-				claims.Name, claims.Locale = more.Name, more.Locale
-			}
+			claims.complete(info)
 		}
+	}
+	if claims.EmailVerified == "" && provider.TrustEmail {
+		claims.EmailVerified = saidTrue
 	}
 	claims.Issuer, claims.Subject = idToken.Issuer, idToken.Subject
 	return claims, nil
 }
 
+// complete adds what the provider says of the person elsewhere.
+func (c *providerClaims) complete(info *oidc.UserInfo) {
+	var more providerClaims
+	if info.Claims(&more) != nil {
+		return
+	}
+	if c.Email == "" {
+		*c = more
+	} else if c.Email == more.Email {
+		c.EmailVerified = more.EmailVerified
+	}
+}
+
+// maxName is how many characters of a provider's name for somebody are kept: as many as
+// people may give themselves.
+const maxName = 200
+
 // newcomer makes the account of a person who signs in with a provider for the first
-// time. The identity is stored first: killed in between, the program makes the account
-// the next time. Whoever comes several times at once gets the same account each time.
+// time, and the identity after it: killed in between, or come several times at once, the
+// person gets the account that says that it began with this identity. So there is never
+// anything to undo.
 func (s *Service) newcomer(ctx context.Context, i externalIdentity, claims providerClaims) (User, error) {
-	key, err := newEmailKey(claims.Email)
-	if err != nil || !claims.EmailVerified {
+	if claims.Email == "" || claims.EmailVerified != saidTrue {
 		return User{}, errUnverifiedEmail
 	}
-	if i, err = s.keepIdentity(ctx, i); err != nil {
+	key, err := newEmailKey(claims.Email)
+	if err != nil {
 		return User{}, err
 	}
-	name := strings.ToValidUTF8(claims.Name[:min(len(claims.Name), 200)], "") // not half a letter
 	user, err := s.insert(ctx, User{
-		ID: i.UserID, Email: claims.Email, EmailKey: key, EmailVerified: true, FullName: name, Language: language.Prefer(claims.Locale),
-		Role: identity.User, CreatedAt: docstore.At(s.c.Now()),
+		ID: docstore.NewID(), Email: claims.Email, EmailKey: key, EmailVerified: true, FullName: language.Cut(claims.Name, maxName),
+		Language: language.Prefer(claims.Locale), Role: identity.User, CreatedAt: docstore.At(s.c.Now()), FirstIdentity: i.ID,
 	})
-	if errors.Is(err, ErrTaken) || docstore.ConflictsOn(err, docstore.IDIndex) {
-		return s.madeMeanwhile(ctx, i)
+	if errors.Is(err, ErrTaken) || docstore.ConflictsOn(err, "by_first_identity") {
+		user, err = s.beganWith(ctx, i.ID)
+		err = docstore.NotFoundAs(err, errLinkFirst)
 	}
-	return user, err
+	if err != nil {
+		return User{}, err
+	}
+	i.UserID = user.ID
+	return s.claim(ctx, i)
 }
 
-// keepIdentity stores an identity, or returns the one that is stored already.
-func (s *Service) keepIdentity(ctx context.Context, i externalIdentity) (externalIdentity, error) {
+// beganWith is the account that began with an identity, or docstore.ErrNotFound.
+func (s *Service) beganWith(ctx context.Context, identityID string) (User, error) {
+	return s.users.First(ctx, docstore.Query{Index: "by_first_identity", Equal: []any{identityID}})
+}
+
+// claim stores an identity for its account, and returns the account that it signs in to
+// then: another one, if that was first.
+func (s *Service) claim(ctx context.Context, i externalIdentity) (User, error) {
 	err := s.identities.Insert(ctx, i)
 	if docstore.ConflictsOn(err, docstore.IDIndex) {
-		return s.identities.Get(ctx, i.ID)
+		return s.takeOver(ctx, i)
 	}
-	return i, err
+	if err != nil {
+		return User{}, err
+	}
+	return s.users.Get(ctx, i.UserID)
 }
 
-// madeMeanwhile is the account that an identity stands for, after it couldn't be made.
-// Where there is none, the address is another account's, and the identity goes again:
-// but only as long as it stands for an account that nobody has made.
-func (s *Service) madeMeanwhile(ctx context.Context, i externalIdentity) (User, error) {
-	user, err := s.users.Get(ctx, i.UserID)
-	if !errors.Is(err, docstore.ErrNotFound) {
-		return user, err
+// takeOver gives an identity that is stored, and counts for nothing, to the account that
+// claims it, or returns the account that it signs in to.
+func (s *Service) takeOver(ctx context.Context, i externalIdentity) (User, error) {
+	known, err := s.identities.Get(ctx, i.ID)
+	if err != nil {
+		return User{}, docstore.NotFoundAs(err, errCeremony)
+	}
+	if owner, err := s.ownerOf(ctx, known); !errors.Is(err, docstore.ErrNotFound) {
+		return owner, err
 	}
 	_, err = s.identities.Update(ctx, i.ID, func(stored *externalIdentity) error {
-		if stored.UserID != i.UserID {
-			return docstore.ErrUnchanged
+		if stored.UserID != known.UserID { // somebody else was faster
+			return errCeremony
 		}
-		return docstore.ErrRemoved
+		*stored = i
+		return nil
 	})
-	return User{}, errors.Join(errLinkFirst, docstore.NotFoundAs(err, nil))
+	if err != nil {
+		return User{}, docstore.NotFoundAs(err, errCeremony)
+	}
+	return s.users.Get(ctx, i.UserID)
 }
 
-// link lets the account that asked be signed in to with the provider's account.
+// link lets the account that asked be signed in to with the provider's account. Linking
+// what is linked changes nothing, but tells of it again: it may have been cut short before
+// anybody was told.
 func (s *Service) link(ctx context.Context, i externalIdentity) (User, error) {
-	err := s.identities.Insert(ctx, i)
-	if docstore.ConflictsOn(err, docstore.IDIndex) {
-		known, err := s.identities.Get(ctx, i.ID)
-		if err == nil && known.UserID != i.UserID {
-			err = errLinked
-		}
-		if err != nil {
-			return User{}, err
-		}
-		return s.Get(ctx, i.UserID)
+	owner, err := s.beganWith(ctx, i.ID)
+	if errors.Is(err, docstore.ErrNotFound) {
+		owner, err = s.claim(ctx, i)
+	}
+	if err == nil && owner.ID != i.UserID {
+		err = errLinked
 	}
 	if err != nil {
 		return User{}, err
@@ -423,6 +603,9 @@ func (s *Service) unlink(ctx context.Context, userID, id string) error {
 		if !slices.Contains(u.Unlinked, id) {
 			u.Unlinked = append(u.Unlinked, id)
 			u.Unlinked = slices.Delete(u.Unlinked, 0, max(0, len(u.Unlinked)-maxUnlinked))
+		}
+		if u.FirstIdentity == id {
+			u.FirstIdentity = ""
 		}
 		if !u.hasWayIn(all) {
 			return errLastWayIn

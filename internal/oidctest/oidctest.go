@@ -49,9 +49,21 @@ type User struct {
 	Email string
 	// Subject becomes the claim sub.
 	Subject string
-	// EmailVerified becomes the claim email_verified.
-	EmailVerified bool
+	// Verified becomes the claim email_verified.
+	Verified Verified
 }
+
+// Verified is how a provider says whether it has verified an address.
+type Verified string
+
+// What is said as text isn't as the standard has it, but as some providers do.
+const (
+	VerifiedFalse     Verified = ""
+	VerifiedTrue      Verified = "true"
+	VerifiedText      Verified = "text"
+	VerifiedFalseText Verified = "false-text"
+	VerifiedUnsaid    Verified = "unsaid"
+)
 
 // Start runs a provider that knows the users and sends browsers back to
 // redirectURL only. Its process is killed, and waited for, when t ends; what it

@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	ada = User{Name: "ada", Password: "analytical", Email: "ada@example.com", Subject: "subject-of-ada", EmailVerified: true}
+	ada = User{Name: "ada", Password: "analytical", Email: "ada@example.com", Subject: "subject-of-ada", Verified: VerifiedTrue}
 	bob = User{Name: "bob", Password: "unverifiable", Email: "bob@example.com", Subject: "subject-of-bob"}
 )
 
@@ -43,7 +43,7 @@ func TestPeopleSignIn(t *testing.T) {
 		for from, claims := range map[string]jwt.MapClaims{"the ID token": claims, "userinfo": userinfo} {
 			want := map[string]any{
 				"sub": user.Subject, "name": user.Name, "preferred_username": user.Name,
-				"email": user.Email, "email_verified": user.EmailVerified,
+				"email": user.Email, "email_verified": user.Verified == VerifiedTrue,
 			}
 			for claim, value := range want {
 				if claims[claim] != value {

@@ -35,11 +35,11 @@ type setup struct {
 }
 
 type user struct {
-	Name          string
-	Password      string
-	Email         string
-	Subject       string
-	EmailVerified bool
+	Name     string
+	Password string
+	Email    string
+	Subject  string
+	Verified string // how email_verified is said, see complete
 }
 
 func main() {
@@ -85,6 +85,7 @@ func run(in io.Reader, out io.Writer) error {
 type store struct {
 	*storage.Storage
 	sparseClientID string
+	verified       map[string]string // by subject
 }
 
 func newStore(setup setup, users userStore) store {
@@ -92,7 +93,11 @@ func newStore(setup setup, users userStore) store {
 	for _, id := range []string{setup.ClientID, setup.SparseClientID} {
 		clients[id] = storage.WebClient(id, setup.ClientSecret, setup.RedirectURL)
 	}
-	return store{storage.NewStorageWithClients(users, clients), setup.SparseClientID}
+	verified := map[string]string{}
+	for _, u := range setup.Users {
+		verified[u.Subject] = u.Verified
+	}
+	return store{storage.NewStorageWithClients(users, clients), setup.SparseClientID, verified}
 }
 
 func (s store) GetClientByClientID(ctx context.Context, id string) (op.Client, error) {
@@ -105,23 +110,27 @@ func (s store) GetClientByClientID(ctx context.Context, id string) (op.Client, e
 
 func (s store) SetUserinfoFromRequest(ctx context.Context, info *oidc.UserInfo, request op.IDTokenRequest, scopes []string) error {
 	err := s.Storage.SetUserinfoFromRequest(ctx, info, request, scopes)
-	complete(info)
+	s.complete(info)
 	return err
 }
 
 func (s store) SetUserinfoFromToken(ctx context.Context, info *oidc.UserInfo, tokenID, subject, origin string) error {
 	err := s.Storage.SetUserinfoFromToken(ctx, info, tokenID, subject, origin)
-	complete(info)
+	s.complete(info)
 	return err
 }
 
 // complete takes off the space before the family name that nobody here has, and
-// says of an email address that it isn't verified, where the library says
-// nothing.
-func complete(info *oidc.UserInfo) {
+// says of an email address whether it is verified, in the user's way.
+func (s store) complete(info *oidc.UserInfo) {
 	info.Name = strings.TrimSpace(info.Name)
-	if info.Email != "" && !info.EmailVerified {
-		info.AppendClaims("email_verified", false)
+	info.EmailVerified = false // which the library leaves out
+	if info.Email == "" {
+		return
+	}
+	ways := map[string]any{"": false, "true": true, "text": "true", "false-text": "false"}
+	if said, ok := ways[s.verified[info.Subject]]; ok {
+		info.AppendClaims("email_verified", said)
 	}
 }
 
@@ -149,7 +158,6 @@ func newUserStore(users []user) (userStore, error) {
 			Password:          u.Password,
 			FirstName:         u.Name,
 			Email:             u.Email,
-			EmailVerified:     u.EmailVerified,
 			PreferredLanguage: language.English,
 		})
 	}
