@@ -14,6 +14,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,6 +69,9 @@ type User struct {
 	Unlinked []string `json:"unlinked,omitempty"`
 	// Tickets are the links that were mailed and haven't been used.
 	Tickets []ticket `json:"tickets,omitempty"`
+	// ClaimedAt is when the owner of the mailbox took over an account that had been opened
+	// without proof of it. API keys and identities of before count for nothing.
+	ClaimedAt docstore.Time `json:"claimed_at,omitzero"`
 	// Agents are the hashes of the programs that have signed in, latest last.
 	Agents []string `json:"agents,omitempty"`
 
@@ -84,10 +88,12 @@ type User struct {
 // DocumentID is the account's id.
 func (u User) DocumentID() string { return u.ID }
 
-// endLogins ends all logins but the spared one.
+// endLogins ends all logins but the spared one, and what was begun from them: an address
+// that a thief has asked for doesn't become the account's any more.
 func (u *User) endLogins(spared string) {
 	u.Epoch++
 	u.Spared = spared
+	u.Tickets = slices.DeleteFunc(u.Tickets, func(t ticket) bool { return t.LoginID != "" && t.LoginID != spared })
 }
 
 var userSpec = docstore.Spec{Collection: "users", Of: User{}, Indexes: []docstore.Index{

@@ -193,7 +193,7 @@ func (s *Service) loadKey(ctx context.Context, id, hash string) (proofState, err
 		return proofState{}, docstore.NotFoundAs(err, ErrInvalidToken)
 	}
 	expires, now := cmp.Or(key.ExpiresAt.Time, forever), s.c.Now()
-	if user.Disabled || !now.Before(expires) {
+	if user.Disabled || user.unclaimed(key.CreatedAt) || !now.Before(expires) {
 		return proofState{}, nil
 	}
 	if now.Sub(key.UsedAt.Time).Abs() >= usedPrecision && hmac.Equal([]byte(key.SecretHash), []byte(hash)) {

@@ -413,6 +413,148 @@ func TestWhatGoesOnByMailIsSaidInTheLanguageThatIsAskedFor(t *testing.T) {
 	}
 }
 
+// A page that is loaded again, or a mail program that presses buttons, verifies again.
+func TestVerifyingTwiceIsVerifyingOnce(t *testing.T) {
+	t.Parallel()
+	b := setupMail(t)
+	if _, _, err := b.Register(t.Context(), NewUser{Email: email, Password: pass}); err != nil {
+		t.Fatal(err)
+	}
+	made := b.link(t, email)
+	const copies = 5
+	var wg sync.WaitGroup
+	for range copies {
+		wg.Go(func() {
+			if err := b.Verify(t.Context(), made); err != nil {
+				t.Errorf("at once: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := b.Verify(t.Context(), made); err != nil {
+		t.Errorf("the registration's link again: %v", err)
+	}
+	user, err := b.Find(t.Context(), email)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.ChangeEmail(t.Context(), user.ID, "new@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	changed := b.link(t, "new@example.com")
+	for range 2 {
+		if err := b.Verify(t.Context(), changed); err != nil {
+			t.Errorf("a new address: %v", err)
+		}
+	}
+	if err := b.Verify(t.Context(), made); !errors.Is(err, ErrInvalidLink) {
+		t.Errorf("the link to an address that is the account's no more: %v", err)
+	}
+	b.clock.Add(emailLifetime)
+	if err := b.Verify(t.Context(), changed); !errors.Is(err, ErrInvalidLink) {
+		t.Errorf("a day later: %v", err)
+	}
+}
+
+// A thief with a stolen token has asked for their own address; then the owner ends their
+// logins, or sets a new password.
+func TestAnAddressThatWasAskedForFromALoginEndsWithIt(t *testing.T) {
+	t.Parallel()
+	b := setupMail(t)
+	user, err := b.Create(t.Context(), NewUser{Email: email, Password: pass})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		end  func() error
+		want error
+	}{
+		"logout-all": {func() error { return b.LogoutAll(t.Context(), user.ID) }, ErrInvalidLink},
+		"a reset": {func() error {
+			if err := b.ForgotPassword(t.Context(), email); err != nil {
+				return err
+			}
+			return b.ResetPassword(t.Context(), b.link(t, email), pass)
+		}, ErrInvalidLink},
+		"a change from elsewhere": {func() error {
+			return b.ChangePassword(t.Context(), user.ID, "the owner's", Proof{Password: pass}, pass)
+		}, ErrInvalidLink},
+		"a change from the login itself": {func() error {
+			return b.ChangePassword(t.Context(), user.ID, "the thief's", Proof{Password: pass}, pass)
+		}, nil},
+	} {
+		asked := identity.With(t.Context(), identity.Caller{UserID: user.ID, LoginID: "the thief's"})
+		if err := b.ChangeEmail(asked, user.ID, email); err != nil {
+			t.Fatal(err)
+		}
+		link := b.link(t, email)
+		if err := c.end(); err != nil {
+			t.Fatal(name, err)
+		}
+		if err := b.Verify(t.Context(), link); !errors.Is(err, c.want) {
+			t.Errorf("after %s: %v", name, err)
+		}
+	}
+}
+
+// Somebody has opened an account with another's address, where nothing was mailed yet, and
+// has put ways in into it. The owner of the mailbox gets all of it.
+func TestAnAccountOfAnUnverifiedAddressIsItsMailboxs(t *testing.T) {
+	t.Parallel()
+	b := setupMail(t)
+	squatter := b.setUnverified(t)
+	d := newDevice()
+	d.register(t, b, squatter.User.ID, false)
+	_, key, err := b.makeKey(t.Context(), squatter.User.ID, "theirs", []identity.Scope{identity.Read}, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := externalIdentity{ID: "theirs", UserID: squatter.User.ID, CreatedAt: docstore.At(b.clock.Now())}
+	if _, err := b.Service.link(t.Context(), i); err != nil {
+		t.Fatal(err)
+	}
+	app := b.withTOTP(t, squatter.User.ID, "")
+	if err := b.ForgotPassword(t.Context(), email); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.ResetPassword(t.Context(), b.link(t, email), "the owner's password"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.LoginWithPasskey(t.Context(), d.answer(t, b)); !errors.Is(err, errBadPasskey) {
+		t.Errorf("their passkey: %v", err)
+	}
+	if _, err := b.authenticateKey(t.Context(), key); !errors.Is(err, ErrInvalidToken) {
+		t.Errorf("their API key: %v", err)
+	}
+	if err := b.identities.Insert(t.Context(), i); err != nil { // as if it had been killed before it went
+		t.Fatal(err)
+	}
+	if _, err := b.signsInTo(t.Context(), i.ID); !errors.Is(err, docstore.ErrNotFound) {
+		t.Errorf("their provider's account: %v", err)
+	}
+	// A second factor lets nobody in, and may be the owner's own.
+	b.clock.Add(time.Minute)
+	if _, err := b.Login(t.Context(), Credentials{Email: email, Password: "the owner's password", OTP: app.code(b.clock.Now())}); err != nil {
+		t.Error(err)
+	}
+	if _, fresh, err := b.makeKey(t.Context(), squatter.User.ID, "mine", []identity.Scope{identity.Read}, time.Time{}); err != nil {
+		t.Error(err)
+	} else if _, err := b.authenticateKey(t.Context(), fresh); err != nil {
+		t.Errorf("a key of after that: %v", err)
+	}
+}
+
+// setUnverified opens an account as it was done before mails were sent.
+func (b bench) setUnverified(t *testing.T) Tokens {
+	t.Helper()
+	before := copyOf(t, b.store, b.clock, []string{secretA})
+	tokens, _, err := before.Register(t.Context(), NewUser{Email: email, Password: pass})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
+}
+
 func FuzzParseLink(f *testing.F) {
 	token, _ := formatLink(docstore.NewID(), newSecret())
 	f.Add(token)

@@ -395,10 +395,10 @@ func (s *Service) signsInTo(ctx context.Context, identityID string) (User, error
 }
 
 // ownerOf is the account of an identity, or docstore.ErrNotFound: one whose account was
-// never made, or has begun to unlink it, counts for nothing.
+// never made, has begun to unlink it, or was claimed since, counts for nothing.
 func (s *Service) ownerOf(ctx context.Context, i externalIdentity) (User, error) {
 	user, err := s.users.Get(ctx, i.UserID)
-	if err == nil && slices.Contains(user.Unlinked, i.ID) {
+	if err == nil && (slices.Contains(user.Unlinked, i.ID) || user.unclaimed(i.CreatedAt)) {
 		err = docstore.ErrNotFound
 	}
 	return user, err

@@ -133,8 +133,12 @@ func (s *Service) serveOrigins(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string][]string{"origins": s.passkeys.Config.RPOrigins}) // who has left gets nothing
 }
 
-// errBadPasskey is returned where a passkey doesn't sign in, whatever is wrong with it.
-var errBadPasskey = errors.New("the passkey isn't taken")
+// errBadPasskey is returned where a passkey doesn't sign in, whatever is wrong with it;
+// errWrongPasskey, an ErrWrongPassword, where it proves nothing to who is signed in.
+var (
+	errBadPasskey   = errors.New("the passkey isn't taken")
+	errWrongPasskey = fmt.Errorf("%w: the passkey isn't taken", ErrWrongPassword)
+)
 
 // errNoPasskeys is returned where no public URL is configured.
 var errNoPasskeys = errors.New("passkeys need a public URL")
@@ -280,7 +284,7 @@ func (s *Service) beginPasskeyUse(ctx context.Context) (id string, options any, 
 // authenticator and what it asks its owner for. It returns errBadPasskey.
 func (s *Service) LoginWithPasskey(ctx context.Context, answer PasskeyAnswer) (Tokens, error) {
 	user, err := s.takePasskey(ctx, "", answer)
-	if errors.Is(err, ErrWrongPassword) || err == nil && user.Disabled {
+	if errors.Is(err, errWrongPasskey) || err == nil && user.Disabled {
 		return Tokens{}, errBadPasskey
 	}
 	if err != nil {
@@ -290,7 +294,7 @@ func (s *Service) LoginWithPasskey(ctx context.Context, answer PasskeyAnswer) (T
 }
 
 // takePasskey checks an answer, which has to be of the account when userID is
-// given, and returns the account it proves. It returns ErrWrongPassword.
+// given, and returns the account it proves. It returns errWrongPasskey.
 func (s *Service) takePasskey(ctx context.Context, userID string, answer PasskeyAnswer) (User, error) {
 	if s.passkeys == nil {
 		return User{}, errNoPasskeys
@@ -298,14 +302,14 @@ func (s *Service) takePasskey(ctx context.Context, userID string, answer Passkey
 	var session webauthn.SessionData
 	err := s.finish(ctx, answer.CeremonyID, ceremonyUsePasskey, "", &session)
 	if errors.Is(err, errCeremony) {
-		return User{}, ErrWrongPassword
+		return User{}, errWrongPasskey
 	}
 	if err != nil {
 		return User{}, err
 	}
 	parsed, err := protocol.ParseCredentialRequestResponseBytes([]byte(answer.Credential))
 	if err != nil {
-		return User{}, ErrWrongPassword
+		return User{}, errWrongPasskey
 	}
 	var found User
 	var storeErr error
@@ -319,7 +323,7 @@ func (s *Service) takePasskey(ctx context.Context, userID string, answer Passkey
 	case storeErr != nil && !errors.Is(storeErr, docstore.ErrNotFound):
 		return User{}, storeErr
 	case err != nil, userID != "" && found.ID != userID, credential.Authenticator.CloneWarning:
-		return User{}, ErrWrongPassword
+		return User{}, errWrongPasskey
 	}
 	return s.usedPasskey(ctx, found.ID, credential)
 }
@@ -337,11 +341,11 @@ func (s *Service) usedPasskey(ctx context.Context, userID string, credential *we
 				continue
 			}
 			if stored.Authenticator.SignCount > credential.Authenticator.SignCount {
-				return ErrWrongPassword // another use came first
+				return errWrongPasskey // another use came first
 			}
 			u.Passkeys[i].Credential, u.Passkeys[i].UsedAt = encoded, docstore.At(s.c.Now())
 			return nil
 		}
-		return ErrWrongPassword // it has been removed
+		return errWrongPasskey // it has been removed
 	})
 }

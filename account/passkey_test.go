@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/descope/virtualwebauthn"
+
+	"manus/identity"
 )
 
 // device is an authenticator, with one passkey once it has made it.
@@ -147,8 +149,16 @@ func TestAPasskeyAsSecondFactor(t *testing.T) {
 		t.Errorf("without it: %v", err)
 	}
 	theirs := stranger.answer(t, b)
-	if err := signIn(&theirs, ""); !errors.Is(err, ErrBadCredentials) {
+	if err := signIn(&theirs, ""); !errors.Is(err, errBadPasskey) {
 		t.Errorf("another's: %v", err)
+	}
+	caller := identity.Caller{UserID: user.ID}
+	theirs = stranger.answer(t, b)
+	if err := b.StepUp(t.Context(), caller, Proof{Passkey: &theirs}); !errors.Is(err, errWrongPasskey) || !errors.Is(err, ErrWrongPassword) {
+		t.Errorf("another's, for a step-up: %v", err)
+	}
+	if kind, _ := Kinds.Find(errWrongPasskey); kind.Name != "wrong-passkey" {
+		t.Errorf("it is answered as %+v", kind)
 	}
 	mine := d.answer(t, b)
 	if err := signIn(&mine, ""); err != nil {

@@ -156,8 +156,7 @@ func (s *Service) ChangePassword(ctx context.Context, userID, loginID string, pr
 		return err
 	}
 	if !ok {
-		s.failures.Add(ctx, userID)
-		return ErrWrongPassword
+		return s.noteFailure(ctx, userID, ErrWrongPassword)
 	}
 	_, err = s.secondFactor(ctx, user, proof.OTP, proof.Passkey)
 	if errors.Is(err, ErrSecondFactor) {

@@ -433,3 +433,67 @@ func TestCommonAndPersonalPasswordsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// Every way in notes what was wrong with it.
+func TestAWrongSecondFactorIsAFailedAttempt(t *testing.T) {
+	t.Parallel()
+	b, provider := withProvider(t, false)
+	tokens, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.SetPassword(t.Context(), tokens.User.ID, pass, false); err != nil {
+		t.Fatal(err)
+	}
+	b.withTOTP(t, tokens.User.ID, "")
+	other, _, err := b.Register(t.Context(), NewUser{Email: "b@example.com", Password: pass})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger := newDevice()
+	stranger.register(t, b, other.User.ID, false)
+	caller := identity.Caller{UserID: tokens.User.ID}
+	for name, try := range map[string]func(*PasskeyAnswer) error{
+		"a code": func(*PasskeyAnswer) error { return b.login(t, "000000") },
+		"a passkey": func(theirs *PasskeyAnswer) error {
+			_, err := b.Login(t.Context(), Credentials{Email: email, Password: pass, Passkey: theirs})
+			return err
+		},
+		"behind a provider": func(theirs *PasskeyAnswer) error {
+			answer := b.visit(t, provider, verifiedPerson)
+			answer.Passkey = theirs
+			_, err := b.FinishProvider(t.Context(), answer)
+			return err
+		},
+		"a step-up":               func(theirs *PasskeyAnswer) error { return b.StepUp(t.Context(), caller, Proof{Passkey: theirs}) },
+		"a step-up with password": func(*PasskeyAnswer) error { return b.StepUp(t.Context(), caller, Proof{Password: pass, OTP: "000000"}) },
+		"a password change": func(*PasskeyAnswer) error {
+			return b.ChangePassword(t.Context(), tokens.User.ID, "", Proof{Password: pass, OTP: "000000"}, "a new password")
+		},
+	} {
+		before := b.failed(t, tokens.User.ID)
+		theirs := stranger.answer(t, b)
+		if err := try(&theirs); err == nil {
+			t.Errorf("%s: it is taken", name)
+		}
+		if after := b.failed(t, tokens.User.ID); after != before+1 {
+			t.Errorf("%s: %d failed attempts more", name, after-before)
+		}
+	}
+}
+
+// failed is how many failed attempts at an account have been noted.
+func (b bench) failed(t *testing.T, userID string) (n int) {
+	t.Helper()
+	b.failures.Flush(t.Context())
+	events, _, err := b.c.Audit.List(t.Context(), userID, 100, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		if e.Kind == eventSignInFailed {
+			n += int(e.Count)
+		}
+	}
+	return n
+}

@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"crypto/hmac"
+	"errors"
 
 	"manus/docstore"
 	"manus/identity"
@@ -93,19 +94,22 @@ func (s *Service) answerRegistration(ctx context.Context, job queue.Job[request]
 	return queue.Keep()
 }
 
-// finishRegistration makes the account of a registration. Killed in between, it
-// has made the account, and the next call goes on from there.
+// finishRegistration makes the account of a registration, with the link as one that has
+// been used. Killed in between, or called twice at once, it has made the account, and the
+// next call goes on from there.
 func (s *Service) finishRegistration(ctx context.Context, job queue.Job[request], given secret) error {
 	r := job.Args
 	if !hmac.Equal([]byte(r.LinkHash), []byte(given.hash())) || !s.c.Now().Before(job.ExpiresAt) {
 		return ErrInvalidLink
 	}
-	_, err := s.users.Get(ctx, job.ID)
-	if err != nil { // it wasn't cut short before
-		_, err = s.insert(ctx, User{
-			ID: job.ID, Email: r.Email, EmailKey: job.Group, EmailVerified: true, FullName: r.FullName, Language: r.Language,
-			Role: identity.User, PasswordHash: r.PasswordHash, CreatedAt: docstore.At(s.c.Now()),
-		})
+	_, err := s.insert(ctx, User{
+		ID: job.ID, Email: r.Email, EmailKey: job.Group, EmailVerified: true, FullName: r.FullName, Language: r.Language,
+		Role: identity.User, PasswordHash: r.PasswordHash, CreatedAt: docstore.At(s.c.Now()),
+		Tickets: []ticket{{Hash: r.LinkHash, Purpose: ticketEmail, Email: r.Email, ExpiresAt: docstore.At(job.ExpiresAt), Used: true}},
+	})
+	if errors.Is(err, docstore.ErrConflict) || errors.Is(err, ErrTaken) { // perhaps by this registration
+		_, getErr := s.users.Get(ctx, job.ID)
+		err = docstore.NotFoundAs(getErr, ErrTaken)
 	}
 	if err != nil {
 		return err

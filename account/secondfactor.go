@@ -72,17 +72,27 @@ func (u *User) dropTOTP() { u.TOTP, u.TOTPKey, u.Guesses = nil, "", guesses{} }
 
 // secondFactor takes the account's second factor, if it has one, and returns the
 // account as it is then. It returns ErrSecondFactor when nothing was given, and
-// ErrWrongPassword when it is wrong.
-func (s *Service) secondFactor(ctx context.Context, user User, code string, answer *PasskeyAnswer) (User, error) {
+// ErrWrongPassword when it is wrong, which counts as a failed attempt.
+func (s *Service) secondFactor(ctx context.Context, user User, code string, answer *PasskeyAnswer) (proved User, err error) {
 	switch {
 	case !user.needsSecondFactor():
 		return user, nil
 	case answer != nil:
-		return s.takePasskey(ctx, user.ID, *answer)
+		proved, err = s.takePasskey(ctx, user.ID, *answer)
 	case code != "":
-		return s.takeCode(ctx, user.ID, code)
+		proved, err = s.takeCode(ctx, user.ID, code)
+	default:
+		err = ErrSecondFactor
 	}
-	return User{}, ErrSecondFactor
+	return proved, s.noteFailure(ctx, user.ID, err)
+}
+
+// noteFailure notes an attempt at an account whose error is ErrWrongPassword.
+func (s *Service) noteFailure(ctx context.Context, userID string, err error) error {
+	if errors.Is(err, ErrWrongPassword) {
+		s.failures.Add(ctx, userID)
+	}
+	return err
 }
 
 // takeCode uses up a one-time code, of the app or for recovery, in one atomic
@@ -218,7 +228,11 @@ func (s *Service) confirmTOTP(ctx context.Context, userID, loginID, code string)
 		case u.TOTP.Confirmed:
 			return errFactorExists
 		}
-		if err := s.takeTOTP(ctx, u, code, s.c.Now()); err != nil {
+		err := s.takeTOTP(ctx, u, code, s.c.Now())
+		if errors.Is(err, errUnreadableFactor) { // it was begun with another secret, and is in nobody's way
+			err = errCeremony
+		}
+		if err != nil {
 			return err
 		}
 		u.TOTP.Confirmed = true
@@ -264,7 +278,9 @@ func (s *Service) renewRecoveryCodes(ctx context.Context, userID string) ([]stri
 }
 
 // sealAnew seals seeds with the present secret that were sealed with an earlier
-// one, so that the earlier can go.
+// one, so that the earlier can go. Each is one atomic change: killed in between, or run by
+// two copies, every seed is under a secret that both of them know. A copy that knows only
+// the earlier one can't open them any more: see docs/security.md.
 func (s *Service) sealAnew(ctx context.Context) error {
 	present := s.seeds.KeyID()
 	for _, q := range []docstore.Query{
@@ -289,7 +305,7 @@ func (s *Service) logUnreadable(ctx context.Context, userID string) {
 
 func (s *Service) sealSeed(ctx context.Context, userID string) error {
 	_, err := s.users.Update(ctx, userID, func(u *User) error {
-		if u.TOTP == nil {
+		if u.TOTP == nil || u.TOTPKey == s.seeds.KeyID() {
 			return docstore.ErrUnchanged
 		}
 		seed, err := s.seeds.Open(u.TOTP.Sealed, u.ID)
@@ -369,7 +385,7 @@ func (s *Service) proveAnew(ctx context.Context, user User, loginID string, proo
 func (s *Service) prove(ctx context.Context, user User, proof Proof) error {
 	if proof.Passkey != nil && proof.Password == "" {
 		_, err := s.takePasskey(ctx, user.ID, *proof.Passkey)
-		return err
+		return s.noteFailure(ctx, user.ID, err)
 	}
 	if user.PasswordHash != "" {
 		ok, err := s.hasher.verify(ctx, proof.Password, user.PasswordHash)
@@ -377,8 +393,7 @@ func (s *Service) prove(ctx context.Context, user User, proof Proof) error {
 			return err
 		}
 		if !ok {
-			s.failures.Add(ctx, user.ID)
-			return ErrWrongPassword
+			return s.noteFailure(ctx, user.ID, ErrWrongPassword)
 		}
 	} else if !user.needsSecondFactor() {
 		return ErrStepUp

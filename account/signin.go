@@ -113,7 +113,7 @@ type Credentials struct {
 // Login signs in with a password, and with the second factor where the account
 // has one. Whatever of it is wrong, or the account disabled, it takes the same
 // work and is the same ErrBadCredentials. ErrSecondFactor says that the password
-// was right and nothing came with it.
+// was right and nothing came with it, errBadPasskey that a passkey came that isn't taken.
 func (s *Service) Login(ctx context.Context, c Credentials) (Tokens, error) {
 	user, known, err := s.byEmail(ctx, c.Email)
 	if err != nil {
@@ -128,8 +128,10 @@ func (s *Service) Login(ctx context.Context, c Credentials) (Tokens, error) {
 		return Tokens{}, ErrBadCredentials
 	}
 	proved, err := s.secondFactor(ctx, user, c.OTP, c.Passkey)
-	if errors.Is(err, ErrWrongPassword) {
-		s.failures.Add(ctx, user.ID)
+	switch {
+	case errors.Is(err, errWrongPasskey): // that the password is right, ErrSecondFactor tells too
+		err = errBadPasskey
+	case errors.Is(err, ErrWrongPassword):
 		err = ErrBadCredentials
 	}
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"manus/docstore"
+	"manus/identity"
 )
 
 // ticketPurpose is what a mailed link is for.
@@ -39,6 +40,12 @@ type ticket struct {
 	Purpose   ticketPurpose `json:"purpose"`
 	Email     string        `json:"email"` // that the link was sent to
 	ExpiresAt docstore.Time `json:"expires_at"`
+	// LoginID is the login that it was asked for from; empty for one that strangers may
+	// ask for.
+	LoginID string `json:"login_id,omitempty"`
+	// Used tells that it has verified its address, so that a page that is loaded again
+	// isn't told otherwise.
+	Used bool `json:"used,omitempty"`
 }
 
 // errTooManyTickets is returned when enough links are under way.
@@ -48,7 +55,7 @@ func (u *User) addTicket(t ticket, now time.Time) error {
 	u.Tickets = slices.DeleteFunc(u.Tickets, func(t ticket) bool { return !now.Before(t.ExpiresAt.Time) })
 	n := 0
 	for _, other := range u.Tickets {
-		if other.Purpose == t.Purpose {
+		if other.Purpose == t.Purpose && !other.Used {
 			n++
 		}
 	}
@@ -105,7 +112,7 @@ func (s *Service) mailTicket(ctx context.Context, userID string, purpose ticketP
 	}
 	expires := now.Add(lifetime)
 	user, err := s.update(ctx, userID, func(u *User) error {
-		if err := u.addTicket(ticket{secret.hash(), purpose, address, docstore.At(expires)}, now); err != nil {
+		if err := u.addTicket(ticket{Hash: secret.hash(), Purpose: purpose, Email: address, ExpiresAt: docstore.At(expires), LoginID: identity.From(ctx).LoginID}, now); err != nil {
 			return err
 		}
 		if purpose == ticketReset || address != u.Email {
@@ -127,8 +134,8 @@ func (s *Service) mailTicket(ctx context.Context, userID string, purpose ticketP
 }
 
 // Verify does what a verification link is for: it makes the account that was
-// asked for, or makes the address the account's. It returns ErrInvalidLink, or
-// ErrTaken when the address has become another's.
+// asked for, or makes the address the account's. Doing it again is doing it once. It
+// returns ErrInvalidLink, or ErrTaken when the address has become another's.
 func (s *Service) Verify(ctx context.Context, token string) error {
 	id, secret, err := parseLink(token)
 	if err != nil {
@@ -146,8 +153,11 @@ func (s *Service) Verify(ctx context.Context, token string) error {
 		if err != nil {
 			return err
 		}
+		if t.Used && t.Email == u.Email {
+			return docstore.ErrUnchanged
+		}
 		key, err := emailKey(t.Email)
-		if err != nil {
+		if err != nil || t.Used {
 			return ErrInvalidLink
 		}
 		kind := eventEmailVerified
@@ -160,6 +170,8 @@ func (s *Service) Verify(ctx context.Context, token string) error {
 		}
 		u.Email, u.EmailKey, u.EmailVerified = t.Email, key, true
 		u.dropTickets(ticketEmail)
+		t.Used = true
+		u.Tickets = append(u.Tickets, t)
 		return nil
 	})
 	switch {
@@ -190,19 +202,52 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 	if err != nil {
 		return err
 	}
+	claimed := false
 	err = s.updateNoting(ctx, id, eventPasswordReset, func(u *User) error {
 		t, err := u.ticket(ticketReset, secret, s.c.Now())
 		if err != nil {
 			return err
 		}
 		u.setPassword(hash, "")
-		u.EmailVerified = u.EmailVerified || t.Email == u.Email
+		if claimed = !u.EmailVerified && t.Email == u.Email; claimed {
+			u.claim(s.c.Now())
+		}
 		return nil
 	})
+	if err == nil && claimed {
+		err = s.removeUnclaimed(ctx, id)
+	}
 	if errors.Is(err, ErrUnknownUser) {
 		return ErrInvalidLink
 	}
 	return err
+}
+
+// claim is called when the owner of the mailbox has set the password of an account that
+// was opened without proof of the address, perhaps by somebody else. What that one may
+// have put into it and signs in by itself goes. An authenticator app stays, as it lets
+// nobody in.
+func (u *User) claim(now time.Time) {
+	u.EmailVerified, u.ClaimedAt = true, docstore.At(now)
+	u.Passkeys, u.FirstIdentity = nil, ""
+	if !u.needsSecondFactor() {
+		u.Recovery = nil
+	}
+}
+
+// unclaimed tells whether something that was made at that time counts for nothing, see
+// claim.
+func (u User) unclaimed(made docstore.Time) bool {
+	return !u.ClaimedAt.IsZero() && !made.After(u.ClaimedAt.Time)
+}
+
+// removeUnclaimed removes what counts for nothing since claim. Cut short, it leaves just
+// that.
+func (s *Service) removeUnclaimed(ctx context.Context, userID string) error {
+	before := docstore.Query{Index: "by_user", Equal: []any{userID}, Until: docstore.At(s.c.Now())}
+	_, keys := s.apiKeys.DeleteAll(ctx, before)
+	_, identities := s.identities.DeleteAll(ctx, before)
+	return errors.Join(keys, identities)
 }
 
 // ChangeEmail sends a link to a new address, which becomes the account's when

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"manus/audit"
 	"manus/docstore"
 	"manus/internal/cron"
+	"manus/language"
 	"manus/lease"
 )
 
@@ -251,8 +251,7 @@ func cut(err error) string {
 	if err == nil {
 		return ""
 	}
-	text := err.Error()
-	return strings.ToValidUTF8(text[:min(len(text), maxErrorText)], "\uFFFD")
+	return language.Cut(err.Error(), maxErrorText)
 }
 
 // look finds the newest backups at the targets, whoever made them.

@@ -104,8 +104,12 @@ func (p *Pages) linkPage(r *http.Request, form linkForm) linkPage {
 }
 
 func (p *Pages) submit(w http.ResponseWriter, r *http.Request, form linkForm) {
+	err := httpapi.ReadForm(r)
 	page, status := p.linkPage(r, form), http.StatusOK
-	if err := form.submit(r); err != nil {
+	if err == nil {
+		err = form.submit(r)
+	}
+	if err != nil {
 		status = p.fail(r, &page, err)
 	} else {
 		page.message, page.Form = form.done, nil

@@ -174,6 +174,17 @@ func TestFormsOfOtherSitesAndHugeOnesAreRefused(t *testing.T) {
 	}
 }
 
+func TestFormsThatAreNoTextAreRefused(t *testing.T) {
+	t.Parallel()
+	_, handler, _ := setupAccounts(t)
+	for _, path := range []string{"/account/verify", "/account/reset", "/account/forgot"} {
+		w := post(t, handler, path, url.Values{"email": {email}, "token": {"x"}, "password": {"a good password \xff"}})
+		if w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), "not valid Unicode") {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
 func TestWhatALinkBringsAlongIsNoMarkup(t *testing.T) {
 	t.Parallel()
 	_, handler, _ := setupAccounts(t)

@@ -8,18 +8,17 @@ import (
 	"unicode"
 
 	"manus/identity"
+	"manus/language"
 )
 
 // clientAgent is the User-Agent as short, printable text.
 func clientAgent(r *http.Request) string {
-	agent := r.UserAgent()
-	agent = strings.ToValidUTF8(agent[:min(len(agent), identity.MaxAgent)], "")
 	return strings.Map(func(c rune) rune {
 		if unicode.IsPrint(c) {
 			return c
 		}
 		return -1
-	}, agent)
+	}, language.Cut(r.UserAgent(), identity.MaxAgent))
 }
 
 // clientAddress reads X-Forwarded-For, or Forwarded (RFC 7239) where there is none,

@@ -67,6 +67,9 @@ func (x *exchange) enter(e *endpoint) {
 // admit lets a request through, or returns why not.
 func (x *exchange) admit(r *http.Request) error {
 	e := x.endpoint
+	if !addressIsText(r.URL) {
+		return errNotText
+	}
 	if e.Access != Public {
 		if err := x.findCaller(r); err != nil {
 			x.asked = true // nobody is to be blamed

@@ -420,6 +420,19 @@ func TestTheOpenAPIDocument(t *testing.T) {
 	}
 }
 
+func TestAddressesThatAreNoTextAreRefused(t *testing.T) {
+	t.Parallel()
+	_, handler, _ := setup(t, nil)
+	for _, path := range []string{"/api/v1/%ff", "/api/v1/tea?x=%ff", "/api/v1/tea?%ff=x", "/api/v1/tea?x=%ed%a0%80"} {
+		wantProblem(t, post(handler, path, `{"cups":1}`, identity.Caller{}), 422, "not-text")
+	}
+	for _, path := range []string{"/api/v1/tea?x=%d8%a3", "/api/v1/tea?x=%zz", "/api/v1/tea?x=a+b"} {
+		if w := post(handler, path, `{"cups":1}`, identity.Caller{}); w.Code != 200 {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
 // What encoding/json makes of a text tells whether half a pair was in it.
 func FuzzLoneSurrogates(f *testing.F) {
 	for _, text := range []string{`\ud83d\ude00`, `\ud83d`, `\ude00`, `\\ud83d`, `\\\ud83d`, `\ufffd`, `\ud83d\u0041`, `\ud83d\ud83d\ude00`, `\"\n\u0041`, `\uD83D\uDE00\udbff`} {

@@ -16,7 +16,7 @@ import (
 var (
 	errNotJSON      = errors.New("the body is not valid JSON")
 	errDuplicateKey = errors.New("the body has a key twice in one object")
-	errNotText      = errors.New("the body has a text that is not valid Unicode")
+	errNotText      = errors.New("the request has a text that is not valid Unicode")
 )
 
 // Fields are named as the reference names them: "EMAIL" is no email, and not a second one

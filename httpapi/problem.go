@@ -86,6 +86,7 @@ var common = Kinds{
 	{ErrNotFound, http.StatusNotFound, "not-found", language.Text{En: "There is nothing at this address.", Ar: "لا يوجد شيء في هذا العنوان."}, 0},
 	{errMethodNotAllowed, http.StatusMethodNotAllowed, "method-not-allowed", language.Text{En: "This address exists but doesn't take this method; 'Allow' lists those it takes.", Ar: "هذا العنوان موجود لكنه لا يقبل هذه الطريقة؛ تجد الطرق المقبولة في Allow."}, 0},
 	{errInvalidRequest, http.StatusUnprocessableEntity, "invalid-request", language.Text{En: "The request is not what this address takes; 'errors' says which parts.", Ar: "ليس الطلب مما يقبله هذا العنوان؛ وفي errors الأجزاء الخاطئة منه."}, 0},
+	{errNotText, http.StatusUnprocessableEntity, "not-text", language.Text{En: "Something in the request is not valid Unicode text. Send UTF-8.", Ar: "في الطلب ما ليس نصًّا صالحًا بترميز يونيكود. أرسل UTF-8."}, 0},
 	{errMediaType, http.StatusUnsupportedMediaType, "unsupported-media-type", language.Text{En: "Send the body as application/json.", Ar: "أرسل جسم الطلب بالنوع application/json."}, 0},
 	{errSlowBody, http.StatusRequestTimeout, "slow-body", language.Text{En: "The body arrived too slowly. Send the request again.", Ar: "وصل جسم الطلب ببطء شديد. أعد إرسال الطلب."}, 0},
 	{errTooLarge, http.StatusRequestEntityTooLarge, "too-large", language.Text{En: "The request is larger than this address takes.", Ar: "الطلب أكبر مما يقبله هذا العنوان."}, 0},
@@ -202,7 +203,7 @@ func problemOf(ctx context.Context, model *huma.ErrorModel) *Problem {
 	return p
 }
 
-// maxFaultLocation bounds how much of a location is repeated to the client.
+// maxFaultLocation bounds how much of a location is repeated to the client, in characters.
 const maxFaultLocation = 100
 
 // cleanFault keeps a validation message's own words: what huma appends after a
@@ -216,8 +217,5 @@ func cleanFault(e *huma.ErrorDetail) Fault {
 			location = location[:i]
 		}
 	}
-	if len(location) > maxFaultLocation {
-		location = location[:maxFaultLocation]
-	}
-	return Fault{Location: location, Message: message}
+	return Fault{Location: language.Cut(location, maxFaultLocation), Message: message}
 }

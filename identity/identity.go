@@ -29,7 +29,7 @@ const (
 	ScopeOperate Scope = "operator" // what the person may do as an operator
 )
 
-// MaxAgent bounds Caller.Agent, in bytes.
+// MaxAgent bounds Caller.Agent, in characters.
 const MaxAgent = 200
 
 // Caller is who sent a request. The zero Caller is a stranger.
@@ -51,7 +51,7 @@ type Caller struct {
 	KeyID string
 	// Address is the client's address, as far as the trusted proxies vouch.
 	Address netip.Addr
-	// Agent is what the client calls itself, at most MaxAgent bytes of text.
+	// Agent is what the client calls itself, at most MaxAgent characters of text.
 	Agent string
 	// Alive tells whether the proof the caller came with still holds; long
 	// streams ask it again and again. Nil for a stranger. It returns an error

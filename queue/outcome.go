@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"manus/docstore"
+	"manus/language"
 )
 
 // Keep is returned by Work for a job that is done, and stays in the store until it
@@ -88,7 +88,7 @@ func (q *Queue[T]) forget(d *document[T]) error {
 	return d.keep(docstore.At(q.c.Now().Add(q.c.RememberDone)))
 }
 
-// maxError bounds what a dead job says of its error, in bytes.
+// maxError bounds what a dead job says of its error, in characters.
 const maxError = 1000
 
 // discard gives a job up: it is dead for a while, or gone.
@@ -96,8 +96,7 @@ func (q *Queue[T]) discard(d *document[T], result error) error {
 	if q.c.KeepDead <= 0 {
 		return docstore.ErrRemoved
 	}
-	text := result.Error()
-	d.Error = strings.ToValidUTF8(text[:min(len(text), maxError)], "")
+	d.Error = language.Cut(result.Error(), maxError)
 	d.DeadAt = docstore.At(q.c.Now())
 	return d.keep(docstore.At(d.DeadAt.Add(q.c.KeepDead)))
 }
