@@ -130,12 +130,12 @@ empty() {
 	fi
 	echo "stranger: making a root with Go, Node, git and curl alone"
 	debootstrap --variant=minbase --include=ca-certificates,curl,git,nodejs \
-		"${STRANGER_SUITE:-bookworm}" "$dir/root" "${STRANGER_MIRROR:-http://deb.debian.org/debian}" >"$dir/log" || fail "$(tail "$dir/log")"
-	mkdir "$dir/root/usr/local/go"
-	cp /etc/resolv.conf "$dir/root/etc/"
-	cp /etc/ssl/certs/ca-certificates.crt "$dir/root/etc/ssl/certs/" # as this machine trusts
-	cp "$0" "$dir/root/stranger.sh"
-	cp -r "$dir/repository" "$dir/root/repository"
+		"${STRANGER_SUITE:-bookworm}" "$dir/system" "${STRANGER_MIRROR:-http://deb.debian.org/debian}" >"$dir/log" || fail "$(tail "$dir/log")"
+	mkdir "$dir/system/usr/local/go"
+	cp /etc/resolv.conf "$dir/system/etc/"
+	cp /etc/ssl/certs/ca-certificates.crt "$dir/system/etc/ssl/certs/" # as this machine trusts
+	cp "$0" "$dir/system/stranger.sh"
+	cp -r "$dir/repository" "$dir/system/repository"
 	# shellcheck disable=SC2016 # it is the inner shell that expands
 	unshare --mount --pid --fork --kill-child sh -eu -c '
 		mount --rbind "$1" "$1" # with a root that is no mount point, nobody can mount anything in it
@@ -146,7 +146,7 @@ empty() {
 		pivot_root . old
 		exec chroot . env -i HOME=/root PATH=/usr/local/go/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 			sh -c "umount -l /old; exec sh /stranger.sh --whole /repository"
-	' sh "$dir/root" "$goroot"
+	' sh "$dir/system" "$goroot"
 }
 
 running=""
