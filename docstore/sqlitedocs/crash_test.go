@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -316,6 +317,58 @@ func countProcess(args []string) error {
 	out.line("ready")
 	processtest.UntilInputEnds()
 	return errors.Join(b.countUp(), b.Close())
+}
+
+// TestAWriteIsHeardAmongProcessesThatNeverPause has others write without a pause between
+// two transactions. With SQLite's lock alone a write here waited for up to ten thousand of
+// theirs, and on a busy machine failed after 5 s at times.
+func TestAWriteIsHeardAmongProcessesThatNeverPause(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "manus.db")
+	const others, each, writes = 3, 8, 200
+	for range others {
+		processtest.Start(t, "write without a pause", path).Await(t, "writing")
+	}
+	b, err := openBooks(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var theirs []int
+	for before := 0; len(theirs) <= writes; {
+		if err := b.Batch(t.Context(), b.increments("late", make([]int, 1)))[0]; err != nil {
+			t.Fatal(err)
+		}
+		v, err := b.tallies.Get(t.Context(), "shared0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, before = append(theirs, v.By["all"]-before), v.By["all"]
+	}
+	if most := slices.Max(theirs[1:]); most > 50*others*each { // theirs[0] is since the start
+		t.Errorf("a write waited for %d of the others'; a fair share is about %d", most, others*each)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// writeWithoutAPause writes to the file until it is killed.
+func writeWithoutAPause(args []string) error {
+	b, err := openBooks(context.Background(), args[0])
+	if err != nil {
+		return err
+	}
+	var out printer
+	for i := 0; ; i++ {
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() { err = b.Batch(context.Background(), b.increments("all", make([]int, 1)))[0] })
+		}
+		group.Wait()
+		if i == 0 {
+			out.line("writing")
+		}
+	}
 }
 
 func (b books) countUp() error {

@@ -12,7 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	processtest.Play(processtest.Roles{"crash": crashProcess, "count": countProcess, "full disk": fullDiskProcess, "open": openProcess})
+	processtest.Play(processtest.Roles{"crash": crashProcess, "count": countProcess, "write without a pause": writeWithoutAPause, "full disk": fullDiskProcess, "open": openProcess})
 	m.Run()
 }
 

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -37,6 +38,7 @@ type Store struct {
 	readers chan *conn // idle ones
 	writer  *writer
 	conns   []*conn // all of them
+	turn    turn
 
 	collections docstore.Declared[*collection]
 
@@ -58,7 +60,10 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, s.abandon(translateError(path, err))
 	}
-	if err := whenFree(ctx, func() error { return prepareFile(writing) }); err != nil {
+	if err := whenFree(ctx, openTimeout, func() error { return prepareFile(writing) }); err != nil {
+		return nil, s.abandon(translateError(path, err))
+	}
+	if err := writing.script("PRAGMA busy_timeout = 0"); err != nil { // transact waits
 		return nil, s.abandon(translateError(path, err))
 	}
 	s.readers = make(chan *conn, readers())
@@ -69,7 +74,10 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		}
 		s.readers <- reading
 	}
-	s.writer = startWriter(writing)
+	if s.turn, err = openTurn(path); err != nil {
+		return nil, s.abandon(translateError(path, err))
+	}
+	s.writer = startWriter(writing, s.turn)
 	return s, nil
 }
 
@@ -129,7 +137,7 @@ func translateError(path string, err error) error {
 }
 
 func (s *Store) connect(ctx context.Context, dsn string) (c *conn, err error) {
-	err = whenFree(ctx, func() error { c, err = openConn(dsn); return err })
+	err = whenFree(ctx, openTimeout, func() error { c, err = openConn(dsn); return err })
 	if err != nil {
 		return nil, err
 	}
@@ -138,24 +146,30 @@ func (s *Store) connect(ctx context.Context, dsn string) (c *conn, err error) {
 }
 
 const (
-	// openTimeout is how long Open waits for other processes, busyPause how often it
-	// looks: while they make the log or recover it, SQLite answers at once that the
-	// file is locked, whatever busy_timeout says.
-	openTimeout = 15 * time.Second
-	busyPause   = 10 * time.Millisecond
+	// openTimeout is how long Open and Declare wait for other processes, which may be
+	// making the log, recovering it or building an index; writeTimeout is how long a
+	// write waits for theirs.
+	openTimeout  = 15 * time.Second
+	writeTimeout = 5 * time.Second
+
+	// lockPause is the longest time between two looks at a lock.
+	lockPause = 3 * time.Millisecond
 )
 
-// whenFree runs f until the file isn't locked by another process.
-func whenFree(ctx context.Context, f func() error) error {
+// whenFree runs f until the file isn't locked by another process, or the timeout is over.
+// SQLite's own busy_timeout doesn't do: it looks every 100 ms after the first few, so it
+// finds the lock taken again and again where others write all the time, and while they
+// make the log or recover it, it doesn't wait at all.
+func whenFree(ctx context.Context, timeout time.Duration, f func() error) error {
 	for begun := time.Now(); ; {
 		err := f()
-		if primary(err) != lib.SQLITE_BUSY || time.Since(begun) > openTimeout {
+		if primary(err) != lib.SQLITE_BUSY || time.Since(begun) > timeout {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(busyPause):
+		case <-time.After(rand.N(lockPause)):
 		}
 	}
 }
@@ -172,12 +186,13 @@ func (s *Store) release() error {
 	for _, c := range slices.Backward(s.conns) {
 		errs = append(errs, c.close())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.turn.close())...)
 }
 
 // dsn names the file and how each connection is set up. A commit waits for the
-// disk (synchronous=FULL); a lock held by another process is waited for, 5 s; what is
-// deleted or replaced is overwritten (secure_delete), so that the file forgets it.
+// disk (synchronous=FULL); a read waits up to 5 s for another process's lock (it has to
+// only while that recovers the log), a write as whenFree says; what is deleted or replaced
+// is overwritten (secure_delete), so that the file forgets it.
 func dsn(path, pragma string) string {
 	absolute, err := filepath.Abs(path)
 	if err != nil { // only when the working folder is gone
@@ -205,7 +220,8 @@ func (s *Store) Declare(ctx context.Context, specs ...docstore.Spec) error {
 		if err != nil {
 			return err
 		}
-		if err := s.writer.do(ctx, c.migrate); err != nil {
+		migrate := func() error { return s.writer.do(ctx, c.migrate) }
+		if err := whenFree(ctx, openTimeout, migrate); err != nil {
 			return err
 		}
 		s.collections.Add(c)

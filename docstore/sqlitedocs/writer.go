@@ -47,6 +47,7 @@ func (o *op) wait() error {
 // writer is the one goroutine that writes.
 type writer struct {
 	conn  *conn
+	turn  turn
 	queue chan *op
 
 	// The goroutine's own: whether nothing has been written since a commit
@@ -59,8 +60,8 @@ type writer struct {
 	ended   chan struct{}
 }
 
-func startWriter(c *conn) *writer {
-	w := &writer{conn: c, queue: make(chan *op, maxQueued), ended: make(chan struct{})}
+func startWriter(c *conn, t turn) *writer {
+	w := &writer{conn: c, turn: t, queue: make(chan *op, maxQueued), ended: make(chan struct{})}
 	go w.loop()
 	return w
 }
@@ -179,11 +180,21 @@ func (w *writer) changes() int64 {
 // errNotBegun is wrapped by what transact returns when nothing could be tried.
 var errNotBegun = errors.New("no transaction could be started")
 
+// begin takes the file's lock for writing, when it is this process's turn.
+func (w *writer) begin() error {
+	w.turn.take()
+	defer w.turn.pass()
+	return whenFree(context.Background(), writeTimeout, func() error {
+		_, err := w.conn.exec("BEGIN IMMEDIATE")
+		return err
+	})
+}
+
 // transact runs the ops in one transaction. Each op's own outcome is in its
 // err; what is returned is the engine's failure, after which nothing of the
 // group is stored.
 func (w *writer) transact(group []*op) error {
-	if _, err := w.conn.exec("BEGIN IMMEDIATE"); err != nil {
+	if err := w.begin(); err != nil {
 		return fmt.Errorf("%w: %w", errNotBegun, err)
 	}
 	for _, o := range group {
