@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -108,7 +111,8 @@ func TestADenialIsRememberedUntilItIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := newFlaky()
 		breaker := shared.around(t, nil)
-		c := append(checks(t, "k", "3/minute"), checks(t, "other", "100/minute")...)
+		c := append(checks(t, "k", "3/minute"), checks(t, "shadow", "100/minute")...)
+		c[1].Shadow = true
 		var d ratelimit.Decision
 		take := func() bool {
 			t.Helper()
@@ -183,12 +187,18 @@ func BenchmarkCachedDenial(b *testing.B) {
 	}
 }
 
+// teaRoutes are a route that tells all that a route may tell.
+func teaRoutes() ratelimit.Routes {
+	const pattern = "GET /tea"
+	return ratelimit.Routes{Patterns: []string{pattern}, Tell: map[string][]ratelimit.Subject{pattern: {ratelimit.ByAccount, ratelimit.ByLogin, ratelimit.ByProof}}}
+}
+
 // service is one with a single rule for everything that is got.
 func service(t *testing.T, rule ratelimit.Rule, breaker *ratelimit.Breaker, observed *[]ratelimit.Observation) *ratelimit.Service {
 	t.Helper()
 	rule.Route = "GET /"
 	c := ratelimit.DefaultConfig(ratelimit.Routes{Rules: []ratelimit.Rule{rule}})
-	if problems := c.Problems(ratelimit.Routes{Patterns: []string{"GET /x"}}, nil); len(problems) > 0 {
+	if problems := c.Problems(teaRoutes(), nil); len(problems) > 0 {
 		t.Fatal(problems)
 	}
 	return ratelimit.New(ratelimit.ServiceConfig{
@@ -326,6 +336,52 @@ func routes(t *testing.T) ratelimit.Routes {
 		all.Patterns, all.Rules = append(all.Patterns, route), append(all.Rules, r)
 	}
 	return all
+}
+
+// TestARuleThatCountsNothingIsAProblem has rules by what no request tells, and one to which
+// others leave no route.
+func TestARuleThatCountsNothingIsAProblem(t *testing.T) {
+	t.Parallel()
+	known := ratelimit.Routes{
+		Patterns: []string{"POST /auth/login", "POST /auth/refresh", "POST /auth/logout", "POST /hook", "GET /{$}"},
+		Tell: map[string][]ratelimit.Subject{
+			"POST /auth/login": {ratelimit.ByAccount}, "POST /auth/refresh": {ratelimit.ByLogin}, "POST /hook": {ratelimit.ByProof},
+		},
+	}
+	type rules map[string][]ratelimit.Subject
+	for name, c := range map[string]struct {
+		byDefault []ratelimit.Subject
+		rules     rules
+		want      string
+	}{
+		"what is told": {nil, rules{
+			"POST /auth/login": {ratelimit.ByAddress, ratelimit.ByAccount}, "POST /auth/refresh": {ratelimit.ByLogin}, "POST /hook": {ratelimit.ByProof, ratelimit.ByAddress},
+			"GET /{$}": {ratelimit.ByUser}, "POST /auth/logout": {ratelimit.ByAPIKey},
+		}, ""},
+		"an account":                 {nil, rules{"GET /{$}": {ratelimit.ByAddress, ratelimit.ByAccount}}, "limits.rules[0].by of GET /{$}: nothing is counted by account, as no request there tells it"},
+		"a login":                    {nil, rules{"POST /auth/login": {ratelimit.ByLogin}}, "limits.rules[0].by of POST /auth/login: nothing is counted by login, as no request there tells it"},
+		"a proof":                    {nil, rules{"POST /auth/login": {ratelimit.ByProof}}, "limits.rules[0].by of POST /auth/login: nothing is counted by proof, as no request there tells it"},
+		"below a path":               {nil, rules{"POST /auth/": {ratelimit.ByAccount}}, ""},
+		"what is left below a path":  {nil, rules{"POST /auth/": {ratelimit.ByAccount}, "POST /auth/login": {ratelimit.ByAddress}}, "limits.rules[0].by of POST /auth/: nothing is counted by account, as no request there tells it"},
+		"by default":                 {[]ratelimit.Subject{ratelimit.ByAddress, ratelimit.ByAccount}, nil, ""},
+		"what is left to by default": {[]ratelimit.Subject{ratelimit.ByAddress, ratelimit.ByAccount}, rules{"POST /auth/login": {ratelimit.ByAddress}}, "limits.default.by: nothing is counted by account, as no request there tells it"},
+		"no route is left": {nil, rules{
+			"POST /auth/": {ratelimit.ByAddress}, "POST /auth/login": {ratelimit.ByAddress}, "POST /auth/refresh": {ratelimit.ByAddress}, "POST /auth/logout": {ratelimit.ByAddress},
+		}, "limits.rules[0].route: other rules are for all routes of POST /auth/, so that it counts nothing"},
+	} {
+		config := ratelimit.DefaultConfig(known)
+		if c.byDefault != nil {
+			config.Default.By = c.byDefault
+		}
+		for _, route := range slices.Sorted(maps.Keys(c.rules)) {
+			rule := ratelimit.NewRule("5/minute", c.rules[route]...)
+			rule.Route = route
+			config.Rules = append(config.Rules, rule)
+		}
+		if got := strings.Join(config.Problems(known, nil), "; "); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
 }
 
 func plans() []string { return []string{"free", "basic", "pro", "enterprise"} }
@@ -528,11 +584,12 @@ func TestRulesOfOneRouteMayNotCountForOneSubject(t *testing.T) {
 		fine bool
 	}{
 		{ratelimit.ByAddress, ratelimit.ByAccount, true}, {ratelimit.ByAddress, ratelimit.ByAddress, false}, {ratelimit.ByUser, ratelimit.ByAccount, true},
+		{ratelimit.ByAddress, ratelimit.ByProof, true}, {ratelimit.ByProof, ratelimit.ByProof, false},
 		{ratelimit.ByUser, ratelimit.ByAddress, false}, {ratelimit.ByAPIKey, ratelimit.ByUserOrAddress, false}, // strangers count by address
 	} {
 		config := ratelimit.DefaultConfig(ratelimit.Routes{Rules: []ratelimit.Rule{ratelimit.NewRule("1/minute", c.a), ratelimit.NewRule("2/minute", c.b)}})
 		config.Rules[0].Route, config.Rules[1].Route = "GET /", "GET /"
-		if problems := config.Problems(ratelimit.Routes{Patterns: []string{"GET /x"}}, nil); (len(problems) == 0) != c.fine {
+		if problems := config.Problems(teaRoutes(), nil); (len(problems) == 0) != c.fine {
 			t.Errorf("%s and %s: %v", c.a, c.b, problems)
 		}
 	}

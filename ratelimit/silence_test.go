@@ -313,3 +313,41 @@ func TestARememberedDenialHidesNoOther(t *testing.T) {
 		}
 	})
 }
+
+// Nor does one of the same request, whose other subject has been filled up meanwhile. Once
+// it is known that both refuse, that is remembered.
+func TestARememberedDenialIsAskedAnewWhileAnotherSubjectMayFillUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := newFlaky()
+		b := shared.around(t, nil)
+		both := append(checks(t, "address", "1/minute"), checks(t, "account", "2/hour")...)
+		decide := func(c []ratelimit.Check) ratelimit.Decision {
+			t.Helper()
+			d, _, _, err := take(t, b, c, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		}
+		decide(both)
+		if d := decide(both); d.Allowed || d.Checks[0].Windows[0].Retry != time.Minute || !d.Checks[1].Allowed || d.Checks[1].Windows[0].Remaining != 1 {
+			t.Fatalf("at first: %+v", d)
+		}
+		time.Sleep(30 * time.Second)
+		decide(both[1:]) // from another address
+		for range 2 {
+			d, asked := decide(both), shared.asked.Load()
+			if d.Allowed || d.Checks[0].Allowed || d.Checks[1].Allowed || d.Checks[0].Windows[0].Retry != 30*time.Second || d.Checks[1].Windows[0].Retry != time.Hour-30*time.Second {
+				t.Errorf("once both are full: %+v", d)
+			}
+			if decide(both); shared.asked.Load() != asked {
+				t.Error("what is known is asked")
+			}
+		}
+		time.Sleep(30 * time.Second)
+		if d := decide(both); d.Allowed || !d.Checks[0].Allowed || d.Checks[1].Allowed {
+			t.Errorf("once one of them is over: %+v", d)
+		}
+	})
+}
