@@ -27,7 +27,7 @@ func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w: w, api: api, start: time.Now(), base: r.Context(), endpoint: api.fallback,
 		caller: identity.Caller{Address: clientAddress(r, api.TrustedProxies, api.ProxyHeader), Agent: clientAgent(r)},
 	}
-	api.proxies.note(r, x.caller.Address, api.TrustedProxies, api.Log)
+	api.proxies.note(r, x.caller.Address, api.TrustedProxies, api.ProxyHeader, api.Log)
 	x.r = r.WithContext(x)
 	x.id[0] = requestID(r)
 	w.Header()["X-Request-Id"] = x.id[:]
