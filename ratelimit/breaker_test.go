@@ -69,6 +69,20 @@ func (f *flaky) Take(ctx context.Context, checks []ratelimit.Check, into *rateli
 	return f.answer(func() error { return f.Engine.Take(ctx, checks, into) })
 }
 
+func (f *flaky) Peek(ctx context.Context, checks []ratelimit.Check, into *ratelimit.Decision) error {
+	f.asked.Add(1)
+	var d ratelimit.Decision
+	done := make(chan error, 1)
+	go func() { done <- f.answer(func() error { return f.Engine.Peek(ctx, checks, &d) }) }()
+	select {
+	case err := <-done:
+		*into = d
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 func (f *flaky) Try(context.Context) error { return f.answer(func() error { return nil }) }
 
 func (f *flaky) Answers() uint64 { return f.heard.Load() }
@@ -592,5 +606,57 @@ func TestRulesOfOneRouteMayNotCountForOneSubject(t *testing.T) {
 		if problems := config.Problems(teaRoutes(), nil); (len(problems) == 0) != c.fine {
 			t.Errorf("%s and %s: %v", c.a, c.b, problems)
 		}
+	}
+}
+
+// TestWhatIsProvedIsCountedByNothingElse has a route that denies strangers while Redis is
+// gone, and admits one of them a minute.
+func TestWhatIsProvedIsCountedByNothingElse(t *testing.T) {
+	t.Parallel()
+	routes := teaRoutes()
+	routes.Rules = []ratelimit.Rule{ratelimit.NewRule("1/minute", ratelimit.ByAddress), ratelimit.NewRule("3/minute", ratelimit.ByProof)}
+	for i := range routes.Rules {
+		routes.Rules[i].Route = routes.Patterns[0]
+	}
+	routes.Rules[0].WhenRedisFails = ratelimit.Deny
+	shared := newFlaky()
+	s := ratelimit.New(ratelimit.ServiceConfig{
+		Config: ratelimit.DefaultConfig(routes), Routes: routes, Engine: shared, Breaker: shared.around(t, nil), Log: slog.New(slog.DiscardHandler),
+	})
+	send := func(proof *ratelimit.Proof) string {
+		answer, err := s.Decide(t.Context(), ratelimit.Request{Route: routes.Patterns[0], Caller: stranger.Caller, Proof: proof})
+		if errors.Is(err, ratelimit.ErrNoCounts) {
+			return "uncounted"
+		}
+		said := fmt.Sprint(answer.Allowed)
+		for _, a := range answer.Applied {
+			said += fmt.Sprint(" ", a.Name(), " ", a.Remaining)
+		}
+		return said
+	}
+	a, b := &ratelimit.Proof{Subject: "a"}, &ratelimit.Proof{Subject: "b", Limit: ratelimit.NewRule("1/hour").Limit}
+	for i, c := range []struct {
+		proof *ratelimit.Proof
+		want  string
+	}{
+		{nil, "true address-60 0"}, {nil, "false address-60 0"}, {&ratelimit.Proof{}, "true"}, {a, "true proof-60 2"}, {b, "true proof-3600 0"}, {b, "false proof-3600 0"},
+		{a, "true proof-60 1"}, {nil, "false address-60 0"},
+	} {
+		if got := send(c.proof); got != c.want {
+			t.Errorf("request %d: %s, want %s", i+1, got, c.want)
+		}
+	}
+	shared.gone.Store(true)
+	for _, c := range []struct {
+		proof *ratelimit.Proof
+		want  string
+	}{{&ratelimit.Proof{}, "true"}, {a, "true proof-60 0"}, {a, "false proof-60 0"}} {
+		if got := send(c.proof); got != c.want {
+			t.Errorf("without Redis: %s, want %s", got, c.want)
+		}
+	}
+	other := ratelimit.Request{Route: routes.Patterns[0], Caller: identity.Caller{Address: netip.MustParseAddr("192.0.2.2")}}
+	if _, err := s.Decide(t.Context(), other); !errors.Is(err, ratelimit.ErrNoCounts) {
+		t.Errorf("a stranger without Redis: %v", err)
 	}
 }

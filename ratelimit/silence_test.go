@@ -351,3 +351,83 @@ func TestARememberedDenialIsAskedAnewWhileAnotherSubjectMayFillUp(t *testing.T) 
 		}
 	})
 }
+
+// peeked is a service whose requests are counted by address and account, twice a minute, and
+// by a shadow; and how to ask it, and to only look.
+func peeked(t *testing.T, policy ratelimit.Policy) (shared *flaky, ask func(account string) bool, look func() ratelimit.Answer) {
+	t.Helper()
+	routes := teaRoutes()
+	shadow := ratelimit.NewRule("1/hour", ratelimit.ByLogin)
+	routes.Rules = []ratelimit.Rule{ratelimit.NewRule("2/minute", ratelimit.ByAddress, ratelimit.ByAccount), shadow}
+	for i := range routes.Rules {
+		routes.Rules[i].Route, routes.Rules[i].WhenRedisFails = routes.Patterns[0], policy
+	}
+	routes.Rules[1].Mode = ratelimit.Shadow
+	shared = newFlaky()
+	s := ratelimit.New(ratelimit.ServiceConfig{
+		Config: ratelimit.DefaultConfig(routes), Routes: routes, Engine: shared, Breaker: shared.around(t, nil), Log: slog.New(slog.DiscardHandler),
+	})
+	request := ratelimit.Request{Route: routes.Patterns[0], Caller: stranger.Caller}
+	ask = func(account string) bool {
+		asked := request
+		asked.Account = account
+		answer, _ := s.Decide(t.Context(), asked)
+		return answer.Allowed
+	}
+	return shared, ask, func() ratelimit.Answer { return s.Peek(t.Context(), request) }
+}
+
+// Whoever is refused for their address can be told before it is known which account they
+// try. To look counts nothing, and is asked of the shared counts once.
+func TestALookTellsWhoIsRefusedWhateverComes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared, ask, look := peeked(t, ratelimit.Local)
+		for range 2 {
+			for range 3 {
+				if !look().Allowed {
+					t.Error("a look counts")
+				}
+			}
+			ask("a")
+		}
+		for range 3 {
+			asked := shared.asked.Load()
+			answer := look()
+			if answer.Allowed || len(answer.Applied) != 1 || answer.Applied[0].Name() != "address-60" || !answer.Applied[0].Violated || answer.Retry <= 0 {
+				t.Errorf("got %+v", answer)
+			}
+			if look(); shared.asked.Load() > asked+1 {
+				t.Error("the shared counts are asked for what is known")
+			}
+			time.Sleep(10 * time.Second)
+		}
+		time.Sleep(time.Minute)
+		if !look().Allowed || !ask("a") {
+			t.Error("it is refused after its time")
+		}
+	})
+}
+
+// Where it can't be told, the decision tells.
+func TestALookThatCantTellRefusesNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for policy, refused := range map[ratelimit.Policy]bool{ratelimit.Local: true, ratelimit.Allow: false, ratelimit.Deny: false} {
+			shared, ask, look := peeked(t, policy)
+			ask("a")
+			ask("b")
+			shared.freeze()
+			begin := time.Now()
+			if !look().Allowed || time.Since(begin) != 40*time.Millisecond {
+				t.Errorf("%s: in a freeze it tells after %v", policy, time.Since(begin))
+			}
+			shared.gone.Store(true)
+			shared.thaw()
+			ask("c")
+			if look().Allowed == refused {
+				t.Errorf("%s: while it is gone it is refused: %v", policy, !refused)
+			}
+		}
+	})
+}
