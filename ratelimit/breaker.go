@@ -28,8 +28,8 @@ import (
 //
 // The local engine learns what the shared one decides, so that it begins where the shared
 // counts were. What it has admitted is owed to the shared counts, and repaid before the
-// breaker closes. Denials are remembered until they are over, so that a refused client
-// costs the shared engine nothing.
+// breaker closes. A denial is remembered for as long as all that was asked refuses, so that
+// such a client costs the shared engine nothing.
 type Breaker struct {
 	c       BreakerConfig
 	state   atomic.Pointer[state]
