@@ -609,6 +609,18 @@ func TestRulesOfOneRouteMayNotCountForOneSubject(t *testing.T) {
 	}
 }
 
+// TestTheRulesOfARouteWithOnlyOneByProofAreThatAndTheDefault as it is counted by them.
+func TestTheRulesOfARouteWithOnlyOneByProofAreThatAndTheDefault(t *testing.T) {
+	t.Parallel()
+	routes := teaRoutes()
+	routes.Rules = []ratelimit.Rule{ratelimit.NewRule("3/minute", ratelimit.ByProof)}
+	routes.Rules[0].Route = routes.Patterns[0]
+	s := ratelimit.New(ratelimit.ServiceConfig{Config: ratelimit.DefaultConfig(routes), Routes: routes})
+	if got := fmt.Sprint(s.Match("GET", "/tea", "")); got != "[GET /tea (3/minute by proof) default (100/minute, 1000/hour by user-or-address)]" {
+		t.Errorf("got %s", got)
+	}
+}
+
 // TestWhatIsProvedIsCountedByNothingElse has a route that denies strangers while Redis is
 // gone, and admits one of them a minute.
 func TestWhatIsProvedIsCountedByNothingElse(t *testing.T) {

@@ -499,8 +499,7 @@ func (s *Service) Match(method, address, plan string) []Rule {
 	}
 	// What is only redirected is counted with what isn't there.
 	pattern := cmp.Or(lookUp(mux, method, at), method+" /")
-	found := s.rules.Load().find(pattern)
-	matched := slices.Concat(found.all, found.proved)
+	matched := slices.Clone(s.rules.Load().find(pattern).shown)
 	for i := range matched {
 		matched[i].Limit = matched[i].limit(plan)
 	}

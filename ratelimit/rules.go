@@ -374,6 +374,8 @@ type applicable struct {
 	early []Rule
 	// proved count a request that has proved itself.
 	proved []Rule
+	// shown are those that count any, each as a person knows it.
+	shown []Rule
 }
 
 // refunds tells whether some of what is counted for a rule's subject is taken back again.
@@ -408,13 +410,13 @@ func newRuleset(c Config, routes Routes) *ruleset {
 // only what is proved has rules, the default one counts the rest.
 func (rs *ruleset) apply(rules, guesses []Rule) (a applicable) {
 	a.proved = having(rules, func(by Subject) bool { return by == ByProof })
-	a.all = having(rules, func(by Subject) bool { return by != ByProof })
-	if len(a.all) == 0 {
+	if a.all = having(rules, func(by Subject) bool { return by != ByProof }); len(a.all) == 0 && len(a.proved) > 0 {
+		rules = slices.Concat(rules, rs.byDefault)
 		a.all = having(rs.byDefault, func(by Subject) bool { return by != ByProof })
 	}
 	a.early = having(a.all, func(by Subject) bool { return by != ByAccount && by != ByLogin })
 	a.early = slices.DeleteFunc(a.early, func(r Rule) bool { return r.Mode == Shadow })
-	a.all = slices.Concat(a.all, guesses)
+	a.all, a.shown = slices.Concat(a.all, guesses), slices.Concat(rules, guesses)
 	return a
 }
 
