@@ -144,8 +144,12 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 	})
 }
 
-// learnInput learns what limits can be told by an input of the handler.
+// learnInput learns what limits can be told by an input of the handler. Those of a route
+// that proves aren't asked about that.
 func (e *endpoint) learnInput(in any) {
+	if e.Proves {
+		return
+	}
 	e.byInput = e.Guesses.As != ""
 	if _, ok := in.(accountInput); ok {
 		e.byInput, e.tell = true, append(e.tell, ratelimit.ByAccount)

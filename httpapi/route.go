@@ -170,8 +170,8 @@ type endpoint struct {
 	serve   http.HandlerFunc
 	// operation is what huma knows of it; nil where it has no typed handler.
 	operation *huma.Operation
-	// byInput means that the limits may have to wait for the handler's input, tell what
-	// requests tell them that most routes' don't, see [ratelimit.Routes].
+	// byInput means that the limits may have to wait for the handler's input; tell are the
+	// subjects that requests tell them, see [ratelimit.Routes].
 	byInput bool
 	tell    []ratelimit.Subject
 }
@@ -189,7 +189,7 @@ func (api *API) newEndpoint(prefix string, route Route, serve http.HandlerFunc) 
 	e.MaxBody = cmp.Or(e.MaxBody, MaxBody)
 	e.BodyTimeout, e.Timeout = cmp.Or(e.BodyTimeout, bodyTimeout), cmp.Or(e.Timeout, timeout)
 	if e.Access != Public {
-		e.tell = append(e.tell, ratelimit.ByLogin) // the caller's
+		e.tell = append(e.tell, ratelimit.ByUser, ratelimit.ByLogin) // the caller's
 	}
 	if e.Proves {
 		e.tell = append(e.tell, ratelimit.ByProof)

@@ -204,7 +204,7 @@ func BenchmarkCachedDenial(b *testing.B) {
 // teaRoutes are a route that tells all that a route may tell.
 func teaRoutes() ratelimit.Routes {
 	const pattern = "GET /tea"
-	return ratelimit.Routes{Patterns: []string{pattern}, Tell: map[string][]ratelimit.Subject{pattern: {ratelimit.ByAccount, ratelimit.ByLogin, ratelimit.ByProof}}}
+	return ratelimit.Routes{Patterns: []string{pattern}, Tell: map[string][]ratelimit.Subject{pattern: {ratelimit.ByUser, ratelimit.ByAccount, ratelimit.ByLogin, ratelimit.ByProof}}}
 }
 
 // service is one with a single rule for everything that is got.
@@ -333,7 +333,10 @@ func TestWhoIsCounted(t *testing.T) {
 // routes are some, with limits of their own.
 func routes(t *testing.T) ratelimit.Routes {
 	t.Helper()
-	all := ratelimit.Routes{Patterns: []string{"GET /{$}", "GET /api/v1/sessions", "POST /api/v1/sessions/{id}/messages"}}
+	all := ratelimit.Routes{Patterns: []string{"GET /{$}", "GET /api/v1/sessions", "POST /api/v1/sessions/{id}/messages"}, Tell: map[string][]ratelimit.Subject{}}
+	for _, route := range []string{"GET /api/v1/sessions", "POST /api/v1/sessions", "GET /api/v1/billing/subscription"} {
+		all.Tell[route] = []ratelimit.Subject{ratelimit.ByUser}
+	}
 	for route, limit := range map[string]string{
 		"POST /api/v1/auth/login": "5/minute, 20/hour", "POST /api/v1/auth/register": "3/minute, 10/hour", "POST /api/v1/auth/refresh": "10/minute, 50/hour",
 		"POST /api/v1/sessions": "10/minute, 100/hour", "POST /api/v1/billing/webhook": "100/minute", "POST /api/v1/billing/checkout": "5/minute, 20/hour",
@@ -372,16 +375,16 @@ func TestARuleThatCountsNothingIsAProblem(t *testing.T) {
 			"POST /auth/login": {ratelimit.ByAddress, ratelimit.ByAccount}, "POST /auth/refresh": {ratelimit.ByLogin}, "POST /hook": {ratelimit.ByProof, ratelimit.ByAddress},
 			"GET /{$}": {ratelimit.ByUser}, "POST /auth/logout": {ratelimit.ByAPIKey},
 		}, ""},
-		"an account":                 {nil, rules{"GET /{$}": {ratelimit.ByAddress, ratelimit.ByAccount}}, "limits.rules[0].by of GET /{$}: nothing is counted by account, as no request there tells it"},
-		"a login":                    {nil, rules{"POST /auth/login": {ratelimit.ByLogin}}, "limits.rules[0].by of POST /auth/login: nothing is counted by login, as no request there tells it"},
-		"a proof":                    {nil, rules{"POST /auth/login": {ratelimit.ByProof}}, "limits.rules[0].by of POST /auth/login: nothing is counted by proof, as no request there tells it"},
+		"an account":                 {nil, rules{"GET /{$}": {ratelimit.ByAddress, ratelimit.ByAccount}}, "limits.rules[0].by of GET /{$}: take account out: no request there tells it, so that nothing is counted by it"},
+		"a login":                    {nil, rules{"POST /auth/login": {ratelimit.ByLogin}}, "limits.rules[0].by of POST /auth/login: take login out: no request there tells it, so that nothing is counted by it"},
+		"a proof":                    {nil, rules{"POST /auth/login": {ratelimit.ByProof}}, "limits.rules[0].by of POST /auth/login: take proof out: no request there tells it, so that nothing is counted by it"},
 		"below a path":               {nil, rules{"POST /auth/": {ratelimit.ByAccount}}, ""},
-		"what is left below a path":  {nil, rules{"POST /auth/": {ratelimit.ByAccount}, "POST /auth/login": {ratelimit.ByAddress}}, "limits.rules[0].by of POST /auth/: nothing is counted by account, as no request there tells it"},
+		"what is left below a path":  {nil, rules{"POST /auth/": {ratelimit.ByAccount}, "POST /auth/login": {ratelimit.ByAddress}}, "limits.rules[0].by of POST /auth/: take account out: no request there tells it, so that nothing is counted by it"},
 		"by default":                 {[]ratelimit.Subject{ratelimit.ByAddress, ratelimit.ByAccount}, nil, ""},
-		"what is left to by default": {[]ratelimit.Subject{ratelimit.ByAddress, ratelimit.ByAccount}, rules{"POST /auth/login": {ratelimit.ByAddress}}, "limits.default.by: nothing is counted by account, as no request there tells it"},
+		"what is left to by default": {[]ratelimit.Subject{ratelimit.ByAddress, ratelimit.ByAccount}, rules{"POST /auth/login": {ratelimit.ByAddress}}, "limits.default.by: take account out: no request there tells it, so that nothing is counted by it"},
 		"no route is left": {nil, rules{
 			"POST /auth/": {ratelimit.ByAddress}, "POST /auth/login": {ratelimit.ByAddress}, "POST /auth/refresh": {ratelimit.ByAddress}, "POST /auth/logout": {ratelimit.ByAddress},
-		}, "limits.rules[0].route: other rules are for all routes of POST /auth/, so that it counts nothing"},
+		}, "limits.rules[0].route: take the rule out: other rules are for all routes of POST /auth/, so that it counts nothing"},
 	} {
 		config := ratelimit.DefaultConfig(known)
 		if c.byDefault != nil {
@@ -457,7 +460,8 @@ func TestProblemsOfLimits(t *testing.T) {
 			c.Rules[0].Cost, c.Rules[0].Plans = 7, map[string]ratelimit.Limit{"pro": ratelimit.NewRule("6/minute").Limit}
 		},
 		"limits.default.by: add": func(c *ratelimit.Config) { c.Default.By = []ratelimit.Subject{ratelimit.ByAccount} },
-		"limits.rules[0].route: there is no such route GET /api/v1/billing/subscription/": func(c *ratelimit.Config) { c.Rules[0].Route += "/" },
+		"limits.rules[2].plans of GET /health: take them out: no request there tells its user": func(c *ratelimit.Config) { c.Rules[2].Plans = map[string]ratelimit.Limit{"pro": c.Default.Limit} },
+		"limits.rules[0].route: there is no such route GET /api/v1/billing/subscription/":      func(c *ratelimit.Config) { c.Rules[0].Route += "/" },
 		"limits.allow[0]: ":    func(c *ratelimit.Config) { c.Allow = []string{"here"} },
 		"limits.ipv6_prefix: ": func(c *ratelimit.Config) { c.IPv6Prefix = 8 },
 	} {

@@ -209,7 +209,7 @@ func (s *Service) Decide(ctx context.Context, r Request) (Answer, error) {
 // Peek tells whether a request is one too many by what is known of it before its input,
 // see [Request]. It counts nothing, and allows what it can't tell.
 func (s *Service) Peek(ctx context.Context, r Request) Answer {
-	rs := s.rules.Load()
+	rs, start := s.rules.Load(), time.Now()
 	rules := rs.find(r.Route)
 	answer := Answer{Allowed: true}
 	if len(rules.early) == 0 || rs.allowed(r.Caller.Address) {
@@ -220,22 +220,23 @@ func (s *Service) Peek(ctx context.Context, r Request) Answer {
 		return answer
 	}
 	var d Decision
-	if err := s.peek(ctx, rules.all, checks, &d); err == nil && !d.Allowed {
+	if local, err := s.peek(ctx, rules.all, checks, &d); err == nil && !d.Allowed {
 		answer.fill(checks, &d)
+		s.observe(rules.all, OutcomeRefused, local, start)
 	}
 	return answer
 }
 
 // peek looks at the counts that would decide about a request with such rules.
-func (s *Service) peek(ctx context.Context, rules []Rule, checks []Check, into *Decision) error {
+func (s *Service) peek(ctx context.Context, rules []Rule, checks []Check, into *Decision) (local bool, err error) {
 	if s.c.Breaker == nil {
-		return s.c.Engine.Peek(ctx, checks, into)
+		return false, s.c.Engine.Peek(ctx, checks, into)
 	}
-	err := s.c.Breaker.Peek(ctx, checks, into)
-	if err != nil && s.c.Breaker.Err() != nil && whenRedisFails(rules) == Local {
-		return s.c.Breaker.c.Local.Peek(ctx, checks, into)
+	err = s.c.Breaker.Peek(ctx, checks, into)
+	if local = err != nil && s.c.Breaker.Err() != nil && whenRedisFails(rules) == Local; local {
+		err = s.c.Breaker.c.Local.Peek(ctx, checks, into)
 	}
-	return err
+	return local, err
 }
 
 // take takes by the shared counts, or by the machine's own.

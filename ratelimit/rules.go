@@ -117,15 +117,14 @@ type Routes struct {
 	// Guesses are the routes on which a caller may guess a secret of their account,
 	// each with the route whose limits by account bound that: the one that signs in.
 	Guesses map[string]string
-	// Tell are those of the account, the login and the proof that a route's requests tell;
-	// most tell none.
+	// Tell are those of the user, the account, the login and the proof that a route's
+	// requests tell.
 	Tell map[string][]Subject
 }
 
 // tell tells whether requests of any of the patterns tell such a subject.
 func (r Routes) tell(by Subject, patterns []string) bool {
-	return kinds[by] == nil || countsEverybody(by) ||
-		slices.ContainsFunc(patterns, func(p string) bool { return slices.Contains(r.Tell[p], by) })
+	return slices.ContainsFunc(patterns, func(p string) bool { return slices.Contains(r.Tell[p], by) })
 }
 
 // NewRule is a rule as a route has it of its own. It panics when the limit can't be
@@ -182,8 +181,10 @@ func (c Config) Problems(routes Routes, plans []string) []string {
 	theirs := c.patterns(routes)
 	told := func(place, of string, r Rule) {
 		for _, by := range r.By {
-			add(routes.tell(by, theirs[r.Route]), "%s.by%s: nothing is counted by %s, as no request there tells it", place, of, by)
+			counts := kinds[by] == nil || countsEverybody(by) || routes.tell(by, theirs[r.Route])
+			add(counts, "%s.by%s: take %s out: no request there tells it, so that nothing is counted by it", place, of, by)
 		}
+		add(len(r.Plans) == 0 || routes.tell(ByUser, theirs[r.Route]), "%s.plans%s: take them out: no request there tells its user, so that no plan applies", place, of)
 	}
 	check("default", "", c.Default)
 	if everybody := slices.ContainsFunc(c.Default.By, countsEverybody); everybody || len(c.Default.By) == 0 {
@@ -205,7 +206,7 @@ func (c Config) Problems(routes Routes, plans []string) []string {
 		case !isForAny(r.Route, routes.Patterns):
 			add(false, "%s.route: there is no such route%s", place, name)
 		case len(theirs[r.Route]) == 0:
-			add(false, "%s.route: other rules are for all routes of%s, so that it counts nothing", place, cmp.Or(name, " it"))
+			add(false, "%s.route: take the rule out: other rules are for all routes of%s, so that it counts nothing", place, cmp.Or(name, " it"))
 		default:
 			told(place, of, r)
 		}
