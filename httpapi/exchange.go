@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -105,12 +107,18 @@ func (x *exchange) askLate() bool {
 	if err == nil {
 		return true
 	}
-	header := x.w.Header()
-	header.Del("Content-Length")
-	header.Del("Location")
+	x.dropAnswer()
 	WriteError(x, x.r, nil, err)
 	x.overruled = true
 	return false
+}
+
+// dropAnswer leaves nothing of the headers that were set for an answer.
+func (x *exchange) dropAnswer() {
+	maps.DeleteFunc(x.w.Header(), func(name string, _ []string) bool {
+		return !slices.Contains([]string{"X-Request-Id", "Ratelimit-Policy", "Ratelimit", "Connection"}, name)
+	})
+	x.enter(x.endpoint)
 }
 
 // askUndecoded asks the limits, unless their refusal is known already.

@@ -205,12 +205,15 @@ func TestWhatProvesNothingAlwaysHasARule(t *testing.T) {
 	}
 }
 
-// TestAFlushDoesNotPassTheLimits: who flushes has answered.
+// TestAFlushDoesNotPassTheLimits: who flushes has answered. A refusal has nothing of the
+// answer whose place it takes.
 func TestAFlushDoesNotPassTheLimits(t *testing.T) {
 	t.Parallel()
 	api := newAPI(slog.New(slog.DiscardHandler))
 	api.Handle(Route{Access: Public, Proves: true, Pattern: "POST /flush", Limits: []ratelimit.Rule{ratelimit.NewRule("1/minute", ratelimit.ByAddress)}},
 		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Set-Cookie", "secret")
+			w.Header().Set("Content-Encoding", "gzip")
 			if err := http.NewResponseController(w).Flush(); err != nil {
 				t.Error(err)
 			}
@@ -218,8 +221,12 @@ func TestAFlushDoesNotPassTheLimits(t *testing.T) {
 		}))
 	api.Limit(ratelimit.New(ratelimit.ServiceConfig{Config: ratelimit.DefaultConfig(api.Limits()), Routes: api.Limits(), Engine: memorylimit.New(memorylimit.Config{}), Log: api.Log}))
 	for n, want := range []int{200, 429} {
-		if w := send(api, "/flush", "X-Other", "", ""); w.Code != want || strings.Contains(w.Body.String(), "secret") != (want == 200) {
-			t.Errorf("request %d: %d %s", n+1, w.Code, w.Body)
+		w := send(api, "/flush", "X-Other", "", "")
+		if w.Code != want || strings.Contains(w.Body.String(), "secret") != (want == 200) || (w.Header().Get("Content-Encoding")+w.Header().Get("Set-Cookie") != "") != (want == 200) {
+			t.Errorf("request %d: %d %v %s", n+1, w.Code, w.Header(), w.Body)
+		}
+		if h := w.Header(); h.Get("X-Request-Id") == "" || h.Get("X-Frame-Options") == "" || h.Get("Ratelimit") == "" {
+			t.Errorf("request %d: %v", n+1, h)
 		}
 	}
 }

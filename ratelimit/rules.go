@@ -172,30 +172,23 @@ func (c Config) Problems(routes Routes, plans []string) []string {
 		_, err := parseNetwork(network)
 		add(err == nil, "allow[%d]: use a network like 192.0.2.0/24, or an address", i)
 	}
-	check := func(place, of string, r Rule) {
-		for field, wrong := range r.problems(plans) {
+	addAll := func(place, of string, problems iter.Seq2[string, string]) {
+		for field, wrong := range problems {
 			add(false, "%s.%s%s: %s", place, field, of, wrong)
 		}
 	}
 	mux, counted := http.NewServeMux(), map[string][]Subject{} // by route
 	theirs := c.patterns(routes)
-	told := func(place, of string, r Rule) {
-		for _, by := range r.By {
-			counts := kinds[by] == nil || countsEverybody(by) || routes.tell(by, theirs[r.Route])
-			add(counts, "%s.by%s: take %s out: no request there tells it, so that nothing is counted by it", place, of, by)
-		}
-		add(len(r.Plans) == 0 || routes.tell(ByUser, theirs[r.Route]), "%s.plans%s: take them out: no request there tells its user, so that no plan applies", place, of)
-	}
-	check("default", "", c.Default)
+	addAll("default", "", c.Default.problems(plans))
 	if everybody := slices.ContainsFunc(c.Default.By, countsEverybody); everybody || len(c.Default.By) == 0 {
-		told("default", "", c.Default)
+		addAll("default", "", c.Default.idle(routes, theirs[""]))
 	} else {
 		add(false, "default.by: add address, user or api-key: of the others not every request has one")
 	}
 	for i, r := range c.Rules {
 		place, name := fmt.Sprintf("rules[%d]", i), named(routeName, r.Route)
 		of := strings.TrimSuffix(" of"+name, " of")
-		check(place, of, r)
+		addAll(place, of, r.problems(plans))
 		earlier, again := counted[r.Route]
 		counted[r.Route] = append(earlier, r.By...)
 		switch {
@@ -208,7 +201,7 @@ func (c Config) Problems(routes Routes, plans []string) []string {
 		case len(theirs[r.Route]) == 0:
 			add(false, "%s.route: take the rule out: other rules are for all routes of%s, so that it counts nothing", place, cmp.Or(name, " it"))
 		default:
-			told(place, of, r)
+			addAll(place, of, r.idle(routes, theirs[r.Route]))
 		}
 	}
 	return problems
@@ -269,6 +262,21 @@ func (r Rule) problems(plans []string) iter.Seq2[string, string] {
 		add(slices.Contains([]Count{"", CountAll, CountFailures}, r.Count), "count", "use all or failures")
 		add(slices.Contains([]Mode{"", Enforce, Shadow}, r.Mode), "mode", "use enforce or shadow")
 		add(slices.Contains([]Policy{"", Local, Allow, Deny}, r.WhenRedisFails), "when_redis_fails", "use local, allow or deny")
+	}
+}
+
+// idle is what of a rule has no effect on routes with such patterns, each with its field.
+func (r Rule) idle(routes Routes, patterns []string) iter.Seq2[string, string] {
+	return func(yield func(field, wrong string) bool) {
+		for _, by := range r.By {
+			counts := kinds[by] == nil || countsEverybody(by) || routes.tell(by, patterns)
+			if !counts && !yield("by", fmt.Sprintf("take %s out: no request there tells it, so that nothing is counted by it", by)) {
+				return
+			}
+		}
+		if len(r.Plans) > 0 && !routes.tell(ByUser, patterns) {
+			yield("plans", "take them out: no request there tells its user, so that no plan applies")
+		}
 	}
 }
 
