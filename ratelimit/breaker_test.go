@@ -1,6 +1,7 @@
 package ratelimit_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -508,6 +509,35 @@ func TestMatchReadsAnAddressAsTheServerDoes(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%q: %q, want %q", address, got, want)
+		}
+	}
+}
+
+// TestARuleOfThePageAtTheRootIsOfNothingElse: what isn't there is at no address of its own.
+func TestARuleOfThePageAtTheRootIsOfNothingElse(t *testing.T) {
+	t.Parallel()
+	known := ratelimit.Routes{Patterns: []string{"GET /{$}", "GET /docs", "GET /"}}
+	for _, c := range []struct {
+		rules               string
+		root, docs, nowhere string
+	}{
+		{"GET /{$}", "GET /{$}", "default", "default"}, {"GET /", "GET /", "GET /", "GET /"}, {"GET /{$}|GET /", "GET /{$}", "GET /", "GET /"},
+		{"GET /{$}|GET /{page}", "GET /{$}", "GET /{page}", "default"},
+	} {
+		config := ratelimit.DefaultConfig(known)
+		for route := range strings.SplitSeq(c.rules, "|") {
+			rule := ratelimit.NewRule("7/minute", ratelimit.ByAddress)
+			rule.Route = route
+			config.Rules = append(config.Rules, rule)
+		}
+		if problems := config.Problems(known, nil); len(problems) > 0 {
+			t.Errorf("%s: %v", c.rules, problems)
+		}
+		s := ratelimit.New(ratelimit.ServiceConfig{Config: config, Routes: known})
+		for address, want := range map[string]string{"/": c.root, "/docs": c.docs, "/nowhere": c.nowhere, "/a/b": c.nowhere} {
+			if got := s.Match("GET", address, ""); len(got) != 1 || cmp.Or(got[0].Route, "default") != want {
+				t.Errorf("%s: of %s is %v, want %s", c.rules, address, got, want)
+			}
 		}
 	}
 }

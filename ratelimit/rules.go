@@ -327,9 +327,13 @@ func isForAny(route string, patterns []string) bool {
 }
 
 // match is the pattern in the mux that a route's pattern belongs to; empty for none.
-// Wildcards are found like anything else in their place.
+// Wildcards are found like anything else in their place. A pattern of all below a path
+// belongs to one that is so, too: it is looked for deeper than others reach.
 func match(mux *http.ServeMux, route string) string {
 	method, path, _ := strings.Cut(strings.TrimSuffix(route, "{$}"), " ")
+	if strings.HasSuffix(route, "/") {
+		path += strings.Repeat("-/", 64)
+	}
 	return lookUp(mux, method, &url.URL{Path: path})
 }
 
