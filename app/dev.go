@@ -52,7 +52,7 @@ func DevSettings(d Dev) (config.Settings, error) {
 		return config.Settings{}, err
 	}
 	s.Dev, s.Environment, s.ReadyCritical = true, "development", []string{"database"}
-	s.Addr, s.PublicURL, s.LocalOrigins, s.ShutdownTimeout = d.Addr, devURL(d.Addr), true, 5*time.Second
+	s.Addr, s.PublicURL, s.ShutdownTimeout = d.Addr, devURL(d.Addr), 5*time.Second
 	s.LogLevel, s.LogFormat = d.LogLevel, "text"
 	s.JWTSecret, s.KeepMails = config.NewSecret(secret), true
 	s.Backup.Dir = filepath.Join(s.DataDir, "backups") // one a night
