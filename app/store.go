@@ -55,6 +55,9 @@ func (a *App) addStore(ctx context.Context) (err error) {
 	case !a.options.Offline:
 		if a.store, err = open(ctx, s); err == nil {
 			a.store = docstore.WatchDamage(a.store, a.tellDamaged)
+			if !a.reopened {
+				a.tellOfBackups()
+			}
 		} else if errors.Is(err, docstore.ErrCorrupt) {
 			a.tellDamaged(err)
 		}
