@@ -162,7 +162,7 @@ func warnOfServers(ctx context.Context, s config.Settings, store docstore.Store,
 // StoreExists tells whether there is an embedded store where the settings say, if they
 // name one.
 func (a *App) StoreExists() error {
-	return storeExists(a.settings, "name the server's data folder with --data, or start the server once")
+	return storeExists(a.settings, "name the server's data folder with --data, or its settings with --env-file, or start the server once")
 }
 
 // storeExists tells whether there is an embedded store in the data folder, where
