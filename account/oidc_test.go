@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"sync"
@@ -498,6 +499,70 @@ func TestVerifiedMayBeText(t *testing.T) {
 		var claims providerClaims
 		if err := json.Unmarshal([]byte(text), &claims); err == nil && (claims.EmailVerified == saidTrue || claims.EmailVerified == "") {
 			t.Errorf("%s is %q", text, claims.EmailVerified)
+		}
+	}
+}
+
+// A person who has begun with a provider, and was cut short, links it from another account.
+func TestAnIdentityThatAnAccountBeganWithIsNotAnothers(t *testing.T) {
+	t.Parallel()
+	b, provider := withProvider(t, false)
+	first, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.identities.Delete(t.Context(), first.User.FirstIdentity); err != nil {
+		t.Fatal(err)
+	}
+	other, _, err := b.Register(t.Context(), NewUser{Email: "other@example.com", Password: pass})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.FinishProvider(t.Context(), b.visitFrom(t, provider, verifiedPerson, b.caller(t, other))); !errors.Is(err, errLinked) {
+		t.Errorf("it is another's: %v", err)
+	}
+	mine, err := b.FinishProvider(t.Context(), b.visitFrom(t, provider, verifiedPerson, b.caller(t, first)))
+	if left, listErr := b.identitiesOf(t.Context(), first.User.ID); err != nil || listErr != nil || mine.User.ID != first.User.ID || len(left) != 1 {
+		t.Errorf("left are %+v, %v, %v", left, err, listErr)
+	}
+	// Unlinked, it begins anew.
+	if err := b.SetPassword(t.Context(), first.User.ID, pass, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.unlink(t.Context(), first.User.ID, first.User.FirstIdentity); err != nil {
+		t.Fatal(err)
+	}
+	if linked, err := b.Service.link(t.Context(), externalIdentity{ID: first.User.FirstIdentity, UserID: other.User.ID}); err != nil || linked.ID != other.User.ID {
+		t.Errorf("it can't be linked: %v", err)
+	}
+}
+
+// Many claim an identity at once that counts for nothing: one gets it.
+func TestAnIdentityIsClaimedOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	copies := []bench{b, copyOf(t, b.store, b.clock, []string{secretA})}
+	var people []User
+	for _, name := range []string{"a", "b", "c", "d"} {
+		user, err := b.Create(t.Context(), NewUser{Email: name + "@example.com", Password: pass})
+		if err != nil {
+			t.Fatal(err)
+		}
+		people = append(people, user)
+	}
+	for round := range 25 {
+		i := externalIdentity{ID: fmt.Sprint("identity ", round), UserID: docstore.NewID()}
+		if err := b.identities.Insert(t.Context(), i); err != nil { // of an account that was never made
+			t.Fatal(err)
+		}
+		claim := func(n int) error {
+			mine := i
+			mine.UserID, mine.CreatedAt = people[n].ID, docstore.At(b.clock.Now())
+			_, err := copies[n%2].Service.link(context.Background(), mine)
+			return err
+		}
+		if n := atOnce(t, len(people), errLinked, claim); n != 1 {
+			t.Fatalf("%d have it", n)
 		}
 	}
 }

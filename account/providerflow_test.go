@@ -78,6 +78,18 @@ func TestFinishingAgainAfterAnError(t *testing.T) {
 			t.Errorf("try %d: %v", i+1, err)
 		}
 	}
+	down := copyOf(t, b.store, b.clock, []string{secretA}, func(c *Config) {
+		c.Providers = []Provider{{ID: "test", Name: "Test", Issuer: "http://127.0.0.1:1", ClientID: "x", RedirectURLs: []string{redirect}}}
+	})
+	late := b.visit(t, provider, verifiedPerson)
+	for _, c := range []struct {
+		bench
+		want error
+	}{{down, errProviderDown}, {b, errLinkFirst}} {
+		if _, err := c.FinishProvider(t.Context(), late); !errors.Is(err, c.want) {
+			t.Errorf("got %v, want %v", err, c.want)
+		}
+	}
 	mistaken := b.visit(t, provider, unverifiedPerson)
 	right := mistaken.State
 	mistaken.State = "mistaken"
