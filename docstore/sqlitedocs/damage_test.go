@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"manus/docstore"
@@ -173,5 +175,30 @@ func TestAFileThatWasJustMadeIsOpened(t *testing.T) {
 	}
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Many that find nothing make one store, and none takes another's beginning for what was
+// left of one.
+func TestManyMakeANewFileAtOnce(t *testing.T) {
+	t.Parallel()
+	for range 5 {
+		path := filepath.Join(t.TempDir(), "manus.db")
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				s, err := Open(t.Context(), path)
+				if err == nil {
+					err = s.Close()
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if _, err := os.Stat(path + newMark); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the mark is left: %v", err)
+		}
 	}
 }
