@@ -20,22 +20,23 @@ func histories() int {
 }
 
 // Random histories are pruned day by day, by clocks that jump and by runs that are cut
-// short, and held against what the rules say in the plainest way.
+// short, some of them another installation's and some suspicious, and held against what the
+// rules say in the plainest way.
 func TestRetentionKeepsWhatItsRulesSay(t *testing.T) {
 	t.Parallel()
 	for i := range histories() {
 		random := rand.New(rand.NewPCG(uint64(i), 7))
 		r := Retention{Days: 1 + random.IntN(10), Keep: Keep{Daily: random.IntN(5), Weekly: random.IntN(4), Monthly: random.IntN(4)}}
 		clock := time.Date(2024, 2, 20, random.IntN(24), 0, 0, 0, time.UTC)
-		var kept []Manifest
+		var kept []Backup
 		for range 1 + random.IntN(30) {
 			clock = clock.Add(time.Duration(random.IntN(60)) * time.Hour)
 			now := clock
 			if random.IntN(10) == 0 { // the clock is wrong for once
 				now = now.AddDate(random.IntN(5)-2, 0, 0)
 			}
-			kept = append(kept, Manifest{File: fmt.Sprint(len(kept), random.Uint64()), CreatedAt: now, Verification: Verification{Verified: random.IntN(3) > 0}})
-			decisions := r.Decide(kept, now)
+			kept = append(kept, randomBackup(random, len(kept), now))
+			decisions := r.Decide(newViewer("ours", kept, now).judge(kept), now)
 			checkDecisions(t, r, kept, now, decisions)
 			kept = survivors(decisions, random)
 		}
@@ -45,28 +46,50 @@ func TestRetentionKeepsWhatItsRulesSay(t *testing.T) {
 	}
 }
 
+func randomBackup(random *rand.Rand, i int, now time.Time) Backup {
+	b := Backup{Manifest: Manifest{Version: 1, File: fmt.Sprint(i, random.Uint64()), Installation: "ours", CreatedAt: now, Verification: Verification{Verified: random.IntN(3) > 0}}}
+	switch random.IntN(20) {
+	case 0:
+		b.Installation = "theirs"
+	case 1:
+		b.Suspicious = "it has less in it"
+	case 2:
+		b.arrived = now.AddDate(0, 0, random.IntN(30)) // copied there later
+	}
+	return b
+}
+
 // survivors are the backups after a pruning that may be cut short anywhere.
-func survivors(decisions []Decision, random *rand.Rand) []Manifest {
-	var left []Manifest
+func survivors(decisions []Decision, random *rand.Rand) []Backup {
+	var left []Backup
 	cut := random.IntN(20) == 0
 	for _, d := range decisions {
 		if d.Keep != "" || cut && random.IntN(2) == 0 {
-			left = append(left, d.Manifest)
+			left = append(left, d.Backup)
 		}
 	}
 	return left
 }
 
 // checkDecisions says in the plainest way what should be kept.
-func checkDecisions(t *testing.T, r Retention, all []Manifest, now time.Time, decisions []Decision) {
+func checkDecisions(t *testing.T, r Retention, all []Backup, now time.Time, decisions []Decision) {
 	t.Helper()
 	if len(decisions) != len(all) {
 		t.Fatalf("%d decisions about %d backups", len(decisions), len(all))
 	}
 	want := map[string]bool{}
-	for _, m := range all {
-		if now.Sub(m.CreatedAt) < time.Duration(r.Days)*24*time.Hour {
-			want[m.File] = true
+	var ours, good []Backup // those of now or before, and of these the ones that count
+	for _, b := range all {
+		age := min(now.Sub(b.CreatedAt), now.Sub(b.arrived))
+		if b.Installation == "theirs" || b.CreatedAt.After(now.Add(clockTolerance)) || age < time.Duration(r.Days)*24*time.Hour {
+			want[b.File] = true
+		}
+		if b.Installation == "theirs" || b.CreatedAt.After(now.Add(clockTolerance)) {
+			continue
+		}
+		ours = append(ours, b)
+		if b.Suspicious == "" {
+			good = append(good, b)
 		}
 	}
 	for _, rule := range []struct {
@@ -77,10 +100,10 @@ func checkDecisions(t *testing.T, r Retention, all []Manifest, now time.Time, de
 		{r.Weekly, func(t time.Time) string { y, w := t.ISOWeek(); return fmt.Sprintf("%04d-%02d", y, w) }},
 		{r.Monthly, func(t time.Time) string { return t.Format("2006-01") }},
 	} {
-		periods := map[string][]Manifest{}
-		for _, m := range all {
-			p := rule.layout(m.CreatedAt)
-			periods[p] = append(periods[p], m)
+		periods := map[string][]Backup{}
+		for _, b := range good {
+			p := rule.layout(b.CreatedAt)
+			periods[p] = append(periods[p], b)
 		}
 		var names []string
 		for name := range periods {
@@ -91,37 +114,58 @@ func checkDecisions(t *testing.T, r Retention, all []Manifest, now time.Time, de
 			want[best(periods[name]).File] = true
 		}
 	}
-	if newest := newestVerified(all); newest != nil {
+	if newest := best(good); newest != nil {
 		want[newest.File] = true
 	}
-	if len(want) == 0 {
-		for _, m := range all {
-			want[m.File] = true
+	if b := beforePause(good, time.Duration(r.Days)*24*time.Hour); b != nil {
+		want[b.File] = true
+	}
+	newest := newestOf(ours, func(Backup) bool { return true })
+	if len(want) == 0 || newest != nil && newest.Suspicious != "" {
+		for _, b := range all {
+			want[b.File] = true
 		}
 	}
 	for _, d := range decisions {
-		if (d.Keep != "") != want[d.Manifest.File] {
-			t.Errorf("%s of %v is kept because %q; at %v it should be: %v", d.Manifest.File, d.Manifest.CreatedAt, d.Keep, now, want[d.Manifest.File])
+		if (d.Keep != "") != want[d.Backup.File] {
+			t.Errorf("%+v is kept because %q; at %v it should be: %v", d.Backup, d.Keep, now, want[d.Backup.File])
 		}
 	}
 }
 
-// best is the newest verified one, or else the newest.
-func best(of []Manifest) *Manifest {
-	if m := newestVerified(of); m != nil {
-		return m
+// beforePause is the newest verified one before the last pause that is longer than span, if
+// those since span less than that.
+func beforePause(good []Backup, span time.Duration) *Backup {
+	var saving []Backup
+	for _, b := range good {
+		if b.Verified {
+			saving = append(saving, b)
+		}
 	}
-	return newestOf(of, func(Manifest) bool { return true })
+	slices.SortFunc(saving, func(a, b Backup) int { return newestFirst(a.Manifest, b.Manifest) })
+	for i := 1; i < len(saving); i++ {
+		if saving[i-1].CreatedAt.Sub(saving[i].CreatedAt) > span {
+			if saving[0].CreatedAt.Sub(saving[i-1].CreatedAt) < span {
+				return &saving[i]
+			}
+			return nil
+		}
+	}
+	return nil
 }
 
-func newestVerified(of []Manifest) *Manifest {
-	return newestOf(of, func(m Manifest) bool { return m.Verified })
+// best is the newest verified one, or else the newest.
+func best(of []Backup) *Backup {
+	if b := newestOf(of, func(b Backup) bool { return b.Verified }); b != nil {
+		return b
+	}
+	return newestOf(of, func(Backup) bool { return true })
 }
 
-func newestOf(of []Manifest, pick func(Manifest) bool) *Manifest {
-	var found *Manifest
-	for i, m := range of {
-		if pick(m) && (found == nil || newestFirst(m, *found) < 0) {
+func newestOf(of []Backup, pick func(Backup) bool) *Backup {
+	var found *Backup
+	for i, b := range of {
+		if pick(b) && (found == nil || newestFirst(b.Manifest, found.Manifest) < 0) {
 			found = &of[i]
 		}
 	}

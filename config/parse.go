@@ -126,9 +126,9 @@ func parseMongoDB(s *Settings, text string) *Problem {
 	if hosts[strings.LastIndex(hosts, "@")+1:] == "" {
 		return bad("names no host", mend)
 	}
-	s.MongoDatabase = "manus"
+	s.MongoDatabase, s.MongoEvery = "manus", true
 	if isDatabase(path) {
-		s.MongoDatabase = path
+		s.MongoDatabase, s.MongoEvery = path, false
 	}
 	s.MongoDB = NewSecret(text)
 	return nil

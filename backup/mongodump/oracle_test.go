@@ -114,6 +114,55 @@ func TestOneOfSeveralDatabasesIsRestored(t *testing.T) {
 	}
 }
 
+// A URI without a database means every database, as it does to mongodump, and what is dumped
+// so comes back, by us and by mongorestore.
+func TestWithoutANameEveryDatabaseIsBackedUp(t *testing.T) {
+	t.Parallel()
+	server := mongotest.Start(t)
+	uri := server.URI()
+	one, other := database(t, uri), database(t, uri)
+	insert(t, one, "c", numbered(0, 10, 50)...)
+	insert(t, other, "c", numbered(5, 20, 50)...)
+	s := NewSource(uri, "")
+	s.limits = patient()
+	archive, contents := dumped(t, s)
+	if n, ok := contents.Count(one.Name() + ".c"); !ok || n != 10 || contents.Documents() != 30 || !contents.Databases {
+		t.Errorf("there is %+v", contents)
+	}
+	drilled, err := s.Drill(t.Context(), bytes.NewReader(archive), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, drilled, contents)
+	if left := scratches(t, one.Client()); len(left) > 0 {
+		t.Errorf("there are %v left", left)
+	}
+	o := backup.RestoreOptions{Databases: true, Drop: true}
+	if _, err := restorer(uri, one).Restore(t.Context(), bytes.NewReader(archive), o, nil); err == nil {
+		t.Error("several databases go into one")
+	}
+	r := restorer(uri, one).OfEvery()
+	if _, err := r.Plan(t.Context(), &contents, backup.RestoreOptions{}); !errors.Is(err, backup.ErrNotEmpty) {
+		t.Errorf("what is there may be overwritten: %v", err)
+	}
+	insert(t, one, "c", numbered(100, 1, 50)...) // is lost again
+	restored, err := r.Restore(t.Context(), bytes.NewReader(archive), o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, restored, contents)
+	if err := errors.Join(one.Drop(t.Context()), other.Drop(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "archive")
+	if err := os.WriteFile(file, archive, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stock(t, testprogram.Mongorestore, "--uri="+uri, "--archive="+file)
+	_, again := dumped(t, s)
+	equal(t, again, contents)
+}
+
 // TestViewsAndOptionsComeBack needs more than FerretDB has: there, what it refuses is
 // left out.
 func TestViewsAndOptionsComeBack(t *testing.T) {
