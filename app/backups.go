@@ -76,7 +76,7 @@ func (a *App) newBackups(policy backup.Policy, metrics *backup.Metrics) (*backup
 	if a.options.Offline {
 		c.OpenStore = func(ctx context.Context) (docstore.Store, error) { return openBackups(ctx, s) }
 	} else {
-		c.OpenStore = func(context.Context) (docstore.Store, error) { return shared{a.store}, nil }
+		c.OpenStore = func(context.Context) (docstore.Store, error) { return a.sharedStore() }
 		c.Workers = max(1, runtime.GOMAXPROCS(0)/2) // half of the processors are the requests'
 	}
 	if !s.Backup.Identity.Empty() {
@@ -92,6 +92,15 @@ func openBackups(ctx context.Context, s config.Settings) (docstore.Store, error)
 		return nil, docstore.ErrNotFound
 	}
 	return openWith(ctx, s, backup.Specs())
+}
+
+// sharedStore is the server's store. There is none while it starts on one that can't be
+// opened.
+func (a *App) sharedStore() (docstore.Store, error) {
+	if a.store == nil {
+		return nil, docstore.ErrNotFound
+	}
+	return shared{a.store}, nil
 }
 
 // shared is the server's store for those who would close it.

@@ -172,7 +172,7 @@ func (s *Service) List(ctx context.Context) (Catalogue, error) {
 	for _, b := range found {
 		all = append(all, *b)
 	}
-	if ids := owners(all); id == "" && len(ids) == 1 && !s.whose.hasStore() {
+	if ids := owners(all); id == "" && len(ids) == 1 && !s.whose.hasAnswered() {
 		id = ids[0]
 	}
 	return newViewer(id, all, s.Now()).judge(all), errors.Join(errs...)

@@ -11,14 +11,14 @@ import (
 
 // identity remembers which installation this is, once that is known.
 type identity struct {
-	mu    sync.Mutex
-	id    string
-	store bool      // there is one, whether it says so or not
-	asked time.Time // when the store last didn't say
+	mu       sync.Mutex
+	id       string
+	answered bool      // the store has, whether it has an id or not
+	asked    time.Time // when the store last didn't tell
 }
 
-// storeTimeout bounds how long a store is asked for its id, which nothing else waits for
-// on the day on which there is no store.
+// storeTimeout bounds how long a store is asked for its id: on the day on which there is no
+// store, nothing shall wait for that.
 const storeTimeout = 5 * time.Second
 
 // askEvery is how long it is taken for granted that a store doesn't tell.
@@ -26,37 +26,42 @@ const askEvery = time.Minute
 
 // installation is the id of the installation, by which it knows its own backups: that of
 // the store, where one is made if it is to be. It is empty when that can't be told.
-func (s *Service) installation(ctx context.Context, make bool) string {
+func (s *Service) installation(ctx context.Context, create bool) string {
 	w := s.whose
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.id != "" || !make && !w.asked.IsZero() && time.Since(w.asked) < askEvery {
+	if w.id != "" || !create && !w.asked.IsZero() && time.Since(w.asked) < askEvery {
 		return w.id
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
 	w.asked = time.Now()
-	err := s.withStore(ctx, func(store docstore.Store) (err error) {
-		w.store = true
-		w.id, err = storedID(ctx, docstore.NewCollection[Status](store, spec), make)
-		return err
-	})
-	if make && err != nil && !errors.Is(err, docstore.ErrNotFound) {
+	err := w.ask(ctx, s, create)
+	if create && err != nil && !errors.Is(err, docstore.ErrNotFound) {
 		s.Log.WarnContext(ctx, "the store doesn't say which installation this is, so the backup won't either", "error", err)
 	}
 	return w.id
 }
 
-// hasStore tells whether there is a store, once it has been asked.
-func (w *identity) hasStore() bool {
+// ask asks the store.
+func (w *identity) ask(ctx context.Context, s *Service, create bool) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return s.withStore(ctx, func(store docstore.Store) (err error) {
+		w.id, err = storedID(ctx, docstore.NewCollection[Status](store, spec), create)
+		w.answered = err == nil || errors.Is(err, docstore.ErrNotFound)
+		return err
+	})
+}
+
+// hasAnswered tells whether the store has been asked and has answered.
+func (w *identity) hasAnswered() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.store
+	return w.answered
 }
 
 // storedID reads the id that a store has, or makes it.
-func storedID(ctx context.Context, states *docstore.Collection[Status], make bool) (string, error) {
-	if !make {
+func storedID(ctx context.Context, states *docstore.Collection[Status], create bool) (string, error) {
+	if !create {
 		st, err := states.Get(ctx, theSchedule)
 		return st.Installation, err
 	}

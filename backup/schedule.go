@@ -201,9 +201,6 @@ func (st *Status) mend(now time.Time) {
 	if st.Since.IsZero() {
 		st.Since = at
 	}
-	if st.Installation == "" {
-		st.Installation = docstore.NewID()
-	}
 	for _, t := range []*docstore.Time{&st.Since, &st.Ran, &st.Tried, &st.Round, &st.Looked, &st.Told, &st.FailureTold, &st.DoubtTold} {
 		if t.After(now) {
 			*t = at
