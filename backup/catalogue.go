@@ -255,7 +255,7 @@ func unlistedFile(ctx context.Context, target Target, f File) (Backup, error) {
 	return b, nil
 }
 
-// problemMissing is what is left of a backup that is being removed, or that has lost its file.
+// problemMissing is of a backup that has lost its file, or of which not even that is there yet.
 const problemMissing = "its file is missing"
 
 // readBackup reads a manifest and holds it against the file beside it. Only when the

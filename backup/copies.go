@@ -91,6 +91,7 @@ func (r *creation) finish(ctx context.Context, c *fileCopy) {
 // publish gives a copy its manifest, without which it is none and is removed.
 func (r *creation) publish(ctx context.Context, c *fileCopy) {
 	m := c.manifest
+	m.Suspicious = r.suspicion(c)
 	m.FinishedAt = r.Now().UTC().Truncate(time.Second)
 	err := putManifest(ctx, c.target, m)
 	if err == nil {
@@ -100,7 +101,7 @@ func (r *creation) publish(ctx context.Context, c *fileCopy) {
 	c.fail(err)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
 	defer cancel()
-	if err := remove(ctx, c.target, m); err != nil {
+	if err := removeFiles(ctx, c.target, m); err != nil {
 		r.Log.WarnContext(ctx, "a copy without a manifest could not be removed", "error", err)
 	}
 }

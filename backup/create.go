@@ -64,7 +64,11 @@ func (s *Service) create(ctx context.Context, o CreateOptions) (Manifest, error)
 		return Manifest{}, cmp.Or(err, r.failures())
 	}
 	r.replaceTries(ctx)
-	return best.manifest, errors.Join(err, r.failures())
+	m := best.manifest
+	for _, c := range r.whole {
+		m.Suspicious = cmp.Or(m.Suspicious, c.manifest.Suspicious)
+	}
+	return m, errors.Join(err, r.failures())
 }
 
 // creation is one run of Create.
@@ -89,7 +93,6 @@ func (r *creation) run(ctx context.Context) error {
 	err := r.begin(ctx)
 	if err == nil {
 		r.manifest.Installation = r.installation(ctx, true)
-		r.manifest.Suspicious = cmp.Or(wrongClock(r.manifest), r.suspicion())
 	}
 	r.finished = make(chan *fileCopy, len(r.copies))
 	for _, c := range r.copies {
@@ -146,8 +149,13 @@ func (r *creation) name() error {
 	return nil
 }
 
-// suspicion compares with the newest verified backup of all targets.
-func (r *creation) suspicion() string {
+// suspicion is why a copy may not be what is wanted: it compares with the newest verified
+// backup at its own target, and of what others have told of by now.
+func (r *creation) suspicion(c *fileCopy) string {
+	if clock := wrongClock(c.manifest); clock != "" {
+		return clock
+	}
+	<-c.ready
 	var all Catalogue
 	for _, c := range r.places {
 		if b, ok := c.had().NewestVerified(); ok {
@@ -157,7 +165,7 @@ func (r *creation) suspicion() string {
 	if len(all) == 0 {
 		return ""
 	}
-	return suspicion(r.manifest, slices.MinFunc(all, func(a, b Backup) int { return newestFirst(a.Manifest, b.Manifest) }).Manifest)
+	return suspicion(c.manifest, slices.MinFunc(all, func(a, b Backup) int { return newestFirst(a.Manifest, b.Manifest) }).Manifest)
 }
 
 // verify restores the first copy that is whole, and of the others, as they come, checks

@@ -37,6 +37,9 @@ type Manifest struct {
 	// less in it than the one before, or a clock was wrong. Empty when there is nothing
 	// of that, or a person has said that it is as it should be.
 	Suspicious string `json:"suspicious,omitempty"`
+	// Removing is set when removing the backup has begun. It is for the case that it ends
+	// there: a manifest that has lost its file otherwise isn't ours to remove.
+	Removing bool `json:"removing,omitempty"`
 
 	Format      Format      `json:"format"`
 	Compression Compression `json:"compression"`

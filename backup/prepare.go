@@ -2,13 +2,14 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
 )
 
 // targetPatience is how long a target that is slow to answer holds up the others.
-const targetPatience = 10 * time.Second
+const targetPatience = 3 * time.Second
 
 // prepareTargets makes room at the targets and looks at what they have. Those that are
 // slow are not waited for: what they have to tell is left out. It returns the backup
@@ -35,19 +36,47 @@ func (r *creation) prepareTargets(ctx context.Context) (done Manifest, ok bool) 
 	return done, len(r.copies) == 0
 }
 
-// prepareTarget tells nobody of a target that fails: writing there will.
+// prepareTarget tells only the log of a target that fails: writing there will fail too.
 func (r *creation) prepareTarget(ctx context.Context, c *fileCopy) {
 	defer close(c.ready)
-	err := r.cleanTarget(ctx, c.target)
-	if err == nil && r.PruneFirst {
-		_, err = r.pruneAt(ctx, c.target, false)
+	for _, step := range []func(context.Context, *fileCopy) error{r.clean, r.pruneFirst, r.look} {
+		err := step(ctx, c)
+		if err != nil && ctx.Err() == nil {
+			r.Log.WarnContext(ctx, "what is there already could not be looked at, or cleaned up", "target", c.target.String(), "error", err)
+		}
+		if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+			return
+		}
 	}
-	if err == nil {
-		c.before, err = r.catalogueAt(ctx, c.target)
+}
+
+// clean removes what killed runs have left.
+func (r *creation) clean(ctx context.Context, c *fileCopy) error {
+	removed, err := clean(ctx, c.target)
+	if len(removed) > 0 {
+		r.Log.WarnContext(ctx, "what a killed backup had left was removed", "target", c.target.String(), "files", removed)
 	}
-	if err != nil && ctx.Err() == nil {
-		r.Log.WarnContext(ctx, "what is there already could not be looked at, or cleaned up", "target", c.target.String(), "error", err)
+	return err
+}
+
+// pruneFirst makes room, if that is wanted.
+func (r *creation) pruneFirst(ctx context.Context, c *fileCopy) error {
+	if !r.PruneFirst {
+		return nil
 	}
+	_, err := r.pruneAt(ctx, c.target, false)
+	return err
+}
+
+// look finds what is there, and says what no run has made.
+func (r *creation) look(ctx context.Context, c *fileCopy) (err error) {
+	c.before, err = r.catalogueAt(ctx, c.target)
+	for _, b := range c.before {
+		if b.unlisted {
+			r.Log.WarnContext(ctx, "there is a file that is left alone", "target", c.target.String(), "file", b.File, "problem", b.Problem)
+		}
+	}
+	return err
 }
 
 // isOfRound tells whether a backup is an earlier try of this run.
@@ -60,11 +89,12 @@ func (r *creation) isGood(b Backup) bool {
 	return b.Problem == "" && (b.Verified || r.SkipVerify)
 }
 
-// replaceTries removes earlier tries of this run where it has taken their place.
+// replaceTries removes earlier tries of this run where it has taken their place: those that
+// are no better.
 func (r *creation) replaceTries(ctx context.Context) {
 	for _, c := range r.whole {
 		for _, b := range c.had() {
-			if !r.isOfRound(b) || r.isGood(b) {
+			if !r.isOfRound(b) || r.isGood(b) && !c.manifest.Verified {
 				continue
 			}
 			if err := remove(ctx, c.target, b.Manifest); err != nil && ctx.Err() == nil {
@@ -72,15 +102,6 @@ func (r *creation) replaceTries(ctx context.Context) {
 			}
 		}
 	}
-}
-
-// cleanTarget removes what killed runs have left at a target, and tells the log.
-func (s *Service) cleanTarget(ctx context.Context, target Target) error {
-	removed, err := clean(ctx, target)
-	if len(removed) > 0 {
-		s.Log.WarnContext(ctx, "what a killed backup had left was removed", "target", target.String(), "files", removed)
-	}
-	return err
 }
 
 // clean removes what killed runs have written and given no manifest. Those that have one

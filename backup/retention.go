@@ -32,8 +32,8 @@ type Decision struct {
 }
 
 // Decide says of each backup of one target whether it is kept, in their order. The newest
-// that saves us always is, or where none does the newest that counts, and so are all when
-// none would be left. Nothing is removed that isn't the installation's own, that is of a
+// that saves us always is, or where none does the newest that counts, of a single database
+// and of every one, and so are all when none would be left. Nothing is removed that isn't the installation's own, that is of a
 // time that can't be, or that came before one that is suspicious.
 func (r Retention) Decide(backups Catalogue, now time.Time) []Decision {
 	last, _ := backups.last()
@@ -50,7 +50,9 @@ func (r Retention) Decide(backups Catalogue, now time.Time) []Decision {
 		return fmt.Sprint(year, week)
 	})
 	keepOneOfEach(decisions, r.Monthly, "monthly", func(t time.Time) string { return t.Format("2006-01") })
-	keepNewest(decisions, backups)
+	for _, every := range []bool{false, true} { // one of a single database doesn't stand for all
+		keepNewest(decisions, slices.DeleteFunc(slices.Clone(backups), func(b Backup) bool { return b.Databases != every }))
+	}
 	r.keepBeforePause(decisions)
 	keepSome(decisions)
 	return decisions
@@ -66,7 +68,9 @@ func (r Retention) keep(b Backup, now time.Time) string {
 	switch {
 	case b.kind == foreign, b.kind == misdated:
 		return b.Doubt
-	case b.Problem != "" && b.Problem != problemMissing:
+	case b.Problem == problemMissing && b.Removing:
+		return ""
+	case b.Problem != "":
 		return "it has a problem: " + b.Problem
 	case now.Sub(since) < time.Duration(r.Days)*24*time.Hour:
 		return fmt.Sprintf("less than %d days old", r.Days)
@@ -200,9 +204,17 @@ func (s *Service) catalogueAt(ctx context.Context, target Target) (Catalogue, er
 	return newViewer(s.installation(ctx, false), backups, s.Now()).judge(backups), nil
 }
 
-// remove removes a backup, its file first: killed in between, what is left is a manifest
-// that says whose it is, which the next pruning removes.
+// remove removes a backup. Its manifest says so first, and goes last: killed in between,
+// what is left is known, and the next pruning removes it.
 func remove(ctx context.Context, target Target, m Manifest) error {
+	if !m.Removing {
+		m.Removing = true
+		_ = putManifest(ctx, target, m) // a full disk has no space for it, and is to get some
+	}
+	return removeFiles(ctx, target, m)
+}
+
+func removeFiles(ctx context.Context, target Target, m Manifest) error {
 	err := target.Remove(ctx, m.File)
 	if err == nil {
 		err = target.Remove(ctx, m.name())

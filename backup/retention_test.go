@@ -1,11 +1,14 @@
 package backup
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -206,5 +209,61 @@ func TestPruningRemovesWholeBackupsOnly(t *testing.T) {
 	}
 	if left, err := s.List(t.Context()); err != nil || len(left) != 1 || left[0].ID != made[9].ID {
 		t.Errorf("a year later there is %+v: %v", left, err)
+	}
+}
+
+func TestABackupOfOneDatabaseDoesNotStandForThoseOfAll(t *testing.T) {
+	t.Parallel()
+	s := newService(t, nil, nil)
+	now := time.Now()
+	of := func(days int, every bool) Backup {
+		m := newManifest(now.AddDate(0, 0, -days), Archive, Gzip, false)
+		m.Databases, m.Verified = every, true
+		return Backup{Manifest: m}
+	}
+	all := newViewer("", nil, s.Now()).judge([]Backup{of(0, false), of(20, true), of(40, true)})
+	var kept []bool
+	for _, d := range (Retention{Days: 7}).Decide(all, now) {
+		kept = append(kept, d.Keep != "")
+	}
+	if !slices.Equal(kept, []bool{true, true, false}) {
+		t.Errorf("kept are %v", kept)
+	}
+}
+
+// keepsManifests is a folder that can't remove manifests.
+type keepsManifests struct{ *Folder }
+
+func (k keepsManifests) Remove(ctx context.Context, name string) error {
+	if strings.HasSuffix(name, manifestSuffix) {
+		return errDisk
+	}
+	return k.Folder.Remove(ctx, name)
+}
+
+// Whoever copies a backup here, its manifest first, finds it as it was. What is left of a
+// removal that was cut short goes.
+func TestAManifestWithoutItsFileIsRemovedOnlyByWhoHasBegunTo(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 24, 2, 0, 0, 0, time.UTC)
+	s := newService(t, randomRecords(3, 1000), func(c *Config) {
+		c.Now, c.Retention = func() time.Time { return now }, Retention{Days: 1}
+	})
+	copied, cut := create(t, s), create(t, s)
+	if err := os.Remove(pathOf(s, copied.File)); err != nil {
+		t.Fatal(err)
+	}
+	if err := remove(t.Context(), keepsManifests{NewFolder(s.Targets[0].String())}, cut); !errors.Is(err, errDisk) {
+		t.Fatal(err)
+	}
+	now = now.AddDate(0, 0, 9)
+	last := create(t, s)
+	if _, err := s.Prune(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{copied.name(), last.name(), last.File}
+	slices.Sort(want)
+	if names := filesOf(t, s); !slices.Equal(names, want) {
+		t.Errorf("there is %v; want %v", names, want)
 	}
 }

@@ -64,7 +64,8 @@ type Config struct {
 	// takes it for one that nobody works on. 0 is an hour.
 	OrphanAfter time.Duration
 	// Timeout is how long nothing may move before a request is given up and tried
-	// again. 0 is 30 s.
+	// again, three times. 0 is 30 s. For parts to be put together, which is asked for
+	// once, it is ten times as long.
 	Timeout time.Duration
 }
 
