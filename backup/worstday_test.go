@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -320,4 +321,21 @@ func TestATargetThatHangsDoesNotHoldUpAnother(t *testing.T) {
 	if err := <-ended; !errors.Is(err, errDisk) {
 		t.Errorf("it ends with %v", err)
 	}
+}
+
+// onlyDatabase is a source of every database that has only one, which a drill leaves unnamed.
+type onlyDatabase struct{ *records }
+
+func (o onlyDatabase) Dump(ctx context.Context, w io.Writer, progress func(int64)) (Contents, error) {
+	c, err := o.records.Dump(ctx, w, progress)
+	c.Databases = true
+	for i := range c.Collections {
+		c.Collections[i].Name = "app." + c.Collections[i].Name
+	}
+	return c, err
+}
+
+func TestTheOnlyOneOfAllDatabasesNeedsNoName(t *testing.T) {
+	t.Parallel()
+	create(t, newService(t, onlyDatabase{randomRecords(1, 1000)}, nil))
 }

@@ -77,21 +77,26 @@ func restorable(name string) bool { return ofUsers(name) && !strings.HasPrefix(n
 // there is, or else the one of the same name. The rest of a whole server's archive is
 // not looked at.
 func (a *archiveReader) choose(database string) (string, error) {
-	var all []string
-	for _, e := range a.entries {
-		if e.Database != "" && !slices.Contains(all, e.Database) { // without one, it's the oplog
-			all = append(all, e.Database)
-		}
-	}
-	switch {
+	switch all := a.databases(); {
 	case len(all) == 0:
 		return database, nil // of an empty database
 	case len(all) == 1:
 		return all[0], nil
 	case slices.Contains(all, database):
 		return database, nil
+	default:
+		return "", fmt.Errorf("the archive has several databases, %s, and none of them is named %s; restore into one of their names", strings.Join(all, ", "), database)
 	}
-	return "", fmt.Errorf("the archive has several databases, %s, and none of them is named %s; restore into one of their names", strings.Join(all, ", "), database)
+}
+
+// databases are those that the archive has something of.
+func (a *archiveReader) databases() (all []string) {
+	for _, e := range a.entries {
+		if e.Database != "" && !slices.Contains(all, e.Database) { // without one, it's the oplog
+			all = append(all, e.Database)
+		}
+	}
+	return all
 }
 
 // label is what the names of a database's collections begin with in contents.
