@@ -409,3 +409,20 @@ func TestWhatHasHadItsTimeGoesBeforeThereIsNoSpace(t *testing.T) {
 		t.Errorf("there is %+v: %v", all, err)
 	}
 }
+
+// Backups of earlier versions of the program don't say whose they are.
+func TestBackupsWithoutAnOwnerAreOursWhereThereIsNobodyElse(t *testing.T) {
+	t.Parallel()
+	of := func(installation string) Backup {
+		m := newManifest(time.Now(), SQLite, Gzip, false)
+		m.Installation = installation
+		return Backup{Manifest: m}
+	}
+	for counts, all := range map[bool][]Backup{true: {of(""), of("ours")}, false: {of(""), of("theirs")}} {
+		for _, b := range newViewer("ours", all, time.Now()).judge(all) {
+			if b.Installation == "" && b.Counts() != counts {
+				t.Errorf("it counts: %v, because %q", b.Counts(), b.Doubt)
+			}
+		}
+	}
+}

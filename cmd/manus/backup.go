@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -252,6 +253,7 @@ func (c backupVerify) which(v vault) ([]backup.Backup, error) {
 	switch {
 	case c.All:
 		all, err := v.Service.List(v.ctx)
+		all = slices.DeleteFunc(all, backup.Backup.Foreign)
 		if err == nil && len(all) == 0 {
 			_, err = v.Service.Latest(v.ctx) // which says that there is none
 		}
@@ -429,6 +431,9 @@ func (c backupAdopt) Run(p *process, parent *backupCommand) error {
 	return parent.with(p, func(v vault) error {
 		b, err := v.Adopt(p.ctx, c.File, v.progress.show)
 		v.progress.end()
+		if _, there := os.Stat(c.File); there == nil && errors.Is(err, backup.ErrNotFound) {
+			err = fmt.Errorf("%w; only what is in BACKUP_DIR or the bucket is adopted: copy %s there first, under the name that it was made with", err, c.File)
+		}
 		if err != nil {
 			return err
 		}
