@@ -159,7 +159,7 @@ func Restorer(to string) (backup.Restorer, error) {
 		}
 		restorer := mongodump.NewRestorer(settings.MongoDB.Reveal(), settings.MongoDatabase)
 		if settings.MongoEvery {
-			restorer.OfEvery()
+			restorer.UnderOwnNames()
 		}
 		return restorer, nil
 	}

@@ -80,7 +80,7 @@ var errSlow = errors.New("the drill has taken too long and was given up")
 
 // drill restores each database into a scratch one, and reads them again.
 func (r *restoring) drill(ctx context.Context, c *conn, scratches map[string]*conn) (contents backup.Contents, err error) {
-	err = r.restore(ctx, c, scratches)
+	err = r.restore(ctx, c, func(database string) *conn { return scratches[database] })
 	if _, refused := errors.AsType[refusal](err); refused && !errors.Is(err, backup.ErrDamaged) {
 		err = damaged("it can't be restored: %w", err) // not even where it comes from
 	}

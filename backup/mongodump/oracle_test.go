@@ -152,7 +152,7 @@ func TestWithoutANameEveryDatabaseIsBackedUp(t *testing.T) {
 	if _, err := restorer(uri, one).Restore(t.Context(), bytes.NewReader(archive), o, nil); err == nil {
 		t.Error("several databases go into one")
 	}
-	r := restorer(uri, one).OfEvery()
+	r := restorer(uri, one).UnderOwnNames()
 	if _, err := r.Plan(t.Context(), &contents, backup.RestoreOptions{}); !errors.Is(err, backup.ErrNotEmpty) {
 		t.Errorf("what is there may be overwritten: %v", err)
 	}

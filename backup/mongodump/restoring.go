@@ -131,13 +131,13 @@ func (r *restoring) names() (names []string) {
 	return names
 }
 
-// restore creates the collections in the databases that those of the archive are put into,
-// puts the documents in them, and then builds the indexes, which takes less time than
-// keeping them up to date.
-func (r *restoring) restore(ctx context.Context, c *conn, into map[string]*conn) error {
+// restore creates the collections where place says that those of a database go, puts the
+// documents in them, and then builds the indexes, which takes less time than keeping them up
+// to date.
+func (r *restoring) restore(ctx context.Context, c *conn, place func(database string) *conn) error {
 	r.conn = c
 	for from, restored := range r.collections {
-		restored.in = into[from.database]
+		restored.in = place(from.database)
 	}
 	for _, c := range r.sorted() {
 		if err := r.create(ctx, c); err != nil {

@@ -215,7 +215,7 @@ func printNext(out io.Writer, when *cron.Schedule, now time.Time) error {
 type backupVerify struct {
 	ID     string `arg:"" optional:"" help:"The backup's ID, or its beginning; without one, the newest."`
 	Latest bool   `help:"The newest backup."`
-	All    bool   `help:"Every backup."`
+	All    bool   `help:"Every backup of this installation."`
 	Quick  bool   `help:"Only read the bytes and hold them against the manifest."`
 }
 
