@@ -110,9 +110,9 @@ func (shared) Close() error { return nil }
 
 // backupSource is what backups are made of. A server makes them of its own database; a
 // command where none is named, as mongodump does, of every one.
-func backupSource(s config.Settings, command sqlitedump.Command, every bool) backup.Source {
+func backupSource(s config.Settings, command sqlitedump.Command, offline bool) backup.Source {
 	switch {
-	case !s.MongoDB.Empty() && s.MongoEvery && every:
+	case !s.MongoDB.Empty() && s.MongoUnnamed && offline:
 		return mongodump.NewSource(s.MongoDB.Reveal(), "")
 	case !s.MongoDB.Empty():
 		return mongodump.NewSource(s.MongoDB.Reveal(), s.MongoDatabase)
@@ -158,7 +158,7 @@ func Restorer(to string) (backup.Restorer, error) {
 			return nil, errors.New("it isn't a mongodb:// URI with a host")
 		}
 		restorer := mongodump.NewRestorer(settings.MongoDB.Reveal(), settings.MongoDatabase)
-		if settings.MongoEvery {
+		if settings.MongoUnnamed {
 			restorer.UnderOwnNames()
 		}
 		return restorer, nil
