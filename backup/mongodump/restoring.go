@@ -353,7 +353,7 @@ func refused(collection string, err error) error {
 
 // contents is what has been restored, as the server has it now.
 func (r *restoring) contents(ctx context.Context) (backup.Contents, error) {
-	all := backup.Contents{Server: serverName(r.conn.server), Collections: []backup.Collection{}}
+	all := backup.Contents{Server: serverName(r.conn.server), Databases: r.whole, Collections: []backup.Collection{}}
 	places := map[string]*conn{}
 	for from, c := range r.collections {
 		places[from.database] = c.in
