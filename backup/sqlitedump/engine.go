@@ -39,19 +39,14 @@ func uri(path string, how url.Values) string {
 	return file.String()
 }
 
-// digesting is SQLite with the functions that digest rows and entries. It is a driver of our
-// own: nobody else's connections get them.
+// digesting is SQLite with the function that digests rows. It is a driver of our own:
+// nobody else's connections get the function.
 var digesting = sync.OnceValue(func() *sqlite.Driver {
 	d := &sqlite.Driver{}
 	d.MustRegisterFunction(digestFunction, &sqlite.FunctionImpl{
 		NArgs:         -1,
 		MakeAggregate: func(sqlite.FunctionContext) (sqlite.AggregateFunction, error) { return newDigest(), nil },
 		VolatileArgs:  true, // a digest keeps none of them
-	})
-	d.MustRegisterFunction(entriesFunction, &sqlite.FunctionImpl{
-		NArgs:         -1,
-		MakeAggregate: func(sqlite.FunctionContext) (sqlite.AggregateFunction, error) { return &entries{}, nil },
-		VolatileArgs:  true,
 	})
 	return d
 })

@@ -1,116 +1,104 @@
 package sqlitedump
 
 import (
-	"context"
-	"database/sql"
-	"fmt"
 	"regexp"
+	"slices"
 	"strings"
-	"sync"
 )
 
-// index is an index of a table with rowids, whose entries are in the order of numbers and
-// bytes. An entry has the values of the keys, and the rowid after them.
+// index is an index of a table of documents. Its entries have the values of its keys, and
+// the rowid after them.
 type index struct {
-	root   int64    // the number of its first page
-	unique bool     // no two entries have the same keys
-	keys   []string // SQL expressions of the table's columns
-	filled int      // so many keys, the first ones, aren't NULL in the rows that have entries
-
-	found set // the entries that it has
-
-	mu       sync.Mutex
-	expected set // the entries that it should have, by the rows that have been read
+	root   int64 // the number of its first page
+	unique bool  // no two entries have the same keys
+	keys   []key
+	// partial is set where a document with a field that is NULL has no entry.
+	partial bool
 }
 
-// newIndex is nil for an index of another kind, and for one that the schema says
-// strange things of.
-func newIndex(ctx context.Context, c *sql.Conn, table, name string) (*index, error) {
-	i := &index{}
-	var text string
-	var partial bool
-	err := c.QueryRowContext(ctx, `SELECT s.rootpage, l."unique", l.partial, coalesce(s.sql, '')
-		FROM main.sqlite_schema AS s, pragma_index_list(?1) AS l WHERE s.type = 'index' AND s.name = ?2 AND l.name = ?2`, table, name).
-		Scan(&i.root, &i.unique, &partial, &text)
-	if err != nil {
-		return nil, err
-	}
-	columns, err := keyColumns(ctx, c, name)
-	switch {
-	case err != nil || columns == nil:
-		return nil, err
-	case !partial && !hasExpression(columns):
-		i.keys = columns
-		return i, nil
-	}
-	if i.keys, i.filled = parseDeclared(text); len(i.keys) != len(columns) {
-		return nil, nil
-	}
-	return i, nil
+// key is a field of the documents, by its position among those that are read, or theID.
+type key int
+
+const theID key = -1
+
+// The statements by which the store makes tables of documents and their indexes; see
+// sqlitedocs, which writes them.
+var (
+	tableText = regexp.MustCompile(`^CREATE TABLE "?[a-z_][a-z0-9_]*"? \(id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL\) STRICT$`)
+	indexText = regexp.MustCompile(`^CREATE (UNIQUE )?INDEX "[a-z0-9_.]+" ON "([a-z0-9_]+)" \(([^()]+)\) WHERE ([^()]+)$`)
+	fieldText = regexp.MustCompile(`^doc ->> '\$\.([a-z_][a-z0-9_]*)'$`)
+)
+
+// addPrimary adds the index that SQLite makes of the ids.
+func (p *proof) addPrimary(root int64) {
+	p.indexes = append(p.indexes, &index{root: root, unique: true, keys: []key{theID}})
 }
 
-// keyColumns are the columns of an index's keys as SQL has them, empty for expressions.
-// They are nil where an order isn't that of bytes, or is turned round.
-func keyColumns(ctx context.Context, c *sql.Conn, name string) (columns []string, err error) {
-	var n int
-	err = c.QueryRowContext(ctx, `SELECT count(*) FROM pragma_index_xinfo(?)
-		WHERE desc <> 0 OR coll <> 'BINARY' OR (cid = -1) <> (key = 0)`, name).Scan(&n)
-	if err != nil || n > 0 {
-		return nil, err
+// addDeclared adds an index that the store has made: of fields, and of the id perhaps,
+// for the documents that have all of the fields. It isn't ok about any other.
+func (p *proof) addDeclared(root int64, text string) (ok bool) {
+	parts := indexText.FindStringSubmatch(text)
+	if parts == nil || parts[2] != p.table {
+		return false
 	}
-	columns, err = queryStrings(ctx, c, "SELECT coalesce(name, '') FROM pragma_index_xinfo(?) WHERE key = 1 ORDER BY seqno", name)
-	for i, column := range columns {
-		if column != "" {
-			columns[i] = quote(column)
+	i := &index{root: root, unique: parts[1] != "", partial: true}
+	var present []string
+	for _, expression := range strings.Split(parts[3], ", ") {
+		if expression == "id" {
+			i.keys = append(i.keys, theID)
+			continue
 		}
+		field := fieldText.FindStringSubmatch(expression)
+		if field == nil {
+			return false
+		}
+		i.keys = append(i.keys, p.field(field[1]))
+		present = append(present, expression+" IS NOT NULL")
 	}
-	return columns, err
+	p.indexes = append(p.indexes, i)
+	return strings.Join(present, " AND ") == parts[4]
 }
 
-func hasExpression(columns []string) bool {
-	for _, column := range columns {
-		if column == "" {
+// field is the key of a field, which is read of each document from now on.
+func (p *proof) field(name string) key {
+	if i := slices.Index(p.fields, name); i >= 0 {
+		return key(i)
+	}
+	p.fields = append(p.fields, name)
+	return key(len(p.fields) - 1)
+}
+
+// entry appends a row's entry to b; there is none where that is empty.
+func (i *index) entry(b []byte, id value, fields []value, rowid int64) []byte {
+	for _, k := range i.keys {
+		v := id
+		if k != theID {
+			v = fields[k]
+		}
+		if i.partial && v.tag == tagNull {
+			return b[:0]
+		}
+		b = v.appendTo(b)
+	}
+	return integerValue(rowid).appendTo(b)
+}
+
+// inOrder tells whether one entry may follow another: it comes after it, and isn't one
+// that there must be only once.
+func (i *index) inOrder(last, now []value) bool {
+	filled := true
+	for at, v := range now {
+		if at == len(i.keys) && i.unique && filled {
+			return false // only the rowids differ
+		}
+		order, ok := compare(last[at], v)
+		if !ok || order > 0 {
+			return false
+		}
+		if order < 0 {
 			return true
 		}
+		filled = filled && v.tag != tagNull
 	}
 	return false
-}
-
-// The statement by which the store makes an index (sqlitedocs has it): of fields of the
-// documents that have all of them, and the id perhaps.
-var (
-	declaration = regexp.MustCompile(`^CREATE (?:UNIQUE )?INDEX "[a-z0-9_.]+" ON "[a-z0-9_]+" \((.*)\) WHERE (.*)$`)
-	fieldKey    = regexp.MustCompile(`^doc ->> '\$\.[a-z0-9_]+'$`)
-)
-
-// parseDeclared returns the keys of an index of the store's, and how many of the first
-// can't be NULL in it; no keys for another index.
-func parseDeclared(text string) (keys []string, filled int) {
-	parts := declaration.FindStringSubmatch(text)
-	if parts == nil {
-		return nil, 0
-	}
-	keys, conditions := strings.Split(parts[1], ", "), strings.Split(parts[2], " AND ")
-	filled = len(conditions)
-	if len(keys) != filled && (len(keys) != filled+1 || keys[filled] != "id") {
-		return nil, 0
-	}
-	for i, condition := range conditions {
-		if !fieldKey.MatchString(keys[i]) || condition != keys[i]+" IS NOT NULL" {
-			return nil, 0
-		}
-	}
-	return keys, filled
-}
-
-// entryCall is the SQL function's call that is the set of entries for rows.
-func (i *index) entryCall() string {
-	return fmt.Sprintf("%s(%d, %s, rowid)", entriesFunction, i.filled, strings.Join(i.keys, ", "))
-}
-
-// expect adds what entryCall has returned.
-func (i *index) expect(text []byte) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.expected.join(parseSet(text))
 }

@@ -43,10 +43,9 @@ func unreadable(err error) error {
 
 // inspection is the work on one scratch database.
 type inspection struct {
-	db   *sql.DB
-	file *os.File
-	// decided counts the tables that were left to integrity_check.
-	decided int
+	db      *sql.DB
+	file    *os.File
+	doubted []string // tables that were left to integrity_check
 }
 
 func (i *inspection) run(ctx context.Context) (contents backup.Contents, err error) {
@@ -58,7 +57,7 @@ func (i *inspection) run(ctx context.Context) (contents backup.Contents, err err
 	all.do(checkPages)
 	proofs, err := i.prepare(all.ctx)
 	for _, p := range proofs {
-		i.start(all, p)
+		err = errors.Join(err, i.start(all, p))
 	}
 	if err = errors.Join(all.Wait(), err); err != nil {
 		return contents, err
@@ -89,36 +88,40 @@ func (t tasks) do(task func(context.Context, *sql.Conn) error) {
 	})
 }
 
-// prepare finds out what is to be proved of each table.
+// prepare finds out what is to be proved of each table that more can be wrong with than
+// quick_check sees.
 func (i *inspection) prepare(ctx context.Context) (proofs []*proof, err error) {
 	format, err := readFormat(i.file)
 	if err != nil {
 		return nil, err
 	}
-	err = onConn(ctx, i.db, func(c *sql.Conn) error {
-		// Virtual tables too, and those in which they keep their data.
-		tables, err := queryStrings(ctx, c, "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type <> 'view'")
+	return proofs, onConn(ctx, i.db, func(c *sql.Conn) error {
+		tables, err := queryStrings(ctx, c, `SELECT name FROM pragma_table_list AS t WHERE schema = 'main' AND
+			(type = 'virtual' OR wr <> 0 OR EXISTS (SELECT 1 FROM pragma_index_list(t.name)))`)
 		for _, table := range tables {
-			p := &proof{table: table, format: format}
-			err = errors.Join(err, p.prepare(ctx, c))
+			p, failed := newProof(ctx, c, format, table)
+			if failed != nil {
+				return failed
+			}
 			proofs = append(proofs, p)
 		}
 		return err
 	})
-	return proofs, err
 }
 
 // start has a table's rows read in some parts, and each of its indexes.
-func (i *inspection) start(all tasks, p *proof) {
-	if p.doubt.Load() || len(p.indexes) == 0 {
-		return
+func (i *inspection) start(all tasks, p *proof) error {
+	if p.doubted {
+		return nil
 	}
-	for _, part := range parts(p.last) {
-		all.do(func(ctx context.Context, c *sql.Conn) error { return p.readRows(ctx, c, part) })
+	parts, err := p.parts(all.ctx, i.file)
+	for _, part := range parts {
+		all.Go(func() error { return p.readRows(all.ctx, i.file, part) })
 	}
-	for _, index := range p.indexes {
-		all.Go(func() error { return p.readEntries(all.ctx, i.file, index) })
+	for number := range p.indexes {
+		all.Go(func() error { return p.readEntries(all.ctx, i.file, number) })
 	}
+	return err
 }
 
 // decide has SQLite check all that belongs to the tables of which nothing is proved.
@@ -126,7 +129,7 @@ func (i *inspection) decide(ctx context.Context, proofs []*proof) error {
 	all := i.tasks(ctx)
 	for _, p := range proofs {
 		if !p.holds() {
-			i.decided++
+			i.doubted = append(i.doubted, p.table)
 			all.do(func(ctx context.Context, c *sql.Conn) error { return checkTable(ctx, c, p.table) })
 		}
 	}
