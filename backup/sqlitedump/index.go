@@ -9,11 +9,15 @@ import (
 // index is an index of a table of documents. Its entries have the values of its keys, and
 // the rowid after them.
 type index struct {
+	name   string
 	root   int64 // the number of its first page
 	unique bool  // no two entries have the same keys
 	keys   []key
-	// partial is set where a document with a field that is NULL has no entry.
-	partial bool
+	where  string // which rows have entries: those with no key that is NULL; empty for all
+
+	expected set // by the rows
+	found    set // in the index
+	read     bool
 }
 
 // key is a field of the documents, by its position among those that are read, or theID.
@@ -30,18 +34,19 @@ var (
 )
 
 // addPrimary adds the index that SQLite makes of the ids.
-func (p *proof) addPrimary(root int64) {
-	p.indexes = append(p.indexes, &index{root: root, unique: true, keys: []key{theID}})
+func (p *proof) addPrimary(i *index) {
+	i.unique, i.keys = true, []key{theID}
+	p.indexes = append(p.indexes, i)
 }
 
 // addDeclared adds an index that the store has made: of fields, and of the id perhaps,
 // for the documents that have all of the fields. It isn't ok about any other.
-func (p *proof) addDeclared(root int64, text string) (ok bool) {
+func (p *proof) addDeclared(i *index, text string) (ok bool) {
 	parts := indexText.FindStringSubmatch(text)
 	if parts == nil || parts[2] != p.table {
 		return false
 	}
-	i := &index{root: root, unique: parts[1] != "", partial: true}
+	i.unique, i.where = parts[1] != "", parts[4]
 	var present []string
 	for _, expression := range strings.Split(parts[3], ", ") {
 		if expression == "id" {
@@ -56,7 +61,7 @@ func (p *proof) addDeclared(root int64, text string) (ok bool) {
 		present = append(present, expression+" IS NOT NULL")
 	}
 	p.indexes = append(p.indexes, i)
-	return strings.Join(present, " AND ") == parts[4]
+	return strings.Join(present, " AND ") == i.where
 }
 
 // field is the key of a field, which is read of each document from now on.
@@ -75,7 +80,7 @@ func (i *index) entry(b []byte, id value, fields []value, rowid int64) []byte {
 		if k != theID {
 			v = fields[k]
 		}
-		if i.partial && v.tag == tagNull {
+		if i.where != "" && v.tag == tagNull {
 			return b[:0]
 		}
 		b = v.appendTo(b)

@@ -118,8 +118,8 @@ func (i *inspection) start(all tasks, p *proof) error {
 	for _, part := range parts {
 		all.Go(func() error { return p.readRows(all.ctx, i.file, part) })
 	}
-	for number := range p.indexes {
-		all.Go(func() error { return p.readEntries(all.ctx, i.file, number) })
+	for _, index := range p.indexes {
+		all.Go(func() error { return p.readEntries(all.ctx, i.file, index) })
 	}
 	return err
 }
@@ -130,7 +130,7 @@ func (i *inspection) decide(ctx context.Context, proofs []*proof) error {
 	for _, p := range proofs {
 		if !p.holds() {
 			i.doubted = append(i.doubted, p.table)
-			all.do(func(ctx context.Context, c *sql.Conn) error { return checkTable(ctx, c, p.table) })
+			all.do(p.decide)
 		}
 	}
 	return all.Wait()
@@ -148,13 +148,30 @@ func checkPages(ctx context.Context, c *sql.Conn) error {
 	return err
 }
 
-// checkTable has SQLite look up every row of a table in its indexes.
-func checkTable(ctx context.Context, c *sql.Conn, table string) error {
+// decide has SQLite look up every row of the table in its indexes, and count those that
+// have entries in an index of some rows: of that, it doesn't count the entries.
+func (p *proof) decide(ctx context.Context, c *sql.Conn) error {
 	// They are all over the file.
 	if _, err := c.ExecContext(ctx, "PRAGMA cache_size = -8192"); err != nil {
 		return err
 	}
-	return verdict(ctx, c, "SELECT integrity_check FROM pragma_integrity_check(?) LIMIT 1", table)
+	if err := verdict(ctx, c, "SELECT integrity_check FROM pragma_integrity_check(?) LIMIT 1", p.table); err != nil {
+		return err
+	}
+	for _, index := range p.indexes {
+		if !index.read || index.where == "" || index.found == index.expected {
+			continue
+		}
+		var rows uint64
+		err := c.QueryRowContext(ctx, "SELECT count(*) FROM main."+quote(p.table)+" NOT INDEXED WHERE "+index.where).Scan(&rows)
+		if err == nil && rows != index.found.n {
+			err = damaged(fmt.Errorf("the index %s has %d entries for %d rows", index.name, index.found.n, rows))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // verdict is what a check of SQLite's has found first, unless all is well.

@@ -23,10 +23,8 @@ type proof struct {
 	indexes []*index
 	fields  []string // that are read of each document
 
-	mu       sync.Mutex
-	doubted  bool  // something isn't as the store makes it, or isn't known
-	expected []set // by the rows, for each index
-	found    []set // in the indexes
+	mu      sync.Mutex
+	doubted bool // something isn't as the store makes it, or isn't known
 }
 
 // set is what is known of entries that were read in any order: how many they are, and two
@@ -48,7 +46,7 @@ func (s *set) join(with set) {
 // about one that isn't of documents, or has an index of another kind.
 func newProof(ctx context.Context, c *sql.Conn, f format, table string) (*proof, error) {
 	p := &proof{table: table, format: f, doubted: !f.utf8}
-	rows, err := c.QueryContext(ctx, `SELECT type, rootpage, coalesce(sql, '') FROM main.sqlite_schema
+	rows, err := c.QueryContext(ctx, `SELECT type, name, rootpage, coalesce(sql, '') FROM main.sqlite_schema
 		WHERE type IN ('table', 'index') AND tbl_name = ? COLLATE NOCASE ORDER BY rowid`, table)
 	if err != nil {
 		return nil, err
@@ -56,24 +54,23 @@ func newProof(ctx context.Context, c *sql.Conn, f format, table string) (*proof,
 	defer rows.Close() //nolint:errcheck // only read from
 	for rows.Next() {
 		var kind, text string
-		var root int64
-		if err := rows.Scan(&kind, &root, &text); err != nil {
+		var of index
+		if err := rows.Scan(&kind, &of.name, &of.root, &text); err != nil {
 			return nil, err
 		}
-		p.add(kind, root, text)
+		p.add(kind, &of, text)
 	}
-	p.expected, p.found = make([]set, len(p.indexes)), make([]set, len(p.indexes))
 	return p, rows.Err()
 }
 
 // add takes a part of the table's definition.
-func (p *proof) add(kind string, root int64, text string) {
+func (p *proof) add(kind string, of *index, text string) {
 	switch {
 	case kind == "table" && tableText.MatchString(text):
-		p.root = root
+		p.root = of.root
 	case kind == "index" && text == "":
-		p.addPrimary(root)
-	case kind == "index" && p.addDeclared(root, text):
+		p.addPrimary(of)
+	case kind == "index" && p.addDeclared(of, text):
 	default:
 		p.doubted = true
 	}
@@ -88,7 +85,7 @@ func (p *proof) doubt() {
 
 // holds tells whether the proof holds, after all has been read.
 func (p *proof) holds() bool {
-	return !p.doubted && slices.Equal(p.expected, p.found)
+	return !p.doubted && !slices.ContainsFunc(p.indexes, func(i *index) bool { return i.expected != i.found })
 }
 
 // maxParts is in how many parts a table is read at most.
@@ -118,7 +115,7 @@ func (p *proof) readRows(ctx context.Context, file io.ReaderAt, part []int64) er
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, s := range r.sets {
-		p.expected[i].join(s)
+		p.indexes[i].expected.join(s)
 	}
 	return nil
 }
@@ -161,16 +158,14 @@ func (r *rowReader) row(cell []byte) (ok bool) {
 }
 
 // readEntries reads an index.
-func (p *proof) readEntries(ctx context.Context, file io.ReaderAt, number int) error {
-	r := &entryReader{index: p.indexes[number]}
+func (p *proof) readEntries(ctx context.Context, file io.ReaderAt, i *index) error {
+	r := &entryReader{index: i}
 	r.tree = tree{ctx: ctx, file: file, format: p.format, leaf: indexLeaf, each: r.entry}
 	if !r.walk(r.root, 0) {
 		p.doubt()
 		return r.failed
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.found[number] = r.entries
+	i.found, i.read = r.entries, true
 	return nil
 }
 
