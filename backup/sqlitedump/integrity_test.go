@@ -270,10 +270,10 @@ func written(t testing.TB, data []byte) string {
 	return path
 }
 
-// pageOf is the first page in the file of a kind, with so many cells at least.
+// pageOf is the last page in the file of a kind, with so many cells at least.
 func pageOf(t *testing.T, data []byte, pageSize int, kind byte, cells int) []byte {
 	t.Helper()
-	for at := pageSize; at < len(data); at += pageSize {
+	for at := len(data) - pageSize; at > 0; at -= pageSize {
 		if page := data[at : at+pageSize]; page[0] == kind && int(binary.BigEndian.Uint16(page[3:])) >= cells {
 			return page
 		}
