@@ -46,7 +46,7 @@ func (s *set) join(with set) {
 // about one that isn't of documents, or has an index of another kind.
 func newProof(ctx context.Context, c *sql.Conn, f format, table string) (*proof, error) {
 	p := &proof{table: table, format: f, doubted: !f.utf8}
-	rows, err := c.QueryContext(ctx, `SELECT type, name, rootpage, coalesce(sql, '') FROM main.sqlite_schema
+	rows, err := c.QueryContext(ctx, `SELECT type, name, coalesce(cast(rootpage AS INTEGER), 0), coalesce(sql, '') FROM main.sqlite_schema
 		WHERE type IN ('table', 'index') AND tbl_name = ? COLLATE NOCASE ORDER BY rowid`, table)
 	if err != nil {
 		return nil, err
