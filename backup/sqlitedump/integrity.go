@@ -43,9 +43,8 @@ func unreadable(err error) error {
 
 // inspection is the work on one scratch database.
 type inspection struct {
-	db      *sql.DB
-	file    *os.File
-	doubted []string // tables that were left to integrity_check
+	db   *sql.DB
+	file *os.File
 }
 
 func (i *inspection) run(ctx context.Context) (contents backup.Contents, err error) {
@@ -95,7 +94,7 @@ func (i *inspection) prepare(ctx context.Context) (proofs []*proof, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return proofs, onConn(ctx, i.db, func(c *sql.Conn) error {
+	err = onConn(ctx, i.db, func(c *sql.Conn) error {
 		tables, err := queryStrings(ctx, c, `SELECT name FROM pragma_table_list AS t WHERE schema = 'main' AND
 			(type = 'virtual' OR wr <> 0 OR EXISTS (SELECT 1 FROM pragma_index_list(t.name)))`)
 		for _, table := range tables {
@@ -107,6 +106,7 @@ func (i *inspection) prepare(ctx context.Context) (proofs []*proof, err error) {
 		}
 		return err
 	})
+	return proofs, err
 }
 
 // start has a table's rows read in some parts, and each of its indexes.
@@ -129,7 +129,6 @@ func (i *inspection) decide(ctx context.Context, proofs []*proof) error {
 	all := i.tasks(ctx)
 	for _, p := range proofs {
 		if !p.holds() {
-			i.doubted = append(i.doubted, p.table)
 			all.do(p.decide)
 		}
 	}
@@ -148,30 +147,30 @@ func checkPages(ctx context.Context, c *sql.Conn) error {
 	return err
 }
 
-// decide has SQLite look up every row of the table in its indexes, and count those that
-// have entries in an index of some rows: of that, it doesn't count the entries.
+// decide has SQLite look up every row of the table in its indexes.
 func (p *proof) decide(ctx context.Context, c *sql.Conn) error {
 	// They are all over the file.
 	if _, err := c.ExecContext(ctx, "PRAGMA cache_size = -8192"); err != nil {
 		return err
 	}
-	if err := verdict(ctx, c, "SELECT integrity_check FROM pragma_integrity_check(?) LIMIT 1", p.table); err != nil {
-		return err
-	}
+	err := verdict(ctx, c, "SELECT integrity_check FROM pragma_integrity_check(?) LIMIT 1", p.table)
 	for _, index := range p.indexes {
-		if !index.read || index.where == "" || index.found == index.expected {
-			continue
-		}
-		var rows uint64
-		err := c.QueryRowContext(ctx, "SELECT count(*) FROM main."+quote(p.table)+" NOT INDEXED WHERE "+index.where).Scan(&rows)
-		if err == nil && rows != index.found.n {
-			err = damaged(fmt.Errorf("the index %s has %d entries for %d rows", index.name, index.found.n, rows))
-		}
-		if err != nil {
-			return err
+		if err == nil && index.read && index.where != "" && index.found != index.expected {
+			err = index.count(ctx, c, p.table)
 		}
 	}
-	return nil
+	return err
+}
+
+// count has SQLite count the rows that should have an entry in an index which not all
+// rows are in: of such a one, integrity_check doesn't count the entries.
+func (i *index) count(ctx context.Context, c *sql.Conn, table string) error {
+	var rows uint64
+	err := c.QueryRowContext(ctx, "SELECT count(*) FROM main."+quote(table)+" NOT INDEXED WHERE "+i.where).Scan(&rows)
+	if err == nil && rows != i.found.n {
+		err = damaged(fmt.Errorf("the index %s has %d entries for %d rows", i.name, i.found.n, rows))
+	}
+	return err
 }
 
 // verdict is what a check of SQLite's has found first, unless all is well.
