@@ -79,36 +79,45 @@ func (d *documentReader) member(first byte) (ok bool) {
 
 // quoted reads a text in quotes, and tells whether it is plain: without escapes.
 func (d *documentReader) quoted(first byte) (text []byte, plain, ok bool) {
-	begin := d.at
-	plain = true
-	for ; first == '"' && d.at < len(d.text); d.at++ {
-		switch c := d.text[d.at]; {
-		case c == '"':
-			d.at++
+	begin, plain := d.at, true
+	for first == '"' && d.ordinary() {
+		switch d.text[d.at-1] {
+		case '"':
 			return d.text[begin : d.at-1], plain, true
-		case c < ' ':
-			return nil, false, false
-		case c == '\\':
+		case '\\':
 			plain = false
-			d.at++ // what is escaped is looked at when the text is read
-			if d.at == len(d.text) || !d.escape() {
+			if !d.escape() {
 				return nil, false, false
 			}
+		default: // what JSON doesn't have in texts
+			return nil, false, false
 		}
 	}
 	return nil, false, false
 }
 
-// escape reads what is after a backslash, but for its last byte.
-func (d *documentReader) escape() (ok bool) {
-	if d.text[d.at] != 'u' {
-		return strings.IndexByte(`"\/bfnrt`, d.text[d.at]) >= 0
+// ordinary reads the bytes of a text that mean themselves, and the one after them. It is
+// false at the document's end.
+func (d *documentReader) ordinary() bool {
+	for i, c := range d.text[d.at:] {
+		if c == '"' || c == '\\' || c < ' ' {
+			d.at += i + 1
+			return true
+		}
 	}
-	if len(d.text)-d.at < 5 {
+	return false
+}
+
+// escape reads what is after a backslash. What it means is looked at when the text is read.
+func (d *documentReader) escape() (ok bool) {
+	if !d.has("u") {
+		return d.has(`"\/bfnrt`)
+	}
+	d.at += 4
+	if d.at > len(d.text) {
 		return false
 	}
-	_, err := strconv.ParseUint(string(d.text[d.at+1:d.at+5]), 16, 16)
-	d.at += 4
+	_, err := strconv.ParseUint(string(d.text[d.at-4:d.at]), 16, 16)
 	return err == nil
 }
 
