@@ -71,10 +71,12 @@ func makeStore(t testing.TB, pageSize, documents int) (path string) {
 		t.Fatal(err)
 	}
 	collection, random := docstore.NewCollection[thing](store, things), rand.New(rand.NewPCG(uint64(documents), uint64(pageSize)))
-	for n := range documents {
-		if err := collection.Insert(t.Context(), someThing(random, n)); err != nil {
-			t.Fatal(err)
-		}
+	all := make([]thing, documents)
+	for n := range all {
+		all[n] = someThing(random, n)
+	}
+	if err := collection.Insert(t.Context(), all...); err != nil {
+		t.Fatal(err)
 	}
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
@@ -374,7 +376,7 @@ func TestWhateverIntegrityCheckFindsInPagesIsFound(t *testing.T) {
 // it doesn't count, or rows that can't be read. MANUS_TEST_DAMAGES is how often it is tried.
 func TestTheVerdictIsThatOfIntegrityCheck(t *testing.T) {
 	t.Parallel()
-	tries := 400
+	tries := 200
 	if n, err := strconv.Atoi(os.Getenv("MANUS_TEST_DAMAGES")); err == nil {
 		tries = n
 	}
