@@ -107,10 +107,11 @@ func (c backupCreate) Run(p *process, parent *backupCommand) error {
 		if err := v.rooms.StoreExists(); err != nil {
 			return err
 		}
+		began := time.Now()
 		m, err := v.Create(p.ctx, backup.CreateOptions{SkipVerify: !c.Verify, AllowEmpty: c.AllowEmpty, PruneFirst: c.Prune, Progress: v.progress.show})
 		v.progress.end()
 		if m.File != "" {
-			err = errors.Join(err, parent.printCreated(p, m), doubt(m))
+			err = errors.Join(err, parent.printCreated(p, m, time.Since(began)), doubt(m))
 		}
 		if p.ctx.Err() != nil || !c.Prune {
 			return err
@@ -120,12 +121,12 @@ func (c backupCreate) Run(p *process, parent *backupCommand) error {
 	})
 }
 
-func (c *backupCommand) printCreated(p *process, m backup.Manifest) error {
+// printCreated says what was made, and how long all of it took: the drill is the longer part.
+func (c *backupCommand) printCreated(p *process, m backup.Manifest, took time.Duration) error {
 	if c.JSON {
 		return json.NewEncoder(p.out).Encode(m)
 	}
-	took := m.FinishedAt.Sub(m.CreatedAt).Round(time.Second)
-	_, err := fmt.Fprintf(p.out, "%s: %s, %d documents, in %v; %s\n", m.File, size(m.Size), m.Documents, took, verdict(m))
+	_, err := fmt.Fprintf(p.out, "%s: %s, %d documents, in %v; %s\n", m.File, size(m.Size), m.Documents, took.Round(time.Second), verdict(m))
 	return err
 }
 
