@@ -82,6 +82,13 @@ func (m metadata) capped() bool {
 	return capped
 }
 
+// expireOption is the option of an index, and of a clustered collection, by which a server
+// deletes documents that are old.
+const expireOption = "expireAfterSeconds"
+
+// expires tells whether documents go by themselves because of an index.
+func expires(index bson.Raw) bool { return index.Lookup(expireOption).Value != nil }
+
 // restorable are the indexes that have to be created: not the one by _id, which every
 // collection has, in the order and collation of the collection.
 func (m metadata) restorable() []bson.Raw {
@@ -96,6 +103,10 @@ func nameOf(index bson.Raw) string {
 	return name
 }
 
+// notRestored are options that aren't the collection's own, or only as long as who has made
+// it is connected.
+var notRestored = []string{"uuid", "idIndex", "autoIndexId", "temp"}
+
 // definition is a hash of what the collection is: its type, options and indexes, but
 // for what a server adds as it likes. It is the same in a database that the collection
 // was restored into.
@@ -106,7 +117,7 @@ func (m metadata) definition() string {
 		kind = ""
 	}
 	canonText(sum, kind)
-	canonFields(sum, m.Options, "uuid", "idIndex", "autoIndexId")
+	canonFields(sum, m.Options, notRestored...)
 	indexes := m.restorable()
 	slices.SortFunc(indexes, func(a, b bson.Raw) int { return strings.Compare(nameOf(a), nameOf(b)) })
 	for _, index := range indexes {

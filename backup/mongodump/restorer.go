@@ -142,6 +142,9 @@ func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.Restore
 		if err := restoring.restore(ctx, c, into); err != nil {
 			return err
 		}
+		if err := restoring.expire(ctx); err != nil {
+			return err
+		}
 		contents, err = restoring.contents(ctx)
 		return err
 	})

@@ -57,7 +57,7 @@ func newRestoring(a *archiveReader, database string, only []string, progress fun
 		if m.Type == timeseries {
 			return nil, errTimeseries(e.Collection)
 		}
-		r.collections[namespace{e.Database, e.Collection}] = &collection{metadata: m, label: r.label(e.Database)}
+		r.collections[namespace{e.Database, e.Collection}] = &collection{metadata: m, at: m.Name, label: r.label(e.Database)}
 	}
 	for _, name := range only {
 		if !slices.Contains(r.names(), name) {
@@ -128,7 +128,7 @@ func (r *restoring) names() (names []string) {
 
 // restore creates the collections in the databases that those of the archive are put into,
 // puts the documents in them, and then builds the indexes, which takes less time than
-// keeping them up to date.
+// keeping them up to date. Nothing expires before expire is called.
 func (r *restoring) restore(ctx context.Context, c *conn, into map[string]*conn) error {
 	r.conn = c
 	for from, restored := range r.collections {
@@ -143,22 +143,39 @@ func (r *restoring) restore(ctx context.Context, c *conn, into map[string]*conn)
 		return err
 	}
 	for _, c := range r.sorted() {
-		if err := r.index(ctx, c); err != nil {
+		if err := r.index(ctx, c, func(index bson.Raw) bool { return !expires(index) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// notRestored are options that aren't the collection's own.
-var notRestored = []string{"uuid", "idIndex", "autoIndexId", "temp"}
+// expire makes documents expire as they do where they come from. It comes after everything
+// that looks at them: from now on the server deletes those that are past it.
+func (r *restoring) expire(ctx context.Context) error {
+	for _, c := range r.sorted() {
+		if err := r.index(ctx, c, expires); err != nil {
+			return err
+		}
+		after := c.Options.Lookup(expireOption)
+		if after.Value == nil {
+			continue
+		}
+		var answer bson.Raw
+		err := r.conn.run(ctx, c.in.name(), &answer, bson.D{{Key: "collMod", Value: c.at}, {Key: expireOption, Value: after}})
+		if err != nil {
+			return wrap(err, "making documents of the collection %q expire", c.Name)
+		}
+	}
+	return nil
+}
 
 // create creates a collection or a view.
 func (r *restoring) create(ctx context.Context, m *collection) error {
-	command := bson.D{{Key: "create", Value: m.Name}}
+	command := bson.D{{Key: "create", Value: m.at}}
 	elements, _ := m.Options.Elements()
 	for _, option := range elements {
-		if !slices.Contains(notRestored, option.Key()) {
+		if !slices.Contains(notRestored, option.Key()) && option.Key() != expireOption {
 			command = append(command, bson.E{Key: option.Key(), Value: option.Value()})
 		}
 	}
@@ -167,13 +184,16 @@ func (r *restoring) create(ctx context.Context, m *collection) error {
 	return wrap(err, "creating the collection %q", m.Name)
 }
 
-// index builds a collection's indexes.
-func (r *restoring) index(ctx context.Context, m *collection) error {
+// index builds those of a collection's indexes that are picked.
+func (r *restoring) index(ctx context.Context, m *collection, pick func(bson.Raw) bool) error {
 	indexes := bson.A{}
 	for _, index := range m.restorable() {
 		elements, err := index.Elements()
 		if err != nil {
 			return damaged("an index of the collection %q can't be read", m.Name)
+		}
+		if !pick(index) {
+			continue
 		}
 		spec := bson.D{}
 		for _, option := range elements {
@@ -187,7 +207,7 @@ func (r *restoring) index(ctx context.Context, m *collection) error {
 		return nil
 	}
 	err := r.conn.within(ctx, r.conn.building, func(ctx context.Context) error {
-		command := bson.D{{Key: "createIndexes", Value: m.Name}, {Key: "indexes", Value: indexes}}
+		command := bson.D{{Key: "createIndexes", Value: m.at}, {Key: "indexes", Value: indexes}}
 		return m.in.primary.RunCommand(ctx, command).Err()
 	})
 	if said, ok := errors.AsType[mongo.ServerError](err); ok && said.HasErrorCode(duplicateKey) {
@@ -326,7 +346,7 @@ func (r *restoring) insertBatch(ctx context.Context, b *batch) error {
 		how.SetBypassDocumentValidation(true)
 	}
 	err := r.conn.within(ctx, r.conn.patience, func(ctx context.Context) error {
-		_, err := b.of.in.primary.Collection(b.of.Name).InsertMany(ctx, documents, how)
+		_, err := b.of.in.primary.Collection(b.of.at).InsertMany(ctx, documents, how)
 		return err
 	})
 	if err != nil {
