@@ -149,20 +149,18 @@ func backupTargets(b config.Backup, policy backup.Policy) ([]backup.Target, erro
 	return targets, nil
 }
 
-// Restorer is where a backup is restored to: a mongodb:// URI with a database, a file
-// of SQLite, or a data folder.
-func Restorer(to string) (backup.Restorer, error) {
-	if strings.HasPrefix(to, "mongodb://") || strings.HasPrefix(to, "mongodb+srv://") {
-		settings, err := config.LoadSome(config.Source{Environ: []string{"MONGODB_URI=" + to}}, "")
-		if err != nil {
-			return nil, errors.New("it isn't a mongodb:// URI with a host")
-		}
-		restorer := mongodump.NewRestorer(settings.MongoDB.Reveal(), settings.MongoDatabase)
-		if settings.MongoEvery {
-			restorer.OfEvery()
-		}
-		return restorer, nil
+// MongoRestorer is the MongoDB of the settings, as where a backup is restored to.
+func MongoRestorer(s config.Settings) backup.Restorer {
+	restorer := mongodump.NewRestorer(s.MongoDB.Reveal(), s.MongoDatabase)
+	if s.MongoEvery {
+		restorer.OfEvery()
 	}
+	return restorer
+}
+
+// FileRestorer is a file of SQLite, or that of a data folder, as where a backup is restored
+// to.
+func FileRestorer(to string) (backup.Restorer, error) {
 	path := to
 	for _, scheme := range []string{"sqlite://", "sqlite:", "file://", "file:"} {
 		path = strings.TrimPrefix(path, scheme)

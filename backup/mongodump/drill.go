@@ -46,7 +46,7 @@ func (s *Source) Drill(ctx context.Context, dump io.Reader, progress func(read i
 	if err != nil {
 		return contents, err
 	}
-	r, err := newRestoring(a, s.database, nil, progress)
+	r, err := newRestoring(a, "", s.database, nil, progress)
 	if err != nil {
 		return contents, err
 	}

@@ -119,7 +119,7 @@ func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.Restore
 	if o.Databases {
 		database = ""
 	}
-	restoring, err := newRestoring(a, database, o.Collections, progress)
+	restoring, err := newRestoring(a, o.Database, database, o.Collections, progress)
 	if err != nil {
 		return contents, err
 	}
@@ -164,7 +164,7 @@ type found struct {
 // into is where each database of a dump goes.
 func (r *Restorer) into(c *conn, o backup.RestoreOptions, databases []string) (map[string]*conn, error) {
 	if o.Databases && !r.every {
-		return nil, errors.New("the backup is of several databases, which are restored under their own names: name none in the URI after --to, such as mongodb://user:password@host:27017, of a server that has none of them")
+		return nil, errors.New("the backup is of several databases, which are restored under their own names: name none in the URI that they go to, nor in MONGODB_DATABASE; or choose one of them with --from-database")
 	}
 	into := map[string]*conn{}
 	for _, name := range databases {

@@ -30,14 +30,14 @@ type restoring struct {
 	free        sync.Pool                 // of batches
 }
 
-// newRestoring takes the collections of these names from the archive, or all, of the
-// database of a name, or of every one.
-func newRestoring(a *archiveReader, database string, only []string, progress func(int64)) (*restoring, error) {
-	r := &restoring{archive: a, whole: database == "", progress: progress, collections: map[namespace]*collection{}}
-	from := ""
+// newRestoring takes the collections of these names from the archive, or all. They are those
+// of every database, or else of the one of a name, for which into is a guess: the name of
+// where it goes.
+func newRestoring(a *archiveReader, from, into string, only []string, progress func(int64)) (*restoring, error) {
+	r := &restoring{archive: a, whole: from == "" && into == "", progress: progress, collections: map[namespace]*collection{}}
 	if !r.whole {
 		var err error
-		if from, err = a.choose(database); err != nil {
+		if from, err = a.choose(from, into); err != nil {
 			return nil, err
 		}
 	}
@@ -73,10 +73,10 @@ func errNoCollection(name string) error { return fmt.Errorf("the backup has no c
 // users and roles of a database as $admin.system.…
 func restorable(name string) bool { return ofUsers(name) && !strings.HasPrefix(name, "$admin.") }
 
-// choose is the archive's database that is restored into a database: the only one
-// there is, or else the one of the same name. The rest of a whole server's archive is
-// not looked at.
-func (a *archiveReader) choose(database string) (string, error) {
+// choose is the archive's database that is restored into a database: the one that is named,
+// the only one there is, or else the one of the same name. The rest of a whole server's
+// archive is not looked at.
+func (a *archiveReader) choose(from, into string) (string, error) {
 	var all []string
 	for _, e := range a.entries {
 		if e.Database != "" && !slices.Contains(all, e.Database) { // without one, it's the oplog
@@ -84,14 +84,18 @@ func (a *archiveReader) choose(database string) (string, error) {
 		}
 	}
 	switch {
+	case from != "" && slices.Contains(all, from):
+		return from, nil
+	case from != "":
+		return "", fmt.Errorf("the archive has no database %q; it has %s", from, strings.Join(all, ", "))
 	case len(all) == 0:
-		return database, nil // of an empty database
+		return into, nil // of an empty database
 	case len(all) == 1:
 		return all[0], nil
-	case slices.Contains(all, database):
-		return database, nil
+	case slices.Contains(all, into):
+		return into, nil
 	}
-	return "", fmt.Errorf("the archive has several databases, %s, and none of them is named %s; restore into one of their names", strings.Join(all, ", "), database)
+	return "", fmt.Errorf("the archive has several databases, %s, and none of them is named %s: say which one with --from-database", strings.Join(all, ", "), into)
 }
 
 // label is what the names of a database's collections begin with in contents.

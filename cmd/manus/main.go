@@ -78,6 +78,9 @@ func run(ctx context.Context, stop func(), args, environ []string, io stdio) int
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+	if err := checkArguments(args); err != nil {
+		return fail(io.err, err)
+	}
 	command, err := parser.Parse(args)
 	if err != nil {
 		return fail(io.err, usageError{err})
