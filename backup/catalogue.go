@@ -152,9 +152,9 @@ func newestFirst(a, b Manifest) int {
 }
 
 // List has all backups, newest first. When a target can't be listed, the others'
-// backups are returned together with the error. Where there is no store to ask which
-// installation this is, but all backups are of one, it is taken for that: so it is on the
-// machine on which all is to be restored.
+// backups are returned together with the error. Where no store says which installation this
+// is, but all backups are of one, it is taken for that: so it is on the machine on which all
+// is to be restored.
 func (s *Service) List(ctx context.Context) (Catalogue, error) {
 	at := make([][]Backup, len(s.Targets))
 	errs := make([]error, len(s.Targets))
@@ -172,7 +172,7 @@ func (s *Service) List(ctx context.Context) (Catalogue, error) {
 	for _, b := range found {
 		all = append(all, *b)
 	}
-	if ids := owners(all); id == "" && len(ids) == 1 && !s.whose.hasAnswered() {
+	if ids := owners(all); id == "" && len(ids) == 1 {
 		id = ids[0]
 	}
 	return newViewer(id, all, s.Now()).judge(all), errors.Join(errs...)

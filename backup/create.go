@@ -93,6 +93,7 @@ func (r *creation) run(ctx context.Context) error {
 	err := r.begin(ctx)
 	if err == nil {
 		r.manifest.Installation = r.installation(ctx, true)
+		r.warnOfOthers(ctx)
 	}
 	r.finished = make(chan *fileCopy, len(r.copies))
 	for _, c := range r.copies {
@@ -147,6 +148,18 @@ func (r *creation) name() error {
 	r.manifest = newManifest(r.Now(), r.Source.Format(), r.Policy.Compression, encrypted)
 	r.manifest.Tool, r.manifest.Round = r.Tool, r.round
 	return nil
+}
+
+// warnOfOthers says when there are only other installations' backups, as there are for a
+// database whose name is mistyped.
+func (r *creation) warnOfOthers(ctx context.Context) {
+	var ids []string
+	for _, c := range r.places {
+		ids = append(ids, owners(c.had())...)
+	}
+	if id := r.manifest.Installation; id != "" && len(ids) > 0 && !slices.Contains(ids, id) {
+		r.Log.WarnContext(ctx, "this is the first backup of a new installation, where another one has its own: if that isn't meant, see whether the database is the right one", "database", r.Source.String())
+	}
 }
 
 // suspicion is why a copy may not be what is wanted: it compares with the newest verified

@@ -11,10 +11,9 @@ import (
 
 // identity remembers which installation this is, once that is known.
 type identity struct {
-	mu       sync.Mutex
-	id       string
-	answered bool      // the store has, whether it has an id or not
-	asked    time.Time // when the store last didn't tell
+	mu    sync.Mutex
+	id    string
+	asked time.Time // when the store last didn't tell
 }
 
 // storeTimeout bounds how long a store is asked for its id: on the day on which there is no
@@ -47,16 +46,8 @@ func (w *identity) ask(ctx context.Context, s *Service, create bool) error {
 	defer cancel()
 	return s.withStore(ctx, func(store docstore.Store) (err error) {
 		w.id, err = storedID(ctx, docstore.NewCollection[Status](store, spec), create)
-		w.answered = err == nil || errors.Is(err, docstore.ErrNotFound)
 		return err
 	})
-}
-
-// hasAnswered tells whether the store has been asked and has answered.
-func (w *identity) hasAnswered() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.answered
 }
 
 // storedID reads the id that a store has, or makes it.

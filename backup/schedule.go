@@ -201,6 +201,9 @@ func (st *Status) mend(now time.Time) {
 	if st.Since.IsZero() {
 		st.Since = at
 	}
+	if st.Installation == "" {
+		st.Installation = docstore.NewID() // before others' backups could be taken for its own
+	}
 	for _, t := range []*docstore.Time{&st.Since, &st.Ran, &st.Tried, &st.Round, &st.Looked, &st.Told, &st.FailureTold, &st.DoubtTold} {
 		if t.After(now) {
 			*t = at

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -192,6 +193,27 @@ func TestWhatIsVerifiedAtOneTargetCountsThere(t *testing.T) {
 	}
 }
 
+// The first backup of an installation where there are only others' may be one of a database
+// whose name is mistyped.
+func TestTheFirstBackupWhereOthersHaveTheirsIsToldOf(t *testing.T) {
+	t.Parallel()
+	folder := NewFolder(t.TempDir())
+	made := func() string {
+		var log bytes.Buffer
+		store := storetest.New(t, append(Specs(), lease.Specs()...)...)
+		create(t, newService(t, randomRecords(1, 1000), func(c *Config) {
+			c.Targets, c.Log = []Target{folder}, slog.New(slog.NewTextHandler(&log, nil))
+			c.OpenStore = func(context.Context) (docstore.Store, error) { return keptOpen{store}, nil }
+		}))
+		return log.String()
+	}
+	for want, log := range []string{made(), made()} {
+		if told := strings.Count(log, "see whether the database is the right one"); told != want {
+			t.Errorf("it is told %d times: %s", told, log)
+		}
+	}
+}
+
 // Two installations in one folder see, prune and trust only their own.
 func TestInstallationsInOneFolderKeepOutOfEachOthersWay(t *testing.T) {
 	t.Parallel()
@@ -204,11 +226,15 @@ func TestInstallationsInOneFolderKeepOutOfEachOthersWay(t *testing.T) {
 		})
 	}
 	one, other := installation(), installation()
+	ours := create(t, one)
+	if err := errors.Join(os.Remove(pathOf(one, ours.File)), os.Remove(pathOf(one, ours.name()))); err != nil {
+		t.Fatal(err)
+	}
 	theirs := create(t, other)
 	if _, err := one.NewestVerified(t.Context()); err == nil {
 		t.Error("another installation's backup is ours")
 	}
-	ours := create(t, one)
+	ours = create(t, one)
 	if ours.Installation == "" || ours.Installation == theirs.Installation {
 		t.Errorf("they are of %q and %q", ours.Installation, theirs.Installation)
 	}

@@ -295,7 +295,8 @@ func TestArchivesOfOlderToolsAreUnderstood(t *testing.T) {
 	if err != nil || !slices.Equal(r.databases(), []string{"db"}) || !slices.Equal(r.names(), []string{"bare", "c"}) {
 		t.Fatalf("it restores %v, %v", r, err)
 	}
-	current := `{"indexes":[{"v":{"$numberInt":"2"},"name":"a_1","key":{"a":{"$numberInt":"1"}}}],"uuid":"00","collectionName":"c","type":"collection","options":{"size":{"$numberLong":"1000"},"capped":true}}`
+	// temp is what a collection is while a job of MongoDB's makes it.
+	current := `{"indexes":[{"v":{"$numberInt":"2"},"name":"a_1","key":{"a":{"$numberInt":"1"}}}],"uuid":"00","collectionName":"c","type":"collection","options":{"size":{"$numberLong":"1000"},"capped":true,"temp":true}}`
 	m, err := metadataOf(entry{Collection: "c", Metadata: current, Type: "collection"})
 	if err != nil || m.definition() != r.collections[namespace{"db", "c"}].definition() || !m.capped() {
 		t.Errorf("the definition of %v isn't that of %v, %v", m, r.collections[namespace{"db", "c"}].metadata, err)

@@ -103,8 +103,8 @@ func nameOf(index bson.Raw) string {
 	return name
 }
 
-// notRestored are options that aren't the collection's own, or only as long as who has made
-// it is connected.
+// notRestored are options that aren't the collection's own: what a server adds, and temp,
+// by which it would drop the collection at its next start.
 var notRestored = []string{"uuid", "idIndex", "autoIndexId", "temp"}
 
 // definition is a hash of what the collection is: its type, options and indexes, but

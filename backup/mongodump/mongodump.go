@@ -39,8 +39,9 @@ type Source struct {
 
 // NewSource is the database with a name on the server or cluster of a mongodb:// or
 // mongodb+srv:// URI, or without a name every database that the URI's user may see but for
-// MongoDB's own. Collections are called database.collection then. Documents are read as the URI's readPreference says. Its
-// methods return [ErrURI] for a URI that isn't one; no error repeats the URI.
+// MongoDB's own: then collections are called database.collection. Documents are read as
+// the URI's readPreference says. Its methods return [ErrURI] for a URI that isn't one; no
+// error repeats the URI.
 func NewSource(uri, database string) *Source {
 	return &Source{uri: uri, database: database, limits: normally(), now: time.Now, stale: staleAfter}
 }

@@ -376,16 +376,14 @@ func refused(collection string, err error) error {
 // contents is what has been restored, as the server has it now.
 func (r *restoring) contents(ctx context.Context) (backup.Contents, error) {
 	all := backup.Contents{Server: serverName(r.conn.server), Collections: []backup.Collection{}}
-	for _, database := range r.databases() {
-		var defined []metadata
-		for from, c := range r.collections {
-			if from.database == database {
-				var err error
-				if defined, err = c.in.define(ctx); err != nil {
-					return all, err
-				}
-				break
-			}
+	places := map[string]*conn{}
+	for from, c := range r.collections {
+		places[from.database] = c.in
+	}
+	for database, in := range places {
+		defined, err := in.define(ctx)
+		if err != nil {
+			return all, err
 		}
 		for _, m := range defined {
 			if c := r.collections[namespace{database, m.Name}]; c != nil {

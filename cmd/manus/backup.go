@@ -120,7 +120,7 @@ func (c backupCreate) Run(p *process, parent *backupCommand) error {
 		m, err := v.Create(p.ctx, backup.CreateOptions{SkipVerify: !c.Verify, AllowEmpty: c.AllowEmpty, PruneFirst: c.Prune, Progress: v.progress.show})
 		v.progress.end()
 		if m.File != "" {
-			err = errors.Join(err, parent.printCreated(p, m))
+			err = errors.Join(err, parent.printCreated(p, m), doubt(m))
 		}
 		if p.ctx.Err() != nil || !c.Prune {
 			return err
@@ -137,6 +137,15 @@ func (c *backupCommand) printCreated(p *process, m backup.Manifest) error {
 	took := m.FinishedAt.Sub(m.CreatedAt).Round(time.Second)
 	_, err := fmt.Fprintf(p.out, "%s: %s, %d documents, in %v; %s\n", m.File, size(m.Size), m.Documents, took, verdict(m))
 	return err
+}
+
+// doubt is an error when a backup that was just made doesn't count: who only looks at the exit
+// code has to learn of it.
+func doubt(m backup.Manifest) error {
+	if m.Suspicious == "" {
+		return nil
+	}
+	return fmt.Errorf("the backup %s was made, but doesn't count", m.ID)
 }
 
 // verdict says whether a backup is verified, and to be relied on.
