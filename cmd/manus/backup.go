@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -81,16 +82,19 @@ func (c *backupCommand) with(p *process, f func(vault) error) error {
 	return withRooms(p, app.Options{Settings: settings, Unopened: true}, func(a *app.App) error {
 		progress := &progressLine{line: statusLine{out: p.err}}
 		defer progress.end()
-		return c.nowhere(f(vault{p, a.Backups(), a, settings, progress}))
+		return c.nowhere(p, f(vault{p, a.Backups(), a, settings, progress}))
 	})
 }
 
-// nowhere adds to what isn't found that it may have been looked for in the wrong place.
-func (c *backupCommand) nowhere(err error) error {
-	if errors.Is(err, backup.ErrNotFound) && c.EnvFile == "" {
-		err = fmt.Errorf("%w; the server's settings, which say where backups are, can be named with --env-file", err)
+// nowhere adds to what isn't found that nobody has said where to look.
+func (c *backupCommand) nowhere(p *process, err error) error {
+	said := c.EnvFile != "" || c.Data != "" || slices.ContainsFunc(p.environ, func(pair string) bool {
+		return strings.HasPrefix(pair, "BACKUP_DIR") || strings.HasPrefix(pair, "S3_BUCKET")
+	})
+	if said || !errors.Is(err, backup.ErrNotFound) {
+		return err
 	}
-	return err
+	return fmt.Errorf("%w; no settings say where backups are: name the server's with --env-file", err)
 }
 
 func readIdentity(path string) (config.Secret, error) {

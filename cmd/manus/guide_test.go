@@ -133,6 +133,37 @@ func TestTheGuideOfTheWorstDayComesTrueOnMongoDB(t *testing.T) {
 	}
 }
 
+// One database of a backup of a whole server comes out under a new name, checked as all of
+// them would be.
+func TestOneOfSeveralDatabasesGetsANewName(t *testing.T) {
+	t.Parallel()
+	server := mongotest.Start(t).DirectURI()
+	vault := t.TempDir()
+	for _, database := range []string{"app", "other"} {
+		r := newRescue(t, "MONGODB_URI="+withDatabase(server, database)+"\n")
+		r.types("manus user create amal@example.com --env-file .env")
+	}
+	r := newRescue(t, "MONGODB_URI="+server+"\nBACKUP_DIR="+vault+"\n")
+	made := madeID.FindStringSubmatch(r.types("manus backup create --env-file .env"))
+	if made == nil {
+		t.Fatal("no backup was made")
+	}
+	restore := "manus backup restore " + made[1] + " --env-file .env --to mongodb --to-database renamed --from-database "
+	if out := r.types(restore + "app"); !strings.Contains(out, "/renamed:") || !strings.Contains(out, "the same as were dumped") {
+		t.Errorf("it says %s", out)
+	}
+	if out := r.types("MONGODB_DATABASE=renamed manus user list --env-file .env"); !strings.Contains(out, "amal@example.com") {
+		t.Errorf("there is %s", out)
+	}
+	if out := r.types(restore + "absent || true"); !strings.Contains(out, `has no database "absent"; it has app, other`) {
+		t.Errorf("it says %s", out)
+	}
+	file := filepath.Join(vault, "*.archive.gz")
+	if out := r.types("cp " + file + " whole.archive.gz && manus backup restore whole.archive.gz --env-file .env --to mongodb --to-database third --from-database other --collection users"); !strings.Contains(out, "Restored 1 documents") {
+		t.Errorf("it says %s", out)
+	}
+}
+
 // Nothing that is secret stands in an argument, in whatever form and command.
 func TestSecretsInArgumentsAreRefused(t *testing.T) {
 	t.Parallel()
