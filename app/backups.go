@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"manus/backup"
 	"manus/backup/mongodump"
@@ -155,7 +156,53 @@ func MongoRestorer(s config.Settings) backup.Restorer {
 	if s.MongoEvery {
 		restorer.OfEvery()
 	}
-	return restorer
+	return &unserved{Restorer: restorer, settings: s, databases: []string{s.MongoDatabase}}
+}
+
+// unserved is a restorer into MongoDB that drops nothing while a server is at work there.
+type unserved struct {
+	backup.Restorer
+	settings  config.Settings
+	databases []string
+	checked   time.Time // when there was none
+}
+
+// stillUnserved is how long it is taken for granted that no server has been started.
+const stillUnserved = 10 * time.Second
+
+// Plan tells what Restore would do, and of a server that keeps it from that.
+func (u *unserved) Plan(ctx context.Context, contents *backup.Contents, o backup.RestoreOptions) (backup.Plan, error) {
+	if contents != nil && contents.Databases {
+		u.databases = contents.DatabaseNames()
+	}
+	plan, err := u.Restorer.Plan(ctx, contents, o)
+	if err == nil {
+		err = u.check(ctx, o)
+	}
+	return plan, err
+}
+
+// Restore restores, unless a server is at work.
+func (u *unserved) Restore(ctx context.Context, dump io.Reader, o backup.RestoreOptions, progress func(int64)) (backup.Contents, error) {
+	if err := u.check(ctx, o); err != nil {
+		return backup.Contents{}, err
+	}
+	return u.Restorer.Restore(ctx, dump, o, progress)
+}
+
+func (u *unserved) check(ctx context.Context, o backup.RestoreOptions) error {
+	if !o.Drop || time.Since(u.checked) < stillUnserved {
+		return nil
+	}
+	for _, database := range u.databases {
+		s := u.settings
+		s.MongoDatabase = database
+		if err := checkUnserved(ctx, s); err != nil {
+			return err
+		}
+	}
+	u.checked = time.Now()
+	return nil
 }
 
 // FileRestorer is a file of SQLite, or that of a data folder, as where a backup is restored

@@ -163,23 +163,28 @@ func (c Contents) Of(database string) (Contents, error) {
 	if !c.Databases {
 		return Contents{}, errors.New("the backup is of one database alone: leave --from-database out")
 	}
-	var names []string
 	one := []Collection{}
 	for _, collection := range c.Collections {
-		of, name, _ := strings.Cut(collection.Name, ".")
-		if !slices.Contains(names, of) {
-			names = append(names, of)
-		}
-		if of == database {
+		if of, name, _ := strings.Cut(collection.Name, "."); of == database {
 			collection.Name = name
 			one = append(one, collection)
 		}
 	}
 	if len(one) == 0 {
-		return Contents{}, fmt.Errorf("the backup has no database %q; it has %s", database, strings.Join(names, ", "))
+		return Contents{}, fmt.Errorf("the backup has no database %q; it has %s", database, strings.Join(c.DatabaseNames(), ", "))
 	}
 	c.Databases, c.Collections = false, one
 	return c, nil
+}
+
+// DatabaseNames are the names of the databases, where there are several.
+func (c Contents) DatabaseNames() []string {
+	var names []string
+	for _, collection := range c.Collections {
+		of, _, _ := strings.Cut(collection.Name, ".")
+		names = append(names, of)
+	}
+	return slices.Compact(slices.Sorted(slices.Values(names)))
 }
 
 // Only is what is in the collections of these names, or in all when there are none. The

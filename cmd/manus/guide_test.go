@@ -188,3 +188,33 @@ func TestSecretsInArgumentsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// What a server is at work with isn't dropped, in MongoDB either: while it runs, whatever
+// copies of it are killed, and until it is known that none is left.
+func TestNothingIsDroppedUnderARunningServer(t *testing.T) {
+	t.Parallel()
+	server := withDatabase(mongotest.Start(t).DirectURI(), "manus")
+	env := "MONGODB_URI=" + server + "\nBACKUP_DIR=" + t.TempDir() + "\n"
+	r := newRescue(t, env)
+	copies := []*program{}
+	for range 2 {
+		p, err := startProgram(r.dir, append(serveEnv(t, ""), strings.Split(env+"BACKUP_SCHEDULE=off", "\n")...), "serve")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.kill)
+		copies = append(copies, p)
+	}
+	r.types("manus user create amal@example.com --env-file .env")
+	r.types("manus backup create --env-file .env")
+	for _, p := range copies {
+		for _, command := range []string{"--drop --collection users", "--drop --dry-run"} {
+			out := r.types("manus backup restore --latest --to mongodb --env-file .env " + command + " && echo dropped || true")
+			if !strings.Contains(out, "a server is at work on the database manus: stop every server first") || strings.Contains(out, "dropped") {
+				t.Errorf("%s says %s", command, out)
+			}
+		}
+		p.kill()
+	}
+	r.types("manus backup restore --latest --to mongodb --env-file .env --drop")
+}
