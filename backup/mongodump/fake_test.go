@@ -3,6 +3,7 @@ package mongodump
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -33,6 +34,7 @@ type fake struct {
 	infos       []bson.D       // other collections
 	document    []byte
 	refuse      string               // the command that it refuses, with a text that has a secret
+	code        int                  // why; 0 is 72
 	before      func(command string) // is called before it answers
 
 	mu    sync.Mutex
@@ -113,7 +115,7 @@ func (f *fake) answer(command bson.Raw) []byte {
 	var answer bson.D
 	switch name := first.Key(); name {
 	case f.refuse:
-		answer = bson.D{{Key: "ok", Value: 0}, {Key: "code", Value: 72}, {Key: "codeName", Value: "InvalidOptions"}, {Key: "errmsg", Value: "secret"}}
+		answer = bson.D{{Key: "ok", Value: 0}, {Key: "code", Value: cmp.Or(f.code, 72)}, {Key: "codeName", Value: "InvalidOptions"}, {Key: "errmsg", Value: "secret"}}
 	case "hello", "isMaster", "ismaster":
 		answer = append(bson.D{{Key: "isWritablePrimary", Value: true}, {Key: "helloOk", Value: true}, {Key: "maxBsonObjectSize", Value: 16 << 20}, {Key: "maxMessageSizeBytes", Value: 48_000_000}, {Key: "maxWriteBatchSize", Value: 100_000}, {Key: "minWireVersion", Value: 0}, {Key: "maxWireVersion", Value: 21}}, f.hello...)
 	case "buildInfo":
