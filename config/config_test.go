@@ -308,8 +308,8 @@ func TestWhatIsWrongWithBackups(t *testing.T) {
 		{"BACKUP_SCHEDULE=hunter2", "BACKUP_SCHEDULE: is not a schedule that ever comes round; use five fields as in a crontab, such as '0 2 * * *' for two o'clock every night, or off"},
 		{"BACKUP_SCHEDULE=0 0 30 2 *", "BACKUP_SCHEDULE: is not a schedule that ever comes round; use five fields as in a crontab, such as '0 2 * * *' for two o'clock every night, or off"},
 		{"BACKUP_RETENTION_DAYS=0", "BACKUP_RETENTION_DAYS: is not a number of days; use a whole number from 1 to 36500"},
-		{"BACKUP_AGE_RECIPIENTS=hunter2", "BACKUP_AGE_RECIPIENTS: entry 1 is not a public key of age; use what 'age-keygen' prints as the public key; it begins with age1"},
-		{"BACKUP_AGE_IDENTITY=hunter2", "BACKUP_AGE_IDENTITY: is not a secret key of age; use the file that 'age-keygen' writes, with a line that begins with AGE-SECRET-KEY-"},
+		{"BACKUP_AGE_RECIPIENTS=hunter2", "BACKUP_AGE_RECIPIENTS: entry 1 is not a public key of age or SSH; use what 'age-keygen' prints as the public key, which begins with age1, or the line of an id_ed25519.pub or id_rsa.pub"},
+		{"BACKUP_AGE_IDENTITY=hunter2", "BACKUP_AGE_IDENTITY: is not a secret key of age or SSH; use the file that 'age-keygen' writes, with a line that begins with AGE-SECRET-KEY-, or an id_ed25519 or id_rsa that has no passphrase"},
 		{"S3_ENDPOINT=https://u:hunter2@s3.example.com", "S3_ENDPOINT: has a user name or a password in it; use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for them"},
 		{"S3_REGION=hunter 2", "S3_REGION: is not the name of a region; use one such as eu-central-1"},
 	} {

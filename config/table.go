@@ -152,12 +152,12 @@ func table() []setting {
 		},
 		{
 			name: "BACKUP_AGE_RECIPIENTS", protects: true,
-			help:  "Whom backups are encrypted to: public keys of age (age1...), separated by commas. Keep the secret keys away from the server: it needs none.",
+			help:  "Whom backups are encrypted to: public keys of age (age1...) or SSH (ssh-ed25519 ..., ssh-rsa ...), separated by commas. Keep the secret keys away from the server: it needs none.",
 			parse: func(s *Settings, text string) *Problem { return parseRecipients(&s.Backup.Recipients, text) },
 		},
 		{
 			name: "BACKUP_AGE_IDENTITY", secret: true, lines: true,
-			help:  "The secret key that opens encrypted backups, for 'manus backup verify' and 'restore'; better named by BACKUP_AGE_IDENTITY_FILE. A server doesn't need it.",
+			help:  "The secret key of age or SSH that opens encrypted backups, for 'manus backup verify' and 'restore'; better named by BACKUP_AGE_IDENTITY_FILE. A server doesn't need it.",
 			parse: func(s *Settings, text string) *Problem { return parseIdentity(&s.Backup.Identity, text) },
 		},
 		{

@@ -23,7 +23,7 @@ import (
 // backupCommand works on backups, beside a running server or without.
 type backupCommand struct {
 	installation
-	Identity string `help:"The file with the secret key of age that opens encrypted backups. Without it: BACKUP_AGE_IDENTITY_FILE." placeholder:"FILE" type:"path"`
+	Identity string `help:"The file with the secret key of age or SSH that opens encrypted backups. Without it: BACKUP_AGE_IDENTITY_FILE." placeholder:"FILE" type:"path"`
 	JSON     bool   `help:"Print JSON."`
 
 	Create  backupCreate  `cmd:"" help:"Make a backup, restore it into a scratch database, and compare."`
