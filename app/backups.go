@@ -141,6 +141,7 @@ func backupTargets(b config.Backup, policy backup.Policy) ([]backup.Target, erro
 			AccessKey: b.S3.AccessKey.Reveal(), SecretKey: b.S3.SecretKey.Reveal(),
 			LockMode: policy.S3.ObjectLock.Mode, LockDays: policy.S3.ObjectLock.Days,
 			Encryption: policy.S3.Encryption, KMSKey: policy.S3.KMSKey,
+			Bandwidth: policy.S3.Bandwidth,
 		})
 		if err != nil {
 			return nil, err

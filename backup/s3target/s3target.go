@@ -60,6 +60,10 @@ type Config struct {
 	Encryption string
 	KMSKey     string
 
+	// Bandwidth is how many MiB a second go each way at most, all files together; 0 is as
+	// many as can be.
+	Bandwidth float64
+
 	// OrphanAfter is how long an unfinished file must have been idle before Clean
 	// takes it for one that nobody works on. 0 is an hour.
 	OrphanAfter time.Duration
@@ -103,7 +107,7 @@ func New(config Config) (*Target, error) {
 	if t.sse, err = encryption(config); err != nil {
 		return nil, err
 	}
-	t.transport = newTransport(t.clock, config.Timeout)
+	t.transport = newTransport(t.clock, config.Timeout, config.Bandwidth)
 	t.core, err = minio.NewCore(host, &minio.Options{
 		Creds:      credentials.NewStaticV4(config.AccessKey, config.SecretKey, ""),
 		Secure:     secure,
@@ -137,7 +141,7 @@ func check(c Config) error {
 		{c.LockMode != "" && c.LockMode != "governance" && c.LockMode != "compliance", "the mode of object lock is governance or compliance, or empty for none"},
 		{(c.LockMode != "") != (c.LockDays > 0), "object lock needs both a mode and a number of days"},
 		{c.KMSKey != "" && c.Encryption != "aws:kms", "a KMS key needs the encryption aws:kms"},
-		{c.OrphanAfter < 0 || c.Timeout < 0, "times can't be negative"},
+		{c.OrphanAfter < 0 || c.Timeout < 0 || c.Bandwidth < 0, "times and the bandwidth can't be negative"},
 	} {
 		if rule.broken {
 			wrong = append(wrong, errors.New(rule.say))
