@@ -138,7 +138,7 @@ func backupTargets(b config.Backup, policy backup.Policy) ([]backup.Target, erro
 	if b.S3.Bucket != "" {
 		bucket, err := s3target.New(s3target.Config{
 			Bucket: b.S3.Bucket, Prefix: b.S3.Prefix, Endpoint: b.S3.Endpoint, Region: b.S3.Region,
-			AccessKey: b.S3.AccessKey.Reveal(), SecretKey: b.S3.SecretKey.Reveal(),
+			AccessKey: b.S3.AccessKey.Reveal(), SecretKey: b.S3.SecretKey.Reveal(), SessionToken: b.S3.SessionToken.Reveal(), Role: b.S3.Role,
 			LockMode: policy.S3.ObjectLock.Mode, LockDays: policy.S3.ObjectLock.Days,
 			Encryption: policy.S3.Encryption, KMSKey: policy.S3.KMSKey,
 			Bandwidth: policy.S3.Bandwidth,

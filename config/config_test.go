@@ -272,7 +272,7 @@ func TestEverySettingOfTheContractIsInTheTable(t *testing.T) {
 		true: `JWT_SECRET_KEY JWT_PREVIOUS_SECRET_KEYS ADDR PORT OPS_ADDR PUBLIC_URL ENVIRONMENT
 			LOG_LEVEL LOG_FORMAT TRUSTED_PROXIES DATA_DIR MONGODB_URI MONGODB_DATABASE REDIS_URL SMTP_URL MAIL_FROM READY_CRITICAL
 			BACKUP_DIR BACKUP_SCHEDULE BACKUP_RETENTION_DAYS BACKUP_AGE_RECIPIENTS
-			S3_BUCKET S3_ENDPOINT S3_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY`,
+			S3_BUCKET S3_ENDPOINT S3_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN S3_CREDENTIALS`,
 		false: `STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET
 			STRIPE_PRICE_ID_BASIC STRIPE_PRICE_ID_PRO STRIPE_API_BASE SENTRY_DSN SENTRY_ENVIRONMENT
 			SENTRY_TRACES_SAMPLE_RATE ALERT_EMAIL SLACK_WEBHOOK_URL`,
@@ -325,8 +325,28 @@ func TestWhatIsWrongWithBackups(t *testing.T) {
 			t.Errorf("%s: got %s", c.set, got)
 		}
 	}
-	if got, want := onlyProblem(t, Source{Environ: enough(bucket[:2]...)}), "AWS_SECRET_ACCESS_KEY: is not set, but S3_BUCKET is; set it to the key for the bucket"; got != want {
+	if got, want := onlyProblem(t, Source{Environ: enough(bucket[:2]...)}), "AWS_SECRET_ACCESS_KEY: is not set, but S3_BUCKET is; set it to the key for the bucket, or S3_CREDENTIALS to role"; got != want {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestABucketIsOpenedByKeysOrByARole(t *testing.T) {
+	t.Parallel()
+	settings, err := Load(Source{Environ: enough("S3_BUCKET=s3://b-1/p", "S3_CREDENTIALS=role")})
+	if err != nil || !settings.Backup.S3.Role {
+		t.Errorf("a role: %+v, %v", settings.Backup.S3, err)
+	}
+	settings, err = Load(Source{Environ: enough("S3_BUCKET=s3://b-1/p", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "AWS_SESSION_TOKEN=c")})
+	if err != nil || settings.Backup.S3.Role || settings.Backup.S3.SessionToken.Reveal() != "c" {
+		t.Errorf("a temporary key: %+v, %v", settings.Backup.S3, err)
+	}
+	for set, want := range map[string]string{
+		"S3_CREDENTIALS=hunter2":                  "S3_CREDENTIALS: is neither keys nor role; use role for the role of the machine, or leave it out",
+		"S3_CREDENTIALS=role AWS_ACCESS_KEY_ID=a": "AWS_ACCESS_KEY_ID: is set together with S3_CREDENTIALS=role; keep one of them",
+	} {
+		if got := onlyProblem(t, Source{Environ: enough(append(strings.Fields(set), "S3_BUCKET=s3://b-1/p")...)}); got != want {
+			t.Errorf("%s: got %s", set, got)
+		}
 	}
 }
 

@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/minio/minio-go/v7/pkg/encrypt"
 
 	"manus/backup"
@@ -42,6 +41,11 @@ type Config struct {
 	Region    string
 	AccessKey string
 	SecretKey string
+	// SessionToken goes with a key that is temporary; empty with one that isn't.
+	SessionToken string
+	// Role takes the keys of the role that the machine, the container or the pod has in
+	// Amazon's cloud, instead of those above.
+	Role bool
 
 	// PartSize is how many bytes a part has at least. 0 is 8 MiB. Parts are larger
 	// where 10,000 of them would be too few otherwise. All parts of a file but the
@@ -109,7 +113,7 @@ func New(config Config) (*Target, error) {
 	}
 	t.transport = newTransport(t.clock, config.Timeout, config.Bandwidth)
 	t.core, err = minio.NewCore(host, &minio.Options{
-		Creds:      credentials.NewStaticV4(config.AccessKey, config.SecretKey, ""),
+		Creds:      keys(config),
 		Secure:     secure,
 		Region:     config.Region,
 		Transport:  t.transport,
@@ -136,7 +140,8 @@ func check(c Config) error {
 		say    string
 	}{
 		{c.Bucket == "" || strings.Contains(c.Bucket, "/"), "the bucket needs a name, without slashes"},
-		{c.AccessKey == "" || c.SecretKey == "", "the bucket needs an access key and its secret key"},
+		{!c.Role && (c.AccessKey == "" || c.SecretKey == ""), "the bucket needs an access key and its secret key, or a role"},
+		{c.Role && c.AccessKey+c.SecretKey+c.SessionToken != "", "the keys of the bucket are those of a role, or others, but not both"},
 		{c.PartSize < leastPartSize, "a part has to have 5 MiB or more, or S3 doesn't take it"},
 		{c.LockMode != "" && c.LockMode != "governance" && c.LockMode != "compliance", "the mode of object lock is governance or compliance, or empty for none"},
 		{(c.LockMode != "") != (c.LockDays > 0), "object lock needs both a mode and a number of days"},
