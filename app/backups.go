@@ -155,7 +155,7 @@ func backupTargets(b config.Backup, policy backup.Policy) ([]backup.Target, erro
 func MongoRestorer(s config.Settings) backup.Restorer {
 	restorer := mongodump.NewRestorer(s.MongoDB.Reveal(), s.MongoDatabase)
 	if s.MongoEvery {
-		restorer.OfEvery()
+		restorer.UnderOwnNames()
 	}
 	return &unserved{Restorer: restorer, settings: s, databases: []string{s.MongoDatabase}}
 }

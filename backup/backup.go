@@ -40,7 +40,8 @@ type Source interface {
 	Dump(ctx context.Context, w io.Writer, progress func(written int64)) (Contents, error)
 
 	// Drill restores a dump into a scratch database beside the source, has the
-	// engine check its integrity, and returns what is in it, by reading it again.
+	// engine check its integrity, and returns what is in it, by reading it again. Of a
+	// dump of every database in which there is only one, it may leave out that one's name.
 	// The scratch database is gone when it returns. One that a killed process has
 	// left is removed by the next Drill. It returns [ErrDamaged] for a dump that
 	// can't be restored.
@@ -116,8 +117,8 @@ type Contents struct {
 	// Clock is what the server's clock showed when the dump was begun; zero where it has
 	// none of its own.
 	Clock time.Time `json:"server_clock,omitzero"`
-	// Databases is set where there are several, and the names of collections are
-	// database.collection.
+	// Databases is set where every database of a server was dumped: then the names of
+	// collections are database.collection.
 	Databases bool `json:"databases,omitempty"`
 	// Collections are ordered by their names.
 	Collections []Collection `json:"collections"`
@@ -143,6 +144,16 @@ func (c Contents) Count(name string) (documents int64, ok bool) {
 		return 0, false
 	}
 	return c.Collections[i].Documents, true
+}
+
+// ofOneDatabase is what is in the only database that there is, as it would be called without
+// its name.
+func (c Contents) ofOneDatabase() Contents {
+	c.Databases, c.Collections = false, slices.Clone(c.Collections)
+	for i := range c.Collections {
+		_, c.Collections[i].Name, _ = strings.Cut(c.Collections[i].Name, ".")
+	}
+	return c
 }
 
 // Documents is how many documents there are in all collections.

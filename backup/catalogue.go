@@ -44,6 +44,9 @@ const (
 	suspicious       // as the manifest says
 )
 
+// Foreign tells whether it is another installation's.
+func (b Backup) Foreign() bool { return b.kind == foreign }
+
 // Counts tells whether it is whole and to be relied on, as far as is known without
 // restoring it.
 func (b Backup) Counts() bool { return b.Problem == "" && b.kind == noDoubt }

@@ -33,8 +33,9 @@ type Decision struct {
 
 // Decide says of each backup of one target whether it is kept, in their order. The newest
 // that saves us always is, or where none does the newest that counts, of a single database
-// and of every one, and so are all when none would be left. Nothing is removed that isn't the installation's own, that is of a
-// time that can't be, or that came before one that is suspicious.
+// and of every one, and so are all when none would be left. Nothing is removed that isn't
+// the installation's own, that is of a time that can't be, or that came before one that is
+// suspicious.
 func (r Retention) Decide(backups Catalogue, now time.Time) []Decision {
 	last, _ := backups.last()
 	decisions := make([]Decision, len(backups))

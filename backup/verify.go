@@ -58,6 +58,9 @@ func (s *Service) drill(ctx context.Context, target Target, m Manifest, keys []a
 }
 
 func differs(dumped, restored Contents) error {
+	if dumped.Databases && !restored.Databases {
+		dumped = dumped.ofOneDatabase()
+	}
 	if difference := difference(dumped, restored); difference != "" {
 		return fmt.Errorf("%w: restored, %s", ErrDamaged, difference)
 	}

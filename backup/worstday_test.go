@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -319,5 +320,109 @@ func TestATargetThatHangsDoesNotHoldUpAnother(t *testing.T) {
 	close(h.let)
 	if err := <-ended; !errors.Is(err, errDisk) {
 		t.Errorf("it ends with %v", err)
+	}
+}
+
+// onlyDatabase is a source of every database that has only one, which a drill leaves unnamed.
+type onlyDatabase struct{ *records }
+
+func (o onlyDatabase) Dump(ctx context.Context, w io.Writer, progress func(int64)) (Contents, error) {
+	c, err := o.records.Dump(ctx, w, progress)
+	c.Databases = true
+	for i := range c.Collections {
+		c.Collections[i].Name = "app." + c.Collections[i].Name
+	}
+	return c, err
+}
+
+func TestTheOnlyOneOfAllDatabasesNeedsNoName(t *testing.T) {
+	t.Parallel()
+	create(t, newService(t, onlyDatabase{randomRecords(1, 1000)}, nil))
+}
+
+// clocked is a database on a server with a clock of its own.
+type clocked struct {
+	*records
+	clock time.Time
+}
+
+func (c clocked) Dump(ctx context.Context, w io.Writer, progress func(int64)) (Contents, error) {
+	contents, err := c.records.Dump(ctx, w, progress)
+	contents.Clock = c.clock
+	return contents, err
+}
+
+// Times are held against the clock of the store, and against that of the file.
+func TestABackupWhoseTimeOtherClocksDenyDoesNotCount(t *testing.T) {
+	t.Parallel()
+	source := clocked{randomRecords(1, 1000), time.Now()}
+	s := newService(t, &source, nil)
+	if m := create(t, s); m.Suspicious != "" {
+		t.Errorf("by a clock that is right it is suspicious: %s", m.Suspicious)
+	}
+	source.clock = source.clock.Add(-time.Hour)
+	if m := create(t, s); !strings.Contains(m.Suspicious, "set them right") {
+		t.Errorf("by a clock that is an hour behind, it is %q", m.Suspicious)
+	}
+	source.clock = time.Time{}
+	m := create(t, s)
+	earlier := m.CreatedAt.Add(-2 * fileTolerance)
+	if err := os.Chtimes(pathOf(s, m.File), earlier, earlier); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := s.Find(t.Context(), m.ID); err != nil || b.Counts() || !strings.Contains(b.Doubt, "the clock was wrong when it was made") {
+		t.Errorf("older than its file's folder says, it is %+v: %v", b, err)
+	}
+}
+
+// narrow is a folder with space for so many files.
+type narrow struct {
+	Target
+	files int
+}
+
+func (n narrow) Create(ctx context.Context, name string, size int64) (Upload, error) {
+	if files, err := n.List(ctx, ""); err != nil || len(files) >= n.files {
+		return nil, errors.Join(err, errDisk)
+	}
+	return n.Target.Create(ctx, name, size)
+}
+
+func TestWhatHasHadItsTimeGoesBeforeThereIsNoSpace(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 24, 2, 0, 0, 0, time.UTC)
+	s := newService(t, randomRecords(1, 1000), func(c *Config) {
+		c.Now, c.Retention = func() time.Time { return now }, Retention{Days: 1}
+	})
+	s.Targets[0] = narrow{s.Targets[0], 4}
+	create(t, s)
+	now = now.Add(time.Hour)
+	covering := create(t, s)
+	now = now.AddDate(0, 0, 2)
+	if _, err := s.Create(t.Context(), CreateOptions{}); !errors.Is(err, errDisk) {
+		t.Errorf("with no space it ends with %v", err)
+	}
+	if _, err := s.Create(t.Context(), CreateOptions{PruneFirst: true}); err != nil {
+		t.Error(err)
+	}
+	if all, err := s.List(t.Context()); err != nil || len(all) != 2 || all[1].ID != covering.ID {
+		t.Errorf("there is %+v: %v", all, err)
+	}
+}
+
+// Backups of earlier versions of the program don't say whose they are.
+func TestBackupsWithoutAnOwnerAreOursWhereThereIsNobodyElse(t *testing.T) {
+	t.Parallel()
+	of := func(installation string) Backup {
+		m := newManifest(time.Now(), SQLite, Gzip, false)
+		m.Installation = installation
+		return Backup{Manifest: m}
+	}
+	for counts, all := range map[bool][]Backup{true: {of(""), of("ours")}, false: {of(""), of("theirs")}} {
+		for _, b := range newViewer("ours", all, time.Now()).judge(all) {
+			if b.Installation == "" && b.Counts() != counts {
+				t.Errorf("it counts: %v, because %q", b.Counts(), b.Doubt)
+			}
+		}
 	}
 }

@@ -40,13 +40,18 @@ func scratchMade(name string) (made time.Time, ok bool) {
 
 // Drill restores an archive into a database of its own on the same server, reads that
 // again, and drops it. dump is expected to fail when ctx ends. If ctx ends, there is
-// little time to drop it, and it may be left for a later Drill.
+// little time to drop it, and it may be left for a later Drill. Which databases the source
+// has doesn't matter: an archive of several is restored into as many.
 func (s *Source) Drill(ctx context.Context, dump io.Reader, progress func(read int64)) (contents backup.Contents, err error) {
 	a, err := newArchiveReader(dump)
 	if err != nil {
 		return contents, err
 	}
-	r, err := newRestoring(a, "", s.database, nil, progress)
+	database := "" // every one
+	if all := a.databases(); len(all) == 1 {
+		database = all[0]
+	}
+	r, err := newRestoring(a, "", database, nil, progress)
 	if err != nil {
 		return contents, err
 	}
@@ -78,7 +83,7 @@ var errSlow = errors.New("the drill has taken too long and was given up")
 // any can expire, definitions when all are as they were.
 func (r *restoring) drill(ctx context.Context, c *conn, scratches map[string]*conn) (contents backup.Contents, err error) {
 	r.shorten(scratches)
-	if err := refusedIsDamaged(r.restore(ctx, c, scratches)); err != nil {
+	if err := refusedIsDamaged(r.restore(ctx, c, func(database string) *conn { return scratches[database] })); err != nil {
 		return contents, err
 	}
 	again := &reading{conn: c}
@@ -96,7 +101,9 @@ func (r *restoring) drill(ctx context.Context, c *conn, scratches map[string]*co
 		return contents, err
 	}
 	again.redefine(defined)
-	return again.contents(), nil
+	contents = again.contents()
+	contents.Databases = len(scratches) > 1
+	return contents, nil
 }
 
 // refusedIsDamaged makes what a server refuses damage: it is where it comes from.

@@ -134,6 +134,17 @@ func TestWithoutANameEveryDatabaseIsBackedUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, drilled, contents)
+	single := NewSource(uri, one.Name())
+	single.limits = patient()
+	if drilled, err = single.Drill(t.Context(), bytes.NewReader(archive), nil); err != nil || !drilled.Databases {
+		t.Errorf("beside one database there is %+v: %v", drilled, err)
+	}
+	equal(t, drilled, contents)
+	ofOne, contentsOfOne := dumped(t, single)
+	if drilled, err = s.Drill(t.Context(), bytes.NewReader(ofOne), nil); err != nil || drilled.Databases {
+		t.Errorf("of one database there is %+v: %v", drilled, err)
+	}
+	equal(t, drilled, contentsOfOne)
 	if left := scratches(t, one.Client()); len(left) > 0 {
 		t.Errorf("there are %v left", left)
 	}
@@ -141,7 +152,7 @@ func TestWithoutANameEveryDatabaseIsBackedUp(t *testing.T) {
 	if _, err := restorer(uri, one).Restore(t.Context(), bytes.NewReader(archive), o, nil); err == nil {
 		t.Error("several databases go into one")
 	}
-	r := restorer(uri, one).OfEvery()
+	r := restorer(uri, one).UnderOwnNames()
 	if _, err := r.Plan(t.Context(), &contents, backup.RestoreOptions{}); !errors.Is(err, backup.ErrNotEmpty) {
 		t.Errorf("what is there may be overwritten: %v", err)
 	}

@@ -28,13 +28,13 @@ var _ backup.Restorer = (*Restorer)(nil)
 type Restorer struct {
 	uri, database string
 	limits        limits
-	every         bool
+	ownNames      bool
 }
 
-// OfEvery makes a backup of several databases be restored into databases of their own
+// UnderOwnNames makes a backup of every database be restored into databases of their own
 // names. Without it, such a one is refused.
-func (r *Restorer) OfEvery() *Restorer {
-	r.every = true
+func (r *Restorer) UnderOwnNames() *Restorer {
+	r.ownNames = true
 	return r
 }
 
@@ -56,18 +56,14 @@ func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup
 		if plan.Target, err = target(r.uri, r.database, r.limits); err != nil {
 			return err
 		}
-		o.Databases = contents != nil && contents.Databases
-		var names []string
-		if contents != nil {
-			for _, c := range contents.Collections {
-				names = append(names, c.Name)
-			}
+		var databases []string
+		if contents != nil && contents.Databases {
+			databases = contents.DatabaseNames()
 		}
-		into, err := r.into(c, o, databasesOf(names))
-		if err != nil {
+		if _, err := r.place(c, databases != nil); err != nil {
 			return err
 		}
-		there, err := existingIn(ctx, into, o)
+		there, err := c.existingIn(ctx, databases)
 		if err != nil {
 			return err
 		}
@@ -124,11 +120,15 @@ func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.Restore
 		return contents, err
 	}
 	err = connected(ctx, r.uri, r.database, r.limits, func(c *conn) error {
-		into, err := r.into(c, o, restoring.databases())
+		place, err := r.place(c, o.Databases)
 		if err != nil {
 			return err
 		}
-		there, err := existingIn(ctx, into, o)
+		var databases []string
+		if o.Databases {
+			databases = restoring.databases()
+		}
+		there, err := c.existingIn(ctx, databases)
 		if err != nil {
 			return err
 		}
@@ -139,7 +139,7 @@ func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.Restore
 		if err := there.drop(ctx, names); err != nil {
 			return err
 		}
-		if err := restoring.restore(ctx, c, into); err != nil {
+		if err := restoring.restore(ctx, c, place); err != nil {
 			return err
 		}
 		if err := restoring.expire(ctx); err != nil {
@@ -161,50 +161,31 @@ type found struct {
 	view      bool
 }
 
-// into is where each database of a dump goes.
-func (r *Restorer) into(c *conn, o backup.RestoreOptions, databases []string) (map[string]*conn, error) {
-	if o.Databases && !r.every {
+// place says where each database of a dump goes.
+func (r *Restorer) place(c *conn, several bool) (func(database string) *conn, error) {
+	switch {
+	case !several:
+		return func(string) *conn { return c }, nil
+	case !r.ownNames:
 		return nil, errors.New("the backup is of several databases, which are restored under their own names: name none in the URI that they go to, nor in MONGODB_DATABASE; or choose one of them with --from-database")
 	}
-	into := map[string]*conn{}
-	for _, name := range databases {
-		into[name] = c
-		if o.Databases {
-			into[name] = c.on(name)
-		}
-	}
-	if !o.Databases && len(into) == 0 {
-		into[""] = c
-	}
-	return into, nil
+	return c.on, nil
 }
 
-// databasesOf are the databases of names database.collection.
-func databasesOf(names []string) (databases []string) {
-	for _, name := range names {
-		database, _, _ := strings.Cut(name, ".")
-		databases = append(databases, database)
+// existingIn looks at what there is in databases, by the names database.collection; or where
+// none is named in that of the connection.
+func (c *conn) existingIn(ctx context.Context, databases []string) (existing, error) {
+	if databases == nil {
+		return c.existing(ctx)
 	}
-	return databases
-}
-
-// existingIn looks at what there is in databases, by what their collections are called in
-// contents.
-func existingIn(ctx context.Context, into map[string]*conn, o backup.RestoreOptions) (existing, error) {
 	all := existing{}
-	for database, in := range into {
-		there, err := in.existing(ctx)
+	for _, database := range databases {
+		there, err := c.on(database).existing(ctx)
 		if err != nil {
 			return nil, err
 		}
 		for name, found := range there {
-			if o.Databases {
-				name = database + "." + name
-			}
-			all[name] = found
-		}
-		if !o.Databases {
-			break // it is the same for all
+			all[database+"."+name] = found
 		}
 	}
 	return all, nil

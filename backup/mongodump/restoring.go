@@ -77,13 +77,7 @@ func restorable(name string) bool { return ofUsers(name) && !strings.HasPrefix(n
 // the only one there is, or else the one of the same name. The rest of a whole server's
 // archive is not looked at.
 func (a *archiveReader) choose(from, into string) (string, error) {
-	var all []string
-	for _, e := range a.entries {
-		if e.Database != "" && !slices.Contains(all, e.Database) { // without one, it's the oplog
-			all = append(all, e.Database)
-		}
-	}
-	switch {
+	switch all := a.databases(); {
 	case from != "" && slices.Contains(all, from):
 		return from, nil
 	case from != "":
@@ -94,8 +88,19 @@ func (a *archiveReader) choose(from, into string) (string, error) {
 		return all[0], nil
 	case slices.Contains(all, into):
 		return into, nil
+	default:
+		return "", fmt.Errorf("the archive has several databases, %s, and none of them is named %s: say which one with --from-database", strings.Join(all, ", "), into)
 	}
-	return "", fmt.Errorf("the archive has several databases, %s, and none of them is named %s: say which one with --from-database", strings.Join(all, ", "), into)
+}
+
+// databases are those that the archive has something of.
+func (a *archiveReader) databases() (all []string) {
+	for _, e := range a.entries {
+		if e.Database != "" && !slices.Contains(all, e.Database) { // without one, it's the oplog
+			all = append(all, e.Database)
+		}
+	}
+	return all
 }
 
 // label is what the names of a database's collections begin with in contents.
@@ -130,13 +135,13 @@ func (r *restoring) names() (names []string) {
 	return names
 }
 
-// restore creates the collections in the databases that those of the archive are put into,
-// puts the documents in them, and then builds the indexes, which takes less time than
-// keeping them up to date. Nothing expires before expire is called.
-func (r *restoring) restore(ctx context.Context, c *conn, into map[string]*conn) error {
+// restore creates the collections where place says that those of a database go, puts the
+// documents in them, and then builds the indexes, which takes less time than keeping them up
+// to date. Nothing expires before expire is called.
+func (r *restoring) restore(ctx context.Context, c *conn, place func(database string) *conn) error {
 	r.conn = c
 	for from, restored := range r.collections {
-		restored.in = into[from.database]
+		restored.in = place(from.database)
 	}
 	for _, c := range r.sorted() {
 		if err := r.create(ctx, c); err != nil {
@@ -375,7 +380,7 @@ func refused(collection string, err error) error {
 
 // contents is what has been restored, as the server has it now.
 func (r *restoring) contents(ctx context.Context) (backup.Contents, error) {
-	all := backup.Contents{Server: serverName(r.conn.server), Collections: []backup.Collection{}}
+	all := backup.Contents{Server: serverName(r.conn.server), Databases: r.whole, Collections: []backup.Collection{}}
 	places := map[string]*conn{}
 	for from, c := range r.collections {
 		places[from.database] = c.in

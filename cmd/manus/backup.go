@@ -229,7 +229,7 @@ func printNext(out io.Writer, when *cron.Schedule, now time.Time) error {
 type backupVerify struct {
 	ID     string `arg:"" optional:"" help:"The backup's ID, or its beginning; without one, the newest."`
 	Latest bool   `help:"The newest backup."`
-	All    bool   `help:"Every backup."`
+	All    bool   `help:"Every backup of this installation."`
 	Quick  bool   `help:"Only read the bytes and hold them against the manifest."`
 }
 
@@ -270,6 +270,7 @@ func (c backupVerify) which(v vault) ([]backup.Backup, error) {
 	switch {
 	case c.All:
 		all, err := v.Service.List(v.ctx)
+		all = slices.DeleteFunc(all, backup.Backup.Foreign)
 		if err == nil && len(all) == 0 {
 			_, err = v.Service.Latest(v.ctx) // which says that there is none
 		}
@@ -476,6 +477,9 @@ func (c backupAdopt) Run(p *process, parent *backupCommand) error {
 		}
 		b, err := v.Adopt(p.ctx, c.File, v.progress.show)
 		v.progress.end()
+		if _, there := os.Stat(c.File); there == nil && errors.Is(err, backup.ErrNotFound) {
+			err = fmt.Errorf("%w; only what is in BACKUP_DIR or the bucket is adopted: copy %s there first, under the name that it was made with", err, c.File)
+		}
 		if err != nil {
 			return err
 		}

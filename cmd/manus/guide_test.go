@@ -158,6 +158,9 @@ func TestOneOfSeveralDatabasesGetsANewName(t *testing.T) {
 	if out := r.types(restore + "absent || true"); !strings.Contains(out, `has no database "absent"; it has app, other`) {
 		t.Errorf("it says %s", out)
 	}
+	if out := r.types("manus backup restore --latest --env-file .env --to mongodb --drop"); !strings.Contains(out, "the same as were dumped") {
+		t.Errorf("all of them: %s", out)
+	}
 	file := filepath.Join(vault, "*.archive.gz")
 	if out := r.types("cp " + file + " whole.archive.gz && manus backup restore whole.archive.gz --env-file .env --to mongodb --to-database third --from-database other --collection users"); !strings.Contains(out, "Restored 1 documents") {
 		t.Errorf("it says %s", out)
