@@ -111,9 +111,9 @@ func (shared) Close() error { return nil }
 
 // backupSource is what backups are made of. A server makes them of its own database; a
 // command where none is named, as mongodump does, of every one.
-func backupSource(s config.Settings, command sqlitedump.Command, every bool) backup.Source {
+func backupSource(s config.Settings, command sqlitedump.Command, offline bool) backup.Source {
 	switch {
-	case !s.MongoDB.Empty() && s.MongoEvery && every:
+	case !s.MongoDB.Empty() && s.MongoUnnamed && offline:
 		return mongodump.NewSource(s.MongoDB.Reveal(), "")
 	case !s.MongoDB.Empty():
 		return mongodump.NewSource(s.MongoDB.Reveal(), s.MongoDatabase)
@@ -154,7 +154,7 @@ func backupTargets(b config.Backup, policy backup.Policy) ([]backup.Target, erro
 // MongoRestorer is the MongoDB of the settings, as where a backup is restored to.
 func MongoRestorer(s config.Settings) backup.Restorer {
 	restorer := mongodump.NewRestorer(s.MongoDB.Reveal(), s.MongoDatabase)
-	if s.MongoEvery {
+	if s.MongoUnnamed {
 		restorer.UnderOwnNames()
 	}
 	return &unserved{Restorer: restorer, settings: s, databases: []string{s.MongoDatabase}}

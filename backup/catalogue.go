@@ -136,12 +136,14 @@ func (v viewer) doubt(b Backup) (doubt, string) {
 	switch ahead := b.CreatedAt.Sub(v.now); {
 	case b.Installation == "" && !v.alone:
 		return foreign, "it doesn't say whose it is, and others have theirs here too; 'manus backup adopt " + b.ID + "' makes it this installation's"
+	case b.Installation != "" && v.id == "":
+		return foreign, "it is of the installation " + b.Installation + ", and the store doesn't say which this one is"
 	case b.Installation != "" && b.Installation != v.id:
 		return foreign, "it is of another installation, " + b.Installation
 	case ahead > clockTolerance:
-		return misdated, fmt.Sprintf("it says that it was made at %s, which is %v from now: a clock was wrong, or this one is", stamp(b.CreatedAt), ahead.Round(time.Minute))
+		return misdated, fmt.Sprintf("it says that it was made at %s, which is %v from now: set the clock of this machine right if it is wrong, and else remove the backup, which one that was wrong has made", stamp(b.CreatedAt), ahead.Round(time.Minute))
 	case !b.arrived.IsZero() && b.CreatedAt.Sub(b.arrived) > fileTolerance:
-		return misdated, fmt.Sprintf("it says that it was begun at %s, but its file is of %s: the clock was wrong when it was made", stamp(b.CreatedAt), stamp(b.arrived))
+		return misdated, fmt.Sprintf("it says that it was begun at %s, but its file is of %s: the clock was wrong when it was made; remove it, or it stays", stamp(b.CreatedAt), stamp(b.arrived))
 	case b.Suspicious != "":
 		return suspicious, b.Suspicious
 	}
@@ -175,10 +177,7 @@ func (s *Service) List(ctx context.Context) (Catalogue, error) {
 	for _, b := range found {
 		all = append(all, *b)
 	}
-	if ids := owners(all); id == "" && len(ids) == 1 {
-		id = ids[0]
-	}
-	return newViewer(id, all, s.Now()).judge(all), errors.Join(errs...)
+	return newViewer(cmp.Or(id, onlyOwner(all)), all, s.Now()).judge(all), errors.Join(errs...)
 }
 
 // merge joins what several targets have of one backup. A good copy counts.

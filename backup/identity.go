@@ -14,6 +14,8 @@ type identity struct {
 	mu    sync.Mutex
 	id    string
 	asked time.Time // when the store last didn't tell
+	// silent is set when there is a store that couldn't be asked.
+	silent bool
 }
 
 // storeTimeout bounds how long a store is asked for its id: on the day on which there is no
@@ -44,10 +46,27 @@ func (s *Service) installation(ctx context.Context, create bool) string {
 func (w *identity) ask(ctx context.Context, s *Service, create bool) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	return s.withStore(ctx, func(store docstore.Store) (err error) {
+	err := s.withStore(ctx, func(store docstore.Store) (err error) {
 		w.id, err = storedID(ctx, docstore.NewCollection[Status](store, spec), create)
 		return err
 	})
+	w.silent = err != nil && !errors.Is(err, docstore.ErrNotFound)
+	return err
+}
+
+// isSilent tells whether there is a store that couldn't be asked.
+func (w *identity) isSilent() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.silent
+}
+
+// onlyOwner is the installation that all backups are of; empty when they are of several.
+func onlyOwner(all []Backup) string {
+	if ids := owners(all); len(ids) == 1 {
+		return ids[0]
+	}
+	return ""
 }
 
 // storedID reads the id that a store has, or makes it.

@@ -196,13 +196,18 @@ func (s *Service) pruneAt(ctx context.Context, target Target, dryRun bool) ([]Pr
 	return pruned, nil
 }
 
-// catalogueAt is the backups of one target, as the installation sees them.
+// catalogueAt is the backups of one target, as the installation sees them: all are its own
+// where its store is out of order and there are no other's.
 func (s *Service) catalogueAt(ctx context.Context, target Target) (Catalogue, error) {
 	backups, err := listTarget(ctx, target)
 	if err != nil {
 		return nil, err
 	}
-	return newViewer(s.installation(ctx, false), backups, s.Now()).judge(backups), nil
+	id := s.installation(ctx, false)
+	if id == "" && s.whose.isSilent() {
+		id = onlyOwner(backups)
+	}
+	return newViewer(id, backups, s.Now()).judge(backups), nil
 }
 
 // remove removes a backup. Its manifest says so first, and goes last: killed in between,

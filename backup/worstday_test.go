@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -424,5 +425,44 @@ func TestBackupsWithoutAnOwnerAreOursWhereThereIsNobodyElse(t *testing.T) {
 				t.Errorf("it counts: %v, because %q", b.Counts(), b.Doubt)
 			}
 		}
+	}
+}
+
+// A disk is full, and nothing can be asked of the store: what has had its time goes
+// nevertheless, but only where there is nobody else.
+func TestAStoreThatIsOutOfOrderDoesNotKeepBackupsForEver(t *testing.T) {
+	t.Parallel()
+	folder, now := NewFolder(t.TempDir()), time.Date(2026, 11, 24, 2, 0, 0, 0, time.UTC)
+	with := func(open func(context.Context) (docstore.Store, error)) *Service {
+		return newService(t, randomRecords(1, 1000), func(c *Config) {
+			c.Targets, c.Retention, c.Now = []Target{folder}, Retention{Days: 1}, func() time.Time { return now }
+			c.OpenStore = open
+		})
+	}
+	kept := func() (left []int) {
+		store := storetest.New(t, append(Specs(), lease.Specs()...)...)
+		s := with(func(context.Context) (docstore.Store, error) { return keptOpen{store}, nil })
+		for range 2 {
+			create(t, s)
+			now = now.Add(time.Hour)
+		}
+		now = now.AddDate(0, 0, 5)
+		for _, err := range []error{docstore.ErrNotFound, docstore.ErrUnavailable} {
+			if _, err := with(func(context.Context) (docstore.Store, error) { return nil, err }).Prune(t.Context(), false); err != nil {
+				t.Fatal(err)
+			}
+			all, err := s.List(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			left = append(left, len(all))
+		}
+		return left
+	}
+	if n := kept(); !slices.Equal(n, []int{2, 1}) {
+		t.Errorf("without a store, and with one that is out of order, %v backups are kept", n)
+	}
+	if n := kept(); !slices.Equal(n, []int{3, 3}) {
+		t.Errorf("beside another installation %v backups are kept", n)
 	}
 }

@@ -126,9 +126,9 @@ func parseMongoDB(s *Settings, text string) *Problem {
 	if hosts[strings.LastIndex(hosts, "@")+1:] == "" {
 		return bad("names no host", mend)
 	}
-	s.MongoDatabase, s.MongoEvery = "manus", true
+	s.MongoDatabase, s.MongoUnnamed = "manus", true
 	if isDatabase(path) {
-		s.MongoDatabase, s.MongoEvery = path, false
+		s.MongoDatabase, s.MongoUnnamed = path, false
 	}
 	s.MongoDB = NewSecret(text)
 	return nil

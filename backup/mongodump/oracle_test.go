@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -172,6 +173,28 @@ func TestWithoutANameEveryDatabaseIsBackedUp(t *testing.T) {
 	stock(t, testprogram.Mongorestore, "--uri="+uri, "--archive="+file)
 	_, again := dumped(t, s)
 	equal(t, again, contents)
+	wholeServerComesBack(t, s, r)
+}
+
+// wholeServerComesBack makes a backup and restores it, as commands do.
+func wholeServerComesBack(t *testing.T, s *Source, r *Restorer) {
+	t.Helper()
+	service := backup.New(backup.Config{Source: s, Targets: []backup.Target{backup.NewFolder(t.TempDir())}, Log: slog.New(slog.DiscardHandler)})
+	m, err := service.Create(t.Context(), backup.CreateOptions{})
+	if err != nil || !m.Verified || !m.Databases {
+		t.Fatalf("there is %+v: %v", m, err)
+	}
+	b, err := service.Find(t.Context(), m.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := service.Restore(t.Context(), b, r, backup.RestoreOptions{Drop: true}, nil); err != nil {
+		t.Error(err)
+	}
+	one := backup.RestoreOptions{Drop: true, Collections: []string{m.Collections[0].Name}}
+	if restored, err := service.Restore(t.Context(), b, r, one, nil); err != nil || len(restored.Collections) != 1 {
+		t.Errorf("of one collection there is %+v: %v", restored, err)
+	}
 }
 
 // TestViewsAndOptionsComeBack needs more than FerretDB has: there, what it refuses is
