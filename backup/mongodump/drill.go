@@ -123,7 +123,7 @@ const longestNamespace = 120
 func (r *restoring) shorten(scratches map[string]*conn) {
 	for from, c := range r.collections {
 		if len(scratches[from.database].name())+len(".")+len(c.Name) > longestNamespace {
-			c.at = "shortened_" + strings.ToLower(rand.Text())
+			c.called = "shortened_" + strings.ToLower(rand.Text())
 		}
 	}
 }
@@ -137,10 +137,10 @@ func (r *restoring) readAgain(ctx context.Context, again *reading, scratches map
 	}
 	names := map[string]string{}
 	for _, c := range r.collections {
-		names[c.label+c.at] = c.Name
+		names[c.label+c.called] = c.Name
 	}
 	for _, c := range again.collections {
-		c.Name = cmp.Or(names[c.label+c.at], c.Name)
+		c.Name = cmp.Or(names[c.label+c.called], c.Name)
 	}
 	return nil
 }

@@ -250,18 +250,6 @@ func TestViewsAreDumpedAsWhatTheyAre(t *testing.T) {
 	}
 }
 
-func TestTimeSeriesAreRefused(t *testing.T) {
-	t.Parallel()
-	f := (&fake{infos: []bson.D{info("weather", timeseries, bson.D{{Key: "timeseries", Value: bson.D{{Key: "timeField", Value: "at"}}}})}}).start(t)
-	if _, err := NewSource(f.uri, "d").Dump(t.Context(), io.Discard, nil); err == nil || !strings.Contains(err.Error(), `"weather" is a time series`) {
-		t.Errorf("got %v", err)
-	}
-	archive := archiveOf(t, metadata{Name: "weather", Type: timeseries})
-	if _, err := NewSource(f.uri, "d").Drill(t.Context(), bytes.NewReader(archive), nil); err == nil || !strings.Contains(err.Error(), `"weather" is a time series`) {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestWhatAServerRefusesIsToldByItsCode(t *testing.T) {
 	t.Parallel()
 	archive := archiveOf(t, metadata{Name: "c"})

@@ -25,13 +25,13 @@ func (c *conn) ranges(ctx context.Context, m *collection, documents, bytes int64
 	if n < 2 || m.capped() || m.Options.Lookup("collation").Value != nil {
 		return whole, nil
 	}
-	kind, err := c.kind(ctx, m.at)
+	kind, err := c.kind(ctx, m.data())
 	if err != nil || !slices.Contains(splittable, kind) {
 		return whole, err
 	}
 	var borders []bson.RawValue
 	for range n - 1 {
-		border, err := c.border(ctx, m.at, borders, documents/n)
+		border, err := c.border(ctx, m.data(), borders, documents/n)
 		if err != nil {
 			return nil, err
 		}

@@ -54,10 +54,7 @@ func newRestoring(a *archiveReader, from, into string, only []string, progress f
 		if err != nil {
 			return nil, err
 		}
-		if m.Type == timeseries {
-			return nil, errTimeseries(e.Collection)
-		}
-		r.collections[namespace{e.Database, e.Collection}] = &collection{metadata: m, at: m.Name, label: r.label(e.Database)}
+		r.collections[e.data()] = &collection{metadata: m, called: m.Name, label: r.label(e.Database)}
 	}
 	for _, name := range only {
 		if !slices.Contains(r.names(), name) {
@@ -171,7 +168,7 @@ func (r *restoring) expire(ctx context.Context) error {
 			continue
 		}
 		var answer bson.Raw
-		err := r.conn.run(ctx, c.in.name(), &answer, bson.D{{Key: "collMod", Value: c.at}, {Key: expireOption, Value: after}})
+		err := r.conn.run(ctx, c.in.name(), &answer, bson.D{{Key: "collMod", Value: c.called}, {Key: expireOption, Value: after}})
 		if err != nil {
 			return wrap(err, "making documents of the collection %q expire", c.Name)
 		}
@@ -181,7 +178,7 @@ func (r *restoring) expire(ctx context.Context) error {
 
 // create creates a collection or a view.
 func (r *restoring) create(ctx context.Context, m *collection) error {
-	command := bson.D{{Key: "create", Value: m.at}}
+	command := bson.D{{Key: "create", Value: m.called}}
 	elements, _ := m.Options.Elements()
 	for _, option := range elements {
 		if !slices.Contains(notRestored, option.Key()) && option.Key() != expireOption {
@@ -216,7 +213,7 @@ func (r *restoring) index(ctx context.Context, m *collection, pick func(bson.Raw
 		return nil
 	}
 	err := r.conn.within(ctx, r.conn.building, func(ctx context.Context) error {
-		command := bson.D{{Key: "createIndexes", Value: m.at}, {Key: "indexes", Value: indexes}}
+		command := bson.D{{Key: "createIndexes", Value: m.called}, {Key: "indexes", Value: indexes}}
 		return m.in.primary.RunCommand(ctx, command).Err()
 	})
 	if said, ok := errors.AsType[mongo.ServerError](err); ok && said.HasErrorCode(duplicateKey) {
@@ -351,11 +348,11 @@ func (r *restoring) insertBatch(ctx context.Context, b *batch) error {
 		begin = end
 	}
 	how := options.InsertMany().SetOrdered(b.of.capped())
-	if b.of.Options.Lookup("validator").Value != nil { // what was there before it stays
+	if b.of.Type == timeseries || b.of.Options.Lookup("validator").Value != nil { // what was there before it stays
 		how.SetBypassDocumentValidation(true)
 	}
 	err := r.conn.within(ctx, r.conn.patience, func(ctx context.Context) error {
-		_, err := b.of.in.primary.Collection(b.of.at).InsertMany(ctx, documents, how)
+		_, err := b.of.in.primary.Collection(b.of.data()).InsertMany(ctx, documents, how)
 		return err
 	})
 	if err != nil {
@@ -391,7 +388,7 @@ func (r *restoring) contents(ctx context.Context) (backup.Contents, error) {
 			return all, err
 		}
 		for _, m := range defined {
-			if c := r.collections[namespace{database, m.Name}]; c != nil {
+			if c := r.collections[namespace{database, dataOf(m.Name, m.Type)}]; c != nil {
 				c.metadata = m
 				all.Collections = append(all.Collections, c.contents())
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"slices"
@@ -111,12 +112,33 @@ func readWire(from io.Reader) ([]byte, error) {
 // commandAt is where the command begins in an OP_MSG.
 const commandAt = 16 + 4 + 1
 
+// commandOf is the command in an OP_MSG; nil for other messages.
 func commandOf(message []byte) bson.D {
+	if binary.LittleEndian.Uint32(message[12:]) != 2013 {
+		return nil
+	}
+	text := message[commandAt:]
 	var command bson.D
-	if binary.LittleEndian.Uint32(message[12:]) == 2013 && bson.Unmarshal(message[commandAt:], &command) != nil {
+	if bson.Unmarshal(text[:binary.LittleEndian.Uint32(text)], &command) != nil {
 		return nil
 	}
 	return command
+}
+
+// renamed is a command about another collection, in whichever of its fields that is named.
+func renamed(request []byte, command bson.D, name string) []byte {
+	size := binary.LittleEndian.Uint32(request[commandAt:])
+	command = slices.Clone(command)
+	if at := slices.IndexFunc(command, func(e bson.E) bool { return e.Key == "collection" }); at >= 0 {
+		command[at].Value = name
+	} else {
+		command[0].Value = name
+	}
+	message := append(messageOf(request, command), request[commandAt+size:]...)
+	binary.LittleEndian.PutUint32(message, uint32(len(message)))
+	copy(message[4:12], request[4:12])
+	copy(message[16:20], request[16:20])
+	return message
 }
 
 // messageOf is a message like another one, with another document.
@@ -160,6 +182,9 @@ func (s *rich) answer(ctx context.Context, ferret net.Conn, request []byte) ([]b
 	defer s.mu.Unlock()
 	database, _ := valueOf(command, "$db").(string)
 	name, _ := command[0].Value.(string)
+	if of, ok := valueOf(command, "collection").(string); ok {
+		name = of
+	}
 	d := s.defined[database][name]
 	if len(database)+1+len(name) > longestName {
 		return messageOf(request, bson.D{{Key: "ok", Value: 0.0}, {Key: "code", Value: 73}, {Key: "codeName", Value: "InvalidNamespace"}, {Key: "errmsg", Value: "too long"}}), nil
@@ -172,7 +197,7 @@ func (s *rich) answer(ctx context.Context, ferret net.Conn, request []byte) ([]b
 		if valueOf(d.options, "viewOn") != nil {
 			return fine, nil
 		}
-		return relayed(messageOf(request, bson.D{{Key: "create", Value: name}, {Key: "$db", Value: database}}))
+		return relayed(messageOf(request, bson.D{{Key: "create", Value: s.stored(database, name)}, {Key: "$db", Value: database}}))
 	case "createIndexes":
 		d := s.define(database, name)
 		for _, index := range valueOf(command, "indexes").(bson.A) {
@@ -186,10 +211,12 @@ func (s *rich) answer(ctx context.Context, ferret net.Conn, request []byte) ([]b
 		s.expire(ctx, database, name, bson.D{{Key: "key", Value: bson.D{{Key: "_id", Value: 1}}}, {Key: expireOption, Value: after}})
 		return fine, nil
 	case "drop":
+		stored := s.stored(database, name)
 		delete(s.defined[database], name)
 		if d != nil && valueOf(d.options, "viewOn") != nil {
 			return fine, nil
 		}
+		return relayed(renamed(request, command, stored))
 	case "dropDatabase":
 		delete(s.defined, database)
 	case "listIndexes":
@@ -205,8 +232,23 @@ func (s *rich) answer(ctx context.Context, ferret net.Conn, request []byte) ([]b
 		}
 		return messageOf(request, append(cursorOf(0, s.infos(database, commandOf(reply))...), bson.E{Key: "ok", Value: 1.0})), nil
 	}
+	if stored := s.stored(database, name); stored != name {
+		return relayed(renamed(request, command, stored))
+	}
 	return relayed(request)
 }
+
+// stored is what FerretDB calls a collection: buckets of time series, and what is asked of a
+// series itself, which the test asks nothing else of than whether it is empty.
+func (s *rich) stored(database, name string) string {
+	series := strings.TrimPrefix(name, bucketsPrefix)
+	if d := s.defined[database][series]; d != nil && valueOf(d.options, timeseries) != nil {
+		return bucketsHere + series
+	}
+	return name
+}
+
+const bucketsHere = "buckets_of_"
 
 // define is what is known of a collection from now on.
 func (s *rich) define(database, name string) *definition {
@@ -225,6 +267,10 @@ func (s *rich) infos(database string, reply bson.D) (infos []bson.D) {
 	listed, _ := valueOf(cursor, "firstBatch").(bson.A)
 	for _, of := range listed {
 		name, _ := valueOf(of.(bson.D), "name").(string)
+		if series, ok := strings.CutPrefix(name, bucketsHere); ok {
+			infos = append(infos, info(series, timeseries, s.defined[database][series].options), info(bucketsPrefix+series, "collection", bson.D{}))
+			continue
+		}
 		options := bson.D{}
 		if d := s.defined[database][name]; d != nil {
 			options = append(options, d.options...)
@@ -406,4 +452,51 @@ func TestTheLongestNamesCanBeDrilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, drilled, contents)
+}
+
+// A time series comes back as the buckets that have its measurements, and they expire only
+// after they have been compared.
+func TestTimeSeriesComeBackAsBuckets(t *testing.T) {
+	t.Parallel()
+	server := startRich(t)
+	db, target := server.database(t), server.database(t)
+	series := bson.D{{Key: "timeField", Value: "at"}, {Key: "metaField", Value: "of"}, {Key: "granularity", Value: "seconds"}, {Key: "bucketMaxSpanSeconds", Value: int32(3600)}}
+	command(t, db, bson.E{Key: "create", Value: "weather"}, bson.E{Key: timeseries, Value: series})
+	insert(t, db, "others", numbered(0, 3, 100)...)
+	var buckets []bson.D
+	for i := range 300 {
+		at := time.Now().Add(-48 * time.Hour)
+		buckets = append(buckets, bson.D{{Key: "_id", Value: bson.NewObjectIDFromTimestamp(at)}, {Key: "control", Value: bson.D{{Key: "version", Value: int32(2)}}}, {Key: "meta", Value: i}, {Key: "data", Value: bson.Binary{Subtype: 7, Data: make([]byte, 100)}}})
+	}
+	insert(t, db, bucketsPrefix+"weather", buckets...)
+	server.mu.Lock()
+	server.define(db.Name(), "weather").options = append(server.define(db.Name(), "weather").options, bson.E{Key: expireOption, Value: int64(3600)})
+	server.mu.Unlock()
+	s := source(server.uri, db)
+	archive, contents := dumped(t, s)
+	if n, ok := contents.Count("weather"); !ok || n != 300 || len(contents.Collections) != 2 {
+		t.Fatalf("there is %v", contents)
+	}
+	drilled, err := s.Drill(t.Context(), bytes.NewReader(archive), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, drilled, contents)
+	r := restorer(server.uri, target)
+	for _, o := range []backup.RestoreOptions{{}, {Collections: []string{"weather"}, Drop: true}} {
+		restored, err := r.Restore(t.Context(), bytes.NewReader(archive), o, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := contents.Only(o.Collections)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, restored, want)
+	}
+	if _, err := r.Restore(t.Context(), bytes.NewReader(archive), backup.RestoreOptions{}, nil); !errors.Is(err, backup.ErrNotEmpty) {
+		t.Errorf("it overwrites: %v", err)
+	}
+	_, again := dumped(t, source(server.uri, target))
+	equal(t, again, contents)
 }
