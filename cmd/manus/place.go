@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"manus/config"
@@ -30,7 +31,8 @@ func (m mongoPlace) settings(source config.Source) (s config.Settings, ok bool, 
 		return s, false, nil
 	}
 	if m.database != "" {
-		source.Environ = append([]string{"MONGODB_DATABASE=" + m.database}, source.Environ...) // the first counts
+		others := slices.DeleteFunc(slices.Clone(source.Environ), func(pair string) bool { return strings.HasPrefix(pair, "MONGODB_DATABASE") })
+		source.Environ = append(others, "MONGODB_DATABASE="+m.database)
 	}
 	s, err = config.LoadSome(source, "")
 	switch problems, wrong := errors.AsType[*config.Problems](err); {
