@@ -123,6 +123,7 @@ const (
 	defaultTTL = 15 * time.Second
 	minTTL     = 100 * time.Millisecond
 	maxPause   = time.Second
+	mostTTL    = time.Minute // that is waited for, where nothing hangs on it
 )
 
 // LastRun is when a job under any of a store's leases was last done, by the clock of the
@@ -378,7 +379,7 @@ func AtWork(ctx context.Context, store docstore.Store) (bool, error) {
 	before, err := heldIn(ctx, store)
 	longest := time.Duration(0)
 	for _, d := range before {
-		longest = max(longest, d.ttl())
+		longest = max(longest, min(d.ttl(), mostTTL))
 	}
 	if longest > 0 {
 		longest += 2 * maxPause // in which another copy looks, and takes over

@@ -27,7 +27,7 @@ type dataCopy struct {
 func (dataCopy) Help() string {
 	return `A STORE is the data folder of an embedded store, such as ./data; or 'mongodb', which stands for MONGODB_URI of the environment or of --env-file; or a mongodb:// URI without a password, as others could read that.
 
-Stop every server that uses the stores first. Beside one on an embedded store nothing is copied; of one that may be at work on MongoDB you are warned, and what it writes meanwhile is reported. A copy that was cut short is made again with the same command. A server doesn't start on a store that a copy into has not been finished.`
+Stop every server that uses the stores first. Beside one nothing is copied; of one of an earlier version that may be at work on MongoDB you are warned, and what it writes meanwhile is reported. A copy that was cut short is made again with the same command. A server doesn't start on a store that a copy into has not been finished.`
 }
 
 // Run copies, and tells how it goes.
