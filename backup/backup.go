@@ -242,6 +242,10 @@ type Target interface {
 	// Remove removes a file. One that is gone already is no error.
 	Remove(ctx context.Context, name string) error
 
+	// Locks tells whether what is written can't be removed for a time, that which took
+	// the place of another too.
+	Locks() bool
+
 	// Begun tells whether an upload has begun the file and not been released: its
 	// process is at work, or was killed and Clean hasn't been called since.
 	Begun(ctx context.Context, name string) (bool, error)

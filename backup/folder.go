@@ -131,6 +131,9 @@ func (f *Folder) Remove(ctx context.Context, name string) error {
 	return errors.Join(err, lockedfile.SyncFolder(f.dir))
 }
 
+// Locks is false: a folder keeps nothing from being removed.
+func (f *Folder) Locks() bool { return false }
+
 // Begun tells whether an upload has begun the file and not been released.
 func (f *Folder) Begun(ctx context.Context, name string) (bool, error) {
 	begun, err := f.begun()

@@ -211,9 +211,10 @@ func (s *Service) catalogueAt(ctx context.Context, target Target) (Catalogue, er
 }
 
 // remove removes a backup. Its manifest says so first, and goes last: killed in between,
-// what is left is known, and the next pruning removes it.
+// what is left is known, and the next pruning removes it. Where a manifest that is written
+// anew would be locked, it doesn't say so: then what is left is a problem for a person.
 func remove(ctx context.Context, target Target, m Manifest) error {
-	if !m.Removing {
+	if !m.Removing && !target.Locks() {
 		m.Removing = true
 		_ = putManifest(ctx, target, m) // a full disk has no space for it, and is to get some
 	}

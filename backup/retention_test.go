@@ -267,3 +267,24 @@ func TestAManifestWithoutItsFileIsRemovedOnlyByWhoHasBegunTo(t *testing.T) {
 		t.Errorf("there is %v; want %v", names, want)
 	}
 }
+
+// locking is a folder that locks what is written.
+type locking struct{ keepsManifests }
+
+func (locking) Locks() bool { return true }
+
+func TestWhereFilesAreLockedNoManifestIsWrittenAnewToRemoveIt(t *testing.T) {
+	t.Parallel()
+	s := newService(t, randomRecords(3, 1000), nil)
+	m := create(t, s)
+	before, err := os.ReadFile(pathOf(s, m.name()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remove(t.Context(), locking{keepsManifests{NewFolder(s.Targets[0].String())}}, m); !errors.Is(err, errDisk) {
+		t.Fatal(err)
+	}
+	if after, err := os.ReadFile(pathOf(s, m.name())); err != nil || string(after) != string(before) {
+		t.Errorf("it is %s: %v", after, err)
+	}
+}

@@ -48,7 +48,7 @@ func (t *Target) Remove(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if !t.locks() {
+	if !t.Locks() {
 		return t.hide(ctx, key)
 	}
 	versions, err := t.list(ctx, minio.ListObjectsOptions{Prefix: key, WithVersions: true})

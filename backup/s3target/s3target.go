@@ -220,15 +220,15 @@ func (t *Target) put(ctx context.Context, key string, data []byte, s sums) error
 // options are what goes with every object that is made.
 func (t *Target) options() minio.PutObjectOptions {
 	o := minio.PutObjectOptions{ServerSideEncryption: t.sse}
-	if t.locks() {
+	if t.Locks() {
 		o.Mode = minio.RetentionMode(strings.ToUpper(t.config.LockMode))
 		o.RetainUntilDate = t.clock.now().AddDate(0, 0, t.config.LockDays)
 	}
 	return o
 }
 
-// locks tells whether files are locked.
-func (t *Target) locks() bool { return t.config.LockMode != "" }
+// Locks tells whether files are locked.
+func (t *Target) Locks() bool { return t.config.LockMode != "" }
 
 // sums are what a body is recognised by.
 type sums struct {
