@@ -177,6 +177,7 @@ func Load(source Source) (Settings, error) {
 	l, settings := load(source, func(string) bool { return true })
 	l.checkTogether(settings)
 	l.applyProviders(&settings)
+	l.refuseChannels()
 	settings.Providers = l.file.WithSecrets(settings.ProviderSecrets)
 	return l.result(settings)
 }
@@ -207,6 +208,9 @@ func LoadBackup(source Source, dataDir string) (Settings, error) {
 	settings.Backup.Dir = filepath.Join(settings.DataDir, "backups")
 	return settings, nil
 }
+
+// notUsedYet is what is wrong with a setting of a coming version, empty or not.
+const notUsedYet = "is set, but this version of manus does not use it yet"
 
 // loader is one run of Load.
 type loader struct {
@@ -264,7 +268,7 @@ func (l *loader) apply(row setting, settings *Settings) {
 	}
 	if row.parse == nil {
 		for _, name := range []string{row.name, row.name + fileSuffix} { // it would be silently without effect
-			l.refuse(l.isSet(name), name, "is set, but this version of manus does not use it yet", "remove it")
+			l.refuse(l.isSet(name) || l.empty[name], name, notUsedYet, "remove it")
 		}
 		return
 	}

@@ -249,13 +249,19 @@ func table() []setting {
 	}, futureSettings()...)
 }
 
-// futureSettings are the settings of coming versions.
+// futureSettings are the settings of coming versions. Those whose names end as a file's
+// variable does are the paths of files, as others are of folders.
 func futureSettings() []setting {
 	var rows []setting
 	for name := range strings.FieldsSeq(`
-		STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET STRIPE_PRICE_ID_BASIC STRIPE_PRICE_ID_PRO STRIPE_API_BASE
+		STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET STRIPE_PRICE_ID_BASIC STRIPE_PRICE_ID_PRO STRIPE_API_BASE STRIPE_LIVE
 		SENTRY_DSN SENTRY_ENVIRONMENT SENTRY_TRACES_SAMPLE_RATE
-		ALERT_EMAIL SLACK_WEBHOOK_URL`) {
+		BACKUP_CONTINUOUS
+		ALERT_EMAIL SLACK_WEBHOOK_URL ALERT_WEBHOOK_URL ALERT_WEBHOOK_SECRET
+		PRODUCT_NAME PRODUCT_NAME_AR SUPPORT_EMAIL LOGO_FILE
+		REGISTRATION REGISTRATION_DOMAINS ALLOW_PRIVATE_TARGETS
+		TLS_DOMAINS ACME_EMAIL ACME_DIRECTORY TLS_CERT_FILE TLS_KEY_FILE
+		STATUS_URL PROBE_NAME PROBE_SERVER PROBE_API_KEY`) {
 		rows = append(rows, setting{name: name})
 	}
 	return rows

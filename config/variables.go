@@ -91,9 +91,27 @@ func (l *loader) applyProviders(settings *Settings) {
 	}
 }
 
+// channelSecret matches the variables that will hold the secrets of alert channels.
+var channelSecret = regexp.MustCompile(`^ALERT_[A-Z][A-Z0-9_]{0,31}_SECRET(_FILE)?$`)
+
+// refuseChannels refuses the secrets of alert channels, which are of a coming version; those
+// with a name of their own are in the table.
+func (l *loader) refuseChannels() {
+	names := slices.Concat(slices.Collect(maps.Keys(l.variables)), slices.Collect(maps.Keys(l.empty)))
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		if channelSecret.MatchString(name) && !l.inTable(name) {
+			l.refuse(true, name, notUsedYet, "remove it")
+		}
+	}
+}
+
 func (l *loader) known(name string) bool {
-	return providerSecret.MatchString(strings.TrimSuffix(name, fileSuffix)) ||
-		slices.ContainsFunc(l.rows, func(row setting) bool { return row.isNamed(name) })
+	return providerSecret.MatchString(strings.TrimSuffix(name, fileSuffix)) || channelSecret.MatchString(name) || l.inTable(name)
+}
+
+func (l *loader) inTable(name string) bool {
+	return slices.ContainsFunc(l.rows, func(row setting) bool { return row.isNamed(name) })
 }
 
 // value is the row's text, empty where nothing is set, and the name of the variable it
