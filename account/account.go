@@ -136,7 +136,8 @@ type Config struct {
 	// registration answer alike for known and unknown addresses. It needs Mail.
 	ConfirmFirst bool
 	// PublicURL is where people reach the service, for links in mails and for
-	// passkeys: scheme://host[:port]. Empty means that there are no passkeys.
+	// passkeys: scheme://host[:port]. There are no passkeys where it is empty, or its host
+	// isn't a domain name.
 	PublicURL string
 	// Origins are where passkeys may be used beside PublicURL: those of front-ends, and
 	// of Android apps (android:apk-key-hash:…). LocalOrigins adds every port of
@@ -176,7 +177,7 @@ type Service struct {
 	seeds    *seal.Box
 	states   *cache.Cache[string, proofState]
 	verified *cache.Cache[[sha256.Size]byte, accessToken] // by their hashes
-	passkeys *webauthn.WebAuthn                           // nil without a public URL
+	passkeys *webauthn.WebAuthn                           // nil without a public URL of a domain
 	oidc     atomic.Pointer[providers]
 }
 
@@ -193,6 +194,9 @@ func New(c Config) (*Service, error) {
 	relyingParty, err := newRelyingParty(c.PublicURL, c.Origins)
 	if err != nil {
 		return nil, err
+	}
+	if relyingParty == nil && c.PublicURL != "" {
+		c.Log.Warn("there are no passkeys: PUBLIC_URL has an IP address or a name without a dot, which browsers bind none to; use a domain name such as app.example.com")
 	}
 	if c.Now == nil {
 		c.Now = time.Now

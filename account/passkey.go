@@ -88,7 +88,8 @@ func (s *Service) finish(ctx context.Context, id string, kind ceremonyKind, user
 }
 
 // newRelyingParty makes the one that passkeys are bound to: the host of the public
-// URL, nil without one. They may be used at that URL and at the origins.
+// URL, nil where it can't be: without one, or where the host is an address or a name that
+// browsers bind no passkeys to. They may be used at that URL and at the origins.
 func newRelyingParty(publicURL string, origins []string) (*webauthn.WebAuthn, error) {
 	if publicURL == "" {
 		return nil, nil
@@ -96,6 +97,9 @@ func newRelyingParty(publicURL string, origins []string) (*webauthn.WebAuthn, er
 	parsed, err := url.Parse(publicURL)
 	if err != nil || parsed.Hostname() == "" {
 		return nil, fmt.Errorf("account: the public URL can't be read")
+	}
+	if protocol.ValidateRPID(parsed.Hostname()) != nil {
+		return nil, nil
 	}
 	c := webauthn.Config{RPID: parsed.Hostname(), RPDisplayName: "Manus", RPOrigins: []string{publicURL}}
 	for _, origin := range origins {
@@ -136,8 +140,9 @@ func (s *Service) serveOrigins(w http.ResponseWriter, r *http.Request) {
 // errBadPasskey is returned where a passkey doesn't sign in, whatever is wrong with it.
 var errBadPasskey = errors.New("the passkey isn't taken")
 
-// errNoPasskeys is returned where no public URL is configured.
-var errNoPasskeys = errors.New("passkeys need a public URL")
+// errNoPasskeys is returned where no public URL is configured, or one that passkeys can't
+// be bound to.
+var errNoPasskeys = errors.New("passkeys need a public URL with a domain name")
 
 // passkeyUser is an account as the library sees it.
 type passkeyUser struct{ User }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -220,11 +221,24 @@ func TestPasskeysOfAnotherSiteAndOldCeremoniesAreRefused(t *testing.T) {
 	}
 }
 
-func TestWithoutAPublicURLThereAreNoPasskeys(t *testing.T) {
+func TestWithoutADomainThereAreNoPasskeysAndAllElseWorks(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *Config) { c.PublicURL = "" })
-	if _, _, err := b.beginPasskeyUse(t.Context()); !errors.Is(err, errNoPasskeys) {
-		t.Errorf("got %v", err)
+	for _, publicURL := range []string{"", "http://192.168.1.5:9001", "http://127.0.0.1:9001", "http://[::1]:9001", "https://intranet", "http://com"} {
+		var log strings.Builder
+		b := setup(t, func(c *Config) {
+			c.PublicURL, c.Origins = publicURL, []string{"https://www.example.com"}
+			c.Log = slog.New(slog.NewTextHandler(&log, nil))
+		})
+		user := b.register(t).User
+		if _, _, err := b.beginPasskeyUse(t.Context()); !errors.Is(err, errNoPasskeys) {
+			t.Errorf("%q: got %v", publicURL, err)
+		}
+		if _, _, err := b.beginPasskey(t.Context(), user.ID); !errors.Is(err, errNoPasskeys) {
+			t.Errorf("%q: got %v", publicURL, err)
+		}
+		if warned := strings.Contains(log.String(), "there are no passkeys: PUBLIC_URL has"); warned != (publicURL != "") {
+			t.Errorf("%q: the log has %s", publicURL, log.String())
+		}
 	}
 }
 

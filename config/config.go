@@ -215,8 +215,9 @@ const notUsedYet = "is set, but this version of manus does not use it yet"
 // loader is one run of Load.
 type loader struct {
 	rows      []setting
-	variables map[string]string // those with a value
-	empty     map[string]bool   // those without, which are set all the same
+	wanted    func(name string) bool // tells which settings are read
+	variables map[string]string      // those with a value
+	empty     map[string]bool        // those without, which are set all the same
 	file      File
 	fileName  string // of manus.yaml, in problems
 	// incomplete is true when the env file could not be read: then nobody
@@ -227,7 +228,7 @@ type loader struct {
 
 // load reads the settings that are wanted, by their names, and manus.yaml.
 func load(source Source, wanted func(name string) bool) (*loader, Settings) {
-	l := &loader{rows: table()}
+	l := &loader{rows: table(), wanted: wanted}
 	l.readVariables(source)
 	settings := Settings{ConfigPath: source.ConfigFile}
 	for _, row := range l.rows {
@@ -288,16 +289,16 @@ func (l *loader) apply(row setting, settings *Settings) {
 	}
 }
 
-// checkTogether has the rules that are about more than one setting.
+// checkTogether has the rules that are about more than one setting. They ask whether
+// something was given, not whether it was right: so one problem doesn't hide another.
 func (l *loader) checkTogether(s Settings) {
-	l.refuse(l.isSet("ADDR") && l.isSet("PORT"), "PORT", "is set together with ADDR", "keep one of them")
-	noStore := s.DataDir == "" && s.MongoDB.Empty()
-	l.refuse(noStore && !l.incomplete && !l.mentioned("DATA_DIR", "MONGODB_URI"),
+	l.refuse(l.given("ADDR") && l.given("PORT"), "PORT", "is set together with ADDR", "keep one of them")
+	l.refuse(l.missing("DATA_DIR") && l.missing("MONGODB_URI"),
 		"DATA_DIR", "is not set, and neither is MONGODB_URI", "name the folder of the embedded store, for example /var/lib/manus, or MongoDB's URI")
 	l.refuse(sameListener(s.Addr, s.OpsAddr), "OPS_ADDR", "is the public address too", "choose another port, so that metrics and profiles are never public")
-	mails := !s.SMTP.Empty()
-	l.refuse(mails && s.MailFrom == "", "MAIL_FROM", "is not set, but SMTP_URL is", "set it to the address that mails come from")
-	l.refuse(mails && s.PublicURL == "",
+	mails := l.given("SMTP_URL")
+	l.refuse(mails && l.missing("MAIL_FROM"), "MAIL_FROM", "is not set, but SMTP_URL is", "set it to the address that mails come from")
+	l.refuse(mails && l.missing("PUBLIC_URL"),
 		"PUBLIC_URL", "is not set, but SMTP_URL is, and mails have links in them", "set it to the URL under which users reach the server")
 	for i, previous := range s.JWTPreviousSecrets {
 		l.refuse(!s.JWTSecret.Empty() && previous.Equal(s.JWTSecret),
@@ -307,14 +308,26 @@ func (l *loader) checkTogether(s Settings) {
 
 // checkS3 tells what a bucket still needs.
 func (l *loader) checkS3(s S3) {
-	l.refuse(s.Bucket == "" && (s.Endpoint != "" || s.Region != "") && !l.mentioned("S3_BUCKET"),
+	bucket := l.given("S3_BUCKET")
+	l.refuse((l.given("S3_ENDPOINT") || l.given("S3_REGION")) && l.missing("S3_BUCKET"),
 		"S3_BUCKET", "is not set, but S3_ENDPOINT or S3_REGION is", "name the bucket for backups, or remove the others")
-	for name, key := range map[string]Secret{"AWS_ACCESS_KEY_ID": s.AccessKey, "AWS_SECRET_ACCESS_KEY": s.SecretKey} {
-		l.refuse(s.Bucket != "" && !s.Role && key.Empty() && !l.incomplete && !l.mentioned(name, "S3_CREDENTIALS"),
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
+		l.refuse(bucket && !s.Role && l.missing(name) && !l.mentioned("S3_CREDENTIALS"),
 			name, "is not set, but S3_BUCKET is", "set it to the key for the bucket, or S3_CREDENTIALS to role")
-		l.refuse(s.Bucket != "" && s.Role && !key.Empty(),
+		l.refuse(bucket && s.Role && l.given(name),
 			name, "is set together with S3_CREDENTIALS=role", "keep one of them")
 	}
+}
+
+// given tells whether a setting that is wanted has a value, right or wrong.
+func (l *loader) given(name string) bool {
+	return l.wanted(name) && (l.isSet(name) || l.isSet(name+fileSuffix))
+}
+
+// missing tells whether a setting is known to have no value, which no other problem is
+// about.
+func (l *loader) missing(name string) bool {
+	return !l.given(name) && !l.incomplete && !l.mentioned(name)
 }
 
 // mentioned tells whether there is a problem about one of the settings.

@@ -164,7 +164,6 @@ func TestEachWrongValueIsRefusedWithItsMend(t *testing.T) {
 		{"OPS_ADDR=none", "OPS_ADDR: is not host:port; use host:port, such as 127.0.0.1:9090, or off"},
 		{"OPS_ADDR=127.0.0.1:8080", "OPS_ADDR: is the public address too; choose another port, so that metrics and profiles are never public"},
 		{"PUBLIC_URL=app.example.com", "PUBLIC_URL: is not an absolute http or https URL; use the form https://app.example.com"},
-		{"SMTP_URL=http://u:hunter2@mail.example.com", "SMTP_URL: is not a mail server's URL; use smtp://user:password@host:587 or smtps://user:password@host:465; write special characters of the password as %XX"},
 		{"MAIL_FROM=hunter2", "MAIL_FROM: is not an e-mail address; use the form name@example.com, or 'Name <name@example.com>'"},
 		{"PUBLIC_URL=ftp://app.example.com", "PUBLIC_URL: is not an absolute http or https URL; use the form https://app.example.com"},
 		{"PUBLIC_URL=https://user:hunter2@app.example.com", "PUBLIC_URL: has a user name or a password in it; use the form https://app.example.com"},
@@ -338,6 +337,41 @@ func TestWhatIsWrongWithBackups(t *testing.T) {
 	}
 	if got, want := onlyProblem(t, Source{Environ: enough(bucket[:2]...)}), "AWS_SECRET_ACCESS_KEY: is not set, but S3_BUCKET is; set it to the key for the bucket, or S3_CREDENTIALS to role"; got != want {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestAWrongSettingHidesNoOtherAndIsNotCalledMissing(t *testing.T) {
+	t.Parallel()
+	const bucket = "S3_BUCKET: is not a bucket; use the form s3://bucket/prefix"
+	const keys = "AWS_ACCESS_KEY_ID: is not set, but S3_BUCKET is; set it to the key for the bucket, or S3_CREDENTIALS to role\n" +
+		"AWS_SECRET_ACCESS_KEY: is not set, but S3_BUCKET is; set it to the key for the bucket, or S3_CREDENTIALS to role"
+	const smtp = "SMTP_URL=smtp://u:hunter2@mail.example.com"
+	for _, c := range []struct {
+		set  []string
+		want string
+	}{
+		{[]string{smtp, "MAIL_FROM=a@example.com", "PUBLIC_URL=hunter2"}, "PUBLIC_URL: is not an absolute http or https URL; use the form https://app.example.com"},
+		{[]string{smtp, "MAIL_FROM=hunter2", "PUBLIC_URL=https://app.example.com"}, "MAIL_FROM: is not an e-mail address; use the form name@example.com, or 'Name <name@example.com>'"},
+		{[]string{"SMTP_URL=http://u:hunter2@mail.example.com", "PUBLIC_URL=https://app.example.com"}, "SMTP_URL: is not a mail server's URL; use smtp://user:password@host:587 or smtps://user:password@host:465; write special characters of the password as %XX\n" +
+			"MAIL_FROM: is not set, but SMTP_URL is; set it to the address that mails come from"},
+		{[]string{"S3_BUCKET=s3://Hunter2"}, bucket + "\n" + keys},
+		{[]string{"S3_BUCKET=hunter2", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b"}, bucket},
+		{[]string{"S3_REGION=hunter 2"}, "S3_BUCKET: is not set, but S3_ENDPOINT or S3_REGION is; name the bucket for backups, or remove the others\n" +
+			"S3_REGION: is not the name of a region; use one such as eu-central-1"},
+		{[]string{"ADDR=hunter2", "PORT=8080"}, "ADDR: is not host:port; use host:port or :port, such as 127.0.0.1:8080, :8080 or [::1]:8080\n" +
+			"PORT: is set together with ADDR; keep one of them"},
+	} {
+		problems := problemsOf(t, Source{Environ: enough(c.set...)})
+		if got := problems.Error(); got != c.want {
+			t.Errorf("%v: got\n%s\nwant\n%s", c.set, got, c.want)
+		}
+	}
+	lost := Source{Environ: enough(smtp, "S3_BUCKET=s3://b-1"), EnvFile: filepath.Join(t.TempDir(), "lost")}
+	if got := onlyProblem(t, lost); !strings.HasPrefix(got, "--env-file: ") {
+		t.Errorf("with an env file that can't be read: %s", got)
+	}
+	if _, err := LoadSome(Source{Environ: []string{"S3_BUCKET=s3://b-1", smtp}}, "data"); err != nil {
+		t.Errorf("a command that needs neither: %v", err)
 	}
 }
 

@@ -166,8 +166,9 @@ func parseIdentity(out *Secret, text string) *Problem {
 }
 
 func parseBucket(out *S3, text string) *Problem {
-	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(text, "s3://"), "/")
-	if !bucketName.MatchString(bucket) {
+	path, isURL := strings.CutPrefix(text, "s3://")
+	bucket, prefix, _ := strings.Cut(path, "/")
+	if !isURL || !bucketName.MatchString(bucket) {
 		return bad("is not a bucket", "use the form s3://bucket/prefix")
 	}
 	out.Bucket, out.Prefix = bucket, strings.Trim(prefix, "/")

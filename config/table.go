@@ -103,7 +103,7 @@ func table() []setting {
 		},
 		{
 			name: "PUBLIC_URL", example: "https://app.example.com",
-			help:  "The URL under which users reach the server, for the links in mails and pages.",
+			help:  "The URL under which users reach the server, for the links in mails and pages. With a domain name people can use passkeys; with an IP address or a name without a dot, other than localhost, there are none.",
 			parse: func(s *Settings, text string) *Problem { return parsePublicURL(&s.PublicURL, text) },
 		},
 		{
