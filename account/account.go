@@ -66,7 +66,8 @@ type User struct {
 	FirstIdentity string `json:"first_identity,omitempty"`
 	// Unlinked are the provider accounts that no longer sign in, latest last.
 	Unlinked []string `json:"unlinked,omitempty"`
-	// Tickets are the links that were mailed and haven't been used.
+	// Tickets are the links that were mailed and haven't been used, and the latest that has
+	// verified the address.
 	Tickets []ticket `json:"tickets,omitempty"`
 	// Agents are the hashes of the programs that have signed in, latest last.
 	Agents []string `json:"agents,omitempty"`

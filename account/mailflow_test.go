@@ -12,6 +12,7 @@ import (
 	"manus/audit"
 	"manus/docstore"
 	"manus/identity"
+	"manus/internal/clocktest"
 	"manus/language"
 )
 
@@ -40,8 +41,53 @@ func TestAnAccountIsMadeByTheLinkInTheMail(t *testing.T) {
 	if err != nil || !signed.User.EmailVerified || signed.User.FullName != "Amal" || signed.User.Role != identity.User {
 		t.Errorf("got %+v, %v", signed.User, err)
 	}
-	if err := b.Verify(t.Context(), token); !errors.Is(err, ErrInvalidLink) {
-		t.Errorf("the link works twice: %v", err)
+}
+
+// Who opens a link twice, or whose mail program opens it beforehand, is told the same each
+// time: the account is theirs.
+func TestALinkOpenedSeveralTimesIsAnsweredAlike(t *testing.T) {
+	t.Parallel()
+	store, clock := testStore(t), clocktest.New()
+	mails := withMail(t, store, clock)
+	b := copyOf(t, store, clock, []string{secretA}, mails, confirmFirst)
+	other := copyOf(t, store, clock, []string{secretA}, mails, confirmFirst)
+	open := func(token string) {
+		t.Helper()
+		var wg sync.WaitGroup
+		errs := make([]error, 8)
+		for i := range errs {
+			wg.Go(func() { errs[i] = []bench{b, other}[i%2].Verify(t.Context(), token) })
+		}
+		wg.Wait()
+		if err := errors.Join(append(errs, other.Verify(t.Context(), token))...); err != nil {
+			t.Errorf("opened several times: %v", err)
+		}
+	}
+	for i := range 5 {
+		address := fmt.Sprintf("person%d@example.com", i)
+		if _, _, err := b.Register(t.Context(), NewUser{Email: address, Password: pass}); err != nil {
+			t.Fatal(err)
+		}
+		open(b.link(t, address))
+	}
+	users, _, err := b.List(t.Context(), 10, "")
+	if err != nil || len(users) != 5 {
+		t.Fatalf("%d accounts, %v", len(users), err)
+	}
+	var links []string
+	for _, address := range []string{"amal@new.example", "amal@newer.example"} {
+		if err := b.ChangeEmail(t.Context(), users[0].ID, address); err != nil {
+			t.Fatal(err)
+		}
+		links = append(links, b.link(t, address))
+		open(links[len(links)-1])
+	}
+	if err := b.Verify(t.Context(), links[0]); !errors.Is(err, ErrInvalidLink) {
+		t.Errorf("the link to an address that isn't the account's any more: %v", err)
+	}
+	clock.Add(emailLifetime)
+	if err := b.Verify(t.Context(), links[1]); !errors.Is(err, ErrInvalidLink) {
+		t.Errorf("after its time: %v", err)
 	}
 }
 

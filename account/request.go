@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 
@@ -93,22 +94,22 @@ func (s *Service) answerRegistration(ctx context.Context, job queue.Job[request]
 	return queue.Keep()
 }
 
-// finishRegistration makes the account of a registration. Killed in between, it
-// has made the account, and the next call goes on from there.
+// finishRegistration makes the account of a registration, unless it is there: another call
+// with the link makes it at the same time, or was killed after that.
 func (s *Service) finishRegistration(ctx context.Context, job queue.Job[request], given secret) error {
 	r := job.Args
 	if !hmac.Equal([]byte(r.LinkHash), []byte(given.hash())) || !s.c.Now().Before(job.ExpiresAt) {
 		return ErrInvalidLink
 	}
-	_, err := s.users.Get(ctx, job.ID)
-	if err != nil { // it wasn't cut short before
-		_, err = s.insert(ctx, User{
-			ID: job.ID, Email: r.Email, EmailKey: job.Group, EmailVerified: true, FullName: r.FullName, Language: r.Language,
-			Role: identity.User, PasswordHash: r.PasswordHash, CreatedAt: docstore.At(s.c.Now()),
-		})
+	user := User{
+		ID: job.ID, Email: r.Email, EmailKey: job.Group, EmailVerified: true, FullName: r.FullName, Language: r.Language,
+		Role: identity.User, PasswordHash: r.PasswordHash, CreatedAt: docstore.At(s.c.Now()),
 	}
-	if err != nil {
-		return err
+	user.useTicket(ticket{Hash: r.LinkHash, Email: r.Email, ExpiresAt: docstore.At(job.ExpiresAt)})
+	if _, err := s.insert(ctx, user); err != nil {
+		if _, getErr := s.users.Get(ctx, job.ID); getErr != nil {
+			return cmp.Or(docstore.NotFoundAs(getErr, nil), err)
+		}
 	}
 	return s.requests.Delete(ctx, job.ID)
 }

@@ -19,6 +19,7 @@ type ticketPurpose string
 const (
 	ticketReset ticketPurpose = "reset" // sets a new password
 	ticketEmail ticketPurpose = "email" // verifies an address, and makes it the account's
+	ticketUsed  ticketPurpose = "used"  // has verified the account's address
 )
 
 // How long mailed links hold.
@@ -74,6 +75,21 @@ func (u *User) ticket(purpose ticketPurpose, given secret, now time.Time) (ticke
 	return ticket{}, ErrInvalidLink
 }
 
+// useTicket keeps what a link was that has verified the account's address, in place of
+// all that could: opened again, it is told the same until it expires.
+func (u *User) useTicket(t ticket) {
+	u.dropTickets(ticketEmail)
+	u.dropTickets(ticketUsed)
+	t.Purpose = ticketUsed
+	u.Tickets = append(u.Tickets, t)
+}
+
+// verifiedBy tells whether a link has verified the address that the account has.
+func (u *User) verifiedBy(given secret, now time.Time) bool {
+	t, err := u.ticket(ticketUsed, given, now)
+	return err == nil && t.Email == u.Email
+}
+
 // A link's token is linkPrefix and the base64url of the id of the account or
 // registration it belongs to, and its secret.
 const linkPrefix = "ml_"
@@ -127,8 +143,9 @@ func (s *Service) mailTicket(ctx context.Context, userID string, purpose ticketP
 }
 
 // Verify does what a verification link is for: it makes the account that was
-// asked for, or makes the address the account's. It returns ErrInvalidLink, or
-// ErrTaken when the address has become another's.
+// asked for, or makes the address the account's. Called again with the token, or several
+// times at once, it is nil each time, until the link expires. It returns ErrInvalidLink,
+// or ErrTaken when the address has become another's.
 func (s *Service) Verify(ctx context.Context, token string) error {
 	id, secret, err := parseLink(token)
 	if err != nil {
@@ -142,6 +159,9 @@ func (s *Service) Verify(ctx context.Context, token string) error {
 		return err
 	}
 	_, err = s.update(ctx, id, func(u *User) error {
+		if u.verifiedBy(secret, s.c.Now()) {
+			return docstore.ErrUnchanged
+		}
 		t, err := u.ticket(ticketEmail, secret, s.c.Now())
 		if err != nil {
 			return err
@@ -159,7 +179,7 @@ func (s *Service) Verify(ctx context.Context, token string) error {
 			u.dropTickets(ticketReset) // they were sent to the other mailbox
 		}
 		u.Email, u.EmailKey, u.EmailVerified = t.Email, key, true
-		u.dropTickets(ticketEmail)
+		u.useTicket(t)
 		return nil
 	})
 	switch {
