@@ -24,8 +24,9 @@ var (
 )
 
 // Fields are named as the reference names them: "EMAIL" is no email, and not a second one
-// beside it either. The library asks this of the whole program.
-func init() { huma.ValidateStrictCasing = true }
+// beside it either. A list is a list: null is none. The library asks this of the whole
+// program.
+func init() { huma.ValidateStrictCasing, huma.DefaultArrayNullable = true, false }
 
 // readJSON reads the body for a typed handler, once and whole, so that huma finds it in
 // memory and of the type that it knows. It returns errMediaType, and the errors of a body.
