@@ -171,7 +171,7 @@ type (
 	registerInput struct {
 		AcceptLanguage string `header:"Accept-Language" doc:"The language of the answer, and of mails unless 'language' says it."`
 		Body           struct {
-			Email    string       `json:"email" maxLength:"254" example:"amal@example.com"`
+			Email    string       `json:"email" maxLength:"254" doc:"At most 254 bytes of UTF-8." example:"amal@example.com"`
 			Password string       `json:"password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one." example:"correct horse battery staple"`
 			FullName string       `json:"full_name,omitempty" maxLength:"200" example:"Amal Haddad"`
 			Language language.Tag `json:"language,omitempty" enum:"en,ar" doc:"The language of mails."`

@@ -120,7 +120,7 @@ type (
 	}
 	emailInput struct {
 		Body struct {
-			Email string `json:"email" maxLength:"254" example:"amal@example.com"`
+			Email string `json:"email" maxLength:"254" doc:"At most 254 bytes of UTF-8." example:"amal@example.com"`
 			ProofBody
 		}
 	}

@@ -73,6 +73,7 @@ type schema struct {
 	Ref        string            `json:"$ref"`
 	Properties map[string]schema `json:"properties"`
 	Required   []string          `json:"required"`
+	MaxLength  int               `json:"maxLength"`
 }
 
 func operations(t *testing.T, a *App) (all []operation) {

@@ -24,7 +24,7 @@ var kinds = httpapi.Kinds{
 	{Err: ErrStopped, Status: http.StatusConflict, Name: "session-stopped", Detail: language.Text{En: "The session has been stopped; nothing can be added to it. Open another one.", Ar: "أُوقفت الجلسة فلا يمكن أن يُضاف إليها شيء. افتح جلسة أخرى."}},
 	{Err: ErrLogFull, Status: http.StatusConflict, Name: "session-full", Detail: language.Text{En: "The session has as many events as one can have. Open another one.", Ar: "بلغت الجلسة أكبر عدد ممكن من الأحداث. افتح جلسة أخرى."}},
 	{Err: ErrKeyReused, Status: http.StatusConflict, Name: "client-key-reused", Detail: language.Text{En: "This client key was used in this session for something else. Use a new key for each message.", Ar: "استُعمل المفتاح client_key هذا في هذه الجلسة لشيء آخر. استعمل مفتاحًا جديدًا لكلّ رسالة."}},
-	{Err: ErrInvalidText, Status: http.StatusUnprocessableEntity, Name: "invalid-text", Detail: language.Text{En: "Send 1 to 16384 bytes of text without NUL characters.", Ar: "أرسل نصًّا من 1 إلى 16384 بايت بلا محارف NUL."}},
+	{Err: ErrInvalidText, Status: http.StatusUnprocessableEntity, Name: "invalid-text", Detail: language.Text{En: "Send 1 to 16384 characters of text, none of them NUL.", Ar: "أرسل نصًّا من 1 إلى 16384 محرفًا بلا محارف NUL."}},
 	{Err: errBadEventID, Status: http.StatusBadRequest, Name: "invalid-event-id", Detail: language.Text{En: "Last-Event-ID is the id of the last event you have seen, a whole number from 0.", Ar: "الترويسة Last-Event-ID هي معرّف آخر حدث رأيته، عدد صحيح من 0 فصاعدًا."}},
 	{Err: errInvalidData, Status: http.StatusUnprocessableEntity, Name: "invalid-data", Detail: language.Text{En: "Send at most 32768 bytes of JSON as data.", Ar: "أرسل في data ما لا يزيد على 32768 بايت من JSON."}},
 	{Err: errReservedType, Status: http.StatusUnprocessableEntity, Name: "reserved-type", Detail: language.Text{En: "Events of the types 'message' and 'stopped' are written by the service alone. Choose another type.", Ar: "الأحداث من نوعَي message وstopped تكتبها الخدمة وحدها. اختر نوعًا آخر."}},
@@ -36,6 +36,10 @@ var (
 	errInvalidData  = errors.New("the event's data is too large")
 	errReservedType = errors.New("the event's type is reserved")
 )
+
+// maxMessageBody has room for the longest text however JSON writes it: a character is 12
+// bytes at most, as two escapes. 4 KiB are for the rest.
+const maxMessageBody = 12*maxText + 4<<10
 
 // sessionBody is a session as its owner sees it.
 type sessionBody struct {
@@ -153,7 +157,10 @@ func (s *Service) Routes(api *httpapi.API, opening map[string]ratelimit.Limit) {
 		func(ctx context.Context, in *IDParam) (*sessionOutput, error) {
 			return sessionAnswer(s.Stop(ctx, identity.From(ctx).UserID, in.ID))
 		})
-	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "POST /sessions/{id}/messages", ID: "write-message", Status: http.StatusAccepted, Summary: "Write a message to a session"},
+	httpapi.Register(group, httpapi.Route{
+		Scope: identity.Write, Pattern: "POST /sessions/{id}/messages", ID: "write-message", Status: http.StatusAccepted, Summary: "Write a message to a session",
+		MaxBody: maxMessageBody,
+	},
 		func(ctx context.Context, in *messageInput) (*eventOutput, error) {
 			return eventAnswer(s.Write(ctx, identity.From(ctx).UserID, in.ID, in.Body.Text, in.Body.ClientKey))
 		})

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"manus/docstore"
 )
@@ -76,9 +77,9 @@ func eventID(sessionID string, seq int64) string { return fmt.Sprintf("%s/%010d"
 
 // Bounds of what is kept.
 const (
-	maxEvents = 100_000 // in one session
-	maxText   = 16 << 10
-	maxData   = 32 << 10
+	maxEvents = 100_000  // in one session
+	maxText   = 16 << 10 // characters of a message, as JSON Schema counts them: code points
+	maxData   = 32 << 10 // bytes
 )
 
 var (
@@ -354,7 +355,7 @@ func (s *Service) Append(ctx context.Context, userID, id, eventType string, data
 
 // Write appends a message of the owner.
 func (s *Service) Write(ctx context.Context, userID, id, text, clientKey string) (Event, error) {
-	if text == "" || len(text) > maxText || strings.ContainsRune(text, 0) {
+	if text == "" || utf8.RuneCountInString(text) > maxText || strings.ContainsRune(text, 0) {
 		return Event{}, ErrInvalidText
 	}
 	data, err := json.Marshal(map[string]string{"text": text})
