@@ -88,6 +88,8 @@ var (
 	errLastWayIn       = errors.New("it is the only way into the account")
 	errBeingFinished   = errors.New("an earlier request is finishing the sign-in")
 	errFinished        = errors.New("the sign-in was finished before, and its tokens are in use")
+	// errWrongFactor is ErrWrongPassword where there is no password, but a second factor.
+	errWrongFactor = fmt.Errorf("%w: the second factor", ErrWrongPassword)
 )
 
 // providerTimeout bounds each exchange with a provider.
@@ -144,6 +146,15 @@ type providerClaims struct {
 	EmailVerified   said   `json:"email_verified"`
 	Name            string `json:"name"`
 	Locale          string `json:"locale"`
+	Party           string `json:"azp"` // the client that the token was made for, if it is said
+}
+
+// isFor tells whether a token is for the client and nobody else: another in its audience,
+// none of which is trusted here, could have got it and use it (OpenID Connect Core 1.0,
+// 3.1.3.7).
+func (c providerClaims) isFor(clientID string, audience []string) bool {
+	others := slices.ContainsFunc(audience, func(one string) bool { return one != clientID })
+	return !others && (c.Party == "" || c.Party == clientID)
 }
 
 // said is a claim that is true or false, or isn't there. Some providers (Apple, JumpCloud)
@@ -183,7 +194,7 @@ func (p *providers) exchange(ctx context.Context, flow providerFlow, code string
 	if err != nil || !hmac.Equal([]byte(idToken.Nonce), []byte(flow.Nonce)) || idToken.Subject == "" {
 		return claims, errProvider
 	}
-	if err := idToken.Claims(&claims); err != nil {
+	if err := idToken.Claims(&claims); err != nil || !claims.isFor(provider.ClientID, idToken.Audience) {
 		return claims, errProvider
 	}
 	if claims.Email == "" { // some say it at another address only
