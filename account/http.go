@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ var Kinds = httpapi.Kinds{
 	{Err: ErrBadCredentials, Status: http.StatusUnauthorized, Name: "bad-credentials", Detail: language.Text{En: "The e-mail address or the password is wrong. Check both and try again.", Ar: "عنوان البريد الإلكتروني أو كلمة المرور خطأ. تحقّق منهما وحاول مرّة أخرى."}},
 	{Err: errBadPasskey, Status: http.StatusUnauthorized, Name: "bad-passkey", Detail: language.Text{En: "This passkey isn't taken: it may have been removed here, or this took too long. Begin again, or sign in another way.", Ar: "لم يُقبل مفتاح المرور هذا: ربما أُزيل من هنا أو طال الوقت. ابدأ من جديد، أو سجّل الدخول بطريقة أخرى."}},
 	{Err: errUnreadableFactor, Status: http.StatusConflict, Name: "authenticator-unreadable", Detail: language.Text{En: "Your authenticator app can't be checked here any more. Send a recovery code as 'otp', then remove the app and add it again; or ask the operator.", Ar: "لم يعد التحقق من تطبيق المصادقة ممكنًا هنا. أرسل رمز استرداد في otp، ثم أزل التطبيق وأضفه من جديد، أو اسأل المشغّل."}},
-	{Err: ErrSecondFactor, Status: http.StatusUnauthorized, Name: "second-factor-required", Detail: language.Text{En: "The password was right. Send it again with a code of your authenticator app or a recovery code as 'otp', or with a passkey.", Ar: "كلمة المرور صحيحة. أرسلها مرّة أخرى ومعها رمز من تطبيق المصادقة أو رمز استرداد في otp، أو مع مفتاح مرور."}},
+	{Err: ErrSecondFactor, Status: http.StatusUnauthorized, Name: "second-factor-required", Detail: language.Text{En: "This account needs its second factor too. Send the same again with a code of your authenticator app or a recovery code as 'otp', or with a passkey.", Ar: "يحتاج هذا الحساب إلى عامله الثاني أيضًا. أرسل الطلب نفسه مرّة أخرى ومعه رمز من تطبيق المصادقة أو رمز استرداد في otp، أو مع مفتاح مرور."}},
 	{Err: ErrInvalidToken, Status: http.StatusUnauthorized, Name: "invalid-token", Detail: invalidToken},
 	{Err: ErrUnknownUser, Status: http.StatusUnauthorized, Name: "invalid-token", Detail: invalidToken},
 	{Err: ErrStepUp, Status: http.StatusForbidden, Name: "step-up-required", Detail: language.Text{En: "Prove again that it is you: send 'password', and 'otp' if you have a second factor, with this request, or POST /auth/step-up first.", Ar: "أثبت مرّة أخرى أنّك صاحب الحساب: أرسل مع هذا الطلب password، ومعها otp إن كان لك عامل ثانٍ، أو ابدأ بـ POST /auth/step-up."}},
@@ -55,6 +56,13 @@ var Kinds = httpapi.Kinds{
 	{Err: errBeingFinished, Status: http.StatusConflict, Name: "being-finished", Detail: language.Text{En: "An earlier request is finishing this sign-in. Send it again in a second.", Ar: "طلب سابق يُنهي عملية الدخول هذه. أعد الإرسال بعد ثانية."}, RetryAfter: time.Second},
 	{Err: errFinished, Status: http.StatusConflict, Name: "already-finished", Detail: language.Text{En: "This sign-in was finished before, and its tokens are in use. Go on with them, or begin again.", Ar: "اكتملت عملية الدخول هذه من قبل ورموزها مستعملة. تابع بها، أو ابدأ من جديد."}},
 	{Err: errLastWayIn, Status: http.StatusConflict, Name: "last-way-in", Detail: language.Text{En: "This is the only way into your account. Set a password or add a passkey first.", Ar: "هذه هي الطريقة الوحيدة للدخول إلى حسابك. عيِّن كلمة مرور أو أضف مفتاح مرور أوّلًا."}},
+}
+
+// providerKinds say of signing in with a provider, where no password is, what Kinds say of
+// passwords.
+var providerKinds = httpapi.Kinds{
+	{Err: ErrBadCredentials, Status: http.StatusUnauthorized, Name: "bad-credentials", Detail: language.Text{En: "The provider knows you, but your account here is disabled. Ask the operator.", Ar: "تعرّف عليك المزوّد، لكنّ حسابك هنا معطّل. اسأل المشغّل."}},
+	{Err: errWrongFactor, Status: http.StatusForbidden, Name: "wrong-password", Detail: language.Text{En: "The code or the passkey is wrong. Send the same again with a right one.", Ar: "الرمز أو مفتاح المرور خطأ. أرسل الطلب نفسه مرّة أخرى مع الصحيح."}},
 }
 
 // Caller finds out who sends a request, by its bearer token: an access token or
@@ -231,7 +239,7 @@ func (s *Service) Routes(api *httpapi.API) {
 	if len(s.c.Origins) > 0 {
 		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET /.well-known/webauthn", Caching: "public, max-age=300"}, http.HandlerFunc(s.serveOrigins))
 	}
-	s.providerRoutes(httpapi.Group{API: api, Name: "Other providers", Kinds: Kinds})
+	s.providerRoutes(httpapi.Group{API: api, Name: "Other providers", Kinds: slices.Concat(providerKinds, Kinds)})
 }
 
 func (s *Service) signInRoutes(group httpapi.Group) {

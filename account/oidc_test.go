@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -501,6 +502,41 @@ func TestVerifiedMayBeText(t *testing.T) {
 			t.Errorf("%s is %q", text, claims.EmailVerified)
 		}
 	}
+}
+
+// Who signs in with a provider isn't told of a password.
+func TestBehindAProviderNothingIsSaidOfPasswords(t *testing.T) {
+	t.Parallel()
+	b, provider := withProvider(t, false)
+	server := serve(t, b)
+	tokens, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson))
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := b.withTOTP(t, tokens.User.ID, "")
+	b.clock.Add(time.Minute)
+	answer := b.visit(t, provider, verifiedPerson)
+	finish := func(otp string, status int, name string) {
+		t.Helper()
+		body, err := json.Marshal(map[string]string{"ticket": answer.Ticket, "code": answer.Code, "state": answer.State, "otp": otp})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, lang := range []string{"en", "ar"} {
+			got := call(t, server, "POST", "/auth/providers/finish?lang="+lang, "", string(body)).want(t, status)
+			var problem struct{ Type, Detail string }
+			if err := json.Unmarshal([]byte(got.body), &problem); err != nil || problem.Type != "/docs#"+name ||
+				strings.Contains(problem.Detail, "password") || strings.Contains(problem.Detail, "كلمة المرور") {
+				t.Errorf("got %s, %v", got.body, err)
+			}
+		}
+	}
+	finish("", http.StatusUnauthorized, "second-factor-required")
+	finish("000000", http.StatusForbidden, "wrong-password")
+	if err := b.SetDisabled(t.Context(), tokens.User.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	finish(app.code(b.clock.Now()), http.StatusUnauthorized, "bad-credentials")
 }
 
 // A person who has begun with a provider, and was cut short, links it from another account.

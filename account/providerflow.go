@@ -183,6 +183,9 @@ func (s *Service) finishFlow(ctx context.Context, flow *providerFlow, a Provider
 	}
 	if err == nil {
 		user, err = s.secondFactor(ctx, user, a.OTP, a.Passkey)
+		if errors.Is(err, ErrWrongPassword) {
+			err = errWrongFactor
+		}
 	}
 	if err != nil {
 		return Tokens{}, err
