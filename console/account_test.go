@@ -106,8 +106,8 @@ func TestAnAddressIsConfirmedByThePage(t *testing.T) {
 	if w := get(t, handler, "/account/verify?lang=ar&token="+found[1]); !strings.Contains(w.Body.String(), `<html lang="ar" dir="rtl">`) {
 		t.Errorf("the page: %s", w.Body)
 	}
-	for _, want := range []int{200, 422} {
-		if w := post(t, handler, "/account/verify", url.Values{"token": {found[1]}}); w.Code != want {
+	for range 2 { // whoever clicks twice is told the same
+		if w := post(t, handler, "/account/verify", url.Values{"token": {found[1]}}); w.Code != 200 {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 	}
