@@ -1,12 +1,14 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -163,10 +165,11 @@ func (failingQuota) Confirm(context.Context, string, string) error { return docs
 func TestASessionIsDeletedOnlyOnceItsRunIsConfirmed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	elsewhere := New(Config{Store: b.store, Quota: failingQuota{}, Log: slog.New(slog.DiscardHandler)})
+	var log bytes.Buffer
+	elsewhere := New(Config{Store: b.store, Quota: failingQuota{}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	made, err := elsewhere.Create(t.Context(), "u", "A title")
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || !strings.Contains(log.String(), made.ID) {
+		t.Fatalf("made: %v; the operator reads: %s", err, &log)
 	}
 	if err := elsewhere.Delete(t.Context(), "u", made.ID); !errors.Is(err, docstore.ErrUnavailable) {
 		t.Errorf("it is deleted: %v", err)
