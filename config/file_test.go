@@ -62,6 +62,7 @@ func TestFileChangesOnlyWhatItNames(t *testing.T) {
 		want       File
 	}{
 		{"all defaults", "{}\n", DefaultFile(ratelimit.Routes{})},
+		{"as large as it may be", "{}\n" + strings.Repeat("#", maxFile-3), DefaultFile(ratelimit.Routes{})},
 		{"one key", "trial: {days: 30}\n", trial},
 		{"a list of its own", `
 plans:
