@@ -100,3 +100,36 @@ func TestALastRunIsCorrectedInTheOpen(t *testing.T) {
 		t.Errorf("of a store that is gone the operator reads: %s", text)
 	}
 }
+
+func TestCopiesLookAFifthEarlierAtMostAndNeverLater(t *testing.T) {
+	t.Parallel()
+	seen := map[time.Duration]bool{}
+	for range 1000 {
+		d := jittered(time.Second)
+		if d < 800*time.Millisecond || d > time.Second {
+			t.Fatalf("a look comes after %v", d)
+		}
+		seen[d] = true
+	}
+	if len(seen) < 2 {
+		t.Error("all come at once")
+	}
+}
+
+// Of a lease that is another's by then there is nothing to release; that the end of a
+// job isn't written down, the operator has to know.
+func TestOnlyTheEndOfAJobThatIsNotWrittenDownIsToldOf(t *testing.T) {
+	t.Parallel()
+	c := setup(t)
+	s, _ := c.add(t)
+	w := &watch{name: "job"}
+	lost := grip{Held{"job", 1}, time.Now()}
+	s.release(t.Context(), w, lost, nil)
+	if text := c.log.String(); text != "" {
+		t.Errorf("of nothing the operator reads: %s", text)
+	}
+	s.release(t.Context(), w, lost, func(*document) {})
+	if text := c.log.String(); !strings.Contains(text, "could not be written down") {
+		t.Errorf("of the job's end the operator reads: %s", text)
+	}
+}
