@@ -61,6 +61,9 @@ type User struct {
 	Recovery []string  `json:"recovery,omitempty"`
 	Guesses  guesses   `json:"guesses,omitzero"` // of one-time codes
 	Passkeys []passkey `json:"passkeys,omitempty"`
+	// FirstIdentity is the provider account that the account began with, until it is
+	// unlinked; unique.
+	FirstIdentity string `json:"first_identity,omitempty"`
 	// Unlinked are the provider accounts that no longer sign in, latest last.
 	Unlinked []string `json:"unlinked,omitempty"`
 	// Tickets are the links that were mailed and haven't been used.
@@ -95,6 +98,7 @@ var userSpec = docstore.Spec{Collection: "users", Of: User{}, Indexes: []docstor
 	{Name: "by_totp_key", Fields: []string{"totp_key"}},
 	{Name: "by_erasing", Fields: []string{"erasing_since"}},
 	{Name: "by_role", Fields: []string{"role"}},
+	{Name: "by_first_identity", Fields: []string{"first_identity"}, Unique: true},
 }}
 
 // Specs are the collections that the store has to have.

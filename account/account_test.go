@@ -126,6 +126,16 @@ func (b bench) register(t testing.TB) Tokens {
 	return tokens
 }
 
+// caller is who has these tokens.
+func (b bench) caller(t testing.TB, tokens Tokens) identity.Caller {
+	t.Helper()
+	caller, err := b.Authenticate(t.Context(), tokens.Access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return caller
+}
+
 func (b bench) wantAlive(t *testing.T, tokens Tokens, alive bool) {
 	t.Helper()
 	_, err := b.Authenticate(t.Context(), tokens.Access)

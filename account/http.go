@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"manus/httpapi"
 	"manus/identity"
@@ -51,6 +52,8 @@ var Kinds = httpapi.Kinds{
 	{Err: errLinkFirst, Status: http.StatusConflict, Name: "link-first", Detail: language.Text{En: "Your e-mail address has an account here. Sign in to it as before, and link the provider there.", Ar: "لبريدك الإلكتروني حساب هنا. سجّل الدخول إليه كالمعتاد واربط المزوّد به."}},
 	{Err: errLinked, Status: http.StatusConflict, Name: "linked-elsewhere", Detail: language.Text{En: "The provider's account is linked to another account here.", Ar: "حساب المزوّد مرتبط بحساب آخر هنا."}},
 	{Err: errTooManyLinked, Status: http.StatusConflict, Name: "too-many-identities", Detail: language.Text{En: "You have linked as many provider accounts as one can have. Unlink one first.", Ar: "ربطتَ أكبر عدد ممكن من حسابات المزوّدين. ألغِ ربط أحدها أوّلًا."}},
+	{Err: errBeingFinished, Status: http.StatusConflict, Name: "being-finished", Detail: language.Text{En: "An earlier request is finishing this sign-in. Send it again in a second.", Ar: "طلب سابق يُنهي عملية الدخول هذه. أعد الإرسال بعد ثانية."}, RetryAfter: time.Second},
+	{Err: errFinished, Status: http.StatusConflict, Name: "already-finished", Detail: language.Text{En: "This sign-in was finished before, and its tokens are in use. Go on with them, or begin again.", Ar: "اكتملت عملية الدخول هذه من قبل ورموزها مستعملة. تابع بها، أو ابدأ من جديد."}},
 	{Err: errLastWayIn, Status: http.StatusConflict, Name: "last-way-in", Detail: language.Text{En: "This is the only way into your account. Set a password or add a passkey first.", Ar: "هذه هي الطريقة الوحيدة للدخول إلى حسابك. عيِّن كلمة مرور أو أضف مفتاح مرور أوّلًا."}},
 }
 

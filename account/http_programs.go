@@ -124,15 +124,15 @@ func (s *Service) providerRoutes(group httpapi.Group) {
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/providers/{id}", ID: "begin-provider", Summary: "Begin to sign in with a provider"},
 		func(ctx context.Context, in *beginProviderInput) (*beginProviderOutput, error) {
-			return s.beginProvider(ctx, in.ID, in.Body, "")
+			return s.beginProvider(ctx, in.ID, in.Body, identity.Caller{})
 		})
 	registerGated(group, s.fresh(), httpapi.Route{Pattern: "POST /auth/providers/{id}/link", ID: "link-provider", Summary: "Begin to link a provider to your account"},
 		func(ctx context.Context, caller identity.Caller, in *linkProviderInput) (*beginProviderOutput, error) {
-			return s.beginProvider(ctx, in.ID, &in.body().RedirectBody, caller.UserID)
+			return s.beginProvider(ctx, in.ID, &in.body().RedirectBody, caller)
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Public, Pattern: "POST /auth/providers/finish", ID: "finish-provider", Summary: "Finish to sign in with a provider",
-		Description: "After 'second-factor-required', send the same again with 'otp' or 'passkey'.",
+		Description: "After 'second-factor-required', send the same again with 'otp' or 'passkey'. Sent again by a page that was loaded again, it answers the same login's tokens, until they have been refreshed.",
 	},
 		func(ctx context.Context, in *httpapi.Input[finishProviderInputBody]) (*tokensOutput, error) {
 			return tokensAnswer(s.FinishProvider(ctx, ProviderAnswer{in.Body.Ticket, in.Body.Code, in.Body.State, in.Body.OTP, in.Body.Passkey.answer()}))
@@ -148,7 +148,7 @@ func (s *Service) providerRoutes(group httpapi.Group) {
 		})
 }
 
-func (s *Service) beginProvider(ctx context.Context, id string, back *RedirectBody, linkTo string) (*beginProviderOutput, error) {
+func (s *Service) beginProvider(ctx context.Context, id string, back *RedirectBody, linkTo identity.Caller) (*beginProviderOutput, error) {
 	url, ticket, err := s.BeginProvider(ctx, id, cmp.Or(back, &RedirectBody{}).RedirectURL, linkTo)
 	return httpapi.OutputOf(beginProviderOutputBody{url, ticket}, err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"manus/docstore"
+	"manus/identity"
 	"manus/internal/clocktest"
 	"manus/internal/oidctest"
 )
@@ -26,7 +28,12 @@ var (
 // withProvider is a service and the real provider that it trusts.
 func withProvider(t *testing.T, sparse bool) (bench, *oidctest.Provider) {
 	t.Helper()
-	provider := oidctest.Start(t, redirect, verifiedPerson, unverifiedPerson)
+	return withProviderOf(t, sparse, verifiedPerson, unverifiedPerson)
+}
+
+func withProviderOf(t *testing.T, sparse bool, people ...oidctest.User) (bench, *oidctest.Provider) {
+	t.Helper()
+	provider := oidctest.Start(t, redirect, people...)
 	clientID := provider.ClientID
 	if sparse {
 		clientID = provider.SparseClientID
@@ -40,7 +47,13 @@ func withProvider(t *testing.T, sparse bool) (bench, *oidctest.Provider) {
 }
 
 // visit signs in at the provider and returns what a client finishes with.
-func (b bench) visit(t *testing.T, provider *oidctest.Provider, person oidctest.User, linkTo string) ProviderAnswer {
+func (b bench) visit(t *testing.T, provider *oidctest.Provider, person oidctest.User) ProviderAnswer {
+	t.Helper()
+	return b.visitFrom(t, provider, person, identity.Caller{})
+}
+
+// visitFrom is visit to link the person's account to that of somebody who is signed in.
+func (b bench) visitFrom(t *testing.T, provider *oidctest.Provider, person oidctest.User, linkTo identity.Caller) ProviderAnswer {
 	t.Helper()
 	authURL, ticket, err := b.BeginProvider(t.Context(), "test", "", linkTo)
 	if err != nil {
@@ -56,16 +69,13 @@ func TestSigningInWithAProviderMakesAnAccountOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, provider := withProvider(t, sparse)
-			answer := b.visit(t, provider, verifiedPerson, "")
+			answer := b.visit(t, provider, verifiedPerson)
 			first, err := b.FinishProvider(t.Context(), answer)
 			if err != nil || first.User.Email != email || !first.User.EmailVerified || first.User.PasswordHash != "" {
 				t.Fatalf("got %+v, %v", first.User, err)
 			}
 			b.wantAlive(t, first, true)
-			if _, err := b.FinishProvider(t.Context(), answer); !errors.Is(err, errCeremony) {
-				t.Errorf("the same again: %v", err)
-			}
-			second, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson, ""))
+			second, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson))
 			if err != nil || second.User.ID != first.User.ID {
 				t.Errorf("got another account: %v", err)
 			}
@@ -75,7 +85,7 @@ func TestSigningInWithAProviderMakesAnAccountOnce(t *testing.T) {
 			if err := b.SetDisabled(t.Context(), first.User.ID, true); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson, "")); !errors.Is(err, ErrBadCredentials) {
+			if _, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson)); !errors.Is(err, ErrBadCredentials) {
 				t.Errorf("a disabled account: %v", err)
 			}
 		})
@@ -86,35 +96,35 @@ func TestAnAccountIsNeverLinkedByItsAddress(t *testing.T) {
 	t.Parallel()
 	b, provider := withProvider(t, false)
 	mine := b.register(t)
-	if _, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson, "")); !errors.Is(err, errLinkFirst) {
+	if _, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson)); !errors.Is(err, errLinkFirst) {
 		t.Errorf("a verified address: %v", err)
 	}
-	if _, err := b.FinishProvider(t.Context(), b.visit(t, provider, unverifiedPerson, "")); !errors.Is(err, errUnverifiedEmail) {
+	if _, err := b.FinishProvider(t.Context(), b.visit(t, provider, unverifiedPerson)); !errors.Is(err, errUnverifiedEmail) {
 		t.Errorf("an unverified address: %v", err)
 	}
 	if left, err := b.identitiesOf(t.Context(), mine.User.ID); err != nil || len(left) != 0 {
 		t.Errorf("got %+v, %v", left, err)
 	}
 	// From inside the account it is linked, whatever its address.
-	linked, err := b.FinishProvider(t.Context(), b.visit(t, provider, unverifiedPerson, mine.User.ID))
+	linked, err := b.FinishProvider(t.Context(), b.visitFrom(t, provider, unverifiedPerson, b.caller(t, mine)))
 	if err != nil || linked.User.ID != mine.User.ID {
 		t.Fatal(err)
 	}
-	if again, err := b.FinishProvider(t.Context(), b.visit(t, provider, unverifiedPerson, "")); err != nil || again.User.ID != mine.User.ID {
+	if again, err := b.FinishProvider(t.Context(), b.visit(t, provider, unverifiedPerson)); err != nil || again.User.ID != mine.User.ID {
 		t.Errorf("it doesn't sign in: %v", err)
 	}
-	other, err := b.Create(t.Context(), NewUser{Email: "other@example.com", Password: pass})
+	other, _, err := b.Register(t.Context(), NewUser{Email: "other@example.com", Password: pass})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.FinishProvider(t.Context(), b.visit(t, provider, unverifiedPerson, other.ID)); !errors.Is(err, errLinked) {
+	if _, err := b.FinishProvider(t.Context(), b.visitFrom(t, provider, unverifiedPerson, b.caller(t, other))); !errors.Is(err, errLinked) {
 		t.Errorf("it is linked to two accounts: %v", err)
 	}
 	all, err := b.identitiesOf(t.Context(), mine.User.ID)
 	if err != nil || len(all) != 1 {
 		t.Fatal(all, err)
 	}
-	if err := b.unlink(t.Context(), other.ID, all[0].ID); !errors.Is(err, errUnknownProvider) {
+	if err := b.unlink(t.Context(), other.User.ID, all[0].ID); !errors.Is(err, errUnknownProvider) {
 		t.Errorf("another's is unlinked: %v", err)
 	}
 	if err := b.unlink(t.Context(), mine.User.ID, all[0].ID); err != nil {
@@ -125,7 +135,7 @@ func TestAnAccountIsNeverLinkedByItsAddress(t *testing.T) {
 func TestTheOnlyWayInStays(t *testing.T) {
 	t.Parallel()
 	b, provider := withProvider(t, false)
-	tokens, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson, ""))
+	tokens, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,24 +174,24 @@ func TestAProvidersAnswerBelongsToWhoBegan(t *testing.T) {
 		"another's code":   func(a, other *ProviderAnswer) { a.Code = other.Code },
 		"an invented code": func(a, _ *ProviderAnswer) { a.Code = "invented" },
 	} {
-		a, other := b.visit(t, provider, verifiedPerson, ""), b.visit(t, provider, verifiedPerson, "")
+		a, other := b.visit(t, provider, verifiedPerson), b.visit(t, provider, verifiedPerson)
 		change(&a, &other)
 		if _, err := b.FinishProvider(t.Context(), a); !errors.Is(err, errCeremony) && !errors.Is(err, errProvider) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	late := b.visit(t, provider, verifiedPerson, "")
+	late := b.visit(t, provider, verifiedPerson)
 	b.clock.Add(ceremonyLifetime)
 	if _, err := b.FinishProvider(t.Context(), late); !errors.Is(err, errCeremony) {
 		t.Errorf("too late: %v", err)
 	}
-	if _, _, err := b.BeginProvider(t.Context(), "test", "https://evil.example/", ""); !errors.Is(err, errRedirect) {
+	if _, _, err := b.BeginProvider(t.Context(), "test", "https://evil.example/", identity.Caller{}); !errors.Is(err, errRedirect) {
 		t.Errorf("an open redirect: %v", err)
 	}
-	if _, _, err := b.BeginProvider(t.Context(), "another", "", ""); !errors.Is(err, errUnknownProvider) {
+	if _, _, err := b.BeginProvider(t.Context(), "another", "", identity.Caller{}); !errors.Is(err, errUnknownProvider) {
 		t.Errorf("got %v", err)
 	}
-	authURL, _, err := b.BeginProvider(t.Context(), "test", "https://app.example.com/other", "")
+	authURL, _, err := b.BeginProvider(t.Context(), "test", "https://app.example.com/other", identity.Caller{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,13 +214,13 @@ func TestAProvidersAnswerBelongsToWhoBegan(t *testing.T) {
 func TestTheSecondFactorIsAskedForBehindAProvider(t *testing.T) {
 	t.Parallel()
 	b, provider := withProvider(t, false)
-	tokens, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson, ""))
+	tokens, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson))
 	if err != nil {
 		t.Fatal(err)
 	}
 	app := b.withTOTP(t, tokens.User.ID, "")
 	b.clock.Add(time.Minute)
-	answer := b.visit(t, provider, verifiedPerson, "")
+	answer := b.visit(t, provider, verifiedPerson)
 	if _, err := b.FinishProvider(t.Context(), answer); !errors.Is(err, ErrSecondFactor) {
 		t.Fatalf("got %v", err)
 	}
@@ -224,17 +234,93 @@ func TestTheSecondFactorIsAskedForBehindAProvider(t *testing.T) {
 	}
 }
 
-func TestANewcomerWhoseAccountWasCutShortGetsIt(t *testing.T) {
+func TestANewcomerWhoWasCutShortGetsTheAccount(t *testing.T) {
 	t.Parallel()
 	b, provider := withProvider(t, false)
-	// As if the program had been killed between the identity and the account.
-	id := externalIdentity{ID: identityID(provider.Issuer, verifiedPerson.Subject), UserID: docstore.NewID(), Provider: "test"}
-	if err := b.identities.Insert(t.Context(), id); err != nil {
+	first, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson))
+	if err != nil {
 		t.Fatal(err)
 	}
-	tokens, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson, ""))
-	if err != nil || tokens.User.ID != id.UserID {
-		t.Errorf("got %+v, %v", tokens.User, err)
+	// As if the program had been killed between the account and the identity.
+	if err := b.identities.Delete(t.Context(), first.User.FirstIdentity); err != nil {
+		t.Fatal(err)
+	}
+	again, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson))
+	if err != nil || again.User.ID != first.User.ID {
+		t.Errorf("got %+v, %v", again.User, err)
+	}
+	if left, err := b.identitiesOf(t.Context(), first.User.ID); err != nil || len(left) != 1 {
+		t.Errorf("left are %+v, %v", left, err)
+	}
+}
+
+// An identity whose account was never made, or has begun to unlink it, signs nobody in and
+// is in nobody's way.
+func TestAnIdentityThatIsHalfThereCountsForNothing(t *testing.T) {
+	t.Parallel()
+	halves := map[string]func(t *testing.T, b bench, i externalIdentity, owner User){
+		"without an account": func(t *testing.T, b bench, i externalIdentity, _ User) {
+			i.UserID = docstore.NewID()
+			if err := b.identities.Insert(t.Context(), i); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"half unlinked": func(t *testing.T, b bench, i externalIdentity, owner User) {
+			i.UserID = owner.ID
+			if err := b.identities.Insert(t.Context(), i); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.update(t.Context(), owner.ID, func(u *User) error { u.Unlinked = []string{i.ID}; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+	for name, make := range halves {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, provider := withProvider(t, false)
+			mine := b.register(t) // with the address that the provider vouches for
+			i := externalIdentity{ID: identityID(provider.Issuer, verifiedPerson.Subject), Provider: "test", Issuer: provider.Issuer, Subject: verifiedPerson.Subject}
+			make(t, b, i, mine.User)
+			if got, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson)); !errors.Is(err, errLinkFirst) {
+				t.Errorf("it signs in: %+v, %v", got.User, err)
+			}
+			linked, err := b.FinishProvider(t.Context(), b.visitFrom(t, provider, verifiedPerson, b.caller(t, mine)))
+			if err != nil || linked.User.ID != mine.User.ID {
+				t.Fatalf("it can't be linked: %v", err)
+			}
+			if again, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson)); err != nil || again.User.ID != mine.User.ID {
+				t.Errorf("linked, it doesn't sign in: %v", err)
+			}
+		})
+	}
+}
+
+// Whoever has begun to link an account of theirs with a stolen token can't finish once the
+// owner has ended its login.
+func TestLinkingEndsWithTheLoginItWasBegunFrom(t *testing.T) {
+	t.Parallel()
+	b, provider := withProvider(t, false)
+	mine := b.register(t)
+	for name, end := range map[string]func(loginID string) error{
+		"every login": func(string) error { return b.LogoutAll(t.Context(), mine.User.ID) },
+		"that login":  func(id string) error { return b.revokeDevice(t.Context(), mine.User.ID, id) },
+	} {
+		thief, err := b.Login(t.Context(), Credentials{Email: email, Password: pass})
+		if err != nil {
+			t.Fatal(err)
+		}
+		caller := b.caller(t, thief)
+		answer := b.visitFrom(t, provider, unverifiedPerson, caller)
+		if err := end(caller.LoginID); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.FinishProvider(t.Context(), answer); !errors.Is(err, errCeremony) {
+			t.Errorf("after the end of %s: %v", name, err)
+		}
+	}
+	if left, err := b.identitiesOf(t.Context(), mine.User.ID); err != nil || len(left) != 0 {
+		t.Errorf("linked are %+v, %v", left, err)
 	}
 }
 
@@ -243,7 +329,7 @@ func TestOnePersonWhoComesManyTimesAtOnceHasOneAccount(t *testing.T) {
 	b, provider := withProvider(t, false)
 	var answers []ProviderAnswer
 	for range 8 {
-		answers = append(answers, b.visit(t, provider, verifiedPerson, ""))
+		answers = append(answers, b.visit(t, provider, verifiedPerson))
 	}
 	var in atomic.Int64
 	var wg sync.WaitGroup
@@ -259,44 +345,54 @@ func TestOnePersonWhoComesManyTimesAtOnceHasOneAccount(t *testing.T) {
 	if err != nil || len(users) != 1 || in.Load() != int64(len(answers)) {
 		t.Errorf("%d accounts, %d got in, %v", len(users), in.Load(), err)
 	}
-	if again, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson, "")); err != nil || again.User.ID != users[0].ID {
+	if again, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson)); err != nil || again.User.ID != users[0].ID {
 		t.Errorf("later: %+v, %v", again.User, err)
 	}
 }
 
-// Two that have both seen that there is no account yet, in each of the orders that a
-// store could put them in.
+// Two that have both seen that there is no account yet.
 func TestWhoMakesAnAccountSecondUndoesNothingOfTheFirst(t *testing.T) {
 	t.Parallel()
-	for name, identities := range map[string][2]externalIdentity{
-		"both found nothing":            {{ID: "i", UserID: "one"}, {ID: "i", UserID: "other"}},
-		"both found one cut short":      {{ID: "i", UserID: "one"}, {ID: "i", UserID: "one"}},
-		"another's, with their address": {{ID: "i", UserID: "one"}, {ID: "j", UserID: "other"}},
+	for name, change := range map[string]func(*User){
+		"as it is":                   func(*User) {},
+		"with another address since": func(u *User) { u.Email, u.EmailKey = "other@example.com", "other@example.com" },
 	} {
 		b := setup(t)
 		claims := providerClaims{Email: email, EmailVerified: saidTrue}
-		first, err := b.newcomer(t.Context(), identities[0], claims)
+		first, err := b.newcomer(t.Context(), externalIdentity{ID: "i"}, claims)
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := b.newcomer(t.Context(), identities[1], claims)
-		if another := identities[1].ID != "i"; another && !errors.Is(err, errLinkFirst) || !another && (err != nil || second.ID != first.ID) {
+		if _, err := b.update(t.Context(), first.ID, func(u *User) error { change(u); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if second, err := b.newcomer(t.Context(), externalIdentity{ID: "i"}, claims); err != nil || second.ID != first.ID {
 			t.Errorf("%s: the second got %+v, %v", name, second, err)
 		}
 		if left, err := b.identitiesOf(t.Context(), first.ID); err != nil || len(left) != 1 {
 			t.Errorf("%s: of the first are left %+v, %v", name, left, err)
 		}
-		if left, err := b.identitiesOf(t.Context(), "other"); err != nil || len(left) != 0 {
-			t.Errorf("%s: of the second are left %+v, %v", name, left, err)
-		}
 	}
 }
 
-func TestANameIsNotCutInTheMiddleOfALetter(t *testing.T) {
+func TestANewcomerWithAnothersAddressLeavesNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	user, err := b.newcomer(t.Context(), externalIdentity{ID: "i", UserID: "u"}, providerClaims{Email: email, EmailVerified: saidTrue, Name: "a" + strings.Repeat("ق", 150)})
-	if want := "a" + strings.Repeat("ق", 99); err != nil || user.FullName != want {
+	b.register(t)
+	if _, err := b.newcomer(t.Context(), externalIdentity{ID: "j"}, providerClaims{Email: email, EmailVerified: saidTrue}); !errors.Is(err, errLinkFirst) {
+		t.Errorf("got %v", err)
+	}
+	if left, err := b.identities.Get(t.Context(), "j"); !errors.Is(err, docstore.ErrNotFound) {
+		t.Errorf("left is %+v, %v", left, err)
+	}
+}
+
+func TestAProvidersNameIsCutBetweenLetters(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	name := strings.Repeat("قَ", 150) // each letter with its vowel
+	user, err := b.newcomer(t.Context(), externalIdentity{ID: "i"}, providerClaims{Email: email, EmailVerified: saidTrue, Name: "a" + name})
+	if want := "a" + strings.Repeat("قَ", 99); err != nil || user.FullName != want {
 		t.Errorf("got %q, %v", user.FullName, err)
 	}
 }
@@ -307,7 +403,7 @@ func TestAProviderThatIsDownKeepsNothingElseFromWorking(t *testing.T) {
 		c.Providers = []Provider{{ID: "down", Name: "Down", Issuer: "http://127.0.0.1:1", ClientID: "x", RedirectURLs: []string{redirect}}}
 	})
 	b.register(t)
-	if _, _, err := b.BeginProvider(t.Context(), "down", "", ""); !errors.Is(err, errProviderDown) {
+	if _, _, err := b.BeginProvider(t.Context(), "down", "", identity.Caller{}); !errors.Is(err, errProviderDown) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -403,6 +499,70 @@ func TestVerifiedMayBeText(t *testing.T) {
 		var claims providerClaims
 		if err := json.Unmarshal([]byte(text), &claims); err == nil && (claims.EmailVerified == saidTrue || claims.EmailVerified == "") {
 			t.Errorf("%s is %q", text, claims.EmailVerified)
+		}
+	}
+}
+
+// A person who has begun with a provider, and was cut short, links it from another account.
+func TestAnIdentityThatAnAccountBeganWithIsNotAnothers(t *testing.T) {
+	t.Parallel()
+	b, provider := withProvider(t, false)
+	first, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.identities.Delete(t.Context(), first.User.FirstIdentity); err != nil {
+		t.Fatal(err)
+	}
+	other, _, err := b.Register(t.Context(), NewUser{Email: "other@example.com", Password: pass})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.FinishProvider(t.Context(), b.visitFrom(t, provider, verifiedPerson, b.caller(t, other))); !errors.Is(err, errLinked) {
+		t.Errorf("it is another's: %v", err)
+	}
+	mine, err := b.FinishProvider(t.Context(), b.visitFrom(t, provider, verifiedPerson, b.caller(t, first)))
+	if left, listErr := b.identitiesOf(t.Context(), first.User.ID); err != nil || listErr != nil || mine.User.ID != first.User.ID || len(left) != 1 {
+		t.Errorf("left are %+v, %v, %v", left, err, listErr)
+	}
+	// Unlinked, it begins anew.
+	if err := b.SetPassword(t.Context(), first.User.ID, pass, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.unlink(t.Context(), first.User.ID, first.User.FirstIdentity); err != nil {
+		t.Fatal(err)
+	}
+	if linked, err := b.Service.link(t.Context(), externalIdentity{ID: first.User.FirstIdentity, UserID: other.User.ID}); err != nil || linked.ID != other.User.ID {
+		t.Errorf("it can't be linked: %v", err)
+	}
+}
+
+// Many claim an identity at once that counts for nothing: one gets it.
+func TestAnIdentityIsClaimedOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	copies := []bench{b, copyOf(t, b.store, b.clock, []string{secretA})}
+	var people []User
+	for _, name := range []string{"a", "b", "c", "d"} {
+		user, err := b.Create(t.Context(), NewUser{Email: name + "@example.com", Password: pass})
+		if err != nil {
+			t.Fatal(err)
+		}
+		people = append(people, user)
+	}
+	for round := range 25 {
+		i := externalIdentity{ID: fmt.Sprint("identity ", round), UserID: docstore.NewID()}
+		if err := b.identities.Insert(t.Context(), i); err != nil { // of an account that was never made
+			t.Fatal(err)
+		}
+		claim := func(n int) error {
+			mine := i
+			mine.UserID, mine.CreatedAt = people[n].ID, docstore.At(b.clock.Now())
+			_, err := copies[n%2].Service.link(context.Background(), mine)
+			return err
+		}
+		if n := atOnce(t, len(people), errLinked, claim); n != 1 {
+			t.Fatalf("%d have it", n)
 		}
 	}
 }

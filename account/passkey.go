@@ -34,7 +34,7 @@ type passkey struct {
 const maxPasskeys = 20
 
 // ceremony is what is remembered between the two halves of using a passkey or
-// of signing in with a provider. It is used once.
+// of signing in with a provider.
 type ceremony struct {
 	ID      string        `json:"_id"`
 	UserID  string        `json:"user_id,omitempty"` // empty where it isn't known yet

@@ -18,7 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	processtest.Play(processtest.Roles{"refreshes": refreshAndHang})
+	processtest.Play(processtest.Roles{"refreshes": refreshAndHang, "finishes a sign-in": finishAndStop})
 	os.Exit(m.Run())
 }
 

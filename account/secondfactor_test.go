@@ -246,7 +246,7 @@ func TestWrongCodesAreBounded(t *testing.T) {
 func TestWrongCodesAreCountedTogetherWhereverTheyAreSent(t *testing.T) {
 	t.Parallel()
 	b, provider := withProvider(t, false)
-	tokens, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson, ""))
+	tokens, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestWrongCodesAreCountedTogetherWhereverTheyAreSent(t *testing.T) {
 	}
 	app := b.withTOTP(t, caller.UserID, caller.LoginID)
 	b.clock.Add(time.Minute)
-	behind := b.visit(t, provider, verifiedPerson, "")
+	behind := b.visit(t, provider, verifiedPerson)
 	ways := []func(otp string) error{
 		func(otp string) error { return b.login(t, otp) },
 		func(otp string) error { return b.StepUp(t.Context(), caller, Proof{Password: pass, OTP: otp}) },

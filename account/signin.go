@@ -174,13 +174,17 @@ func (s *Service) strengthen(ctx context.Context, user User, password string) {
 // start makes a login for the user as just read, who has given every proof that the
 // account asks for.
 func (s *Service) start(ctx context.Context, user User) (Tokens, error) {
+	return s.startAs(ctx, user, docstore.NewID(), newSecret())
+}
+
+// startAs is start for a login with this id and first secret.
+func (s *Service) startAs(ctx context.Context, user User, loginID string, secret secret) (Tokens, error) {
 	if err := s.greet(ctx, user); err != nil {
 		return Tokens{}, err
 	}
 	now, caller := s.c.Now(), identity.From(ctx)
-	secret := newSecret()
 	l := login{
-		ID:        docstore.NewID(),
+		ID:        loginID,
 		UserID:    user.ID,
 		Epoch:     user.Epoch,
 		Agent:     caller.Agent,

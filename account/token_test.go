@@ -6,12 +6,14 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"manus/docstore"
+	"manus/internal/clocktest"
 )
 
 func encodeDigest(digest []byte) string { return base64.RawStdEncoding.EncodeToString(digest) }
@@ -489,4 +491,46 @@ func FuzzEmailKey(f *testing.F) {
 			t.Errorf("%q has the key %q, whose key is %q", address, key, again)
 		}
 	})
+}
+
+// loginWrites counts what is asked of the writer for logins.
+type loginWrites struct {
+	docstore.Store
+	n *atomic.Int64
+}
+
+func (s loginWrites) Upsert(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
+	if collection == loginSpec.Collection {
+		s.n.Add(1)
+	}
+	return s.Store.Upsert(ctx, collection, id, change)
+}
+
+// A refresh costs one write more, when it is first used: not one for each request of the
+// second in which the copy remembers the login of before.
+func TestTheFirstUseOfARefreshIsWrittenOnce(t *testing.T) {
+	t.Parallel()
+	var writes atomic.Int64
+	store := testStore(t)
+	b := copyOf(t, loginWrites{store, &writes}, clocktest.New(), []string{secretA})
+	tokens := b.register(t)
+	for round := range 3 {
+		b.wantAlive(t, tokens, true) // remembered as it is now
+		var err error
+		if tokens, err = b.Refresh(t.Context(), tokens.Refresh); err != nil {
+			t.Fatal(err)
+		}
+		writes.Store(0)
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() { b.wantAlive(t, tokens, true) })
+		}
+		wg.Wait()
+		for range 50 {
+			b.wantAlive(t, tokens, true)
+		}
+		if n := writes.Load(); n != 1 {
+			t.Errorf("round %d: the writer was asked %d times", round, n)
+		}
+	}
 }

@@ -133,7 +133,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.reach(ctx)
 	var err error
 	if a.public, err = listen(ctx, a.settings.Addr, a.api, a.log); err != nil {
-		return fmt.Errorf("%w; choose another address, by ADDR or by --addr of 'manus dev'", err)
+		return fmt.Errorf("%w; choose another address with %s", err, a.addrSetting())
 	}
 	if a.settings.OpsAddr != "" {
 		ops := opsHandler(a.registry)
@@ -149,6 +149,14 @@ func (a *App) Start(ctx context.Context) error {
 	a.work(working)
 	a.log.InfoContext(ctx, "started", "addr", a.Addr(), "ops_addr", a.OpsAddr(), "environment", a.settings.Environment)
 	return nil
+}
+
+// addrSetting is how the person who starts the server says where it listens.
+func (a *App) addrSetting() string {
+	if a.settings.Dev {
+		return "--addr, such as --addr 127.0.0.1:8081"
+	}
+	return "ADDR, or with PORT where that is set"
 }
 
 // Addr is the address listened on, with the port that was picked.
@@ -169,7 +177,7 @@ func (a *App) Stop(ctx context.Context) error {
 	}
 	a.health.Drain()
 	a.api.Drain()
-	a.log.InfoContext(ctx, "stopping", "delay", a.settings.ShutdownDelay)
+	a.log.InfoContext(ctx, "stopping", "delay", a.settings.ShutdownDelay.String())
 	select {
 	case <-time.After(a.settings.ShutdownDelay):
 	case <-ctx.Done():

@@ -281,7 +281,7 @@ func TestOnlyLoopbackAddressesWillDo(t *testing.T) {
 	t.Parallel()
 	for addr, ok := range map[string]bool{
 		"127.0.0.1:0": true, "[::1]:8080": true, "localhost:80": true, "127.9.9.9:1": true,
-		":8080": false, "0.0.0.0:80": false, "192.168.1.1:80": false, "example.com:80": false, "127.0.0.1": false, "": false, "[::]:1": false,
+		":8080": false, "0.0.0.0:80": false, "192.168.1.1:80": false, "example.com:80": false, "127.0.0.1": false, "": false, "localhost:99999": false, "localhost:http": false, "[::]:1": false,
 	} {
 		_, err := DevSettings(Dev{DataDir: filepath.Join(t.TempDir(), "data"), Addr: addr})
 		if _, isProblem := errors.AsType[*config.Problems](err); ok != (err == nil) || !ok && !isProblem {

@@ -158,7 +158,7 @@ func (a *App) addAccounts() (err error) {
 		ConfirmFirst: !a.settings.SMTP.Empty(),
 		PublicURL:    a.settings.PublicURL,
 		Origins:      a.settings.PasskeyOrigins,
-		LocalOrigins: a.settings.LocalOrigins,
+		LocalOrigins: a.settings.Dev,
 		Providers:    a.settings.Providers,
 		PersonalData: []account.PersonalData{a.Plans, a.sessions},
 		Offline:      a.options.Offline,

@@ -28,6 +28,18 @@ func (a *App) tellDamaged(found error) {
 	})
 }
 
+// tellOfBackups warns where a store has just been made although there are backups of one:
+// its disk may be missing. It doesn't wait for that.
+func (a *App) tellOfBackups() {
+	a.background.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), restoreTimeout)
+		defer cancel()
+		if b, err := a.newestVerified(ctx); err == nil {
+			a.log.WarnContext(ctx, "there was no store in DATA_DIR, and an empty one has been made, although there are verified backups. If the data should have been there, stop every server and look whether DATA_DIR names the right folder and its disk is there, or restore the backup", "data_dir", a.settings.DataDir, "newest_backup", b.ID, "made_at", b.CreatedAt.UTC().Format(time.RFC3339))
+		}
+	})
+}
+
 // howToRestore says what to do about damaged data: which backup is the newest verified
 // one, and the command that restores it.
 func (a *App) howToRestore(ctx context.Context) string {

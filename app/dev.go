@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,7 +53,7 @@ func DevSettings(d Dev) (config.Settings, error) {
 		return config.Settings{}, err
 	}
 	s.Dev, s.Environment, s.ReadyCritical = true, "development", []string{"database"}
-	s.Addr, s.PublicURL, s.LocalOrigins, s.ShutdownTimeout = d.Addr, devURL(d.Addr), true, 5*time.Second
+	s.Addr, s.PublicURL, s.ShutdownTimeout = d.Addr, devURL(d.Addr), 5*time.Second
 	s.LogLevel, s.LogFormat = d.LogLevel, "text"
 	s.JWTSecret, s.KeepMails = config.NewSecret(secret), true
 	s.Backup.Dir = filepath.Join(s.DataDir, "backups") // one a night
@@ -72,9 +73,12 @@ func devURL(addr string) string {
 
 // checkLoopback refuses addresses that other machines can reach.
 func checkLoopback(addr string) error {
-	host, _, err := net.SplitHostPort(addr)
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return errors.New("is not a host and a port")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return errors.New("has no port from 0 to 65535")
 	}
 	if host == "localhost" {
 		return nil

@@ -48,18 +48,21 @@ func StoreFile(dataDir string) string { return filepath.Join(dataDir, "manus.db"
 // command beside a server has to be there already.
 func (a *App) addStore(ctx context.Context) (err error) {
 	s := a.settings
-	a.reopened = storeExists(s) == nil
+	a.reopened = storeExists(s, "") == nil
 	switch {
 	case a.options.Unopened:
 		return nil
 	case !a.options.Offline:
 		if a.store, err = open(ctx, s); err == nil {
 			a.store = docstore.WatchDamage(a.store, a.tellDamaged)
+			if !a.reopened {
+				a.tellOfBackups()
+			}
 		} else if errors.Is(err, docstore.ErrCorrupt) {
 			a.tellDamaged(err)
 		}
 	default:
-		if err = storeExists(s); err == nil {
+		if err = a.StoreExists(); err == nil {
 			a.store, err = OpenStore(ctx, s)
 		}
 	}
@@ -114,7 +117,7 @@ func declare(ctx context.Context, store docstore.Store, specs []docstore.Spec) e
 // embedded store, and warn is called where one may be at work on MongoDB. See
 // docstore.Copy.
 func CopyData(ctx context.Context, from, to config.Settings, progress func(docstore.Progress), warn func(string)) error {
-	if err := errors.Join(storeExists(from), checkUnused(ctx, "--from", from), checkUnused(ctx, "--to", to)); err != nil {
+	if err := errors.Join(storeExists(from, "name a server's data folder, or a mongodb:// URI, with --from"), checkUnused(ctx, "--from", from), checkUnused(ctx, "--to", to)); err != nil {
 		return err
 	}
 	specs := Specs()
@@ -158,13 +161,15 @@ func warnOfServers(ctx context.Context, s config.Settings, store docstore.Store,
 
 // StoreExists tells whether there is an embedded store where the settings say, if they
 // name one.
-func (a *App) StoreExists() error { return storeExists(a.settings) }
+func (a *App) StoreExists() error {
+	return storeExists(a.settings, "name the server's data folder with --data, or its settings with --env-file, or start the server once")
+}
 
 // storeExists tells whether there is an embedded store in the data folder, where
-// there should be one. Opening makes one.
-func storeExists(s config.Settings) error {
+// there should be one; the error says how to mend it. Opening makes one.
+func storeExists(s config.Settings, mend string) error {
 	if _, err := os.Stat(StoreFile(s.DataDir)); err != nil && s.MongoDB.Empty() {
-		return fmt.Errorf("there is no data in %s; name the server's data folder with --data, or start the server once: %w", s.DataDir, err)
+		return fmt.Errorf("there is no data in %s; %s: %w", s.DataDir, mend, err)
 	}
 	return nil
 }

@@ -65,8 +65,6 @@ type Settings struct {
 	ShutdownTimeout time.Duration
 	// PasskeyOrigins are where passkeys may be used beside PublicURL.
 	PasskeyOrigins []string
-	// LocalOrigins lets them be used on every port of localhost.
-	LocalOrigins bool
 	// SMTP is the mail server's URL, which has a password in it; empty is none.
 	SMTP Secret
 	// MailFrom is the sender of mails.

@@ -20,6 +20,9 @@ func WriteEnv(path string) error {
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s %w", path, ErrEnvExists)
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot write the settings: make the folder of %s first, or name another file: %w", path, fs.ErrNotExist)
+	}
 	if err != nil {
 		return fmt.Errorf("cannot write the settings: %w", err)
 	}

@@ -137,11 +137,15 @@ func TestWrongFileIsRefusedWhole(t *testing.T) {
 	}
 }
 
-// tea is a program with two routes, one of which has a limit of its own.
+// tea is a program with three routes, one of which has a limit of its own.
 func tea() ratelimit.Routes {
 	own := ratelimit.NewRule("5/minute", ratelimit.ByAddress)
 	own.Route = "POST /tea/{id}"
-	return ratelimit.Routes{Patterns: []string{"GET /tea", own.Route}, Rules: []ratelimit.Rule{own}}
+	known := []ratelimit.Subject{ratelimit.ByUser}
+	return ratelimit.Routes{
+		Patterns: []string{"GET /tea", "GET /coffee", own.Route}, Rules: []ratelimit.Rule{own},
+		Tell: map[string][]ratelimit.Subject{"GET /tea": known, "GET /coffee": known, own.Route: known},
+	}
 }
 
 func TestRulesTakeThePlaceOfThoseThatRoutesHave(t *testing.T) {

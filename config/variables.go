@@ -137,6 +137,9 @@ func cleanValue(row setting, text string) (string, *Problem) {
 func readEnvFile(path string) (map[string]string, *Problem) {
 	data, problem := readFile(path, maxEnvFile)
 	if problem != nil {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			problem.Mend += ", or write the file with 'manus init'"
+		}
 		problem.Name = envFileFlag
 		return nil, problem
 	}

@@ -122,7 +122,7 @@ func TestMistypedLettersAreCounted(t *testing.T) {
 func TestNothingIsCalledMissingWhereTheEnvFileCannotBeRead(t *testing.T) {
 	t.Parallel()
 	got := problemsOf(t, Source{Environ: []string{"LOG_LEVEL=loud"}, EnvFile: filepath.Join(t.TempDir(), ".env")})
-	want := "--env-file: the file does not exist; check the path\nLOG_LEVEL: is not a level; use debug, info, warn or error"
+	want := "--env-file: the file does not exist; check the path, or write the file with 'manus init'\nLOG_LEVEL: is not a level; use debug, info, warn or error"
 	if got.Error() != want {
 		t.Errorf("got\n%s\nwant\n%s", got.Error(), want)
 	}

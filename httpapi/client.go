@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"cmp"
+	"iter"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -35,22 +37,36 @@ func clientAddress(r *http.Request, trusted []netip.Prefix, header string) netip
 	if !isTrusted(address, trusted) {
 		return address
 	}
-	client := strings.TrimSpace
-	switch header {
-	case "":
-		header = "X-Forwarded-For"
-	case "Forwarded":
-		client = forwardedFor
-	}
-	hops := strings.Split(strings.Join(r.Header.Values(header), ","), ",")
-	for i := len(hops) - 1; i >= 0 && isTrusted(address, trusted); i-- {
-		hop, err := parseHop(client(hops[i]))
-		if err != nil {
+	for hop := range hops(r, header) {
+		if address = hop; !isTrusted(address, trusted) {
 			break
 		}
-		address = hop
 	}
 	return address
+}
+
+// The headers by which proxies say whom they forward for.
+const (
+	forwardedForHeader = "X-Forwarded-For" // and where none is named
+	forwardedHeader    = "Forwarded"
+)
+
+// hops are the clients that a header names, the nearest first, up to what is no address.
+func hops(r *http.Request, header string) iter.Seq[netip.Addr] {
+	client := strings.TrimSpace
+	if header == forwardedHeader {
+		client = forwardedFor
+	}
+	return func(yield func(netip.Addr) bool) {
+		for _, line := range slices.Backward(r.Header.Values(cmp.Or(header, forwardedForHeader))) {
+			for _, element := range slices.Backward(strings.Split(line, ",")) {
+				hop, err := parseHop(client(element))
+				if err != nil || !yield(hop) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // forwardedFor is the client in one element of a Forwarded header; empty when it

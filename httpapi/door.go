@@ -27,7 +27,7 @@ func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w: w, api: api, start: time.Now(), base: r.Context(), endpoint: api.fallback,
 		caller: identity.Caller{Address: clientAddress(r, api.TrustedProxies, api.ProxyHeader), Agent: clientAgent(r)},
 	}
-	api.proxies.note(r, x.caller.Address, api.TrustedProxies, api.Log)
+	api.proxies.note(r, x.caller.Address, api.TrustedProxies, api.ProxyHeader, api.Log)
 	x.r = r.WithContext(x)
 	x.id[0] = requestID(r)
 	w.Header()["X-Request-Id"] = x.id[:]
@@ -85,12 +85,37 @@ func (x *exchange) admit(r *http.Request) error {
 	if err := x.capBody(r); err != nil {
 		return err
 	}
-	if !e.byInput || x.api.limiter == nil || !x.api.limiter.ByInput(e.pattern) {
+	switch {
+	case e.Proves: // see Prove
+	case e.byInput && x.api.limiter != nil && x.api.limiter.ByInput(e.pattern):
+		x.waitForInput(r)
+	default:
 		if err := x.ask(tried{}); err != nil {
 			return err
 		}
 	}
 	return e.allows(&x.caller)
+}
+
+// waitForInput has the limits wait for a body, and foresee if that takes long whether
+// they have to.
+func (x *exchange) waitForInput(r *http.Request) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	x.awaited.Lock()
+	defer x.awaited.Unlock()
+	x.patience = time.AfterFunc(refusedBodyTimeout, x.foresee)
+}
+
+// stopWaiting ends that.
+func (x *exchange) stopWaiting() {
+	x.awaited.Lock()
+	defer x.awaited.Unlock()
+	if x.patience != nil {
+		x.patience.Stop()
+		x.patience = nil
+	}
 }
 
 func (x *exchange) findCaller(r *http.Request) error {
@@ -139,6 +164,7 @@ func (b *body) Read(p []byte) (int, error) {
 	switch {
 	case err == nil:
 	case err == io.EOF: //nolint:errorlint // as readers return it
+		b.x.stopWaiting()
 		b.x.setReadDeadline(time.Time{})
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = fmt.Errorf("%w: %w", errSlowBody, err)
@@ -165,8 +191,9 @@ func (x *exchange) end() {
 		}
 	}
 	if cause == nil && x.status == 0 {
-		x.status = http.StatusOK // net/http sends it when the handler wrote nothing
+		x.WriteHeader(http.StatusOK) // as net/http does when the handler wrote nothing
 	}
+	x.stopWaiting()
 	if x.once.Do(func() { x.timed = x.base }); x.cancel != nil {
 		x.cancel()
 	}

@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +33,10 @@ type exchange struct {
 	guessed   bool // a secret of the caller's account was wrong
 	done      func(ratelimit.Result)
 	part      time.Duration // how long each part of the answer may take; 0 for one deadline for all
+
+	awaited  sync.Mutex        // guards the two below, and the deadline of a body that the limits wait for
+	patience *time.Timer       // runs while they do, and then foresees; nil when they don't any more
+	foreseen *ratelimit.Answer // a refusal that needs nothing of the body
 
 	choose sync.Once
 	chosen language.Tag
@@ -69,7 +75,7 @@ func (x *exchange) Header() http.Header { return x.w.Header() }
 
 // WriteHeader answers, unless the limits have a word to say first.
 func (x *exchange) WriteHeader(status int) {
-	if status >= http.StatusOK && x.status == 0 {
+	if final := status >= http.StatusOK || status == http.StatusSwitchingProtocols; final && x.status == 0 {
 		if !x.asked && !x.askLate() {
 			return
 		}
@@ -81,23 +87,47 @@ func (x *exchange) WriteHeader(status int) {
 	}
 }
 
+// FlushError sends what has been written.
+func (x *exchange) FlushError() error {
+	if x.status == 0 {
+		x.WriteHeader(http.StatusOK)
+	}
+	return http.NewResponseController(x.w).Flush()
+}
+
 // askLate asks the limits about a request that comes to its answer without having
-// passed a handler that asks: a body that can't be decoded, a redirect of the mux.
-// It answers itself when the request is one too many.
+// passed a handler that asks: a body that can't be decoded or doesn't come, a redirect of
+// the mux, what should have proved something. It answers itself when the request is one
+// too many.
 func (x *exchange) askLate() bool {
 	if x.endpoint == x.api.fallback {
 		x.enter(x.endpoint)
 	}
-	err := x.ask(tried{})
+	err := x.askUndecoded()
 	if err == nil {
 		return true
 	}
-	header := x.w.Header()
-	header.Del("Content-Length")
-	header.Del("Location")
+	x.dropAnswer()
 	WriteError(x, x.r, nil, err)
 	x.overruled = true
 	return false
+}
+
+// dropAnswer leaves nothing of the headers that were set for an answer.
+func (x *exchange) dropAnswer() {
+	maps.DeleteFunc(x.w.Header(), func(name string, _ []string) bool {
+		return !slices.Contains([]string{"X-Request-Id", "Ratelimit-Policy", "Ratelimit", "Connection"}, name)
+	})
+	x.enter(x.endpoint)
+}
+
+// askUndecoded asks the limits, unless their refusal is known already.
+func (x *exchange) askUndecoded() error {
+	if x.stopWaiting(); x.foreseen == nil {
+		return x.ask(tried{})
+	}
+	x.asked = true
+	return x.obey(*x.foreseen)
 }
 
 // Write writes a part of the answer.

@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"manus/identity"
+	"manus/ratelimit"
 )
 
 // FindCaller finds out who sends a request. Somebody who proves nothing, or
@@ -123,6 +124,7 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 	route.Group, route.CORS = group.Name, true
 	api.learn(group.Kinds)
 	e := api.newEndpoint(Prefix, route, nil)
+	e.learnInput(new(I))
 	api.mount(e)
 	if api.huma == nil {
 		return
@@ -140,9 +142,21 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 		}
 		return nil, answer(ctx, group.Kinds, err)
 	})
-	_, account := any((*I)(nil)).(accountInput)
-	_, refresh := any((*I)(nil)).(refreshInput)
-	e.byInput = account || refresh || route.Guesses.As != ""
+}
+
+// learnInput learns what limits can be told by an input of the handler. Those of a route
+// that proves aren't asked about that.
+func (e *endpoint) learnInput(in any) {
+	if e.Proves {
+		return
+	}
+	e.byInput = e.Guesses.As != ""
+	if _, ok := in.(accountInput); ok {
+		e.byInput, e.tell = true, append(e.tell, ratelimit.ByAccount)
+	}
+	if _, ok := in.(refreshInput); ok {
+		e.byInput, e.tell = true, append(e.tell, ratelimit.ByLogin)
+	}
 }
 
 // Stream is Register for a handler whose answer is written by what it returns,

@@ -17,6 +17,8 @@ type Limiter interface {
 	// ByInput tells whether a decision about the route needs what the input says:
 	// which account or which login is being tried, and whether a secret is.
 	ByInput(route string) bool
+	// Peek decides by what is known without that, and counts nothing.
+	Peek(ctx context.Context, asked ratelimit.Request) ratelimit.Answer
 }
 
 // ErrTooMany is answered to a request that is one too many, errUncounted when
@@ -43,7 +45,7 @@ type tried struct{ account, refresh, guess string }
 // they have waited for that.
 func askDecoded(ctx context.Context, in any) error {
 	x := exchangeOf(ctx)
-	if x == nil || x.asked {
+	if x == nil || x.asked || x.endpoint.Proves {
 		return nil
 	}
 	var t tried
@@ -59,19 +61,45 @@ func askDecoded(ctx context.Context, in any) error {
 	return x.ask(t)
 }
 
-// ask asks the limits about the request, all of its route's rules at once, and says
+// Proof is what a request has proved itself by, see [Prove].
+type Proof = ratelimit.Proof
+
+// errDoesNotProve is a mistake in the program.
+var errDoesNotProve = errors.New("the route of a handler that proves its caller doesn't say Proves")
+
+// Prove says that a handler knows who sends the request, by a signature or a key that it
+// has checked. It is called on routes that say [Route.Proves], before the handler does
+// anything for the caller. Such a request is counted by the subject of its proof, and not
+// by its address. The error is the problem to be answered, where that is one too many:
+// [ErrTooMany], with a RetryAfter, or one that says that it can't be told.
+func Prove(ctx context.Context, p Proof) error {
+	x := exchangeOf(ctx)
+	switch {
+	case x == nil:
+		return nil
+	case !x.endpoint.Proves:
+		return errDoesNotProve
+	case x.asked:
+		return nil
+	}
+	return x.decide(ratelimit.Request{Proof: &p})
+}
+
+// ask asks the limits about a request that has proved nothing.
+func (x *exchange) ask(t tried) error {
+	return x.decide(ratelimit.Request{Account: t.account, Refresh: t.refresh, Guess: t.guess})
+}
+
+// decide asks the limits about the request, all of its route's rules at once, and says
 // in the headers where they stand. It returns the problem to be answered when the
 // request is one too many, or errUncounted.
-func (x *exchange) ask(t tried) error {
+func (x *exchange) decide(asked ratelimit.Request) error {
 	x.asked = true
+	x.stopWaiting()
 	if x.api.limiter == nil {
 		return nil
 	}
-	route := x.endpoint.pattern
-	if x.endpoint == x.api.fallback {
-		route = fallbackPattern(logMethod(x.r.Method))
-	}
-	answer, err := x.api.limiter.Decide(x, ratelimit.Request{Route: route, Caller: x.caller, Account: t.account, Refresh: t.refresh, Guess: t.guess})
+	answer, err := x.api.limiter.Decide(x, x.limited(asked))
 	switch {
 	case errors.Is(err, ratelimit.ErrNoCounts):
 		p, _ := common.problem(x, errUncounted) // which has been logged
@@ -79,13 +107,42 @@ func (x *exchange) ask(t tried) error {
 	case err != nil:
 		return err
 	}
-	x.setLimits(answer.Applied)
 	if answer.Allowed {
 		x.done = answer.Done
+	}
+	return x.obey(answer)
+}
+
+// foresee looks whether a request that is awaited is refused whatever comes yet. If so, its
+// body isn't awaited any longer.
+func (x *exchange) foresee() {
+	answer := x.api.limiter.Peek(x, x.limited(ratelimit.Request{}))
+	x.awaited.Lock()
+	defer x.awaited.Unlock()
+	if !answer.Allowed && x.patience != nil {
+		x.foreseen = &answer
+		x.setReadDeadline(time.Now())
+	}
+}
+
+// limited is what is asked, with what the exchange knows.
+func (x *exchange) limited(asked ratelimit.Request) ratelimit.Request {
+	asked.Route, asked.Caller = x.endpoint.pattern, x.caller
+	if x.endpoint == x.api.fallback {
+		asked.Route = fallbackPattern(logMethod(x.r.Method))
+	}
+	return asked
+}
+
+// obey says where the limits stand, and returns the problem to be answered when the
+// request is one too many.
+func (x *exchange) obey(answer ratelimit.Answer) error {
+	x.setLimits(answer.Applied)
+	if answer.Allowed {
 		return nil
 	}
 	p, _ := common.problem(x, ErrTooMany)
-	p.Type, p.retryAfter = quotaExceeded, max(answer.Retry, time.Second)
+	p.Type, p.retryAfter, p.cause = quotaExceeded, max(answer.Retry, time.Second), ErrTooMany
 	for _, applied := range answer.Applied {
 		if applied.Violated {
 			p.Violated = append(p.Violated, applied.Name())

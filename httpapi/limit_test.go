@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -201,20 +202,105 @@ func TestAWithheldBodyIsCountedByAddress(t *testing.T) {
 	}
 }
 
-// sendPart sends some of a body of ten bytes, and returns the status of the answer.
-func sendPart(t *testing.T, address, path, part string) string {
+// TestWhoIsRefusedByAddressHearsItWithoutTheBody has five who send it, where the limits by
+// account wait for it and it has an hour, one more, and then some who don't.
+func TestWhoIsRefusedByAddressHearsItWithoutTheBody(t *testing.T) {
+	t.Parallel()
+	api, guessed := limited(t)
+	api.find(httptest.NewRequest("POST", "/api/v1/guess", nil), "POST").BodyTimeout = time.Hour
+	address := listen(t, api).Listener.Addr().String()
+	guess := func(n int, sent string) *http.Response {
+		t.Helper()
+		body := fmt.Sprintf(`{"email":"%d@example.com"}`, n)
+		return sendSome(t, address, "/api/v1/guess", len(body), body[:len(body)-len(sent)])
+	}
+	for n := range 5 {
+		if got := guess(n, ""); got.StatusCode != 401 {
+			t.Errorf("guess %d: %s", n+1, got.Status)
+		}
+	}
+	whole := guess(6, "")
+	for withheld := range 3 {
+		got := guess(6, strings.Repeat("x", withheld*10+1))
+		if got.StatusCode != 429 || got.Header.Get("Retry-After") == "" || got.Header.Get("Ratelimit-Policy") != `"address-60";q=5;w=60, "address-3600";q=20;w=3600` {
+			t.Errorf("refused: %s %v", got.Status, got.Header)
+		}
+		if problem := readAll(t, got.Body); !strings.Contains(problem, `"violated-policies":["address-60"]`) {
+			t.Errorf("refused: %s", problem)
+		}
+	}
+	if policy := whole.Header.Get("Ratelimit-Policy"); whole.StatusCode != 429 || !strings.Contains(policy, "account-60") || len(guessed) != 5 {
+		t.Errorf("with the body: %s, %s; %d have arrived", whole.Status, policy, len(guessed))
+	}
+}
+
+// TestASlowBodyIsAwaitedWhileItMayBeAdmitted sends the rest of it after the limits have been
+// looked at.
+func TestASlowBodyIsAwaitedWhileItMayBeAdmitted(t *testing.T) {
+	t.Parallel()
+	api, guessed := limited(t)
+	looked := make(chan struct{})
+	api.limiter = looker{api.limiter.(*ratelimit.Service), looked}
+	api.find(httptest.NewRequest("POST", "/api/v1/guess", nil), "POST").BodyTimeout = time.Hour
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", listen(t, api).Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST /api/v1/guess HTTP/1.1\r\nHost: x\r\nContent-Length: 25\r\n\r\n{")
+	<-looked
+	fmt.Fprint(conn, `"email":"a@example.com"}`+"\n")
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != 401 || guessed["a@example.com"] != 1 || !strings.HasPrefix(answer.Header.Get("Ratelimit"), `"address-60";r=4;`) {
+		t.Errorf("%s %v %v", answer.Status, answer.Header, guessed)
+	}
+}
+
+// looker tells when it has been looked at.
+type looker struct {
+	*ratelimit.Service
+	looked chan struct{}
+}
+
+func (l looker) Peek(ctx context.Context, asked ratelimit.Request) ratelimit.Answer {
+	defer close(l.looked)
+	return l.Service.Peek(ctx, asked)
+}
+
+// sendSome sends the beginning of a body, and returns the answer.
+func sendSome(t *testing.T, address, path string, length int, begin string) *http.Response {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n%s", path, part)
-	line, err := bufio.NewReader(conn).ReadString('\n')
+	t.Cleanup(func() { conn.Close() })
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", path, length, begin)
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Fields(line)[1]
+	t.Cleanup(func() { answer.Body.Close() })
+	return answer
+}
+
+func readAll(t *testing.T, r io.Reader) string {
+	t.Helper()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// sendPart sends some of a body of ten bytes, and returns the status of the answer.
+func sendPart(t *testing.T, address, path, part string) string {
+	t.Helper()
+	return strings.Fields(sendSome(t, address, path, 10, part).Status)[0]
 }
 
 // TestACallerWhoCantBeToldIsNobodysRequest: the store is gone, and whoever comes is not

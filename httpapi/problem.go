@@ -29,10 +29,18 @@ type Problem struct {
 
 	retryAfter time.Duration
 	language   language.Tag // of Detail
+	cause      error        // that a handler may look for
 }
 
 // Error makes a Problem an error that huma writes as it is.
 func (p *Problem) Error() string { return p.Detail }
+
+// Unwrap is the error that the problem stands for, where a handler may answer that in its
+// own way.
+func (p *Problem) Unwrap() error { return p.cause }
+
+// RetryAfter is when to try again; 0 where nothing is known of that.
+func (p *Problem) RetryAfter() time.Duration { return p.retryAfter }
 
 // GetStatus is the HTTP status, for huma.
 func (p *Problem) GetStatus() int { return p.Status }

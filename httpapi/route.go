@@ -47,6 +47,12 @@ type Route struct {
 	Limits []ratelimit.Rule
 	// Guesses is set where a caller may guess a secret of their account.
 	Guesses Guesses
+	// Proves means that callers prove themselves to the handler, by a signature or a key
+	// that it knows; it then calls [Prove]. Limits are only asked then, by proof, or with
+	// the answer of what has proved nothing: so a valid request is never refused for
+	// what others send from its address, while those are answered 429. So the checking
+	// has to be cheap and MaxBody small: that much is done for every request.
+	Proves bool
 	// Caller is who sends a request, where that isn't found as everywhere (see
 	// [Config]).
 	Caller FindCaller
@@ -164,8 +170,10 @@ type endpoint struct {
 	serve   http.HandlerFunc
 	// operation is what huma knows of it; nil where it has no typed handler.
 	operation *huma.Operation
-	// byInput means that the handler's input tells which account or login is tried.
+	// byInput means that the limits may have to wait for the handler's input; tell are the
+	// subjects that requests tell them, see [ratelimit.Routes].
 	byInput bool
+	tell    []ratelimit.Subject
 }
 
 // field is a header of every answer. The values are shared, which is well as
@@ -180,6 +188,12 @@ func (api *API) newEndpoint(prefix string, route Route, serve http.HandlerFunc) 
 	e := &endpoint{Route: route, api: api, pattern: route.Method() + " " + prefix + route.Path(), serve: serve}
 	e.MaxBody = cmp.Or(e.MaxBody, MaxBody)
 	e.BodyTimeout, e.Timeout = cmp.Or(e.BodyTimeout, bodyTimeout), cmp.Or(e.Timeout, timeout)
+	if e.Access != Public {
+		e.tell = append(e.tell, ratelimit.ByUser, ratelimit.ByLogin) // the caller's
+	}
+	if e.Proves {
+		e.tell = append(e.tell, ratelimit.ByProof)
+	}
 	headers := policy()
 	headers["Cache-Control"] = cmp.Or(e.Caching, caching)
 	for name, value := range e.Headers {
@@ -215,9 +229,9 @@ func (api *API) Handle(route Route, handler http.Handler) {
 func (api *API) Limits() ratelimit.Routes {
 	preflights := ratelimit.NewRule("600/minute", ratelimit.ByAddress)
 	preflights.Route = fallbackPattern(http.MethodOptions)
-	all := ratelimit.Routes{Rules: []ratelimit.Rule{preflights}, Guesses: map[string]string{}}
+	all := ratelimit.Routes{Rules: []ratelimit.Rule{preflights}, Guesses: map[string]string{}, Tell: map[string][]ratelimit.Subject{}}
 	for _, e := range api.endpoints {
-		all.Patterns = append(all.Patterns, e.pattern)
+		all.Patterns, all.Tell[e.pattern] = append(all.Patterns, e.pattern), e.tell
 		for _, rule := range e.Limits {
 			rule.Route = e.pattern
 			all.Rules = append(all.Rules, rule)

@@ -28,8 +28,8 @@ import (
 //
 // The local engine learns what the shared one decides, so that it begins where the shared
 // counts were. What it has admitted is owed to the shared counts, and repaid before the
-// breaker closes. Denials are remembered until they are over, so that a refused client
-// costs the shared engine nothing.
+// breaker closes. A denial is remembered for as long as all that was asked refuses, so that
+// such a client costs the shared engine nothing.
 type Breaker struct {
 	c       BreakerConfig
 	state   atomic.Pointer[state]
@@ -260,6 +260,27 @@ func (b *Breaker) Take(ctx context.Context, checks []Check, into *Decision, pati
 	return nil, nil
 }
 
+// Peek is [Engine].Peek by the shared engine. It doesn't wait for longer than patience, and
+// returns ErrUnavailable or the context's error where that isn't enough.
+func (b *Breaker) Peek(ctx context.Context, checks []Check, into *Decision) error {
+	if b.denied(checks, into) {
+		return nil
+	}
+	st := b.state.Load()
+	if st.cause != nil {
+		return unavailable(st.cause)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := b.c.Shared.Peek(ctx, checks, into)
+	if err != nil {
+		b.failed(st, err)
+	} else if !into.Allowed && b.state.Load() == st {
+		b.remember(checks, into)
+	}
+	return err
+}
+
 // lend is a Loan for a request that the shared engine hasn't counted, and won't.
 func (b *Breaker) lend(checks []Check) *Loan { return &Loan{b: b, checks: checks, heard: true} }
 
@@ -382,8 +403,9 @@ type denial struct {
 // maxDenials bounds what is remembered.
 const maxDenials = 100_000
 
-// denied answers for a request that is known to be refused. Another request with some of
-// the same checks is another question: the others may have it wait for longer.
+// denied answers for a request of which all is known: that each of its checks refuses it
+// still. Nothing has been counted for such a check since then. But one that admitted may
+// have filled up by other requests, and have it wait for longer.
 func (b *Breaker) denied(checks []Check, into *Decision) bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -404,7 +426,7 @@ func (b *Breaker) denied(checks []Check, into *Decision) bool {
 	for i := range into.Checks {
 		verdict, then := &into.Checks[i], &known.decided.Checks[i]
 		verdict.Allowed = then.Allowed
-		if then.Allowed {
+		if then.Allowed { // as only a shadow does
 			verdict.Windows = verdict.Windows[:0] // not asked
 			continue
 		}
@@ -415,15 +437,19 @@ func (b *Breaker) denied(checks []Check, into *Decision) bool {
 	return true
 }
 
-// holds tells whether a check still refuses.
+// holds tells whether each check that isn't a shadow refuses still.
 func (d *denial) holds(since time.Duration) bool {
-	for i := range d.checks {
-		refused := !d.checks[i].Shadow && !d.decided.Checks[i].Allowed
-		if refused && slices.ContainsFunc(d.decided.Checks[i].Windows, func(s Standing) bool { return s.Retry > since }) {
-			return true
+	for i, c := range d.checks {
+		if !c.Shadow && !d.decided.Checks[i].refuses(since) {
+			return false
 		}
 	}
-	return false
+	return true
+}
+
+// refuses tells whether a verdict is a refusal still after a time.
+func (v *Verdict) refuses(after time.Duration) bool {
+	return !v.Allowed && slices.ContainsFunc(v.Windows, func(s Standing) bool { return s.Retry > after })
 }
 
 func sameQuestion(a, b Check) bool {
@@ -437,7 +463,7 @@ func joinKeys(to []byte, checks []Check) []byte {
 	return to
 }
 
-// remember keeps a denial, unless it may be over before its time.
+// remember keeps a denial that can be an answer, unless it may be over before its time.
 func (b *Breaker) remember(checks []Check, decision *Decision) {
 	for i := range checks {
 		if !decision.Checks[i].Allowed && checks[i].Refundable {
@@ -445,6 +471,9 @@ func (b *Breaker) remember(checks []Check, decision *Decision) {
 		}
 	}
 	d := denial{checks: slices.Clone(checks), at: time.Now(), decided: Decision{Checks: slices.Clone(decision.Checks)}}
+	if !d.holds(0) {
+		return
+	}
 	for i := range d.decided.Checks {
 		windows := &d.decided.Checks[i].Windows
 		*windows = slices.Clone(*windows)

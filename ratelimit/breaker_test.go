@@ -1,12 +1,16 @@
 package ratelimit_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -66,6 +70,20 @@ func (f *flaky) Take(ctx context.Context, checks []ratelimit.Check, into *rateli
 	return f.answer(func() error { return f.Engine.Take(ctx, checks, into) })
 }
 
+func (f *flaky) Peek(ctx context.Context, checks []ratelimit.Check, into *ratelimit.Decision) error {
+	f.asked.Add(1)
+	var d ratelimit.Decision
+	done := make(chan error, 1)
+	go func() { done <- f.answer(func() error { return f.Engine.Peek(ctx, checks, &d) }) }()
+	select {
+	case err := <-done:
+		*into = d
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 func (f *flaky) Try(context.Context) error { return f.answer(func() error { return nil }) }
 
 func (f *flaky) Answers() uint64 { return f.heard.Load() }
@@ -108,7 +126,8 @@ func TestADenialIsRememberedUntilItIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := newFlaky()
 		breaker := shared.around(t, nil)
-		c := append(checks(t, "k", "3/minute"), checks(t, "other", "100/minute")...)
+		c := append(checks(t, "k", "3/minute"), checks(t, "shadow", "100/minute")...)
+		c[1].Shadow = true
 		var d ratelimit.Decision
 		take := func() bool {
 			t.Helper()
@@ -183,12 +202,18 @@ func BenchmarkCachedDenial(b *testing.B) {
 	}
 }
 
+// teaRoutes are a route that tells all that a route may tell.
+func teaRoutes() ratelimit.Routes {
+	const pattern = "GET /tea"
+	return ratelimit.Routes{Patterns: []string{pattern}, Tell: map[string][]ratelimit.Subject{pattern: {ratelimit.ByUser, ratelimit.ByAccount, ratelimit.ByLogin, ratelimit.ByProof}}}
+}
+
 // service is one with a single rule for everything that is got.
 func service(t *testing.T, rule ratelimit.Rule, breaker *ratelimit.Breaker, observed *[]ratelimit.Observation) *ratelimit.Service {
 	t.Helper()
 	rule.Route = "GET /"
 	c := ratelimit.DefaultConfig(ratelimit.Routes{Rules: []ratelimit.Rule{rule}})
-	if problems := c.Problems(ratelimit.Routes{Patterns: []string{"GET /x"}}, nil); len(problems) > 0 {
+	if problems := c.Problems(teaRoutes(), nil); len(problems) > 0 {
 		t.Fatal(problems)
 	}
 	return ratelimit.New(ratelimit.ServiceConfig{
@@ -309,7 +334,10 @@ func TestWhoIsCounted(t *testing.T) {
 // routes are some, with limits of their own.
 func routes(t *testing.T) ratelimit.Routes {
 	t.Helper()
-	all := ratelimit.Routes{Patterns: []string{"GET /{$}", "GET /api/v1/sessions", "POST /api/v1/sessions/{id}/messages"}}
+	all := ratelimit.Routes{Patterns: []string{"GET /{$}", "GET /api/v1/sessions", "POST /api/v1/sessions/{id}/messages"}, Tell: map[string][]ratelimit.Subject{}}
+	for _, route := range []string{"GET /api/v1/sessions", "POST /api/v1/sessions", "GET /api/v1/billing/subscription"} {
+		all.Tell[route] = []ratelimit.Subject{ratelimit.ByUser}
+	}
 	for route, limit := range map[string]string{
 		"POST /api/v1/auth/login": "5/minute, 20/hour", "POST /api/v1/auth/register": "3/minute, 10/hour", "POST /api/v1/auth/refresh": "10/minute, 50/hour",
 		"POST /api/v1/sessions": "10/minute, 100/hour", "POST /api/v1/billing/webhook": "100/minute", "POST /api/v1/billing/checkout": "5/minute, 20/hour",
@@ -326,6 +354,52 @@ func routes(t *testing.T) ratelimit.Routes {
 		all.Patterns, all.Rules = append(all.Patterns, route), append(all.Rules, r)
 	}
 	return all
+}
+
+// TestARuleThatCountsNothingIsAProblem has rules by what no request tells, and one to which
+// others leave no route.
+func TestARuleThatCountsNothingIsAProblem(t *testing.T) {
+	t.Parallel()
+	known := ratelimit.Routes{
+		Patterns: []string{"POST /auth/login", "POST /auth/refresh", "POST /auth/logout", "POST /hook", "GET /{$}"},
+		Tell: map[string][]ratelimit.Subject{
+			"POST /auth/login": {ratelimit.ByAccount}, "POST /auth/refresh": {ratelimit.ByLogin}, "POST /hook": {ratelimit.ByProof},
+		},
+	}
+	type rules map[string][]ratelimit.Subject
+	for name, c := range map[string]struct {
+		byDefault []ratelimit.Subject
+		rules     rules
+		want      string
+	}{
+		"what is told": {nil, rules{
+			"POST /auth/login": {ratelimit.ByAddress, ratelimit.ByAccount}, "POST /auth/refresh": {ratelimit.ByLogin}, "POST /hook": {ratelimit.ByProof, ratelimit.ByAddress},
+			"GET /{$}": {ratelimit.ByUser}, "POST /auth/logout": {ratelimit.ByAPIKey},
+		}, ""},
+		"an account":                 {nil, rules{"GET /{$}": {ratelimit.ByAddress, ratelimit.ByAccount}}, "limits.rules[0].by of GET /{$}: take account out: no request there tells it, so that nothing is counted by it"},
+		"a login":                    {nil, rules{"POST /auth/login": {ratelimit.ByLogin}}, "limits.rules[0].by of POST /auth/login: take login out: no request there tells it, so that nothing is counted by it"},
+		"a proof":                    {nil, rules{"POST /auth/login": {ratelimit.ByProof}}, "limits.rules[0].by of POST /auth/login: take proof out: no request there tells it, so that nothing is counted by it"},
+		"below a path":               {nil, rules{"POST /auth/": {ratelimit.ByAccount}}, ""},
+		"what is left below a path":  {nil, rules{"POST /auth/": {ratelimit.ByAccount}, "POST /auth/login": {ratelimit.ByAddress}}, "limits.rules[0].by of POST /auth/: take account out: no request there tells it, so that nothing is counted by it"},
+		"by default":                 {[]ratelimit.Subject{ratelimit.ByAddress, ratelimit.ByAccount}, nil, ""},
+		"what is left to by default": {[]ratelimit.Subject{ratelimit.ByAddress, ratelimit.ByAccount}, rules{"POST /auth/login": {ratelimit.ByAddress}}, "limits.default.by: take account out: no request there tells it, so that nothing is counted by it"},
+		"no route is left": {nil, rules{
+			"POST /auth/": {ratelimit.ByAddress}, "POST /auth/login": {ratelimit.ByAddress}, "POST /auth/refresh": {ratelimit.ByAddress}, "POST /auth/logout": {ratelimit.ByAddress},
+		}, "limits.rules[0].route: take the rule out: other rules are for all routes of POST /auth/, so that it counts nothing"},
+	} {
+		config := ratelimit.DefaultConfig(known)
+		if c.byDefault != nil {
+			config.Default.By = c.byDefault
+		}
+		for _, route := range slices.Sorted(maps.Keys(c.rules)) {
+			rule := ratelimit.NewRule("5/minute", c.rules[route]...)
+			rule.Route = route
+			config.Rules = append(config.Rules, rule)
+		}
+		if got := strings.Join(config.Problems(known, nil), "; "); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
 }
 
 func plans() []string { return []string{"free", "basic", "pro", "enterprise"} }
@@ -387,7 +461,8 @@ func TestProblemsOfLimits(t *testing.T) {
 			c.Rules[0].Cost, c.Rules[0].Plans = 7, map[string]ratelimit.Limit{"pro": ratelimit.NewRule("6/minute").Limit}
 		},
 		"limits.default.by: add": func(c *ratelimit.Config) { c.Default.By = []ratelimit.Subject{ratelimit.ByAccount} },
-		"limits.rules[0].route: there is no such route GET /api/v1/billing/subscription/": func(c *ratelimit.Config) { c.Rules[0].Route += "/" },
+		"limits.rules[2].plans of GET /health: take them out: no request there tells its user": func(c *ratelimit.Config) { c.Rules[2].Plans = map[string]ratelimit.Limit{"pro": c.Default.Limit} },
+		"limits.rules[0].route: there is no such route GET /api/v1/billing/subscription/":      func(c *ratelimit.Config) { c.Rules[0].Route += "/" },
 		"limits.allow[0]: ":    func(c *ratelimit.Config) { c.Allow = []string{"here"} },
 		"limits.ipv6_prefix: ": func(c *ratelimit.Config) { c.IPv6Prefix = 8 },
 	} {
@@ -434,6 +509,35 @@ func TestMatchReadsAnAddressAsTheServerDoes(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%q: %q, want %q", address, got, want)
+		}
+	}
+}
+
+// TestARuleOfThePageAtTheRootIsOfNothingElse: what isn't there is at no address of its own.
+func TestARuleOfThePageAtTheRootIsOfNothingElse(t *testing.T) {
+	t.Parallel()
+	known := ratelimit.Routes{Patterns: []string{"GET /{$}", "GET /docs", "GET /"}}
+	for _, c := range []struct {
+		rules               string
+		root, docs, nowhere string
+	}{
+		{"GET /{$}", "GET /{$}", "default", "default"}, {"GET /", "GET /", "GET /", "GET /"}, {"GET /{$}|GET /", "GET /{$}", "GET /", "GET /"},
+		{"GET /{$}|GET /{page}", "GET /{$}", "GET /{page}", "default"},
+	} {
+		config := ratelimit.DefaultConfig(known)
+		for route := range strings.SplitSeq(c.rules, "|") {
+			rule := ratelimit.NewRule("7/minute", ratelimit.ByAddress)
+			rule.Route = route
+			config.Rules = append(config.Rules, rule)
+		}
+		if problems := config.Problems(known, nil); len(problems) > 0 {
+			t.Errorf("%s: %v", c.rules, problems)
+		}
+		s := ratelimit.New(ratelimit.ServiceConfig{Config: config, Routes: known})
+		for address, want := range map[string]string{"/": c.root, "/docs": c.docs, "/nowhere": c.nowhere, "/a/b": c.nowhere} {
+			if got := s.Match("GET", address, ""); len(got) != 1 || cmp.Or(got[0].Route, "default") != want {
+				t.Errorf("%s: of %s is %v, want %s", c.rules, address, got, want)
+			}
 		}
 	}
 }
@@ -528,12 +632,77 @@ func TestRulesOfOneRouteMayNotCountForOneSubject(t *testing.T) {
 		fine bool
 	}{
 		{ratelimit.ByAddress, ratelimit.ByAccount, true}, {ratelimit.ByAddress, ratelimit.ByAddress, false}, {ratelimit.ByUser, ratelimit.ByAccount, true},
+		{ratelimit.ByAddress, ratelimit.ByProof, true}, {ratelimit.ByProof, ratelimit.ByProof, false},
 		{ratelimit.ByUser, ratelimit.ByAddress, false}, {ratelimit.ByAPIKey, ratelimit.ByUserOrAddress, false}, // strangers count by address
 	} {
 		config := ratelimit.DefaultConfig(ratelimit.Routes{Rules: []ratelimit.Rule{ratelimit.NewRule("1/minute", c.a), ratelimit.NewRule("2/minute", c.b)}})
 		config.Rules[0].Route, config.Rules[1].Route = "GET /", "GET /"
-		if problems := config.Problems(ratelimit.Routes{Patterns: []string{"GET /x"}}, nil); (len(problems) == 0) != c.fine {
+		if problems := config.Problems(teaRoutes(), nil); (len(problems) == 0) != c.fine {
 			t.Errorf("%s and %s: %v", c.a, c.b, problems)
 		}
+	}
+}
+
+// TestTheRulesOfARouteWithOnlyOneByProofAreThatAndTheDefault as it is counted by them.
+func TestTheRulesOfARouteWithOnlyOneByProofAreThatAndTheDefault(t *testing.T) {
+	t.Parallel()
+	routes := teaRoutes()
+	routes.Rules = []ratelimit.Rule{ratelimit.NewRule("3/minute", ratelimit.ByProof)}
+	routes.Rules[0].Route = routes.Patterns[0]
+	s := ratelimit.New(ratelimit.ServiceConfig{Config: ratelimit.DefaultConfig(routes), Routes: routes})
+	if got := fmt.Sprint(s.Match("GET", "/tea", "")); got != "[GET /tea (3/minute by proof) default (100/minute, 1000/hour by user-or-address)]" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// TestWhatIsProvedIsCountedByNothingElse has a route that denies strangers while Redis is
+// gone, and admits one of them a minute.
+func TestWhatIsProvedIsCountedByNothingElse(t *testing.T) {
+	t.Parallel()
+	routes := teaRoutes()
+	routes.Rules = []ratelimit.Rule{ratelimit.NewRule("1/minute", ratelimit.ByAddress), ratelimit.NewRule("3/minute", ratelimit.ByProof)}
+	for i := range routes.Rules {
+		routes.Rules[i].Route = routes.Patterns[0]
+	}
+	routes.Rules[0].WhenRedisFails = ratelimit.Deny
+	shared := newFlaky()
+	s := ratelimit.New(ratelimit.ServiceConfig{
+		Config: ratelimit.DefaultConfig(routes), Routes: routes, Engine: shared, Breaker: shared.around(t, nil), Log: slog.New(slog.DiscardHandler),
+	})
+	send := func(proof *ratelimit.Proof) string {
+		answer, err := s.Decide(t.Context(), ratelimit.Request{Route: routes.Patterns[0], Caller: stranger.Caller, Proof: proof})
+		if errors.Is(err, ratelimit.ErrNoCounts) {
+			return "uncounted"
+		}
+		said := fmt.Sprint(answer.Allowed)
+		for _, a := range answer.Applied {
+			said += fmt.Sprint(" ", a.Name(), " ", a.Remaining)
+		}
+		return said
+	}
+	a, b := &ratelimit.Proof{Subject: "a"}, &ratelimit.Proof{Subject: "b", Limit: ratelimit.NewRule("1/hour").Limit}
+	for i, c := range []struct {
+		proof *ratelimit.Proof
+		want  string
+	}{
+		{nil, "true address-60 0"}, {nil, "false address-60 0"}, {&ratelimit.Proof{}, "true"}, {a, "true proof-60 2"}, {b, "true proof-3600 0"}, {b, "false proof-3600 0"},
+		{a, "true proof-60 1"}, {nil, "false address-60 0"},
+	} {
+		if got := send(c.proof); got != c.want {
+			t.Errorf("request %d: %s, want %s", i+1, got, c.want)
+		}
+	}
+	shared.gone.Store(true)
+	for _, c := range []struct {
+		proof *ratelimit.Proof
+		want  string
+	}{{&ratelimit.Proof{}, "true"}, {a, "true proof-60 0"}, {a, "false proof-60 0"}} {
+		if got := send(c.proof); got != c.want {
+			t.Errorf("without Redis: %s, want %s", got, c.want)
+		}
+	}
+	other := ratelimit.Request{Route: routes.Patterns[0], Caller: identity.Caller{Address: netip.MustParseAddr("192.0.2.2")}}
+	if _, err := s.Decide(t.Context(), other); !errors.Is(err, ratelimit.ErrNoCounts) {
+		t.Errorf("a stranger without Redis: %v", err)
 	}
 }

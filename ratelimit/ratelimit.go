@@ -104,6 +104,20 @@ type Request struct {
 	// Guess the address of the account whose secret a caller may be guessing; empty for
 	// none.
 	Account, Refresh, Guess string
+	// Proof is what the request has proved itself by; nil for nothing.
+	Proof *Proof
+}
+
+// Proof is what a request has by which a route knows who sends it, such as a signature or
+// a project's key. Only rules by proof count such a request: so whatever else comes from
+// its address, it isn't refused for that.
+type Proof struct {
+	// Subject is whose proof it is, such as a project's id. It is no secret. A request
+	// whose proof has none isn't counted.
+	Subject string
+	// Limit is the subject's own: it takes the place of those of rules by proof, or is
+	// one where there is no such rule. Nil is none.
+	Limit Limit
 }
 
 // Applied is a window that applied, and where it stands.
@@ -150,7 +164,7 @@ var ErrNoCounts = errors.New("the limits can't be counted just now")
 // ByInput tells whether a route's requests are counted by what their input says is being
 // tried.
 func (s *Service) ByInput(route string) bool {
-	return slices.ContainsFunc(s.rules.Load().find(route), func(r Rule) bool {
+	return slices.ContainsFunc(s.rules.Load().find(route).all, func(r Rule) bool {
 		return slices.Contains(r.By, ByAccount) || slices.Contains(r.By, ByLogin)
 	})
 }
@@ -164,7 +178,7 @@ func (s *Service) Decide(ctx context.Context, r Request) (Answer, error) {
 		return answer, nil
 	}
 	start := time.Now()
-	rules := rs.find(r.Route)
+	rules := rs.of(&r)
 	used, ok := s.used.Get().(*scratch)
 	if !ok {
 		used = &scratch{}
@@ -190,6 +204,39 @@ func (s *Service) Decide(ctx context.Context, r Request) (Answer, error) {
 	used.checks = checks
 	s.used.Put(used)
 	return answer, nil
+}
+
+// Peek tells whether a request is one too many by what is known of it before its input,
+// see [Request]. It counts nothing, and allows what it can't tell.
+func (s *Service) Peek(ctx context.Context, r Request) Answer {
+	rs, start := s.rules.Load(), time.Now()
+	rules := rs.find(r.Route)
+	answer := Answer{Allowed: true}
+	if len(rules.early) == 0 || rs.allowed(r.Caller.Address) {
+		return answer
+	}
+	checks, _, err := s.checks(ctx, nil, rs, rules.early, &r)
+	if err != nil || len(checks) == 0 {
+		return answer
+	}
+	var d Decision
+	if local, err := s.peek(ctx, rules.all, checks, &d); err == nil && !d.Allowed {
+		answer.fill(checks, &d)
+		s.observe(rules.all, OutcomeRefused, local, start)
+	}
+	return answer
+}
+
+// peek looks at the counts that would decide about a request with such rules.
+func (s *Service) peek(ctx context.Context, rules []Rule, checks []Check, into *Decision) (local bool, err error) {
+	if s.c.Breaker == nil {
+		return false, s.c.Engine.Peek(ctx, checks, into)
+	}
+	err = s.c.Breaker.Peek(ctx, checks, into)
+	if local = err != nil && s.c.Breaker.Err() != nil && whenRedisFails(rules) == Local; local {
+		err = s.c.Breaker.c.Local.Peek(ctx, checks, into)
+	}
+	return local, err
 }
 
 // take takes by the shared counts, or by the machine's own.
@@ -387,6 +434,10 @@ func (s *Service) subject(rs *ruleset, by Subject, count Count, r *Request) (kin
 		account = r.Guess
 	}
 	switch {
+	case by == ByProof && (r.Proof == nil || r.Proof.Subject == ""):
+		return "", ""
+	case by == ByProof:
+		return "proof", r.Proof.Subject
 	case by == ByAccount && account == "":
 		return "", ""
 	case by == ByAccount:
@@ -449,7 +500,7 @@ func (s *Service) Match(method, address, plan string) []Rule {
 	}
 	// What is only redirected is counted with what isn't there.
 	pattern := cmp.Or(lookUp(mux, method, at), method+" /")
-	matched := slices.Clone(s.rules.Load().find(pattern))
+	matched := slices.Clone(s.rules.Load().find(pattern).shown)
 	for i := range matched {
 		matched[i].Limit = matched[i].limit(plan)
 	}
@@ -520,7 +571,7 @@ func (s *Service) rulesFor(kind string) []*Rule {
 // kinds are the kinds of subjects that a rule may count by.
 var kinds = map[Subject]map[string]bool{
 	ByAddress: {"address": true}, ByUser: {"user": true, "address": true}, ByAccount: {"account": true}, ByLogin: {"login": true},
-	ByAPIKey: {"key": true, "address": true}, ByUserOrAddress: {"user": true, "address": true},
+	ByAPIKey: {"key": true, "address": true}, ByUserOrAddress: {"user": true, "address": true}, ByProof: {"proof": true},
 }
 
 // Measure registers the times of decisions, and is a [ServiceConfig].Observe that

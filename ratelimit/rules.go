@@ -53,7 +53,7 @@ type Rule struct {
 type Subject string
 
 // The subjects. A stranger's requests are counted by address where a rule says
-// user or api-key.
+// user or api-key. What only some routes tell, see [Routes], counts nothing elsewhere.
 const (
 	ByAddress       Subject = "address"
 	ByUser          Subject = "user"
@@ -61,6 +61,7 @@ const (
 	ByLogin         Subject = "login"   // of the refresh token in the body, or of the caller
 	ByAPIKey        Subject = "api-key"
 	ByUserOrAddress Subject = "user-or-address"
+	ByProof         Subject = "proof" // whose signature or key the request has, see [Proof]
 )
 
 // Count is which requests count.
@@ -116,6 +117,14 @@ type Routes struct {
 	// Guesses are the routes on which a caller may guess a secret of their account,
 	// each with the route whose limits by account bound that: the one that signs in.
 	Guesses map[string]string
+	// Tell are those of the user, the account, the login and the proof that a route's
+	// requests tell.
+	Tell map[string][]Subject
+}
+
+// tell tells whether requests of any of the patterns tell such a subject.
+func (r Routes) tell(by Subject, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return slices.Contains(r.Tell[p], by) })
 }
 
 // NewRule is a rule as a route has it of its own. It panics when the limit can't be
@@ -163,30 +172,61 @@ func (c Config) Problems(routes Routes, plans []string) []string {
 		_, err := parseNetwork(network)
 		add(err == nil, "allow[%d]: use a network like 192.0.2.0/24, or an address", i)
 	}
-	check := func(place, of string, r Rule) {
-		for field, wrong := range r.problems(plans) {
+	addAll := func(place, of string, problems iter.Seq2[string, string]) {
+		for field, wrong := range problems {
 			add(false, "%s.%s%s: %s", place, field, of, wrong)
 		}
 	}
-	check("default", "", c.Default)
-	add(len(c.Default.By) == 0 || slices.ContainsFunc(c.Default.By, countsEverybody), "default.by: add address, user or api-key: of the others not every request has one")
 	mux, counted := http.NewServeMux(), map[string][]Subject{} // by route
+	theirs := c.patterns(routes)
+	addAll("default", "", c.Default.problems(plans))
+	if everybody := slices.ContainsFunc(c.Default.By, countsEverybody); everybody || len(c.Default.By) == 0 {
+		addAll("default", "", c.Default.idle(routes, theirs[""]))
+	} else {
+		add(false, "default.by: add address, user or api-key: of the others not every request has one")
+	}
 	for i, r := range c.Rules {
 		place, name := fmt.Sprintf("rules[%d]", i), named(routeName, r.Route)
-		check(place, strings.TrimSuffix(" of"+name, " of"), r)
+		of := strings.TrimSuffix(" of"+name, " of")
+		addAll(place, of, r.problems(plans))
 		earlier, again := counted[r.Route]
 		counted[r.Route] = append(earlier, r.By...)
-		method, path, ok := strings.Cut(r.Route, " ")
 		switch {
-		case !ok || method == "" || !strings.HasPrefix(path, "/"):
+		case !isRoute(r.Route):
 			add(false, "%s.route: use a method and a path, like 'POST /api/v1/sessions'", place)
 		case overlap(earlier, r.By) || !again && !register(mux, r.Route):
 			add(false, "%s.route:%s isn't a pattern, or is another rule's too", place, cmp.Or(name, " it"))
+		case !isForAny(r.Route, routes.Patterns):
+			add(false, "%s.route: there is no such route%s", place, name)
+		case len(theirs[r.Route]) == 0:
+			add(false, "%s.route: take the rule out: other rules are for all routes of%s, so that it counts nothing", place, cmp.Or(name, " it"))
 		default:
-			add(isForAny(r.Route, routes.Patterns), "%s.route: there is no such route%s", place, name)
+			addAll(place, of, r.idle(routes, theirs[r.Route]))
 		}
 	}
 	return problems
+}
+
+// patterns are those that each rule is for, by its route; those of the default rule are
+// under no route.
+func (c Config) patterns(routes Routes) map[string][]string {
+	mux, all := http.NewServeMux(), map[string][]string{}
+	for _, r := range c.Rules {
+		if isRoute(r.Route) {
+			register(mux, r.Route)
+		}
+	}
+	for _, pattern := range routes.Patterns {
+		route := match(mux, pattern)
+		all[route] = append(all[route], pattern)
+	}
+	return all
+}
+
+// isRoute tells whether a text is a method and a path.
+func isRoute(text string) bool {
+	method, path, ok := strings.Cut(text, " ")
+	return ok && method != "" && strings.HasPrefix(path, "/")
 }
 
 // What may be repeated of what somebody wrote: it is a name, and so no secret.
@@ -211,7 +251,7 @@ func (r Rule) problems(plans []string) iter.Seq2[string, string] {
 		add(len(r.Limit) > 0, "limit", "say the limit, like '5/minute, 20/hour'")
 		add(len(r.By) > 0 && len(r.By) <= 5, "by", "list 1 to 5 subjects")
 		for _, by := range r.By {
-			add(kinds[by] != nil, "by", "use address, user, account, login, api-key or user-or-address")
+			add(kinds[by] != nil, "by", "use address, user, account, login, api-key, user-or-address or proof")
 		}
 		add(r.Cost >= 0 && r.Cost <= maxCost, "cost", fmt.Sprintf("use 1 to %d", maxCost))
 		add(r.Limit.admits(r.Cost), "cost", "it is more than the limit, so that no request would ever be admitted")
@@ -222,6 +262,21 @@ func (r Rule) problems(plans []string) iter.Seq2[string, string] {
 		add(slices.Contains([]Count{"", CountAll, CountFailures}, r.Count), "count", "use all or failures")
 		add(slices.Contains([]Mode{"", Enforce, Shadow}, r.Mode), "mode", "use enforce or shadow")
 		add(slices.Contains([]Policy{"", Local, Allow, Deny}, r.WhenRedisFails), "when_redis_fails", "use local, allow or deny")
+	}
+}
+
+// idle is what of a rule has no effect on routes with such patterns, each with its field.
+func (r Rule) idle(routes Routes, patterns []string) iter.Seq2[string, string] {
+	return func(yield func(field, wrong string) bool) {
+		for _, by := range r.By {
+			counts := kinds[by] == nil || countsEverybody(by) || routes.tell(by, patterns)
+			if !counts && !yield("by", fmt.Sprintf("take %s out: no request there tells it, so that nothing is counted by it", by)) {
+				return
+			}
+		}
+		if len(r.Plans) > 0 && !routes.tell(ByUser, patterns) {
+			yield("plans", "take them out: no request there tells its user, so that no plan applies")
+		}
 	}
 }
 
@@ -272,9 +327,13 @@ func isForAny(route string, patterns []string) bool {
 }
 
 // match is the pattern in the mux that a route's pattern belongs to; empty for none.
-// Wildcards are found like anything else in their place.
+// Wildcards are found like anything else in their place. A pattern of all below a path
+// belongs to one that is so, too: it is looked for deeper than others reach.
 func match(mux *http.ServeMux, route string) string {
 	method, path, _ := strings.Cut(strings.TrimSuffix(route, "{$}"), " ")
+	if strings.HasSuffix(route, "/") {
+		path += strings.Repeat("-/", 64)
+	}
 	return lookUp(mux, method, &url.URL{Path: path})
 }
 
@@ -314,10 +373,22 @@ type ruleset struct {
 	byDefault []Rule
 	rules     map[string][]Rule // by their route
 	mux       *http.ServeMux
-	routes    map[string][]Rule // those of each known route, by its pattern
-	guessed   map[string]bool   // names of the rules in whose counts by account guesses count, too
+	routes    map[string]applicable // by the pattern of each known route
+	guessed   map[string]bool       // names of the rules in whose counts by account guesses count, too
 	allow     []netip.Prefix
 	prefix    int
+}
+
+// applicable is the rules of a route.
+type applicable struct {
+	// all count a request that has no proof.
+	all []Rule
+	// early are what of them needs nothing of its input to refuse it.
+	early []Rule
+	// proved count a request that has proved itself.
+	proved []Rule
+	// shown are those that count any, each as a person knows it.
+	shown []Rule
 }
 
 // refunds tells whether some of what is counted for a rule's subject is taken back again.
@@ -327,7 +398,7 @@ func (rs *ruleset) refunds(r *Rule, by Subject) bool {
 
 // newRuleset makes a configuration without Problems ready.
 func newRuleset(c Config, routes Routes) *ruleset {
-	rs := &ruleset{byDefault: []Rule{c.Default}, rules: map[string][]Rule{}, mux: http.NewServeMux(), routes: map[string][]Rule{}, guessed: map[string]bool{}, prefix: c.IPv6Prefix}
+	rs := &ruleset{byDefault: []Rule{c.Default}, rules: map[string][]Rule{}, mux: http.NewServeMux(), routes: map[string]applicable{}, guessed: map[string]bool{}, prefix: c.IPv6Prefix}
 	for _, r := range c.Rules {
 		if _, again := rs.rules[r.Route]; again || register(rs.mux, r.Route) {
 			rs.rules[r.Route] = append(rs.rules[r.Route], r)
@@ -335,7 +406,7 @@ func newRuleset(c Config, routes Routes) *ruleset {
 	}
 	for _, pattern := range routes.Patterns {
 		guesses := rs.guesses(routes.Guesses[pattern])
-		rs.routes[pattern] = slices.Concat(rs.find(pattern), guesses)
+		rs.routes[pattern] = rs.apply(rs.configured(pattern), guesses)
 		for _, r := range guesses {
 			rs.guessed[r.name()] = true
 		}
@@ -348,11 +419,42 @@ func newRuleset(c Config, routes Routes) *ruleset {
 	return rs
 }
 
-// find is the rules for a route. There is at least one.
-func (rs *ruleset) find(route string) []Rule {
+// apply sorts a route's rules by what they count. Some of them count whatever comes: if
+// only what is proved has rules, the default one counts the rest.
+func (rs *ruleset) apply(rules, guesses []Rule) (a applicable) {
+	a.proved = having(rules, func(by Subject) bool { return by == ByProof })
+	if a.all = having(rules, func(by Subject) bool { return by != ByProof }); len(a.all) == 0 && len(a.proved) > 0 {
+		rules = slices.Concat(rules, rs.byDefault)
+		a.all = having(rs.byDefault, func(by Subject) bool { return by != ByProof })
+	}
+	a.early = having(a.all, func(by Subject) bool { return by != ByAccount && by != ByLogin })
+	a.early = slices.DeleteFunc(a.early, func(r Rule) bool { return r.Mode == Shadow })
+	a.all, a.shown = slices.Concat(a.all, guesses), slices.Concat(rules, guesses)
+	return a
+}
+
+// having are the rules with those of their subjects alone; without those that have none.
+func having(rules []Rule, subject func(Subject) bool) (kept []Rule) {
+	for _, r := range rules {
+		r.By = slices.DeleteFunc(slices.Clone(r.By), func(by Subject) bool { return !subject(by) })
+		if len(r.By) > 0 {
+			kept = append(kept, r)
+		}
+	}
+	return kept
+}
+
+// find is the rules for a route.
+func (rs *ruleset) find(route string) applicable {
 	if rules, ok := rs.routes[route]; ok {
 		return rules
 	}
+	return rs.apply(rs.configured(route), nil)
+}
+
+// configured are the rules for a route, as the configuration has them. There is at least
+// one.
+func (rs *ruleset) configured(route string) []Rule {
 	if rules, ok := rs.rules[match(rs.mux, route)]; ok {
 		return rules
 	}
@@ -362,13 +464,32 @@ func (rs *ruleset) find(route string) []Rule {
 // guesses are the rules of a route by account, as they bound the guesses on another: in
 // the same counts. No route has none.
 func (rs *ruleset) guesses(route string) (rules []Rule) {
-	for _, r := range rs.find(route) {
-		if route != "" && slices.Contains(r.By, ByAccount) {
-			r.By, r.Count = []Subject{ByAccount}, countGuesses
-			rules = append(rules, r)
-		}
+	if route == "" {
+		return nil
+	}
+	rules = having(rs.configured(route), func(by Subject) bool { return by == ByAccount })
+	for i := range rules {
+		rules[i].Count = countGuesses
 	}
 	return rules
+}
+
+// of are the rules that count a request.
+func (rs *ruleset) of(r *Request) []Rule {
+	rules := rs.find(r.Route)
+	switch {
+	case r.Proof == nil:
+		return rules.all
+	case r.Proof.Limit == nil:
+		return rules.proved
+	case len(rules.proved) == 0:
+		return []Rule{{Route: r.Route, Limit: r.Proof.Limit, By: []Subject{ByProof}}}
+	}
+	own := slices.Clone(rules.proved)
+	for i := range own {
+		own[i].Limit = r.Proof.Limit
+	}
+	return own
 }
 
 func (rs *ruleset) allowed(address netip.Addr) bool {

@@ -313,3 +313,121 @@ func TestARememberedDenialHidesNoOther(t *testing.T) {
 		}
 	})
 }
+
+// Nor does one of the same request, whose other subject has been filled up meanwhile. Once
+// it is known that both refuse, that is remembered.
+func TestARememberedDenialIsAskedAnewWhileAnotherSubjectMayFillUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := newFlaky()
+		b := shared.around(t, nil)
+		both := append(checks(t, "address", "1/minute"), checks(t, "account", "2/hour")...)
+		decide := func(c []ratelimit.Check) ratelimit.Decision {
+			t.Helper()
+			d, _, _, err := take(t, b, c, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		}
+		decide(both)
+		if d := decide(both); d.Allowed || d.Checks[0].Windows[0].Retry != time.Minute || !d.Checks[1].Allowed || d.Checks[1].Windows[0].Remaining != 1 {
+			t.Fatalf("at first: %+v", d)
+		}
+		time.Sleep(30 * time.Second)
+		decide(both[1:]) // from another address
+		for range 2 {
+			d, asked := decide(both), shared.asked.Load()
+			if d.Allowed || d.Checks[0].Allowed || d.Checks[1].Allowed || d.Checks[0].Windows[0].Retry != 30*time.Second || d.Checks[1].Windows[0].Retry != time.Hour-30*time.Second {
+				t.Errorf("once both are full: %+v", d)
+			}
+			if decide(both); shared.asked.Load() != asked {
+				t.Error("what is known is asked")
+			}
+		}
+		time.Sleep(30 * time.Second)
+		if d := decide(both); d.Allowed || !d.Checks[0].Allowed || d.Checks[1].Allowed {
+			t.Errorf("once one of them is over: %+v", d)
+		}
+	})
+}
+
+// peeked is a service whose requests are counted by address and account, twice a minute, and
+// by a shadow; and how to ask it, and to only look.
+func peeked(t *testing.T, policy ratelimit.Policy) (shared *flaky, ask func(account string) bool, look func() ratelimit.Answer) {
+	t.Helper()
+	routes := teaRoutes()
+	shadow := ratelimit.NewRule("1/hour", ratelimit.ByLogin)
+	routes.Rules = []ratelimit.Rule{ratelimit.NewRule("2/minute", ratelimit.ByAddress, ratelimit.ByAccount), shadow}
+	for i := range routes.Rules {
+		routes.Rules[i].Route, routes.Rules[i].WhenRedisFails = routes.Patterns[0], policy
+	}
+	routes.Rules[1].Mode = ratelimit.Shadow
+	shared = newFlaky()
+	s := ratelimit.New(ratelimit.ServiceConfig{
+		Config: ratelimit.DefaultConfig(routes), Routes: routes, Engine: shared, Breaker: shared.around(t, nil), Log: slog.New(slog.DiscardHandler),
+	})
+	request := ratelimit.Request{Route: routes.Patterns[0], Caller: stranger.Caller}
+	ask = func(account string) bool {
+		asked := request
+		asked.Account = account
+		answer, _ := s.Decide(t.Context(), asked)
+		return answer.Allowed
+	}
+	return shared, ask, func() ratelimit.Answer { return s.Peek(t.Context(), request) }
+}
+
+// Whoever is refused for their address can be told before it is known which account they
+// try. To look counts nothing, and is asked of the shared counts once.
+func TestALookTellsWhoIsRefusedWhateverComes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared, ask, look := peeked(t, ratelimit.Local)
+		for range 2 {
+			for range 3 {
+				if !look().Allowed {
+					t.Error("a look counts")
+				}
+			}
+			ask("a")
+		}
+		for range 3 {
+			asked := shared.asked.Load()
+			answer := look()
+			if answer.Allowed || len(answer.Applied) != 1 || answer.Applied[0].Name() != "address-60" || !answer.Applied[0].Violated || answer.Retry <= 0 {
+				t.Errorf("got %+v", answer)
+			}
+			if look(); shared.asked.Load() > asked+1 {
+				t.Error("the shared counts are asked for what is known")
+			}
+			time.Sleep(10 * time.Second)
+		}
+		time.Sleep(time.Minute)
+		if !look().Allowed || !ask("a") {
+			t.Error("it is refused after its time")
+		}
+	})
+}
+
+// Where it can't be told, the decision tells.
+func TestALookThatCantTellRefusesNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for policy, refused := range map[ratelimit.Policy]bool{ratelimit.Local: true, ratelimit.Allow: false, ratelimit.Deny: false} {
+			shared, ask, look := peeked(t, policy)
+			ask("a")
+			ask("b")
+			shared.freeze()
+			begin := time.Now()
+			if !look().Allowed || time.Since(begin) != 40*time.Millisecond {
+				t.Errorf("%s: in a freeze it tells after %v", policy, time.Since(begin))
+			}
+			shared.gone.Store(true)
+			shared.thaw()
+			ask("c")
+			if look().Allowed == refused {
+				t.Errorf("%s: while it is gone it is refused: %v", policy, !refused)
+			}
+		}
+	})
+}

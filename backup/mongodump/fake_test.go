@@ -10,17 +10,18 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"manus/backup"
 	"manus/internal/processtest"
+	"manus/internal/waittest"
 )
 
 // fake is a server that speaks as much of MongoDB's protocol as a backup needs, for
@@ -272,18 +273,54 @@ func TestWhatAServerRefusesIsToldByItsCode(t *testing.T) {
 	}
 }
 
+// labelled runs f, and every goroutine that it starts, under a label.
+func labelled(t *testing.T, f func()) {
+	t.Helper()
+	pprof.Do(t.Context(), pprof.Labels("test", t.Name()), func(context.Context) { f() })
+}
+
+// stacks are those of the goroutines under the test's label.
+func stacks(t *testing.T) (all []string) {
+	t.Helper()
+	var profile bytes.Buffer
+	if err := pprof.Lookup("goroutine").WriteTo(&profile, 1); err != nil {
+		t.Error(err)
+	}
+	for stack := range strings.SplitSeq(profile.String(), "\n\n") {
+		if strings.Contains(stack, fmt.Sprintf("%q", t.Name())) {
+			all = append(all, stack)
+		}
+	}
+	return all
+}
+
+// The insert is answered when it has been dropped, or when nothing is done but wait for it:
+// who reads the archive has come to its end, and is waited for no longer.
 func TestNothingIsDroppedWhileTheServerIsStillInserting(t *testing.T) {
 	t.Parallel()
-	inserting, dropped := make(chan struct{}), make(chan struct{})
+	inserting, answer, dropped := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	begun := sync.OnceFunc(func() { close(inserting) })
+	isDropped := func() bool {
+		select {
+		case <-dropped:
+			return true
+		default:
+			return false
+		}
+	}
+	waiting := func() bool {
+		all := stacks(t)
+		reading := func(stack string) bool { return strings.Contains(stack, ".(*restoring).stream") }
+		restoring := func(stack string) bool { return strings.Contains(stack, "errgroup.(*Group).Wait") }
+		return slices.ContainsFunc(all, restoring) && !slices.ContainsFunc(all, reading)
+	}
 	f := (&fake{before: func(command string) {
 		switch command {
 		case "insert":
 			begun()
 			select {
-			case <-dropped:
-				t.Error("it was dropped before the insert was answered")
-			case <-time.After(200 * time.Millisecond): // long enough to drop it, if nobody waits
+			case <-answer:
+			case <-t.Context().Done():
 			}
 		case "dropDatabase":
 			close(dropped)
@@ -296,12 +333,21 @@ func TestNothingIsDroppedWhileTheServerIsStillInserting(t *testing.T) {
 	})
 	s := NewSource(f.uri, "d")
 	s.limits.batch = 1 << 10
-	if _, err := s.Drill(t.Context(), io.MultiReader(bytes.NewReader(archive[:len(archive)*3/4]), cut), nil); !errors.Is(err, backup.ErrDamaged) {
-		t.Errorf("got %v", err)
+	var drill sync.WaitGroup
+	drill.Go(func() {
+		labelled(t, func() {
+			if _, err := s.Drill(t.Context(), io.MultiReader(bytes.NewReader(archive[:len(archive)*3/4]), cut), nil); !errors.Is(err, backup.ErrDamaged) {
+				t.Errorf("got %v", err)
+			}
+		})
+	})
+	waittest.Poll(t, func() bool { return isDropped() || waiting() })
+	if isDropped() {
+		t.Error("it was dropped before the insert was answered")
 	}
-	select {
-	case <-dropped:
-	default:
+	close(answer)
+	drill.Wait()
+	if !isDropped() {
 		t.Error("it wasn't dropped")
 	}
 }

@@ -17,7 +17,8 @@ import (
 )
 
 // damaged is a server's folder with an account, a verified backup of it, and a store in
-// which a table's first page has been overwritten since; sqlite_schema is the whole file's.
+// which a table's first page has been overwritten since; sqlite_schema is the whole file's,
+// and everything is cut off for wholeFile.
 func damaged(t *testing.T, table string) (dir string, env []string, id string) {
 	t.Helper()
 	dir = serverDir(t)
@@ -43,8 +44,16 @@ func damaged(t *testing.T, table string) (dir string, env []string, id string) {
 	return dir, env, made.ID
 }
 
+const wholeFile = ""
+
 func overwrite(t *testing.T, path, table string) {
 	t.Helper()
+	if table == wholeFile {
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
 	page := 1
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
@@ -97,7 +106,7 @@ func followMessage(t *testing.T, dir string, env []string, message, id string) {
 // TestAStartOnDamagedDataSaysHowToRestoreThem damages what every start reads.
 func TestAStartOnDamagedDataSaysHowToRestoreThem(t *testing.T) {
 	t.Parallel()
-	for _, table := range []string{"sqlite_schema", "write_probe", "installation"} {
+	for _, table := range []string{"sqlite_schema", "write_probe", "installation", wholeFile} {
 		t.Run(table, func(t *testing.T) {
 			t.Parallel()
 			dir, env, id := damaged(t, table)
@@ -144,4 +153,17 @@ func TestDamageThatIsFoundLaterIsTold(t *testing.T) {
 		t.Errorf("the alarm is raised %d times", alarms())
 	}
 	followMessage(t, dir, env, server.stderr.String(), id)
+}
+
+// A server whose disk is missing would begin anew, and nobody would know why.
+func TestANewStoreBesideBackupsOfOneIsTold(t *testing.T) {
+	t.Parallel()
+	dir, env, id := damaged(t, wholeFile)
+	if err := os.Rename(filepath.Join(dir, "data"), filepath.Join(dir, "elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	server := startServer(t, dir, env...)
+	server.stderr.Until(t, func() bool {
+		return strings.Contains(server.stderr.String(), `"newest_backup":"`+id+`"`)
+	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -10,15 +11,26 @@ import (
 )
 
 type devCommand struct {
-	Data     string     `help:"Where the data is kept." default:"./data" placeholder:"DIR"`
-	Addr     string     `help:"The loopback address to listen on; port 0 picks a free one." default:"127.0.0.1:8080"`
-	Config   string     `help:"Plans and other structured settings, as in manus.example.yaml." placeholder:"FILE" type:"path"`
-	LogLevel slog.Level `help:"How much to log: debug, info, warn or error." default:"warn"`
+	Data     string   `help:"Where the data is kept; in ./data without it." default:"./data" placeholder:"DIR"`
+	Addr     string   `help:"The loopback address to listen on; port 0 picks a free one." default:"127.0.0.1:8080"`
+	Config   string   `help:"Plans and other structured settings, as in manus.example.yaml." placeholder:"FILE" type:"path"`
+	LogLevel logLevel `help:"How much to log: debug, info, warn or error." default:"warn"`
+}
+
+// logLevel is a level of the log by its name.
+type logLevel struct{ slog.Level }
+
+// UnmarshalText reads the name.
+func (l *logLevel) UnmarshalText(text []byte) error {
+	if l.Level.UnmarshalText(text) != nil {
+		return errors.New("use debug, info, warn or error")
+	}
+	return nil
 }
 
 // Run serves until a signal comes.
 func (c devCommand) Run(p *process) error {
-	settings, err := app.DevSettings(app.Dev{DataDir: c.Data, Addr: c.Addr, ConfigFile: c.Config, LogLevel: c.LogLevel})
+	settings, err := app.DevSettings(app.Dev{DataDir: c.Data, Addr: c.Addr, ConfigFile: c.Config, LogLevel: c.LogLevel.Level})
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 type initCommand struct {
-	File string `arg:"" optional:"" default:".env" help:"The file to write."`
+	File string `arg:"" optional:"" default:".env" help:"The file to write; .env without it."`
 }
 
 // Run writes the file.

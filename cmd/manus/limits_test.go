@@ -3,9 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,6 +19,55 @@ import (
 	"manus/internal/redistest"
 	"manus/ratelimit"
 )
+
+// TestWhereSomebodyStandsIsToldByTheirPlan has people on two plans, on a server as it runs.
+func TestWhereSomebodyStandsIsToldByTheirPlan(t *testing.T) {
+	t.Parallel()
+	dir, redis := t.TempDir(), redistest.Start(t)
+	if err := os.WriteFile(filepath.Join(dir, "manus.yaml"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := append(serveEnv(t, dir), "REDIS_URL="+redis.URL())
+	manus := func(args ...string) string {
+		t.Helper()
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), func() {}, args, env, stdio{strings.NewReader(""), &out, &errs}); code != exitDone {
+			t.Fatalf("%v: %d\n%s%s", args, code, &out, &errs)
+		}
+		return out.String()
+	}
+	server := startServer(t, dir, "REDIS_URL="+redis.URL())
+	for plan, limit := range map[string][2]string{"free": {"10/minute", "100/hour"}, "pro": {"60/minute", "60/minute"}} {
+		person := newClient(server.url)
+		var me struct{ ID string }
+		about := map[string]string{"email": plan + "@example.com", "password": "correct horse battery staple"}
+		if err := person.call("POST", "/api/v1/auth/register", about, person); err != nil {
+			t.Fatal(err)
+		}
+		if err := person.call("GET", "/api/v1/auth/me", nil, &me); err != nil {
+			t.Fatal(err)
+		}
+		manus("user", "set-plan", plan+"@example.com", plan)
+		for opened := range 2 {
+			if opened > 0 {
+				if _, err := person.open(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			shown := manus("limits", "show", me.ID)
+			for _, window := range limit {
+				n, _ := strconv.Atoi(window[:strings.Index(window, "/")])
+				if line := fmt.Sprintf(`(?m)^POST /api/v1/sessions +%s +%d +`, window, n-opened); !regexp.MustCompile(line).MatchString(shown) {
+					t.Errorf("on the plan %s, after %d: no %s in\n%s", plan, opened, line, shown)
+				}
+			}
+		}
+		manus("limits", "reset", me.ID)
+		if shown := manus("limits", "show", me.ID); !regexp.MustCompile(`(?m)^POST /api/v1/sessions +` + limit[0] + ` +` + strings.TrimSuffix(limit[0], "/minute") + ` +0s`).MatchString(shown) {
+			t.Errorf("after a reset:\n%s", shown)
+		}
+	}
+}
 
 func TestOperatorsSeeAndClearSharedCounts(t *testing.T) {
 	t.Parallel()

@@ -73,30 +73,30 @@ func run(ctx context.Context, stop func(), args, environ []string, io stdio) int
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 88}),
 	)
 	if err != nil {
-		return fail(io.err, err)
+		return fail(io.err, "", err)
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	command, err := parser.Parse(args)
-	if err != nil {
-		return fail(io.err, usageError{err})
+	if mistake, ok := errors.AsType[*kong.ParseError](err); ok {
+		return fail(io.err, nameOf(mistake.Context), usageError{errors.New(inWords(err.Error()))})
 	}
-	return fail(io.err, command.Run(&process{stdio: io, ctx: ctx, stop: stop, environ: environ}))
+	if err == nil {
+		err = command.Run(&process{stdio: io, ctx: ctx, stop: stop, environ: environ})
+	}
+	return fail(io.err, nameOf(command), err)
 }
 
-// usageError is a command line that can't be understood.
-type usageError struct{ error }
-
-// fail reports an error, if there is one, and returns the exit code.
-func fail(stderr io.Writer, err error) int {
+// fail reports the error of a command, if there is one, and returns the exit code.
+func fail(stderr io.Writer, command string, err error) int {
 	var usage usageError
 	var problems *config.Problems
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "manus: %v. See 'manus --help'.\n", err)
+		fmt.Fprintf(stderr, "manus: %s See '%s --help'.\n", sentence(err.Error()), command)
 		return exitUsage
 	case errors.As(err, &problems):
 		fmt.Fprintf(stderr, "manus: the configuration has to be mended first:\n%v\n", problems)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -276,11 +277,19 @@ func TestStoppedUnderLoadNoRequestFails(t *testing.T) {
 func TestAStartThatFailsSaysWhy(t *testing.T) {
 	t.Parallel()
 	dir := serverDir(t)
-	server := startServer(t, dir)
+	taken := startServer(t, dir).url[len("http://"):]
 	other := serverDir(t)
-	env := append(serveEnv(t, other), "ADDR="+server.url[len("http://"):])
-	_, err := startProgram(other, env, "serve")
-	if err == nil || !bytes.Contains([]byte(err.Error()), []byte("choose another address")) {
-		t.Errorf("got %v", err)
+	for _, c := range []struct {
+		env, args []string
+		mend      string
+	}{
+		{append(serveEnv(t, other), "ADDR="+taken), []string{"serve"}, "choose another address with ADDR"},
+		{append(serveEnv(t, other), "OPS_ADDR="+taken), []string{"serve"}, "set OPS_ADDR to another address"},
+		{nil, []string{"dev", "--data", t.TempDir(), "--addr", taken}, "choose another address with --addr"},
+	} {
+		_, err := startProgram(other, c.env, c.args...)
+		if err == nil || !strings.Contains(err.Error(), "can't listen on "+taken) || !strings.Contains(err.Error(), c.mend) {
+			t.Errorf("%v: %v", c.args, err)
+		}
 	}
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"manus/internal/redistest"
 	"manus/internal/waittest"
@@ -127,6 +130,33 @@ func (c *counted) crowd(clients int, addresses *atomic.Int64) (stop func()) {
 		})
 	}
 	return sync.OnceFunc(func() { close(done); running.Wait() })
+}
+
+// TestWhoIsRefusedOnOneCopyHearsItOnAnotherWithoutTheBody has an address that has used up
+// what it has, and then sends half a request. Bodies have ten seconds.
+func TestWhoIsRefusedOnOneCopyHearsItOnAnotherWithoutTheBody(t *testing.T) {
+	t.Parallel()
+	c := startCounted(t, 2)
+	for n := range 5 {
+		if admitted, err := c.login(0, address(1), fmt.Sprint("account-", n)); err != nil || !admitted {
+			t.Fatalf("attempt %d: %v, %v", n+1, admitted, err)
+		}
+	}
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(c.copies[1].url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	begin := time.Now()
+	fmt.Fprintf(conn, "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: %s\r\nContent-Length: 60\r\n\r\n{\"email\":", address(1))
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if took := time.Since(begin); took > 5*time.Second || answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" {
+		t.Errorf("after %v: %s %v", took, answer.Status, answer.Header)
+	}
 }
 
 // TestCopiesUnderLoadAdmitWhatIsToBeAdmitted has two and three copies that are busy from

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"manus/docstore"
@@ -57,7 +59,7 @@ func TestDamageIsNeverTakenForSomethingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	damaged := map[string][]byte{"empty header": append(make([]byte, 100), data[100:]...)}
+	damaged := map[string][]byte{"empty header": append(make([]byte, 100), data[100:]...), "nothing": nil}
 	for at := 0; at < len(data); at += pageSize {
 		damaged[fmt.Sprintf("page %d", at/pageSize+1)] = append(append(bytes.Clone(data[:at]), bytes.Repeat([]byte{0xA5}, pageSize)...), data[at+pageSize:]...)
 		if at > 0 {
@@ -111,5 +113,92 @@ func TestADocumentThatIsNoDocumentIsDamage(t *testing.T) {
 	defer func() { _ = b.Close() }()
 	if _, err := b.entries.Get(t.Context(), "old/1/0"); !errors.Is(err, docstore.ErrCorrupt) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A log whose file is gone or empty would be removed by opening that.
+func TestALogWithoutItsFileIsKept(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(path string) error{
+		"gone":  os.Remove,
+		"empty": func(path string) error { return os.Truncate(path, 0) },
+	} {
+		path := filepath.Join(t.TempDir(), "manus.db")
+		b, err := openBooks(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = b.Close() }() // of a file that is lost
+		if err := b.entries.Insert(t.Context(), newEntry("old", 1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		if err := lose(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(t.Context(), path); !errors.Is(err, docstore.ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if info, err := os.Stat(path + "-wal"); err != nil || info.Size() == 0 {
+			t.Errorf("%s: the log is %v, %v", name, info, err)
+		}
+	}
+}
+
+// A first start that was killed before it wrote anything is made up for.
+func TestAFileThatWasJustMadeIsOpened(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "new", "manus.db")
+	if err := makeFile(path); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		b, err := openBooks(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), path); !errors.Is(err, docstore.ErrCorrupt) {
+		t.Errorf("cut off since: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	b, err := openBooks(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Many that find nothing make one store, and none takes another's beginning for what was
+// left of one.
+func TestManyMakeANewFileAtOnce(t *testing.T) {
+	t.Parallel()
+	for range 5 {
+		path := filepath.Join(t.TempDir(), "manus.db")
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				s, err := Open(t.Context(), path)
+				if err == nil {
+					err = s.Close()
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if _, err := os.Stat(path + newMark); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the mark is left: %v", err)
+		}
 	}
 }

@@ -50,7 +50,7 @@ type Store struct {
 // Open opens the file at path and makes it, and its folder, if need be. Both
 // are made for the owner's eyes only. Errors say what to do; they are
 // ErrUnavailable where a later try may succeed, and ErrCorrupt for a file that is
-// damaged.
+// damaged, or was cut to nothing.
 func Open(ctx context.Context, path string) (*Store, error) {
 	if err := makeFile(path); err != nil {
 		return nil, err
@@ -66,6 +66,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err := writing.script("PRAGMA busy_timeout = 0"); err != nil { // transact waits
 		return nil, s.abandon(translateError(path, err))
 	}
+	_ = os.Remove(path + newMark) // beside a file that isn't empty it says nothing
 	s.readers = make(chan *conn, readers())
 	for range cap(s.readers) {
 		reading, err := s.connect(ctx, dsn(path, "query_only(1)"))
@@ -110,20 +111,67 @@ func CheckUnused(ctx context.Context, path string) error {
 // waits, so a few more than there are processors are enough.
 func readers() int { return max(4, 2*runtime.GOMAXPROCS(0)) }
 
+// newMark is behind the name of a file that lies beside one that nothing was written to yet.
+// An empty file without it was cut off.
+const newMark = "-new"
+
+// makeFile makes the file at path, and its folder, if need be. It returns ErrCorrupt where
+// nothing is left of one.
 func makeFile(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return translateError(path, err)
 	}
+	if err := checkLost(path); err != nil {
+		return err
+	}
+	if isEmpty(path) {
+		if err := touch(path + newMark); err != nil {
+			return translateError(path, err)
+		}
+	}
+	return translateError(path, touch(path))
+}
+
+func touch(path string) error {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return translateError(path, err)
+		return err
 	}
 	return file.Close()
+}
+
+// isEmpty tells whether there is nothing in the file at path, or no file.
+func isEmpty(path string) bool {
+	info, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
+}
+
+// checkLost returns ErrCorrupt where there was a store of which nothing is left: an empty
+// file that we haven't just made, or a log alone, which SQLite would remove.
+func checkLost(path string) error {
+	trace, mend := "", ""
+	switch info, err := os.Stat(path); {
+	case !isEmpty(path + "-wal"):
+		trace, mend = "nothing is left of it but its log", fmt.Sprintf("remove %s-wal", path)
+	case err == nil && info.Size() == 0 && isMissing(path+newMark):
+		trace, mend = "it is empty", "remove it"
+	}
+	if trace == "" || !isEmpty(path) { // as another process may just have begun to fill it
+		return nil
+	}
+	return fmt.Errorf("the data file %s: %w: %s; to begin with an empty store, %s", path, docstore.ErrCorrupt, trace, mend)
+}
+
+func isMissing(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // translateError says in the operator's words what can be done about err.
 func translateError(path string, err error) error {
 	switch result := primary(err); {
+	case err == nil:
+		return nil
 	case isFull(err):
 		return fmt.Errorf("there is no space left for the data file %s: free some and try again: %w", path, unavailable(err))
 	case errors.Is(err, fs.ErrPermission), result == lib.SQLITE_READONLY, result == lib.SQLITE_CANTOPEN:

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// usageError is a command line that can't be understood.
+type usageError struct{ error }
+
+// nameOf is how the command is called that a command line has, as far as it has one.
+func nameOf(line *kong.Context) string {
+	if line == nil || line.Selected() == nil {
+		return "manus"
+	}
+	node := line.Selected()
+	for node.Type == kong.ArgumentNode {
+		node = node.Parent
+	}
+	return node.FullPath()
+}
+
+// unclear are the texts of the parser that say less than they know.
+var unclear = []struct {
+	text  *regexp.Regexp
+	clear string
+}{
+	{regexp.MustCompile(`^(\S+): expected .* but got "EOL" \(.*\)$`), "$1 needs a value"},
+	{regexp.MustCompile(`^(\S+): expected .* but got "(-.*)" \(.*\)(; perhaps .*)?$`), "$1 needs a value, and $2 is none"},
+	{regexp.MustCompile(`^(?:expected "(<.*>)"|missing flags: (.*))$`), "missing: $1$2"},
+	{regexp.MustCompile(`^expected (?:one of )?".*$`), "missing: a command"},
+	{regexp.MustCompile(`^unexpected argument ([^,]*)`), "unexpected argument '$1'"},
+}
+
+// inWords is what the parser says of a command line, so that a newcomer understands it.
+func inWords(text string) string {
+	for _, u := range unclear {
+		text = u.text.ReplaceAllString(text, u.clear)
+	}
+	return text
+}
+
+// sentence is a text with the stop that it hasn't yet.
+func sentence(text string) string {
+	if strings.HasSuffix(text, "?") {
+		return text
+	}
+	return text + "."
+}
