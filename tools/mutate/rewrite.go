@@ -113,7 +113,7 @@ func (r rewriter) children(n ast.Node) string {
 		if child == nil || child == n {
 			return child == n
 		}
-		if isConstant(child) {
+		if isFixed(child) {
 			return false
 		}
 		text, ok := r.mutated(child)
@@ -126,13 +126,17 @@ func (r rewriter) children(n ast.Node) string {
 	return b.String() + r.source[at:end]
 }
 
-// isConstant tells of what can't be chosen while the program runs.
-func isConstant(n ast.Node) bool {
+// isFixed tells of what can't be chosen while the program runs: constants, and what
+// recovers, which only works where it stands.
+func isFixed(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.GenDecl:
 		return n.Tok == token.CONST
 	case *ast.ArrayType:
 		return true
+	case *ast.BinaryExpr:
+		call, ok := n.X.(*ast.CallExpr)
+		return ok && types.ExprString(call.Fun) == "recover"
 	}
 	return false
 }
