@@ -141,7 +141,7 @@ func TestADenialIsRememberedUntilItIsOver(t *testing.T) {
 		asked := shared.asked.Load()
 		time.Sleep(20 * time.Second)
 		for range 100 {
-			if take() || d.Checks[0].Allowed || !d.Checks[1].Allowed || d.Checks[0].Windows[0].Retry != 40*time.Second {
+			if take() || d.Checks[0].Allowed || !d.Checks[1].Allowed || d.Checks[0].Windows[0].Retry != 40*time.Second || d.Checks[0].Windows[0].Reset != 40*time.Second {
 				t.Fatalf("got %+v", d)
 			}
 		}

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"errors"
 	"testing"
+	"time"
 )
 
 func TestLimitsAreReadAndWritten(t *testing.T) {
@@ -33,6 +34,25 @@ func TestALimitBeyondABoundSaysWhich(t *testing.T) {
 		if _, err := ParseLimit(text); err != want { //nolint:errorlint // which one is the point
 			t.Errorf("%q: %v, want %v", text, err, want)
 		}
+	}
+}
+
+func TestALimitAdmitsWhatCostsAllOfIt(t *testing.T) {
+	t.Parallel()
+	l, err := ParseLimit("5/minute, 20/hour")
+	if err != nil || !l.admits(5) || l.admits(6) {
+		t.Errorf("5: %v, 6: %v (%v)", l.admits(5), l.admits(6), err)
+	}
+}
+
+func TestLargeWindowsMoveInSteps(t *testing.T) {
+	t.Parallel()
+	if w := (Window{ExactUpTo, time.Hour}); !w.Exact() {
+		t.Error("what can be counted exactly isn't")
+	}
+	w := Window{ExactUpTo + 1, time.Hour}
+	if w.Exact() || w.Step()*Steps != time.Hour {
+		t.Errorf("exact: %v, in steps of %v", w.Exact(), w.Step())
 	}
 }
 
