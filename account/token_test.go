@@ -562,3 +562,16 @@ func TestTheFirstUseOfARefreshIsWrittenOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestSecretsHave32Bytes(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("s", 31) + "t"
+	for name, c := range map[string]struct {
+		secrets []string
+		taken   bool
+	}{"none": {nil, false}, "32": {[]string{long}, true}, "31": {[]string{long[1:]}, false}, "an earlier one of 31": {[]string{long, long[1:]}, false}} {
+		if _, err := newKeyring(c.secrets); (err == nil) != c.taken {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -167,10 +167,10 @@ func (b binary) try(id int, tests []test) outcome {
 			continue
 		}
 		var names []string
-		patience := 10 * time.Second
+		patience := 30 * time.Second
 		for _, t := range batch {
 			names = append(names, t.name)
-			patience += 2 * t.takes
+			patience += 3 * t.takes
 		}
 		tried := b.run(id, patience, "-test.failfast", "-test.run=^("+strings.Join(names, "|")+")$")
 		_, err := tried.output()
