@@ -64,19 +64,19 @@ func (a *App) newBackups(policy backup.Policy, metrics *backup.Metrics) (*backup
 		return nil, err
 	}
 	c := backup.Config{
-		Source:     backupSource(s, a.options.Subprocess),
+		Source:     backupSource(s, a.options.Subprocess, a.options.Offline),
 		Targets:    targets,
 		Policy:     policy,
 		Recipients: s.Backup.Recipients,
 		Retention:  backup.Retention{Days: s.Backup.RetentionDays, Keep: policy.Keep},
-		Tool:       "manus " + a.options.Version.Version,
+		Tool:       strings.TrimSpace("manus " + a.options.Version.Version),
 		Metrics:    metrics,
 		Log:        a.log,
 	}
 	if a.options.Offline {
-		// Nothing but the state of backups is made in a MongoDB that isn't a server's.
-		c.OpenStore = func(ctx context.Context) (docstore.Store, error) { return openWith(ctx, s, backup.Specs()) }
+		c.OpenStore = func(ctx context.Context) (docstore.Store, error) { return openBackups(ctx, s) }
 	} else {
+		c.OpenStore = func(context.Context) (docstore.Store, error) { return a.sharedStore() }
 		c.Workers = max(1, runtime.GOMAXPROCS(0)/2) // half of the processors are the requests'
 	}
 	if !s.Backup.Identity.Empty() {
@@ -85,8 +85,35 @@ func (a *App) newBackups(policy backup.Policy, metrics *backup.Metrics) (*backup
 	return backup.New(c), err
 }
 
-func backupSource(s config.Settings, command sqlitedump.Command) backup.Source {
+// openBackups opens the store of a command with the state of backups, if there is one. In a
+// MongoDB that isn't a server's nothing else is made.
+func openBackups(ctx context.Context, s config.Settings) (docstore.Store, error) {
+	if storeExists(s, "") != nil {
+		return nil, docstore.ErrNotFound
+	}
+	return openWith(ctx, s, backup.Specs())
+}
+
+// sharedStore is the server's store. There is none while it starts on one that can't be
+// opened.
+func (a *App) sharedStore() (docstore.Store, error) {
+	if a.store == nil {
+		return nil, docstore.ErrNotFound
+	}
+	return shared{a.store}, nil
+}
+
+// shared is the server's store for those who would close it.
+type shared struct{ docstore.Store }
+
+func (shared) Close() error { return nil }
+
+// backupSource is what backups are made of. A server makes them of its own database; a
+// command where none is named, as mongodump does, of every one.
+func backupSource(s config.Settings, command sqlitedump.Command, offline bool) backup.Source {
 	switch {
+	case !s.MongoDB.Empty() && s.MongoUnnamed && offline:
+		return mongodump.NewSource(s.MongoDB.Reveal(), "")
 	case !s.MongoDB.Empty():
 		return mongodump.NewSource(s.MongoDB.Reveal(), s.MongoDatabase)
 	case command != nil:
@@ -130,7 +157,11 @@ func Restorer(to string) (backup.Restorer, error) {
 		if err != nil {
 			return nil, errors.New("it isn't a mongodb:// URI with a host")
 		}
-		return mongodump.NewRestorer(settings.MongoDB.Reveal(), settings.MongoDatabase), nil
+		restorer := mongodump.NewRestorer(settings.MongoDB.Reveal(), settings.MongoDatabase)
+		if settings.MongoUnnamed {
+			restorer.UnderOwnNames()
+		}
+		return restorer, nil
 	}
 	path := to
 	for _, scheme := range []string{"sqlite://", "sqlite:", "file://", "file:"} {

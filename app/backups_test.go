@@ -94,3 +94,28 @@ func TestWhereABackupCanBeRestoredTo(t *testing.T) {
 		}
 	}
 }
+
+// Without a name for the database a server backs up its own one, and a command every one, as
+// mongodump does.
+func TestWhichDatabaseIsBackedUp(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		environ         []string
+		server, command string
+	}{
+		{[]string{"MONGODB_URI=mongodb://u:hunter2@host:27017"}, "manus", ""},
+		{[]string{"MONGODB_URI=mongodb://host:27017/App"}, "App", "App"},
+		{[]string{"MONGODB_URI=mongodb://host:27017", "MONGODB_DATABASE=app"}, "app", "app"},
+	} {
+		s, err := config.LoadSome(config.Source{Environ: c.environ}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if of := backupSource(s, nil, false).String(); of != "mongodb://host:27017/"+c.server {
+			t.Errorf("with %v, a server backs up %s", c.environ, of)
+		}
+		if of := backupSource(s, nil, true).String(); of != "mongodb://host:27017/"+c.command {
+			t.Errorf("with %v, a command backs up %s", c.environ, of)
+		}
+	}
+}

@@ -34,7 +34,12 @@ func (a *App) tellOfBackups() {
 	a.background.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), restoreTimeout)
 		defer cancel()
-		if b, err := a.newestVerified(ctx); err == nil {
+		service, err := a.restorable()
+		if err != nil {
+			return
+		}
+		all, _ := service.List(ctx) // what can't be listed isn't told of
+		if b, ok := all.Restorable(); ok {
 			a.log.WarnContext(ctx, "there was no store in DATA_DIR, and an empty one has been made, although there are verified backups. If the data should have been there, stop every server and look whether DATA_DIR names the right folder and its disk is there, or restore the backup", "data_dir", a.settings.DataDir, "newest_backup", b.ID, "made_at", b.CreatedAt.UTC().Format(time.RFC3339))
 		}
 	})

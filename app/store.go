@@ -46,28 +46,18 @@ func StoreFile(dataDir string) string { return filepath.Join(dataDir, "manus.db"
 
 // addStore opens the store that the settings name, unless it isn't to be. That of a
 // command beside a server has to be there already.
-func (a *App) addStore(ctx context.Context) (err error) {
+func (a *App) addStore(ctx context.Context) error {
 	s := a.settings
 	a.reopened = storeExists(s, "") == nil
-	switch {
-	case a.options.Unopened:
+	if a.options.Unopened {
 		return nil
-	case !a.options.Offline:
-		if a.store, err = open(ctx, s); err == nil {
-			a.store = docstore.WatchDamage(a.store, a.tellDamaged)
-			if !a.reopened {
-				a.tellOfBackups()
-			}
-		} else if errors.Is(err, docstore.ErrCorrupt) {
-			a.tellDamaged(err)
-		}
-	default:
-		if err = a.StoreExists(); err == nil {
-			a.store, err = OpenStore(ctx, s)
-		}
 	}
+	store, err := a.openOwn(ctx)
 	if err != nil {
 		return err
+	}
+	if a.store = store; !a.options.Offline && !a.reopened {
+		a.tellOfBackups()
 	}
 	check := a.check("database", a.store.Ping)
 	if !s.MongoDB.Empty() {
@@ -75,6 +65,25 @@ func (a *App) addStore(ctx context.Context) (err error) {
 	}
 	a.add(room{name: "store", checks: []health.Check{check}, close: a.store.Close})
 	return nil
+}
+
+// openOwn opens the store of the settings, for a server or for a command beside one.
+func (a *App) openOwn(ctx context.Context) (docstore.Store, error) {
+	s := a.settings
+	if a.options.Offline {
+		if err := a.StoreExists(); err != nil {
+			return nil, err
+		}
+		return OpenStore(ctx, s)
+	}
+	store, err := open(ctx, s)
+	if errors.Is(err, docstore.ErrCorrupt) {
+		a.tellDamaged(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return docstore.WatchDamage(store, a.tellDamaged), nil
 }
 
 // OpenStore opens the store that the settings name, MongoDB or else the embedded one

@@ -27,7 +27,8 @@ type Alert struct {
 	// ID tells an alert that is told again from another one.
 	ID string        `json:"id"`
 	At docstore.Time `json:"at"`
-	// Key is what the alert is about: [AlertFailed], [AlertSilence] or [AlertDamaged].
+	// Key is what the alert is about: [AlertFailed], [AlertSuspicious], [AlertSilence] or
+	// [AlertDamaged].
 	Key string `json:"key"`
 	// Over is set when what it is about is over.
 	Over bool `json:"over,omitempty"`
@@ -40,9 +41,10 @@ func (a Alert) DocumentID() string { return a.ID }
 
 // The keys of alerts.
 const (
-	AlertDamaged = "store-damaged"
-	AlertFailed  = "backup-failed"
-	AlertSilence = "backup-silence"
+	AlertDamaged    = "store-damaged"
+	AlertFailed     = "backup-failed"
+	AlertSuspicious = "backup-suspicious"
+	AlertSilence    = "backup-silence"
 )
 
 const tellTimeout = 10 * time.Second
@@ -92,7 +94,7 @@ func failure(err error) string {
 // alert notes what is wrong, or when that is empty, and it had been noted that
 // something is, that it is over. It is a part of the atomic change of what it tells of.
 func (st *Status) alert(key, wrong, over string, now time.Time) {
-	raised := map[string]*docstore.Time{AlertFailed: &st.FailureTold, AlertSilence: &st.Told}[key]
+	raised := map[string]*docstore.Time{AlertFailed: &st.FailureTold, AlertSuspicious: &st.DoubtTold, AlertSilence: &st.Told}[key]
 	alert := newAlert(key, wrong, now)
 	switch {
 	case wrong != "":
@@ -108,9 +110,23 @@ func (st *Status) alert(key, wrong, over string, now time.Time) {
 	st.outbox().Note(alert, now)
 }
 
+// doubted says that a backup doesn't count; nothing of one that does.
+func doubted(file, why string) string {
+	if why == "" {
+		return ""
+	}
+	return fmt.Sprintf("The backup %s doesn't count: %s.", file, why)
+}
+
 // ended notes how a run has ended.
-func (st *Status) ended(err error, now time.Time) {
+func (st *Status) ended(m Manifest, err error, now time.Time) {
 	st.alert(AlertFailed, failure(err), "A backup was made again.", now)
+	if err == nil {
+		st.Made = m.File
+	}
+	if err == nil && (m.Suspicious != "" || st.Doubt == "") {
+		st.alert(AlertSuspicious, doubted(m.File, m.Suspicious), "The newest backup counts again: "+m.File+".", now)
+	}
 }
 
 func (st *Status) outbox() audit.Outbox[Alert] {
@@ -128,17 +144,32 @@ func newRelay(store docstore.Store, service func() *Service) *audit.Relay[Status
 	}
 }
 
-// listen raises the alarm when there has been no verified backup for too long, once a
-// day, and says when that is over.
+// listen raises the alarm when there has been no verified backup for too long, or the
+// newest one doesn't count, once a day, and says when that is over.
 func (s *Schedule) listen(ctx context.Context, held lease.Held, st Status) error {
-	silent := s.silence(st)
-	if silent == "" && st.Told.IsZero() || silent != "" && s.now().Sub(st.Told.Time) < remindEvery {
+	silent, now := s.silence(st), s.now()
+	silence, doubt := news(silent, st.Told, now), news(st.Doubt, st.DoubtTold, now)
+	if !silence && !doubt {
 		return nil
 	}
 	_, err := s.change(ctx, held, func(st *Status) {
-		st.alert(AlertSilence, silent, "There is a verified backup again: "+st.Verified.File+".", s.now())
+		if silence {
+			st.alert(AlertSilence, silent, "There is a verified backup again: "+st.Verified.File+".", now)
+		}
+		if doubt {
+			st.alert(AlertSuspicious, st.Doubt, "The newest backup counts again: "+st.Good.File+".", now)
+		}
 	})
 	return err
+}
+
+// news tells whether there is something to tell: that something is wrong, for the first
+// time or since a day, or is so no more.
+func news(wrong string, told docstore.Time, now time.Time) bool {
+	if wrong == "" {
+		return !told.IsZero()
+	}
+	return now.Sub(told.Time) >= remindEvery
 }
 
 // silence says that there has been no verified backup for too long, or is empty.

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -23,6 +24,9 @@ import (
 // Its methods return [ErrUnavailable] when the database can't be reached now, the
 // context's error within a second of its end, and leave no goroutine behind.
 type Source interface {
+	// String names the database for people, without a password.
+	String() string
+
 	// Format is what its dumps are named by: [Archive] or [SQLite].
 	Format() Format
 
@@ -36,7 +40,8 @@ type Source interface {
 	Dump(ctx context.Context, w io.Writer, progress func(written int64)) (Contents, error)
 
 	// Drill restores a dump into a scratch database beside the source, has the
-	// engine check its integrity, and returns what is in it, by reading it again.
+	// engine check its integrity, and returns what is in it, by reading it again. Of a
+	// dump of every database in which there is only one, it may leave out that one's name.
 	// The scratch database is gone when it returns. One that a killed process has
 	// left is removed by the next Drill. It returns [ErrDamaged] for a dump that
 	// can't be restored.
@@ -66,6 +71,8 @@ type RestoreOptions struct {
 	Collections []string
 	// Drop allows that what is there already is dropped first.
 	Drop bool
+	// Databases says that the dump is of every database, as Contents has it.
+	Databases bool
 }
 
 // Plan is what a restore will do, for a person to read before it is done.
@@ -104,6 +111,12 @@ const (
 type Contents struct {
 	// Server is the database's name and version, such as "SQLite 3.54.1".
 	Server string `json:"server"`
+	// Clock is what the server's clock showed when the dump was begun; zero where it has
+	// none of its own.
+	Clock time.Time `json:"server_clock,omitzero"`
+	// Databases is set where every database of a server was dumped: then the names of
+	// collections are database.collection.
+	Databases bool `json:"databases,omitempty"`
 	// Collections are ordered by their names.
 	Collections []Collection `json:"collections"`
 }
@@ -119,6 +132,25 @@ type Collection struct {
 	// Definition is a hash of how the collection is defined: its options and
 	// indexes, or its schema; in hexadecimal.
 	Definition string `json:"definition,omitempty"`
+}
+
+// Count is how many documents a collection of that name has; not ok when there is none.
+func (c Contents) Count(name string) (documents int64, ok bool) {
+	i := slices.IndexFunc(c.Collections, func(c Collection) bool { return c.Name == name })
+	if i < 0 {
+		return 0, false
+	}
+	return c.Collections[i].Documents, true
+}
+
+// ofOneDatabase is what is in the only database that there is, as it would be called without
+// its name.
+func (c Contents) ofOneDatabase() Contents {
+	c.Databases, c.Collections = false, slices.Clone(c.Collections)
+	for i := range c.Collections {
+		_, c.Collections[i].Name, _ = strings.Cut(c.Collections[i].Name, ".")
+	}
+	return c
 }
 
 // Documents is how many documents there are in all collections.
@@ -174,17 +206,25 @@ type Target interface {
 	// Remove removes a file. One that is gone already is no error.
 	Remove(ctx context.Context, name string) error
 
-	// Clean removes what dead processes have left: unfinished uploads,
-	// and the files that orphan picks, unless they belong to a process that is still
-	// at work. It returns what it has removed, for people to read. Files of others
-	// are never touched: it only looks at names that begin with prefix.
+	// Locks tells whether what is written can't be removed for a time, that which took
+	// the place of another too.
+	Locks() bool
+
+	// Begun tells whether an upload has begun the file and not been released: its
+	// process is at work, or was killed and Clean hasn't been called since.
+	Begun(ctx context.Context, name string) (bool, error)
+
+	// Clean removes what dead processes have left: unfinished uploads, and of the files
+	// that they have committed but not released those that orphan picks. It returns
+	// what it has removed, for people to read. Files that have come there in another
+	// way, and names that don't begin with prefix, are never touched.
 	Clean(ctx context.Context, prefix string, orphan func(name string) bool) ([]string, error)
 }
 
 // Upload is a file being written.
 //
 // Until Release is called the file belongs to this process, and no Clean of another
-// one takes it for an orphan.
+// one takes it for an orphan. Once it has been called, no Clean ever does.
 type Upload interface {
 	io.Writer
 
@@ -218,4 +258,6 @@ var (
 	ErrNotEmpty = errors.New("the database to restore into is not empty")
 	// ErrNotFound: no destination has such a backup.
 	ErrNotFound = errors.New("no such backup")
+	// ErrEmpty: there is nothing in the database that is to be backed up.
+	ErrEmpty = errors.New("the database is empty")
 )

@@ -48,6 +48,7 @@ func randomRecords(seed uint64, size int) *records {
 	return &records{data: data}
 }
 
+func (r *records) String() string                      { return "records" }
 func (r *records) Format() Format                      { return SQLite }
 func (r *records) Size(context.Context) (int64, error) { return int64(len(r.data)), nil }
 
@@ -109,7 +110,36 @@ func newService(t *testing.T, source Source, change func(*Config)) *Service {
 	if change != nil {
 		change(&c)
 	}
+	for i, target := range c.Targets {
+		if folder, ok := target.(*Folder); ok && c.Now != nil {
+			c.Targets[i] = dated{folder, c.Now}
+		}
+	}
 	return New(c)
+}
+
+// dated is a folder on a machine with a clock of its own.
+type dated struct {
+	*Folder
+	now func() time.Time
+}
+
+func (d dated) Create(ctx context.Context, name string, size int64) (Upload, error) {
+	u, err := d.Folder.Create(ctx, name, size)
+	return datedUpload{u, d, name}, err
+}
+
+type datedUpload struct {
+	Upload
+	in   dated
+	name string
+}
+
+func (u datedUpload) Commit() error {
+	if err := u.Upload.Commit(); err != nil {
+		return err
+	}
+	return os.Chtimes(filepath.Join(u.in.String(), u.name), u.in.now(), u.in.now())
 }
 
 // testLog is a test's log as a writer.
@@ -122,7 +152,7 @@ func (l testLog) Write(line []byte) (int, error) {
 
 func create(t *testing.T, s *Service) Manifest {
 	t.Helper()
-	m, err := s.Create(t.Context(), CreateOptions{})
+	m, err := s.Create(t.Context(), CreateOptions{AllowEmpty: true})
 	if err != nil || !m.Verified || m.VerifiedAt == nil {
 		t.Fatalf("a backup wasn't made: %+v, %v", m, err)
 	}
@@ -462,13 +492,14 @@ func TestATargetThatFailsLeavesTheOthersAlone(t *testing.T) {
 	}
 }
 
-// What a run leaves that ends between the file and its manifest isn't listed, and the
-// next run removes it.
-func TestAFileWithoutAManifestIsRemovedByTheNextRun(t *testing.T) {
+// Somebody copies a backup into the folder, its file first, or a manifest is lost: nothing
+// of that is removed. It is said what was found, and adopting makes it a backup.
+func TestAFileThatNoRunHasLeftIsNeverRemovedAndCanBeAdopted(t *testing.T) {
 	t.Parallel()
-	s := newService(t, randomRecords(10, 1000), nil)
-	first := create(t, s)
-	if err := os.Rename(pathOf(s, first.name()), filepath.Join(t.TempDir(), "manifest")); err != nil {
+	key := newKey(t)
+	s := newService(t, randomRecords(10, 1000), func(c *Config) { c.Recipients, c.Identities = Recipients{key.Recipient()}, []age.Identity{key} })
+	found := create(t, s)
+	if err := os.Remove(pathOf(s, found.name())); err != nil {
 		t.Fatal(err)
 	}
 	for _, other := range []string{"manus-notes.txt", "other.sqlite.gz", ".manus-20261124T010000Z-abcd.sqlite.gz.unfinished-1"} {
@@ -476,23 +507,54 @@ func TestAFileWithoutAManifestIsRemovedByTheNextRun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if listed, err := s.List(t.Context()); err != nil || len(listed) != 0 {
-		t.Errorf("listed are %+v: %v", listed, err)
-	}
 	second := create(t, s)
+	want := []string{found.File, "manus-notes.txt", "other.sqlite.gz", second.File, second.name()}
+	slices.Sort(want)
+	if names := filesOf(t, s); !slices.Equal(names, want) {
+		t.Errorf("there is %v; want %v", names, want)
+	}
+	b, err := s.Find(t.Context(), found.ID)
+	if err != nil || b.Counts() || !strings.Contains(b.Problem, "adopt "+found.File) {
+		t.Errorf("it is listed as %+v: %v", b, err)
+	}
+	if _, err := s.Adopt(t.Context(), "vault/"+found.File, nil); err != nil {
+		t.Fatal(err)
+	}
+	b, err = s.Find(t.Context(), found.ID)
+	if err != nil || !b.Saves() || b.SHA256 != found.SHA256 || b.DumpSHA256 != found.DumpSHA256 || b.Documents != found.Documents || !b.CreatedAt.Equal(found.CreatedAt) {
+		t.Errorf("adopted, it is %+v: %v", b, err)
+	}
+	if err := s.Verify(t.Context(), b, false, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestADamagedFileIsNotAdopted(t *testing.T) {
+	t.Parallel()
+	s := newService(t, randomRecords(10, 1000), nil)
+	m := create(t, s)
+	if err := errors.Join(os.Remove(pathOf(s, m.name())), os.Truncate(pathOf(s, m.File), m.Size/2)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Adopt(t.Context(), m.ID, nil); !errors.Is(err, ErrDamaged) {
+		t.Errorf("it is adopted: %v", err)
+	}
+	if names := filesOf(t, s); !slices.Equal(names, []string{m.File}) {
+		t.Errorf("there is %v", names)
+	}
+}
+
+// filesOf are the names of the files at the first target.
+func filesOf(t *testing.T, s *Service) (names []string) {
+	t.Helper()
 	entries, err := os.ReadDir(s.Targets[0].String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
 	for _, entry := range entries {
 		names = append(names, entry.Name())
 	}
-	want := []string{"manus-notes.txt", "other.sqlite.gz", second.File, second.name()}
-	slices.Sort(want)
-	if !slices.Equal(names, want) {
-		t.Errorf("there is %v; want %v", names, want)
-	}
+	return names
 }
 
 func TestProblemsAreListedAndNothingHidesThem(t *testing.T) {

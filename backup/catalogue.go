@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -18,41 +20,169 @@ type Backup struct {
 	Manifest
 	// At are the targets that have it.
 	At []string `json:"at"`
-	// Problem is why it isn't to be relied on; empty is good. A Backup whose manifest
-	// can't be read has only File, At and Problem.
+	// Problem is why it can't be restored; empty is good. A Backup whose manifest can't
+	// be read has only File, At and Problem.
 	Problem string `json:"problem,omitempty"`
+	// Doubt is why it doesn't count, although it can be restored: it is another
+	// installation's, or of a time that can't be, or suspicious.
+	Doubt string `json:"doubt,omitempty"`
 
 	targets []Target
+	arrived time.Time // when its file came to the target that has had it for longest
+	kind    doubt
+	// unlisted is set for a file without a manifest.
+	unlisted bool
+}
+
+// doubt is a kind of Doubt.
+type doubt int
+
+const (
+	noDoubt    doubt = iota
+	foreign          // another installation's
+	misdated         // of a time that can't be
+	suspicious       // as the manifest says
+)
+
+// Foreign tells whether it is another installation's.
+func (b Backup) Foreign() bool { return b.kind == foreign }
+
+// Counts tells whether it is whole and to be relied on, as far as is known without
+// restoring it.
+func (b Backup) Counts() bool { return b.Problem == "" && b.kind == noDoubt }
+
+// Saves tells whether it is a backup that saves us: one that counts and has been restored.
+// Retention, the alarm and whoever wants to restore all ask this.
+func (b Backup) Saves() bool { return b.Counts() && b.Verified }
+
+// Catalogue is backups, newest first, as one installation sees them.
+type Catalogue []Backup
+
+// newest is the first that is picked.
+func (c Catalogue) newest(pick func(Backup) bool) (Backup, bool) {
+	i := slices.IndexFunc(c, pick)
+	if i < 0 {
+		return Backup{}, false
+	}
+	return c[i], true
+}
+
+// NewestVerified is the newest one that saves us.
+func (c Catalogue) NewestVerified() (Backup, bool) { return c.newest(Backup.Saves) }
+
+// Restorable is the newest verified one, whosever it is.
+func (c Catalogue) Restorable() (Backup, bool) {
+	return c.newest(func(b Backup) bool { return b.Verified && b.Problem == "" && b.kind != misdated })
+}
+
+// Newest is the newest one that counts, verified or not.
+func (c Catalogue) Newest() (Backup, bool) { return c.newest(Backup.Counts) }
+
+// last is the newest one of the installation's own that can be restored, suspicious or not.
+func (c Catalogue) last() (Backup, bool) {
+	return c.newest(func(b Backup) bool { return b.Problem == "" && (b.kind == noDoubt || b.kind == suspicious) })
+}
+
+// Doubtful is the newest one of the installation's own that can be restored, if it
+// doesn't count.
+func (c Catalogue) Doubtful() (Backup, bool) {
+	b, ok := c.newest(func(b Backup) bool { return b.Problem == "" && b.kind != foreign })
+	return b, ok && b.kind != noDoubt
+}
+
+// clockTolerance is how far clocks may be apart, and fileTolerance how much older than its
+// backup a file may seem to be: some file systems have local time.
+const (
+	clockTolerance = 5 * time.Minute
+	fileTolerance  = 24 * time.Hour
+)
+
+// viewer is who looks at backups.
+type viewer struct {
+	id string // of the installation; empty when it isn't known
+	// alone is set where there are no other installation's: then those that don't say
+	// whose they are count too.
+	alone bool
+	now   time.Time
+}
+
+// newViewer is an installation that looks at backups.
+func newViewer(id string, all []Backup, now time.Time) viewer {
+	others := owners(all)
+	others = slices.DeleteFunc(others, func(other string) bool { return other == id })
+	return viewer{id: id, alone: len(others) == 0, now: now}
+}
+
+// owners are the installations that have backups there.
+func owners(all []Backup) []string {
+	var ids []string
+	for _, b := range all {
+		if b.Installation != "" && !slices.Contains(ids, b.Installation) {
+			ids = append(ids, b.Installation)
+		}
+	}
+	return ids
+}
+
+// judge orders backups and says which of them count.
+func (v viewer) judge(all []Backup) Catalogue {
+	for i := range all {
+		b := &all[i]
+		b.kind, b.Doubt = noDoubt, ""
+		if b.File != "" && b.Version != 0 {
+			b.kind, b.Doubt = v.doubt(*b)
+		}
+	}
+	slices.SortFunc(all, func(a, b Backup) int { return newestFirst(a.Manifest, b.Manifest) })
+	return all
+}
+
+func (v viewer) doubt(b Backup) (doubt, string) {
+	switch ahead := b.CreatedAt.Sub(v.now); {
+	case b.Installation == "" && !v.alone:
+		return foreign, "it doesn't say whose it is, and others have theirs here too; 'manus backup adopt " + b.ID + "' makes it this installation's"
+	case b.Installation != "" && v.id == "":
+		return foreign, "it is of the installation " + b.Installation + ", and the store doesn't say which this one is"
+	case b.Installation != "" && b.Installation != v.id:
+		return foreign, "it is of another installation, " + b.Installation
+	case ahead > clockTolerance:
+		return misdated, fmt.Sprintf("it says that it was made at %s, which is %v from now: set the clock of this machine right if it is wrong, and else remove the backup, which one that was wrong has made", stamp(b.CreatedAt), ahead.Round(time.Minute))
+	case !b.arrived.IsZero() && b.CreatedAt.Sub(b.arrived) > fileTolerance:
+		return misdated, fmt.Sprintf("it says that it was begun at %s, but its file is of %s: the clock was wrong when it was made; remove it, or it stays", stamp(b.CreatedAt), stamp(b.arrived))
+	case b.Suspicious != "":
+		return suspicious, b.Suspicious
+	}
+	return noDoubt, ""
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func newestFirst(a, b Manifest) int {
+	return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), b.FinishedAt.Compare(a.FinishedAt), strings.Compare(b.File, a.File))
 }
 
 // List has all backups, newest first. When a target can't be listed, the others'
-// backups are returned together with the error.
-func (s *Service) List(ctx context.Context) ([]Backup, error) {
+// backups are returned together with the error. Where no store says which installation this
+// is, but all backups are of one, it is taken for that: so it is on the machine on which all
+// is to be restored.
+func (s *Service) List(ctx context.Context) (Catalogue, error) {
+	at := make([][]Backup, len(s.Targets))
+	errs := make([]error, len(s.Targets))
+	var listing sync.WaitGroup
+	for i, target := range s.Targets {
+		listing.Go(func() { at[i], errs[i] = listTarget(ctx, target) })
+	}
+	id := s.installation(ctx, false)
+	listing.Wait()
 	found := map[string]*Backup{}
-	var errs []error
-	for _, target := range s.Targets {
-		at, err := listTarget(ctx, target)
-		errs = append(errs, err)
-		for _, b := range at {
-			merge(found, b)
-		}
+	for _, b := range slices.Concat(at...) {
+		merge(found, b)
 	}
-	backups := make([]Backup, 0, len(found))
+	all := make([]Backup, 0, len(found))
 	for _, b := range found {
-		backups = append(backups, *b)
+		all = append(all, *b)
 	}
-	slices.SortFunc(backups, func(a, b Backup) int { return newestFirst(a.Manifest, b.Manifest) })
-	return backups, errors.Join(errs...)
-}
-
-// NewestVerified is the newest backup that a restore would surely work with, of those at
-// targets that can be listed, or ErrNotFound.
-func (s *Service) NewestVerified(ctx context.Context) (Backup, error) {
-	all, err := s.List(ctx)
-	if i := slices.IndexFunc(all, func(b Backup) bool { return b.Verified && b.Problem == "" }); i >= 0 {
-		return all[i], nil
-	}
-	return Backup{}, cmp.Or(err, ErrNotFound)
+	return newViewer(cmp.Or(id, onlyOwner(all)), all, s.Now()).judge(all), errors.Join(errs...)
 }
 
 // merge joins what several targets have of one backup. A good copy counts.
@@ -66,6 +196,10 @@ func merge(found map[string]*Backup, b Backup) {
 		if b.Verified && !known.Verified {
 			known.Verification = b.Verification
 		}
+		if b.arrived.Before(known.arrived) {
+			known.arrived = b.arrived
+		}
+		known.Suspicious = cmp.Or(known.Suspicious, b.Suspicious)
 		known.At = append(known.At, b.At...)
 		known.targets = append(known.targets, b.targets...)
 	}
@@ -78,38 +212,62 @@ func baseOrName(file string) string {
 // parallelReads is how many manifests are read at once.
 const parallelReads = 8
 
-// listTarget has the backups of one target.
+// listTarget has the backups of one target, and the files there that would be backups if
+// they had a manifest.
 func listTarget(ctx context.Context, target Target) ([]Backup, error) {
-	files, err := target.List(ctx, filePrefix)
+	all, err := target.List(ctx, filePrefix)
 	if err != nil {
 		return nil, fmt.Errorf("%s can't be listed: %w", target, err)
 	}
-	sizes := map[string]int64{}
-	var manifests []string
-	for _, f := range files {
-		sizes[f.Name] = f.Size
-		if strings.HasSuffix(f.Name, manifestSuffix) {
-			manifests = append(manifests, f.Name)
+	files, manifests := map[string]File{}, map[string]bool{}
+	for _, f := range all {
+		files[f.Name] = f
+		if base, ok := strings.CutSuffix(f.Name, manifestSuffix); ok {
+			manifests[base] = true
 		}
 	}
-	backups := make([]Backup, len(manifests))
+	backups := make([]Backup, len(all))
 	group, reading := errgroup.WithContext(ctx)
 	group.SetLimit(parallelReads)
-	for i, name := range manifests {
-		group.Go(func() error {
-			b, err := readBackup(reading, target, name, sizes)
-			backups[i] = b
+	for i, f := range all {
+		base := baseOf(f.Name)
+		group.Go(func() (err error) {
+			switch {
+			case strings.HasSuffix(f.Name, manifestSuffix):
+				backups[i], err = readBackup(reading, target, f.Name, files)
+			case base != "" && !manifests[base]:
+				backups[i], err = unlistedFile(reading, target, f)
+			}
 			return err
 		})
 	}
 	err = group.Wait()
-	backups = slices.DeleteFunc(backups, func(b Backup) bool { return b.File == "" }) // gone meanwhile
+	backups = slices.DeleteFunc(backups, func(b Backup) bool { return b.File == "" }) // gone meanwhile, or no backup's
 	return backups, err
 }
 
+// unlistedFile is a file without a manifest, unless a run is at work on it or has been
+// killed, which the next one cleans up.
+func unlistedFile(ctx context.Context, target Target, f File) (Backup, error) {
+	begun, err := target.Begun(ctx, f.Name)
+	if begun || err != nil {
+		return Backup{}, err
+	}
+	if has, err := hasManifest(ctx, target, baseOf(f.Name)); has || err != nil { // by now
+		return Backup{}, err
+	}
+	b := Backup{At: []string{target.String()}, targets: []Target{target}, arrived: f.Modified, unlisted: true}
+	b.Manifest = manifestOf(f)
+	b.Problem = "it has no manifest, so it is no run's of this program; 'manus backup adopt " + f.Name + "' checks and lists it"
+	return b, nil
+}
+
+// problemMissing is of a backup that has lost its file, or of which not even that is there yet.
+const problemMissing = "its file is missing"
+
 // readBackup reads a manifest and holds it against the file beside it. Only when the
 // target fails is that an error.
-func readBackup(ctx context.Context, target Target, name string, sizes map[string]int64) (Backup, error) {
+func readBackup(ctx context.Context, target Target, name string, files map[string]File) (Backup, error) {
 	b := Backup{At: []string{target.String()}, targets: []Target{target}}
 	m, err := readManifest(ctx, target, name)
 	switch {
@@ -122,10 +280,13 @@ func readBackup(ctx context.Context, target Target, name string, sizes map[strin
 		return b, fmt.Errorf("%s can't be read at %s: %w", name, target, err)
 	}
 	b.Manifest = m
-	if size, ok := sizes[m.File]; !ok {
-		b.Problem = "its file is missing"
-	} else if size != m.Size {
-		b.Problem = fmt.Sprintf("its file has %d bytes instead of %d", size, m.Size)
+	file, ok := files[m.File]
+	b.arrived = file.Modified
+	switch {
+	case !ok:
+		b.Problem = problemMissing
+	case file.Size != m.Size:
+		b.Problem = fmt.Sprintf("its file has %d bytes instead of %d", file.Size, m.Size)
 	}
 	return b, nil
 }
@@ -164,11 +325,24 @@ func (b Backup) answers(id string) bool {
 	return id != "" && (strings.HasPrefix(b.ID, id) || b.File == id || baseOf(b.File) == id)
 }
 
-// Latest returns the newest backup without a problem, or ErrNotFound.
+// Latest returns the newest backup that counts, verified or not, or ErrNotFound.
 func (s *Service) Latest(ctx context.Context) (Backup, error) {
+	return s.first(ctx, Catalogue.Newest)
+}
+
+// NewestVerified returns the newest backup that saves us, or ErrNotFound.
+func (s *Service) NewestVerified(ctx context.Context) (Backup, error) {
+	return s.first(ctx, Catalogue.NewestVerified)
+}
+
+func (s *Service) first(ctx context.Context, pick func(Catalogue) (Backup, bool)) (Backup, error) {
 	all, err := s.List(ctx)
-	if i := slices.IndexFunc(all, func(b Backup) bool { return b.Problem == "" }); i >= 0 {
-		return all[i], nil
+	if b, ok := pick(all); ok {
+		return b, nil
 	}
-	return Backup{}, cmp.Or(err, fmt.Errorf("%w: there are no backups yet; 'manus backup create' makes one", ErrNotFound))
+	none := fmt.Errorf("%w: there are no backups yet; 'manus backup create' makes one", ErrNotFound)
+	if len(all) > 0 {
+		none = fmt.Errorf("%w: there are backups, but none that can be relied on; 'manus backup list' says why, and any can be named by its ID", ErrNotFound)
+	}
+	return Backup{}, cmp.Or(err, none)
 }

@@ -17,7 +17,9 @@ import (
 var _ Target = (*Folder)(nil)
 
 // Folder is a folder as a Target. What is being written has names that begin with a
-// dot; it belongs to its process by a lock of the file system.
+// dot; it belongs to its process by a lock of the file system. Beside it there is an
+// empty file of such a name until the upload is released, by which a file that a killed
+// process has committed is told from one that somebody has copied there.
 type Folder struct{ dir string }
 
 // NewFolder makes a target of a folder. It is made, for the owner's eyes only, when
@@ -49,6 +51,9 @@ func (f *Folder) Create(ctx context.Context, name string, _ int64) (Upload, erro
 	u, err := f.begin(ctx, name)
 	if err != nil {
 		return nil, err
+	}
+	if u.claim, err = lockedfile.Create(f.dir, unfinishedPrefix+name+unfinishedSuffix); err != nil {
+		return nil, errors.Join(err, u.Release())
 	}
 	return u, nil
 }
@@ -126,19 +131,49 @@ func (f *Folder) Remove(ctx context.Context, name string) error {
 	return errors.Join(err, lockedfile.SyncFolder(f.dir))
 }
 
-// Clean removes what dead processes have left.
-func (f *Folder) Clean(ctx context.Context, prefix string, orphan func(name string) bool) ([]string, error) {
-	removed, err := lockedfile.Sweep(f.dir, func(file string) bool {
-		if ctx.Err() != nil {
-			return false
-		}
-		if name := unfinishedName(file); name != "" {
-			return strings.HasPrefix(name, prefix)
-		}
-		return strings.HasPrefix(file, prefix) && orphan(file)
-	})
+// Locks is false: a folder keeps nothing from being removed.
+func (f *Folder) Locks() bool { return false }
+
+// Begun tells whether an upload has begun the file and not been released.
+func (f *Folder) Begun(ctx context.Context, name string) (bool, error) {
+	begun, err := f.begun()
+	return slices.Contains(begun, name), errors.Join(err, ctx.Err())
+}
+
+// begun are the names of files whose uploads haven't been released.
+func (f *Folder) begun() ([]string, error) {
+	entries, err := os.ReadDir(f.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
+	}
+	var names []string
+	for _, entry := range entries {
+		if name := unfinishedName(entry.Name()); name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
+// Clean removes what dead processes have left: whole files first, as it is by the others
+// that they are known.
+func (f *Folder) Clean(ctx context.Context, prefix string, orphan func(name string) bool) ([]string, error) {
+	begun, err := f.begun()
+	if err != nil || len(begun) == 0 {
+		return nil, errors.Join(err, ctx.Err())
+	}
+	pick := func(name string) bool {
+		return ctx.Err() == nil && strings.HasPrefix(name, prefix) && slices.Contains(begun, name)
+	}
+	removed, err := lockedfile.Sweep(f.dir, func(file string) bool { return pick(file) && orphan(file) })
+	if err != nil {
+		return removed, err
+	}
+	halves, err := lockedfile.Sweep(f.dir, func(file string) bool { return pick(unfinishedName(file)) })
+	for _, half := range halves {
+		if name := unfinishedName(half); !slices.Contains(removed, name) {
+			removed = append(removed, name)
+		}
 	}
 	slices.Sort(removed)
 	return removed, errors.Join(err, ctx.Err())
@@ -149,7 +184,8 @@ type folderUpload struct {
 	ctx       context.Context
 	path      string
 	file      *os.File
-	unwritten int64 // bytes that the system hasn't been told to write to the disk
+	claim     *os.File // nil for small files
+	unwritten int64    // bytes that the system hasn't been told to write to the disk
 	written   int64
 }
 
@@ -196,4 +232,10 @@ func (u *folderUpload) finish() error {
 }
 
 // Release ends the upload.
-func (u *folderUpload) Release() error { return lockedfile.Discard(u.file) }
+func (u *folderUpload) Release() error {
+	err := lockedfile.Discard(u.file)
+	if u.claim != nil {
+		err = errors.Join(err, lockedfile.Discard(u.claim))
+	}
+	return err
+}

@@ -27,6 +27,19 @@ type Manifest struct {
 	FinishedAt time.Time `json:"finished_at"`
 	// Tool is the program that made it, with its version.
 	Tool string `json:"tool"`
+	// Installation is whose backup it is: the id that a store keeps. It is empty when
+	// that wasn't known.
+	Installation string `json:"installation,omitempty"`
+	// Round is when the first try of a scheduled run was begun. Later tries of the same
+	// run have it too, and take the place of the earlier ones.
+	Round time.Time `json:"round,omitzero"`
+	// Suspicious is why it may not be what is wanted although it is whole: it has much
+	// less in it than the one before, or a clock was wrong. Empty when there is nothing
+	// of that, or a person has said that it is as it should be.
+	Suspicious string `json:"suspicious,omitempty"`
+	// Removing is set when removing the backup has begun. It is for the case that it ends
+	// there: a manifest that has lost its file otherwise isn't ours to remove.
+	Removing bool `json:"removing,omitempty"`
 
 	Format      Format      `json:"format"`
 	Compression Compression `json:"compression"`
@@ -88,6 +101,22 @@ func newManifest(at time.Time, format Format, compression Compression, encrypted
 		m.Encryption = ageEncryption
 		m.File += encryptedSuffix
 	}
+	return m
+}
+
+// manifestOf is what the name of a file says of the backup in it.
+func manifestOf(f File) Manifest {
+	m := Manifest{File: f.Name, Size: f.Size, FinishedAt: f.Modified.UTC().Truncate(time.Second)}
+	parts := namePattern.FindStringSubmatch(f.Name)
+	m.ID, m.Format, m.Compression = parts[2], Format(parts[3]), Gzip
+	if parts[4] == Zstd.suffix() {
+		m.Compression = Zstd
+	}
+	if parts[5] != "" {
+		m.Encryption = ageEncryption
+	}
+	at := strings.TrimSuffix(strings.TrimPrefix(parts[1], filePrefix), "-"+m.ID)
+	m.CreatedAt, _ = time.Parse(stampLayout, at) // zero for what is no time
 	return m
 }
 

@@ -23,6 +23,7 @@ import (
 	"manus/backup/sqlitedump"
 	"manus/internal/processtest"
 	"manus/internal/s3test"
+	"manus/internal/waittest"
 )
 
 func TestMain(m *testing.M) {
@@ -190,6 +191,10 @@ func killRounds(t *testing.T, c setup, n int, seed uint64, most int) {
 		}
 	}
 	t.Logf("of %d processes that were killed there are %d backups, all of which can be restored", n, made)
+	if c.S3 != nil { // which knows when something was done by the second
+		next := time.Now().Add(2 * time.Second)
+		waittest.Poll(t, func() bool { return time.Now().After(next) })
+	}
 	last, err := service.Create(t.Context(), backup.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)

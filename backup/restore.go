@@ -30,6 +30,7 @@ func (s *Service) restore(ctx context.Context, b Backup, to Restorer, o RestoreO
 	if err != nil {
 		return restored, err
 	}
+	o.Databases = b.Databases
 	err = read(ctx, target, b.Manifest, s.Identities, func(dump io.Reader) error {
 		restored, err = to.Restore(ctx, dump, o, progress.of(StageRestore, b.DumpSize))
 		return err
@@ -38,8 +39,8 @@ func (s *Service) restore(ctx context.Context, b Backup, to Restorer, o RestoreO
 		return restored, err
 	}
 	dumped, err := b.Only(o.Collections)
-	if differs := difference(dumped, restored); err == nil && differs != "" {
-		err = fmt.Errorf("%w: restored, %s", ErrDamaged, differs)
+	if err == nil {
+		err = differs(dumped, restored)
 	}
 	return restored, err
 }

@@ -1,12 +1,10 @@
 package backup
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -28,19 +26,23 @@ type Keep struct {
 
 // Decision is what retention says of one backup.
 type Decision struct {
-	Manifest Manifest
+	Backup Backup
 	// Keep is why it is kept, for people; empty means that it is removed.
 	Keep string
 }
 
-// Decide says of each backup of one target whether it is kept, newest first. The newest
-// verified one always is, and so are all when none would be left.
-func (r Retention) Decide(backups []Manifest, now time.Time) []Decision {
+// Decide says of each backup of one target whether it is kept, in their order. The newest
+// that saves us always is, or where none does the newest that counts, of a single database
+// and of every one, and so are all when none would be left. Nothing is removed that isn't
+// the installation's own, that is of a time that can't be, or that came before one that is
+// suspicious.
+func (r Retention) Decide(backups Catalogue, now time.Time) []Decision {
+	last, _ := backups.last()
 	decisions := make([]Decision, len(backups))
-	for i, m := range slices.SortedFunc(slices.Values(backups), newestFirst) {
-		decisions[i].Manifest = m
-		if age := now.Sub(m.CreatedAt); age < time.Duration(r.Days)*24*time.Hour {
-			decisions[i].Keep = fmt.Sprintf("less than %d days old", r.Days)
+	for i, b := range backups {
+		decisions[i] = Decision{Backup: b, Keep: r.keep(b, now)}
+		if decisions[i].Keep == "" && last.kind == suspicious {
+			decisions[i].Keep = last.ID + ", which came after it, is suspicious"
 		}
 	}
 	keepOneOfEach(decisions, r.Daily, "daily", func(t time.Time) string { return t.Format(time.DateOnly) })
@@ -49,13 +51,32 @@ func (r Retention) Decide(backups []Manifest, now time.Time) []Decision {
 		return fmt.Sprint(year, week)
 	})
 	keepOneOfEach(decisions, r.Monthly, "monthly", func(t time.Time) string { return t.Format("2006-01") })
-	keepVerified(decisions)
+	for _, every := range []bool{false, true} { // one of a single database doesn't stand for all
+		keepNewest(decisions, slices.DeleteFunc(slices.Clone(backups), func(b Backup) bool { return b.Databases != every }))
+	}
+	r.keepBeforePause(decisions)
 	keepSome(decisions)
 	return decisions
 }
 
-func newestFirst(a, b Manifest) int {
-	return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(b.File, a.File))
+// keep is why a backup is kept for its own sake. It is as young as its file where it
+// came: somebody may have brought it there.
+func (r Retention) keep(b Backup, now time.Time) string {
+	since := b.CreatedAt
+	if b.arrived.After(since) {
+		since = b.arrived
+	}
+	switch {
+	case b.kind == foreign, b.kind == misdated:
+		return b.Doubt
+	case b.Problem == problemMissing && b.Removing:
+		return ""
+	case b.Problem != "":
+		return "it has a problem: " + b.Problem
+	case now.Sub(since) < time.Duration(r.Days)*24*time.Hour:
+		return fmt.Sprintf("less than %d days old", r.Days)
+	}
+	return ""
 }
 
 // keepOneOfEach keeps one backup of each of the newest n periods.
@@ -63,11 +84,14 @@ func keepOneOfEach(decisions []Decision, n int, name string, period func(time.Ti
 	best := map[string]*Decision{}
 	for i := range decisions {
 		d := &decisions[i]
-		p := period(d.Manifest.CreatedAt.UTC())
+		if !d.Backup.Counts() {
+			continue
+		}
+		p := period(d.Backup.CreatedAt.UTC())
 		chosen, seen := best[p]
 		switch {
 		case !seen && len(best) == n:
-		case !seen, !chosen.Manifest.Verified && d.Manifest.Verified:
+		case !seen, !chosen.Backup.Verified && d.Backup.Verified:
 			best[p] = d
 		}
 	}
@@ -78,12 +102,47 @@ func keepOneOfEach(decisions []Decision, n int, name string, period func(time.Ti
 	}
 }
 
-func keepVerified(decisions []Decision) {
-	i := slices.IndexFunc(decisions, func(d Decision) bool { return d.Manifest.Verified })
-	if i >= 0 && decisions[i].Keep == "" {
-		decisions[i].Keep = "the newest verified one"
+// keepNewest keeps the one that the alarm and a restore would take.
+func keepNewest(decisions []Decision, backups Catalogue) {
+	newest, ok := backups.NewestVerified()
+	why := "the newest verified one"
+	if !ok {
+		newest, why = first(backups.Newest()), "the newest one"
+	}
+	for i := range decisions {
+		if d := &decisions[i]; d.Keep == "" && d.Backup.File == newest.File {
+			d.Keep = why
+		}
 	}
 }
+
+// keepBeforePause keeps the newest that saves us of those before a pause in which all of
+// them would have had their time, until as much time has gone by since. It may be that
+// there was no pause, but a clock that is ahead.
+func (r Retention) keepBeforePause(decisions []Decision) {
+	span := time.Duration(r.Days) * 24 * time.Hour
+	var newest, after time.Time
+	for i := range decisions {
+		d := &decisions[i]
+		at := d.Backup.CreatedAt
+		switch {
+		case !d.Backup.Saves():
+			continue
+		case newest.IsZero():
+			newest = at
+		case newest.Sub(after) >= span:
+			return
+		case after.Sub(at) > span:
+			if d.Keep == "" {
+				d.Keep = "the newest one before a pause"
+			}
+			return
+		}
+		after = at
+	}
+}
+
+func first[T any](value T, _ bool) T { return value }
 
 func keepSome(decisions []Decision) {
 	if slices.ContainsFunc(decisions, func(d Decision) bool { return d.Keep != "" }) {
@@ -121,33 +180,51 @@ func (s *Service) Prune(ctx context.Context, dryRun bool) ([]Pruned, error) {
 }
 
 func (s *Service) pruneAt(ctx context.Context, target Target, dryRun bool) ([]Pruned, error) {
-	backups, err := listTarget(ctx, target)
+	backups, err := s.catalogueAt(ctx, target)
 	if err != nil {
 		return nil, err // who doesn't know all of them can't tell which is the last
 	}
-	backups = slices.DeleteFunc(backups, func(b Backup) bool { return b.Problem != "" })
-	manifests := make([]Manifest, len(backups))
-	for i, b := range backups {
-		manifests[i] = b.Manifest
-	}
 	var pruned []Pruned
-	for _, d := range s.Retention.Decide(manifests, s.Now()) {
+	for _, d := range s.Retention.Decide(backups, s.Now()) {
 		if d.Keep == "" && !dryRun {
-			if err := remove(ctx, target, d.Manifest); err != nil {
+			if err := remove(ctx, target, d.Backup.Manifest); err != nil {
 				return pruned, err
 			}
 		}
-		pruned = append(pruned, Pruned{Target: target.String(), ID: d.Manifest.ID, File: d.Manifest.File, Keep: d.Keep})
+		pruned = append(pruned, Pruned{Target: target.String(), ID: d.Backup.ID, File: d.Backup.File, Keep: d.Keep})
 	}
 	return pruned, nil
 }
 
-// remove removes a backup, its manifest first: killed in between, what is left is
-// listed no more, and the next run cleans it up.
+// catalogueAt is the backups of one target, as the installation sees them: all are its own
+// where its store is out of order and there are no other's.
+func (s *Service) catalogueAt(ctx context.Context, target Target) (Catalogue, error) {
+	backups, err := listTarget(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	id := s.installation(ctx, false)
+	if id == "" && s.whose.isSilent() {
+		id = onlyOwner(backups)
+	}
+	return newViewer(id, backups, s.Now()).judge(backups), nil
+}
+
+// remove removes a backup. Its manifest says so first, and goes last: killed in between,
+// what is left is known, and the next pruning removes it. Where a manifest that is written
+// anew would be locked, it doesn't say so: then what is left is a problem for a person.
 func remove(ctx context.Context, target Target, m Manifest) error {
-	err := target.Remove(ctx, m.name())
+	if !m.Removing && !target.Locks() {
+		m.Removing = true
+		_ = putManifest(ctx, target, m) // a full disk has no space for it, and is to get some
+	}
+	return removeFiles(ctx, target, m)
+}
+
+func removeFiles(ctx context.Context, target Target, m Manifest) error {
+	err := target.Remove(ctx, m.File)
 	if err == nil {
-		err = target.Remove(ctx, m.File)
+		err = target.Remove(ctx, m.name())
 	}
 	if err != nil {
 		return fmt.Errorf("%s can't be removed from %s: %w", m.File, target, err)

@@ -48,6 +48,8 @@ type Schedule struct {
 	// alone is when this copy has raised the alarm by itself, as the store was gone.
 	// Only watch looks at it.
 	alone docstore.Time
+	// looked is set once this process has looked at the targets. Only tick looks at it.
+	looked bool
 }
 
 // Mark is a backup as the schedule remembers it.
@@ -71,15 +73,27 @@ type Status struct {
 	Failures int           `json:"failures,omitempty"`
 	// LastError is why the last run failed; empty when it didn't.
 	LastError string `json:"last_error,omitempty"`
-	// Looked is when the targets were last listed, Good the newest backup there, and
-	// Verified the newest verified one; zero for none.
+	// Round is when the first try was begun of a run that hasn't ended well yet; zero
+	// when the last one has.
+	Round docstore.Time `json:"round,omitzero"`
+	// Installation is what the backups of this store's data are marked with, once and
+	// for all. A copy of the data has it too.
+	Installation string `json:"installation,omitempty"`
+	// Made is the file of the newest backup that was made, by a server or a command.
+	Made string `json:"made,omitempty"`
+	// Looked is when the targets were last listed. Good is the newest backup there that
+	// counts, and Verified the newest that saves us; zero for none. Doubt is why one
+	// doesn't count that is newer than all that do; empty for none.
 	Looked   docstore.Time `json:"looked,omitzero"`
 	Good     Mark          `json:"good,omitzero"`
 	Verified Mark          `json:"verified,omitzero"`
+	Doubt    string        `json:"doubt,omitempty"`
 	// Told is when the alarm about silence was last raised, FailureTold that about a
-	// failed backup, scheduled or not; zero when all is well.
+	// failed backup, scheduled or not, and DoubtTold that about one that doesn't count;
+	// zero when all is well.
 	Told        docstore.Time `json:"told,omitzero"`
 	FailureTold docstore.Time `json:"failure_told,omitzero"`
+	DoubtTold   docstore.Time `json:"doubt_told,omitzero"`
 	// Pending are the alerts that the alarm hasn't taken yet, since PendingSince.
 	Pending      []Alert       `json:"pending,omitempty"`
 	PendingSince docstore.Time `json:"pending_since,omitzero"`
@@ -145,6 +159,11 @@ func (s *Schedule) tick(ctx context.Context, held lease.Held) error {
 	if err != nil || s.When == nil {
 		return err
 	}
+	if !s.looked {
+		if st, err = s.lookFirst(ctx, held, st); err != nil {
+			return err
+		}
+	}
 	if s.due(st) {
 		if st, err = s.backUp(ctx, held, st); err != nil {
 			return err
@@ -175,17 +194,43 @@ func (s *Schedule) change(ctx context.Context, held lease.Held, change func(*Sta
 }
 
 // mend sets times that are in the future, as they are after a clock was set right, to
-// now: else nothing would be due until then.
+// now: else nothing would be due until then. A backup of the future is forgotten, and
+// looked for anew.
 func (st *Status) mend(now time.Time) {
 	at := docstore.At(now)
 	if st.Since.IsZero() {
 		st.Since = at
 	}
-	for _, t := range []*docstore.Time{&st.Since, &st.Ran, &st.Tried, &st.Looked, &st.Told} {
+	if st.Installation == "" {
+		st.Installation = docstore.NewID() // before others' backups could be taken for its own
+	}
+	for _, t := range []*docstore.Time{&st.Since, &st.Ran, &st.Tried, &st.Round, &st.Looked, &st.Told, &st.FailureTold, &st.DoubtTold} {
 		if t.After(now) {
 			*t = at
 		}
 	}
+	for _, m := range []*Mark{&st.Good, &st.Verified} {
+		if m.At.Sub(now) > clockTolerance {
+			*m, st.Looked = Mark{}, docstore.Time{}
+		}
+	}
+}
+
+// lookFirst looks whether the store is what it was when a copy of the program last wrote to
+// it. Where another backup than the one that was last made is the newest, or none is there,
+// the store was restored from an earlier one, or backups go to another place: one is due.
+func (s *Schedule) lookFirst(ctx context.Context, held lease.Held, st Status) (Status, error) {
+	backups, ok := s.list(ctx)
+	if !ok {
+		return st, ctx.Err() // nobody knows; it is looked at again
+	}
+	s.looked = true
+	newest, there := backups.last()
+	unfinished := !st.Round.IsZero() && newest.Round.Equal(st.Round.Time) && !newest.Verified && s.Service().Policy.Verify
+	if unfinished || there && newest.File == st.Made {
+		return st, nil
+	}
+	return s.change(ctx, held, func(st *Status) { st.Ran, st.Round = docstore.Time{}, docstore.Time{} })
 }
 
 // due tells whether a backup is to be made now: there was none yet, or the schedule has
@@ -204,21 +249,30 @@ func retryAfter(failures int) time.Duration {
 	return min(firstRetry<<min(failures-1, 16), lastRetry)
 }
 
-// backUp makes a backup and removes those that have had their time.
+// backUp makes a backup and removes those that have had their time, also when it has
+// failed: a disk that is full would stay so.
 func (s *Schedule) backUp(ctx context.Context, held lease.Held, st Status) (Status, error) {
 	service := s.Service()
 	before, began := st.Failures, docstore.At(s.now())
-	if _, err := s.change(ctx, held, func(st *Status) { st.Tried, st.Failures = began, before+1 }); err != nil {
+	st, err := s.change(ctx, held, func(st *Status) {
+		st.Tried, st.Failures = began, before+1
+		if st.Round.IsZero() {
+			st.Round = began
+		}
+	})
+	if err != nil {
 		return st, err
 	}
-	m, err := service.create(ctx, CreateOptions{SkipVerify: !service.Policy.Verify})
+	m, err := service.create(ctx, CreateOptions{SkipVerify: !service.Policy.Verify, PruneFirst: true, round: st.Round.UTC()})
 	if err == nil {
-		service.Log.InfoContext(ctx, "a backup was made", "file", m.File, "size", m.Size, "documents", m.Documents, "verified", m.Verified)
+		service.Log.InfoContext(ctx, "a backup was made", "file", m.File, "size", m.Size, "documents", m.Documents, "verified", m.Verified, "suspicious", m.Suspicious)
+	}
+	if ctx.Err() == nil {
 		if _, err := service.Prune(ctx, false); err != nil && ctx.Err() == nil {
 			service.Log.ErrorContext(ctx, "old backups could not be removed", "error", err)
 		}
 	}
-	st, recordErr := s.record(ctx, held, before, began, err)
+	st, recordErr := s.record(ctx, held, before, began, m, err)
 	if recordErr != nil && err != nil && ctx.Err() == nil {
 		service.tellNow(ctx, newAlert(AlertFailed, failure(err), s.now()))
 	}
@@ -227,7 +281,7 @@ func (s *Schedule) backUp(ctx context.Context, held lease.Held, st Status) (Stat
 
 // record notes how a run has ended, and what there is to tell of that. One that was
 // interrupted, as the program stops, is as if it had not been begun.
-func (s *Schedule) record(ctx context.Context, held lease.Held, before int, began docstore.Time, err error) (Status, error) {
+func (s *Schedule) record(ctx context.Context, held lease.Held, before int, began docstore.Time, m Manifest, err error) (Status, error) {
 	interrupted := ctx.Err()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
 	defer cancel()
@@ -239,9 +293,9 @@ func (s *Schedule) record(ctx context.Context, held lease.Held, before int, bega
 		}
 		st.Failures, st.LastError = before+1, cut(err)
 		if err == nil {
-			st.Ran, st.Failures = began, 0
+			st.Ran, st.Failures, st.Round = began, 0, docstore.Time{}
 		}
-		st.ended(err, s.now())
+		st.ended(m, err, s.now())
 	})
 	return st, errors.Join(interrupted, changeErr)
 }
@@ -255,38 +309,39 @@ func cut(err error) string {
 	return strings.ToValidUTF8(text[:min(len(text), maxErrorText)], "\uFFFD")
 }
 
-// look finds the newest backups at the targets, whoever made them.
-func (s *Schedule) look(ctx context.Context, held lease.Held) (Status, error) {
+// list has the backups at the targets, and says whether these are all of them.
+func (s *Schedule) list(ctx context.Context) (Catalogue, bool) {
 	service := s.Service()
 	backups, err := service.List(ctx)
 	if err != nil && ctx.Err() == nil {
 		service.Log.WarnContext(ctx, "backups can't be listed", "error", err)
 	}
-	good, verified := newest(backups)
+	return backups, err == nil
+}
+
+// look finds the newest backups at the targets, whoever made them.
+func (s *Schedule) look(ctx context.Context, held lease.Held) (Status, error) {
+	backups, all := s.list(ctx)
+	good, verified := mark(backups.Newest()), mark(backups.NewestVerified())
+	doubtful, doubt := backups.Doubtful()
 	return s.change(ctx, held, func(st *Status) {
 		st.Looked = docstore.At(s.now())
-		if err == nil || good.At.After(st.Good.At.Time) {
+		if all || good.At.After(st.Good.At.Time) {
 			st.Good = good
 		}
-		if err == nil || verified.At.After(st.Verified.At.Time) {
+		if all || verified.At.After(st.Verified.At.Time) {
 			st.Verified = verified
+		}
+		if all || doubt {
+			st.Doubt = doubted(doubtful.File, doubtful.Doubt)
 		}
 	})
 }
 
-// newest are the newest good and the newest verified of backups, newest first.
-func newest(backups []Backup) (good, verified Mark) {
-	for _, b := range backups {
-		if b.Problem != "" {
-			continue
-		}
-		mark := Mark{File: b.File, At: docstore.At(b.CreatedAt), Size: b.Size}
-		if good.File == "" {
-			good = mark
-		}
-		if b.Verified {
-			return good, mark
-		}
+// mark remembers a backup; nothing is remembered of none.
+func mark(b Backup, ok bool) Mark {
+	if !ok {
+		return Mark{}
 	}
-	return good, verified
+	return Mark{File: b.File, At: docstore.At(b.CreatedAt), Size: b.Size}
 }

@@ -36,10 +36,11 @@ type Config struct {
 
 	// Alarm is told of what an operator has to know; nil is the log.
 	Alarm Alarm
-	// OpenStore opens the store with the state of the [Schedule], so that what Create
-	// has to tell waits there until the alarm has taken it, and is over with the next
-	// success, whoever's it is. Create closes it. Nil where there is none: then the
-	// alarm is told once.
+	// OpenStore opens the store with the state of the [Schedule], which is closed again.
+	// It has the installation's id, and what Create has to tell waits there until the
+	// alarm has taken it, and is over with the next success, whoever's it is. It returns
+	// docstore.ErrNotFound where there is no store. Nil is as if there were none: then
+	// the alarm is told once, and it isn't known whose backups are.
 	OpenStore func(context.Context) (docstore.Store, error)
 	// Metrics counts the work; nil counts nothing.
 	Metrics *Metrics
@@ -50,7 +51,10 @@ type Config struct {
 
 // Service makes, lists, verifies, restores and prunes backups. It is safe for
 // concurrent use, by several processes at once too.
-type Service struct{ Config }
+type Service struct {
+	Config
+	whose *identity
+}
 
 // New makes a Service.
 func New(c Config) *Service {
@@ -62,7 +66,7 @@ func New(c Config) *Service {
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics(prometheus.NewRegistry())
 	}
-	return &Service{c}
+	return &Service{Config: c, whose: &identity{}}
 }
 
 // Progress is how far a piece of work has come.

@@ -54,6 +54,21 @@ func (s *Service) verifyAt(ctx context.Context, target Target, m Manifest, quick
 
 // drill restores a copy into a scratch database and compares.
 func (s *Service) drill(ctx context.Context, target Target, m Manifest, keys []age.Identity, progress tellProgress) error {
+	return s.drillAs(ctx, target, m, keys, progress, func(restored Contents) error { return differs(m.Contents, restored) })
+}
+
+func differs(dumped, restored Contents) error {
+	if dumped.Databases && !restored.Databases {
+		dumped = dumped.ofOneDatabase()
+	}
+	if difference := difference(dumped, restored); difference != "" {
+		return fmt.Errorf("%w: restored, %s", ErrDamaged, difference)
+	}
+	return nil
+}
+
+// drillAs restores a copy into a scratch database and lets what was restored be checked.
+func (s *Service) drillAs(ctx context.Context, target Target, m Manifest, keys []age.Identity, progress tellProgress, check func(Contents) error) error {
 	if s.Source == nil || s.Source.Format() != m.Format {
 		return fmt.Errorf("it is a dump of another kind of database (%s) than the one that is configured, so it can't be restored beside it", m.Format)
 	}
@@ -62,10 +77,7 @@ func (s *Service) drill(ctx context.Context, target Target, m Manifest, keys []a
 		if err != nil {
 			return err
 		}
-		if differs := difference(m.Contents, restored); differs != "" {
-			return fmt.Errorf("%w: restored, %s", ErrDamaged, differs)
-		}
-		return nil
+		return check(restored)
 	})
 }
 
@@ -96,8 +108,19 @@ func read(ctx context.Context, target Target, m Manifest, keys []age.Identity, u
 	return errors.Join(err, file.Close())
 }
 
-// readFile decrypts and decompresses a file.
-func readFile(ctx context.Context, file io.Reader, m Manifest, keys []age.Identity, use func(dump io.Reader) error) (err error) {
+// readFile decrypts and decompresses a file, and holds what comes out against the manifest.
+func readFile(ctx context.Context, file io.Reader, m Manifest, keys []age.Identity, use func(dump io.Reader) error) error {
+	return opened(file, m, keys, func(dump io.Reader) error {
+		plain := newChecked(ctx, io.NopCloser(dump), m.DumpSize, m.DumpSHA256)
+		if err := use(plain); err != nil {
+			return err
+		}
+		return plain.finish()
+	})
+}
+
+// opened decrypts and decompresses a file.
+func opened(file io.Reader, m Manifest, keys []age.Identity, use func(dump io.Reader) error) (err error) {
 	if m.Encryption != "" {
 		if file, err = unpack(file, decrypt(keys)); err != nil {
 			return err
@@ -107,11 +130,7 @@ func readFile(ctx context.Context, file io.Reader, m Manifest, keys []age.Identi
 	if err != nil {
 		return err
 	}
-	plain := newChecked(ctx, io.NopCloser(dump), m.DumpSize, m.DumpSHA256)
-	if err := use(plain); err != nil {
-		return err
-	}
-	return plain.finish()
+	return use(dump)
 }
 
 // openChecked opens a copy's file.

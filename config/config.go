@@ -52,6 +52,9 @@ type Settings struct {
 	MongoDB Secret
 	// MongoDatabase is the database there.
 	MongoDatabase string
+	// MongoUnnamed is set when neither the URI nor MONGODB_DATABASE names it: then commands
+	// back up every database, and MongoDatabase is where the product's own data is.
+	MongoUnnamed bool
 	// JWTSecret signs tokens.
 	JWTSecret Secret
 	// JWTPreviousSecrets still verify tokens during a rotation.

@@ -126,9 +126,9 @@ func parseMongoDB(s *Settings, text string) *Problem {
 	if hosts[strings.LastIndex(hosts, "@")+1:] == "" {
 		return bad("names no host", mend)
 	}
-	s.MongoDatabase = "manus"
+	s.MongoDatabase, s.MongoUnnamed = "manus", true
 	if isDatabase(path) {
-		s.MongoDatabase = path
+		s.MongoDatabase, s.MongoUnnamed = path, false
 	}
 	s.MongoDB = NewSecret(text)
 	return nil

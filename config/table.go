@@ -80,8 +80,9 @@ func table() []setting {
 		},
 		{
 			name: "MONGODB_DATABASE", example: "manus",
-			help: "The database there. By default it is the one that MONGODB_URI names, else manus.",
+			help: "The database there. By default it is the one that MONGODB_URI names, else manus; where neither names one, 'manus backup create' backs up every database.",
 			parse: func(s *Settings, text string) *Problem {
+				s.MongoUnnamed = false
 				return take(&s.MongoDatabase, text, isDatabase(text), "is not a name for a database", "use letters, digits, _ and -; admin, local and config are MongoDB's own")
 			},
 		},

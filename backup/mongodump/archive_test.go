@@ -292,16 +292,17 @@ func TestArchivesOfOlderToolsAreUnderstood(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := newRestoring(reader, "another", nil, nil)
-	if err != nil || r.from != "db" || !slices.Equal(r.names(), []string{"bare", "c"}) {
+	if err != nil || !slices.Equal(r.databases(), []string{"db"}) || !slices.Equal(r.names(), []string{"bare", "c"}) {
 		t.Fatalf("it restores %v, %v", r, err)
 	}
-	current := `{"indexes":[{"v":{"$numberInt":"2"},"name":"a_1","key":{"a":{"$numberInt":"1"}}}],"uuid":"00","collectionName":"c","type":"collection","options":{"size":{"$numberLong":"1000"},"capped":true}}`
+	// temp is what a collection is while a job of MongoDB's makes it.
+	current := `{"indexes":[{"v":{"$numberInt":"2"},"name":"a_1","key":{"a":{"$numberInt":"1"}}}],"uuid":"00","collectionName":"c","type":"collection","options":{"size":{"$numberLong":"1000"},"capped":true,"temp":true}}`
 	m, err := metadataOf(entry{Collection: "c", Metadata: current, Type: "collection"})
-	if err != nil || m.definition() != r.collections["c"].definition() || !m.capped() {
-		t.Errorf("the definition of %v isn't that of %v, %v", m, r.collections["c"].metadata, err)
+	if err != nil || m.definition() != r.collections[namespace{"db", "c"}].definition() || !m.capped() {
+		t.Errorf("the definition of %v isn't that of %v, %v", m, r.collections[namespace{"db", "c"}].metadata, err)
 	}
 	for _, other := range []string{`{"indexes":[]}`, strings.Replace(current, "1000", "1001", 1), strings.Replace(current, `"name":`, `"unique":true,"name":`, 1), strings.Replace(current, `"1"`, `"-1"`, 1)} {
-		if m, err := metadataOf(entry{Collection: "c", Metadata: other}); err != nil || m.definition() == r.collections["c"].definition() {
+		if m, err := metadataOf(entry{Collection: "c", Metadata: other}); err != nil || m.definition() == r.collections[namespace{"db", "c"}].definition() {
 			t.Errorf("the definition of %s is the same, %v", other, err)
 		}
 	}

@@ -56,9 +56,30 @@ type conn struct {
 	limits
 	client   *mongo.Client
 	dialer   *dialer
+	reading  *options.DatabaseOptionsBuilder
 	database *mongo.Database // reads as the URI says
 	primary  *mongo.Database // reads what has been written
 	server   string          // its version
+	clock    time.Time       // what its clock showed when it was greeted, if it says
+}
+
+// on is the same connection to another database.
+func (c *conn) on(database string) *conn {
+	other := *c
+	other.database = c.client.Database(database, c.reading)
+	other.primary = c.client.Database(database, options.Database().SetReadPreference(readpref.Primary()))
+	return &other
+}
+
+func (c *conn) name() string { return c.primary.Name() }
+
+// databaseNames are the names of the databases that the user may see.
+func (c *conn) databaseNames(ctx context.Context) (names []string, err error) {
+	err = c.within(ctx, c.patience, func(ctx context.Context) (err error) {
+		names, err = c.client.ListDatabaseNames(ctx, bson.D{})
+		return err
+	})
+	return names, err
 }
 
 // open connects to a database. Errors don't repeat the URI.
@@ -112,6 +133,8 @@ func (c *conn) greet(ctx context.Context, preference *readpref.ReadPref) error {
 	var hello struct {
 		Set string `bson:"setName"`
 		Msg string `bson:"msg"`
+
+		LocalTime time.Time `bson:"localTime"`
 	}
 	if err := c.run(ctx, "admin", &info, bson.D{{Key: "buildInfo", Value: 1}}); err != nil {
 		return err
@@ -126,7 +149,7 @@ func (c *conn) greet(ctx context.Context, preference *readpref.ReadPref) error {
 	if hello.Set != "" || hello.Msg == "isdbgrid" {
 		reading.SetReadConcern(readconcern.Majority())
 	}
-	c.server = info.Version
+	c.server, c.clock, c.reading = info.Version, hello.LocalTime, reading
 	c.database = c.client.Database(c.primary.Name(), reading)
 	return nil
 }
@@ -216,6 +239,8 @@ func translateError(err error) error {
 	}
 	said := answer{"MongoDB answers " + codeOf(server), err}
 	switch {
+	case server.HasErrorCode(mongodriver.AuthenticationFailed):
+		return fmt.Errorf("MongoDB doesn't know the user of the URI, or the password is another one, or the user is of another database than the one that authSource names: %w", said)
 	case slices.ContainsFunc(mongodriver.ForbiddenCodes(), server.HasErrorCode):
 		return fmt.Errorf("the user of the MongoDB URI isn't allowed to do this; backups need the roles readWrite and dbAdmin on the database, and on any named %s…: %w", scratchPrefix, said)
 	case slices.ContainsFunc(mongodriver.TransientCodes(), server.HasErrorCode):

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
-
 	"manus/backup"
 )
 
@@ -41,51 +39,66 @@ func scratchMade(name string) (made time.Time, ok bool) {
 
 // Drill restores an archive into a database of its own on the same server, reads that
 // again, and drops it. dump is expected to fail when ctx ends. If ctx ends, there is
-// little time to drop it, and it may be left for a later Drill.
+// little time to drop it, and it may be left for a later Drill. Which databases the source
+// has doesn't matter: an archive of several is restored into as many.
 func (s *Source) Drill(ctx context.Context, dump io.Reader, progress func(read int64)) (contents backup.Contents, err error) {
 	a, err := newArchiveReader(dump)
 	if err != nil {
 		return contents, err
 	}
-	r, err := newRestoring(a, s.database, nil, progress)
+	database := "" // every one
+	if all := a.databases(); len(all) == 1 {
+		database = all[0]
+	}
+	r, err := newRestoring(a, database, nil, progress)
 	if err != nil {
 		return contents, err
 	}
-	scratch := scratchName(s.now())
-	err = s.connected(ctx, scratch, func(c *conn) error {
+	err = s.connected(ctx, scratchName(s.now()), func(c *conn) error {
 		bounded, cancel := context.WithTimeoutCause(ctx, s.stale*3/4, errSlow)
 		defer cancel()
+		scratches := map[string]*conn{}
+		for _, from := range r.databases() {
+			scratches[from] = c.on(scratchName(s.now()))
+		}
 		err := s.dropStale(bounded, c)
 		if err == nil {
-			contents, err = c.drill(bounded, r)
+			contents, err = r.drill(bounded, c, scratches)
 		}
 		if cause := context.Cause(bounded); err != nil && errors.Is(cause, errSlow) {
 			err = errors.Join(cause, err)
 		}
-		return errors.Join(err, c.drop(ctx))
+		for _, scratch := range scratches {
+			err = errors.Join(err, scratch.drop(ctx))
+		}
+		return err
 	})
 	return contents, err
 }
 
 var errSlow = errors.New("the drill has taken too long and was given up")
 
-// drill restores into the connection's database, and reads it again.
-func (c *conn) drill(ctx context.Context, r *restoring) (contents backup.Contents, err error) {
-	err = r.restore(ctx, c)
+// drill restores each database into a scratch one, and reads them again.
+func (r *restoring) drill(ctx context.Context, c *conn, scratches map[string]*conn) (contents backup.Contents, err error) {
+	err = r.restore(ctx, c, func(database string) *conn { return scratches[database] })
 	if _, refused := errors.AsType[refusal](err); refused && !errors.Is(err, backup.ErrDamaged) {
 		err = damaged("it can't be restored: %w", err) // not even where it comes from
 	}
 	if err != nil {
 		return contents, err
 	}
-	again, err := newReading(ctx, c, c.primary)
-	if err != nil {
-		return contents, err
+	again := &reading{conn: c}
+	for from, scratch := range scratches {
+		if err := again.add(ctx, scratch, scratch.primary, r.label(from)); err != nil {
+			return contents, err
+		}
 	}
 	if err := again.read(ctx); err != nil {
 		return contents, err
 	}
-	return again.contents(), nil
+	contents = again.contents()
+	contents.Databases = len(scratches) > 1
+	return contents, nil
 }
 
 // drop drops the connection's database, even when the context has ended.
@@ -99,11 +112,7 @@ func (c *conn) drop(ctx context.Context) error {
 
 // dropStale drops scratch databases that killed processes have left, and nothing else.
 func (s *Source) dropStale(ctx context.Context, c *conn) error {
-	var names []string
-	err := c.within(ctx, c.patience, func(ctx context.Context) (err error) {
-		names, err = c.client.ListDatabaseNames(ctx, bson.D{})
-		return err
-	})
+	names, err := c.databaseNames(ctx)
 	if err != nil {
 		return err
 	}

@@ -136,6 +136,16 @@ func TestScratchDatabasesHaveTheirTimeInTheirNames(t *testing.T) {
 	}
 }
 
+func TestAWrongPasswordIsNotAMissingRole(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[int32]string{18: "the password is another one", 13: "roles"} {
+		err := translateError(mongo.CommandError{Code: code, Name: "x"})
+		if err == nil || !strings.Contains(err.Error(), want) || code == 18 && strings.Contains(err.Error(), "roles") {
+			t.Errorf("of the code %d it says %v", code, err)
+		}
+	}
+}
+
 func TestADrillThatTakesTooLongIsGivenUp(t *testing.T) {
 	t.Parallel()
 	server := mongotest.Start(t)

@@ -96,6 +96,10 @@ func nameOf(index bson.Raw) string {
 	return name
 }
 
+// notRestored are options that aren't the collection's own: what a server adds, and temp,
+// by which it would drop the collection at its next start.
+var notRestored = []string{"uuid", "idIndex", "autoIndexId", "temp"}
+
 // definition is a hash of what the collection is: its type, options and indexes, but
 // for what a server adds as it likes. It is the same in a database that the collection
 // was restored into.
@@ -106,7 +110,7 @@ func (m metadata) definition() string {
 		kind = ""
 	}
 	canonText(sum, kind)
-	canonFields(sum, m.Options, "uuid", "idIndex", "autoIndexId")
+	canonFields(sum, m.Options, notRestored...)
 	indexes := m.restorable()
 	slices.SortFunc(indexes, func(a, b bson.Raw) int { return strings.Compare(nameOf(a), nameOf(b)) })
 	for _, index := range indexes {

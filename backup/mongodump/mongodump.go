@@ -16,6 +16,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -36,42 +38,97 @@ type Source struct {
 }
 
 // NewSource is the database with a name on the server or cluster of a mongodb:// or
-// mongodb+srv:// URI. Documents are read as the URI's readPreference says. Its
-// methods return [ErrURI] for a URI that isn't one; no error repeats the URI.
+// mongodb+srv:// URI, or without a name every database that the URI's user may see but for
+// MongoDB's own: then collections are called database.collection. Documents are read as
+// the URI's readPreference says. Its methods return [ErrURI] for a URI that isn't one; no
+// error repeats the URI.
 func NewSource(uri, database string) *Source {
 	return &Source{uri: uri, database: database, limits: normally(), now: time.Now, stale: staleAfter}
+}
+
+// String names the hosts and the database, without user and password.
+func (s *Source) String() string {
+	text, err := target(s.uri, s.database, s.limits)
+	if err != nil {
+		return "MongoDB"
+	}
+	return text
+}
+
+// target names a database for people, without user and password.
+func target(uri, database string, l limits) (string, error) {
+	o, err := clientOptions(uri, l)
+	if err != nil {
+		return "", err
+	}
+	return "mongodb://" + strings.Join(o.Hosts, ",") + "/" + database, nil
 }
 
 // Format is that of mongodump's archives.
 func (s *Source) Format() backup.Format { return backup.Archive }
 
-// Size is how many bytes the database's documents have.
+// Size is how many bytes the documents have.
 func (s *Source) Size(ctx context.Context) (size int64, err error) {
 	err = s.connected(ctx, s.database, func(c *conn) error {
-		var stats struct {
-			Size float64 `bson:"dataSize"`
+		from, err := s.databases(ctx, c)
+		for _, database := range from {
+			var stats struct {
+				Size float64 `bson:"dataSize"`
+			}
+			if err := c.run(ctx, database.name(), &stats, bson.D{{Key: "dbStats", Value: 1}}); err != nil {
+				return err
+			}
+			size += int64(stats.Size)
 		}
-		err := c.run(ctx, s.database, &stats, bson.D{{Key: "dbStats", Value: 1}})
-		size = int64(stats.Size)
 		return err
 	})
 	return size, err
 }
 
+// databases are those to be dumped.
+func (s *Source) databases(ctx context.Context, c *conn) ([]*conn, error) {
+	if s.database != "" {
+		return []*conn{c}, nil
+	}
+	names, err := c.databaseNames(ctx)
+	var all []*conn
+	for _, name := range names {
+		if _, scratch := scratchMade(name); !scratch && !slices.Contains([]string{"admin", "config", "local"}, name) {
+			all = append(all, c.on(name))
+		}
+	}
+	return all, err
+}
+
 // Dump writes the database as an archive. w is expected to fail when ctx ends.
 func (s *Source) Dump(ctx context.Context, w io.Writer, progress func(written int64)) (contents backup.Contents, err error) {
 	err = s.connected(ctx, s.database, func(c *conn) error {
-		r, err := newReading(ctx, c, c.database)
+		from, err := s.databases(ctx, c)
 		if err != nil {
 			return err
+		}
+		r := &reading{conn: c}
+		for _, database := range from {
+			if err := r.add(ctx, database, database.database, s.label(database.name())); err != nil {
+				return err
+			}
 		}
 		if err := r.dump(ctx, w, progress); err != nil {
 			return err
 		}
 		contents = r.contents()
+		contents.Clock, contents.Databases = c.clock, s.database == ""
 		return nil
 	})
 	return contents, err
+}
+
+// label is what the names of a database's collections begin with in contents.
+func (s *Source) label(database string) string {
+	if s.database != "" {
+		return ""
+	}
+	return database + "."
 }
 
 // dump writes what is read as an archive.
@@ -84,7 +141,7 @@ func (r *reading) dump(ctx context.Context, w io.Writer, progress func(int64)) e
 	if err != nil {
 		return err
 	}
-	of := func(c *collection) namespace { return namespace{r.from.Name(), c.Name} }
+	of := func(c *collection) namespace { return namespace{c.from.Name(), c.Name} }
 	r.documents = func(c *collection, documents []byte) error { return a.documents(of(c), documents) }
 	r.ended = func(c *collection) error { return a.end(of(c)) }
 	if err := r.read(ctx); err != nil {
@@ -101,7 +158,7 @@ func (r *reading) entries() ([]entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, entry{Database: r.from.Name(), Collection: c.Name, Metadata: text, Type: c.Type})
+		entries = append(entries, entry{Database: c.from.Name(), Collection: c.Name, Metadata: text, Type: c.Type})
 	}
 	return entries, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -111,6 +112,88 @@ func TestOneOfSeveralDatabasesIsRestored(t *testing.T) {
 	_, err = restorer(uri, database(t, uri)).Restore(t.Context(), bytes.NewReader(archive), backup.RestoreOptions{}, nil)
 	if err == nil || !strings.Contains(err.Error(), other.Name()) || errors.Is(err, backup.ErrDamaged) {
 		t.Errorf("into a database that the archive doesn't have: %v", err)
+	}
+}
+
+// A URI without a database means every database, as it does to mongodump, and what is dumped
+// so comes back, by us and by mongorestore.
+func TestWithoutANameEveryDatabaseIsBackedUp(t *testing.T) {
+	t.Parallel()
+	server := mongotest.Start(t)
+	uri := server.URI()
+	one, other := database(t, uri), database(t, uri)
+	insert(t, one, "c", numbered(0, 10, 50)...)
+	insert(t, other, "c", numbered(5, 20, 50)...)
+	s := NewSource(uri, "")
+	s.limits = patient()
+	archive, contents := dumped(t, s)
+	if n, ok := contents.Count(one.Name() + ".c"); !ok || n != 10 || contents.Documents() != 30 || !contents.Databases {
+		t.Errorf("there is %+v", contents)
+	}
+	drilled, err := s.Drill(t.Context(), bytes.NewReader(archive), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, drilled, contents)
+	single := NewSource(uri, one.Name())
+	single.limits = patient()
+	if drilled, err = single.Drill(t.Context(), bytes.NewReader(archive), nil); err != nil || !drilled.Databases {
+		t.Errorf("beside one database there is %+v: %v", drilled, err)
+	}
+	equal(t, drilled, contents)
+	ofOne, contentsOfOne := dumped(t, single)
+	if drilled, err = s.Drill(t.Context(), bytes.NewReader(ofOne), nil); err != nil || drilled.Databases {
+		t.Errorf("of one database there is %+v: %v", drilled, err)
+	}
+	equal(t, drilled, contentsOfOne)
+	if left := scratches(t, one.Client()); len(left) > 0 {
+		t.Errorf("there are %v left", left)
+	}
+	o := backup.RestoreOptions{Databases: true, Drop: true}
+	if _, err := restorer(uri, one).Restore(t.Context(), bytes.NewReader(archive), o, nil); err == nil {
+		t.Error("several databases go into one")
+	}
+	r := restorer(uri, one).UnderOwnNames()
+	if _, err := r.Plan(t.Context(), &contents, backup.RestoreOptions{}); !errors.Is(err, backup.ErrNotEmpty) {
+		t.Errorf("what is there may be overwritten: %v", err)
+	}
+	insert(t, one, "c", numbered(100, 1, 50)...) // is lost again
+	restored, err := r.Restore(t.Context(), bytes.NewReader(archive), o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, restored, contents)
+	if err := errors.Join(one.Drop(t.Context()), other.Drop(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "archive")
+	if err := os.WriteFile(file, archive, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stock(t, testprogram.Mongorestore, "--uri="+uri, "--archive="+file)
+	_, again := dumped(t, s)
+	equal(t, again, contents)
+	wholeServerComesBack(t, s, r)
+}
+
+// wholeServerComesBack makes a backup and restores it, as commands do.
+func wholeServerComesBack(t *testing.T, s *Source, r *Restorer) {
+	t.Helper()
+	service := backup.New(backup.Config{Source: s, Targets: []backup.Target{backup.NewFolder(t.TempDir())}, Log: slog.New(slog.DiscardHandler)})
+	m, err := service.Create(t.Context(), backup.CreateOptions{})
+	if err != nil || !m.Verified || !m.Databases {
+		t.Fatalf("there is %+v: %v", m, err)
+	}
+	b, err := service.Find(t.Context(), m.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := service.Restore(t.Context(), b, r, backup.RestoreOptions{Drop: true}, nil); err != nil {
+		t.Error(err)
+	}
+	one := backup.RestoreOptions{Drop: true, Collections: []string{m.Collections[0].Name}}
+	if restored, err := service.Restore(t.Context(), b, r, one, nil); err != nil || len(restored.Collections) != 1 {
+		t.Errorf("of one collection there is %+v: %v", restored, err)
 	}
 }
 

@@ -22,7 +22,6 @@ import (
 // time, and says what there was.
 type reading struct {
 	conn        *conn
-	from        *mongo.Database
 	collections []*collection
 	// documents takes documents of a collection, as they are and one after the
 	// other; ended is called when it has no more. Both are called by several
@@ -38,24 +37,23 @@ type reading struct {
 // collection is a collection that is read, or written.
 type collection struct {
 	metadata
-	size, average int64 // of its documents together and of each, about
+	in            *conn           // the database that it is in
+	from          *mongo.Database // and how that is read
+	label         string          // what comes before its name in contents
+	size, average int64           // of its documents together and of each, about
 
 	mu      sync.Mutex
 	tally   tally
 	pending int // ranges
 }
 
-// newReading finds what is to be read.
-func newReading(ctx context.Context, c *conn, from *mongo.Database) (*reading, error) {
-	defined, err := c.define(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r := &reading{conn: c, from: from}
+// add adds what is to be read of a database.
+func (r *reading) add(ctx context.Context, in *conn, from *mongo.Database, label string) error {
+	defined, err := in.define(ctx)
 	for _, m := range defined {
-		r.collections = append(r.collections, &collection{metadata: m})
+		r.collections = append(r.collections, &collection{metadata: m, in: in, from: from, label: label})
 	}
-	return r, nil
+	return err
 }
 
 // read reads everything. At most as many collections as there are workers have begun
@@ -78,13 +76,13 @@ func (r *reading) divide(ctx context.Context, start func(*collection, bson.D)) e
 	counts := map[*collection]int64{}
 	for _, c := range order {
 		if c.Type != view {
-			counts[c], c.size = r.conn.size(ctx, c.Name)
+			counts[c], c.size = c.in.size(ctx, c.Name)
 			c.average = c.size / max(1, counts[c])
 		}
 	}
 	slices.SortStableFunc(order, func(a, b *collection) int { return cmp.Compare(b.size, a.size) })
 	for _, c := range order {
-		ranges, err := r.conn.ranges(ctx, c.metadata, counts[c], c.size)
+		ranges, err := c.in.ranges(ctx, c.metadata, counts[c], c.size)
 		if err != nil {
 			return err
 		}
@@ -127,7 +125,7 @@ func (r *reading) scan(ctx context.Context, c *collection, filter bson.D) (tally
 	}
 	s := scanner{reading: r, of: c, room: int64(r.conn.batch)}
 	err := r.conn.within(ctx, r.conn.patience, func(ctx context.Context) (err error) {
-		s.cursor, err = r.from.Collection(c.Name).Find(ctx, filter, options.Find().SetBatchSize(s.count(c.average)))
+		s.cursor, err = c.from.Collection(c.Name).Find(ctx, filter, options.Find().SetBatchSize(s.count(c.average)))
 		return err
 	})
 	if err != nil {
@@ -234,17 +232,22 @@ func (r *reading) contents() backup.Contents {
 	for _, c := range r.collections {
 		all.Collections = append(all.Collections, c.contents())
 	}
+	sortByName(all.Collections)
 	return all
 }
 
 // contents is what is in the collection.
 func (c *collection) contents() backup.Collection {
 	return backup.Collection{
-		Name:       c.Name,
+		Name:       c.label + c.Name,
 		Documents:  c.tally.documents,
 		SHA256:     c.tally.hex(),
 		Definition: c.definition(),
 	}
+}
+
+func sortByName(all []backup.Collection) {
+	slices.SortFunc(all, func(a, b backup.Collection) int { return cmp.Compare(a.Name, b.Name) })
 }
 
 func serverName(version string) string { return "MongoDB " + version }

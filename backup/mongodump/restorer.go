@@ -2,6 +2,7 @@ package mongodump
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -27,6 +28,14 @@ var _ backup.Restorer = (*Restorer)(nil)
 type Restorer struct {
 	uri, database string
 	limits        limits
+	ownNames      bool
+}
+
+// UnderOwnNames makes a backup of every database be restored into databases of their own
+// names. Without it, such a one is refused.
+func (r *Restorer) UnderOwnNames() *Restorer {
+	r.ownNames = true
+	return r
 }
 
 // NewRestorer is the database with a name on the server or cluster of a mongodb:// or
@@ -44,10 +53,17 @@ func (r *Restorer) Format() backup.Format { return backup.Archive }
 // that may be dropped.
 func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup.RestoreOptions) (plan backup.Plan, err error) {
 	err = connected(ctx, r.uri, r.database, r.limits, func(c *conn) error {
-		if plan.Target, err = r.target(); err != nil {
+		if plan.Target, err = target(r.uri, r.database, r.limits); err != nil {
 			return err
 		}
-		there, err := c.existing(ctx)
+		var databases []string
+		if contents != nil && contents.Databases {
+			databases = databasesOf(*contents)
+		}
+		if _, err := r.place(c, databases != nil); err != nil {
+			return err
+		}
+		there, err := c.existingIn(ctx, databases)
 		if err != nil {
 			return err
 		}
@@ -88,15 +104,6 @@ func planned(contents *backup.Contents, there existing) (names []string, documen
 	return slices.Sorted(maps.Keys(documents)), documents
 }
 
-// target names the database for people, without user and password.
-func (r *Restorer) target() (string, error) {
-	o, err := clientOptions(r.uri, r.limits)
-	if err != nil {
-		return "", err
-	}
-	return "mongodb://" + strings.Join(o.Hosts, ",") + "/" + r.database, nil
-}
-
 // Restore restores an archive, after whatever would be in its way has been dropped if
 // that is allowed. dump is expected to fail when ctx ends.
 func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.RestoreOptions, progress func(read int64)) (contents backup.Contents, err error) {
@@ -104,12 +111,24 @@ func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.Restore
 	if err != nil {
 		return contents, err
 	}
-	restoring, err := newRestoring(a, r.database, o.Collections, progress)
+	database := r.database
+	if o.Databases {
+		database = ""
+	}
+	restoring, err := newRestoring(a, database, o.Collections, progress)
 	if err != nil {
 		return contents, err
 	}
 	err = connected(ctx, r.uri, r.database, r.limits, func(c *conn) error {
-		there, err := c.existing(ctx)
+		place, err := r.place(c, o.Databases)
+		if err != nil {
+			return err
+		}
+		var databases []string
+		if o.Databases {
+			databases = restoring.databases()
+		}
+		there, err := c.existingIn(ctx, databases)
 		if err != nil {
 			return err
 		}
@@ -117,10 +136,10 @@ func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.Restore
 		if err := there.check(names, o); err != nil {
 			return err
 		}
-		if err := there.drop(ctx, c, names); err != nil {
+		if err := there.drop(ctx, names); err != nil {
 			return err
 		}
-		if err := restoring.restore(ctx, c); err != nil {
+		if err := restoring.restore(ctx, c, place); err != nil {
 			return err
 		}
 		contents, err = restoring.contents(ctx)
@@ -133,8 +152,49 @@ func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.Restore
 type existing map[string]found
 
 type found struct {
+	in        *conn
+	name      string
 	documents int64
 	view      bool
+}
+
+// place says where each database of a dump goes.
+func (r *Restorer) place(c *conn, several bool) (func(database string) *conn, error) {
+	switch {
+	case !several:
+		return func(string) *conn { return c }, nil
+	case !r.ownNames:
+		return nil, errors.New("the backup is of every database, and they are restored under their own names: name none in the URI after --to, such as mongodb://user:password@host:27017, of a server that has none of them")
+	}
+	return c.on, nil
+}
+
+// databasesOf are the databases of a dump of every one.
+func databasesOf(contents backup.Contents) (databases []string) {
+	for _, c := range contents.Collections {
+		database, _, _ := strings.Cut(c.Name, ".")
+		databases = append(databases, database)
+	}
+	return slices.Compact(databases) // they are in order
+}
+
+// existingIn looks at what there is in databases, by the names database.collection; or where
+// none is named in that of the connection.
+func (c *conn) existingIn(ctx context.Context, databases []string) (existing, error) {
+	if databases == nil {
+		return c.existing(ctx)
+	}
+	all := existing{}
+	for _, database := range databases {
+		there, err := c.on(database).existing(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for name, found := range there {
+			all[database+"."+name] = found
+		}
+	}
+	return all, nil
 }
 
 // existing looks at what there is. How many documents a server says there are isn't
@@ -147,7 +207,7 @@ func (c *conn) existing(ctx context.Context) (existing, error) {
 	there := existing{}
 	for _, l := range all {
 		if l.Type == view {
-			there[l.Name] = found{view: true}
+			there[l.Name] = found{in: c, name: l.Name, view: true}
 			continue
 		}
 		first, err := c.one(ctx, c.primary.Collection(l.Name), bson.D{}, options.FindOne().SetProjection(bson.D{{Key: "_id", Value: 1}}))
@@ -159,7 +219,7 @@ func (c *conn) existing(ctx context.Context) (existing, error) {
 			documents, _ = c.size(ctx, l.Name)
 			documents = max(documents, 1)
 		}
-		there[l.Name] = found{documents: documents}
+		there[l.Name] = found{in: c, name: l.Name, documents: documents}
 	}
 	return there, nil
 }
@@ -185,12 +245,13 @@ func (e existing) check(names []string, o backup.RestoreOptions) error {
 }
 
 // drop drops those of the collections that there are.
-func (e existing) drop(ctx context.Context, c *conn, names []string) error {
+func (e existing) drop(ctx context.Context, names []string) error {
 	for _, name := range names {
-		if _, exists := e[name]; !exists {
+		found, exists := e[name]
+		if !exists {
 			continue
 		}
-		err := c.within(ctx, c.patience, func(ctx context.Context) error { return c.primary.Collection(name).Drop(ctx) })
+		err := found.in.within(ctx, found.in.patience, func(ctx context.Context) error { return found.in.primary.Collection(found.name).Drop(ctx) })
 		if err != nil {
 			return wrap(err, "dropping the collection %q", name)
 		}

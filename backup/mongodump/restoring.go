@@ -18,32 +18,36 @@ import (
 	"manus/backup"
 )
 
-// restoring puts the collections of an archive in a database where there are none of
+// restoring puts the collections of an archive in databases where there are none of
 // their names.
 type restoring struct {
 	conn     *conn
 	archive  *archiveReader
-	from     string // the database in the archive
+	whole    bool // every database of the archive is restored
 	progress func(read int64)
 
-	collections map[string]*collection
-	free        sync.Pool // of batches
+	collections map[namespace]*collection // by what they are in the archive
+	free        sync.Pool                 // of batches
 }
 
-// newRestoring takes the collections of these names from the archive, or all.
+// newRestoring takes the collections of these names from the archive, or all, of the
+// database of a name, or of every one.
 func newRestoring(a *archiveReader, database string, only []string, progress func(int64)) (*restoring, error) {
-	from, err := a.choose(database)
-	if err != nil {
-		return nil, err
+	r := &restoring{archive: a, whole: database == "", progress: progress, collections: map[namespace]*collection{}}
+	from := ""
+	if !r.whole {
+		var err error
+		if from, err = a.choose(database); err != nil {
+			return nil, err
+		}
 	}
-	r := &restoring{archive: a, from: from, progress: progress, collections: map[string]*collection{}}
 	r.free.New = func() any { return &batch{} }
 	if progress == nil {
 		r.progress = func(int64) {}
 	}
 	for _, e := range a.entries {
-		wanted := len(only) == 0 || slices.Contains(only, e.Collection)
-		if e.Database != from || !wanted || !restorable(e.Collection) {
+		wanted := len(only) == 0 || slices.Contains(only, r.label(e.Database)+e.Collection)
+		if e.Database == "" || !r.whole && e.Database != from || !wanted || !restorable(e.Collection) {
 			continue
 		}
 		m, err := metadataOf(e)
@@ -53,10 +57,10 @@ func newRestoring(a *archiveReader, database string, only []string, progress fun
 		if m.Type == timeseries {
 			return nil, errTimeseries(e.Collection)
 		}
-		r.collections[e.Collection] = &collection{metadata: m}
+		r.collections[namespace{e.Database, e.Collection}] = &collection{metadata: m, label: r.label(e.Database)}
 	}
 	for _, name := range only {
-		if r.collections[name] == nil {
+		if !slices.Contains(r.names(), name) {
 			return nil, errNoCollection(name)
 		}
 	}
@@ -73,51 +77,86 @@ func restorable(name string) bool { return ofUsers(name) && !strings.HasPrefix(n
 // there is, or else the one of the same name. The rest of a whole server's archive is
 // not looked at.
 func (a *archiveReader) choose(database string) (string, error) {
-	var all []string
-	for _, e := range a.entries {
-		if e.Database != "" && !slices.Contains(all, e.Database) { // without one, it's the oplog
-			all = append(all, e.Database)
-		}
-	}
-	switch {
+	switch all := a.databases(); {
 	case len(all) == 0:
 		return database, nil // of an empty database
 	case len(all) == 1:
 		return all[0], nil
 	case slices.Contains(all, database):
 		return database, nil
+	default:
+		return "", fmt.Errorf("the archive has several databases, %s, and none of them is named %s; restore into one of their names", strings.Join(all, ", "), database)
 	}
-	return "", fmt.Errorf("the archive has several databases, %s, and none of them is named %s; restore into one of their names", strings.Join(all, ", "), database)
+}
+
+// databases are those that the archive has something of.
+func (a *archiveReader) databases() (all []string) {
+	for _, e := range a.entries {
+		if e.Database != "" && !slices.Contains(all, e.Database) { // without one, it's the oplog
+			all = append(all, e.Database)
+		}
+	}
+	return all
+}
+
+// label is what the names of a database's collections begin with in contents.
+func (r *restoring) label(database string) string {
+	if !r.whole {
+		return ""
+	}
+	return database + "."
+}
+
+// databases are those of the archive that are restored.
+func (r *restoring) databases() []string {
+	var all []string
+	for n := range r.collections {
+		if !slices.Contains(all, n.database) {
+			all = append(all, n.database)
+		}
+	}
+	return all
+}
+
+// sorted are the collections by their names.
+func (r *restoring) sorted() []*collection {
+	return slices.SortedFunc(maps.Values(r.collections), func(a, b *collection) int { return strings.Compare(a.label+a.Name, b.label+b.Name) })
 }
 
 // names are those of the collections, in order.
-func (r *restoring) names() []string { return slices.Sorted(maps.Keys(r.collections)) }
+func (r *restoring) names() (names []string) {
+	for _, c := range r.sorted() {
+		names = append(names, c.label+c.Name)
+	}
+	return names
+}
 
-// restore creates the collections, puts the documents in them, and then builds the
-// indexes, which takes less time than keeping them up to date.
-func (r *restoring) restore(ctx context.Context, c *conn) error {
+// restore creates the collections where place says that those of a database go, puts the
+// documents in them, and then builds the indexes, which takes less time than keeping them up
+// to date.
+func (r *restoring) restore(ctx context.Context, c *conn, place func(database string) *conn) error {
 	r.conn = c
-	for _, name := range r.names() {
-		if err := r.create(ctx, r.collections[name].metadata); err != nil {
+	for from, restored := range r.collections {
+		restored.in = place(from.database)
+	}
+	for _, c := range r.sorted() {
+		if err := r.create(ctx, c); err != nil {
 			return err
 		}
 	}
 	if err := r.insert(ctx); err != nil {
 		return err
 	}
-	for _, name := range r.names() {
-		if err := r.index(ctx, r.collections[name].metadata); err != nil {
+	for _, c := range r.sorted() {
+		if err := r.index(ctx, c); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// notRestored are options that aren't the collection's own.
-var notRestored = []string{"uuid", "idIndex", "autoIndexId", "temp"}
-
 // create creates a collection or a view.
-func (r *restoring) create(ctx context.Context, m metadata) error {
+func (r *restoring) create(ctx context.Context, m *collection) error {
 	command := bson.D{{Key: "create", Value: m.Name}}
 	elements, _ := m.Options.Elements()
 	for _, option := range elements {
@@ -126,12 +165,12 @@ func (r *restoring) create(ctx context.Context, m metadata) error {
 		}
 	}
 	var answer bson.Raw
-	err := r.conn.run(ctx, r.conn.primary.Name(), &answer, command)
+	err := r.conn.run(ctx, m.in.name(), &answer, command)
 	return wrap(err, "creating the collection %q", m.Name)
 }
 
 // index builds a collection's indexes.
-func (r *restoring) index(ctx context.Context, m metadata) error {
+func (r *restoring) index(ctx context.Context, m *collection) error {
 	indexes := bson.A{}
 	for _, index := range m.restorable() {
 		elements, err := index.Elements()
@@ -151,7 +190,7 @@ func (r *restoring) index(ctx context.Context, m metadata) error {
 	}
 	err := r.conn.within(ctx, r.conn.building, func(ctx context.Context) error {
 		command := bson.D{{Key: "createIndexes", Value: m.Name}, {Key: "indexes", Value: indexes}}
-		return r.conn.primary.RunCommand(ctx, command).Err()
+		return m.in.primary.RunCommand(ctx, command).Err()
 	})
 	if said, ok := errors.AsType[mongo.ServerError](err); ok && said.HasErrorCode(duplicateKey) {
 		err = fmt.Errorf("%w: documents that a unique index doesn't allow: %w", backup.ErrDamaged, err)
@@ -230,10 +269,7 @@ func (r *restoring) stream(ctx context.Context, hand func(*batch) error) error {
 
 // block reads a block's documents, those of collections that aren't wanted too.
 func (r *restoring) block(ctx context.Context, of namespace, hand func(*batch) error) error {
-	c := r.collections[of.collection]
-	if of.database != r.from {
-		c = nil
-	}
+	c := r.collections[of]
 	for more := true; more && ctx.Err() == nil; {
 		b := r.free.Get().(*batch)
 		b.of = c
@@ -292,7 +328,7 @@ func (r *restoring) insertBatch(ctx context.Context, b *batch) error {
 		how.SetBypassDocumentValidation(true)
 	}
 	err := r.conn.within(ctx, r.conn.patience, func(ctx context.Context) error {
-		_, err := r.conn.primary.Collection(b.of.Name).InsertMany(ctx, documents, how)
+		_, err := b.of.in.primary.Collection(b.of.Name).InsertMany(ctx, documents, how)
 		return err
 	})
 	if err != nil {
@@ -317,16 +353,23 @@ func refused(collection string, err error) error {
 
 // contents is what has been restored, as the server has it now.
 func (r *restoring) contents(ctx context.Context) (backup.Contents, error) {
-	all := backup.Contents{Server: serverName(r.conn.server), Collections: []backup.Collection{}}
-	defined, err := r.conn.define(ctx)
-	if err != nil {
-		return all, err
+	all := backup.Contents{Server: serverName(r.conn.server), Databases: r.whole, Collections: []backup.Collection{}}
+	places := map[string]*conn{}
+	for from, c := range r.collections {
+		places[from.database] = c.in
 	}
-	for _, m := range defined {
-		if c := r.collections[m.Name]; c != nil {
-			c.metadata = m
-			all.Collections = append(all.Collections, c.contents())
+	for database, in := range places {
+		defined, err := in.define(ctx)
+		if err != nil {
+			return all, err
+		}
+		for _, m := range defined {
+			if c := r.collections[namespace{database, m.Name}]; c != nil {
+				c.metadata = m
+				all.Collections = append(all.Collections, c.contents())
+			}
 		}
 	}
+	sortByName(all.Collections)
 	return all, nil
 }

@@ -12,13 +12,15 @@ import (
 // claim tells Clean, of other processes, that a file is being worked on, from Create
 // to Release: while it is slow to be written, and while what was committed is looked
 // at. It is a multipart upload without parts, which nobody sees. A new one takes the
-// place of the old four times in the time in which a file becomes an orphan; for a file
-// that takes less, there is none.
+// place of the old four times in the time in which a file becomes an orphan. When it is
+// committed it has one in any case: by that, a file whose process was killed is told from
+// one that somebody has copied there.
 type claim struct {
 	target *Target
 	key    string
 	cancel context.CancelFunc
 	keeper sync.WaitGroup
+	mu     sync.Mutex
 	id     string // of the claim; empty for none
 	// strays is set when the answer about an upload may have been lost, which would
 	// be there without anybody knowing its id.
@@ -49,6 +51,8 @@ func (c *claim) keep(ctx context.Context) {
 // renew makes a new claim before it ends the old one. When that fails, the next tick
 // is not late yet.
 func (c *claim) renew(ctx context.Context) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	id, err := c.initiate(ctx)
 	if err != nil {
 		return
@@ -57,6 +61,16 @@ func (c *claim) renew(ctx context.Context) {
 		c.strays.Store(true)
 	}
 	c.id = id
+}
+
+// make makes sure that there is a claim.
+func (c *claim) make(ctx context.Context) (err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.id == "" {
+		c.id, err = c.initiate(ctx)
+	}
+	return err
 }
 
 // initiate begins a multipart upload, for a claim or for the file itself.

@@ -60,8 +60,9 @@ func TestAProcessThatIsKilledLeavesNoHalfOfAFile(t *testing.T) {
 	}
 }
 
-// cleansAll checks that nothing is left after a Clean. The service may be about to do
-// what the dead process has asked for last, so it may take another one.
+// cleansAll checks that after a Clean nothing is left that was begun and not released, and
+// removes the files that were. The service may be about to do what the dead process has
+// asked for last, so it may take another one.
 func cleansAll(t *testing.T, r *rig) {
 	t.Helper()
 	later := open(t, r.config)
@@ -71,19 +72,23 @@ func cleansAll(t *testing.T, r *rig) {
 		if _, err := later.Clean(t.Context(), "", func(string) bool { return true }); err != nil {
 			t.Error(err)
 		}
-		files, err := later.List(t.Context(), "")
-		if err != nil {
-			t.Error(err)
-		}
-		left = r.unfinished(t)
-		for _, file := range files {
-			left = append(left, file.Name)
-		}
-		if len(left) == 0 {
+		if left = r.unfinished(t); len(left) == 0 {
+			removeAll(t, later)
 			return
 		}
 	}
 	t.Errorf("%q are left", left)
+}
+
+func removeAll(t *testing.T, target backup.Target) {
+	t.Helper()
+	files, err := target.List(t.Context(), "")
+	for _, file := range files {
+		err = errors.Join(err, target.Remove(t.Context(), file.Name))
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // killAt runs a process that uploads, and kills it so long after its n-th request has

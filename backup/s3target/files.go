@@ -48,7 +48,7 @@ func (t *Target) Remove(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if !t.locks() {
+	if !t.Locks() {
 		return t.hide(ctx, key)
 	}
 	versions, err := t.list(ctx, minio.ListObjectsOptions{Prefix: key, WithVersions: true})
@@ -103,17 +103,33 @@ func (t *Target) lockedUntil(ctx context.Context, key, version string) (until ti
 	return until, err
 }
 
-// Clean removes unfinished uploads that nobody has worked on for OrphanAfter, and
-// files that are as old, that orphan picks and that nobody claims. Files that are
-// locked stay until they aren't.
-func (t *Target) Clean(ctx context.Context, prefix string, orphan func(name string) bool) ([]string, error) {
-	removed, err := t.cleanUploads(ctx, prefix)
+// Begun tells whether an upload has begun the file and not been released.
+func (t *Target) Begun(ctx context.Context, name string) (bool, error) {
+	key, err := t.key(name)
 	if err != nil {
-		return removed, err
+		return false, err
+	}
+	uploads, err := t.uploads(ctx, key)
+	return slices.ContainsFunc(uploads, func(u minio.ObjectMultipartInfo) bool { return u.Key == key }), err
+}
+
+// Clean removes unfinished uploads that nobody has worked on for OrphanAfter, and of the
+// files that they were for those that orphan picks, first, as it is by the uploads that
+// they are known. Files that are locked stay until they aren't.
+func (t *Target) Clean(ctx context.Context, prefix string, orphan func(name string) bool) ([]string, error) {
+	uploads, err := t.uploads(ctx, t.prefix+prefix)
+	if err != nil || len(uploads) == 0 {
+		return nil, err
 	}
 	files, err := t.List(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	var removed []string
+	locked := map[string]bool{}
 	for _, file := range files {
-		if !orphan(file.Name) || t.isOurs(file.Name) || !t.idle(file.Modified) {
+		begun := slices.ContainsFunc(uploads, func(u minio.ObjectMultipartInfo) bool { return u.Key == t.prefix+file.Name })
+		if !begun || t.isOurs(file.Name) || !t.idle(file.Modified) || !orphan(file.Name) {
 			continue
 		}
 		gone, err := t.cleanFile(ctx, file.Name)
@@ -123,19 +139,23 @@ func (t *Target) Clean(ctx context.Context, prefix string, orphan func(name stri
 		if gone {
 			removed = append(removed, file.Name)
 		}
+		locked[file.Name] = !gone
+	}
+	halves, err := t.cleanUploads(ctx, uploads, locked)
+	for _, name := range halves {
+		if !slices.Contains(removed, name) {
+			removed = append(removed, name)
+		}
 	}
 	return removed, err
 }
 
-// cleanUploads ends the uploads that are idle.
-func (t *Target) cleanUploads(ctx context.Context, prefix string) (removed []string, err error) {
-	uploads, err := t.uploads(ctx, t.prefix+prefix)
-	if err != nil {
-		return nil, err
-	}
+// cleanUploads ends the uploads that are idle, but for those of files that can't be
+// removed yet. It returns the names of the files.
+func (t *Target) cleanUploads(ctx context.Context, uploads []minio.ObjectMultipartInfo, but map[string]bool) (removed []string, err error) {
 	for _, upload := range uploads {
 		name, ok := t.name(upload.Key)
-		if !ok || t.isOurs(name) {
+		if !ok || t.isOurs(name) || but[name] {
 			continue
 		}
 		if busy, err := t.isBusy(ctx, upload.Key); busy || err != nil {
@@ -147,7 +167,7 @@ func (t *Target) cleanUploads(ctx context.Context, prefix string) (removed []str
 		if err := t.abort(ctx, upload.Key, upload.UploadID); err != nil {
 			return removed, err
 		}
-		removed = append(removed, name+" (unfinished)")
+		removed = append(removed, name)
 	}
 	return removed, nil
 }

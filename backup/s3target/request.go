@@ -34,10 +34,13 @@ const slowest = 16 << 10
 var errStalled = errors.New("nothing has moved for too long")
 
 // try does a request that sends size bytes until it succeeds, until trying again makes
-// no sense, or often enough. The permission is the name of what is done, which is also
-// that of the right to do it. Errors are in words for people.
+// no sense, often enough, or until the service has been silent for too long. The permission
+// is the name of what is done, which is also that of the right to do it. Errors are in words
+// for people.
 func (t *Target) try(ctx context.Context, permission, key string, size int, do func(context.Context) error) error {
+	silent := time.Duration(0)
 	for attempt := 1; ; attempt++ {
+		began := time.Now()
 		err := t.once(ctx, permission, size, do)
 		if ended := ctx.Err(); ended != nil {
 			return ended
@@ -45,13 +48,34 @@ func (t *Target) try(ctx context.Context, permission, key string, size int, do f
 		if err == nil {
 			return nil
 		}
-		if !t.transient(err) || attempt == t.retry.attempts {
+		if isSilence(err) {
+			silent += time.Since(began)
+		}
+		if !t.transient(err) || attempt == t.retry.attempts || t.givesUp(silent) {
 			return t.translateError(err, permission, key)
 		}
 		if err := t.pause(ctx, attempt); err != nil {
 			return err
 		}
 	}
+}
+
+// silences is how many times the timeout a service may be silent before it is given up.
+const silences = 3
+
+// givesUp tells whether a service that has been silent for so long in a request is given
+// up. Until it answers again, the requests that follow are then tried once.
+func (t *Target) givesUp(silent time.Duration) bool {
+	if silent >= silences*t.config.Timeout {
+		t.transport.silent.Store(true)
+	}
+	return silent > 0 && t.transport.silent.Load()
+}
+
+// isSilence tells whether a request has failed because nothing came for too long.
+func isSilence(err error) bool {
+	timed, ok := errors.AsType[net.Error](err)
+	return errors.Is(err, errStalled) || ok && timed.Timeout()
 }
 
 // pause waits before the next attempt, up to twice as long each time. Where in that
@@ -125,7 +149,8 @@ var transientCodes = []string{
 // context which meter to move.
 type transport struct {
 	http.Transport
-	clock *clock
+	clock  *clock
+	silent atomic.Bool // the service was given up, and hasn't answered since
 }
 
 func newTransport(c *clock, patience time.Duration) *transport {
@@ -154,6 +179,7 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.silent.Store(false)
 	t.clock.set(answer.Header.Get("Date"))
 	if metered {
 		answer.Body = &meteredBody{ReadCloser: answer.Body, meter: m, closed: func() {}}

@@ -64,7 +64,8 @@ type Config struct {
 	// takes it for one that nobody works on. 0 is an hour.
 	OrphanAfter time.Duration
 	// Timeout is how long nothing may move before a request is given up and tried
-	// again. 0 is 30 s.
+	// again, three times. 0 is 30 s. For parts to be put together, which is asked for
+	// once, it is ten times as long.
 	Timeout time.Duration
 }
 
@@ -210,15 +211,15 @@ func (t *Target) put(ctx context.Context, key string, data []byte, s sums) error
 // options are what goes with every object that is made.
 func (t *Target) options() minio.PutObjectOptions {
 	o := minio.PutObjectOptions{ServerSideEncryption: t.sse}
-	if t.locks() {
+	if t.Locks() {
 		o.Mode = minio.RetentionMode(strings.ToUpper(t.config.LockMode))
 		o.RetainUntilDate = t.clock.now().AddDate(0, 0, t.config.LockDays)
 	}
 	return o
 }
 
-// locks tells whether files are locked.
-func (t *Target) locks() bool { return t.config.LockMode != "" }
+// Locks tells whether files are locked.
+func (t *Target) Locks() bool { return t.config.LockMode != "" }
 
 // sums are what a body is recognised by.
 type sums struct {

@@ -213,7 +213,10 @@ func (u *upload) Commit() error {
 	if u.id == "" {
 		finish = u.finishWhole
 	}
-	err := finish()
+	err := u.claim.make(u.ctx) // before there is a file that it has to be told by
+	if err == nil {
+		err = finish()
+	}
 	if err == nil {
 		err = u.verify()
 	}

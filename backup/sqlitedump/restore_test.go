@@ -168,7 +168,7 @@ func folderContents(t *testing.T, folder string) string {
 	return all.String()
 }
 
-func TestAPlanTellsOfEveryTable(t *testing.T) {
+func TestAPlanTellsUnderOwnNamesTable(t *testing.T) {
 	t.Parallel()
 	path := occupied(t)
 	_, contents := peopleDump(t, 50)

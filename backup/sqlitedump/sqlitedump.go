@@ -34,6 +34,9 @@ type Source struct {
 // that writes to the database itself wants [NewSubprocess].
 func New(path string) *Source { return &Source{path, work} }
 
+// String is the file's path.
+func (s *Source) String() string { return s.path }
+
 // Format is SQLite's.
 func (s *Source) Format() backup.Format { return backup.SQLite }
 

@@ -30,6 +30,7 @@ type backupCommand struct {
 	List    backupList    `cmd:"" help:"List backups, and tell how old the newest verified one is."`
 	Verify  backupVerify  `cmd:"" help:"Restore a backup into a scratch database, and compare."`
 	Restore backupRestore `cmd:"" help:"Put a backup into a database."`
+	Adopt   backupAdopt   `cmd:"" help:"Check a backup that was made elsewhere, has lost its manifest or is suspicious, and let it count."`
 	Prune   backupPrune   `cmd:"" help:"Remove backups that have had their time."`
 }
 
@@ -95,7 +96,9 @@ func readIdentity(path string) (config.Secret, error) {
 
 type backupCreate struct {
 	Verify bool `help:"Restore it into a scratch database and compare." default:"true" negatable:""`
-	Prune  bool `help:"Then remove backups that have had their time."`
+	Prune  bool `help:"Remove backups that have had their time, before and after."`
+
+	AllowEmpty bool `help:"Make one even when there is nothing in the database."`
 }
 
 // Run makes a backup.
@@ -104,16 +107,16 @@ func (c backupCreate) Run(p *process, parent *backupCommand) error {
 		if err := v.rooms.StoreExists(); err != nil {
 			return err
 		}
-		m, err := v.Create(p.ctx, backup.CreateOptions{SkipVerify: !c.Verify, Progress: v.progress.show})
+		m, err := v.Create(p.ctx, backup.CreateOptions{SkipVerify: !c.Verify, AllowEmpty: c.AllowEmpty, PruneFirst: c.Prune, Progress: v.progress.show})
 		v.progress.end()
 		if m.File != "" {
-			err = errors.Join(err, parent.printCreated(p, m))
+			err = errors.Join(err, parent.printCreated(p, m), doubt(m))
 		}
-		if err != nil || !c.Prune {
+		if p.ctx.Err() != nil || !c.Prune {
 			return err
 		}
-		pruned, err := v.Prune(p.ctx, false)
-		return errors.Join(err, printPruned(p.err, pruned, false))
+		pruned, failed := v.Prune(p.ctx, false)
+		return errors.Join(err, failed, printPruned(p.err, pruned, false))
 	})
 }
 
@@ -126,9 +129,20 @@ func (c *backupCommand) printCreated(p *process, m backup.Manifest) error {
 	return err
 }
 
-// verdict says whether a backup is verified.
+// doubt is an error when a backup that was just made doesn't count: who only looks at the exit
+// code has to learn of it.
+func doubt(m backup.Manifest) error {
+	if m.Suspicious == "" {
+		return nil
+	}
+	return fmt.Errorf("the backup %s was made, but doesn't count", m.ID)
+}
+
+// verdict says whether a backup is verified, and to be relied on.
 func verdict(m backup.Manifest) string {
 	switch {
+	case m.Suspicious != "":
+		return "SUSPICIOUS: " + m.Suspicious
 	case m.Verified:
 		return "restored and compared: verified"
 	case m.VerifyError != "":
@@ -147,24 +161,26 @@ func (backupList) Run(p *process, parent *backupCommand) error {
 		}
 		all, err := v.Service.List(p.ctx)
 		if parent.JSON {
-			return errors.Join(err, json.NewEncoder(p.out).Encode(append([]backup.Backup{}, all...)))
+			return errors.Join(err, json.NewEncoder(p.out).Encode(append(backup.Catalogue{}, all...)))
 		}
 		return errors.Join(err, printBackups(p.out, all, time.Now()), printNext(p.out, v.settings.Backup.Schedule, time.Now()))
 	})
 }
 
-func printBackups(out io.Writer, all []backup.Backup, now time.Time) error {
+func printBackups(out io.Writer, all backup.Catalogue, now time.Time) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tMADE\tSIZE\tDOCUMENTS\tVERIFIED\tAT")
 	newest := "There is no verified backup."
-	if i := slices.IndexFunc(all, func(b backup.Backup) bool { return b.Verified && b.Problem == "" }); i >= 0 {
-		newest = fmt.Sprintf("The newest verified backup is %s old.", howOld(now.Sub(all[i].CreatedAt)))
+	if b, ok := all.NewestVerified(); ok {
+		newest = fmt.Sprintf("The newest verified backup is %s old.", howOld(now.Sub(b.CreatedAt)))
 	}
 	for _, b := range all {
 		verified := "no"
 		switch {
 		case b.Problem != "":
 			verified = "PROBLEM: " + b.Problem
+		case b.Doubt != "":
+			verified = "DOESN'T COUNT: " + b.Doubt
 		case b.Verified:
 			verified = b.VerifiedAt.Format("2006-01-02 15:04 MST")
 		case b.VerifyError != "":
@@ -199,7 +215,7 @@ func printNext(out io.Writer, when *cron.Schedule, now time.Time) error {
 type backupVerify struct {
 	ID     string `arg:"" optional:"" help:"The backup's ID, or its beginning; without one, the newest."`
 	Latest bool   `help:"The newest backup."`
-	All    bool   `help:"Every backup."`
+	All    bool   `help:"Every backup of this installation."`
 	Quick  bool   `help:"Only read the bytes and hold them against the manifest."`
 }
 
@@ -237,6 +253,7 @@ func (c backupVerify) which(v vault) ([]backup.Backup, error) {
 	switch {
 	case c.All:
 		all, err := v.Service.List(v.ctx)
+		all = slices.DeleteFunc(all, backup.Backup.Foreign)
 		if err == nil && len(all) == 0 {
 			_, err = v.Service.Latest(v.ctx) // which says that there is none
 		}
@@ -403,6 +420,29 @@ func stepText(step backup.PlanStep, drop bool) string {
 		parts = append(parts, "restore it")
 	}
 	return strings.Join(parts, ", ")
+}
+
+type backupAdopt struct {
+	File string `arg:"" help:"The backup's ID, or the name of its file in BACKUP_DIR or the bucket." placeholder:"FILE"`
+}
+
+// Run adopts.
+func (c backupAdopt) Run(p *process, parent *backupCommand) error {
+	return parent.with(p, func(v vault) error {
+		b, err := v.Adopt(p.ctx, c.File, v.progress.show)
+		v.progress.end()
+		if _, there := os.Stat(c.File); there == nil && errors.Is(err, backup.ErrNotFound) {
+			err = fmt.Errorf("%w; only what is in BACKUP_DIR or the bucket is adopted: copy %s there first, under the name that it was made with", err, c.File)
+		}
+		if err != nil {
+			return err
+		}
+		if parent.JSON {
+			return json.NewEncoder(p.out).Encode(b)
+		}
+		_, err = fmt.Fprintf(p.out, "%s: restored, %d documents; it counts from now on\n", b.File, b.Documents)
+		return err
+	})
 }
 
 type backupPrune struct {

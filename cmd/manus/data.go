@@ -51,7 +51,7 @@ func (c dataCopy) Run(p *process) error {
 	case err != nil:
 		return err
 	}
-	_, err = fmt.Fprintf(p.out, "All %d documents are in both stores. Start the servers on the new one.\n", report.documents)
+	_, err = fmt.Fprintf(p.out, "All %d documents are in both stores. Start the servers on the new one.\nIt is the same installation, and goes on with the same backups. If the old one goes on too, set another BACKUP_DIR or prefix for one of them.\n", report.documents)
 	return err
 }
 

@@ -42,6 +42,7 @@ func TestScriptsOfMongoDB(t *testing.T) {
 	runScripts(t, "testdata/mongodb", func(env *testscript.Env) {
 		env.Setenv("MONGODB_URI", withDatabase(server, mongotest.Database(t)))
 		env.Setenv("OTHER_URI", withDatabase(server, mongotest.Database(t)))
+		env.Setenv("EMPTY_URI", withDatabase(server, mongotest.Database(t)))
 		env.Setenv("SCRIPTS", scripts)
 		env.Setenv("MANUS", "manus")
 	})

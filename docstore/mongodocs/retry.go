@@ -174,6 +174,8 @@ func translateError(err error) error {
 		return fmt.Errorf("%w: MongoDB says so: look after its server first, as another member may have it whole: %w", docstore.ErrCorrupt, err)
 	case answer.HasErrorCode(mongodriver.OutOfDiskSpace):
 		err = fmt.Errorf("there is no space left on the disk of MongoDB's server: free some: %w", err)
+	case answer.HasErrorCode(mongodriver.AuthenticationFailed):
+		err = fmt.Errorf("MongoDB doesn't know the user of MONGODB_URI, or the password is another one, or the user is of another database than the one that authSource names: %w", err)
 	case slices.ContainsFunc(mongodriver.ForbiddenCodes(), answer.HasErrorCode):
 		err = fmt.Errorf("MongoDB refuses the user of MONGODB_URI, who needs the role readWrite on the database: %w", err)
 	}

@@ -25,6 +25,7 @@ func (u Unhurried) Err() error {
 
 // Codes of errors that somebody has to look after.
 const (
+	AuthenticationFailed   = 18
 	DataCorruptionDetected = 301
 	OutOfDiskSpace         = 14031
 )

@@ -1,0 +1,63 @@
+package backup
+
+import (
+	"fmt"
+	"time"
+)
+
+// What a backup may have less of than the one before without being suspicious: half of
+// it, or so little that it is nothing.
+const (
+	muchLess       = 2
+	fewDocuments   = 10
+	fewBytes       = 64 << 10
+	manyToBeGone   = 100 // documents of a collection that is empty now
+	suspicionMends = "; if that is meant, 'manus backup adopt %s' says so"
+)
+
+// suspicion is why a backup may not be what is wanted, by what the newest verified one
+// has: empty when there is no reason.
+func suspicion(now, before Manifest) string {
+	why := shrunk(now, before)
+	if why == "" {
+		return ""
+	}
+	return fmt.Sprintf("compared with %s, %s", before.ID, why) + fmt.Sprintf(suspicionMends, now.ID)
+}
+
+// shrunk compares like with like: one database isn't several.
+func shrunk(now, before Manifest) string {
+	if now.Format != before.Format || now.Databases != before.Databases {
+		return ""
+	}
+	for _, c := range before.Collections {
+		documents, there := now.Count(c.Name)
+		switch {
+		case !there && c.Documents > 0:
+			return fmt.Sprintf("the collection %s is gone, which had %d documents", c.Name, c.Documents)
+		case documents == 0 && c.Documents >= manyToBeGone:
+			return fmt.Sprintf("the collection %s is empty, which had %d documents", c.Name, c.Documents)
+		}
+	}
+	switch {
+	case isMuchLess(now.Documents, before.Documents, fewDocuments):
+		return fmt.Sprintf("there are %d documents instead of %d", now.Documents, before.Documents)
+	case isMuchLess(now.DumpSize, before.DumpSize, fewBytes):
+		return fmt.Sprintf("the dump has %d bytes instead of %d", now.DumpSize, before.DumpSize)
+	}
+	return ""
+}
+
+func isMuchLess(now, before, few int64) bool {
+	return before-now >= few && now < before/muchLess
+}
+
+// wrongClock says that a clock was wrong when a backup was begun, by that of the database's
+// server: empty when they agree, or the server has none of its own.
+func wrongClock(m Manifest) string {
+	ahead := m.CreatedAt.Sub(m.Clock)
+	if m.Clock.IsZero() || ahead.Abs() <= clockTolerance {
+		return ""
+	}
+	return fmt.Sprintf("the clock of this machine shows %s and that of the database %s, which is %v apart: set them right", stamp(m.CreatedAt), stamp(m.Clock), ahead.Abs().Round(time.Second))
+}
