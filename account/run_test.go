@@ -1,7 +1,6 @@
 package account
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"path/filepath"
@@ -13,21 +12,22 @@ import (
 
 	"manus/internal/clocktest"
 	"manus/internal/storetest"
+	"manus/internal/waittest"
 )
 
 func TestWhatCannotBeFinishedIsToldOf(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "manus.db")
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		log := &waittest.Log{}
 		store := storetest.File(t, path, testSpecs()...)
-		b := copyOf(t, store, clocktest.New(), []string{secretA}, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+		b := copyOf(t, store, clocktest.New(), []string{secretA}, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(log, nil)) })
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { b.Run(ctx) })
 		time.Sleep(5 * time.Second)
-		if log.Len() > 0 {
-			t.Errorf("where all goes well, the operator reads: %s", &log)
+		if log.String() != "" {
+			t.Errorf("where all goes well, the operator reads: %s", log)
 		}
 		if err := store.Close(); err != nil {
 			t.Error(err)
@@ -36,7 +36,7 @@ func TestWhatCannotBeFinishedIsToldOf(t *testing.T) {
 		stop()
 		running.Wait()
 		if !strings.Contains(log.String(), "could not finish what was cut short") {
-			t.Errorf("of a store that is gone the operator reads: %s", &log)
+			t.Errorf("of a store that is gone the operator reads: %s", log)
 		}
 	})
 }

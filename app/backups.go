@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"manus/backup"
 	"manus/backup/mongodump"
@@ -137,9 +138,10 @@ func backupTargets(b config.Backup, policy backup.Policy) ([]backup.Target, erro
 	if b.S3.Bucket != "" {
 		bucket, err := s3target.New(s3target.Config{
 			Bucket: b.S3.Bucket, Prefix: b.S3.Prefix, Endpoint: b.S3.Endpoint, Region: b.S3.Region,
-			AccessKey: b.S3.AccessKey.Reveal(), SecretKey: b.S3.SecretKey.Reveal(),
+			AccessKey: b.S3.AccessKey.Reveal(), SecretKey: b.S3.SecretKey.Reveal(), SessionToken: b.S3.SessionToken.Reveal(), Role: b.S3.Role,
 			LockMode: policy.S3.ObjectLock.Mode, LockDays: policy.S3.ObjectLock.Days,
 			Encryption: policy.S3.Encryption, KMSKey: policy.S3.KMSKey,
+			Bandwidth: policy.S3.Bandwidth,
 		})
 		if err != nil {
 			return nil, err
@@ -149,20 +151,64 @@ func backupTargets(b config.Backup, policy backup.Policy) ([]backup.Target, erro
 	return targets, nil
 }
 
-// Restorer is where a backup is restored to: a mongodb:// URI with a database, a file
-// of SQLite, or a data folder.
-func Restorer(to string) (backup.Restorer, error) {
-	if strings.HasPrefix(to, "mongodb://") || strings.HasPrefix(to, "mongodb+srv://") {
-		settings, err := config.LoadSome(config.Source{Environ: []string{"MONGODB_URI=" + to}}, "")
-		if err != nil {
-			return nil, errors.New("it isn't a mongodb:// URI with a host")
-		}
-		restorer := mongodump.NewRestorer(settings.MongoDB.Reveal(), settings.MongoDatabase)
-		if settings.MongoUnnamed {
-			restorer.UnderOwnNames()
-		}
-		return restorer, nil
+// MongoRestorer is the MongoDB of the settings, as where a backup is restored to.
+func MongoRestorer(s config.Settings) backup.Restorer {
+	restorer := mongodump.NewRestorer(s.MongoDB.Reveal(), s.MongoDatabase)
+	if s.MongoUnnamed {
+		restorer.UnderOwnNames()
 	}
+	return &unserved{Restorer: restorer, settings: s, databases: []string{s.MongoDatabase}}
+}
+
+// unserved is a restorer into MongoDB that drops nothing while a server is at work there.
+type unserved struct {
+	backup.Restorer
+	settings  config.Settings
+	databases []string
+	checked   time.Time // when there was none
+}
+
+// stillUnserved is how long it is taken for granted that no server has been started.
+const stillUnserved = 10 * time.Second
+
+// Plan tells what Restore would do, and of a server that keeps it from that.
+func (u *unserved) Plan(ctx context.Context, contents *backup.Contents, o backup.RestoreOptions) (backup.Plan, error) {
+	if contents != nil && contents.Databases {
+		u.databases = contents.DatabaseNames()
+	}
+	plan, err := u.Restorer.Plan(ctx, contents, o)
+	if err == nil {
+		err = u.check(ctx, o)
+	}
+	return plan, err
+}
+
+// Restore restores, unless a server is at work.
+func (u *unserved) Restore(ctx context.Context, dump io.Reader, o backup.RestoreOptions, progress func(int64)) (backup.Contents, error) {
+	if err := u.check(ctx, o); err != nil {
+		return backup.Contents{}, err
+	}
+	return u.Restorer.Restore(ctx, dump, o, progress)
+}
+
+func (u *unserved) check(ctx context.Context, o backup.RestoreOptions) error {
+	if !o.Drop || time.Since(u.checked) < stillUnserved {
+		return nil
+	}
+	for _, database := range u.databases {
+		s := u.settings
+		s.MongoDatabase = database
+		if err := checkUnserved(ctx, s); err != nil {
+			return err
+		}
+	}
+	u.checked = time.Now()
+	return nil
+}
+
+// FileRestorer is a file of SQLite, or that of a data folder, as where a backup is restored
+// to.
+func FileRestorer(to string) (backup.Restorer, error) {
 	path := to
 	for _, scheme := range []string{"sqlite://", "sqlite:", "file://", "file:"} {
 		path = strings.TrimPrefix(path, scheme)

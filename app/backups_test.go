@@ -80,16 +80,13 @@ func TestAServerWithoutADestinationSaysThatItMakesNoBackups(t *testing.T) {
 
 func TestWhereABackupCanBeRestoredTo(t *testing.T) {
 	t.Parallel()
-	for to, format := range map[string]backup.Format{
-		"data": backup.SQLite, "./x/y.db": backup.SQLite, "sqlite:///tmp/a.sqlite": backup.SQLite, "file:a.db": backup.SQLite,
-		"mongodb://u:p@127.0.0.1/restored": backup.Archive,
-	} {
-		if r, err := Restorer(to); err != nil || r.Format() != format {
+	for _, to := range []string{"data", "./x/y.db", "sqlite:///tmp/a.sqlite", "file:a.db"} {
+		if r, err := FileRestorer(to); err != nil || r.Format() != backup.SQLite {
 			t.Errorf("%s: %v", to, err)
 		}
 	}
 	for _, to := range []string{"", "sqlite://", "mongodb://", "https://example.com", "postgres://u:hunter2@host/x"} {
-		if _, err := Restorer(to); err == nil || strings.Contains(err.Error(), "hunter2") {
+		if _, err := FileRestorer(to); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: %v", to, err)
 		}
 	}
@@ -117,5 +114,13 @@ func TestWhichDatabaseIsBackedUp(t *testing.T) {
 		if of := backupSource(s, nil, true).String(); of != "mongodb://host:27017/"+c.command {
 			t.Errorf("with %v, a command backs up %s", c.environ, of)
 		}
+	}
+}
+
+func TestTheCommandThatRestoresHasNoSecret(t *testing.T) {
+	t.Parallel()
+	a := &App{settings: config.Settings{MongoDB: config.NewSecret("mongodb://u:hunter2@127.0.0.1/manus"), MongoDatabase: "manus"}}
+	if got := a.restoreCommand("abc"); !strings.HasPrefix(got, "'manus backup restore abc --to mongodb --to-database manus_restored'") {
+		t.Errorf("it is %s", got)
 	}
 }

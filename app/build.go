@@ -41,7 +41,7 @@ func (a *App) build() error {
 	a.add(room{name: "audit", specs: audit.Specs(), routes: a.audit.Routes, sweep: a.audit.Sweep})
 
 	a.leases = lease.New(lease.Config{Store: store, Log: a.log})
-	a.add(room{name: "leases", specs: lease.Specs()})
+	a.add(room{name: "leases", specs: lease.Specs(), run: a.serving()})
 
 	// Billing asks sessions what became of a run, sessions take runs from
 	// billing: neither knows the other.

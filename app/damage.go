@@ -88,7 +88,7 @@ func (a *App) restoreCommand(id string) string {
 	s := a.settings
 	switch dir := filepath.Clean(s.DataDir); {
 	case !s.MongoDB.Empty():
-		return fmt.Sprintf("'manus backup restore %s --to URI', where URI is MONGODB_URI with another database, %s_restored; and start with that as MONGODB_DATABASE", id, s.MongoDatabase)
+		return fmt.Sprintf("'manus backup restore %s --to mongodb --to-database %s_restored'; and start with MONGODB_DATABASE=%[2]s_restored", id, s.MongoDatabase)
 	case s.Dev:
 		return fmt.Sprintf("'manus backup restore %s --data %s --to %[2]s --drop'", id, dir)
 	default:

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
+	"manus/backup"
 	"manus/config"
 	"manus/docstore"
 	"manus/internal/seal"
+	"manus/lease"
 )
 
 // owner says whose a store is. It goes where the data goes, into copies and backups.
@@ -55,6 +58,40 @@ func (a *App) own(ctx context.Context) error {
 		a.log.ErrorContext(ctx, "the store was last used with another JWT_SECRET_KEY, which JWT_PREVIOUS_SECRET_KEYS doesn't have: every login has ended, and seeds of authenticator apps and mails that wait can't be opened. If that wasn't meant, stop and start with the earlier secret, or with it in JWT_PREVIOUS_SECRET_KEYS")
 	}
 	return err
+}
+
+// servingLease is held by one of all copies for as long as there is one, so that others can
+// see that a store is in use. An embedded store has a lock for that.
+const servingLease = "serving"
+
+// serving holds the lease until its context ends; nil where there is none.
+func (a *App) serving() func(context.Context) {
+	if a.settings.MongoDB.Empty() {
+		return nil
+	}
+	return func(ctx context.Context) {
+		a.leases.Every(ctx, servingLease, time.Minute, func(ctx context.Context, _ lease.Held) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		})
+	}
+}
+
+// checkUnserved returns an error that wraps backup.ErrUnavailable when a server is at work on
+// a database of MongoDB.
+func checkUnserved(ctx context.Context, s config.Settings) error {
+	store, err := open(ctx, s)
+	if err != nil {
+		return err
+	}
+	atWork := false
+	if err = store.Declare(ctx, lease.Specs()...); err == nil { // which makes nothing
+		atWork, err = lease.AtWork(ctx, store)
+	}
+	if atWork {
+		err = fmt.Errorf("%w: a server is at work on the database %s: stop every server first", backup.ErrUnavailable, s.MongoDatabase)
+	}
+	return errors.Join(err, store.Close())
 }
 
 // admit refuses the store of another command. One that an earlier version of the program

@@ -122,8 +122,8 @@ func declare(ctx context.Context, store docstore.Store, specs []docstore.Spec) e
 }
 
 // CopyData makes the store that to names hold what the one that from names holds, which
-// has to be there. Nobody may work on them meanwhile: it is refused beside a server on an
-// embedded store, and warn is called where one may be at work on MongoDB. See
+// has to be there. Nobody may work on them meanwhile: it is refused beside a server, and warn
+// is called where one of an earlier version may be at work on MongoDB. See
 // docstore.Copy.
 func CopyData(ctx context.Context, from, to config.Settings, progress func(docstore.Progress), warn func(string)) error {
 	if err := errors.Join(storeExists(from, "name a server's data folder, or a mongodb:// URI, with --from"), checkUnused(ctx, "--from", from), checkUnused(ctx, "--to", to)); err != nil {
@@ -146,7 +146,13 @@ func CopyData(ctx context.Context, from, to config.Settings, progress func(docst
 }
 
 func checkUnused(ctx context.Context, flag string, s config.Settings) error {
-	if !s.MongoDB.Empty() || !isThere(StoreFile(s.DataDir)) {
+	if !s.MongoDB.Empty() {
+		if err := checkUnserved(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", flag, err)
+		}
+		return nil
+	}
+	if !isThere(StoreFile(s.DataDir)) {
 		return nil
 	}
 	if err := sqlitedocs.CheckUnused(ctx, StoreFile(s.DataDir)); err != nil {

@@ -270,9 +270,17 @@ func TestACopyFromMongoDBWarnsOfAServer(t *testing.T) {
 		leases.Every(ctx, "sweep", time.Hour, func(context.Context, lease.Held) error { worked <- struct{}{}; return nil })
 	}()
 	<-worked
+	serving := (&App{settings: s, leases: leases}).serving()
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); serving(ctx) }()
+	waittest.Poll(t, func() bool { atWork, err := lease.AtWork(t.Context(), store); return err == nil && atWork })
+	if err := CopyData(t.Context(), s, folder(t), nothingShown, unwarned); err == nil || !strings.Contains(err.Error(), "--from") || !strings.Contains(err.Error(), "stop every server first") {
+		t.Errorf("beside a server: %v", err)
+	}
 	waittest.Poll(t, func() bool { last, err := lease.LastRun(t.Context(), store); return err == nil && !last.IsZero() })
 	cancel()
 	<-worked
+	<-stopped
 	copyAway()
 	if warned != 1 {
 		t.Errorf("it warns %d times", warned)

@@ -67,11 +67,14 @@ type Restorer interface {
 
 // RestoreOptions is what is to be restored, and how.
 type RestoreOptions struct {
+	// Database is the only one to be restored of a dump of several, under whatever name the
+	// Restorer's own has; empty means all of them, under their own names.
+	Database string
 	// Collections are the only ones to be restored; empty means all.
 	Collections []string
 	// Drop allows that what is there already is dropped first.
 	Drop bool
-	// Databases says that the dump is of every database, as Contents has it.
+	// Databases says that what is restored are several databases, as Contents has it.
 	Databases bool
 }
 
@@ -160,6 +163,39 @@ func (c Contents) Documents() int64 {
 		n += collection.Documents
 	}
 	return n
+}
+
+// Of is what is in one database of several, by the collections' own names; everything when
+// there is no name. The error says which databases there are.
+func (c Contents) Of(database string) (Contents, error) {
+	if database == "" {
+		return c, nil
+	}
+	if !c.Databases {
+		return Contents{}, errors.New("the backup is of one database alone: leave --from-database out")
+	}
+	one := []Collection{}
+	for _, collection := range c.Collections {
+		if of, name, _ := strings.Cut(collection.Name, "."); of == database {
+			collection.Name = name
+			one = append(one, collection)
+		}
+	}
+	if len(one) == 0 {
+		return Contents{}, fmt.Errorf("the backup has no database %q; it has %s", database, strings.Join(c.DatabaseNames(), ", "))
+	}
+	c.Databases, c.Collections = false, one
+	return c, nil
+}
+
+// DatabaseNames are the names of the databases, where there are several.
+func (c Contents) DatabaseNames() []string {
+	var names []string
+	for _, collection := range c.Collections {
+		of, _, _ := strings.Cut(collection.Name, ".")
+		names = append(names, of)
+	}
+	return slices.Compact(slices.Sorted(slices.Values(names)))
 }
 
 // Only is what is in the collections of these names, or in all when there are none. The

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	stdgzip "compress/gzip"
 	"context"
+	"crypto/ed25519"
 	"encoding/binary"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +23,7 @@ import (
 
 	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/crypto/ssh"
 )
 
 // records is a database of records, each with its length before it. It restores into
@@ -367,6 +370,55 @@ func TestPostQuantumKeysAreTakenToo(t *testing.T) {
 	}
 	if err := (Recipients{recipient, newKey(t).Recipient()}).Check(); err == nil {
 		t.Error("keys of both kinds can be mixed")
+	}
+}
+
+// What people have for SSH they can have their backups encrypted to.
+func TestKeysOfSSHAreTakenToo(t *testing.T) {
+	t.Parallel()
+	public, secret, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := ssh.NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pemOf := func(block *pem.Block, err error) string {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(pem.EncodeToMemory(block))
+	}
+	recipient, err := ParseRecipient(strings.TrimSpace(string(ssh.MarshalAuthorizedKey(line))) + " amal@laptop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := ParseIdentities(pemOf(ssh.MarshalPrivateKey(secret, "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newService(t, randomRecords(7, 1000), func(c *Config) { c.Recipients, c.Identities = Recipients{recipient, newKey(t).Recipient()}, keys })
+	m := create(t, s)
+	b, err := s.Find(t.Context(), m.ID)
+	if err != nil || !m.Verified {
+		t.Fatal(m.Verification, err)
+	}
+	if err := s.Verify(t.Context(), b, false, nil); err != nil {
+		t.Error(err)
+	}
+	locked := pemOf(ssh.MarshalPrivateKeyWithPassphrase(secret, "", []byte("hunter2")))
+	if _, err := ParseIdentities(locked); err == nil || !strings.Contains(err.Error(), "has a passphrase") {
+		t.Errorf("of a key with a passphrase it says %v", err)
+	}
+	for _, text := range []string{"ssh-ed25519 AAAAhunter2", "ssh-dss AAAA"} {
+		if _, err := ParseRecipient(text); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("of %q it says %v", text, err)
+		}
+	}
+	if _, err := ParseIdentities(pemKey + "hunter2"); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("it says %v", err)
 	}
 }
 

@@ -317,7 +317,16 @@ func (s *Service) Find(ctx context.Context, id string) (Backup, error) {
 	case len(found) > 1:
 		return Backup{}, fmt.Errorf("%w: %d backups begin with that; write more of the ID", ErrNotFound, len(found))
 	}
-	return Backup{}, cmp.Or(err, fmt.Errorf("%w: no destination has a backup %q; 'manus backup list' shows all", ErrNotFound, id))
+	return Backup{}, cmp.Or(err, fmt.Errorf("%w: %q is not at %s; 'manus backup list' shows all that are", ErrNotFound, id, s.places()))
+}
+
+// places are the targets, for people.
+func (s *Service) places() string {
+	names := make([]string, len(s.Targets))
+	for i, target := range s.Targets {
+		names[i] = target.String()
+	}
+	return strings.Join(names, " or ")
 }
 
 // answers tells whether a backup is meant by an ID or a file name.
@@ -340,9 +349,9 @@ func (s *Service) first(ctx context.Context, pick func(Catalogue) (Backup, bool)
 	if b, ok := pick(all); ok {
 		return b, nil
 	}
-	none := fmt.Errorf("%w: there are no backups yet; 'manus backup create' makes one", ErrNotFound)
+	none := fmt.Errorf("%w: there are no backups yet at %s; 'manus backup create' makes one", ErrNotFound, s.places())
 	if len(all) > 0 {
-		none = fmt.Errorf("%w: there are backups, but none that can be relied on; 'manus backup list' says why, and any can be named by its ID", ErrNotFound)
+		none = fmt.Errorf("%w: there are backups at %s, but none that can be relied on; 'manus backup list' says why, and any can be named by its ID", ErrNotFound, s.places())
 	}
 	return Backup{}, cmp.Or(err, none)
 }

@@ -31,6 +31,9 @@ type S3Policy struct {
 	// Encryption is what the server encrypts with: AES256, aws:kms, or empty for
 	// what the bucket does by itself.
 	Encryption string `yaml:"encryption"`
+	// Bandwidth is how many MiB a second go to and from the bucket at most; 0 is as many
+	// as can be.
+	Bandwidth float64 `yaml:"bandwidth"`
 	// KMSKey is the key for aws:kms; empty is the account's default one.
 	KMSKey string `yaml:"kms_key"`
 }
@@ -43,6 +46,8 @@ const (
 	maxKept       = 1000
 	maxLockDays   = 36500
 	minAlarmAfter = time.Minute
+	// minBandwidth is still as fast as a connection to a bucket has to be.
+	minBandwidth, maxBandwidth = 0.1, 10_000
 )
 
 // Problems says in a sentence each what is wrong with the policy.
@@ -65,6 +70,7 @@ func (p Policy) Problems() []string {
 	add(lock.Mode != "" && !known, "backup.s3.object_lock.mode: use governance or compliance")
 	add(known && (lock.Days < 1 || lock.Days > maxLockDays), fmt.Sprintf("backup.s3.object_lock.days: use a number from 1 to %d", maxLockDays))
 	add(!slices.Contains([]string{"", "AES256", "aws:kms"}, p.S3.Encryption), "backup.s3.encryption: use AES256 or aws:kms")
+	add(p.S3.Bandwidth != 0 && !(p.S3.Bandwidth >= minBandwidth && p.S3.Bandwidth <= maxBandwidth), fmt.Sprintf("backup.s3.bandwidth: use a number of MiB a second from %v to %d, or 0 for no limit", minBandwidth, maxBandwidth))
 	add(p.S3.KMSKey != "" && p.S3.Encryption != "aws:kms", "backup.s3.kms_key: is only for the encryption aws:kms")
 	return problems
 }

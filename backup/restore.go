@@ -30,7 +30,11 @@ func (s *Service) restore(ctx context.Context, b Backup, to Restorer, o RestoreO
 	if err != nil {
 		return restored, err
 	}
-	o.Databases = b.Databases
+	dumped, err := b.chosen(o)
+	if err != nil {
+		return restored, err
+	}
+	o.Databases = dumped.Databases
 	err = read(ctx, target, b.Manifest, s.Identities, func(dump io.Reader) error {
 		restored, err = to.Restore(ctx, dump, o, progress.of(StageRestore, b.DumpSize))
 		return err
@@ -38,11 +42,16 @@ func (s *Service) restore(ctx context.Context, b Backup, to Restorer, o RestoreO
 	if err != nil {
 		return restored, err
 	}
-	dumped, err := b.Only(o.Collections)
-	if err == nil {
-		err = differs(dumped, restored)
+	return restored, differs(dumped, restored)
+}
+
+// chosen is what of the backup is to be restored.
+func (b Backup) chosen(o RestoreOptions) (Contents, error) {
+	of, err := b.Of(o.Database)
+	if err != nil {
+		return of, err
 	}
-	return restored, err
+	return of.Only(o.Collections)
 }
 
 // Fits tells whether the backup can be restored so, without asking the database.
@@ -53,7 +62,7 @@ func (b Backup) Fits(to Restorer, o RestoreOptions) error {
 	if b.Format != to.Format() {
 		return wrongFormat(b.Format)
 	}
-	_, err := b.Only(o.Collections)
+	_, err := b.chosen(o)
 	return err
 }
 
@@ -61,7 +70,7 @@ func wrongFormat(is Format) error {
 	if is == SQLite {
 		return errors.New("the backup is of the embedded store, so it can only be restored into a file: name one after --to, and 'manus data copy' to move it on to MongoDB")
 	}
-	return errors.New("the backup is of MongoDB, so it can only be restored there: name a mongodb:// URI after --to")
+	return errors.New("the backup is of MongoDB, so it can only be restored there: write --to mongodb for the one of MONGODB_URI, or name a file that has a mongodb:// URI with --to-file")
 }
 
 // wholeCopy finds a target whose copy has the right bytes.
@@ -128,6 +137,9 @@ func begins(r *bufio.Reader, magic []byte) bool {
 func RestoreDump(ctx context.Context, d Dump, to Restorer, o RestoreOptions, progress func(Progress)) (Contents, error) {
 	if d.Format != to.Format() {
 		return Contents{}, wrongFormat(d.Format)
+	}
+	if o.Database != "" && d.Format == SQLite {
+		return Contents{}, errors.New("the file is of one database alone: leave --from-database out")
 	}
 	return to.Restore(ctx, d, o, tellProgress(progress).of(StageRestore, 0))
 }

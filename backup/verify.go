@@ -70,7 +70,7 @@ func differs(dumped, restored Contents) error {
 // drillAs restores a copy into a scratch database and lets what was restored be checked.
 func (s *Service) drillAs(ctx context.Context, target Target, m Manifest, keys []age.Identity, progress tellProgress, check func(Contents) error) error {
 	if s.Source == nil || s.Source.Format() != m.Format {
-		return fmt.Errorf("it is a dump of another kind of database (%s) than the one that is configured, so it can't be restored beside it", m.Format)
+		return otherKind(m.Format)
 	}
 	return read(ctx, target, m, keys, func(dump io.Reader) error {
 		restored, err := s.Source.Drill(ctx, dump, progress.of(StageRestore, m.DumpSize))
@@ -79,6 +79,15 @@ func (s *Service) drillAs(ctx context.Context, target Target, m Manifest, keys [
 		}
 		return check(restored)
 	})
+}
+
+// otherKind says what is needed to restore a backup of a format beside a database.
+func otherKind(is Format) error {
+	need := "set MONGODB_URI to that of any server on which a scratch database may be made for a moment"
+	if is == SQLite {
+		need = "name any data folder with --data, even one that isn't there, or leave MONGODB_URI out"
+	}
+	return fmt.Errorf("it is a dump of another kind of database (%s) than the one that is configured, so it can't be restored beside it: %s; --quick needs none, and reads every byte", is, need)
 }
 
 // checkBytes reads a copy and holds it against the manifest.

@@ -119,6 +119,10 @@ type S3 struct {
 	// Endpoint is the server's URL; empty is Amazon's.
 	Endpoint, Region     string
 	AccessKey, SecretKey Secret
+	// SessionToken goes with a key that is temporary.
+	SessionToken Secret
+	// Role takes the keys of the role that the machine has, in place of those.
+	Role bool
 }
 
 // Source is where settings come from. In order of precedence: the variables of
@@ -193,7 +197,7 @@ func LoadSome(source Source, dataDir string, names ...string) (Settings, error) 
 // BACKUP_DIR and S3_BUCKET they go into a folder of the embedded store's own.
 func LoadBackup(source Source, dataDir string) (Settings, error) {
 	settings, err := LoadSome(source, dataDir, "BACKUP_DIR", "BACKUP_SCHEDULE", "BACKUP_RETENTION_DAYS", "BACKUP_AGE_RECIPIENTS", "BACKUP_AGE_IDENTITY",
-		"S3_BUCKET", "S3_ENDPOINT", "S3_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+		"S3_BUCKET", "S3_ENDPOINT", "S3_REGION", "S3_CREDENTIALS", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 	if err != nil || settings.Backup.Configured() {
 		return settings, err
 	}
@@ -302,8 +306,10 @@ func (l *loader) checkS3(s S3) {
 	l.refuse(s.Bucket == "" && (s.Endpoint != "" || s.Region != "") && !l.mentioned("S3_BUCKET"),
 		"S3_BUCKET", "is not set, but S3_ENDPOINT or S3_REGION is", "name the bucket for backups, or remove the others")
 	for name, key := range map[string]Secret{"AWS_ACCESS_KEY_ID": s.AccessKey, "AWS_SECRET_ACCESS_KEY": s.SecretKey} {
-		l.refuse(s.Bucket != "" && key.Empty() && !l.incomplete && !l.mentioned(name),
-			name, "is not set, but S3_BUCKET is", "set it to the key for the bucket")
+		l.refuse(s.Bucket != "" && !s.Role && key.Empty() && !l.incomplete && !l.mentioned(name, "S3_CREDENTIALS"),
+			name, "is not set, but S3_BUCKET is", "set it to the key for the bucket, or S3_CREDENTIALS to role")
+		l.refuse(s.Bucket != "" && s.Role && !key.Empty(),
+			name, "is set together with S3_CREDENTIALS=role", "keep one of them")
 	}
 }
 

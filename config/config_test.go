@@ -284,7 +284,7 @@ func TestEverySettingOfTheContractIsInTheTable(t *testing.T) {
 		true: `JWT_SECRET_KEY JWT_PREVIOUS_SECRET_KEYS ADDR PORT OPS_ADDR PUBLIC_URL ENVIRONMENT
 			LOG_LEVEL LOG_FORMAT TRUSTED_PROXIES DATA_DIR MONGODB_URI MONGODB_DATABASE REDIS_URL SMTP_URL MAIL_FROM READY_CRITICAL
 			BACKUP_DIR BACKUP_SCHEDULE BACKUP_RETENTION_DAYS BACKUP_AGE_RECIPIENTS
-			S3_BUCKET S3_ENDPOINT S3_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY`,
+			S3_BUCKET S3_ENDPOINT S3_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN S3_CREDENTIALS`,
 		false: `STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET
 			STRIPE_PRICE_ID_BASIC STRIPE_PRICE_ID_PRO STRIPE_API_BASE SENTRY_DSN SENTRY_ENVIRONMENT
 			SENTRY_TRACES_SAMPLE_RATE ALERT_EMAIL SLACK_WEBHOOK_URL`,
@@ -322,9 +322,9 @@ func TestWhatIsWrongWithBackups(t *testing.T) {
 		{"BACKUP_RETENTION_DAYS=0", "BACKUP_RETENTION_DAYS: is not a number of days; use a whole number from 1 to 36500"},
 		{"BACKUP_RETENTION_DAYS=36501", "BACKUP_RETENTION_DAYS: is not a number of days; use a whole number from 1 to 36500"},
 		{"BACKUP_RETENTION_DAYS=a week", "BACKUP_RETENTION_DAYS: is not a number of days; use a whole number from 1 to 36500"},
-		{"BACKUP_AGE_RECIPIENTS=hunter2", "BACKUP_AGE_RECIPIENTS: entry 1 is not a public key of age; use what 'age-keygen' prints as the public key; it begins with age1"},
-		{"BACKUP_AGE_IDENTITY=hunter2", "BACKUP_AGE_IDENTITY: is not a secret key of age; use the file that 'age-keygen' writes, with a line that begins with AGE-SECRET-KEY-"},
 		{"S3_ENDPOINT=ftp://s3.example.com", "S3_ENDPOINT: is not an absolute http or https URL; use the form https://s3.example.com"},
+		{"BACKUP_AGE_RECIPIENTS=hunter2", "BACKUP_AGE_RECIPIENTS: entry 1 is not a public key of age or SSH; use what 'age-keygen' prints as the public key, which begins with age1, or the line of an id_ed25519.pub or id_rsa.pub"},
+		{"BACKUP_AGE_IDENTITY=hunter2", "BACKUP_AGE_IDENTITY: is not a secret key of age or SSH; use the file that 'age-keygen' writes, with a line that begins with AGE-SECRET-KEY-, or an id_ed25519 or id_rsa that has no passphrase"},
 		{"S3_ENDPOINT=https://u:hunter2@s3.example.com", "S3_ENDPOINT: has a user name or a password in it; use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for them"},
 		{"S3_REGION=hunter 2", "S3_REGION: is not the name of a region; use one such as eu-central-1"},
 	} {
@@ -340,8 +340,28 @@ func TestWhatIsWrongWithBackups(t *testing.T) {
 			t.Errorf("%s: got %s", c.set, got)
 		}
 	}
-	if got, want := onlyProblem(t, Source{Environ: enough(bucket[:2]...)}), "AWS_SECRET_ACCESS_KEY: is not set, but S3_BUCKET is; set it to the key for the bucket"; got != want {
+	if got, want := onlyProblem(t, Source{Environ: enough(bucket[:2]...)}), "AWS_SECRET_ACCESS_KEY: is not set, but S3_BUCKET is; set it to the key for the bucket, or S3_CREDENTIALS to role"; got != want {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestABucketIsOpenedByKeysOrByARole(t *testing.T) {
+	t.Parallel()
+	settings, err := Load(Source{Environ: enough("S3_BUCKET=s3://b-1/p", "S3_CREDENTIALS=role")})
+	if err != nil || !settings.Backup.S3.Role {
+		t.Errorf("a role: %+v, %v", settings.Backup.S3, err)
+	}
+	settings, err = Load(Source{Environ: enough("S3_BUCKET=s3://b-1/p", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "AWS_SESSION_TOKEN=c")})
+	if err != nil || settings.Backup.S3.Role || settings.Backup.S3.SessionToken.Reveal() != "c" {
+		t.Errorf("a temporary key: %+v, %v", settings.Backup.S3, err)
+	}
+	for set, want := range map[string]string{
+		"S3_CREDENTIALS=hunter2":                  "S3_CREDENTIALS: is neither keys nor role; use role for the role of the machine, or leave it out",
+		"S3_CREDENTIALS=role AWS_ACCESS_KEY_ID=a": "AWS_ACCESS_KEY_ID: is set together with S3_CREDENTIALS=role; keep one of them",
+	} {
+		if got := onlyProblem(t, Source{Environ: enough(append(strings.Fields(set), "S3_BUCKET=s3://b-1/p")...)}); got != want {
+			t.Errorf("%s: got %s", set, got)
+		}
 	}
 }
 

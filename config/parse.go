@@ -152,7 +152,7 @@ func parseRecipients(out *backup.Recipients, text string) *Problem {
 	var recipients backup.Recipients
 	problem := takeList((*[]age.Recipient)(&recipients), text, func(out *age.Recipient, item string) *Problem {
 		recipient, err := backup.ParseRecipient(item)
-		return take(out, recipient, err == nil, "is not a public key of age", "use what 'age-keygen' prints as the public key; it begins with age1")
+		return take(out, recipient, err == nil, "is not a public key of age or SSH", "use what 'age-keygen' prints as the public key, which begins with age1, or the line of an id_ed25519.pub or id_rsa.pub")
 	})
 	if problem != nil {
 		return problem
@@ -162,7 +162,7 @@ func parseRecipients(out *backup.Recipients, text string) *Problem {
 
 func parseIdentity(out *Secret, text string) *Problem {
 	_, err := backup.ParseIdentities(text)
-	return take(out, NewSecret(text), err == nil, "is not a secret key of age", "use the file that 'age-keygen' writes, with a line that begins with AGE-SECRET-KEY-")
+	return take(out, NewSecret(text), err == nil, "is not a secret key of age or SSH", "use the file that 'age-keygen' writes, with a line that begins with AGE-SECRET-KEY-, or an id_ed25519 or id_rsa that has no passphrase")
 }
 
 func parseBucket(out *S3, text string) *Problem {

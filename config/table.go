@@ -152,17 +152,17 @@ func table() []setting {
 		},
 		{
 			name: "BACKUP_AGE_RECIPIENTS", protects: true,
-			help:  "Whom backups are encrypted to: public keys of age (age1...), separated by commas. Keep the secret keys away from the server: it needs none.",
+			help:  "Whom backups are encrypted to: public keys of age (age1...) or SSH (ssh-ed25519 ..., ssh-rsa ...), separated by commas. Keep the secret keys away from the server: it needs none.",
 			parse: func(s *Settings, text string) *Problem { return parseRecipients(&s.Backup.Recipients, text) },
 		},
 		{
 			name: "BACKUP_AGE_IDENTITY", secret: true, lines: true,
-			help:  "The secret key that opens encrypted backups, for 'manus backup verify' and 'restore'; better named by BACKUP_AGE_IDENTITY_FILE. A server doesn't need it.",
+			help:  "The secret key of age or SSH that opens encrypted backups, for 'manus backup verify' and 'restore'; better named by BACKUP_AGE_IDENTITY_FILE. A server doesn't need it.",
 			parse: func(s *Settings, text string) *Problem { return parseIdentity(&s.Backup.Identity, text) },
 		},
 		{
 			name: "S3_BUCKET", protects: true, example: "s3://my-bucket/manus",
-			help:  "The bucket that backups are written to, and what their names begin with there. Needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+			help:  "The bucket that backups are written to, and what their names begin with there. Needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or S3_CREDENTIALS=role.",
 			parse: func(s *Settings, text string) *Problem { return parseBucket(&s.Backup.S3, text) },
 		},
 		{
@@ -186,6 +186,22 @@ func table() []setting {
 			name: "AWS_SECRET_ACCESS_KEY", with: "S3_BUCKET", secret: true, example: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
 			help:  "The secret of that key.",
 			parse: func(s *Settings, text string) *Problem { s.Backup.S3.SecretKey = NewSecret(text); return nil },
+		},
+		{
+			name: "AWS_SESSION_TOKEN", with: "S3_BUCKET", secret: true,
+			help:  "The token that goes with a temporary key, which ends with it: for a server rather use S3_CREDENTIALS=role.",
+			parse: func(s *Settings, text string) *Problem { s.Backup.S3.SessionToken = NewSecret(text); return nil },
+		},
+		{
+			name: "S3_CREDENTIALS", fallback: "keys", example: "role",
+			help: "keys: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. role: those of the role that Amazon's cloud gives to the machine (EC2), the container (ECS) or the pod (EKS), which are renewed by themselves.",
+			parse: func(s *Settings, text string) *Problem {
+				s.Backup.S3.Role = text == "role"
+				if text != "keys" && text != "role" {
+					return bad("is neither keys nor role", "use role for the role of the machine, or leave it out")
+				}
+				return nil
+			},
 		},
 		{
 			name: "TRUSTED_PROXIES", protects: true, example: "10.0.0.0/8,2001:db8::/32",

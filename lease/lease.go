@@ -123,6 +123,7 @@ const (
 	defaultTTL = 15 * time.Second
 	minTTL     = 100 * time.Millisecond
 	maxPause   = time.Second
+	mostTTL    = time.Minute // that is waited for, where nothing hangs on it
 )
 
 // LastRun is when a job under any of a store's leases was last done, by the clock of the
@@ -368,3 +369,47 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // jittered is d less up to a fifth, so that copies don't all come at once.
 func jittered(d time.Duration) time.Duration { return d - rand.N(d/5+1) }
+
+// AtWork tells whether somebody is at work under one of a store's leases now: renews it, or
+// takes it. That takes no time where all have been released, up to a third of a lease's TTL
+// where one is held, and a little more than all of it where it was by somebody who has been
+// killed. Errors are
+// the store's, and the context's.
+func AtWork(ctx context.Context, store docstore.Store) (bool, error) {
+	before, err := heldIn(ctx, store)
+	longest := time.Duration(0)
+	for _, d := range before {
+		longest = max(longest, min(d.ttl(), mostTTL))
+	}
+	if longest > 0 {
+		longest += 2 * maxPause // in which another copy looks, and takes over
+	}
+	for end := time.Now().Add(longest); err == nil && len(before) > 0 && time.Now().Before(end); {
+		if !sleep(ctx, min(longest/15, maxPause)) {
+			return false, ctx.Err()
+		}
+		var now map[string]document
+		now, err = heldIn(ctx, store)
+		for name, d := range now {
+			if seen, ok := before[name]; !ok || seen.Beat != d.Beat || seen.Fence != d.Fence {
+				return true, nil
+			}
+		}
+		before = now
+	}
+	return false, err
+}
+
+// heldIn are a store's leases that haven't been released.
+func heldIn(ctx context.Context, store docstore.Store) (map[string]document, error) {
+	held := map[string]document{}
+	for d, err := range docstore.NewCollection[document](store, spec).All(ctx, docstore.Query{}) {
+		if err != nil {
+			return nil, err
+		}
+		if !d.Released {
+			held[d.Name] = d
+		}
+	}
+	return held, nil
+}

@@ -16,6 +16,7 @@ import (
 
 	"manus/docstore"
 	"manus/internal/storetest"
+	"manus/internal/waittest"
 )
 
 // inBubble runs a test in which time passes by itself, with what opens copies of the
@@ -190,14 +191,14 @@ func (u *unreachable) Find(ctx context.Context, collection string, q docstore.Qu
 func TestAStoreThatCannotBeReachedIsToldOfOnceEachTime(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, open func() docstore.Store) {
-		var log bytes.Buffer
+		log := &waittest.Log{}
 		store := &unreachable{Store: open()}
 		c := config(store, func(context.Context, Job[chore]) error { return nil })
-		c.Log = slog.New(slog.NewTextHandler(&log, nil))
+		c.Log = slog.New(slog.NewTextHandler(log, nil))
 		stop := running(t, New(c))
 		for times := range 3 {
 			if told := strings.Count(log.String(), "can't be worked"); told != times {
-				t.Errorf("it was gone %d times; the operator reads: %s", times, &log)
+				t.Errorf("it was gone %d times; the operator reads: %s", times, log)
 			}
 			store.now.Store(true)
 			time.Sleep(10 * pollEvery)

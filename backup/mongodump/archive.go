@@ -53,10 +53,16 @@ type entry struct {
 
 // data is where the documents of the entry's collection are in the archive.
 func (e entry) data() namespace {
-	if e.Type == timeseries {
-		return namespace{e.Database, bucketsPrefix + e.Collection}
+	return namespace{e.Database, dataOf(e.Collection, e.Type)}
+}
+
+// dataOf is the name of the collection that has the documents of one: those of a time series
+// are its buckets, which the server keeps beside it.
+func dataOf(name, kind string) string {
+	if kind == timeseries {
+		return bucketsPrefix + name
 	}
-	return namespace{e.Database, e.Collection}
+	return name
 }
 
 const (

@@ -260,7 +260,7 @@ func FuzzArchive(f *testing.F) {
 			t.Error(err)
 		}
 		if a, err := newArchiveReader(bytes.NewReader(text)); err == nil {
-			if r, err := newRestoring(a, "db", nil, nil); err == nil {
+			if r, err := newRestoring(a, "", "db", nil, nil); err == nil {
 				for _, c := range r.collections {
 					c.definition()
 				}
@@ -291,7 +291,7 @@ func TestArchivesOfOlderToolsAreUnderstood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := newRestoring(reader, "another", nil, nil)
+	r, err := newRestoring(reader, "", "another", nil, nil)
 	if err != nil || !slices.Equal(r.databases(), []string{"db"}) || !slices.Equal(r.names(), []string{"bare", "c"}) {
 		t.Fatalf("it restores %v, %v", r, err)
 	}

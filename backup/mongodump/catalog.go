@@ -3,7 +3,6 @@ package mongodump
 import (
 	"context"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -41,11 +40,7 @@ func (c *conn) define(ctx context.Context) ([]metadata, error) {
 		if l.UUID != nil {
 			m.UUID = hex.EncodeToString(l.UUID.Data)
 		}
-		switch l.Type {
-		case timeseries:
-			return nil, errTimeseries(l.Name)
-		case view:
-		default:
+		if l.Type != view {
 			if m.Indexes, err = c.indexes(ctx, l.Name); err != nil {
 				return nil, err
 			}
@@ -53,11 +48,6 @@ func (c *conn) define(ctx context.Context) ([]metadata, error) {
 		defined = append(defined, m)
 	}
 	return defined, nil
-}
-
-// errTimeseries is for collections whose documents aren't in the collection.
-func errTimeseries(name string) error {
-	return fmt.Errorf("the collection %q is a time series, which isn't supported; back it up with mongodump", name)
 }
 
 // indexes lists a collection's indexes: none of one that has gone meanwhile.

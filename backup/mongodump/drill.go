@@ -1,6 +1,7 @@
 package mongodump
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -50,7 +51,7 @@ func (s *Source) Drill(ctx context.Context, dump io.Reader, progress func(read i
 	if all := a.databases(); len(all) == 1 {
 		database = all[0]
 	}
-	r, err := newRestoring(a, database, nil, progress)
+	r, err := newRestoring(a, "", database, nil, progress)
 	if err != nil {
 		return contents, err
 	}
@@ -78,27 +79,81 @@ func (s *Source) Drill(ctx context.Context, dump io.Reader, progress func(read i
 
 var errSlow = errors.New("the drill has taken too long and was given up")
 
-// drill restores each database into a scratch one, and reads them again.
+// drill restores each database into a scratch one, and reads them again: documents before
+// any can expire, definitions when all are as they were.
 func (r *restoring) drill(ctx context.Context, c *conn, scratches map[string]*conn) (contents backup.Contents, err error) {
-	err = r.restore(ctx, c, func(database string) *conn { return scratches[database] })
-	if _, refused := errors.AsType[refusal](err); refused && !errors.Is(err, backup.ErrDamaged) {
-		err = damaged("it can't be restored: %w", err) // not even where it comes from
-	}
-	if err != nil {
+	r.shorten(scratches)
+	if err := refusedIsDamaged(r.restore(ctx, c, func(database string) *conn { return scratches[database] })); err != nil {
 		return contents, err
 	}
 	again := &reading{conn: c}
-	for from, scratch := range scratches {
-		if err := again.add(ctx, scratch, scratch.primary, r.label(from)); err != nil {
-			return contents, err
-		}
+	if err := r.readAgain(ctx, again, scratches); err != nil {
+		return contents, err
 	}
 	if err := again.read(ctx); err != nil {
 		return contents, err
 	}
+	if err := refusedIsDamaged(r.expire(ctx)); err != nil {
+		return contents, err
+	}
+	defined := &reading{conn: c}
+	if err := r.readAgain(ctx, defined, scratches); err != nil {
+		return contents, err
+	}
+	again.redefine(defined)
 	contents = again.contents()
 	contents.Databases = len(scratches) > 1
 	return contents, nil
+}
+
+// refusedIsDamaged makes what a server refuses damage: it is where it comes from.
+func refusedIsDamaged(err error) error {
+	if _, refused := errors.AsType[refusal](err); refused && !errors.Is(err, backup.ErrDamaged) {
+		return damaged("it can't be restored: %w", err)
+	}
+	return err
+}
+
+// longestNamespace is how many bytes a database's and a collection's name have together in
+// any server: before MongoDB 4.4 no more, from then on 255.
+const longestNamespace = 120
+
+// shorten gives collections other names in the scratch databases where theirs would be too
+// long there, although they aren't where they come from: a scratch database's name is longer.
+func (r *restoring) shorten(scratches map[string]*conn) {
+	for from, c := range r.collections {
+		if len(scratches[from.database].name())+len(".")+len(c.Name) > longestNamespace {
+			c.called = "shortened_" + strings.ToLower(rand.Text())
+		}
+	}
+}
+
+// readAgain adds what is in the scratch databases, under the names that it has in the archive.
+func (r *restoring) readAgain(ctx context.Context, again *reading, scratches map[string]*conn) error {
+	for from, scratch := range scratches {
+		if err := again.add(ctx, scratch, scratch.primary, r.label(from)); err != nil {
+			return err
+		}
+	}
+	names := map[string]string{}
+	for _, c := range r.collections {
+		names[c.label+c.called] = c.Name
+	}
+	for _, c := range again.collections {
+		c.Name = cmp.Or(names[c.label+c.called], c.Name)
+	}
+	return nil
+}
+
+// redefine takes the collections' definitions from another reading.
+func (r *reading) redefine(from *reading) {
+	now := map[string]metadata{}
+	for _, c := range from.collections {
+		now[c.label+c.Name] = c.metadata
+	}
+	for _, c := range r.collections {
+		c.metadata = now[c.label+c.Name]
+	}
 }
 
 // drop drops the connection's database, even when the context has ended.

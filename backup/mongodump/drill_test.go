@@ -146,6 +146,17 @@ func TestAWrongPasswordIsNotAMissingRole(t *testing.T) {
 	}
 }
 
+// As the driver has it: what is refused while a connection is made isn't a network's fault.
+func TestAWrongPasswordIsToldAsSuch(t *testing.T) {
+	t.Parallel()
+	f := (&fake{refuse: "saslStart", code: 18}).start(t)
+	uri := strings.Replace(f.uri, "://", "://amal:hunter2@", 1) + "&authMechanism=SCRAM-SHA-256"
+	_, err := NewSource(uri, "d").Dump(t.Context(), io.Discard, nil)
+	if err == nil || errors.Is(err, backup.ErrUnavailable) || !strings.Contains(err.Error(), "the password is another one") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("it says %v", err)
+	}
+}
+
 func TestADrillThatTakesTooLongIsGivenUp(t *testing.T) {
 	t.Parallel()
 	server := mongotest.Start(t)

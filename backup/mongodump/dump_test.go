@@ -218,7 +218,7 @@ func TestLargeCollectionsAreReadAsRanges(t *testing.T) {
 			insert(t, db, "c", documents...)
 			err := connected(t.Context(), uri, db.Name(), patient(), func(conn *conn) error {
 				conn.split = 2 << 10
-				ranges, err := conn.ranges(t.Context(), metadata{Name: "c"}, 200, 20<<10)
+				ranges, err := conn.ranges(t.Context(), &collection{called: "c"}, 200, 20<<10)
 				if split := len(ranges) > 4; split != c.split {
 					t.Errorf("the ranges are %v", ranges)
 				}

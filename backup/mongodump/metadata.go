@@ -82,6 +82,13 @@ func (m metadata) capped() bool {
 	return capped
 }
 
+// expireOption is the option of an index, and of a clustered collection, by which a server
+// deletes documents that are old.
+const expireOption = "expireAfterSeconds"
+
+// expires tells whether documents go by themselves because of an index.
+func expires(index bson.Raw) bool { return index.Lookup(expireOption).Value != nil }
+
 // restorable are the indexes that have to be created: not the one by _id, which every
 // collection has, in the order and collation of the collection.
 func (m metadata) restorable() []bson.Raw {

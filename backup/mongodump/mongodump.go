@@ -5,8 +5,9 @@
 //
 // A dump is no snapshot: each document that is there all the time is in it exactly
 // once, as it was at some moment of the dump. Views are dumped as what they are, and
-// not as what they show. Collections of the server's own (system.…, of which system.js
-// is the exception) are left out, users and roles among them. Time series are refused.
+// not as what they show, and time series as the buckets that the server keeps their
+// measurements in. Collections of the server's own (system.…, of which system.js is the
+// exception) are left out otherwise, users and roles among them.
 //
 // Any server is enough that speaks MongoDB's protocol: nothing is asked for that a
 // standalone one doesn't have. The package knows nothing of what documents mean.
@@ -141,7 +142,7 @@ func (r *reading) dump(ctx context.Context, w io.Writer, progress func(int64)) e
 	if err != nil {
 		return err
 	}
-	of := func(c *collection) namespace { return namespace{c.from.Name(), c.Name} }
+	of := func(c *collection) namespace { return namespace{c.from.Name(), c.data()} }
 	r.documents = func(c *collection, documents []byte) error { return a.documents(of(c), documents) }
 	r.ended = func(c *collection) error { return a.end(of(c)) }
 	if err := r.read(ctx); err != nil {

@@ -19,19 +19,19 @@ const mostRanges = 64
 // numbers of several types compare as one kind, of which whole ones are taken, as
 // none is before them that isn't a number like them. A collection with an order of its own
 // for texts isn't split.
-func (c *conn) ranges(ctx context.Context, m metadata, documents, bytes int64) ([]bson.D, error) {
+func (c *conn) ranges(ctx context.Context, m *collection, documents, bytes int64) ([]bson.D, error) {
 	n := min(bytes/c.split, documents, mostRanges)
 	whole := []bson.D{{}}
 	if n < 2 || m.capped() || m.Options.Lookup("collation").Value != nil {
 		return whole, nil
 	}
-	kind, err := c.kind(ctx, m.Name)
+	kind, err := c.kind(ctx, m.data())
 	if err != nil || !slices.Contains(splittable, kind) {
 		return whole, err
 	}
 	var borders []bson.RawValue
 	for range n - 1 {
-		border, err := c.border(ctx, m.Name, borders, documents/n)
+		border, err := c.border(ctx, m.data(), borders, documents/n)
 		if err != nil {
 			return nil, err
 		}

@@ -37,6 +37,7 @@ type reading struct {
 // collection is a collection that is read, or written.
 type collection struct {
 	metadata
+	called        string          // its name where it is, which in a scratch database may be a shorter one
 	in            *conn           // the database that it is in
 	from          *mongo.Database // and how that is read
 	label         string          // what comes before its name in contents
@@ -47,11 +48,14 @@ type collection struct {
 	pending int // ranges
 }
 
+// data is where its documents are.
+func (c *collection) data() string { return dataOf(c.called, c.Type) }
+
 // add adds what is to be read of a database.
 func (r *reading) add(ctx context.Context, in *conn, from *mongo.Database, label string) error {
 	defined, err := in.define(ctx)
 	for _, m := range defined {
-		r.collections = append(r.collections, &collection{metadata: m, in: in, from: from, label: label})
+		r.collections = append(r.collections, &collection{metadata: m, called: m.Name, in: in, from: from, label: label})
 	}
 	return err
 }
@@ -76,13 +80,13 @@ func (r *reading) divide(ctx context.Context, start func(*collection, bson.D)) e
 	counts := map[*collection]int64{}
 	for _, c := range order {
 		if c.Type != view {
-			counts[c], c.size = c.in.size(ctx, c.Name)
+			counts[c], c.size = c.in.size(ctx, c.data())
 			c.average = c.size / max(1, counts[c])
 		}
 	}
 	slices.SortStableFunc(order, func(a, b *collection) int { return cmp.Compare(b.size, a.size) })
 	for _, c := range order {
-		ranges, err := c.in.ranges(ctx, c.metadata, counts[c], c.size)
+		ranges, err := c.in.ranges(ctx, c, counts[c], c.size)
 		if err != nil {
 			return err
 		}
@@ -125,7 +129,7 @@ func (r *reading) scan(ctx context.Context, c *collection, filter bson.D) (tally
 	}
 	s := scanner{reading: r, of: c, room: int64(r.conn.batch)}
 	err := r.conn.within(ctx, r.conn.patience, func(ctx context.Context) (err error) {
-		s.cursor, err = c.from.Collection(c.Name).Find(ctx, filter, options.Find().SetBatchSize(s.count(c.average)))
+		s.cursor, err = c.from.Collection(c.data()).Find(ctx, filter, options.Find().SetBatchSize(s.count(c.average)))
 		return err
 	})
 	if err != nil {

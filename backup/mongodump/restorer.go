@@ -58,7 +58,7 @@ func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup
 		}
 		var databases []string
 		if contents != nil && contents.Databases {
-			databases = databasesOf(*contents)
+			databases = contents.DatabaseNames()
 		}
 		if _, err := r.place(c, databases != nil); err != nil {
 			return err
@@ -115,7 +115,7 @@ func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.Restore
 	if o.Databases {
 		database = ""
 	}
-	restoring, err := newRestoring(a, database, o.Collections, progress)
+	restoring, err := newRestoring(a, o.Database, database, o.Collections, progress)
 	if err != nil {
 		return contents, err
 	}
@@ -142,6 +142,9 @@ func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.Restore
 		if err := restoring.restore(ctx, c, place); err != nil {
 			return err
 		}
+		if err := restoring.expire(ctx); err != nil {
+			return err
+		}
 		contents, err = restoring.contents(ctx)
 		return err
 	})
@@ -164,18 +167,9 @@ func (r *Restorer) place(c *conn, several bool) (func(database string) *conn, er
 	case !several:
 		return func(string) *conn { return c }, nil
 	case !r.ownNames:
-		return nil, errors.New("the backup is of every database, and they are restored under their own names: name none in the URI after --to, such as mongodb://user:password@host:27017, of a server that has none of them")
+		return nil, errors.New("the backup is of several databases, which are restored under their own names: name none in the URI that they go to, nor in MONGODB_DATABASE; or choose one of them with --from-database")
 	}
 	return c.on, nil
-}
-
-// databasesOf are the databases of a dump of every one.
-func databasesOf(contents backup.Contents) (databases []string) {
-	for _, c := range contents.Collections {
-		database, _, _ := strings.Cut(c.Name, ".")
-		databases = append(databases, database)
-	}
-	return slices.Compact(databases) // they are in order
 }
 
 // existingIn looks at what there is in databases, by the names database.collection; or where

@@ -30,14 +30,14 @@ type restoring struct {
 	free        sync.Pool                 // of batches
 }
 
-// newRestoring takes the collections of these names from the archive, or all, of the
-// database of a name, or of every one.
-func newRestoring(a *archiveReader, database string, only []string, progress func(int64)) (*restoring, error) {
-	r := &restoring{archive: a, whole: database == "", progress: progress, collections: map[namespace]*collection{}}
-	from := ""
+// newRestoring takes the collections of these names from the archive, or all. They are those
+// of every database, or else of the one of a name, for which into is a guess: the name of
+// where it goes.
+func newRestoring(a *archiveReader, from, into string, only []string, progress func(int64)) (*restoring, error) {
+	r := &restoring{archive: a, whole: from == "" && into == "", progress: progress, collections: map[namespace]*collection{}}
 	if !r.whole {
 		var err error
-		if from, err = a.choose(database); err != nil {
+		if from, err = a.choose(from, into); err != nil {
 			return nil, err
 		}
 	}
@@ -54,10 +54,7 @@ func newRestoring(a *archiveReader, database string, only []string, progress fun
 		if err != nil {
 			return nil, err
 		}
-		if m.Type == timeseries {
-			return nil, errTimeseries(e.Collection)
-		}
-		r.collections[namespace{e.Database, e.Collection}] = &collection{metadata: m, label: r.label(e.Database)}
+		r.collections[e.data()] = &collection{metadata: m, called: m.Name, label: r.label(e.Database)}
 	}
 	for _, name := range only {
 		if !slices.Contains(r.names(), name) {
@@ -73,19 +70,23 @@ func errNoCollection(name string) error { return fmt.Errorf("the backup has no c
 // users and roles of a database as $admin.system.…
 func restorable(name string) bool { return ofUsers(name) && !strings.HasPrefix(name, "$admin.") }
 
-// choose is the archive's database that is restored into a database: the only one
-// there is, or else the one of the same name. The rest of a whole server's archive is
-// not looked at.
-func (a *archiveReader) choose(database string) (string, error) {
+// choose is the archive's database that is restored into a database: the one that is named,
+// the only one there is, or else the one of the same name. The rest of a whole server's
+// archive is not looked at.
+func (a *archiveReader) choose(from, into string) (string, error) {
 	switch all := a.databases(); {
+	case from != "" && slices.Contains(all, from):
+		return from, nil
+	case from != "":
+		return "", fmt.Errorf("the archive has no database %q; it has %s", from, strings.Join(all, ", "))
 	case len(all) == 0:
-		return database, nil // of an empty database
+		return into, nil // of an empty database
 	case len(all) == 1:
 		return all[0], nil
-	case slices.Contains(all, database):
-		return database, nil
+	case slices.Contains(all, into):
+		return into, nil
 	default:
-		return "", fmt.Errorf("the archive has several databases, %s, and none of them is named %s; restore into one of their names", strings.Join(all, ", "), database)
+		return "", fmt.Errorf("the archive has several databases, %s, and none of them is named %s: say which one with --from-database", strings.Join(all, ", "), into)
 	}
 }
 
@@ -133,7 +134,7 @@ func (r *restoring) names() (names []string) {
 
 // restore creates the collections where place says that those of a database go, puts the
 // documents in them, and then builds the indexes, which takes less time than keeping them up
-// to date.
+// to date. Nothing expires before expire is called.
 func (r *restoring) restore(ctx context.Context, c *conn, place func(database string) *conn) error {
 	r.conn = c
 	for from, restored := range r.collections {
@@ -148,8 +149,28 @@ func (r *restoring) restore(ctx context.Context, c *conn, place func(database st
 		return err
 	}
 	for _, c := range r.sorted() {
-		if err := r.index(ctx, c); err != nil {
+		if err := r.index(ctx, c, func(index bson.Raw) bool { return !expires(index) }); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// expire makes documents expire as they do where they come from. It comes after everything
+// that looks at them: from now on the server deletes those that are past it.
+func (r *restoring) expire(ctx context.Context) error {
+	for _, c := range r.sorted() {
+		if err := r.index(ctx, c, expires); err != nil {
+			return err
+		}
+		after := c.Options.Lookup(expireOption)
+		if after.Value == nil {
+			continue
+		}
+		var answer bson.Raw
+		err := r.conn.run(ctx, c.in.name(), &answer, bson.D{{Key: "collMod", Value: c.called}, {Key: expireOption, Value: after}})
+		if err != nil {
+			return wrap(err, "making documents of the collection %q expire", c.Name)
 		}
 	}
 	return nil
@@ -157,10 +178,10 @@ func (r *restoring) restore(ctx context.Context, c *conn, place func(database st
 
 // create creates a collection or a view.
 func (r *restoring) create(ctx context.Context, m *collection) error {
-	command := bson.D{{Key: "create", Value: m.Name}}
+	command := bson.D{{Key: "create", Value: m.called}}
 	elements, _ := m.Options.Elements()
 	for _, option := range elements {
-		if !slices.Contains(notRestored, option.Key()) {
+		if !slices.Contains(notRestored, option.Key()) && option.Key() != expireOption {
 			command = append(command, bson.E{Key: option.Key(), Value: option.Value()})
 		}
 	}
@@ -169,13 +190,16 @@ func (r *restoring) create(ctx context.Context, m *collection) error {
 	return wrap(err, "creating the collection %q", m.Name)
 }
 
-// index builds a collection's indexes.
-func (r *restoring) index(ctx context.Context, m *collection) error {
+// index builds those of a collection's indexes that are picked.
+func (r *restoring) index(ctx context.Context, m *collection, pick func(bson.Raw) bool) error {
 	indexes := bson.A{}
 	for _, index := range m.restorable() {
 		elements, err := index.Elements()
 		if err != nil {
 			return damaged("an index of the collection %q can't be read", m.Name)
+		}
+		if !pick(index) {
+			continue
 		}
 		spec := bson.D{}
 		for _, option := range elements {
@@ -189,7 +213,7 @@ func (r *restoring) index(ctx context.Context, m *collection) error {
 		return nil
 	}
 	err := r.conn.within(ctx, r.conn.building, func(ctx context.Context) error {
-		command := bson.D{{Key: "createIndexes", Value: m.Name}, {Key: "indexes", Value: indexes}}
+		command := bson.D{{Key: "createIndexes", Value: m.called}, {Key: "indexes", Value: indexes}}
 		return m.in.primary.RunCommand(ctx, command).Err()
 	})
 	if said, ok := errors.AsType[mongo.ServerError](err); ok && said.HasErrorCode(duplicateKey) {
@@ -324,11 +348,11 @@ func (r *restoring) insertBatch(ctx context.Context, b *batch) error {
 		begin = end
 	}
 	how := options.InsertMany().SetOrdered(b.of.capped())
-	if b.of.Options.Lookup("validator").Value != nil { // what was there before it stays
+	if b.of.Type == timeseries || b.of.Options.Lookup("validator").Value != nil { // what was there before it stays
 		how.SetBypassDocumentValidation(true)
 	}
 	err := r.conn.within(ctx, r.conn.patience, func(ctx context.Context) error {
-		_, err := b.of.in.primary.Collection(b.of.Name).InsertMany(ctx, documents, how)
+		_, err := b.of.in.primary.Collection(b.of.data()).InsertMany(ctx, documents, how)
 		return err
 	})
 	if err != nil {
@@ -364,7 +388,7 @@ func (r *restoring) contents(ctx context.Context) (backup.Contents, error) {
 			return all, err
 		}
 		for _, m := range defined {
-			if c := r.collections[namespace{database, m.Name}]; c != nil {
+			if c := r.collections[namespace{database, dataOf(m.Name, m.Type)}]; c != nil {
 				c.metadata = m
 				all.Collections = append(all.Collections, c.contents())
 			}

@@ -24,6 +24,8 @@ var regionCodes = []string{"AuthorizationHeaderMalformed", "InvalidRegion", "Per
 func (t *Target) translateError(err error, permission, key string) error {
 	var refused minio.ErrorResponse
 	switch {
+	case errors.Is(err, errRole):
+		return fmt.Errorf("%w: the keys of this machine's role can't be had: %s; see that it has one and that its service for metadata can be reached, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead of S3_CREDENTIALS=role", backup.ErrUnavailable, t.redact(cause(err)))
 	case errors.As(err, &refused) && t.transientAnswer(refused):
 		return fmt.Errorf("%w: %s is overloaded or out of order (%d %s); try again later", backup.ErrUnavailable, t.host(), refused.StatusCode, refused.Code)
 	case errors.As(err, &refused):
@@ -114,7 +116,12 @@ func (t *Target) host() string { return t.core.EndpointURL().Host }
 
 // redact takes the secrets out of what others say.
 func (t *Target) redact(text string) string {
-	return strings.ReplaceAll(text, t.config.SecretKey, "(secret)")
+	for _, secret := range []string{t.config.SecretKey, t.config.SessionToken} {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "(secret)")
+		}
+	}
+	return text
 }
 
 // cause is the innermost of what went wrong with a request, without its URL.

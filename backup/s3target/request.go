@@ -151,11 +151,14 @@ type transport struct {
 	http.Transport
 	clock  *clock
 	silent atomic.Bool // the service was given up, and hasn't answered since
+	// up and down are how fast bodies go.
+	up, down *pace
 }
 
-func newTransport(c *clock, patience time.Duration) *transport {
+// newTransport sends and gets so many MiB a second at most; 0 is as many as can be.
+func newTransport(c *clock, patience time.Duration, mib float64) *transport {
 	dialer := &net.Dialer{Timeout: min(patience, 10*time.Second), KeepAlive: 30 * time.Second}
-	return &transport{clock: c, Transport: http.Transport{
+	return &transport{clock: c, up: paceOf(mib), down: paceOf(mib), Transport: http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         dialer.DialContext,
 		TLSHandshakeTimeout: min(patience, 10*time.Second),
@@ -168,11 +171,15 @@ func newTransport(c *clock, patience time.Duration) *transport {
 
 // RoundTrip sends a request and returns its answer.
 func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
-	m, metered := request.Context().Value(meterKey{}).(*meter)
-	if metered && request.Body != nil {
-		m.bodies.Add(1)
+	ctx := request.Context()
+	m, metered := ctx.Value(meterKey{}).(*meter)
+	if request.Body != nil {
 		copied := *request
-		copied.Body = &meteredBody{ReadCloser: request.Body, meter: m, closed: sync.OnceFunc(m.bodies.Done)}
+		copied.Body = t.up.body(ctx, request.Body)
+		if metered {
+			m.bodies.Add(1)
+			copied.Body = &meteredBody{ReadCloser: copied.Body, meter: m, closed: sync.OnceFunc(m.bodies.Done)}
+		}
 		request = &copied
 	}
 	answer, err := t.Transport.RoundTrip(request)
@@ -181,6 +188,7 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	t.silent.Store(false)
 	t.clock.set(answer.Header.Get("Date"))
+	answer.Body = t.down.body(ctx, answer.Body)
 	if metered {
 		answer.Body = &meteredBody{ReadCloser: answer.Body, meter: m, closed: func() {}}
 	}

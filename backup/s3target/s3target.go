@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/minio/minio-go/v7/pkg/encrypt"
 
 	"manus/backup"
@@ -42,6 +41,11 @@ type Config struct {
 	Region    string
 	AccessKey string
 	SecretKey string
+	// SessionToken goes with a key that is temporary; empty with one that isn't.
+	SessionToken string
+	// Role takes the keys of the role that the machine, the container or the pod has in
+	// Amazon's cloud, instead of those above.
+	Role bool
 
 	// PartSize is how many bytes a part has at least. 0 is 8 MiB. Parts are larger
 	// where 10,000 of them would be too few otherwise. All parts of a file but the
@@ -59,6 +63,10 @@ type Config struct {
 	// says when it is empty.
 	Encryption string
 	KMSKey     string
+
+	// Bandwidth is how many MiB a second go each way at most, all files together; 0 is as
+	// many as can be.
+	Bandwidth float64
 
 	// OrphanAfter is how long an unfinished file must have been idle before Clean
 	// takes it for one that nobody works on. 0 is an hour.
@@ -103,9 +111,9 @@ func New(config Config) (*Target, error) {
 	if t.sse, err = encryption(config); err != nil {
 		return nil, err
 	}
-	t.transport = newTransport(t.clock, config.Timeout)
+	t.transport = newTransport(t.clock, config.Timeout, config.Bandwidth)
 	t.core, err = minio.NewCore(host, &minio.Options{
-		Creds:      credentials.NewStaticV4(config.AccessKey, config.SecretKey, ""),
+		Creds:      keys(config),
 		Secure:     secure,
 		Region:     config.Region,
 		Transport:  t.transport,
@@ -132,12 +140,13 @@ func check(c Config) error {
 		say    string
 	}{
 		{c.Bucket == "" || strings.Contains(c.Bucket, "/"), "the bucket needs a name, without slashes"},
-		{c.AccessKey == "" || c.SecretKey == "", "the bucket needs an access key and its secret key"},
+		{!c.Role && (c.AccessKey == "" || c.SecretKey == ""), "the bucket needs an access key and its secret key, or a role"},
+		{c.Role && c.AccessKey+c.SecretKey+c.SessionToken != "", "the keys of the bucket are those of a role, or others, but not both"},
 		{c.PartSize < leastPartSize, "a part has to have 5 MiB or more, or S3 doesn't take it"},
 		{c.LockMode != "" && c.LockMode != "governance" && c.LockMode != "compliance", "the mode of object lock is governance or compliance, or empty for none"},
 		{(c.LockMode != "") != (c.LockDays > 0), "object lock needs both a mode and a number of days"},
 		{c.KMSKey != "" && c.Encryption != "aws:kms", "a KMS key needs the encryption aws:kms"},
-		{c.OrphanAfter < 0 || c.Timeout < 0, "times can't be negative"},
+		{c.OrphanAfter < 0 || c.Timeout < 0 || c.Bandwidth < 0, "times and the bandwidth can't be negative"},
 	} {
 		if rule.broken {
 			wrong = append(wrong, errors.New(rule.say))

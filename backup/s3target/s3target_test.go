@@ -2,7 +2,9 @@ package s3target_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -88,4 +90,33 @@ func open(t *testing.T, config s3target.Config) *s3target.Target {
 	}
 	t.Cleanup(target.Close)
 	return target
+}
+
+func TestABandwidthIsKeptBothWays(t *testing.T) {
+	t.Parallel()
+	server := s3test.Start(t)
+	config := settings(server, server.Bucket(t))
+	config.Bandwidth = 4
+	target := open(t, config)
+	const size = 2 << 20
+	least := func(what string, do func() error) {
+		t.Helper()
+		began := time.Now()
+		err := do()
+		if took := time.Since(began); err != nil || took < 450*time.Millisecond {
+			t.Errorf("%s takes %v, %v", what, took, err)
+		}
+	}
+	least("writing", func() error { return target.Put(t.Context(), "file", make([]byte, size)) })
+	least("reading", func() error {
+		file, err := target.Open(t.Context(), "file")
+		if err != nil {
+			return err
+		}
+		n, err := io.Copy(io.Discard, file)
+		if n != size {
+			t.Errorf("it has %d bytes", n)
+		}
+		return errors.Join(err, file.Close())
+	})
 }

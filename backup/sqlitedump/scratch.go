@@ -2,7 +2,6 @@ package sqlitedump
 
 import (
 	"context"
-	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,8 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
-	"golang.org/x/sync/errgroup"
 	lib "modernc.org/sqlite/lib"
 
 	"manus/backup"
@@ -62,7 +61,7 @@ func withScratch(ctx context.Context, path, purpose string, work worker, dump io
 // whole of a database.
 func fill(ctx context.Context, scratch *os.File, dump io.Reader, progress func(read int64)) error {
 	counted := &counter{ctx: ctx, w: roomy{scratch}, progress: progress}
-	_, err := io.CopyBuffer(counted, plainReader{dump}, make([]byte, chunk))
+	err := copyAhead(counted, dump)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return damaged(err)
 	}
@@ -86,6 +85,21 @@ func fill(ctx context.Context, scratch *os.File, dump io.Reader, progress func(r
 	return err
 }
 
+// copyAhead copies what is read, a chunk of which is read while the one before is written:
+// reading means to decrypt, decompress and hash, and that there is another processor.
+func copyAhead(w io.Writer, r io.Reader) error {
+	ahead, chunks := io.Pipe()
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		_, err := io.CopyBuffer(chunks, plainReader{r}, make([]byte, chunk))
+		_ = chunks.CloseWithError(err) // it never fails
+	})
+	defer reading.Wait()
+	_, err := io.CopyBuffer(w, plainReader{ahead}, make([]byte, chunk))
+	_ = ahead.CloseWithError(err) // or this
+	return err
+}
+
 // plainReader hides what else a reader can do, so that whole chunks are copied.
 type plainReader struct{ io.Reader }
 
@@ -100,48 +114,6 @@ func (r roomy) Write(p []byte) (int, error) {
 		err = fmt.Errorf("%w: the scratch database can't be written: see that there is space and try again: %w", backup.ErrUnavailable, err)
 	}
 	return n, err
-}
-
-// inspect has SQLite check a scratch database and reads what is in it, both at the
-// same time. It returns ErrDamaged for one that can't be used.
-func inspect(ctx context.Context, path string) (contents backup.Contents, err error) {
-	db := open(path, private)
-	defer db.Close()
-	both, within := errgroup.WithContext(ctx)
-	both.Go(func() error {
-		return onConn(within, db, func(c *sql.Conn) error { return checkIntegrity(within, c) })
-	})
-	both.Go(func() error {
-		return onConn(within, db, func(c *sql.Conn) (err error) {
-			contents, err = readContents(within, c)
-			return err
-		})
-	})
-	if err := both.Wait(); err != nil {
-		return backup.Contents{}, blame(ctx, path, err)
-	}
-	return contents, nil
-}
-
-// checkIntegrity has SQLite check every page, row and index, and every reference
-// between rows.
-func checkIntegrity(ctx context.Context, c *sql.Conn) error {
-	// It looks for every row in every index, all over the file.
-	if _, err := c.ExecContext(ctx, "PRAGMA cache_size = -8192"); err != nil {
-		return err
-	}
-	var verdict string
-	if err := c.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&verdict); err != nil {
-		return err
-	}
-	if verdict != "ok" {
-		return damaged(errors.New(verdict))
-	}
-	tables, err := queryStrings(ctx, c, `SELECT "table" FROM pragma_foreign_key_check LIMIT 1`)
-	if err == nil && len(tables) > 0 {
-		err = damaged(fmt.Errorf("the table %s has rows that refer to rows which there aren't", tables[0]))
-	}
-	return err
 }
 
 // blame says whose fault it is that a scratch database can't be used: that of the dump

@@ -17,6 +17,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"manus/backup"
 )
@@ -78,7 +79,25 @@ func (s *Source) Dump(ctx context.Context, w io.Writer, progress func(written in
 }
 
 // Drill restores a dump into a scratch database in the file's folder, has SQLite check
-// it, and returns what is in it. Only whoever runs this process can read that.
+// it, and returns what is in it. Only whoever runs this process can read that. Where there
+// is no such folder, it is there for as long as the drill takes.
 func (s *Source) Drill(ctx context.Context, dump io.Reader, progress func(read int64)) (backup.Contents, error) {
+	leave, err := enterFolder(filepath.Dir(s.path))
+	if err != nil {
+		return backup.Contents{}, err
+	}
+	defer leave()
 	return withScratch(ctx, s.path, forDrill, s.work, dump, progress, func(*os.File, backup.Contents) error { return nil })
+}
+
+// enterFolder makes a folder unless it is there. leave removes it again, if nobody else
+// has put something into it.
+func enterFolder(folder string) (leave func(), err error) {
+	if _, err := os.Stat(folder); !errors.Is(err, fs.ErrNotExist) {
+		return func() {}, nil
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, fmt.Errorf("there is no folder %s for the scratch database, and it can't be made: name another one with --data: %w", folder, err)
+	}
+	return func() { _ = os.Remove(folder) }, nil // what isn't empty stays
 }

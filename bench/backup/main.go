@@ -25,17 +25,19 @@ func main() {
 	megabytes := flag.Int("size", 512, "how large the database is, in MB")
 	rounds := flag.Int("rounds", 3, "how often each is measured, in turn")
 	only := flag.String("only", "", "speed, writes, memory or mongodb; all but memory by default")
+	data := flag.String("data", "", "of speed, only the data of that kind: events, small or random")
 	dir := flag.String("dir", "", "a folder for the databases; a temporary one by default")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *dir, *megabytes, *rounds, *only); err != nil {
+	if err := run(ctx, *dir, *megabytes, *rounds, *only, *data); err != nil {
 		fmt.Fprintln(os.Stderr, "backup:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, dir string, megabytes, rounds int, only string) error {
+func run(ctx context.Context, dir string, megabytes, rounds int, only, data string) error {
+	kinds := slices.DeleteFunc([]kind{events, small, blobs}, func(k kind) bool { return data != "" && data != k.name })
 	dir, err := os.MkdirTemp(dir, "manus-bench-*")
 	if err != nil {
 		return err
@@ -51,18 +53,19 @@ func run(ctx context.Context, dir string, megabytes, rounds int, only string) er
 	if only == "mongodb" {
 		return b.mongodb(megabytes)
 	}
-	if b.bytes, err = makeDatabase(ctx, b.data(), megabytes); err != nil {
+	if only == "speed" {
+		return b.speeds(kinds, megabytes)
+	}
+	if err := b.fillWith(events, megabytes); err != nil {
 		return err
 	}
 	switch only {
-	case "speed":
-		return b.speed()
 	case "writes":
 		return b.writes()
 	case "memory":
 		return b.memory()
 	}
-	return errors.Join(b.speed(), b.writes(), b.mongodb(megabytes))
+	return errors.Join(b.writes(), b.speeds(kinds, megabytes), b.mongodb(megabytes))
 }
 
 // bench is what the measurements share.
@@ -71,6 +74,17 @@ type bench struct {
 	dir, manus string
 	bytes      int64 // of the embedded store
 	rounds     int
+	of         kind // that is in the store
+}
+
+// fillWith makes a store of that kind, in place of the one before.
+func (b *bench) fillWith(k kind, megabytes int) (err error) {
+	if err := os.RemoveAll(b.data()); err != nil {
+		return err
+	}
+	b.of = k
+	b.bytes, err = makeDatabase(b.ctx, b.data(), k, megabytes)
+	return err
 }
 
 func (b *bench) data() string  { return filepath.Join(b.dir, "data") }
@@ -86,8 +100,9 @@ type way struct {
 // outcome is what a run of a way took.
 type outcome struct {
 	took time.Duration
-	size int64 // of the files in out
-	rss  int64 // the most memory that the program had, in bytes
+	cpu  time.Duration // of all processors
+	size int64         // of the files in out
+	rss  int64         // the most memory that the program had, in bytes
 }
 
 // prepare empties the folder out. What others have left to be written to the disk isn't
@@ -118,7 +133,7 @@ func (b *bench) once(w way) (outcome, error) {
 			o.rss = max(o.rss, peak(cmd.Process.Pid))
 		}
 	}
-	o.took = time.Since(began)
+	o.took, o.cpu = time.Since(began), cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()
 	if err != nil {
 		return outcome{}, fmt.Errorf("%s: %w: %s", w.name, err, &text)
 	}
@@ -176,7 +191,16 @@ func (b *bench) ours(compression string, more ...string) func() *exec.Cmd {
 // stock is what people put into a crontab. The copy is removed as they do it.
 const stock = `sqlite3 "$DB" ".backup '$OUT/copy.db'" && gzip -6 < "$OUT/copy.db" > "$OUT/backup.gz" && rm "$OUT/copy.db" && sync "$OUT/backup.gz"`
 
-// speed compares the time and the size.
+// speeds compares the time and the size with each kind of data.
+func (b *bench) speeds(kinds []kind, megabytes int) error {
+	for _, k := range kinds {
+		if err := errors.Join(b.fillWith(k, megabytes), b.speed()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (b *bench) speed() error {
 	ways := []way{
 		{"`sqlite3 .backup`, `gzip -6`", b.shell(stock)},
@@ -185,8 +209,13 @@ func (b *bench) speed() error {
 		{"manus, gzip, restored and compared", b.ours("gzip")},
 		{"manus, zstd, restored and compared", b.ours("zstd")},
 	}
-	fmt.Printf("\n| %d MB of SQLite | took | times as fast | size | of the first's | peak RSS |\n| --- | ---: | ---: | ---: | ---: | ---: |\n", b.bytes/1e6)
+	b.head(fmt.Sprintf("%d MB of %s", b.bytes/1e6, b.of.what))
 	return b.table(ways)
+}
+
+// head prints the head of a table.
+func (b *bench) head(what string) {
+	fmt.Printf("\n| %s | took | times as fast | processors' time | of the first's | size | of the first's | peak RSS |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n", what)
 }
 
 func (b *bench) table(ways []way) error {
@@ -207,7 +236,8 @@ func (b *bench) table(ways []way) error {
 	first := middle(results[0])
 	for i, w := range ways {
 		o := middle(results[i])
-		fmt.Printf("| %s | %.1f s | %.1f× | %.1f MB | %.3f× | %.0f MiB |\n", w.name, o.took.Seconds(), first.took.Seconds()/o.took.Seconds(),
+		fmt.Printf("| %s | %.1f s | %.2f× | %.1f s | %.2f× | %.1f MB | %.3f× | %.0f MiB |\n", w.name, o.took.Seconds(), first.took.Seconds()/o.took.Seconds(),
+			o.cpu.Seconds(), o.cpu.Seconds()/first.cpu.Seconds(),
 			float64(o.size)/1e6, float64(o.size)/float64(first.size), float64(o.rss)/(1<<20))
 	}
 	return nil
@@ -221,7 +251,7 @@ func middle(all []outcome) outcome {
 
 // memory tells the most memory that is used, which must not grow with the database.
 func (b *bench) memory() error {
-	fmt.Printf("\n| %d MB of SQLite | took | times as fast | size | of the first's | peak RSS |\n| --- | ---: | ---: | ---: | ---: | ---: |\n", b.bytes/1e6)
+	b.head(fmt.Sprintf("%d MB of SQLite", b.bytes/1e6))
 	return b.table([]way{
 		{"manus, gzip", b.ours("gzip", "--no-verify")},
 		{"manus, zstd", b.ours("zstd", "--no-verify")},

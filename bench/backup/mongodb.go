@@ -25,7 +25,7 @@ func (b *bench) mongodb(megabytes int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\n| %d MB of a server that has them in memory | took | times as fast | size | of the first's | peak RSS |\n| --- | ---: | ---: | ---: | ---: | ---: |\n", megabytes)
+	b.head(fmt.Sprintf("%d MB of a server that has them in memory", megabytes))
 	if err := b.table(b.mongoWays(stock, memory.uri, "manus")); err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (b *bench) mongodb(megabytes int) error {
 	if err := b.fill(uri, database, size); err != nil {
 		return err
 	}
-	fmt.Printf("\n| %d MB of %s | took | times as fast | size | of the first's | peak RSS |\n| --- | ---: | ---: | ---: | ---: | ---: |\n", size, title)
+	b.head(fmt.Sprintf("%d MB of %s", size, title))
 	return b.table(b.mongoWays(stock, uri, database))
 }
 

@@ -23,7 +23,7 @@ import (
 // backupCommand works on backups, beside a running server or without.
 type backupCommand struct {
 	installation
-	Identity string `help:"The file with the secret key of age that opens encrypted backups. Without it: BACKUP_AGE_IDENTITY_FILE." placeholder:"FILE" type:"path"`
+	Identity string `help:"The file with the secret key of age or SSH that opens encrypted backups. Without it: BACKUP_AGE_IDENTITY_FILE." placeholder:"FILE" type:"path"`
 	JSON     bool   `help:"Print JSON."`
 
 	Create  backupCreate  `cmd:"" help:"Make a backup, restore it into a scratch database, and compare."`
@@ -48,17 +48,20 @@ type vault struct {
 	progress *progressLine
 }
 
-// folderExists tells whether the folder of backups is there, if there shall be one: a
+// look returns an error when the folder of backups isn't there, if there shall be one: a
 // mistyped name must not look like a folder without backups. That in the data folder is
 // made with the first backup.
-func (v vault) folderExists() error {
+func (v vault) look() error {
 	dir := v.settings.Backup.Dir
 	_, err := os.Stat(dir)
 	inData := dir == filepath.Join(v.settings.DataDir, "backups") && v.rooms.StoreExists() == nil
 	if dir == "" || err == nil || inData && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return fmt.Errorf("no folder of backups is at %s: check BACKUP_DIR, or --data, or make the first backup with 'manus backup create': %w", dir, err)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("%w: no folder of backups is at %s: check BACKUP_DIR, or --data, or make the first backup with 'manus backup create'", backup.ErrNotFound, dir)
 }
 
 // with joins the rooms of the installation and runs f on its backups. The store is only
@@ -79,8 +82,19 @@ func (c *backupCommand) with(p *process, f func(vault) error) error {
 	return withRooms(p, app.Options{Settings: settings, Unopened: true}, func(a *app.App) error {
 		progress := &progressLine{line: statusLine{out: p.err}}
 		defer progress.end()
-		return f(vault{p, a.Backups(), a, settings, progress})
+		return c.nowhere(p, f(vault{p, a.Backups(), a, settings, progress}))
 	})
+}
+
+// nowhere adds to what isn't found that nobody has said where to look.
+func (c *backupCommand) nowhere(p *process, err error) error {
+	said := c.EnvFile != "" || c.Data != "" || slices.ContainsFunc(p.environ, func(pair string) bool {
+		return strings.HasPrefix(pair, "BACKUP_DIR") || strings.HasPrefix(pair, "S3_BUCKET")
+	})
+	if said || !errors.Is(err, backup.ErrNotFound) {
+		return err
+	}
+	return fmt.Errorf("%w; no settings say where backups are: name the server's with --env-file", err)
 }
 
 func readIdentity(path string) (config.Secret, error) {
@@ -107,10 +121,11 @@ func (c backupCreate) Run(p *process, parent *backupCommand) error {
 		if err := v.rooms.StoreExists(); err != nil {
 			return err
 		}
+		began := time.Now()
 		m, err := v.Create(p.ctx, backup.CreateOptions{SkipVerify: !c.Verify, AllowEmpty: c.AllowEmpty, PruneFirst: c.Prune, Progress: v.progress.show})
 		v.progress.end()
 		if m.File != "" {
-			err = errors.Join(err, parent.printCreated(p, m), doubt(m))
+			err = errors.Join(err, parent.printCreated(p, m, time.Since(began)), doubt(m))
 		}
 		if p.ctx.Err() != nil || !c.Prune {
 			return err
@@ -120,12 +135,12 @@ func (c backupCreate) Run(p *process, parent *backupCommand) error {
 	})
 }
 
-func (c *backupCommand) printCreated(p *process, m backup.Manifest) error {
+// printCreated says what was made, and how long all of it took: the drill is the longer part.
+func (c *backupCommand) printCreated(p *process, m backup.Manifest, took time.Duration) error {
 	if c.JSON {
 		return json.NewEncoder(p.out).Encode(m)
 	}
-	took := m.FinishedAt.Sub(m.CreatedAt).Round(time.Second)
-	_, err := fmt.Fprintf(p.out, "%s: %s, %d documents, in %v; %s\n", m.File, size(m.Size), m.Documents, took, verdict(m))
+	_, err := fmt.Fprintf(p.out, "%s: %s, %d documents, in %v; %s\n", m.File, size(m.Size), m.Documents, took.Round(time.Second), verdict(m))
 	return err
 }
 
@@ -156,7 +171,7 @@ type backupList struct{}
 // Run lists backups.
 func (backupList) Run(p *process, parent *backupCommand) error {
 	return parent.with(p, func(v vault) error {
-		if err := v.folderExists(); err != nil {
+		if err := v.look(); err != nil {
 			return err
 		}
 		all, err := v.Service.List(p.ctx)
@@ -234,6 +249,9 @@ func (c backupVerify) Run(p *process, parent *backupCommand) error {
 		return usageError{errors.New("name one backup, or use --latest, or --all")}
 	}
 	return parent.with(p, func(v vault) error {
+		if err := v.look(); err != nil {
+			return err
+		}
 		backups, err := c.which(v)
 		for _, b := range backups {
 			failed := v.Service.Verify(p.ctx, b, c.Quick, v.progress.show)
@@ -290,12 +308,15 @@ func (c backupVerify) print(p *process, asJSON bool, b backup.Backup, failed err
 }
 
 type backupRestore struct {
-	ID         string   `arg:"" optional:"" help:"The backup's ID, or its beginning; or the path of a file, also one of mongodump's."`
-	Latest     bool     `help:"The newest backup."`
-	To         string   `required:"" help:"Where to: a mongodb:// URI with a database; a data folder; or a file that ends with .db or .sqlite." placeholder:"URI"`
-	Collection []string `help:"Restore only this collection; may be repeated." placeholder:"NAME"`
-	Drop       bool     `help:"Drop first what is there already."`
-	DryRun     bool     `help:"Only show what would be done."`
+	ID           string   `arg:"" optional:"" help:"The backup's ID, or its beginning; or the path of a file, also one of mongodump's."`
+	Latest       bool     `help:"The newest backup."`
+	To           string   `required:"" xor:"to" help:"Where to: a data folder; a file that ends with .db or .sqlite; 'mongodb' for the database of MONGODB_URI; or a mongodb:// URI without a password." placeholder:"STORE"`
+	ToFile       string   `required:"" xor:"to" help:"The file that has the mongodb:// URI of where to." placeholder:"FILE" type:"path"`
+	ToDatabase   string   `help:"The database in MongoDB to restore into, instead of the one that URI and settings name." placeholder:"NAME"`
+	FromDatabase string   `help:"Of a backup of several databases, the one to restore; it may get another name." placeholder:"NAME"`
+	Collection   []string `help:"Restore only this collection; may be repeated." placeholder:"NAME"`
+	Drop         bool     `help:"Drop first what is there already."`
+	DryRun       bool     `help:"Only show what would be done."`
 }
 
 // Run restores.
@@ -303,13 +324,16 @@ func (c backupRestore) Run(p *process, parent *backupCommand) error {
 	if (c.ID != "") == c.Latest {
 		return usageError{errors.New("name one backup, or use --latest")}
 	}
-	to, err := app.Restorer(c.To)
+	to, err := c.to(parent.source(p))
 	if err != nil {
-		return usageError{fmt.Errorf("--to: %w", err)}
+		return err
 	}
 	return parent.with(p, func(v vault) error {
 		if info, err := os.Stat(c.ID); err == nil && info.Mode().IsRegular() {
 			return c.file(v, parent, to)
+		}
+		if err := v.look(); err != nil {
+			return err
 		}
 		b, err := c.which(v)
 		if err != nil {
@@ -317,6 +341,22 @@ func (c backupRestore) Run(p *process, parent *backupCommand) error {
 		}
 		return c.backup(v, parent, b, to)
 	})
+}
+
+// to is where it restores to.
+func (c backupRestore) to(source config.Source) (backup.Restorer, error) {
+	settings, inMongo, err := mongoPlace{"--to", c.To, c.ToFile, c.ToDatabase}.settings(source)
+	if inMongo {
+		return app.MongoRestorer(settings), err
+	}
+	to, err := app.FileRestorer(c.To)
+	switch {
+	case err != nil:
+		return nil, usageError{fmt.Errorf("--to: %w", err)}
+	case c.ToDatabase != "":
+		return nil, usageError{errors.New("--to-database is for MongoDB: write --to mongodb, or --to-file")}
+	}
+	return to, nil
 }
 
 func (c backupRestore) which(v vault) (backup.Backup, error) {
@@ -331,14 +371,18 @@ func (c backupRestore) which(v vault) (backup.Backup, error) {
 }
 
 func (c backupRestore) options() backup.RestoreOptions {
-	return backup.RestoreOptions{Collections: c.Collection, Drop: c.Drop}
+	return backup.RestoreOptions{Database: c.FromDatabase, Collections: c.Collection, Drop: c.Drop}
 }
 
 func (c backupRestore) backup(v vault, parent *backupCommand, b backup.Backup, to backup.Restorer) error {
 	if err := b.Fits(to, c.options()); err != nil {
 		return err
 	}
-	return c.do(v, parent, to, &b.Contents, func() (backup.Contents, error) {
+	contents, err := b.Of(c.FromDatabase)
+	if err != nil {
+		return err
+	}
+	return c.do(v, parent, to, &contents, func() (backup.Contents, error) {
 		return v.Service.Restore(v.ctx, b, to, c.options(), v.progress.show)
 	})
 }
@@ -429,6 +473,9 @@ type backupAdopt struct {
 // Run adopts.
 func (c backupAdopt) Run(p *process, parent *backupCommand) error {
 	return parent.with(p, func(v vault) error {
+		if err := v.look(); err != nil {
+			return err
+		}
 		b, err := v.Adopt(p.ctx, c.File, v.progress.show)
 		v.progress.end()
 		if _, there := os.Stat(c.File); there == nil && errors.Is(err, backup.ErrNotFound) {
@@ -452,7 +499,7 @@ type backupPrune struct {
 // Run prunes.
 func (c backupPrune) Run(p *process, parent *backupCommand) error {
 	return parent.with(p, func(v vault) error {
-		if err := v.folderExists(); err != nil {
+		if err := v.look(); err != nil {
 			return err
 		}
 		pruned, err := v.Prune(p.ctx, c.DryRun)

@@ -16,25 +16,27 @@ type dataCommand struct {
 }
 
 type dataCopy struct {
-	From    string `required:"" help:"Where the data is." placeholder:"STORE"`
-	To      string `required:"" help:"Where it is to be. It is empty, or has what an earlier copy left there." placeholder:"STORE"`
-	EnvFile string `help:"The settings file that 'mongodb' is read from, beside the environment." placeholder:"FILE" type:"path"`
+	From     string `required:"" xor:"from" help:"Where the data is." placeholder:"STORE"`
+	FromFile string `required:"" xor:"from" help:"The file that has the mongodb:// URI of where the data is." placeholder:"FILE" type:"path"`
+	To       string `required:"" xor:"to" help:"Where it is to be. It is empty, or has what an earlier copy left there." placeholder:"STORE"`
+	ToFile   string `required:"" xor:"to" help:"The file that has the mongodb:// URI of where it is to be." placeholder:"FILE" type:"path"`
+	EnvFile  string `help:"The settings file that 'mongodb' is read from, beside the environment." placeholder:"FILE" type:"path"`
 }
 
 // Help tells what a STORE is.
 func (dataCopy) Help() string {
-	return `A STORE is the data folder of an embedded store, such as ./data; or a mongodb:// URI; or 'mongodb', which stands for MONGODB_URI of the environment or of --env-file and keeps its password out of the command line.
+	return `A STORE is the data folder of an embedded store, such as ./data; or 'mongodb', which stands for MONGODB_URI of the environment or of --env-file; or a mongodb:// URI without a password, as others could read that.
 
-Stop every server that uses the stores first. Beside one on an embedded store nothing is copied; of one that may be at work on MongoDB you are warned, and what it writes meanwhile is reported. A copy that was cut short is made again with the same command. A server doesn't start on a store that a copy into has not been finished.`
+Stop every server that uses the stores first. Beside one nothing is copied; of one of an earlier version that may be at work on MongoDB you are warned, and what it writes meanwhile is reported. A copy that was cut short is made again with the same command. A server doesn't start on a store that a copy into has not been finished.`
 }
 
 // Run copies, and tells how it goes.
 func (c dataCopy) Run(p *process) error {
-	from, err := c.store(p, "--from", c.From)
+	from, err := c.store(p, mongoPlace{flag: "--from", text: c.From, file: c.FromFile})
 	if err != nil {
 		return err
 	}
-	to, err := c.store(p, "--to", c.To)
+	to, err := c.store(p, mongoPlace{flag: "--to", text: c.To, file: c.ToFile})
 	if err != nil {
 		return err
 	}
@@ -55,24 +57,17 @@ func (c dataCopy) Run(p *process) error {
 	return err
 }
 
-// store reads what a flag says a store is.
-func (c dataCopy) store(p *process, flag, text string) (config.Settings, error) {
+// store reads what the flags say a store is.
+func (c dataCopy) store(p *process, m mongoPlace) (config.Settings, error) {
 	source := config.Source{Environ: p.environ, EnvFile: c.EnvFile}
+	settings, inMongo, err := m.settings(source)
 	switch {
-	case strings.Contains(text, "://"):
-		settings, err := config.LoadSome(config.Source{Environ: []string{"MONGODB_URI=" + text}}, "")
-		if err != nil {
-			return settings, usageError{fmt.Errorf("%s is neither a folder nor a mongodb:// URI", flag)}
-		}
-		return settings, nil
-	case text == "mongodb":
-		settings, err := config.LoadSome(source, "")
-		if err == nil && settings.MongoDB.Empty() {
-			err = usageError{fmt.Errorf("%s is mongodb, but MONGODB_URI is not set", flag)}
-		}
+	case inMongo:
 		return settings, err
+	case strings.Contains(m.text, "://"):
+		return settings, usageError{fmt.Errorf("%s is neither a folder nor a mongodb:// URI", m.flag)}
 	}
-	return config.LoadSome(source, text)
+	return config.LoadSome(source, m.text)
 }
 
 func sameStore(a, b config.Settings) bool {

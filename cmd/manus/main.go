@@ -78,6 +78,9 @@ func run(ctx context.Context, stop func(), args, environ []string, io stdio) int
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+	if err := checkArguments(args); err != nil {
+		return fail(io.err, "manus", err)
+	}
 	command, err := parser.Parse(args)
 	if mistake, ok := errors.AsType[*kong.ParseError](err); ok {
 		return fail(io.err, nameOf(mistake.Context), usageError{errors.New(inWords(err.Error()))})
