@@ -90,7 +90,7 @@ func (x *exchange) admit(r *http.Request) error {
 	case e.byInput && x.api.limiter != nil && x.api.limiter.ByInput(e.pattern):
 		x.waitForInput(r)
 	default:
-		if err := x.ask(tried{}); err != nil {
+		if err := x.ask(x, tried{}); err != nil {
 			return err
 		}
 	}
