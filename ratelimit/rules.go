@@ -440,7 +440,7 @@ func (rs *ruleset) apply(rules, guesses []Rule) (a applicable) {
 	proof := func(by Subject) bool { return by == ByProof }
 	unproved := func(by Subject) bool { return by != ByProof }
 	a.proved, a.all = having(rules, proof), having(rules, unproved)
-	if len(having(a.all, countsEverybody)) == 0 {
+	if own := rules[0].Route != ""; own && len(having(a.all, countsEverybody)) == 0 {
 		rules = slices.Concat(rules, rs.byDefault)
 		a.rest = slices.Concat(having(rs.byDefault, unproved), guesses)
 	}
