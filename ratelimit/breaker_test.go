@@ -246,6 +246,30 @@ func TestOnlyFailuresCount(t *testing.T) {
 	}
 }
 
+// TestWhatIsUnderWayCountsUntilItIsNoFailure: no more than the limit are let in at once, and
+// one more as soon as one of them has been good.
+func TestWhatIsUnderWayCountsUntilItIsNoFailure(t *testing.T) {
+	t.Parallel()
+	var observed []ratelimit.Observation
+	r := rule(t, "2/minute")
+	r.Count = ratelimit.CountFailures
+	s := service(t, r, nil, &observed)
+	decide := func() ratelimit.Answer {
+		answer, err := s.Decide(t.Context(), stranger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	first := decide()
+	if second, third := decide(), decide(); !first.Allowed || !second.Allowed || third.Allowed {
+		t.Errorf("at once: %v %v %v", first.Allowed, second.Allowed, third.Allowed)
+	}
+	if first.Done(ratelimit.Result{Status: 200}); !decide().Allowed {
+		t.Error("once one was good, another is refused")
+	}
+}
+
 func TestAShadowOnlyTells(t *testing.T) {
 	t.Parallel()
 	var observed []ratelimit.Observation
