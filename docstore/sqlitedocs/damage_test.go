@@ -209,10 +209,12 @@ func TestManyMakeANewFileAtOnce(t *testing.T) {
 func TestCheckFileChangesNothing(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(b books, path string) error{
-		"only a log":         func(_ books, path string) error { return os.Remove(path) },
-		"an empty file":      func(_ books, path string) error { return os.Truncate(path, 0) },
-		"no list of tables":  func(b books, path string) error { return errors.Join(b.Close(), overwrite(path, 0)) },
-		"another's database": func(b books, path string) error { return errors.Join(b.Close(), os.Remove(path), script(path, "CREATE TABLE x (a)")) },
+		"only a log":        func(_ books, path string) error { return os.Remove(path) },
+		"an empty file":     func(_ books, path string) error { return os.Truncate(path, 0) },
+		"no list of tables": func(b books, path string) error { return errors.Join(b.Close(), overwrite(path, 0)) },
+		"another's database": func(b books, path string) error {
+			return errors.Join(b.Close(), os.Remove(path), script(path, "CREATE TABLE x (a)"))
+		},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
