@@ -427,3 +427,18 @@ func FuzzParseLink(f *testing.F) {
 		}
 	})
 }
+
+func TestALinkOpensItsPageInTheLanguageOfTheMail(t *testing.T) {
+	t.Parallel()
+	b := setupMail(t)
+	for tag, arabic := range map[language.Tag]bool{language.English: false, language.Arabic: true} {
+		if err := b.mailLink(t.Context(), tag, letter{}, "reset", "ml_x", email, b.clock.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		mails := b.sent(t)
+		text := mails[len(mails)-1].Text
+		if !strings.Contains(text, "https://app.example.com/account/reset?token=ml_x") || strings.Contains(text, "&lang=ar") != arabic || strings.Contains(text, "&lang=en") {
+			t.Errorf("in %s: %s", tag, text)
+		}
+	}
+}

@@ -550,7 +550,7 @@ func TestAnIdentityIsClaimedOnce(t *testing.T) {
 		}
 		people = append(people, user)
 	}
-	for round := range 25 {
+	for round := range maxIdentities { // so that one of them may have them all
 		i := externalIdentity{ID: fmt.Sprint("identity ", round), UserID: docstore.NewID()}
 		if err := b.identities.Insert(t.Context(), i); err != nil { // of an account that was never made
 			t.Fatal(err)

@@ -115,3 +115,17 @@ func TestSteppingDownThatWasCutShort(t *testing.T) {
 		t.Error("nobody runs the installation")
 	}
 }
+
+func TestAnOperatorFindsWhoHasAnAddress(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	user := b.operator(t, "amal")
+	if found, err := b.Find(t.Context(), "AMAL@example.com"); err != nil || found.ID != user.ID {
+		t.Errorf("got %+v, %v", found, err)
+	}
+	for _, address := range []string{"nobody@example.com", "no address"} {
+		if _, err := b.Find(t.Context(), address); !errors.Is(err, ErrUnknownUser) {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -122,6 +123,20 @@ func TestAPasskeySignsIn(t *testing.T) {
 	}
 	if _, err := b.LoginWithPasskey(t.Context(), d.answer(t, b)); !errors.Is(err, errBadPasskey) {
 		t.Errorf("after it was removed: %v", err)
+	}
+}
+
+// Passkeys that several devices share count nothing: they say 0 each time.
+func TestAPasskeyWithoutACounterSignsInAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	d := newDevice()
+	d.register(t, b, b.register(t).User.ID, false)
+	for range 3 {
+		d.key.Counter = math.MaxUint32 // of which the next is 0
+		if _, err := b.LoginWithPasskey(t.Context(), d.answer(t, b)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

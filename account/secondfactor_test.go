@@ -550,3 +550,18 @@ func TestALostSecretLeadsToRecoveryCodes(t *testing.T) {
 		t.Error("it can't be added again")
 	}
 }
+
+func TestAnAppShowsWhichSiteItsCodesAreFor(t *testing.T) {
+	t.Parallel()
+	for url, site := range map[string]string{"https://app.example.com": "app.example.com", "http://localhost:8080": "Manus", "": "Manus"} {
+		b := setup(t, func(c *Config) { c.PublicURL = url })
+		caller, err := b.Authenticate(t.Context(), b.register(t).Access)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := b.newTOTP(t.Context(), caller.UserID)
+		if err != nil || key.Issuer() != site || key.AccountName() != email {
+			t.Errorf("at %q: %v, %v", url, key, err)
+		}
+	}
+}

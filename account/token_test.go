@@ -1,9 +1,11 @@
 package account
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -121,6 +123,32 @@ func TestAnArrivalIsThatOfItsOwnRefresh(t *testing.T) {
 		if _, err := other.Refresh(t.Context(), second.Refresh); !errors.Is(err, ErrInvalidToken) {
 			t.Errorf("%s, after its first use: %v", name, err)
 		}
+	}
+}
+
+func TestAnArrivalThatWasNotWrittenDownIsByTheNextRequest(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	store := &disk{Store: testStore(t)}
+	b := copyOf(t, store, clocktest.New(), []string{secretA}, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	tokens, err := b.Refresh(t.Context(), b.register(t).Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := b.verify(tokens.Access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, full := range []bool{true, true, false, false} {
+		store.full.Store(full)
+		b.wantAlive(t, tokens, true)
+		l, err := b.logins.Get(t.Context(), read.loginID)
+		if arrived := l.Lineage.Arrived == read.generation; err != nil || arrived == full {
+			t.Errorf("request %d: it is written down: %v (%v)", i+1, arrived, err)
+		}
+	}
+	if told := strings.Count(log.String(), "was not written down"); told != 2 {
+		t.Errorf("the operator reads: %s", &log)
 	}
 }
 
@@ -531,6 +559,19 @@ func TestTheFirstUseOfARefreshIsWrittenOnce(t *testing.T) {
 		}
 		if n := writes.Load(); n != 1 {
 			t.Errorf("round %d: the writer was asked %d times", round, n)
+		}
+	}
+}
+
+func TestSecretsHave32Bytes(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("s", 31) + "t"
+	for name, c := range map[string]struct {
+		secrets []string
+		taken   bool
+	}{"none": {nil, false}, "32": {[]string{long}, true}, "31": {[]string{long[1:]}, false}, "an earlier one of 31": {[]string{long, long[1:]}, false}} {
+		if _, err := newKeyring(c.secrets); (err == nil) != c.taken {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -231,6 +231,36 @@ func TestABackupOfOneDatabaseDoesNotStandForThoseOfAll(t *testing.T) {
 	}
 }
 
+// However old they are, the newest that would save us is left.
+func TestTheNewestBackupIsKeptHoweverOld(t *testing.T) {
+	t.Parallel()
+	s := newService(t, nil, nil)
+	now := time.Now()
+	made := func(days int, verified bool) Backup {
+		m := newManifest(now.AddDate(0, 0, -days), Archive, Gzip, false)
+		m.Databases, m.Verified = true, verified
+		return Backup{Manifest: m}
+	}
+	for name, c := range map[string]struct {
+		backups []Backup
+		kept    []bool
+	}{
+		"none of them verified":  {[]Backup{made(10, false), made(12, false)}, []bool{true, false}},
+		"an older one verified":  {[]Backup{made(10, false), made(12, true), made(14, true)}, []bool{false, true, false}},
+		"a young one that isn't": {[]Backup{made(1, false), made(12, true), made(14, true)}, []bool{true, true, false}},
+		"all young":              {[]Backup{made(1, false), made(2, true)}, []bool{true, true}},
+		"none":                   {nil, nil},
+	} {
+		var kept []bool
+		for _, d := range (Retention{Days: 7}).Decide(newViewer("", nil, s.Now()).judge(c.backups), now) {
+			kept = append(kept, d.Keep != "")
+		}
+		if !slices.Equal(kept, c.kept) {
+			t.Errorf("%s: kept are %v", name, kept)
+		}
+	}
+}
+
 // keepsManifests is a folder that can't remove manifests.
 type keepsManifests struct{ *Folder }
 

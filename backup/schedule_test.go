@@ -25,9 +25,10 @@ type scheduled struct {
 	held  lease.Held
 	clock *clocktest.Clock
 
-	mu   sync.Mutex
-	fail error
-	made int
+	mu     sync.Mutex
+	fail   error
+	made   int
+	during func() // each backup
 }
 
 func newScheduled(t *testing.T, when string, change func(*Policy)) *scheduled {
@@ -40,6 +41,9 @@ func newScheduled(t *testing.T, when string, change func(*Policy)) *scheduled {
 	}
 	source := randomRecords(1, 1000)
 	source.drill = func() error {
+		if s.during != nil {
+			s.during()
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.made++
@@ -193,6 +197,35 @@ func TestSilenceRaisesTheAlarmOnceADay(t *testing.T) {
 	s.minutes(t, 11)
 	if told := s.alarm.all(); len(told) != 3 || !told[2].Over || told[2].Key != AlertSilence {
 		t.Errorf("when it was over it was told %v", told)
+	}
+}
+
+// What a process notes before it begins is all that is left when it is killed.
+func TestARunUnderWayCountsAsFailedUntilItHasEnded(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	var noted []int
+	s.during = func() {
+		st, err := s.relay.Aggregates.Get(t.Context(), theSchedule)
+		if err != nil || !st.Tried.Equal(s.clock.Now()) {
+			t.Errorf("it is noted as begun at %v: %v", st.Tried, err)
+		}
+		noted = append(noted, st.Failures)
+	}
+	s.setFail(errors.New("no"))
+	s.minutes(t, 60)
+	for i, failures := range noted {
+		if failures != i+1 {
+			t.Errorf("run %d is noted as failure %d", i+1, failures)
+		}
+	}
+	if len(noted) < 2 {
+		t.Errorf("%d runs in an hour", len(noted))
+	}
+	s.setFail(nil)
+	s.minutes(t, 24*60)
+	if st := s.Status(); st.Failures != 0 || st.LastError != "" {
+		t.Errorf("once one is made: %+v", st)
 	}
 }
 

@@ -98,9 +98,9 @@ func (s *subscription) resolve(sessionID string, spent bool) (found bool) {
 	s.Pending = slices.Delete(s.Pending, i, i+1)
 	switch {
 	case spent:
-	case r.Trial && s.Trial != nil:
+	case r.Trial: // which is there for ever
 		s.Trial.Used--
-	case !r.Trial && r.Month.Equal(s.Month.Time):
+	case r.Month.Equal(s.Month.Time):
 		s.Used--
 	}
 	return true

@@ -130,6 +130,27 @@ func TestWhatACrashLeftBehindIsLookedInto(t *testing.T) {
 	wantUsed(t, s, 4)
 }
 
+func TestARunThatACrashTookOfTheTrialGoesBackToTheTrial(t *testing.T) {
+	t.Parallel()
+	s, w := setup(t, func(c *Catalog) { c.Trial.Days = 1 })
+	begin := start.AddDate(0, 0, -10)
+	w.Set(begin)
+	spend(t, s, 3)
+	if _, err := s.StartTrial(t.Context(), "u"); err != nil {
+		t.Fatal(err)
+	}
+	spend(t, s, 2)
+	if err := s.Reserve(t.Context(), "u", "never made"); err != nil {
+		t.Fatal(err)
+	}
+	wantUsed(t, s, 3)
+	w.Set(begin.Add(2 * staleAfter))
+	spend(t, s, 1) // looks into it
+	wantUsed(t, s, 3)
+	w.Set(begin.AddDate(0, 0, 2))
+	wantUsed(t, s, 3) // of the plan, which it wasn't taken from
+}
+
 func TestARunThatIsOwedIsFoundBehindManyThatWereSpent(t *testing.T) {
 	t.Parallel()
 	s, w := setup(t, func(c *Catalog) { c.Plans[0].Runs = new(Runs(maxStale + 1)) })
@@ -432,10 +453,21 @@ func TestTheDefaultCatalogueIsTheContracts(t *testing.T) {
 	}
 }
 
+// plansOf are n plans that cost nothing.
+func plansOf(n int) (plans []Plan) {
+	for i := range n {
+		plans = append(plans, Plan{ID: fmt.Sprint("p", i), Name: "Plan", PriceUSD: new(0), Runs: new(Runs(1)), Reset: Calendar})
+	}
+	return plans
+}
+
 func TestProblemsOfACatalogue(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*Catalog){
 		"plans: list":           func(c *Catalog) { c.Plans = nil },
+		"plans: list 1 to 32":   func(c *Catalog) { c.Plans = plansOf(maxPlans + 1) },
+		"plans[0].name":         func(c *Catalog) { c.Plans[0].Name = strings.Repeat("n", 65) },
+		"trial.days: use 0":     func(c *Catalog) { c.Trial.Days = maxTrialDays + 1 },
 		"plans[1].id: use":      func(c *Catalog) { c.Plans[1].ID = "Basic!" },
 		"plans[1].id: is":       func(c *Catalog) { c.Plans[1].ID = "free" },
 		"plans[2].name":         func(c *Catalog) { c.Plans[2].Name = "" },
@@ -453,6 +485,23 @@ func TestProblemsOfACatalogue(t *testing.T) {
 		if got := strings.Join(c.Problems(), "\n"); !strings.Contains(got, want) {
 			t.Errorf("%s: got %q", want, got)
 		}
+	}
+	for name, change := range map[string]func(*Catalog){
+		"as many plans as may be": func(c *Catalog) { c.Plans, c.Trial.Plan = plansOf(maxPlans), "p0" },
+		"the longest name":        func(c *Catalog) { c.Plans[0].Name = strings.Repeat("n", 64) },
+		"a plan without runs":     func(c *Catalog) { c.Plans[0].Runs = new(Runs(0)) },
+		"a trial of a year":       func(c *Catalog) { c.Trial.Days = maxTrialDays },
+		"no trial":                func(c *Catalog) { c.Trial = Trial{} },
+	} {
+		c := DefaultCatalog()
+		change(&c)
+		if problems := c.Problems(); len(problems) > 0 {
+			t.Errorf("%s: %q", name, problems)
+		}
+	}
+	var none Plan
+	if err := yaml.Unmarshal([]byte("runs: 0"), &none); err != nil || none.Runs == nil || *none.Runs != 0 {
+		t.Errorf("no runs are %v: %v", none.Runs, err)
 	}
 	for _, bad := range []string{"runs: -1", "runs: many", "runs: 1.5", "runs: [1]", "runs: 99999999999"} {
 		if err := yaml.Unmarshal([]byte(bad), &Plan{}); err == nil {

@@ -119,7 +119,15 @@ func TestValuesThatAreAccepted(t *testing.T) {
 		{"READY_CRITICAL=stripe, database,stripe", func(s Settings) any { return s.ReadyCritical }, []string{"stripe", "database"}},
 		{"READY_CRITICAL=mongodb", func(s Settings) any { return s.ReadyCritical }, []string{"database"}},
 		{"SHUTDOWN_DELAY=0s", func(s Settings) any { return s.ShutdownDelay }, time.Duration(0)},
+		{"SHUTDOWN_DELAY=5m", func(s Settings) any { return s.ShutdownDelay }, 5 * time.Minute},
 		{"SHUTDOWN_TIMEOUT=1m30s", func(s Settings) any { return s.ShutdownTimeout }, 90 * time.Second},
+		{"SHUTDOWN_TIMEOUT=1s", func(s Settings) any { return s.ShutdownTimeout }, time.Second},
+		{"SHUTDOWN_TIMEOUT=10m", func(s Settings) any { return s.ShutdownTimeout }, 10 * time.Minute},
+		{"BACKUP_RETENTION_DAYS=1", func(s Settings) any { return s.Backup.RetentionDays }, 1},
+		{"BACKUP_RETENTION_DAYS=36500", func(s Settings) any { return s.Backup.RetentionDays }, 36500},
+		{"TRUSTED_PROXY_HEADER=Forwarded", func(s Settings) any { return s.ProxyHeader }, "Forwarded"},
+		{"REDIS_URL=redis://u:p@r.example.com:6379/1", func(s Settings) any { return s.Redis.Reveal() }, "redis://u:p@r.example.com:6379/1"},
+		{"REDIS_URL=rediss://a.example.com, rediss://b.example.com", func(s Settings) any { return s.Redis.Reveal() }, "rediss://a.example.com, rediss://b.example.com"},
 		{"TRUSTED_PROXIES=10.1.2.3/8,192.0.2.1, 2001:db8::/32,::ffff:172.16.0.0/108", func(s Settings) any { return s.TrustedProxies }, []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"),
 			netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("172.16.0.0/12"),
@@ -147,6 +155,8 @@ func TestEachWrongValueIsRefusedWithItsMend(t *testing.T) {
 		{"ENVIRONMENT=a\nb", "ENVIRONMENT: contains a line break or another control character; write it in one line"},
 		{"ENVIRONMENT=\xff", "ENVIRONMENT: is not valid UTF-8; write it as plain text"},
 		{"DATA_DIR=" + plainFile, "DATA_DIR: is not a folder; name a folder, or a path where one can be made"},
+		{"REDIS_URL=http://u:hunter2@r.example.com", "REDIS_URL: is not a redis:// or rediss:// URL, or several separated by commas; use the form redis://user:password@host:6379"},
+		{"REDIS_URL=redis://a.example.com,redis://u:hunter2@:6379", "REDIS_URL: is not a redis:// or rediss:// URL, or several separated by commas; use the form redis://user:password@host:6379"},
 		{"REDIS_URL=redis://u:hunter2@r.example.com/abc", "REDIS_URL: has a database or a parameter that isn't one; use the form redis://user:password@host:6379/0"},
 		{"REDIS_URL=redis://a.example.com,redis://b.example.com?dial_timeout=soon", "REDIS_URL: has a database or a parameter that isn't one; use the form redis://user:password@host:6379/0"},
 		{"MONGODB_URI=postgres://u:hunter2@db", "MONGODB_URI: is not a mongodb:// or mongodb+srv:// URI; use the form mongodb://user:password@host:27017/database, and write special characters of the password as %XX"},
@@ -180,12 +190,14 @@ func TestEachWrongValueIsRefusedWithItsMend(t *testing.T) {
 		{"TRUSTED_PROXIES=fe80::1%eth0", "TRUSTED_PROXIES: entry 1 is not a network; use CIDR notation, such as 10.0.0.0/8 or 2001:db8::/32"},
 		{"TRUSTED_PROXIES=0.0.0.0/0", "TRUSTED_PROXIES: entry 1 is the whole internet, so that anybody could claim any address; name only your own proxies' networks"},
 		{"TRUSTED_PROXIES=::ffff:0.0.0.0/96", "TRUSTED_PROXIES: entry 1 is the whole internet, so that anybody could claim any address; name only your own proxies' networks"},
+		{"TRUSTED_PROXY_HEADER=X-Real-IP", "TRUSTED_PROXY_HEADER: is not such a header; use X-Forwarded-For or Forwarded"},
 		{"LOG_LEVEL=verbose", "LOG_LEVEL: is not a level; use debug, info, warn or error"},
 		{"LOG_FORMAT=xml", "LOG_FORMAT: is not a format; use json or text"},
 		{"READY_CRITICAL=database,mongo", "READY_CRITICAL: entry 2 is not a check; use database, redis or stripe, separated by commas"},
 		{"SHUTDOWN_DELAY=20", "SHUTDOWN_DELAY: is not a duration; use a number with its unit from 0s to 5m, such as 2s"},
 		{"SHUTDOWN_DELAY=-1s", "SHUTDOWN_DELAY: is out of range; use a number with its unit from 0s to 5m, such as 2s"},
 		{"SHUTDOWN_DELAY=301s", "SHUTDOWN_DELAY: is out of range; use a number with its unit from 0s to 5m, such as 2s"},
+		{"SHUTDOWN_TIMEOUT=10m1s", "SHUTDOWN_TIMEOUT: is out of range; use a number with its unit from 1s to 10m, such as 2s"},
 		{"SHUTDOWN_TIMEOUT=0s", "SHUTDOWN_TIMEOUT: is out of range; use a number with its unit from 1s to 10m, such as 2s"},
 	} {
 		t.Run(c.set, func(t *testing.T) {
@@ -308,6 +320,9 @@ func TestWhatIsWrongWithBackups(t *testing.T) {
 		{"BACKUP_SCHEDULE=hunter2", "BACKUP_SCHEDULE: is not a schedule that ever comes round; use five fields as in a crontab, such as '0 2 * * *' for two o'clock every night, or off"},
 		{"BACKUP_SCHEDULE=0 0 30 2 *", "BACKUP_SCHEDULE: is not a schedule that ever comes round; use five fields as in a crontab, such as '0 2 * * *' for two o'clock every night, or off"},
 		{"BACKUP_RETENTION_DAYS=0", "BACKUP_RETENTION_DAYS: is not a number of days; use a whole number from 1 to 36500"},
+		{"BACKUP_RETENTION_DAYS=36501", "BACKUP_RETENTION_DAYS: is not a number of days; use a whole number from 1 to 36500"},
+		{"BACKUP_RETENTION_DAYS=a week", "BACKUP_RETENTION_DAYS: is not a number of days; use a whole number from 1 to 36500"},
+		{"S3_ENDPOINT=ftp://s3.example.com", "S3_ENDPOINT: is not an absolute http or https URL; use the form https://s3.example.com"},
 		{"BACKUP_AGE_RECIPIENTS=hunter2", "BACKUP_AGE_RECIPIENTS: entry 1 is not a public key of age or SSH; use what 'age-keygen' prints as the public key, which begins with age1, or the line of an id_ed25519.pub or id_rsa.pub"},
 		{"BACKUP_AGE_IDENTITY=hunter2", "BACKUP_AGE_IDENTITY: is not a secret key of age or SSH; use the file that 'age-keygen' writes, with a line that begins with AGE-SECRET-KEY-, or an id_ed25519 or id_rsa that has no passphrase"},
 		{"S3_ENDPOINT=https://u:hunter2@s3.example.com", "S3_ENDPOINT: has a user name or a password in it; use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for them"},
@@ -373,6 +388,64 @@ func TestBackupsAreSetUp(t *testing.T) {
 	saturday := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	if next := b.Schedule.Next(saturday); !next.Equal(time.Date(2026, 11, 29, 4, 30, 0, 0, time.UTC)) {
 		t.Errorf("the next run is at %v", next)
+	}
+}
+
+func TestABucketOfTheMachineItselfNeedsNoTLS(t *testing.T) {
+	t.Parallel()
+	settings, err := Load(Source{Environ: enough("S3_BUCKET=s3://b-1", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "S3_ENDPOINT=http://127.0.0.1:9000")})
+	if err != nil || settings.Backup.S3.Endpoint != "http://127.0.0.1:9000" {
+		t.Errorf("got %q, %v", settings.Backup.S3.Endpoint, err)
+	}
+}
+
+// A command that works beside a server finds its store by the server's own settings,
+// unless it is told of another.
+func TestACommandFindsTheStore(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		environ, folder string
+		dataDir, mongo  string
+	}{
+		{"", "", "./data", ""},
+		{"DATA_DIR=/srv/manus", "", "/srv/manus", ""},
+		{"MONGODB_URI=mongodb://db/shop", "", "./data", "mongodb://db/shop"},
+		{"DATA_DIR=/srv/manus", "/tmp/other", "/tmp/other", ""},
+		{"MONGODB_URI=mongodb://db/shop", "/tmp/other", "/tmp/other", ""},
+		{"LOG_LEVEL=not asked for", "", "./data", ""},
+	} {
+		s, err := LoadSome(Source{Environ: []string{c.environ}}, c.folder)
+		if err != nil || s.DataDir != c.dataDir || s.MongoDB.Reveal() != c.mongo {
+			t.Errorf("%s, told of %q: got %q, %q, %v", c.environ, c.folder, s.DataDir, s.MongoDB.Reveal(), err)
+		}
+	}
+}
+
+func TestACommandFindsTheBackups(t *testing.T) {
+	t.Parallel()
+	bucket := []string{"S3_BUCKET=s3://b-1", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b"}
+	for _, c := range []struct {
+		environ     []string
+		dir, bucket string
+	}{
+		{nil, "data/backups", ""},
+		{[]string{"DATA_DIR=/srv/manus"}, "/srv/manus/backups", ""},
+		{[]string{"BACKUP_DIR=/backups"}, "/backups", ""},
+		{bucket, "", "b-1"},
+		{append(bucket, "BACKUP_DIR=/backups", "MONGODB_URI=mongodb://db/shop"), "/backups", "b-1"},
+	} {
+		s, err := LoadBackup(Source{Environ: c.environ}, "")
+		if err != nil || s.Backup.Dir != c.dir || s.Backup.S3.Bucket != c.bucket {
+			t.Errorf("%v: got %q, %q, %v", c.environ, s.Backup.Dir, s.Backup.S3.Bucket, err)
+		}
+	}
+	for set, want := range map[string]string{
+		"MONGODB_URI=mongodb://db/shop": "BACKUP_DIR: is not set, and neither is S3_BUCKET; name the folder or the bucket for backups",
+		"BACKUP_RETENTION_DAYS=0":       "BACKUP_RETENTION_DAYS: is not a number of days; use a whole number from 1 to 36500",
+	} {
+		if _, err := LoadBackup(Source{Environ: []string{set}}, ""); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v", set, err)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -41,6 +42,26 @@ func TestFirstEnvFileExplainsEverySetting(t *testing.T) {
 	for _, row := range table() {
 		if got, want := strings.Contains(text, "\n"+row.name+"=") || strings.Contains(text, "\n#"+row.name+"="), row.parse != nil; got != want {
 			t.Errorf("%s is there: %v, want %v", row.name, got, want)
+		}
+	}
+}
+
+func TestExplanationsAreWrappedBetweenWords(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text string
+		want []string
+	}{
+		{"", []string{""}},
+		{"one line", []string{"one line"}},
+		{"ten letters", []string{"ten", "letters"}},
+		{"of  ten letters", []string{"of ten", "letters"}},
+		{"exactly 10 in each one 4", []string{"exactly 10", "in each", "one 4"}},
+		{"incomprehensible", []string{"incomprehensible"}},
+		{"an incomprehensible word", []string{"an", "incomprehensible", "word"}},
+	} {
+		if got := wrap(c.text, 10); !slices.Equal(got, c.want) {
+			t.Errorf("%q is wrapped as %q", c.text, got)
 		}
 	}
 }

@@ -62,6 +62,7 @@ func TestFileChangesOnlyWhatItNames(t *testing.T) {
 		want       File
 	}{
 		{"all defaults", "{}\n", DefaultFile(ratelimit.Routes{})},
+		{"as large as it may be", "{}\n" + strings.Repeat("#", maxFile-3), DefaultFile(ratelimit.Routes{})},
 		{"one key", "trial: {days: 30}\n", trial},
 		{"a list of its own", `
 plans:
@@ -268,6 +269,46 @@ func TestProblemsOfProviders(t *testing.T) {
 	for _, want := range []string{"providers[0].id: ", "providers[0].issuer: ", "providers[0].redirect_urls: ", "providers[2].id: is the same"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s isn't said: %v", want, err)
+		}
+	}
+}
+
+// provider is a line of manus.yaml with a provider of its own.
+func provider(i int) string {
+	return fmt.Sprintf("  - {id: p%d, name: P, issuer: \"https://p%d.example.com\", client_id: a, redirect_urls: [\"https://app.example.com/in\"]}\n", i, i)
+}
+
+func TestProvidersAreAtMostTwenty(t *testing.T) {
+	t.Parallel()
+	text := "providers:\n"
+	for i := range maxProviders {
+		text += provider(i)
+	}
+	if _, err := LoadFile(write(t, "manus.yaml", text), ratelimit.Routes{}); err != nil {
+		t.Errorf("as many as may be: %v", err)
+	}
+	_, err := LoadFile(write(t, "manus.yaml", text+provider(maxProviders)), ratelimit.Routes{})
+	if want := "manus.yaml: providers: list at most 20"; err == nil || err.Error() != want {
+		t.Errorf("one more: %v", err)
+	}
+}
+
+// An operator sees each problem until there are more than anybody reads, and then how
+// many more there are.
+func TestProblemsOfAFileAreListedUpToFifty(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]string{
+		maxFileProblems:     "manus.yaml: line 50 has an unknown key, a49; compare it with manus.example.yaml",
+		maxFileProblems + 7: "manus.yaml: has 7 more problems; mend these first",
+	} {
+		text := ""
+		for i := range n {
+			text += fmt.Sprintf("a%d: 1\n", i)
+		}
+		_, err := LoadFile(write(t, "manus.yaml", text), ratelimit.Routes{})
+		lines := strings.Split(err.Error(), "\n")
+		if got := lines[len(lines)-1]; got != want || len(lines) != min(n, maxFileProblems+1) {
+			t.Errorf("of %d problems, %d lines, the last one: %s", n, len(lines), got)
 		}
 	}
 }

@@ -148,6 +148,50 @@ func TestEachKindOfWeakSecretIsRefused(t *testing.T) {
 	}
 }
 
+func TestAThirdOfWordsIsAPlaceholder(t *testing.T) {
+	t.Parallel()
+	const random = "q7zk2vxr9mtb4lwn8cyh3jpd"
+	problem := parseSecret(new(Secret), random+"passworddemo")
+	if problem == nil || problem.Wrong != "reads like a placeholder" {
+		t.Errorf("with a third: %v", problem)
+	}
+	if problem := parseSecret(new(Secret), random+"wpassworddemo"); problem != nil {
+		t.Errorf("with less: %v", problem)
+	}
+}
+
+func TestASecretHas1024CharactersAtMost(t *testing.T) {
+	t.Parallel()
+	long := newDice().text("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", maxSecret)
+	if problem := parseSecret(new(Secret), long); problem != nil {
+		t.Errorf("so long: %v", problem)
+	}
+	if problem := parseSecret(new(Secret), long+"x"); problem == nil {
+		t.Error("one more is accepted")
+	}
+}
+
+// A pattern counts for little from four characters on, those at the text's end too.
+func TestPatternsAreSeenFromFourCharactersOn(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{"123": 0, "1q2w": 4, "1q2wx": 4, "qwerty": 6, "asdf": 4, "3141592": 7, "k2vx": 0} {
+		if got := longestWalk([]rune(text)); got != want {
+			t.Errorf("%q: %d are a walk on the keyboard", text, got)
+		}
+	}
+	for text, want := range map[string]int{"abc": 0, "abcd": 4, "7531": 4, "aaaa": 4, "abcdx": 4, "a1b2c3d": 0, "a1b2c3d4": 8, "k2vx": 0} {
+		if got := longestRun([]rune(text)); got != want {
+			t.Errorf("%q: %d are a run", text, got)
+		}
+	}
+	for text, want := range map[string]int{"k2vx": 0, "abck2vabc": 0, "abcdk2vabcd": 4, "abcdk2abcde": 4} {
+		i := strings.LastIndex(text, "abc")
+		if got := longestRepeat([]rune(text), max(i, 0)); got != want {
+			t.Errorf("%q: %d are a repetition", text, got)
+		}
+	}
+}
+
 func TestWordsInARandomSecretDoNotSpoilIt(t *testing.T) {
 	t.Parallel()
 	random := base64.StdEncoding.EncodeToString(newDice().bytes(36))

@@ -94,6 +94,7 @@ func TestEnvFileProblems(t *testing.T) {
 		{"mistyped name", "JWT_SECRETKEY=hunter2", "sets JWT_SECRETKEY, which is no setting; perhaps JWT_SECRET_KEY is meant"},
 		{"lower case", "log_level=hunter2", "sets a name that is no setting; perhaps LOG_LEVEL is meant"},
 		{"mistyped file", "JWT_SECRET_KEY_FIEL=hunter2", "sets JWT_SECRET_KEY_FIEL, which is no setting; perhaps JWT_SECRET_KEY_FILE is meant"},
+		{"a short name", "PORTS=hunter2", "sets PORTS, which is no setting; remove it or correct its name"},
 		{"no name", "hunter2hunter2hunter2==", "sets a name that is no setting; check each line's name"},
 		{"a secret", "AKIAIOSFODNN7EXAMPLE=", "sets a name that is no setting; check each line's name"},
 	} {
@@ -103,6 +104,18 @@ func TestEnvFileProblems(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, want)
 			}
 		})
+	}
+}
+
+func TestMistypedLettersAreCounted(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"abc", "", 3}, {"", "abc", 3}, {"xabc", "abc", 1}, {"abc", "abxc", 1}, {"kitten", "sitting", 3}} {
+		if got := editDistance(c.a, c.b); got != c.want {
+			t.Errorf("from %q to %q are %d", c.a, c.b, got)
+		}
 	}
 }
 

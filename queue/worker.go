@@ -47,7 +47,7 @@ func (q *Queue[T]) run(ctx context.Context, drain bool) error {
 	failing := false
 	for look := true; ; {
 		idle := q.slots.empty()
-		err := q.dispatch(ctx, look)
+		looked, err := look, q.dispatch(ctx, look)
 		if drain && (err != nil || idle && q.slots.empty()) {
 			return err
 		}
@@ -64,7 +64,7 @@ func (q *Queue[T]) run(ctx context.Context, drain bool) error {
 		if err != nil && !failing && ctx.Err() == nil { // once, not once a second
 			q.c.Log.ErrorContext(ctx, "a queue can't be worked; it will be tried again", "queue", q.c.Collection, "error", err)
 		}
-		failing = err != nil || failing && !look // without a look there may be nothing to fail
+		failing = err != nil || failing && !looked // without a look there may be nothing to fail
 	}
 }
 

@@ -9,12 +9,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"manus/docstore"
 	"manus/internal/storetest"
+	"manus/internal/waittest"
 )
 
 // inBubble runs a test in which time passes by itself, with what opens copies of the
@@ -170,6 +172,40 @@ func TestWorkThatDoesNotHeedItsContextIsLeftBehind(t *testing.T) {
 		if left, err := q.List(t.Context(), 9); err != nil || len(left) != 0 {
 			t.Errorf("what it did isn't written down: %v, %v", left, err)
 		}
+	})
+}
+
+// unreachable is a store that can't be reached now and then.
+type unreachable struct {
+	docstore.Store
+	now atomic.Bool
+}
+
+func (u *unreachable) Find(ctx context.Context, collection string, q docstore.Query) (docstore.Page, error) {
+	if u.now.Load() {
+		return docstore.Page{}, docstore.ErrUnavailable
+	}
+	return u.Store.Find(ctx, collection, q)
+}
+
+func TestAStoreThatCannotBeReachedIsToldOfOnceEachTime(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, open func() docstore.Store) {
+		log := &waittest.Log{}
+		store := &unreachable{Store: open()}
+		c := config(store, func(context.Context, Job[chore]) error { return nil })
+		c.Log = slog.New(slog.NewTextHandler(log, nil))
+		stop := running(t, New(c))
+		for times := range 3 {
+			if told := strings.Count(log.String(), "can't be worked"); told != times {
+				t.Errorf("it was gone %d times; the operator reads: %s", times, log)
+			}
+			store.now.Store(true)
+			time.Sleep(10 * pollEvery)
+			store.now.Store(false)
+			time.Sleep(10 * pollEvery)
+		}
+		stop()
 	})
 }
 

@@ -141,7 +141,7 @@ func TestADenialIsRememberedUntilItIsOver(t *testing.T) {
 		asked := shared.asked.Load()
 		time.Sleep(20 * time.Second)
 		for range 100 {
-			if take() || d.Checks[0].Allowed || !d.Checks[1].Allowed || d.Checks[0].Windows[0].Retry != 40*time.Second {
+			if take() || d.Checks[0].Allowed || !d.Checks[1].Allowed || d.Checks[0].Windows[0].Retry != 40*time.Second || d.Checks[0].Windows[0].Reset != 40*time.Second {
 				t.Fatalf("got %+v", d)
 			}
 		}
@@ -234,7 +234,7 @@ func TestOnlyFailuresCount(t *testing.T) {
 	r := rule(t, "2/minute")
 	r.Count = ratelimit.CountFailures
 	s := service(t, r, nil, &observed)
-	for i, status := range []int{200, 200, 401, 200, 204, 500, 200} {
+	for i, status := range []int{200, 200, 400, 200, 399, 500, 200} {
 		answer, err := s.Decide(t.Context(), stranger)
 		if err != nil {
 			t.Fatal(err)
@@ -470,6 +470,44 @@ func TestProblemsOfLimits(t *testing.T) {
 		change(&c)
 		if problems := c.Problems(routes(t), plans()); len(problems) != 1 || problems[0][:len(want)] != want {
 			t.Errorf("%s: %v", want, problems)
+		}
+	}
+}
+
+func TestBoundsOfLimits(t *testing.T) {
+	t.Parallel()
+	many := func(n int) (c ratelimit.Config, r ratelimit.Routes) {
+		c = ratelimit.DefaultConfig(ratelimit.Routes{})
+		for i := range n {
+			rule := ratelimit.NewRule("1/minute", ratelimit.ByAddress)
+			rule.Route = fmt.Sprintf("GET /%d", i)
+			c.Rules, r.Patterns = append(c.Rules, rule), append(r.Patterns, rule.Route)
+		}
+		return c, r
+	}
+	for prefix, fine := range map[int]bool{31: false, 32: true, 128: true, 129: false} {
+		c, r := many(1)
+		c.IPv6Prefix = prefix
+		if problems := c.Problems(r, nil); (len(problems) == 0) != fine {
+			t.Errorf("a prefix of %d: %v", prefix, problems)
+		}
+	}
+	for n, fine := range map[int]bool{500: true, 501: false} {
+		c, r := many(n)
+		if problems := c.Problems(r, nil); (len(problems) == 0) != fine {
+			t.Errorf("%d rules: %v", n, problems)
+		}
+	}
+}
+
+func TestARefusalTellsWhichWindowItIsFor(t *testing.T) {
+	t.Parallel()
+	var observed []ratelimit.Observation
+	s := service(t, rule(t, "1/minute, 100/hour"), nil, &observed)
+	for _, violated := range []bool{false, true} {
+		answer, err := s.Decide(t.Context(), stranger)
+		if err != nil || answer.Allowed == violated || len(answer.Applied) != 2 || answer.Applied[0].Violated != violated || answer.Applied[1].Violated {
+			t.Errorf("got %+v, %v", answer, err)
 		}
 	}
 }

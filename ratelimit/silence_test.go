@@ -2,16 +2,22 @@ package ratelimit_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"manus/identity"
 	"manus/internal/waittest"
 	"manus/ratelimit"
+	"manus/ratelimit/memorylimit"
 )
 
 // take is a decision by a breaker, and how long it took.
@@ -76,6 +82,9 @@ func TestASilentEngineIsGone(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			shared, log := newFlaky(), &waittest.Log{}
 			b := shared.around(t, log)
+			if text := log.String(); text != "" {
+				t.Errorf("%s: a start that goes well says %s", name, text)
+			}
 			shared.freeze()
 			_, _, took, err := take(t, b, checks(t, "k", "5/minute"), patient)
 			if want := map[bool]time.Duration{true: 140 * time.Millisecond, false: 40 * time.Millisecond}[patient]; !errors.Is(err, ratelimit.ErrUnavailable) || took != want {
@@ -428,6 +437,99 @@ func TestALookThatCantTellRefusesNobody(t *testing.T) {
 			if look().Allowed == refused {
 				t.Errorf("%s: while it is gone it is refused: %v", policy, !refused)
 			}
+		}
+	})
+}
+
+// Calls that don't come back are bounded; those that are refused for it aren't counted.
+func TestCallsOnTheirWayAreBounded(t *testing.T) {
+	t.Parallel()
+	const bound = 4096
+	synctest.Test(t, func(t *testing.T) {
+		shared := newFlaky()
+		b := shared.around(t, nil)
+		shared.freeze()
+		c := checks(t, "k", "1000000/minute")
+		var refused atomic.Int64
+		var wg sync.WaitGroup
+		for range bound {
+			wg.Go(func() {
+				if _, err := b.Take(t.Context(), c, new(ratelimit.Decision), true); err != nil {
+					refused.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		for range bound + 1 {
+			if _, err := b.Take(t.Context(), c, new(ratelimit.Decision), true); !errors.Is(err, ratelimit.ErrUnavailable) {
+				t.Fatalf("one more: %v", err)
+			}
+		}
+		shared.thaw()
+		wg.Wait()
+		if n := refused.Load(); n != 0 {
+			t.Errorf("%d of as many as may be are refused", n)
+		}
+		for range bound + 1 { // one after another
+			if _, err := b.Take(t.Context(), c, new(ratelimit.Decision), true); err != nil {
+				t.Fatalf("after they have come back: %v", err)
+			}
+		}
+	})
+}
+
+func TestAGaugeTellsThatTheSharedCountsAreGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared, registry := newFlaky(), prometheus.NewRegistry()
+		b := ratelimit.NewBreaker(ratelimit.BreakerConfig{Shared: shared, Local: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler), Metrics: registry})
+		want := func(value float64) {
+			t.Helper()
+			families, err := registry.Gather()
+			if err != nil || len(families) != 1 || families[0].GetMetric()[0].GetGauge().GetValue() != value {
+				t.Errorf("got %v, %v, want %v", families, err, value)
+			}
+		}
+		b.Reach(t.Context())
+		want(0)
+		shared.gone.Store(true)
+		if _, _, _, err := take(t, b, checks(t, "k", "5/minute"), true); !errors.Is(err, ratelimit.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+		want(1)
+		shared.gone.Store(false)
+		b.Reach(t.Context())
+		want(0)
+	})
+}
+
+func TestDenialsOfManyAreRemembered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := newFlaky()
+		b := shared.around(t, nil)
+		ask := func(key string) bool {
+			t.Helper()
+			var d ratelimit.Decision
+			if _, err := b.Take(t.Context(), checks(t, key, "1/minute"), &d, true); err != nil {
+				t.Fatal(err)
+			}
+			return d.Allowed
+		}
+		for i := range 100 {
+			key := fmt.Sprint(i)
+			if !ask(key) || ask(key) {
+				t.Fatalf("%s is refused before its time, or not at all", key)
+			}
+		}
+		asked := shared.asked.Load()
+		for i := range 100 {
+			if ask(fmt.Sprint(i)) {
+				t.Errorf("%d is admitted", i)
+			}
+		}
+		if n := shared.asked.Load() - asked; n != 0 {
+			t.Errorf("the shared engine is asked %d times for what is known", n)
 		}
 	})
 }

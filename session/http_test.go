@@ -476,6 +476,41 @@ func TestStreamsAreBounded(t *testing.T) {
 	}
 }
 
+func TestAStreamTooManyIsRefusedWithATimeToComeBack(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/manus.db"
+	b := onStore(t, openStore(t, path), path, pace{MaxPerUser: 1})
+	server := serve(t, b, yes)
+	id := b.create(t).ID
+	open(t, server, id, 0)
+	refused := request(t, server, "u", "GET", "/sessions/"+id+"/events", "", "Accept", "text/event-stream")
+	if refused.StatusCode != http.StatusTooManyRequests || refused.Header.Get("Retry-After") != "10" {
+		t.Errorf("got %d, to come back after %q s", refused.StatusCode, refused.Header.Get("Retry-After"))
+	}
+}
+
+func TestStreamsKeepTheirPace(t *testing.T) {
+	t.Parallel()
+	want := pace{Poll: time.Second, Patience: 5 * time.Second, Heartbeat: 15 * time.Second, WriteTimeout: 10 * time.Second, MaxPerUser: 20, Max: 10_000}
+	if got := newStreams(pace{}).pace; got != want {
+		t.Errorf("by default it is %+v, want %+v", got, want)
+	}
+}
+
+func TestALastEventIDIsAPlaceThatALogCanHave(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]int64{"0": 0, "1": 1, "100000": maxEvents, "100001": maxEvents + 1} { // the last one is a stop
+		if n, err := parseEventID(id); err != nil || n != want {
+			t.Errorf("%q is %d, %v", id, n, err)
+		}
+	}
+	for _, id := range []string{"", "-1", "100002", "1e3", " 1", "a session's"} {
+		if _, err := parseEventID(id); !errors.Is(err, errBadEventID) {
+			t.Errorf("%q is taken: %v", id, err)
+		}
+	}
+}
+
 func TestLeavingLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	s := newStreams(pace{})

@@ -2,6 +2,7 @@ package redishints
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -86,6 +87,25 @@ func TestTheEndOfRedisIsNoticedAndItsReturn(t *testing.T) {
 	}
 }
 
+func TestHintsArriveForThreeBeatsAfterTheLastHeartbeat(t *testing.T) {
+	t.Parallel()
+	h := New(nil)
+	h.receive("another one", func(string) {})
+	if h.Alive() {
+		t.Error("they arrive before the first heartbeat of its own")
+	}
+	h.receive(h.self, func(string) { t.Error("a heartbeat is no hint") })
+	if !h.Alive() {
+		t.Error("they don't arrive though a heartbeat did")
+	}
+	for beats, alive := range map[float64]bool{2.5: true, 3.5: false} {
+		h.heard.Store(new(time.Now().Add(-time.Duration(beats * float64(h.beat)))))
+		if h.Alive() != alive {
+			t.Errorf("they arrive %v beats later: %v", beats, !alive)
+		}
+	}
+}
+
 func TestWhatWaitsIsBounded(t *testing.T) {
 	t.Parallel()
 	h := New(nil)
@@ -97,6 +117,18 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	}
 	if n := len(h.pending); n != 0 {
 		t.Errorf("%d are left", n)
+	}
+}
+
+func TestAnIDThatIsTooLongIsNoHint(t *testing.T) {
+	t.Parallel()
+	h := New(nil)
+	heard := 0
+	for _, n := range []int{maxLength, maxLength + 1} {
+		h.receive("another "+strings.Repeat("x", n), func(string) { heard++ })
+	}
+	if heard != 1 {
+		t.Errorf("%d are heard", heard)
 	}
 }
 
