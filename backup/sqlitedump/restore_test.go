@@ -125,6 +125,13 @@ func TestWhatIsThereIsOnlyDroppedWhenThatIsAllowed(t *testing.T) {
 			}
 			return path
 		},
+		"a log whose database is empty": func(t *testing.T) string {
+			path := filepath.Join(t.TempDir(), "manus.db")
+			if err := errors.Join(os.WriteFile(path, nil, 0o600), os.WriteFile(path+"-wal", bytes.Repeat([]byte("changes"), 1000), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		},
 		"a log without its database": func(t *testing.T) string {
 			path := filepath.Join(t.TempDir(), "manus.db")
 			if err := os.WriteFile(path+"-wal", bytes.Repeat([]byte("changes"), 1000), 0o600); err != nil {
