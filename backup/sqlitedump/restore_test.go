@@ -106,7 +106,7 @@ func occupied(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	exec1(t, db, "CREATE TABLE people (old)", "INSERT INTO people VALUES ('here before')", "CREATE TABLE mine (a)")
+	exec1(t, db, "CREATE TABLE people (old)", "INSERT INTO people VALUES ('here before')", `CREATE TABLE "mine" (id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL) STRICT`)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
