@@ -54,7 +54,7 @@ const (
 	ceremonyProvider   ceremonyKind = "provider"
 )
 
-var ceremonySpec = docstore.Spec{Collection: "ceremonies", Of: ceremony{}, Indexes: []docstore.Index{
+var ceremonySpec = docstore.Spec{Collection: "ceremonies", Of: ceremony{}, Transient: true, Indexes: []docstore.Index{
 	{Name: "by_expiry", Fields: []string{"expires_at"}},
 }}
 

@@ -59,6 +59,15 @@ func (a *App) addBackups() error {
 // there where settings say where backups go.
 func (a *App) Backups() *backup.Service { return a.backups.Load() }
 
+func transient(specs []docstore.Spec) (names []string) {
+	for _, spec := range specs {
+		if spec.Transient {
+			names = append(names, spec.Collection)
+		}
+	}
+	return names
+}
+
 // newBackups makes the service that backs up the store of the settings to their targets.
 func (a *App) newBackups(policy backup.Policy, metrics *backup.Metrics) (*backup.Service, error) {
 	s := a.settings
@@ -73,6 +82,7 @@ func (a *App) newBackups(policy backup.Policy, metrics *backup.Metrics) (*backup
 		Recipients: s.Backup.Recipients,
 		Retention:  backup.Retention{Days: s.Backup.RetentionDays, Keep: policy.Keep},
 		Tool:       strings.TrimSpace("manus " + a.options.Version.Version),
+		Transient:  transient(Specs()),
 		Metrics:    metrics,
 		Log:        a.log,
 	}

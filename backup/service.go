@@ -29,6 +29,9 @@ type Config struct {
 	// Identities open encrypted backups.
 	Identities []age.Identity
 	Retention  Retention
+	// Transient are the collections whose documents come and go: that they are gone is no
+	// reason for suspicion.
+	Transient []string
 	// Workers compress in parallel; 0 means one a processor.
 	Workers int
 	// Tool is this program and its version.

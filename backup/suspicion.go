@@ -2,6 +2,7 @@ package backup
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -17,12 +18,20 @@ const (
 
 // suspicion is why a backup may not be what is wanted, by what the newest verified one
 // has: empty when there is no reason.
-func suspicion(now, before Manifest) string {
-	why := shrunk(now, before)
+// Collections that are transient say nothing: a queue that was worked off is none the worse.
+func suspicion(now, before Manifest, transient []string) string {
+	why := shrunk(lasting(now, transient), lasting(before, transient))
 	if why == "" {
 		return ""
 	}
 	return fmt.Sprintf("compared with %s, %s", before.ID, why) + fmt.Sprintf(suspicionMends, now.ID)
+}
+
+// lasting is a manifest without the collections that are transient.
+func lasting(m Manifest, transient []string) Manifest {
+	m.Collections = slices.DeleteFunc(slices.Clone(m.Collections), func(c Collection) bool { return slices.Contains(transient, c.Name) })
+	m.Documents = m.Contents.Documents()
+	return m
 }
 
 // shrunk compares like with like: one database isn't several.

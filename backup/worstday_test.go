@@ -111,11 +111,14 @@ func TestWhatMuchLessIs(t *testing.T) {
 		{of(1000, 100), of(1000, 100, 1), true},  // a collection is gone
 		{of(1000, 100), of(1000, 100, 0), false}, // one that had nothing
 		{of(1000, 1000, 0), of(1000, 1000, 100), true},
-		{of(1000, 1000, 0), of(1000, 1000, 99), false}, // a queue
+		{of(1000, 1000, 0), of(1000, 1000, 99), false},              // there wasn't much
+		{of(1000, 10, 10, 10, 0), of(1000, 10, 10, 10, 900), false}, // a queue
+		{of(1000, 10, 10, 10), of(1000, 10, 10, 10, 900), false},    // one that an earlier version had
+		{of(1000, 10, 10, 0, 900), of(1000, 10, 10, 100, 900), true},
 		{of(1<<20, 100), of(3<<20, 100), true},
 		{of(2<<20, 100), of(3<<20, 100), false},
 	} {
-		if why := suspicion(c.now, c.before); (why != "") != c.suspicious {
+		if why := suspicion(c.now, c.before, []string{"d"}); (why != "") != c.suspicious {
 			t.Errorf("%+v after %+v is suspicious because %q", c.now, c.before, why)
 		}
 	}

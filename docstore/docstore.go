@@ -37,6 +37,8 @@ type Spec struct {
 	Indexes    []Index
 	// Of is a value of the type that the documents are of, for Copy.
 	Of Entity
+	// Transient says that the documents come and go, so that none is as good as many.
+	Transient bool
 }
 
 // Index declares an ordered index on top-level fields, ties ordered by id. A

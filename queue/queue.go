@@ -178,7 +178,7 @@ func (d document[T]) DocumentID() string { return d.ID }
 // Spec is the collection that the store has to have for a queue of T. A document that
 // lacks a field isn't in its index, so only what a job makes use of costs anything.
 func Spec[T any](collection string) docstore.Spec {
-	return docstore.Spec{Collection: collection, Of: document[T]{}, Indexes: []docstore.Index{
+	return docstore.Spec{Collection: collection, Of: document[T]{}, Transient: true, Indexes: []docstore.Index{
 		{Name: "by_due", Fields: []string{"lane", "due_at"}},
 		{Name: "by_queued", Fields: []string{"queued_at"}},
 		{Name: "by_group", Fields: []string{"group", "queued_at"}},

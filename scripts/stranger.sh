@@ -5,7 +5,7 @@
 #     scripts/stranger.sh                 all of it, the test command too, with nothing in
 #                                         Go's caches. By root, where debootstrap is, in a
 #                                         root that has Go, Node, git and curl alone; else
-#                                         in an empty HOME. It takes 8 GB and an hour.
+#                                         in an empty HOME. It takes 4 GB and ten minutes.
 #     scripts/stranger.sh --walk          the walk alone (dev, the API, init, serve), of both
 #                                         languages, on free ports, with a program built of
 #                                         the files that are here now.
