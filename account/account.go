@@ -288,6 +288,7 @@ func (s *Service) Run(ctx context.Context) {
 	defer answering.Wait()
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -295,9 +296,11 @@ func (s *Service) Run(ctx context.Context) {
 			return
 		case <-ticker.C:
 			s.failures.Flush(ctx)
-			if err := errors.Join(s.relay.DeliverStale(ctx), s.finishErasures(ctx)); err != nil && ctx.Err() == nil {
-				s.c.Log.ErrorContext(ctx, "could not finish what was cut short", "error", err)
+			err := errors.Join(s.relay.DeliverStale(ctx), s.finishErasures(ctx))
+			if err != nil && !failing && ctx.Err() == nil { // once, not once a second
+				s.c.Log.ErrorContext(ctx, "could not finish what was cut short; it will be tried again", "error", err)
 			}
+			failing = err != nil
 		}
 	}
 }

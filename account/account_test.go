@@ -20,6 +20,7 @@ import (
 	"manus/identity"
 	"manus/internal/clocktest"
 	"manus/internal/storetest"
+	"manus/internal/waittest"
 	"manus/mail"
 )
 
@@ -624,4 +625,36 @@ func TestWhatACrowdOfHashesTookIsGivenBack(t *testing.T) {
 			t.Errorf("one hash after it gave memory back %d times", after)
 		}
 	})
+}
+
+// unread is a store in which nothing is found any more.
+type unread struct {
+	docstore.Store
+	waittest.Signal
+	asked atomic.Int32
+}
+
+func (u *unread) Find(_ context.Context, collection string, _ docstore.Query) (docstore.Page, error) {
+	if collection == "users" {
+		u.asked.Add(1)
+	}
+	u.Wake()
+	return docstore.Page{}, docstore.ErrCorrupt
+}
+
+// What can't be finished is tried again and again, and told once.
+func TestWhatCantBeFinishedIsToldOnce(t *testing.T) {
+	t.Parallel()
+	var log waittest.Log
+	store := &unread{Store: testStore(t)}
+	b := copyOf(t, store, clocktest.New(), []string{secretA}, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { b.Run(ctx) })
+	store.Until(t, func() bool { return store.asked.Load() > 6 })
+	cancel()
+	running.Wait()
+	if n := strings.Count(log.String(), "could not finish what was cut short"); n != 1 {
+		t.Errorf("it is told %d times: %s", n, log.String())
+	}
 }

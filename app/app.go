@@ -100,7 +100,7 @@ func (a *App) abandon(ctx context.Context, err error) error {
 	a.background.Wait() // an alarm
 	closing := a.Close()
 	if errors.Is(err, docstore.ErrCorrupt) { // by which closing fails too
-		return fmt.Errorf("%w; %s", err, a.howToRestore(ctx))
+		return a.advised(ctx, err)
 	}
 	return errors.Join(err, closing)
 }

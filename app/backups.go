@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"manus/backup/sqlitedump"
 	"manus/config"
 	"manus/docstore"
+	"manus/docstore/sqlitedocs"
 )
 
 // addBackups adds the backups, where they have somewhere to go, and on a server their
@@ -99,7 +101,7 @@ func (a *App) newBackups(policy backup.Policy, metrics *backup.Metrics) (*backup
 // openBackups opens the store of a command with the state of backups, if there is one. In a
 // MongoDB that isn't a server's nothing else is made.
 func openBackups(ctx context.Context, s config.Settings) (docstore.Store, error) {
-	if storeExists(s, "") != nil {
+	if err := storeExists(ctx, s, ""); errors.Is(err, fs.ErrNotExist) {
 		return nil, docstore.ErrNotFound
 	}
 	return openWith(ctx, s, backup.Specs())
@@ -127,10 +129,35 @@ func backupSource(s config.Settings, command sqlitedump.Command, offline bool) b
 		return mongodump.NewSource(s.MongoDB.Reveal(), "")
 	case !s.MongoDB.Empty():
 		return mongodump.NewSource(s.MongoDB.Reveal(), s.MongoDatabase)
-	case command != nil:
-		return sqlitedump.NewSubprocess(StoreFile(s.DataDir), command)
 	}
-	return sqlitedump.New(StoreFile(s.DataDir))
+	path := StoreFile(s.DataDir)
+	if command != nil {
+		return ownFile{sqlitedump.NewSubprocess(path, command), path}
+	}
+	return ownFile{sqlitedump.New(path), path}
+}
+
+// ownFile is the embedded store's file as a source. What isn't a store any more is
+// refused as it is where it is opened, and not touched.
+type ownFile struct {
+	backup.Source
+	path string
+}
+
+// Size is the source's.
+func (f ownFile) Size(ctx context.Context) (int64, error) {
+	if err := sqlitedocs.CheckFile(ctx, f.path); err != nil {
+		return 0, err
+	}
+	return f.Source.Size(ctx)
+}
+
+// Dump is the source's.
+func (f ownFile) Dump(ctx context.Context, w io.Writer, progress func(written int64)) (backup.Contents, error) {
+	if err := sqlitedocs.CheckFile(ctx, f.path); err != nil {
+		return backup.Contents{}, err
+	}
+	return f.Source.Dump(ctx, w, progress)
 }
 
 // BackupWork does what BackupOptions.Subprocess has started this process for. It returns

@@ -1,13 +1,16 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"manus/backup"
+	"manus/docstore"
 )
 
 // restoreTimeout bounds the look for a backup to restore.
@@ -45,19 +48,39 @@ func (a *App) tellOfBackups() {
 	})
 }
 
+// advised is an error, with what to do about it where it is damage.
+func (a *App) advised(ctx context.Context, err error) error {
+	if !errors.Is(err, docstore.ErrCorrupt) {
+		return err
+	}
+	return fmt.Errorf("%w; %s", err, a.howToRestore(ctx))
+}
+
 // howToRestore says what to do about damaged data: which backup is the newest verified
-// one, and the command that restores it.
+// one, or are those of several installations, and the command that restores it.
 func (a *App) howToRestore(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
 	defer cancel()
-	b, err := a.newestVerified(ctx)
+	newest, err := a.candidates(ctx)
 	switch {
-	case errors.Is(err, errNoBackups), errors.Is(err, backup.ErrNotFound):
+	case errors.Is(err, errNoBackups), err == nil && len(newest) == 0:
 		return "it has to be restored, but no verified backup is found: 'manus backup list' with the server's settings shows what there is"
 	case err != nil:
 		return fmt.Sprintf("it has to be restored from a backup, which 'manus backup list' with the server's settings shows; just now they can't be listed: %v", err)
+	case len(newest) > 1:
+		return fmt.Sprintf("restore the right one of the newest verified backups, which are of several installations, and the store doesn't say which this one is: %s: stop every server; then, with the server's settings, %s", described(newest), a.restoreCommand("ID"))
 	}
+	b := newest[0]
 	return fmt.Sprintf("restore the newest verified backup, %s of %s: stop every server; then, with the server's settings, %s", b.ID, b.CreatedAt.UTC().Format(time.RFC3339), a.restoreCommand(b.ID))
+}
+
+// described names backups of several installations so that a person can tell them apart.
+func described(backups backup.Catalogue) string {
+	all := make([]string, len(backups))
+	for i, b := range backups {
+		all[i] = fmt.Sprintf("%s of %s with %d documents (%s)", b.ID, b.CreatedAt.UTC().Format(time.RFC3339), b.Documents, cmp.Or(b.Installation, "it doesn't say whose it is"))
+	}
+	return strings.Join(all, ", ")
 }
 
 // errNoBackups is returned where no backups are set up.
@@ -74,12 +97,13 @@ func (a *App) restorable() (*backup.Service, error) {
 	return a.newBackups(a.settings.Backup.Policy, nil)
 }
 
-func (a *App) newestVerified(ctx context.Context) (backup.Backup, error) {
+// candidates are the backups to restore from.
+func (a *App) candidates(ctx context.Context) (backup.Catalogue, error) {
 	service, err := a.restorable()
 	if err != nil {
-		return backup.Backup{}, err
+		return nil, err
 	}
-	return service.NewestVerified(ctx)
+	return service.Candidates(ctx)
 }
 
 // restoreCommand restores beside what is damaged, which may hold what came after the

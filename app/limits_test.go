@@ -127,6 +127,59 @@ func TestClientsOfOneIPv6NetworkAreOne(t *testing.T) {
 	}
 }
 
+// TestWhatNoRuleOfARouteCountsIsCountedByTheDefaultRule has rules by login and by account
+// alone, and requests that tell none.
+func TestWhatNoRuleOfARouteCountsIsCountedByTheDefaultRule(t *testing.T) {
+	t.Parallel()
+	byDefault := ratelimit.NewRule("3/minute", ratelimit.ByUserOrAddress)
+	a, _ := setup(t, limited, func(s *config.Settings) {
+		s.Limits.Default, s.Limits.Rules = byDefault, nil
+		for route, by := range map[string]ratelimit.Subject{
+			"POST /api/v1/auth/refresh": ratelimit.ByLogin, "POST /api/v1/auth/login": ratelimit.ByAccount, "GET /api/v1/auth/me": ratelimit.ByLogin, "POST /api/v1/auth/step-up": ratelimit.ByLogin,
+		} {
+			rule := ratelimit.NewRule("2/minute", by)
+			rule.Route = route
+			s.Limits.Rules = append(s.Limits.Rules, rule)
+		}
+	})
+	var me signedIn
+	if err := json.Unmarshal(ask(t, a, "203.0.113.99:1", "POST", "/api/v1/auth/register", "", person).Body.Bytes(), &me); err != nil {
+		t.Fatal(err)
+	}
+	var made struct{ Key string }
+	if err := json.Unmarshal(ask(t, a, "203.0.113.99:1", "POST", "/api/v1/auth/api-keys", me.Access, `{"name":"ci","scopes":["read"]}`).Body.Bytes(), &made); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []struct {
+		route, token, body string
+		status, limit      int
+		by                 string
+	}{
+		{"POST /auth/refresh", "", `{"refresh_token":"invented"}`, 401, 3, "address"},
+		{"POST /auth/refresh", "", `{`, 400, 3, "address"},
+		{"POST /auth/refresh", "", `{"refresh_token":"` + me.Refresh + `"}`, 200, 2, "login"},
+		{"POST /auth/login", "", `{"email":"","password":"not the password"}`, 401, 3, "address"},
+		{"POST /auth/login", "", `{"email":"no","password":"not the password"}`, 401, 2, "account"},
+		{"POST /auth/login", "", `{"password":"not the password"}`, 422, 3, "address"},
+		{"GET /auth/me", "", ``, 401, 3, "address"},
+		{"GET /auth/me", made.Key, ``, 200, 2, "user"}, // of three, one has made the key
+		{"GET /auth/me", me.Access, ``, 200, 2, "login"},
+		{"POST /auth/step-up", "", `{"password":"not the password"}`, 401, 3, "address"},
+	} {
+		method, path, _ := strings.Cut(c.route, " ")
+		for n := range c.limit + 1 {
+			status := c.status
+			if n == c.limit {
+				status = 429
+			}
+			w := ask(t, a, fmt.Sprintf("203.0.113.%d:1", i), method, "/api/v1"+path, c.token, c.body)
+			if policy := w.Header().Get("RateLimit-Policy"); w.Code != status || !strings.HasPrefix(policy, fmt.Sprintf(`"%s-60";q=`, c.by)) {
+				t.Errorf("%s %s, request %d: %d, want %d, by %s", c.route, c.body, n+1, w.Code, status, policy)
+			}
+		}
+	}
+}
+
 func TestPlansHaveLimitsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	a, _ := setup(t, limited)

@@ -48,7 +48,7 @@ func StoreFile(dataDir string) string { return filepath.Join(dataDir, "manus.db"
 // command beside a server has to be there already.
 func (a *App) addStore(ctx context.Context) error {
 	s := a.settings
-	a.reopened = storeExists(s, "") == nil
+	a.reopened = storeExists(ctx, s, "") == nil
 	if a.options.Unopened {
 		return nil
 	}
@@ -71,7 +71,7 @@ func (a *App) addStore(ctx context.Context) error {
 func (a *App) openOwn(ctx context.Context) (docstore.Store, error) {
 	s := a.settings
 	if a.options.Offline {
-		if err := a.StoreExists(); err != nil {
+		if err := a.storeExists(ctx); err != nil {
 			return nil, err
 		}
 		return OpenStore(ctx, s)
@@ -126,7 +126,7 @@ func declare(ctx context.Context, store docstore.Store, specs []docstore.Spec) e
 // is called where one of an earlier version may be at work on MongoDB. See
 // docstore.Copy.
 func CopyData(ctx context.Context, from, to config.Settings, progress func(docstore.Progress), warn func(string)) error {
-	if err := errors.Join(storeExists(from, "name a server's data folder, or a mongodb:// URI, with --from"), checkUnused(ctx, "--from", from), checkUnused(ctx, "--to", to)); err != nil {
+	if err := errors.Join(storeExists(ctx, from, "name a server's data folder, or a mongodb:// URI, with --from"), checkUnused(ctx, "--from", from), checkUnused(ctx, "--to", to)); err != nil {
 		return err
 	}
 	specs := Specs()
@@ -175,15 +175,24 @@ func warnOfServers(ctx context.Context, s config.Settings, store docstore.Store,
 }
 
 // StoreExists tells whether there is an embedded store where the settings say, if they
-// name one.
-func (a *App) StoreExists() error {
-	return storeExists(a.settings, "name the server's data folder with --data, or its settings with --env-file, or start the server once")
+// name one. For one that is damaged it says how to restore it.
+func (a *App) StoreExists(ctx context.Context) error { return a.advised(ctx, a.storeExists(ctx)) }
+
+func (a *App) storeExists(ctx context.Context) error {
+	return storeExists(ctx, a.settings, "name the server's data folder with --data, or its settings with --env-file, or start the server once")
 }
 
 // storeExists tells whether there is an embedded store in the data folder, where
-// there should be one; the error says how to mend it. Opening makes one.
-func storeExists(s config.Settings, mend string) error {
-	if _, err := os.Stat(StoreFile(s.DataDir)); err != nil && s.MongoDB.Empty() {
+// there should be one; the error says how to mend it. Opening makes one. It is ErrCorrupt
+// for what isn't a store any more, and fs.ErrNotExist where there is nothing.
+func storeExists(ctx context.Context, s config.Settings, mend string) error {
+	if !s.MongoDB.Empty() {
+		return nil
+	}
+	if err := sqlitedocs.CheckFile(ctx, StoreFile(s.DataDir)); err != nil {
+		return err
+	}
+	if _, err := os.Stat(StoreFile(s.DataDir)); err != nil {
 		return fmt.Errorf("there is no data in %s; %s: %w", s.DataDir, mend, err)
 	}
 	return nil

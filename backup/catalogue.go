@@ -55,6 +55,9 @@ func (b Backup) Counts() bool { return b.Problem == "" && b.kind == noDoubt }
 // Retention, the alarm and whoever wants to restore all ask this.
 func (b Backup) Saves() bool { return b.Counts() && b.Verified }
 
+// restorable tells whether it is verified, whosever it is.
+func (b Backup) restorable() bool { return b.Verified && b.Problem == "" && b.kind != misdated }
+
 // Catalogue is backups, newest first, as one installation sees them.
 type Catalogue []Backup
 
@@ -71,8 +74,18 @@ func (c Catalogue) newest(pick func(Backup) bool) (Backup, bool) {
 func (c Catalogue) NewestVerified() (Backup, bool) { return c.newest(Backup.Saves) }
 
 // Restorable is the newest verified one, whosever it is.
-func (c Catalogue) Restorable() (Backup, bool) {
-	return c.newest(func(b Backup) bool { return b.Verified && b.Problem == "" && b.kind != misdated })
+func (c Catalogue) Restorable() (Backup, bool) { return c.newest(Backup.restorable) }
+
+// restorableOfEach is the newest verified one of each installation, without those that are
+// suspicious.
+func (c Catalogue) restorableOfEach() (each Catalogue) {
+	for _, b := range c {
+		of := func(other Backup) bool { return other.Installation == b.Installation }
+		if b.restorable() && b.Suspicious == "" && !slices.ContainsFunc(each, of) {
+			each = append(each, b)
+		}
+	}
+	return each
 }
 
 // Newest is the newest one that counts, verified or not.
@@ -342,6 +355,20 @@ func (s *Service) Latest(ctx context.Context) (Backup, error) {
 // NewestVerified returns the newest backup that saves us, or ErrNotFound.
 func (s *Service) NewestVerified(ctx context.Context) (Backup, error) {
 	return s.first(ctx, Catalogue.NewestVerified)
+}
+
+// Candidates are what a store that can't be read may be restored from: the newest backup that
+// saves us, or where nobody knows which installation this is, the newest verified one of each.
+// There may be none. An error says that not all backups are known.
+func (s *Service) Candidates(ctx context.Context) (Catalogue, error) {
+	all, err := s.List(ctx)
+	if b, ok := all.NewestVerified(); ok {
+		return Catalogue{b}, nil
+	}
+	if s.installation(ctx, false) != "" {
+		return nil, err
+	}
+	return all.restorableOfEach(), err
 }
 
 func (s *Service) first(ctx context.Context, pick func(Catalogue) (Backup, bool)) (Backup, error) {

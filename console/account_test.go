@@ -165,6 +165,10 @@ func TestFormsOfOtherSitesAndHugeOnesAreRefused(t *testing.T) {
 		if w := post(t, handler, path, url.Values{"email": {email}}, "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusForbidden {
 			t.Errorf("%s of another site: %d", path, w.Code)
 		}
+		w := post(t, handler, path+"?lang=ar", url.Values{"email": {email}}, "Origin", "https://elsewhere.example")
+		if w.Code != http.StatusForbidden || w.Header().Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(w.Body.String(), "صفحةٌ من موقع آخر") || !strings.Contains(w.Body.String(), "<form") {
+			t.Errorf("%s of another site, in Arabic: %d %v %s", path, w.Code, w.Header(), w.Body)
+		}
 		if w := post(t, handler, path, url.Values{"email": {email}, "x": {strings.Repeat("x", maxForm)}}); w.Code < 400 {
 			t.Errorf("%s, huge: %d", path, w.Code)
 		}

@@ -264,3 +264,18 @@ func TestWhatHasntChangedIsNotSentAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestAPageIsSentWhole: an answer about a part that isn't there would be net/http's own.
+func TestAPageIsSentWhole(t *testing.T) {
+	t.Parallel()
+	_, handler := setup(t)
+	for _, part := range []string{"bytes=0-3", "bytes=99999999-", "lines=1"} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/docs", nil)
+		r.Header.Set("Range", part)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "</html>") {
+			t.Errorf("%s: %d %v", part, w.Code, w.Header())
+		}
+	}
+}

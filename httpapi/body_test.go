@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -92,6 +93,75 @@ func TestAQuestionAboutTheWholeServerIsAnsweredByTheDoor(t *testing.T) {
 		t.Errorf("%d %v", w.Code, header)
 	}
 	wantProblem(t, ask(http.MethodGet), 404, "not-found")
+}
+
+// TestATunnelIsRefusedByTheDoor: to another server, and to an address of this one.
+func TestATunnelIsRefusedByTheDoor(t *testing.T) {
+	t.Parallel()
+	_, door, _ := setup(t, nil)
+	address := listen(t, door.(*API)).Listener.Addr().String()
+	for _, target := range []string{"other.example:443", "/api/v1/tea", "/nowhere"} {
+		answers := exchangeRaw(t, address, "CONNECT "+target+" HTTP/1.1\r\nHost: x\r\nAccept-Language: ar\r\nConnection: close\r\n\r\n")
+		if !strings.HasPrefix(answers, "HTTP/1.1 405 ") || !strings.Contains(answers, "application/problem+json") || !strings.Contains(answers, "#method-not-allowed") || !strings.Contains(answers, "طريقة غير مقبولة") || !strings.Contains(answers, "\r\nAllow: ") {
+			t.Errorf("%s: %s", target, answers)
+		}
+	}
+}
+
+// TestAConnectionIsNotUsedAgainAfterABodyInChunks: whoever is in front may have read a
+// Content-Length beside it, and take what comes then for a part of the body.
+func TestAConnectionIsNotUsedAgainAfterABodyInChunks(t *testing.T) {
+	t.Parallel()
+	_, door, _ := setup(t, nil)
+	address := listen(t, door.(*API)).Listener.Addr().String()
+	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+	for framing, answered := range map[string]int{
+		"Content-Length: 10\r\n\r\n{\"cups\":1}":                                                2,
+		"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\na\r\n{\"cups\":1}\r\n0\r\n\r\n": 1,
+		"Transfer-Encoding: chunked\r\n\r\na\r\n{\"cups\":1}\r\n0\r\n\r\n":                      1,
+	} {
+		answers := exchangeRaw(t, address, "POST /api/v1/tea HTTP/1.1\r\nHost: x\r\n"+framing+smuggled)
+		if !strings.HasPrefix(answers, "HTTP/1.1 200 ") || strings.Count(answers, "HTTP/1.1 ") != answered || !strings.Contains(answers, "\r\nConnection: close\r\n") {
+			t.Errorf("%q: %s", framing, answers)
+		}
+	}
+}
+
+// exchangeRaw sends bytes, and returns all that comes until the connection is closed.
+func exchangeRaw(t *testing.T, address, sent string) string {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, sent)
+	answers, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(answers)
+}
+
+func TestARedirectToATidyPathIsWhatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	_, door, _ := setup(t, nil)
+	for sent, want := range map[string]string{
+		"//docs%20x": "/docs%20x", "//evil.com/%2e%2e": "/evil.com/%2e%2e", "///evil.com//": "/evil.com/", "//a%2Fb?q=%2F%2F&x=a//b": "/a%2Fb?q=%2F%2F&x=a//b",
+		"/a/../b%25": "/b%25", "/..": "/", "//": "/", "/./%D9%85": "/%D9%85",
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		at, err := url.ParseRequestURI(sent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL = at
+		w := httptest.NewRecorder()
+		door.ServeHTTP(w, r)
+		if got := w.Header().Get("Location"); w.Code != 307 || got != want || strings.Contains(w.Body.String(), "%252") {
+			t.Errorf("%s: %d %s %s, want %s", sent, w.Code, got, w.Body, want)
+		}
+	}
 }
 
 func TestARedirectToATidyPathHasCORS(t *testing.T) {

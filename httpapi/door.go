@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -31,7 +32,7 @@ func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.r = r.WithContext(x)
 	x.id[0] = requestID(r)
 	w.Header()["X-Request-Id"] = x.id[:]
-	if api.draining.Load() {
+	if api.draining.Load() || len(r.TransferEncoding) > 0 { // after chunks: RFC 9112, 6.1
 		w.Header().Set("Connection", "close")
 	}
 	defer x.end()
@@ -39,11 +40,36 @@ func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		WriteError(x, x.r, nil, errWrongHost)
 		return
 	}
-	if r.RequestURI == "*" { // which the mux refuses with an empty answer
+	if r.RequestURI == "*" || r.Method == http.MethodConnect { // which the mux answers in words of its own
 		api.fallback.ServeHTTP(x, x.r)
 		return
 	}
-	api.mux.ServeHTTP(x, x.r) // which asks the guard of a route, or redirects by itself
+	if sent := r.URL.EscapedPath(); tidy(sent) != sent {
+		redirect(x, x.r, tidy(sent))
+		return
+	}
+	api.mux.ServeHTTP(x, x.r) // which asks the guard of a route, or redirects to it with a slash at the end
+}
+
+// tidy is an escaped path as routes have it: without empty steps, "." and "..".
+func tidy(escaped string) string {
+	if !strings.HasPrefix(escaped, "/") {
+		escaped = "/" + escaped
+	}
+	clean := path.Clean(escaped)
+	if clean != "/" && strings.HasSuffix(escaped, "/") {
+		clean += "/"
+	}
+	return clean
+}
+
+// redirect sends a client on to an escaped path, with the same query. The mux would escape
+// it once more.
+func redirect(w http.ResponseWriter, r *http.Request, escaped string) {
+	if query := r.URL.RawQuery; query != "" {
+		escaped += "?" + query
+	}
+	http.Redirect(w, r, escaped, http.StatusTemporaryRedirect)
 }
 
 // ServeHTTP is the part of the way that begins once the route is known.
@@ -90,7 +116,7 @@ func (x *exchange) admit(r *http.Request) error {
 	case e.byInput && x.api.limiter != nil && x.api.limiter.ByInput(e.pattern):
 		x.waitForInput(r)
 	default:
-		if err := x.ask(tried{}); err != nil {
+		if err := x.ask(x, tried{}); err != nil {
 			return err
 		}
 	}

@@ -95,6 +95,9 @@ func (x *exchange) FlushError() error {
 	return http.NewResponseController(x.w).Flush()
 }
 
+// lateTimeout is how long the limits may take to decide about a request that is over.
+const lateTimeout = 5 * time.Second
+
 // askLate asks the limits about a request that comes to its answer without having
 // passed a handler that asks: a body that can't be decoded or doesn't come, a redirect of
 // the mux, what should have proved something. It answers itself when the request is one
@@ -121,10 +124,14 @@ func (x *exchange) dropAnswer() {
 	x.enter(x.endpoint)
 }
 
-// askUndecoded asks the limits, unless their refusal is known already.
+// askUndecoded asks the limits, unless their refusal is known already. The request's context
+// may be over: a body that breaks off or doesn't come ends it, and so does the route's time.
+// What has come is counted all the same.
 func (x *exchange) askUndecoded() error {
 	if x.stopWaiting(); x.foreseen == nil {
-		return x.ask(tried{})
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(x), lateTimeout)
+		defer cancel()
+		return x.ask(ctx, tried{})
 	}
 	x.asked = true
 	return x.obey(*x.foreseen)

@@ -58,7 +58,7 @@ func askDecoded(ctx context.Context, in any) error {
 	if g := x.endpoint.Guesses; g.As != "" && (g.Tried == nil || g.Tried(in)) {
 		t.guess = x.caller.Account
 	}
-	return x.ask(t)
+	return x.ask(x, t)
 }
 
 // Proof is what a request has proved itself by, see [Prove].
@@ -82,24 +82,24 @@ func Prove(ctx context.Context, p Proof) error {
 	case x.asked:
 		return nil
 	}
-	return x.decide(ratelimit.Request{Proof: &p})
+	return x.decide(x, ratelimit.Request{Proof: &p})
 }
 
 // ask asks the limits about a request that has proved nothing.
-func (x *exchange) ask(t tried) error {
-	return x.decide(ratelimit.Request{Account: t.account, Refresh: t.refresh, Guess: t.guess})
+func (x *exchange) ask(ctx context.Context, t tried) error {
+	return x.decide(ctx, ratelimit.Request{Account: t.account, Refresh: t.refresh, Guess: t.guess})
 }
 
 // decide asks the limits about the request, all of its route's rules at once, and says
 // in the headers where they stand. It returns the problem to be answered when the
 // request is one too many, or errUncounted.
-func (x *exchange) decide(asked ratelimit.Request) error {
+func (x *exchange) decide(ctx context.Context, asked ratelimit.Request) error {
 	x.asked = true
 	x.stopWaiting()
 	if x.api.limiter == nil {
 		return nil
 	}
-	answer, err := x.api.limiter.Decide(x, x.limited(asked))
+	answer, err := x.api.limiter.Decide(ctx, x.limited(asked))
 	switch {
 	case errors.Is(err, ratelimit.ErrNoCounts):
 		p, _ := common.problem(x, errUncounted) // which has been logged

@@ -15,8 +15,11 @@ import (
 	"time"
 
 	"manus/identity"
+	"manus/internal/redisclient"
+	"manus/internal/redistest"
 	"manus/ratelimit"
 	"manus/ratelimit/memorylimit"
+	"manus/ratelimit/redislimit"
 )
 
 type guessInput struct {
@@ -48,13 +51,60 @@ func limited(t *testing.T) (api *API, guessed map[string]int) {
 	page := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	api.Handle(Route{Access: Public, Pattern: "GET /page", Limits: byAddress}, page)
 	api.Handle(Route{Access: Public, Pattern: "POST /form", MaxBody: 10, BodyTimeout: time.Hour, Limits: byAddress}, page)
+	countBy(api, memorylimit.New(memorylimit.Config{}))
+	return api, guessed
+}
+
+// countBy has an engine count the limits of a door's routes.
+func countBy(api *API, engine ratelimit.Engine) {
 	routes := api.Limits()
 	config := ratelimit.DefaultConfig(routes)
 	config.Default = ratelimit.NewRule("2/minute", ratelimit.ByAddress)
-	api.Limit(ratelimit.New(ratelimit.ServiceConfig{
-		Config: config, Routes: routes, Engine: memorylimit.New(memorylimit.Config{}), Log: api.Log, Account: strings.ToLower,
-	}))
-	return api, guessed
+	api.Limit(ratelimit.New(ratelimit.ServiceConfig{Config: config, Routes: routes, Engine: engine, Log: api.Log, Account: strings.ToLower}))
+}
+
+// TestABodyThatBreaksOffIsCountedInRedisToo: it ends the request's context, and Redis isn't
+// asked with one that is over.
+func TestABodyThatBreaksOffIsCountedInRedisToo(t *testing.T) {
+	t.Parallel()
+	client, err := redisclient.New(redistest.Start(t).URL())
+	if err == nil {
+		err = client.Connect()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	for name, c := range map[string]struct {
+		status  int
+		problem string
+		send    func(conn *net.TCPConn)
+	}{
+		"cut short": {400, "#broken-body", func(conn *net.TCPConn) { fmt.Fprint(conn, "Content-Length: 500\r\n\r\n{"); _ = conn.CloseWrite() }},
+		"a chunk cut short": {400, "#broken-body", func(conn *net.TCPConn) {
+			fmt.Fprint(conn, "Transfer-Encoding: chunked\r\n\r\n5\r\n{")
+			_ = conn.CloseWrite()
+		}},
+		"too slow": {408, "#slow-body", func(conn *net.TCPConn) { fmt.Fprint(conn, "Content-Length: 500\r\n\r\n{") }},
+	} {
+		api, _ := limited(t)
+		engine := redislimit.New(redislimit.Config{Client: client})
+		countBy(api, engine)
+		address := listen(t, api).Listener.Addr().String()
+		for n := range 7 {
+			status, problem := c.status, c.problem
+			if n >= 5 {
+				status, problem = 429, quotaExceeded
+			}
+			answer := postRaw(t, address, "/api/v1/guess", c.send)
+			if text := readAll(t, answer.Body); answer.StatusCode != status || !strings.Contains(text, problem) || answer.Header.Get("Ratelimit") == "" {
+				t.Errorf("%s, attempt %d: %s %v %s", name, n+1, answer.Status, answer.Header, text)
+			}
+		}
+		if err := engine.Reset(t.Context(), []string{"{address:127.0.0.1}POST /api/v1/guess"}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // from sends a request from an address: the n-th of them.
@@ -274,12 +324,19 @@ func (l looker) Peek(ctx context.Context, asked ratelimit.Request) ratelimit.Ans
 // sendSome sends the beginning of a body, and returns the answer.
 func sendSome(t *testing.T, address, path string, length int, begin string) *http.Response {
 	t.Helper()
+	return postRaw(t, address, path, func(conn *net.TCPConn) { fmt.Fprintf(conn, "Content-Length: %d\r\n\r\n%s", length, begin) })
+}
+
+// postRaw posts what send writes, from the last header fields on, and returns the answer.
+func postRaw(t *testing.T, address, path string, send func(*net.TCPConn)) *http.Response {
+	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", path, length, begin)
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\n", path)
+	send(conn.(*net.TCPConn))
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -62,11 +62,13 @@ type Kind struct {
 type Kinds []Kind
 
 // ErrUnauthorized, ErrForbidden and ErrNotForKeys are what the door answers, ErrNotFound
-// what it answers where there is no route.
+// what it answers where there is no route. ErrCrossSite is for a form that a page of another
+// site sends.
 var (
 	ErrUnauthorized     = errors.New("the caller is unknown")
 	ErrForbidden        = errors.New("the caller may not do this")
 	ErrNotForKeys       = errors.New("an API key may not do this")
+	ErrCrossSite        = errors.New("a page of another site sent the form")
 	ErrNotFound         = errors.New("there is nothing at this address")
 	errWrongHost        = errors.New("this server is only for this machine: ask for it as localhost or by a loopback address")
 	errMethodNotAllowed = errors.New("the address doesn't take the method")
@@ -83,6 +85,7 @@ var common = Kinds{
 	{ErrUnauthorized, http.StatusUnauthorized, "unauthorized", language.Text{En: "Sign in first: send a valid access token as 'Authorization: Bearer …'.", Ar: "سجّل الدخول أوّلًا: أرسل رمز وصول صالحًا في الترويسة Authorization: Bearer."}, 0},
 	{ErrForbidden, http.StatusForbidden, "forbidden", language.Text{En: "Your account or key may not do this.", Ar: "لا يُسمح لحسابك أو مفتاحك بهذا."}, 0},
 	{ErrNotForKeys, http.StatusForbidden, "not-for-keys", language.Text{En: "This is for people alone: sign in and send an access token, not an API key.", Ar: "هذا للأشخاص وحدهم: سجّل الدخول وأرسل رمز وصول، لا مفتاحًا برمجيًّا."}, 0},
+	{ErrCrossSite, http.StatusForbidden, "cross-site", language.Text{En: "A page of another site sent this. Send it from here.", Ar: "أرسلت هذا صفحةٌ من موقع آخر. أرسله من هنا."}, 0},
 	{ErrTooMany, http.StatusTooManyRequests, "quota-exceeded", language.Text{En: "There were too many requests. Wait as long as Retry-After says; RateLimit says where each limit stands.", Ar: "أُرسلت طلبات أكثر مما يُسمح به. انتظر المدّة المذكورة في Retry-After؛ وفي RateLimit حال كلّ حدّ."}, 0},
 	{errUncounted, http.StatusServiceUnavailable, "uncounted", language.Text{En: "This can't be done while requests can't be counted. Try again shortly.", Ar: "لا يمكن ذلك ما دام عدّ الطلبات متعذّرًا. حاول مرّة أخرى بعد قليل."}, 2 * time.Second},
 	{ErrNotFound, http.StatusNotFound, "not-found", language.Text{En: "There is nothing at this address.", Ar: "لا يوجد شيء في هذا العنوان."}, 0},

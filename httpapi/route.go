@@ -293,6 +293,9 @@ func (api *API) answerFallback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	allowed := api.methodsAt(r)
+	if r.Method == http.MethodConnect { // names another server, and no address of this one
+		allowed = append(methods(), http.MethodHead)
+	}
 	if len(allowed) == 0 {
 		WriteError(w, r, nil, ErrNotFound)
 		return

@@ -246,6 +246,30 @@ func TestOnlyFailuresCount(t *testing.T) {
 	}
 }
 
+// TestWhatIsUnderWayCountsUntilItIsNoFailure: no more than the limit are let in at once, and
+// one more as soon as one of them has been good.
+func TestWhatIsUnderWayCountsUntilItIsNoFailure(t *testing.T) {
+	t.Parallel()
+	var observed []ratelimit.Observation
+	r := rule(t, "2/minute")
+	r.Count = ratelimit.CountFailures
+	s := service(t, r, nil, &observed)
+	decide := func() ratelimit.Answer {
+		answer, err := s.Decide(t.Context(), stranger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	first := decide()
+	if second, third := decide(), decide(); !first.Allowed || !second.Allowed || third.Allowed {
+		t.Errorf("at once: %v %v %v", first.Allowed, second.Allowed, third.Allowed)
+	}
+	if first.Done(ratelimit.Result{Status: 200}); !decide().Allowed {
+		t.Error("once one was good, another is refused")
+	}
+}
+
 func TestAShadowOnlyTells(t *testing.T) {
 	t.Parallel()
 	var observed []ratelimit.Observation
@@ -313,7 +337,10 @@ func TestWhoIsCounted(t *testing.T) {
 	}{
 		{ratelimit.ByAddress, person, "address-60"}, {ratelimit.ByUser, person, "user-60"}, {ratelimit.ByUser, stranger, "address-60"},
 		{ratelimit.ByUserOrAddress, person, "user-60"}, {ratelimit.ByUserOrAddress, stranger, "address-60"}, {ratelimit.ByAPIKey, program, "key-60"},
-		{ratelimit.ByAPIKey, stranger, "address-60"}, {ratelimit.ByAccount, account, "account-60"}, {ratelimit.ByAccount, stranger, ""},
+		{ratelimit.ByAPIKey, stranger, "address-60"}, {ratelimit.ByAccount, account, "account-60"}, {ratelimit.ByLogin, person, "login-60"},
+		// what tells nothing of it, by the default rule
+		{ratelimit.ByAccount, stranger, "address-60address-3600"}, {ratelimit.ByAccount, person, "user-60user-3600"}, {ratelimit.ByLogin, stranger, "address-60address-3600"},
+		{ratelimit.ByLogin, account, "address-60address-3600"}, {ratelimit.ByProof, stranger, "address-60address-3600"},
 	} {
 		r := rule(t, "2/minute")
 		r.By = []ratelimit.Subject{c.by}
@@ -448,7 +475,9 @@ func TestProblemsOfLimits(t *testing.T) {
 		"limits.rules[0].plans of GET /api/v1/billing/subscription: there is no such plan gold; ": func(c *ratelimit.Config) { c.Rules[0].Plans = map[string]ratelimit.Limit{"gold": c.Default.Limit} },
 		"limits.rules[0].route: there is no such route POST /api/v1/auth/log-in":                  func(c *ratelimit.Config) { c.Rules[0].Route = "POST /api/v1/auth/log-in" },
 		"limits.rules[1].route: there is no":                                                      func(c *ratelimit.Config) { c.Rules[1].Route = "PUT " + c.Rules[1].Route[len("GET "):] },
-		"limits.default.by: list":                                                                 func(c *ratelimit.Config) { c.Default.By = nil },
+		"limits.rules[0].by of GET /api/v1/billing/subscription: list each":                       func(c *ratelimit.Config) { c.Rules[0].By = []ratelimit.Subject{"address", "address"} },
+		"limits.default.by: list each":                                                            func(c *ratelimit.Config) { c.Default.By = []ratelimit.Subject{"user", "address", "user-or-address"} },
+		"limits.default.by: list 1":                                                               func(c *ratelimit.Config) { c.Default.By = nil },
 		"limits.rules[0].by of GET /api/v1/billing/subscription: use":                             func(c *ratelimit.Config) { c.Rules[0].By = []ratelimit.Subject{"planet"} },
 		"limits.rules[1].route: use":                                                              func(c *ratelimit.Config) { c.Rules[1].Route = "/x" },
 		"limits.rules[2].route: GET /api/v1/billing/subscription isn't":                           func(c *ratelimit.Config) { c.Rules[2].Route = c.Rules[0].Route },
@@ -659,6 +688,22 @@ func TestTheStrictestPolicyOfSeveralRulesHolds(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%v: %s, want %s", policies, got, want)
+		}
+	}
+}
+
+// TestARequestIsCountedOnceByEachSubject has a rule by user and by address: strangers are
+// counted by address for both.
+func TestARequestIsCountedOnceByEachSubject(t *testing.T) {
+	t.Parallel()
+	var observed []ratelimit.Observation
+	r := rule(t, "2/minute")
+	r.By = []ratelimit.Subject{ratelimit.ByUser, ratelimit.ByAddress, ratelimit.ByAPIKey}
+	s := service(t, r, nil, &observed)
+	for i := range 3 {
+		answer, err := s.Decide(t.Context(), stranger)
+		if err != nil || answer.Allowed != (i < 2) || len(answer.Applied) != 1 {
+			t.Errorf("request %d: %+v, %v", i+1, answer, err)
 		}
 	}
 }

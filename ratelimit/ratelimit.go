@@ -178,7 +178,7 @@ func (s *Service) Decide(ctx context.Context, r Request) (Answer, error) {
 		return answer, nil
 	}
 	start := time.Now()
-	rules := rs.of(&r)
+	rules := rs.of(&r, func(rule Rule) bool { return s.counts(rs, &rule, &r) })
 	used, ok := s.used.Get().(*scratch)
 	if !ok {
 		used = &scratch{}
@@ -389,16 +389,29 @@ func (s *Service) checks(ctx context.Context, checks []Check, rs *ruleset, rules
 			if subject == "" {
 				continue
 			}
+			key := key(kind, subject, rule)
+			if slices.ContainsFunc(checks, func(c Check) bool { return c.Key == key }) {
+				continue // strangers are counted by address for more than one subject
+			}
 			if rule.Count == CountFailures || rule.Count == countGuesses {
 				conditional = append(conditional, condition{len(checks), rule.Count})
 			}
 			checks = append(checks, Check{
-				Key: key(kind, subject, rule), Limit: rule.limit(plan), Cost: max(1, rule.Cost), Shadow: rule.Mode == Shadow,
+				Key: key, Limit: rule.limit(plan), Cost: max(1, rule.Cost), Shadow: rule.Mode == Shadow,
 				Refundable: rs.refunds(rule, by),
 			})
 		}
 	}
 	return checks, conditional, nil
+}
+
+// counts tells whether a rule counts a request whatever becomes of it: by one of its
+// subjects at least.
+func (s *Service) counts(rs *ruleset, rule *Rule, r *Request) bool {
+	return rule.Count != countGuesses && slices.ContainsFunc(rule.By, func(by Subject) bool {
+		_, subject := s.subject(rs, by, rule.Count, r)
+		return subject != ""
+	})
 }
 
 // plan is the caller's plan, where a rule makes a difference between plans.

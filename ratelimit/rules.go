@@ -250,6 +250,7 @@ func (r Rule) problems(plans []string) iter.Seq2[string, string] {
 		add := func(ok bool, field, wrong string) { going = going && (ok || yield(field, wrong)) }
 		add(len(r.Limit) > 0, "limit", "say the limit, like '5/minute, 20/hour'")
 		add(len(r.By) > 0 && len(r.By) <= 5, "by", "list 1 to 5 subjects")
+		add(!repeats(r.By), "by", "list each subject once: user and user-or-address are the same")
 		for _, by := range r.By {
 			add(kinds[by] != nil, "by", "use address, user, account, login, api-key, user-or-address or proof")
 		}
@@ -304,6 +305,16 @@ func (r Rule) String() string {
 		by[i] = string(subject)
 	}
 	return fmt.Sprintf("%s (%s by %s)", r.name(), r.Limit, strings.Join(by, ", "))
+}
+
+// repeats tells whether some of the subjects are always the same.
+func repeats(by []Subject) bool {
+	for i, one := range by {
+		if slices.ContainsFunc(by[:i], func(other Subject) bool { return maps.Equal(kinds[one], kinds[other]) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // overlap tells whether two rules of a route would count for the same subject.
@@ -381,8 +392,11 @@ type ruleset struct {
 
 // applicable is the rules of a route.
 type applicable struct {
-	// all count a request that has no proof.
+	// all count a request that has no proof, where any of them that is no guess does.
 	all []Rule
+	// rest count one that tells nothing of what those count by. Nil means that they count
+	// whatever comes.
+	rest []Rule
 	// early are what of them needs nothing of its input to refuse it.
 	early []Rule
 	// proved count a request that has proved itself.
@@ -419,13 +433,16 @@ func newRuleset(c Config, routes Routes) *ruleset {
 	return rs
 }
 
-// apply sorts a route's rules by what they count. Some of them count whatever comes: if
-// only what is proved has rules, the default one counts the rest.
+// apply sorts a route's rules by what they count. Some of them count whatever comes: where
+// a request need not tell what the route's own rules count by, such as an account, a login
+// or a proof, the default one counts the rest.
 func (rs *ruleset) apply(rules, guesses []Rule) (a applicable) {
-	a.proved = having(rules, func(by Subject) bool { return by == ByProof })
-	if a.all = having(rules, func(by Subject) bool { return by != ByProof }); len(a.all) == 0 && len(a.proved) > 0 {
+	proof := func(by Subject) bool { return by == ByProof }
+	unproved := func(by Subject) bool { return by != ByProof }
+	a.proved, a.all = having(rules, proof), having(rules, unproved)
+	if own := rules[0].Route != ""; own && len(having(a.all, countsEverybody)) == 0 {
 		rules = slices.Concat(rules, rs.byDefault)
-		a.all = having(rs.byDefault, func(by Subject) bool { return by != ByProof })
+		a.rest = slices.Concat(having(rs.byDefault, unproved), guesses)
 	}
 	a.early = having(a.all, func(by Subject) bool { return by != ByAccount && by != ByLogin })
 	a.early = slices.DeleteFunc(a.early, func(r Rule) bool { return r.Mode == Shadow })
@@ -474,10 +491,12 @@ func (rs *ruleset) guesses(route string) (rules []Rule) {
 	return rules
 }
 
-// of are the rules that count a request.
-func (rs *ruleset) of(r *Request) []Rule {
+// of are the rules that count a request; counts tells whether a rule has a subject in it.
+func (rs *ruleset) of(r *Request, counts func(Rule) bool) []Rule {
 	rules := rs.find(r.Route)
 	switch {
+	case r.Proof == nil && rules.rest != nil && !slices.ContainsFunc(rules.all, counts):
+		return rules.rest
 	case r.Proof == nil:
 		return rules.all
 	case r.Proof.Limit == nil:

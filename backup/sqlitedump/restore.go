@@ -111,6 +111,8 @@ func (r *Restorer) look(ctx context.Context) (existing, error) {
 		return existing{}, err
 	case !info.Mode().IsRegular():
 		return existing{}, fmt.Errorf("%s is no file: name the file to restore into", r.path)
+	case info.Size() == 0 && r.strayLog() != "": // which reading the file would remove
+		return existing{opaque: r.strayLog()}, nil
 	}
 	db := open(r.path, live)
 	defer db.Close() //nolint:errcheck // nothing was written
@@ -127,7 +129,7 @@ func (r *Restorer) look(ctx context.Context) (existing, error) {
 func (r *Restorer) strayLog() string {
 	for _, ending := range []string{"-wal", "-journal"} {
 		if info, err := os.Stat(r.path + ending); err == nil && info.Size() > 0 {
-			return r.path + ending + " may have the last changes of a database that isn't there"
+			return r.path + ending + " may have the last changes of a database of which nothing else is left"
 		}
 	}
 	return ""

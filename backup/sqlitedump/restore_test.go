@@ -106,7 +106,7 @@ func occupied(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	exec1(t, db, "CREATE TABLE people (old)", "INSERT INTO people VALUES ('here before')", "CREATE TABLE mine (a)")
+	exec1(t, db, "CREATE TABLE people (old)", "INSERT INTO people VALUES ('here before')", `CREATE TABLE "mine" (id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL) STRICT`)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -121,6 +121,13 @@ func TestWhatIsThereIsOnlyDroppedWhenThatIsAllowed(t *testing.T) {
 		"something else": func(t *testing.T) string {
 			path := filepath.Join(t.TempDir(), "manus.db")
 			if err := os.WriteFile(path, bytes.Repeat([]byte("important"), 1000), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		},
+		"a log whose database is empty": func(t *testing.T) string {
+			path := filepath.Join(t.TempDir(), "manus.db")
+			if err := errors.Join(os.WriteFile(path, nil, 0o600), os.WriteFile(path+"-wal", bytes.Repeat([]byte("changes"), 1000), 0o600)); err != nil {
 				t.Fatal(err)
 			}
 			return path

@@ -54,12 +54,13 @@ type vault struct {
 func (v vault) look() error {
 	dir := v.settings.Backup.Dir
 	_, err := os.Stat(dir)
-	inData := dir == filepath.Join(v.settings.DataDir, "backups") && v.rooms.StoreExists() == nil
-	if dir == "" || err == nil || inData && errors.Is(err, fs.ErrNotExist) {
+	switch inData := dir == filepath.Join(v.settings.DataDir, "backups"); {
+	case dir == "" || err == nil:
 		return nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	case !errors.Is(err, fs.ErrNotExist):
 		return err
+	case inData && v.rooms.StoreExists(v.ctx) == nil:
+		return nil
 	}
 	return fmt.Errorf("%w: no folder of backups is at %s: check BACKUP_DIR, or --data, or make the first backup with 'manus backup create'", backup.ErrNotFound, dir)
 }
@@ -118,7 +119,7 @@ type backupCreate struct {
 // Run makes a backup.
 func (c backupCreate) Run(p *process, parent *backupCommand) error {
 	return parent.with(p, func(v vault) error {
-		if err := v.rooms.StoreExists(); err != nil {
+		if err := v.rooms.StoreExists(p.ctx); err != nil {
 			return err
 		}
 		began := time.Now()

@@ -18,7 +18,7 @@ import (
 
 // damaged is a server's folder with an account, a verified backup of it, and a store in
 // which a table's first page has been overwritten since; sqlite_schema is the whole file's,
-// and everything is cut off for wholeFile.
+// everything is cut off for wholeFile, and another program's database is there for anothers.
 func damaged(t *testing.T, table string) (dir string, env []string, id string) {
 	t.Helper()
 	dir = serverDir(t)
@@ -44,7 +44,10 @@ func damaged(t *testing.T, table string) (dir string, env []string, id string) {
 	return dir, env, made.ID
 }
 
-const wholeFile = ""
+const (
+	wholeFile = ""
+	anothers  = "another program's"
+)
 
 func overwrite(t *testing.T, path, table string) {
 	t.Helper()
@@ -55,9 +58,21 @@ func overwrite(t *testing.T, path, table string) {
 		return
 	}
 	page := 1
+	if table == anothers {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if table == anothers {
+		_, err := db.Exec("CREATE TABLE x (a)")
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return
 	}
 	if table != "sqlite_schema" {
 		err = db.QueryRow("SELECT rootpage FROM sqlite_schema WHERE name = ?", table).Scan(&page)
@@ -106,7 +121,7 @@ func followMessage(t *testing.T, dir string, env []string, message, id string) {
 // TestAStartOnDamagedDataSaysHowToRestoreThem damages what every start reads.
 func TestAStartOnDamagedDataSaysHowToRestoreThem(t *testing.T) {
 	t.Parallel()
-	for _, table := range []string{"sqlite_schema", "write_probe", "installation", wholeFile} {
+	for _, table := range []string{"sqlite_schema", "write_probe", "installation", wholeFile, anothers} {
 		t.Run(table, func(t *testing.T) {
 			t.Parallel()
 			dir, env, id := damaged(t, table)
@@ -119,9 +134,13 @@ func TestAStartOnDamagedDataSaysHowToRestoreThem(t *testing.T) {
 				t.Errorf("it isn't one sentence: %s", last)
 			}
 			if table != "installation" { // which only a server reads
-				if said := typed(t, dir, env, exitFailed, "user", "list"); !bytes.Contains(said, []byte("manus backup list")) {
+				if said := typed(t, dir, env, exitFailed, "user", "list"); !bytes.Contains(said, []byte("'manus backup restore "+id)) {
 					t.Errorf("a command says %s", said)
 				}
+			}
+			said = typed(t, dir, env, exitFailed, "backup", "create", "--allow-empty")
+			if table != "installation" && table != "write_probe" && !bytes.Contains(said, []byte(last)) { // which is found when their rows are read
+				t.Errorf("a backup says %s", said)
 			}
 			followMessage(t, dir, env, last, id)
 		})
@@ -166,4 +185,35 @@ func TestANewStoreBesideBackupsOfOneIsTold(t *testing.T) {
 	server.stderr.Until(t, func() bool {
 		return strings.Contains(server.stderr.String(), `"newest_backup":"`+id+`"`)
 	})
+}
+
+// The backups of the store that was begun by mistake while the disk was missing are never
+// taken for those of the one that is damaged now.
+func TestDamageIsToldWithTheBackupsOfEachInstallation(t *testing.T) {
+	t.Parallel()
+	dir, env, id := damaged(t, wholeFile)
+	data, elsewhere := filepath.Join(dir, "data"), filepath.Join(dir, "elsewhere")
+	if err := os.Rename(data, elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	server := startServer(t, dir, env...)
+	var mistake backup.Manifest
+	if err := json.NewDecoder(bytes.NewReader(typed(t, dir, env, 0, "backup", "create", "--json"))).Decode(&mistake); err != nil || !mistake.Verified {
+		t.Fatal(mistake, err)
+	}
+	server.kill()
+	if err := errors.Join(os.RemoveAll(data), os.Rename(elsewhere, data)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"serve", "--config", "manus.yaml"}, {"user", "list"}, {"backup", "create"}} {
+		said := string(typed(t, dir, env, exitFailed, args...))
+		if !strings.Contains(said, "of several installations") || !strings.Contains(said, id+" of ") || !strings.Contains(said, mistake.ID+" of ") || strings.Contains(said, "restore the newest") {
+			t.Errorf("%s says %s", args, said)
+		}
+	}
+	typed(t, dir, env, 0, "backup", "restore", id, "--to", "data", "--drop")
+	list := string(typed(t, dir, env, 0, "backup", "list"))
+	if !regexp.MustCompile(mistake.ID+".* DOESN'T COUNT: it is of another installation").MatchString(list) || regexp.MustCompile(id+".* DOESN'T COUNT").MatchString(list) {
+		t.Errorf("the list is %s", list)
+	}
 }

@@ -19,9 +19,14 @@ func (c installation) source(p *process) config.Source {
 	return config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config, Routes: app.Routes()}
 }
 
-// with joins the rooms of the installation, its store opened, and runs f on them.
+// with joins the rooms of the installation, its store opened, and runs f on them. Where its
+// backups are is for what is said of a damaged store: without that, or with mistakes in it,
+// the command works all the same.
 func (c installation) with(p *process, f func(*app.App) error) error {
-	settings, err := config.LoadSome(c.source(p), c.Data)
+	settings, err := config.LoadBackup(c.source(p), c.Data)
+	if err != nil {
+		settings, err = config.LoadSome(c.source(p), c.Data)
+	}
 	if err != nil {
 		return err
 	}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -148,7 +150,7 @@ func TestALogWithoutItsFileIsKept(t *testing.T) {
 func TestAFileThatWasJustMadeIsOpened(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "new", "manus.db")
-	if err := makeFile(path); err != nil {
+	if err := makeFile(t.Context(), path); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -201,4 +203,94 @@ func TestManyMakeANewFileAtOnce(t *testing.T) {
 			t.Errorf("the mark is left: %v", err)
 		}
 	}
+}
+
+// What isn't a store any more is told by whoever asks, and is left as it was.
+func TestCheckFileChangesNothing(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(b books, path string) error{
+		"only a log":        func(_ books, path string) error { return os.Remove(path) },
+		"an empty file":     func(_ books, path string) error { return os.Truncate(path, 0) },
+		"no list of tables": func(b books, path string) error { return errors.Join(b.Close(), overwrite(path, 0)) },
+		"another's database": func(b books, path string) error {
+			return errors.Join(b.Close(), os.Remove(path), script(path, "CREATE TABLE x (a)"))
+		},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "manus.db")
+			b, err := openBooks(t.Context(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = b.Close() }() // of a file that is lost
+			if err := errors.Join(b.entries.Insert(t.Context(), newEntry("old", 1, 0)), spoil(b, path)); err != nil {
+				t.Fatal(err)
+			}
+			before := contents(t, path)
+			_, opening := Open(t.Context(), path)
+			for what, err := range map[string]error{
+				"CheckFile":   CheckFile(t.Context(), path),
+				"Open":        opening,
+				"CheckUnused": CheckUnused(t.Context(), path),
+			} {
+				if !errors.Is(err, docstore.ErrCorrupt) && what != "CheckUnused" {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			if after := contents(t, path); !maps.Equal(before, after) {
+				t.Error("a file has changed")
+			}
+		})
+	}
+}
+
+// One collection that was restored into a new file is a store.
+func TestAFileWithOneOfOurTablesIsOurs(t *testing.T) {
+	t.Parallel()
+	for _, statement := range []string{
+		`CREATE TABLE "books" (id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL) STRICT`,
+		"CREATE TABLE schema_migrations (id)",
+		"PRAGMA user_version = 1", // no tables at all
+	} {
+		path := filepath.Join(t.TempDir(), "manus.db")
+		if err := script(path, statement); err != nil {
+			t.Fatal(err)
+		}
+		if err := CheckFile(t.Context(), path); err != nil {
+			t.Errorf("%s: %v", statement, err)
+		}
+	}
+}
+
+func script(path, text string) error {
+	c, err := openConn(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.script(text), c.close())
+}
+
+func overwrite(path string, at int64) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = file.WriteAt(bytes.Repeat([]byte{0xA5}, 4096), at)
+	}
+	return errors.Join(err, file.Close())
+}
+
+// contents are those of a database's file and of its log.
+func contents(t *testing.T, path string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, name := range []string{path, path + "-wal"} {
+		text, err := os.ReadFile(name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if err == nil {
+			found[name] = string(text)
+		}
+	}
+	return found
 }

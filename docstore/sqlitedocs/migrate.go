@@ -55,13 +55,19 @@ func transaction(w *conn, f func() error) error {
 	return w.script("COMMIT")
 }
 
+// The statement that makes a collection's table has its quoted name between these.
+const (
+	tableBegin = "CREATE TABLE "
+	tableRest  = " (id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL) STRICT"
+)
+
 // migrate makes the table and its indexes as declared, inside the writer's
 // transaction. An index whose declaration has changed since is built anew.
 func (c *collection) migrate(w *conn) error {
 	err := step(w, migration{
 		kind:       "table",
 		name:       c.spec.Collection,
-		definition: "CREATE TABLE " + c.table + " (id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL) STRICT",
+		definition: tableBegin + c.table + tableRest,
 	})
 	if err != nil {
 		return unavailable(err)

@@ -49,10 +49,9 @@ type Store struct {
 
 // Open opens the file at path and makes it, and its folder, if need be. Both
 // are made for the owner's eyes only. Errors say what to do; they are
-// ErrUnavailable where a later try may succeed, and ErrCorrupt for a file that is
-// damaged, or was cut to nothing.
+// ErrUnavailable where a later try may succeed, and ErrCorrupt as CheckFile tells it.
 func Open(ctx context.Context, path string) (*Store, error) {
-	if err := makeFile(path); err != nil {
+	if err := makeFile(ctx, path); err != nil {
 		return nil, err
 	}
 	s := &Store{closed: make(chan struct{})}
@@ -87,8 +86,12 @@ var ErrInUse = errors.New("another process has the store open")
 
 // CheckUnused returns ErrInUse while another process has the file at path open, idle or
 // not. A file that isn't there or can't be read is Open's to tell of. This process hasn't
-// the file open: closing it would take away its locks.
+// the file open: closing it would take away its locks. Where nothing is left of the store it
+// is ErrCorrupt, as CheckFile tells it.
 func CheckUnused(ctx context.Context, path string) error {
+	if err := checkLost(path); err != nil {
+		return err
+	}
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return err
@@ -115,13 +118,13 @@ func readers() int { return max(4, 2*runtime.GOMAXPROCS(0)) }
 // An empty file without it was cut off.
 const newMark = "-new"
 
-// makeFile makes the file at path, and its folder, if need be. It returns ErrCorrupt where
-// nothing is left of one.
-func makeFile(path string) error {
+// makeFile makes the file at path, and its folder, if need be, unless CheckFile tells of
+// what is there.
+func makeFile(ctx context.Context, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return translateError(path, err)
 	}
-	if err := checkLost(path); err != nil {
+	if err := CheckFile(ctx, path); err != nil {
 		return err
 	}
 	if isEmpty(path) {
@@ -138,33 +141,6 @@ func touch(path string) error {
 		return err
 	}
 	return file.Close()
-}
-
-// isEmpty tells whether there is nothing in the file at path, or no file.
-func isEmpty(path string) bool {
-	info, err := os.Stat(path)
-	return errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
-}
-
-// checkLost returns ErrCorrupt where there was a store of which nothing is left: an empty
-// file that we haven't just made, or a log alone, which SQLite would remove.
-func checkLost(path string) error {
-	trace, mend := "", ""
-	switch info, err := os.Stat(path); {
-	case !isEmpty(path + "-wal"):
-		trace, mend = "nothing is left of it but its log", fmt.Sprintf("remove %s-wal", path)
-	case err == nil && info.Size() == 0 && isMissing(path+newMark):
-		trace, mend = "it is empty", "remove it"
-	}
-	if trace == "" || !isEmpty(path) { // as another process may just have begun to fill it
-		return nil
-	}
-	return fmt.Errorf("the data file %s: %w: %s; to begin with an empty store, %s", path, docstore.ErrCorrupt, trace, mend)
-}
-
-func isMissing(path string) bool {
-	_, err := os.Stat(path)
-	return errors.Is(err, fs.ErrNotExist)
 }
 
 // translateError says in the operator's words what can be done about err.
