@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"time"
 
 	"filippo.io/age"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -15,12 +18,17 @@ import (
 
 // newest sets a variable to the ID of the newest backup in $BACKUP_DIR: newest ID.
 func newest(ts *testscript.TestScript, _ bool, args []string) {
-	var found backup.Manifest
-	for _, m := range manifests(ts) {
-		if m.CreatedAt.After(found.CreatedAt) || m.CreatedAt.Equal(found.CreatedAt) && m.FinishedAt.After(found.FinishedAt) || found.ID == "" {
-			found = m
+	made := func(m backup.Manifest) time.Time {
+		info, err := os.Stat(filepath.Join(ts.Getenv("BACKUP_DIR"), m.File))
+		if err != nil { // it is missing
+			return time.Time{}
 		}
+		return info.ModTime()
 	}
+	found := slices.MaxFunc(manifests(ts), func(a, b backup.Manifest) int {
+		// Several are made within one second of a manifest.
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), a.FinishedAt.Compare(b.FinishedAt), made(a).Compare(made(b)))
+	})
 	ts.Setenv(args[0], found.ID)
 }
 
