@@ -105,9 +105,9 @@ func TestTheGuideOfTheWorstDayComesTrue(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(server.dir, "data")); err != nil { // the machine is gone
 		t.Fatal(err)
 	}
-	r := newRescue(t, "DATA_DIR=./manus-data\nBACKUP_DIR="+vault+"\n")
+	r := newRescue(t, "DATA_DIR=./unmade\nBACKUP_DIR="+vault+"\n")
 	r.follow(made[1], "mongodb|MONGODB")
-	if _, err := os.Stat(filepath.Join(r.dir, "manus-data")); err == nil {
+	if _, err := os.Stat(filepath.Join(r.dir, "unmade")); err == nil {
 		t.Error("verifying has left a data folder")
 	}
 	bare := newRescue(t, "") // whose settings nobody has named
@@ -129,7 +129,7 @@ func TestTheGuideOfTheWorstDayComesTrueOnMongoDB(t *testing.T) {
 		t.Fatal("no backup was made")
 	}
 	for _, uri := range []string{uri, withDatabase(mongotest.Start(t).DirectURI(), "manus")} { // damaged, or gone
-		newRescue(t, "MONGODB_URI="+uri+"\nBACKUP_DIR="+vault+"\n").follow(made[1], `\./(data|restored)`)
+		newRescue(t, "MONGODB_URI="+uri+"\nBACKUP_DIR="+vault+"\n").follow(made[1], `\./(manus-data|restored)`)
 	}
 }
 
