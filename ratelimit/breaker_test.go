@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ import (
 type flaky struct {
 	ratelimit.Engine
 	gone   atomic.Bool
+	late   atomic.Bool // decisions come too late
 	asked  atomic.Int64
 	heard  atomic.Uint64
 	mu     sync.Mutex
@@ -67,6 +69,9 @@ func (f *flaky) answer(call func() error) error {
 
 func (f *flaky) Take(ctx context.Context, checks []ratelimit.Check, into *ratelimit.Decision) error {
 	f.asked.Add(1)
+	if f.late.Load() {
+		return errors.Join(ratelimit.ErrUnavailable, os.ErrDeadlineExceeded)
+	}
 	return f.answer(func() error { return f.Engine.Take(ctx, checks, into) })
 }
 
