@@ -627,6 +627,29 @@ func TestWhatACrowdOfHashesTookIsGivenBack(t *testing.T) {
 	})
 }
 
+// A collection in the midst of a crowd would only hold it up.
+func TestNothingIsGivenBackWhileOthersWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHasher(1)
+		given := 0
+		h.giveBack = func() { given++ }
+		h.crowded.Store(true)
+		for _, waiting := range []int64{1, 0} {
+			h.waiting.Store(waiting)
+			if err := h.memory.Acquire(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			h.release(1)
+			time.Sleep(2 * giveBackAfter)
+			synctest.Wait()
+			if want := int(1 - waiting); given != want {
+				t.Errorf("while %d wait, memory was given back %d times", waiting, given)
+			}
+		}
+	})
+}
+
 // unread is a store in which nothing is found any more.
 type unread struct {
 	docstore.Store

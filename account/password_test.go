@@ -15,6 +15,10 @@ func TestStoredHashesAreReadWithinBounds(t *testing.T) {
 	hash := func(memory, time, threads, salt, digest int) string {
 		return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", memory, time, threads, text(salt), text(digest))
 	}
+	padded := func(length int) string { // the same numbers, with zeros before them
+		plain := hash(8, 1, 1, 8, 16)
+		return strings.Replace(plain, "m=", "m="+strings.Repeat("0", length-len(plain)), 1)
+	}
 	for stored, read := range map[string]bool{
 		hash(19*1024, 2, 1, 16, 32):                              true,
 		hash(256*1024, 10, 4, 64, 64):                            true,
@@ -36,7 +40,9 @@ func TestStoredHashesAreReadWithinBounds(t *testing.T) {
 		strings.Replace(hash(8, 1, 1, 8, 16), "argon2id", "argon2i", 1): false,
 		strings.Replace(hash(8, 1, 1, 8, 16), "m=8,", "m=eight,", 1):    false,
 		hash(8, 1, 1, 8, 16)[:len(hash(8, 1, 1, 8, 16))-1] + "!":        false,
-		"": false,
+		padded(512): true,
+		padded(513): false,
+		"":          false,
 	} {
 		if _, _, _, ok := parseHash(stored); ok != read {
 			t.Errorf("%q is read: %v", stored, ok)

@@ -206,6 +206,42 @@ func TestAnErasureThatWasCutShortIsFinished(t *testing.T) {
 	}
 }
 
+// What has just begun is still under way, and is left to whoever began it.
+func TestOnlyErasuresThatWereCutShortAreFinishedAndAllOfThem(t *testing.T) {
+	t.Parallel()
+	server := setup(t)
+	command := copyOf(t, server.store, server.clock, []string{secretA}, func(c *Config) { c.Offline = true })
+	var users []User
+	for _, address := range []string{"a@example.com", "b@example.com", "c@example.com"} {
+		user, err := server.Create(t.Context(), NewUser{Email: address, Password: pass})
+		if err == nil {
+			err = command.Erase(t.Context(), user.ID)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		users = append(users, user)
+	}
+	for _, left := range []bool{true, false} {
+		if err := server.finishErasures(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range users {
+			if _, err := server.Get(t.Context(), u.ID); errors.Is(err, ErrUnknownUser) == left {
+				t.Errorf("%s should be left: %v: %v", u.Email, left, err)
+			}
+		}
+		server.clock.Add(unfinishedAfter + time.Second)
+	}
+}
+
+func TestAnExportTellsWhetherThereIsAPassword(t *testing.T) {
+	t.Parallel()
+	if !newExportedUser(User{PasswordHash: "a hash"}).HasPassword || newExportedUser(User{}).HasPassword {
+		t.Error("it doesn't")
+	}
+}
+
 func TestACommandsErasureIsTheServersToFinish(t *testing.T) {
 	t.Parallel()
 	server := setup(t)
@@ -220,6 +256,33 @@ func TestACommandsErasureIsTheServersToFinish(t *testing.T) {
 	}
 	if _, err := server.Get(t.Context(), tokens.User.ID); !errors.Is(err, ErrUnknownUser) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Of the logins that an erasure has still to remove none is alive, not even one that was
+// ended long before.
+func TestNoLoginIsOfAnErasedAccount(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *Config) { c.Offline = true })
+	id := b.register(t).User.ID
+	if _, err := b.LogoutEverybody(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(b.login(t, ""), b.Erase(t.Context(), id)); err != nil {
+		t.Fatal(err)
+	}
+	left, err := b.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logins := 0
+	for l, err := range b.logins.All(t.Context(), docstore.Query{Index: "by_user", Equal: []any{id}}) {
+		if logins++; err != nil || l.Epoch >= left.Epoch {
+			t.Errorf("one is of epoch %d, and the account of %d; %v", l.Epoch, left.Epoch, err)
+		}
+	}
+	if logins != 2 {
+		t.Errorf("there are %d", logins)
 	}
 }
 

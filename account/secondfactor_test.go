@@ -3,6 +3,7 @@ package account
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -394,6 +395,30 @@ func TestASeedIsBoundToItsAccountAndSealedAnewAfterARotation(t *testing.T) {
 	}
 }
 
+// One sweep seals all seeds anew: a secret is taken away after it, whoever has an app.
+func TestAllSeedsAreSealedAnewAfterARotation(t *testing.T) {
+	t.Parallel()
+	before := setup(t)
+	apps := map[string]authenticator{}
+	for _, address := range []string{"a@example.com", "b@example.com", "c@example.com"} {
+		user, err := before.Create(t.Context(), NewUser{Email: address, Password: pass})
+		if err != nil {
+			t.Fatal(err)
+		}
+		apps[user.ID] = before.withTOTP(t, user.ID, "")
+	}
+	if err := copyOf(t, before.store, before.clock, []string{secretB, secretA}).Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	after := copyOf(t, before.store, before.clock, []string{secretB})
+	after.clock.Add(time.Minute)
+	for id, app := range apps {
+		if _, err := after.takeCode(t.Context(), id, app.code(after.clock.Now())); err != nil {
+			t.Errorf("once the earlier secret is gone: %v", err)
+		}
+	}
+}
+
 func TestStepUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -437,6 +462,59 @@ func TestStepUp(t *testing.T) {
 	if err := ask(Proof{Password: pass, OTP: app.code(b.clock.Now())}); err != nil {
 		t.Error(err)
 	}
+}
+
+// Having signed in counts for ten minutes, by a clock that may have been set back since.
+func TestHowLongHavingSignedInIsFresh(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	caller := b.caller(t, b.register(t))
+	began := b.clock.Now()
+	for _, c := range []struct {
+		since time.Duration
+		fresh bool
+	}{{0, true}, {freshFor - time.Second, true}, {freshFor, false}, {time.Second - freshFor, true}, {-freshFor, false}} {
+		b.clock.Set(began.Add(c.since))
+		err := b.Fresh(t.Context(), caller, Proof{})
+		if c.fresh && err != nil || !c.fresh && !errors.Is(err, ErrStepUp) {
+			t.Errorf("%v after signing in: %v", c.since, err)
+		}
+	}
+}
+
+// A passkey is proof enough by itself, and where it comes with a password makes up for no
+// wrong one.
+func TestAPasskeyStepsUp(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tokens := b.register(t)
+	caller := b.caller(t, tokens)
+	d := newDevice()
+	d.register(t, b, tokens.User.ID, true)
+	for _, c := range []struct {
+		name, password string
+		want           error
+	}{{"alone", "", nil}, {"with a wrong password", "not the password", ErrWrongPassword}, {"with the password", pass, nil}} {
+		answer := d.answer(t, b)
+		if err := b.StepUp(t.Context(), caller, Proof{Password: c.password, Passkey: &answer}); !errors.Is(err, c.want) {
+			t.Errorf("a passkey %s: %v", c.name, err)
+		}
+	}
+}
+
+func TestAnAppIsBegunOverTheAPI(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	server := serve(t, b)
+	tokens := b.register(t)
+	begun := call(t, server, "POST", "/auth/totp", tokens.Access, "{}").want(t, 200)
+	var app totpOutputBody
+	if err := json.Unmarshal([]byte(begun.body), &app); err != nil || app.Secret == "" || !strings.Contains(app.OTPAuthURL, app.Secret) {
+		t.Fatalf("got %+v, %v", app, err)
+	}
+	code := authenticator{seed: app.Secret}.code(b.clock.Now())
+	call(t, server, "POST", "/auth/totp/confirm", tokens.Access, `{"otp":"`+code+`"}`).want(t, 200)
+	call(t, server, "POST", "/auth/totp", tokens.Access, "{}").want(t, 409)
 }
 
 func TestOperatorsHelpWhoHasLostTheSecondFactor(t *testing.T) {

@@ -323,6 +323,54 @@ func TestEveryChangedBitOfAManifestIsNoticed(t *testing.T) {
 	}
 }
 
+func TestAManifestThatThisProgramDidNotWriteIsToldFromDamage(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*Manifest)
+		want   string // in the error; empty for none
+	}{
+		"as it is":            {func(*Manifest) {}, ""},
+		"a newer version":     {func(m *Manifest) { m.Version++ }, "newer version"},
+		"another's id":        {func(m *Manifest) { m.ID += "x" }, "another file"},
+		"another format":      {func(m *Manifest) { m.Format = SQLite }, "another file"},
+		"not compressed so":   {func(m *Manifest) { m.Compression = Zstd }, "another file"},
+		"not encrypted":       {func(m *Manifest) { m.Encryption = "" }, "another file"},
+		"no backup's name":    {func(m *Manifest) { m.File = "x" }, "another file"},
+		"an empty file":       {func(m *Manifest) { m.Size, m.DumpSize = 0, 0 }, ""},
+		"a size below zero":   {func(m *Manifest) { m.Size = -1 }, "impossible sizes"},
+		"a dump's that is so": {func(m *Manifest) { m.DumpSize = -1 }, "impossible sizes"},
+	} {
+		m := newManifest(time.Now(), Archive, Gzip, true)
+		m.Size, m.DumpSize = 1, 1
+		file := m.name()
+		c.change(&m)
+		err := m.check(file)
+		if c.want == "" && err != nil || c.want != "" && (!errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestWhatARestoredDatabaseDiffersInIsNamed(t *testing.T) {
+	t.Parallel()
+	a, b := Collection{"a", 1, "aa", "1"}, Collection{"b", 2, "bb", "2"}
+	for name, c := range map[string]struct {
+		restored []Collection
+		want     string
+	}{
+		"the same":           {[]Collection{a, b}, ""},
+		"one less":           {[]Collection{b}, "a is missing"},
+		"one more":           {[]Collection{a, b, {"c", 0, "", ""}}, "there are 1 collections too many"},
+		"a document less":    {[]Collection{a, {"b", 1, "bb", "2"}}, "b has 1 documents instead of 2"},
+		"other documents":    {[]Collection{a, {"b", 2, "xx", "2"}}, "b has other documents"},
+		"another definition": {[]Collection{{"a", 1, "aa", "x"}, b}, "a has other indexes or options"},
+	} {
+		if got := difference(Contents{Collections: []Collection{a, b}}, Contents{Collections: c.restored}); got != c.want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
 func TestAWrongKeyIsToldFromDamage(t *testing.T) {
 	t.Parallel()
 	owner, other := newKey(t), newKey(t)

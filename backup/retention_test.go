@@ -261,6 +261,38 @@ func TestTheNewestBackupIsKeptHoweverOld(t *testing.T) {
 	}
 }
 
+// A pause has to be longer than backups are kept, and counts until as much time has gone by.
+func TestTheNewestBeforeAPauseIsKept(t *testing.T) {
+	t.Parallel()
+	s := newService(t, nil, nil)
+	now := s.Now()
+	const day = 24 * time.Hour
+	for name, c := range map[string]struct {
+		ages []time.Duration
+		kept []bool
+	}{
+		"as long as they are kept": {[]time.Duration{day, 8 * day}, []bool{true, false}},
+		"a second longer":          {[]time.Duration{day, 8*day + time.Second}, []bool{true, true}},
+		"only the newest of them":  {[]time.Duration{day, 9 * day, 10 * day}, []bool{true, true, false}},
+		"nearly as much time ago":  {[]time.Duration{0, 7*day - time.Second, 15 * day}, []bool{true, true, true}},
+		"as much time ago":         {[]time.Duration{0, 7 * day, 15 * day}, []bool{true, false, false}},
+	} {
+		var all []Backup
+		for _, age := range c.ages {
+			m := newManifest(now.Add(-age), Archive, Gzip, false)
+			m.Verified, m.CreatedAt = true, now.Add(-age)
+			all = append(all, Backup{Manifest: m})
+		}
+		var kept []bool
+		for _, d := range (Retention{Days: 7}).Decide(newViewer("", nil, now).judge(all), now) {
+			kept = append(kept, d.Keep != "")
+		}
+		if !slices.Equal(kept, c.kept) {
+			t.Errorf("%s: kept are %v", name, kept)
+		}
+	}
+}
+
 // keepsManifests is a folder that can't remove manifests.
 type keepsManifests struct{ *Folder }
 

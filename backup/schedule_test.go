@@ -144,6 +144,64 @@ func TestAFailedBackupIsTriedAgainWithLongerPauses(t *testing.T) {
 	}
 }
 
+func TestPausesDoubleUpToAnHour(t *testing.T) {
+	t.Parallel()
+	for failures, want := range map[int]time.Duration{1: time.Minute, 2: 2 * time.Minute, 6: 32 * time.Minute, 7: time.Hour, 1000: time.Hour} {
+		if got := retryAfter(failures); got != want {
+			t.Errorf("after %d failures it is %v", failures, got)
+		}
+	}
+}
+
+func TestABackupIsDueTheMomentItsPauseIsOver(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	ago := func(d time.Duration) docstore.Time { return docstore.At(s.clock.Now().Add(-d)) }
+	for name, c := range map[string]struct {
+		st  Status
+		due bool
+	}{
+		"there was none yet":           {Status{}, true},
+		"that of the night was made":   {Status{Ran: ago(10 * time.Hour)}, false},
+		"it has come round just now":   {Status{Ran: ago(10*time.Hour + time.Second)}, true},
+		"failed a minute ago":          {Status{Tried: ago(time.Minute), Failures: 1}, true},
+		"failed less than that ago":    {Status{Tried: ago(time.Minute - time.Second), Failures: 1}, false},
+		"failed, as there was none":    {Status{Tried: ago(0), Failures: 1}, false},
+		"failed twice, a minute ago":   {Status{Tried: ago(time.Minute), Failures: 2}, false},
+		"failed twice, two minutes so": {Status{Tried: ago(2 * time.Minute), Failures: 2}, true},
+	} {
+		if got := s.due(c.st); got != c.due {
+			t.Errorf("%s: due: %v", name, got)
+		}
+	}
+}
+
+func TestAnErrorsTextIsCutAndStaysText(t *testing.T) {
+	t.Parallel()
+	fits := strings.Repeat("x", maxErrorText)
+	for text, want := range map[string]string{"": "", "short": "short", fits: fits, fits + "y": fits, fits[1:] + "\u00E9": fits[1:] + "\uFFFD"} {
+		if got := cut(errors.New(text)); got != want {
+			t.Errorf("%d bytes become %d", len(text), len(got))
+		}
+	}
+	if cut(nil) != "" {
+		t.Error("no error has a text")
+	}
+}
+
+// Clocks that are apart a little make no backup one of the future.
+func TestOnlyABackupOfTheFutureIsForgotten(t *testing.T) {
+	t.Parallel()
+	now := clocktest.New().Now()
+	for ahead, kept := range map[time.Duration]bool{-time.Hour: true, 0: true, clockTolerance: true, clockTolerance + time.Second: false} {
+		m := Mark{File: "f", At: docstore.At(now.Add(ahead))}
+		st := Status{Good: m, Verified: m, Looked: docstore.At(now)}
+		if st.mend(now); (st.Good == m) != kept || (st.Verified == m) != kept || st.Looked.IsZero() == kept {
+			t.Errorf("one that is ahead by %v: %+v", ahead, st)
+		}
+	}
+}
+
 // Killed in the middle, a run counts as a failed one: it is tried again, but not at
 // once and for ever.
 func TestARunThatKillsItsProcessIsNotTriedWithoutAPause(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ import (
 type flaky struct {
 	ratelimit.Engine
 	gone   atomic.Bool
+	late   atomic.Bool // decisions come too late
 	asked  atomic.Int64
 	heard  atomic.Uint64
 	mu     sync.Mutex
@@ -67,6 +69,9 @@ func (f *flaky) answer(call func() error) error {
 
 func (f *flaky) Take(ctx context.Context, checks []ratelimit.Check, into *ratelimit.Decision) error {
 	f.asked.Add(1)
+	if f.late.Load() {
+		return errors.Join(ratelimit.ErrUnavailable, os.ErrDeadlineExceeded)
+	}
 	return f.answer(func() error { return f.Engine.Take(ctx, checks, into) })
 }
 
@@ -722,6 +727,80 @@ func TestRulesOfOneRouteMayNotCountForOneSubject(t *testing.T) {
 		config.Rules[0].Route, config.Rules[1].Route = "GET /", "GET /"
 		if problems := config.Problems(teaRoutes(), nil); (len(problems) == 0) != c.fine {
 			t.Errorf("%s and %s: %v", c.a, c.b, problems)
+		}
+	}
+}
+
+// The limit of who proves something holds on every route, and leaves a rule its costs.
+func TestALimitOfAProofsOwnHoldsEverywhere(t *testing.T) {
+	t.Parallel()
+	own := ratelimit.NewRule("100/minute", ratelimit.ByProof)
+	own.Route, own.Cost = "POST /projects", 2
+	known := ratelimit.Routes{Patterns: []string{"POST /projects", "GET /projects"}}
+	s := ratelimit.New(ratelimit.ServiceConfig{
+		Config: ratelimit.Config{Default: ratelimit.NewRule("100/minute", ratelimit.ByAddress), Rules: []ratelimit.Rule{own}}, Routes: known,
+		Engine: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler),
+	})
+	for route, want := range map[string]int{"POST /projects": 2, "GET /projects": 4} {
+		admitted := 0
+		for range 10 {
+			answer, err := s.Decide(t.Context(), ratelimit.Request{
+				Route: route, Caller: stranger.Caller, Proof: &ratelimit.Proof{Subject: "p", Limit: ratelimit.NewRule("4/minute").Limit},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if answer.Allowed {
+				admitted++
+			}
+		}
+		if admitted != want {
+			t.Errorf("%s: %d were admitted, want %d", route, admitted, want)
+		}
+	}
+}
+
+func TestWhatIsShownOfAUserIsByTheirPlan(t *testing.T) {
+	t.Parallel()
+	r := ratelimit.NewRule("1/minute", ratelimit.ByUserOrAddress)
+	r.Plans = map[string]ratelimit.Limit{"pro": ratelimit.NewRule("7/minute").Limit}
+	var gone error
+	s := ratelimit.New(ratelimit.ServiceConfig{
+		Config: ratelimit.Config{Default: r}, Engine: memorylimit.New(memorylimit.Config{}), Log: slog.New(slog.DiscardHandler),
+		Plan: func(context.Context, string) (string, error) { return "pro", gone },
+	})
+	shown := func(subject string) (remaining int, err error) {
+		standings, err := s.Show(t.Context(), subject)
+		for _, st := range standings {
+			remaining += st.Windows[0].Remaining
+		}
+		return remaining, err
+	}
+	for subject, want := range map[string]int{"user:u": 7, "address:192.0.2.1": 1} {
+		if n, err := shown(subject); err != nil || n != want {
+			t.Errorf("%s: %d, %v", subject, n, err)
+		}
+	}
+	gone = errGone
+	if _, err := shown("user:u"); !errors.Is(err, errGone) {
+		t.Errorf("of a user whose plan nobody knows: %v", err)
+	}
+	if n, err := shown("address:192.0.2.1"); err != nil || n != 1 {
+		t.Errorf("no plan is asked of an address: %d, %v", n, err)
+	}
+}
+
+// Whoever has one address of an IPv6 network has all of them.
+func TestWhichAddressesAreOneClient(t *testing.T) {
+	t.Parallel()
+	c := ratelimit.DefaultConfig(ratelimit.Routes{})
+	for address, want := range map[string]string{
+		"192.0.2.1": "address:192.0.2.1", "::ffff:192.0.2.1": "address:192.0.2.1",
+		"2001:db8::1": "address:2001:db8::/64", "2001:db8::ffff:1": "address:2001:db8::/64", "2001:db8:0:1::1": "address:2001:db8:0:1::/64",
+		"fe80::1%eth0": "address:fe80::/64",
+	} {
+		if got := c.AddressSubject(netip.MustParseAddr(address)); got != want {
+			t.Errorf("%s is %q", address, got)
 		}
 	}
 }

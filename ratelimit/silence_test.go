@@ -228,6 +228,39 @@ func TestALateAnswerCountsOnce(t *testing.T) {
 	}
 }
 
+// Who can't repay what it owes knows that the shared counts are gone, and repays it once
+// they are back.
+func TestADebtThatCantBeRepaidOpensTheBreaker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := newFlaky()
+		b := shared.around(t, nil)
+		owe := func() {
+			t.Helper()
+			shared.late.Store(true)
+			_, loan, _, err := take(t, b, checks(t, "k", "5/minute"), true)
+			if loan == nil || b.Err() != nil {
+				t.Fatalf("an answer that is late: %v, open: %v", err, b.Err())
+			}
+			loan.End(func(int) bool { return true })
+			synctest.Wait()
+		}
+		if owe(); b.Err() != nil || len(shared.repaid) != 1 {
+			t.Errorf("while they are there: %d repaid, open: %v", len(shared.repaid), b.Err())
+		}
+		shared.gone.Store(true)
+		if owe(); !errors.Is(b.Err(), errGone) {
+			t.Errorf("while they are gone, it is open: %v", b.Err())
+		}
+		shared.gone.Store(false)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if b.Err() != nil || len(shared.repaid) != 2 {
+			t.Errorf("once they are back: %d repaid, open: %v", len(shared.repaid), b.Err())
+		}
+	})
+}
+
 // Two good sign-ins are in flight on one copy, and what they have taken is given back: the
 // other copy must not go on refusing who came meanwhile.
 func TestADenialThatMayBeTakenBackIsNotRemembered(t *testing.T) {
