@@ -235,17 +235,24 @@ func TestTheSecondFactorIsAskedForBehindAProvider(t *testing.T) {
 	}
 }
 
-func TestANewcomerWhoWasCutShortGetsTheAccount(t *testing.T) {
-	t.Parallel()
+// cutShort is a service with somebody's first sign-in with a provider, killed between the
+// account and the identity.
+func cutShort(t *testing.T) (bench, *oidctest.Provider, Tokens) {
+	t.Helper()
 	b, provider := withProvider(t, false)
 	first, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson))
+	if err == nil {
+		err = b.identities.Delete(t.Context(), first.User.FirstIdentity)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	// As if the program had been killed between the account and the identity.
-	if err := b.identities.Delete(t.Context(), first.User.FirstIdentity); err != nil {
-		t.Fatal(err)
-	}
+	return b, provider, first
+}
+
+func TestANewcomerWhoWasCutShortGetsTheAccount(t *testing.T) {
+	t.Parallel()
+	b, provider, first := cutShort(t)
 	again, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson))
 	if err != nil || again.User.ID != first.User.ID {
 		t.Errorf("got %+v, %v", again.User, err)
@@ -542,14 +549,7 @@ func TestBehindAProviderNothingIsSaidOfPasswords(t *testing.T) {
 // A person who has begun with a provider, and was cut short, links it from another account.
 func TestAnIdentityThatAnAccountBeganWithIsNotAnothers(t *testing.T) {
 	t.Parallel()
-	b, provider := withProvider(t, false)
-	first, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.identities.Delete(t.Context(), first.User.FirstIdentity); err != nil {
-		t.Fatal(err)
-	}
+	b, provider, first := cutShort(t)
 	other, _, err := b.Register(t.Context(), NewUser{Email: "other@example.com", Password: pass})
 	if err != nil {
 		t.Fatal(err)

@@ -59,6 +59,7 @@ func (a *App) addBackups() error {
 // there where settings say where backups go.
 func (a *App) Backups() *backup.Service { return a.backups.Load() }
 
+// transient are the names of the collections whose documents come and go.
 func transient(specs []docstore.Spec) (names []string) {
 	for _, spec := range specs {
 		if spec.Transient {

@@ -48,7 +48,7 @@ func StoreFile(dataDir string) string { return filepath.Join(dataDir, "manus.db"
 // command beside a server has to be there already.
 func (a *App) addStore(ctx context.Context) error {
 	s := a.settings
-	a.reopened = storeExists(ctx, s, "") == nil
+	a.reopened = !s.MongoDB.Empty() || hasFile(s) == nil
 	if a.options.Unopened {
 		return nil
 	}
@@ -192,10 +192,16 @@ func storeExists(ctx context.Context, s config.Settings, mend string) error {
 	if err := sqlitedocs.CheckFile(ctx, StoreFile(s.DataDir)); err != nil {
 		return err
 	}
-	if _, err := os.Stat(StoreFile(s.DataDir)); err != nil {
+	if err := hasFile(s); err != nil {
 		return fmt.Errorf("there is no data in %s; %s: %w", s.DataDir, mend, err)
 	}
 	return nil
+}
+
+// hasFile tells whether the embedded store's file is there, whatever is in it.
+func hasFile(s config.Settings) error {
+	_, err := os.Stat(StoreFile(s.DataDir))
+	return err
 }
 
 func open(ctx context.Context, s config.Settings) (docstore.Store, error) {

@@ -172,6 +172,13 @@ func fileOf(t *testing.T, s *Service, name string) []byte {
 	return data
 }
 
+// newestVerified is the newest backup that saves the service's installation, of those that
+// can be listed.
+func newestVerified(t *testing.T, s *Service) (Backup, bool) {
+	all, _ := s.List(t.Context())
+	return all.NewestVerified()
+}
+
 func pathOf(s *Service, name string) string { return filepath.Join(s.Targets[0].String(), name) }
 
 func newKey(t *testing.T) *age.X25519Identity {

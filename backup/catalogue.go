@@ -349,12 +349,15 @@ func (b Backup) answers(id string) bool {
 
 // Latest returns the newest backup that counts, verified or not, or ErrNotFound.
 func (s *Service) Latest(ctx context.Context) (Backup, error) {
-	return s.first(ctx, Catalogue.Newest)
-}
-
-// NewestVerified returns the newest backup that saves us, or ErrNotFound.
-func (s *Service) NewestVerified(ctx context.Context) (Backup, error) {
-	return s.first(ctx, Catalogue.NewestVerified)
+	all, err := s.List(ctx)
+	if b, ok := all.Newest(); ok {
+		return b, nil
+	}
+	none := fmt.Errorf("%w: there are no backups yet at %s; 'manus backup create' makes one", ErrNotFound, s.places())
+	if len(all) > 0 {
+		none = fmt.Errorf("%w: there are backups at %s, but none that can be relied on; 'manus backup list' says why, and any can be named by its ID", ErrNotFound, s.places())
+	}
+	return Backup{}, cmp.Or(err, none)
 }
 
 // Candidates are what a store that can't be read may be restored from: the newest backup that
@@ -369,16 +372,4 @@ func (s *Service) Candidates(ctx context.Context) (Catalogue, error) {
 		return nil, err
 	}
 	return all.restorableOfEach(), err
-}
-
-func (s *Service) first(ctx context.Context, pick func(Catalogue) (Backup, bool)) (Backup, error) {
-	all, err := s.List(ctx)
-	if b, ok := pick(all); ok {
-		return b, nil
-	}
-	none := fmt.Errorf("%w: there are no backups yet at %s; 'manus backup create' makes one", ErrNotFound, s.places())
-	if len(all) > 0 {
-		none = fmt.Errorf("%w: there are backups at %s, but none that can be relied on; 'manus backup list' says why, and any can be named by its ID", ErrNotFound, s.places())
-	}
-	return Backup{}, cmp.Or(err, none)
 }

@@ -119,8 +119,9 @@ func TestABucketThatHangsDoesNotHoldUpTheFolder(t *testing.T) {
 		ended <- err
 	}()
 	waittest.Poll(t, func() bool {
-		_, err := folder.NewestVerified(t.Context())
-		return err == nil
+		all, _ := folder.List(t.Context())
+		_, ok := all.NewestVerified()
+		return ok
 	})
 	select {
 	case err := <-ended:

@@ -373,8 +373,7 @@ func jittered(d time.Duration) time.Duration { return d - rand.N(d/5+1) }
 // AtWork tells whether somebody is at work under one of a store's leases now: renews it, or
 // takes it. That takes no time where all have been released, up to a third of a lease's TTL
 // where one is held, and a little more than all of it where it was by somebody who has been
-// killed. Errors are
-// the store's, and the context's.
+// killed. Errors are the store's, and the context's.
 func AtWork(ctx context.Context, store docstore.Store) (bool, error) {
 	before, err := heldIn(ctx, store)
 	longest := time.Duration(0)

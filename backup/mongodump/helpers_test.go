@@ -156,6 +156,21 @@ func equal(t *testing.T, got, want backup.Contents) {
 	}
 }
 
+// comesBack holds what a drill and a restore make of an archive against what it has.
+func comesBack(t *testing.T, s *Source, into *Restorer, archive []byte, contents backup.Contents) {
+	t.Helper()
+	drilled, err := s.Drill(t.Context(), bytes.NewReader(archive), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, drilled, contents)
+	restored, err := into.Restore(t.Context(), bytes.NewReader(archive), backup.RestoreOptions{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, restored, contents)
+}
+
 // archived are the documents of an archive, by collection and in their order.
 func archived(archive []byte) (map[string][]bson.Raw, error) {
 	return archivedOf(bytes.NewReader(archive))

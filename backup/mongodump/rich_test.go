@@ -354,16 +354,7 @@ func TestDocumentsPastTheirTimeAreComparedBeforeTheyGo(t *testing.T) {
 	if contents.Documents() != 102 {
 		t.Fatalf("there is %v", contents)
 	}
-	drilled, err := s.Drill(t.Context(), bytes.NewReader(archive), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	equal(t, drilled, contents)
-	restored, err := restorer(server.uri, target).Restore(t.Context(), bytes.NewReader(archive), backup.RestoreOptions{}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	equal(t, restored, contents)
+	comesBack(t, s, restorer(server.uri, target), archive, contents)
 	_, after := dumped(t, source(server.uri, target))
 	for i, want := range []int64{1, 50} { // those that aren't past it
 		if got := after.Collections[i]; got.Documents != want || got.Definition != contents.Collections[i].Definition {
@@ -406,16 +397,7 @@ func TestWhatMongoDBHasComesBack(t *testing.T) {
 	if len(contents.Collections) != 5 {
 		t.Fatalf("there is %v", contents)
 	}
-	drilled, err := s.Drill(t.Context(), bytes.NewReader(archive), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	equal(t, drilled, contents)
-	restored, err := restorer(server.uri, target).Restore(t.Context(), bytes.NewReader(archive), backup.RestoreOptions{}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	equal(t, restored, contents)
+	comesBack(t, s, restorer(server.uri, target), archive, contents)
 	_, again := dumped(t, source(server.uri, target))
 	equal(t, again, contents)
 }
