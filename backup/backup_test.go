@@ -547,6 +547,13 @@ func (f *failing) Create(ctx context.Context, name string, size int64) (Upload, 
 	return &failingUpload{u, f}, err
 }
 
+func (f *failing) List(ctx context.Context, prefix string) ([]File, error) {
+	if err := f.fail("list"); err != nil {
+		return nil, err
+	}
+	return f.Target.List(ctx, prefix)
+}
+
 func (f *failing) Put(ctx context.Context, name string, data []byte) error {
 	return errors.Join(f.fail("put"), f.Target.Put(ctx, name, data))
 }

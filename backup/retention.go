@@ -33,9 +33,8 @@ type Decision struct {
 
 // Decide says of each backup of one target whether it is kept, in their order. The newest
 // that saves us always is, or where none does the newest that counts, of a single database
-// and of every one, and so are all when none would be left. Nothing is removed that isn't
-// the installation's own, that is of a time that can't be, or that came before one that is
-// suspicious.
+// and of every one. Nothing is removed that isn't the installation's own, that is of a time
+// that can't be, or that came before one that is suspicious.
 func (r Retention) Decide(backups Catalogue, now time.Time) []Decision {
 	last, _ := backups.last()
 	decisions := make([]Decision, len(backups))
@@ -55,7 +54,6 @@ func (r Retention) Decide(backups Catalogue, now time.Time) []Decision {
 		keepNewest(decisions, slices.DeleteFunc(slices.Clone(backups), func(b Backup) bool { return b.Databases != every }))
 	}
 	r.keepBeforePause(decisions)
-	keepSome(decisions)
 	return decisions
 }
 
@@ -143,15 +141,6 @@ func (r Retention) keepBeforePause(decisions []Decision) {
 }
 
 func first[T any](value T, _ bool) T { return value }
-
-func keepSome(decisions []Decision) {
-	if slices.ContainsFunc(decisions, func(d Decision) bool { return d.Keep != "" }) {
-		return
-	}
-	for i := range decisions {
-		decisions[i].Keep = "none would be left"
-	}
-}
 
 // Pruned is what Prune decided of one backup at one target.
 type Pruned struct {

@@ -124,7 +124,7 @@ func checkDecisions(t *testing.T, r Retention, all []Backup, now time.Time, deci
 		want[b.File] = true
 	}
 	newest := newestOf(ours, func(Backup) bool { return true })
-	if len(want) == 0 || newest != nil && newest.Suspicious != "" {
+	if newest != nil && newest.Suspicious != "" {
 		for _, b := range all {
 			want[b.File] = true
 		}
@@ -327,6 +327,19 @@ func TestAManifestWithoutItsFileIsRemovedOnlyByWhoHasBegunTo(t *testing.T) {
 	slices.Sort(want)
 	if names := filesOf(t, s); !slices.Equal(names, want) {
 		t.Errorf("there is %v; want %v", names, want)
+	}
+}
+
+// A manifest without its file would save nobody, so it goes though there is nothing else.
+func TestWhatIsLeftOfRemovingTheOnlyBackupGoes(t *testing.T) {
+	t.Parallel()
+	s := newService(t, randomRecords(3, 1000), nil)
+	if err := remove(t.Context(), keepsManifests{NewFolder(s.Targets[0].String())}, create(t, s)); !errors.Is(err, errDisk) {
+		t.Fatal(err)
+	}
+	pruned, err := s.Prune(t.Context(), false)
+	if names := filesOf(t, s); err != nil || len(names) != 0 {
+		t.Errorf("of %+v there is %v: %v", pruned, names, err)
 	}
 }
 

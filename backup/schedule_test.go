@@ -1,17 +1,22 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"manus/docstore"
 	"manus/internal/clocktest"
+	"manus/internal/cron"
 	"manus/internal/storetest"
 	"manus/internal/waittest"
 	"manus/lease"
@@ -299,6 +304,165 @@ func TestAClockThatWasInTheFutureHoldsNothingUp(t *testing.T) {
 	s.clock.Set(time.Date(2026, 11, 25, 1, 59, 0, 0, time.UTC))
 	if n := s.minutes(t, 2); n != 1 {
 		t.Errorf("%d were made the night after", n)
+	}
+}
+
+// Which installation it is stands there before it has a backup, and stays.
+func TestAScheduleNamesItsInstallationAtOnceAndForAll(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	s.setFail(errDisk)
+	s.minutes(t, 1)
+	id := s.Status().Installation
+	if s.minutes(t, 1); id == "" || s.Status().Installation != id {
+		t.Errorf("it is %q, and then %q", id, s.Status().Installation)
+	}
+}
+
+func TestTargetsAreLookedAtEveryTenMinutes(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	s.minutes(t, 1)
+	looked := s.Status().Looked
+	if s.minutes(t, 9); s.Status().Looked != looked {
+		t.Errorf("after nine minutes at %v", s.Status().Looked)
+	}
+	if s.minutes(t, 1); s.Status().Looked.Sub(looked.Time) != lookEvery {
+		t.Errorf("at %v, and then at %v", looked, s.Status().Looked)
+	}
+}
+
+// What the new backup takes the place of goes with it, not a night later.
+func TestOldBackupsAreRemovedOnceTheNewOneIsThere(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	s.Service().Retention.Days = 1
+	s.minutes(t, 1)
+	s.clock.Add(24*time.Hour - time.Minute)
+	if n := s.minutes(t, 1); n != 1 {
+		t.Fatalf("%d were made", n)
+	}
+	if listed, err := s.Service().List(t.Context()); err != nil || len(listed) != 1 || listed[0].File != s.Status().Made {
+		t.Errorf("there is %+v: %v", listed, err)
+	}
+}
+
+func TestTheLogSaysWhatBecameOfARun(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	service := s.Service()
+	target := &failing{Target: service.Targets[0], err: errDisk}
+	service.Targets = []Target{target}
+	tick := func() (said string) {
+		var log bytes.Buffer
+		service.Log = slog.New(slog.NewTextHandler(&log, nil))
+		s.minutes(t, 1)
+		return log.String()
+	}
+	const made, kept, unknown = "a backup was made", "old backups could not be removed", "backups can't be listed"
+	check := func(when, log string, want ...string) {
+		for _, what := range []string{made, kept, unknown} {
+			if strings.Contains(log, what) != slices.Contains(want, what) {
+				t.Errorf("%s the log has %s", when, log)
+			}
+		}
+	}
+	check("once one is made", tick(), made)
+	s.clock.Add(24 * time.Hour)
+	s.setFail(errDisk)
+	check("when one isn't", tick())
+	s.clock.Add(24 * time.Hour)
+	target.step = "list"
+	check("when the target is gone", tick(), kept, unknown)
+}
+
+// A run that the program's stop interrupts is as if it had not been begun: nobody is told, and
+// the next start makes it.
+func TestAnInterruptedRunIsNoFailure(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	var log bytes.Buffer
+	s.Service().Log = slog.New(slog.NewTextHandler(&log, nil))
+	ctx, stop := context.WithCancel(t.Context())
+	s.during = stop
+	s.setFail(errDisk) // whatever the stop makes of the run
+	if err := s.tick(ctx, s.held); !errors.Is(err, context.Canceled) {
+		t.Errorf("it returns %v", err)
+	}
+	if st := s.Status(); st.Failures != 0 || st.LastError != "" || s.heard() != "" || log.Len() != 0 {
+		t.Errorf("the status is %+v, the alarm was told %q, and the log has %s", st, s.heard(), &log)
+	}
+	s.during = nil
+	s.setFail(nil)
+	if n := s.minutes(t, 1); n != 1 {
+		t.Errorf("the next start makes %d", n)
+	}
+}
+
+// What can't be noted in the store is told at once, but that the program stops.
+func TestAFailureIsToldOfWhileTheStoreIsGone(t *testing.T) {
+	t.Parallel()
+	for stops, want := range map[bool]string{false: "F", true: ""} {
+		s := newScheduled(t, "0 2 * * *", nil)
+		ctx, stop := context.WithCancel(t.Context())
+		s.during = func() {
+			if err := s.Store.Close(); err != nil {
+				t.Error(err)
+			}
+			if stops {
+				stop()
+			}
+		}
+		s.setFail(errDisk)
+		if err := s.tick(ctx, s.held); err == nil || s.heard() != want {
+			t.Errorf("the alarm was told %q: %v", s.heard(), err)
+		}
+		stop()
+	}
+}
+
+// Another copy has the lease.
+func TestACopyThatMakesNoBackupsKnowsOfThem(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	leases := func() *lease.Service {
+		return lease.New(lease.Config{Store: s.Store, Log: slog.New(slog.DiscardHandler)})
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer stop()
+	holds := make(chan struct{})
+	all.Go(func() {
+		leases().Every(ctx, "backups", time.Minute, func(ctx context.Context, _ lease.Held) error {
+			close(holds)
+			<-ctx.Done()
+			return ctx.Err()
+		})
+	})
+	<-holds
+	c := s.ScheduleConfig
+	c.Leases, c.Period = leases(), 5*time.Millisecond
+	other := NewSchedule(c)
+	all.Go(func() { other.Run(ctx) })
+	s.minutes(t, 1)
+	waittest.Poll(t, func() bool { return other.Status().Made == s.Status().Made })
+}
+
+func TestOnlyAScheduleThatMakesBackupsShowsHowOldTheyAre(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	for _, c := range []struct {
+		when *cron.Schedule
+		want int
+	}{{s.When, 3}, {nil, 0}} {
+		metrics := prometheus.NewRegistry()
+		config := s.ScheduleConfig
+		config.When, config.Metrics = c.when, metrics
+		NewSchedule(config)
+		if shown, err := metrics.Gather(); err != nil || len(shown) != c.want {
+			t.Errorf("it shows %v: %v", shown, err)
+		}
 	}
 }
 
