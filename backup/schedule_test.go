@@ -359,7 +359,7 @@ func TestTheLogSaysWhatBecameOfARun(t *testing.T) {
 		s.minutes(t, 1)
 		return log.String()
 	}
-	const made, kept, unknown = "a backup was made", "old backups could not be removed", "backups can't be listed"
+	const made, kept, unknown = `msg="a backup was made"`, `msg="old backups could not be removed"`, `msg="backups can't be listed"`
 	check := func(when, log string, want ...string) {
 		for _, what := range []string{made, kept, unknown} {
 			if strings.Contains(log, what) != slices.Contains(want, what) {

@@ -175,7 +175,7 @@ func (b binary) try(id int, tests []test) outcome {
 			continue
 		}
 		var names []string
-		patience := 30 * time.Second
+		patience := 90 * time.Second // a test that waits gives up after a minute
 		for _, t := range batch {
 			names = append(names, t.name)
 			patience += 3 * t.takes
