@@ -40,3 +40,16 @@ func TestWhatIsNoAddressIsItsOwnKey(t *testing.T) {
 		}
 	}
 }
+
+// A name in letters of other scripts is longer in DNS than as it is written.
+func TestADomainFitsIntoDNS(t *testing.T) {
+	t.Parallel()
+	labels := strings.Repeat("é.", 31) // eight bytes each, as in xn--9ca.
+	key, err := emailKey("a@" + labels + "com.a")
+	if err != nil || len(key) != len("a@")+253 {
+		t.Errorf("its key has %d bytes: %v", len(key), err)
+	}
+	if key, err := emailKey("a@" + labels + "com.ab"); !errors.Is(err, ErrInvalidEmail) {
+		t.Errorf("a longer one has the key %q: %v", key, err)
+	}
+}

@@ -3,6 +3,7 @@ package account
 import (
 	"encoding/base64"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -47,5 +48,13 @@ func TestStoredHashesAreReadWithinBounds(t *testing.T) {
 		if _, _, _, ok := parseHash(stored); ok != read {
 			t.Errorf("%q is read: %v", stored, ok)
 		}
+	}
+}
+
+func TestHashingLeavesAProcessorToEverythingElse(t *testing.T) {
+	t.Parallel()
+	processors := runtime.GOMAXPROCS(0)
+	if n := setup(t).hasher.capacity / int64(current.memory); n < 1 || n >= int64(max(2, processors)) {
+		t.Errorf("of %d processors %d hash", processors, n)
 	}
 }
