@@ -198,7 +198,7 @@ func (r *creation) verify(ctx context.Context) error {
 		}
 		r.note(ctx, c, began, checked)
 	}
-	return errors.Join(errs...)
+	return cmp.Or(errors.Join(errs...), ctx.Err()) // interrupted, what is good isn't noted as that
 }
 
 // note writes down what became of verifying a copy, unless that isn't known.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -396,6 +397,35 @@ func TestAnInterruptedRunIsNoFailure(t *testing.T) {
 	s.setFail(nil)
 	if n := s.minutes(t, 1); n != 1 {
 		t.Errorf("the next start makes %d", n)
+	}
+}
+
+// stopping has a drill that the program's stop comes after, before it is noted how it ended.
+type stopping struct {
+	*records
+	stop func()
+}
+
+func (s stopping) Drill(ctx context.Context, dump io.Reader, progress func(int64)) (Contents, error) {
+	defer s.stop()
+	return s.records.Drill(ctx, dump, progress)
+}
+
+func TestARunThatIsStoppedBeforeItIsVerifiedIsTakenUpAgain(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	ctx, stop := context.WithCancel(t.Context())
+	service := s.Service()
+	source := service.Source.(*records)
+	service.Source = stopping{source, stop}
+	if err := s.tick(ctx, s.held); !errors.Is(err, context.Canceled) || !s.Status().Ran.IsZero() {
+		t.Errorf("the status is %+v: %v", s.Status(), err)
+	}
+	service.Source = source
+	s.restart()
+	s.minutes(t, 1)
+	if listed, err := service.List(t.Context()); err != nil || len(listed) != 1 || !listed[0].Verified {
+		t.Errorf("there is %+v: %v", listed, err)
 	}
 }
 
