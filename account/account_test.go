@@ -1,6 +1,7 @@
 package account
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -323,6 +324,28 @@ func TestAHashOfOtherCostsIsReplacedAtLogin(t *testing.T) {
 	}
 	if _, err := b.Login(t.Context(), Credentials{Email: email, Password: pass}); err != nil {
 		t.Errorf("the new hash is another password's: %v", err)
+	}
+}
+
+func TestSigningInGoesOnWhereAHashCannotBeReplaced(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	store := &disk{Store: testStore(t)}
+	b := copyOf(t, store, clocktest.New(), []string{secretA}, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	user := b.register(t).User
+	weak := "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$" + weakDigest(pass)
+	if _, err := b.users.Update(t.Context(), user.ID, func(u *User) error { u.PasswordHash = weak; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, full := range []bool{true, false} {
+		store.full.Store(full)
+		log.Reset()
+		if _, err := b.Login(t.Context(), Credentials{Email: email, Password: pass}); err != nil {
+			t.Error(err)
+		}
+		if told := strings.Contains(log.String(), "was not strengthened"); told != full {
+			t.Errorf("with a full disk: %v; the log has %s", full, &log)
+		}
 	}
 }
 

@@ -76,10 +76,13 @@ type disk struct {
 }
 
 func (d *disk) Upsert(ctx context.Context, collection, id string, change func(docstore.Raw) (docstore.Raw, error)) error {
-	if d.full.Load() {
-		return docstore.ErrUnavailable
-	}
-	return d.Store.Upsert(ctx, collection, id, change)
+	return d.Store.Upsert(ctx, collection, id, func(old docstore.Raw) (docstore.Raw, error) {
+		changed, err := change(old)
+		if err == nil && changed != nil && d.full.Load() {
+			err = docstore.ErrUnavailable
+		}
+		return changed, err
+	})
 }
 
 func TestAStoreThatCannotWriteStillLetsKeysIn(t *testing.T) {

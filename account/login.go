@@ -167,7 +167,7 @@ func (s *Service) Authenticate(ctx context.Context, token string) (identity.Call
 	if err == nil && state.caller.UserID != read.userID {
 		return identity.Caller{}, ErrInvalidToken
 	}
-	if err == nil && read.generation > state.arrived.Load() {
+	if err == nil {
 		s.noteArrival(ctx, read, state.arrived)
 	}
 	return state.caller, err

@@ -41,9 +41,9 @@ func TestTheEndOfALoginIsOneLine(t *testing.T) {
 		if err := b.Logout(t.Context(), me.UserID, me.LoginID); err != nil {
 			t.Error(err)
 		}
-	}
-	if n := b.events(t, me.UserID, eventSignedOut); n != 1 {
-		t.Errorf("signing out is %d lines", n)
+		if n := b.events(t, me.UserID, eventSignedOut); n != 1 {
+			t.Errorf("signing out is %d lines", n)
+		}
 	}
 	for _, id := range []string{theirs.LoginID, me.LoginID, "nonsense"} {
 		if err := b.revokeDevice(t.Context(), me.UserID, id); !errors.Is(err, errUnknownDevice) {

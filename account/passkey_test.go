@@ -316,4 +316,12 @@ func TestBrowsersAreToldWhereElsePasskeysAreUsed(t *testing.T) {
 	if want := `{"origins":["https://app.example.com","https://www.example.com"]}`; err != nil || strings.TrimSpace(string(body)) != want || response.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("got %s, %v, %v", body, response.Header, err)
 	}
+	elsewhere, err := http.Get(serve(t, setup(t)).URL + "/.well-known/webauthn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer elsewhere.Body.Close()
+	if elsewhere.StatusCode != http.StatusNotFound {
+		t.Errorf("where they are used nowhere else it answers %d", elsewhere.StatusCode)
+	}
 }

@@ -126,8 +126,8 @@ func (s *Service) takeTOTP(ctx context.Context, u *User, code string, now time.T
 		s.logUnreadable(ctx, u.ID)
 		return errUnreadableFactor
 	}
-	for _, skew := range []int64{0, -1, 1} {
-		step := now.Unix()/totpPeriod + skew
+	current := now.Unix() / totpPeriod
+	for _, step := range []int64{current, current - 1, current + 1} {
 		want, err := totp.GenerateCodeCustom(string(seed), time.Unix(step*totpPeriod, 0), totp.ValidateOpts{Period: totpPeriod, Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
 		if err != nil {
 			return err

@@ -152,6 +152,53 @@ func TestAnArrivalThatWasNotWrittenDownIsByTheNextRequest(t *testing.T) {
 	}
 }
 
+// That a refresh has arrived is written by the first request to any copy, and by no other.
+func TestAnArrivalIsWrittenOnce(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	store := &disk{Store: testStore(t)}
+	logged := func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) }
+	a := copyOf(t, store, clocktest.New(), []string{secretA}, logged)
+	other := copyOf(t, store, a.clock, []string{secretA}, logged)
+	first := a.register(t)
+	second, err := a.Refresh(t.Context(), first.Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.wantAlive(t, first, true) // from now on it remembers that nothing has arrived
+	a.wantAlive(t, second, true)
+	store.full.Store(true) // so that a write would be told of
+	a.wantAlive(t, second, true)
+	other.wantAlive(t, second, true)
+	if log.Len() > 0 {
+		t.Errorf("it was written again: %s", &log)
+	}
+}
+
+func TestHowLongAUsedTokenGetsTheSameAnswer(t *testing.T) {
+	t.Parallel()
+	now := clocktest.New().Now()
+	for name, c := range map[string]struct {
+		age     time.Duration
+		arrived int64
+		same    bool
+	}{
+		"used, ten seconds ago":            {retryWindow, 2, true},
+		"used, longer ago":                 {retryWindow + time.Millisecond, 2, false},
+		"used, by a clock ten s behind":    {-retryWindow, 2, true},
+		"used, by a clock far behind":      {-retryWindow - time.Millisecond, 2, false},
+		"lost, a day ago":                  {lostFor, 1, true},
+		"lost, longer ago":                 {lostFor + time.Millisecond, 1, false},
+		"lost, by a clock a day behind":    {-lostFor, 1, true},
+		"used, as only a later one can be": {lostFor, 3, false},
+	} {
+		l := lineage{RotatedAt: docstore.At(now.Add(-c.age)), Generation: 2, Arrived: c.arrived}
+		if l.repeatable(now) != c.same {
+			t.Errorf("%s: it gets the same: %v", name, !c.same)
+		}
+	}
+}
+
 // A refresh whose answer is lost, and then the thief of a token: the owner's next refresh
 // ends the login.
 func TestAThiefOfAnOldTokenIsSeenWhenTheOwnerComesBack(t *testing.T) {
@@ -352,6 +399,40 @@ func TestSecretsAreNotStored(t *testing.T) {
 	for _, secret := range []string{tokens.Refresh, encodeDigest(presented.secret[:]), base64.RawURLEncoding.EncodeToString(presented.secret[:])} {
 		if strings.Contains(string(raw), secret) {
 			t.Error("the refresh token stands in the store")
+		}
+	}
+}
+
+func TestAnAccessTokenMayBeOfTheGreatestLength(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	now := b.clock.Now()
+	long := func(length int) string {
+		for more := range 3 { // base64 doesn't have every length
+			header := map[string]any{"alg": "HS256", "typ": accessType, "kid": b.keys[0].id, "x": strings.Repeat("x", more)}
+			for n := range length {
+				token := &jwt.Token{Method: jwt.SigningMethodHS256, Header: header, Claims: jwt.MapClaims{
+					"iss": issuer, "aud": audience, "sub": "a", "sid": "b", "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "x": strings.Repeat("x", n),
+				}}
+				signed, err := token.SignedString(b.keys[0].access)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(signed) == length {
+					return signed
+				}
+			}
+		}
+		t.Fatalf("there is none of %d bytes", length)
+		return ""
+	}
+	for length, taken := range map[int]bool{maxToken: true, maxToken + 1: false} {
+		token := long(length)
+		if _, err := b.keys.verifyAccess(token, now); taken != (err == nil) {
+			t.Errorf("of %d bytes: %v", length, err)
+		}
+		if _, err := b.keys.verifyOnce(token); taken != (err == nil) {
+			t.Errorf("of %d bytes, for signing out: %v", length, err)
 		}
 	}
 }
