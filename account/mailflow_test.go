@@ -278,6 +278,24 @@ func TestAResetSignsInNobodyAndLeavesTheSecondFactor(t *testing.T) {
 	}
 }
 
+// The link of a reset shows whose the mailbox is, as that of a confirmation does.
+func TestAResetVerifiesTheAddress(t *testing.T) {
+	t.Parallel()
+	b := setupMail(t, func(c *Config) { c.ConfirmFirst = false })
+	if user := b.register(t).User; user.EmailVerified {
+		t.Error("it is verified before")
+	}
+	if err := b.ForgotPassword(t.Context(), email); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.ResetPassword(t.Context(), b.link(t, email), "a new password"); err != nil {
+		t.Fatal(err)
+	}
+	if user, known, err := b.byEmail(t.Context(), email); err != nil || !known || !user.EmailVerified {
+		t.Errorf("it isn't verified after: %+v, %v", user, err)
+	}
+}
+
 func TestOtherLinksDieWithAReset(t *testing.T) {
 	t.Parallel()
 	b := setupMail(t)
