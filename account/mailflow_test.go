@@ -1,8 +1,10 @@
 package account
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -439,6 +441,14 @@ func TestEveryMailStandsInBothLanguages(t *testing.T) {
 		for _, w := range []language.Text{l.subject, l.body} {
 			if w.En == "" || w.Ar == "" || w.En == w.Ar {
 				t.Errorf("%s: %+v", name, w)
+			}
+		}
+		var log bytes.Buffer
+		b := bench{Service: &Service{c: Config{Log: slog.New(slog.NewTextHandler(&log, nil))}}}
+		for _, tag := range []language.Tag{language.English, language.Arabic} {
+			m := b.compose(tag, l, "https://app.example.com", nil)
+			if !strings.HasSuffix(m.HTML, "</html>\n") || !strings.Contains(m.Text, l.body.In(tag)) || log.Len() > 0 {
+				t.Errorf("%s is %+v; the log has %s", name, m, &log)
 			}
 		}
 	}

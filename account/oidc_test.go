@@ -1,12 +1,15 @@
 package account
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -431,6 +434,100 @@ func TestProblemsOfAProvider(t *testing.T) {
 		change(&p)
 		if found := p.Problems(); len(found) != 1 || found[0][:len(want)] != want {
 			t.Errorf("%s: %v", want, found)
+		}
+	}
+}
+
+func TestTheNameOfAProviderIsBounded(t *testing.T) {
+	t.Parallel()
+	p := Provider{ID: "google", Issuer: "https://accounts.google.com", ClientID: "x", RedirectURLs: []string{"https://app.example.com/in"}}
+	for length, good := range map[int]bool{0: false, 1: true, 64: true, 65: false} {
+		p.Name = strings.Repeat("x", length)
+		if found := p.Problems(); good != (len(found) == 0) {
+			t.Errorf("of %d bytes: %v", length, found)
+		}
+	}
+}
+
+func TestWhichAddressesOfTheWebAreTaken(t *testing.T) {
+	t.Parallel()
+	for text, taken := range map[string]bool{
+		"https://app.example.com/in": true, "https://localhost": true, "http://localhost:3000/in": true, "http://127.0.0.1": true, "http://[::1]:3000": true,
+		"http://app.example.com": false, "http://localhost.example.com": false, "ftp://localhost": false, "localhost:3000": false, "//localhost": false,
+		"https://": false, "https://amal@app.example.com": false, "https://app.example.com/#in": false, "https://app.example.com:port": false, "": false,
+	} {
+		if isWebURL(text) != taken {
+			t.Errorf("%q is taken: %v", text, !taken)
+		}
+	}
+}
+
+// altered changes a provider's answers on their way.
+type altered func(*http.Response)
+
+func (alter altered) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err == nil {
+		alter(answer)
+	}
+	return answer, err
+}
+
+// withSaid is the service with a copy of its own store, what its provider says being altered.
+func (b bench) withSaid(t *testing.T, trust bool, alter altered) bench {
+	t.Helper()
+	said := copyOf(t, testStore(t), b.clock, []string{secretA}, func(c *Config) {
+		c.Providers = slices.Clone(b.c.Providers)
+		c.Providers[0].TrustEmail = trust
+	})
+	said.oidc.Load().client.Transport = alter
+	return said
+}
+
+// An address that a provider says nothing of is only trusted where that is set, and one that
+// it calls unverified nowhere.
+func TestWhoseAddressIsTrusted(t *testing.T) {
+	t.Parallel()
+	b, provider := withProvider(t, true)
+	for _, c := range []struct {
+		person             oidctest.User
+		says, trust, taken bool
+	}{
+		{verifiedPerson, true, false, true},
+		{unverifiedPerson, true, false, false},
+		{unverifiedPerson, true, true, false},
+		{unverifiedPerson, false, false, false},
+		{unverifiedPerson, false, true, true},
+	} {
+		b := b.withSaid(t, c.trust, func(answer *http.Response) {
+			body, err := io.ReadAll(answer.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			if !c.says {
+				body = bytes.ReplaceAll(body, []byte(`"email_verified"`), []byte(`"another claim"`))
+			}
+			answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		})
+		_, err := b.FinishProvider(t.Context(), b.visit(t, provider, c.person))
+		if c.taken && err != nil || !c.taken && !errors.Is(err, errUnverifiedEmail) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+// A provider that is broken is worth another try, one that refuses is not.
+func TestWhetherAProviderRefusesOrIsBroken(t *testing.T) {
+	t.Parallel()
+	b, provider := withProvider(t, false)
+	for status, want := range map[int]error{400: errProvider, 499: errProvider, 500: errProviderDown, 503: errProviderDown} {
+		b := b.withSaid(t, false, func(answer *http.Response) {
+			if answer.Request.Method == http.MethodPost { // of the code for tokens
+				answer.StatusCode = status
+			}
+		})
+		if _, err := b.FinishProvider(t.Context(), b.visit(t, provider, verifiedPerson)); !errors.Is(err, want) {
+			t.Errorf("%d: %v", status, err)
 		}
 	}
 }
