@@ -121,6 +121,23 @@ func TestARegistrationThatWasCutShortGoesOn(t *testing.T) {
 	}
 }
 
+func TestALinkOfAnAddressThatHasBecomeAnothersSaysSo(t *testing.T) {
+	t.Parallel()
+	b := setupMail(t)
+	if _, _, err := b.Register(t.Context(), NewUser{Email: email, Password: pass}); err != nil {
+		t.Fatal(err)
+	}
+	token := b.link(t, email)
+	if _, err := b.Create(t.Context(), NewUser{Email: email, Password: pass}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := b.Verify(t.Context(), token); !errors.Is(err, ErrTaken) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
 func TestLinksExpire(t *testing.T) {
 	t.Parallel()
 	b := setupMail(t)

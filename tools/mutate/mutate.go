@@ -1,7 +1,7 @@
 // Command mutate changes each rule of a room a little, and lists the changes that no
 // test sees: a bound by one, a condition into its opposite, plus into minus.
 //
-//	cd tools && go run ./mutate [-files a.go,b.go] room...
+//	cd tools && go run ./mutate [-files a.go,b.go] [-run regexp] room...
 //
 // All mutants of a room are in one test binary, and an environment variable chooses one:
 // so it is built once, and a mutant costs no more than the tests that reach it. Those are
@@ -32,8 +32,9 @@ import (
 
 func main() {
 	files := flag.String("files", "", "the files to change, separated by commas; all of the room when empty")
+	tests := flag.String("run", "^Test", "the tests to try them with, as a regular expression")
 	flag.Parse()
-	if err := run(flag.Args(), strings.FieldsFunc(*files, func(r rune) bool { return r == ',' })); err != nil {
+	if err := run(flag.Args(), *tests, strings.FieldsFunc(*files, func(r rune) bool { return r == ',' })); err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(1)
 	}
@@ -42,7 +43,7 @@ func main() {
 // memory is what each process of a test may have, in bytes: some ten times of what tests need.
 const memory = 2 << 30
 
-func run(rooms, files []string) error {
+func run(rooms []string, tests string, files []string) error {
 	// All that this program starts has its limits.
 	if err := syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: memory, Max: memory}); err != nil {
 		return fmt.Errorf("limiting memory: %w", err)
@@ -52,7 +53,7 @@ func run(rooms, files []string) error {
 		return err
 	}
 	for _, room := range rooms {
-		if err := mutate(root, room, files); err != nil {
+		if err := mutate(root, room, tests, files); err != nil {
 			return fmt.Errorf("%s: %w", room, err)
 		}
 	}
@@ -60,7 +61,7 @@ func run(rooms, files []string) error {
 }
 
 // mutate tries all mutants of a room, and prints those that weren't killed.
-func mutate(root, room string, files []string) error {
+func mutate(root, room, chosen string, files []string) error {
 	work, err := os.MkdirTemp("", "mutate-")
 	if err != nil {
 		return err
@@ -74,7 +75,7 @@ func mutate(root, room string, files []string) error {
 	if err := b.build(root, room, overlay); err != nil {
 		return err
 	}
-	tests, err := b.tests()
+	tests, err := b.tests(chosen)
 	if err != nil {
 		return err
 	}
@@ -121,10 +122,10 @@ type test struct {
 	hits  map[int]bool
 }
 
-// tests are the room's, the quickest first. A test that fails without any mutant is left out, and
+// tests are the room's that are chosen, the quickest first. A test that fails without any mutant is left out, and
 // said so.
-func (b binary) tests() (tests []test, err error) {
-	list, err := b.run(0, time.Minute, "-test.list=^Test").output()
+func (b binary) tests(chosen string) (tests []test, err error) {
+	list, err := b.run(0, time.Minute, "-test.list="+chosen).output()
 	if err != nil {
 		return nil, err
 	}
