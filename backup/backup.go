@@ -60,8 +60,8 @@ type Restorer interface {
 
 	// Restore puts the dump in place and returns what it has restored. It returns
 	// [ErrNotEmpty], and has changed nothing, when there is something already that
-	// o.Drop doesn't allow to be dropped; [ErrDamaged] for a dump that can't be read
-	// to its end.
+	// o.Drop doesn't allow to be dropped, and [ErrInUse] while somebody is at work there;
+	// [ErrDamaged] for a dump that can't be read to its end.
 	Restore(ctx context.Context, dump io.Reader, o RestoreOptions, progress func(read int64)) (Contents, error)
 }
 
@@ -292,8 +292,15 @@ var (
 	ErrWrongKey = errors.New("none of the keys opens this backup")
 	// ErrNotEmpty: the database to restore into has something that would be lost.
 	ErrNotEmpty = errors.New("the database to restore into is not empty")
+	// ErrInUse: somebody is at work on the database to restore into. It is ErrUnavailable too.
+	ErrInUse error = inUse{}
 	// ErrNotFound: no destination has such a backup.
 	ErrNotFound = errors.New("no such backup")
 	// ErrEmpty: there is nothing in the database that is to be backed up.
 	ErrEmpty = errors.New("the database is empty")
 )
+
+type inUse struct{}
+
+func (inUse) Error() string        { return "in use" }
+func (inUse) Is(target error) bool { return target == ErrUnavailable } //nolint:errorlint // as errors.Is wants it

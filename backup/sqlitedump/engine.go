@@ -25,9 +25,7 @@ var (
 	// locks and no files beside it.
 	private = url.Values{"mode": {"ro"}, "immutable": {"1"}, "_pragma": {"cache_size(-2048)", "temp_store(MEMORY)", "trusted_schema(0)", "cell_size_check(1)"}}
 	// alone is a file that nobody else may have open.
-	alone = url.Values{"mode": {"rw"}, "_pragma": {"busy_timeout(0)", "synchronous(FULL)", "temp_store(MEMORY)", "trusted_schema(0)"}}
-	// shared is a file that tables are copied into while others use it.
-	shared = url.Values{"mode": {"rw"}, "_pragma": {"busy_timeout(5000)", "synchronous(FULL)", "cache_size(-16384)", "temp_store(MEMORY)", "trusted_schema(0)", "foreign_keys(0)"}}
+	alone = url.Values{"mode": {"rw"}, "_pragma": {"busy_timeout(0)", "synchronous(FULL)", "cache_size(-16384)", "temp_store(MEMORY)", "trusted_schema(0)", "foreign_keys(0)"}}
 )
 
 // open is the file at path; it isn't looked at before the first query.
