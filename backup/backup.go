@@ -203,13 +203,33 @@ func (c Contents) DatabaseNames() []string {
 func (c Contents) Only(names []string) (Contents, error) {
 	for _, name := range names {
 		if !slices.ContainsFunc(c.Collections, func(c Collection) bool { return c.Name == name }) {
-			return Contents{}, fmt.Errorf("the backup has no collection %q", name)
+			return Contents{}, NoCollection(name, c.names())
 		}
 	}
 	c.Collections = slices.DeleteFunc(slices.Clone(c.Collections), func(c Collection) bool {
 		return len(names) > 0 && !slices.Contains(names, c.Name)
 	})
 	return c, nil
+}
+
+func (c Contents) names() []string {
+	names := make([]string, len(c.Collections))
+	for i, collection := range c.Collections {
+		names[i] = collection.Name
+	}
+	return names
+}
+
+// shownNames is how many names an error lists.
+const shownNames = 30
+
+// NoCollection is the error that says that a backup hasn't a collection, and which it has.
+func NoCollection(name string, has []string) error {
+	more := ""
+	if len(has) > shownNames {
+		has, more = has[:shownNames], fmt.Sprintf(" and %d more", len(has)-shownNames)
+	}
+	return fmt.Errorf("the backup has no collection %q; it has %s%s", name, strings.Join(has, ", "), more)
 }
 
 // Target is a destination of backups: a folder, or a bucket's prefix. Names are
@@ -283,13 +303,13 @@ type File struct {
 // Errors of the room, to be tested with errors.Is. They are wrapped with what is to
 // be done.
 var (
-	// ErrUnavailable: a database or a target can't be reached now, and a later try
-	// may succeed.
+	// ErrUnavailable: a database or a target can't be reached now, or has no space, and a
+	// later try may succeed.
 	ErrUnavailable = errors.New("unavailable")
 	// ErrDamaged: a backup isn't what was written.
 	ErrDamaged = errors.New("the backup is damaged")
 	// ErrWrongKey: none of the given keys opens an encrypted backup.
-	ErrWrongKey = errors.New("none of the keys opens this backup")
+	ErrWrongKey = errors.New("the backup is encrypted")
 	// ErrNotEmpty: the database to restore into has something that would be lost.
 	ErrNotEmpty = errors.New("the database to restore into is not empty")
 	// ErrInUse: somebody is at work on the database to restore into. It is ErrUnavailable too.

@@ -184,7 +184,7 @@ func (c *checked) Read(p []byte) (int, error) {
 	case end && c.seen.size < c.size:
 		err = fmt.Errorf("%w: it has %d bytes instead of %d", ErrDamaged, c.seen.size, c.size)
 	case end && c.seen.sum() != c.sha256:
-		err = fmt.Errorf("%w: its bytes were changed", ErrDamaged)
+		err = fmt.Errorf("%w: its bytes aren't those that were written", ErrDamaged)
 	}
 	c.err = err
 	return n, err
@@ -249,21 +249,24 @@ func (u *unpacked) blame(err error) error {
 	switch {
 	case u.failed != nil:
 		return u.failed
-	case errors.Is(err, ErrWrongKey):
+	case errors.Is(err, ErrWrongKey), errors.Is(err, ErrDamaged):
 		return err
 	}
 	return fmt.Errorf("%w: it can't be decrypted or decompressed: %w", ErrDamaged, err)
 }
 
+// errNoKey is returned where no key is given.
+var errNoKey = fmt.Errorf("%w: name the file with the secret key with --identity, or in BACKUP_AGE_IDENTITY_FILE", ErrWrongKey)
+
 // decrypt opens an encrypted file with one of the keys, or returns ErrWrongKey.
 func decrypt(keys []age.Identity) func(io.Reader) (io.Reader, error) {
 	return func(file io.Reader) (io.Reader, error) {
 		if len(keys) == 0 {
-			return nil, fmt.Errorf("%w: it is encrypted; name the file with the secret key with --identity, or in BACKUP_AGE_IDENTITY_FILE", ErrWrongKey)
+			return nil, errNoKey
 		}
 		plain, err := age.Decrypt(file, keys...)
 		if _, none := errors.AsType[*age.NoIdentityMatchError](err); none {
-			err = fmt.Errorf("%w: use the secret key of one of the recipients it was made for", ErrWrongKey)
+			err = fmt.Errorf("%w, and the given key doesn't open it: use the secret key of one of the recipients that it was made for", ErrWrongKey)
 		}
 		return plain, err
 	}

@@ -70,7 +70,7 @@ func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup
 		names, documents := planned(contents, there)
 		for _, name := range o.Collections {
 			if contents != nil && !slices.Contains(names, name) {
-				return errNoCollection(name)
+				return backup.NoCollection(name, names)
 			}
 		}
 		if len(o.Collections) > 0 {
@@ -234,7 +234,7 @@ func (e existing) check(names []string, o backup.RestoreOptions) error {
 		return nil
 	}
 	slices.Sort(kept)
-	return fmt.Errorf("%w: there is %s; restore into another database, or allow that what is restored is dropped first",
+	return fmt.Errorf("%w: it has %s",
 		backup.ErrNotEmpty, strings.Join(kept[:min(len(kept), 10)], ", "))
 }
 

@@ -58,13 +58,11 @@ func newRestoring(a *archiveReader, from, into string, only []string, progress f
 	}
 	for _, name := range only {
 		if !slices.Contains(r.names(), name) {
-			return nil, errNoCollection(name)
+			return nil, backup.NoCollection(name, r.names())
 		}
 	}
 	return r, nil
 }
-
-func errNoCollection(name string) error { return fmt.Errorf("the backup has no collection %q", name) }
 
 // restorable tells whether a collection of an archive is one of users. mongodump writes
 // users and roles of a database as $admin.system.…

@@ -19,7 +19,7 @@ func (r *Restorer) copy(ctx context.Context, into *seized, dump io.Reader, o bac
 	}
 	_, err = withScratch(ctx, r.path, forRestore, work, dump, progress, func(scratch *os.File, contents backup.Contents) error {
 		if copied, err = contents.Only(o.Collections); err != nil {
-			return fmt.Errorf("%w: name one that it has, or none to restore all", err)
+			return err
 		}
 		if err := into.take(ctx, scratch.Name(), copied); err != nil {
 			return translateError(ctx, r.path, err)

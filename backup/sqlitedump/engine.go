@@ -79,7 +79,9 @@ func translateError(ctx context.Context, path string, err error) error {
 	switch primary(err) {
 	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
 		return fmt.Errorf("%w: the database file %s is locked by another process: try again later: %w", backup.ErrUnavailable, path, err)
-	case lib.SQLITE_FULL, lib.SQLITE_IOERR, lib.SQLITE_NOMEM:
+	case lib.SQLITE_FULL:
+		return fmt.Errorf("%w: there is no space left for the database file %s: free some and try again: %w", backup.ErrUnavailable, path, err)
+	case lib.SQLITE_IOERR, lib.SQLITE_NOMEM:
 		return fmt.Errorf("%w: the database file %s can't be read: look after its disk and try again: %w", backup.ErrUnavailable, path, err)
 	case lib.SQLITE_CANTOPEN, lib.SQLITE_PERM, lib.SQLITE_READONLY:
 		return fmt.Errorf("%w: the database file %s can't be opened: this user needs to read and write it and its folder: %w", backup.ErrUnavailable, path, err)

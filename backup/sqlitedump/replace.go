@@ -25,7 +25,7 @@ import (
 func (r *Restorer) replace(ctx context.Context, old *seized, dump io.Reader, progress func(read int64)) (backup.Contents, error) {
 	return withScratch(ctx, r.path, forRestore, work, dump, progress, func(scratch *os.File, _ backup.Contents) error {
 		if err := scratch.Sync(); err != nil {
-			return fmt.Errorf("%w: the restored database can't be written: see that there is space and try again: %w", backup.ErrUnavailable, err)
+			return unwritten(scratch, err)
 		}
 		return old.giveWay(scratch.Name())
 	})
@@ -70,7 +70,7 @@ func makeFile(path string) (made bool, err error) {
 	case errors.Is(err, fs.ErrExist):
 		return false, nil
 	}
-	return false, fmt.Errorf("%s can't be made: make its folder writable for this user: %w", path, err)
+	return false, fmt.Errorf("%s can't be made: let this user write to its folder, or name another one: %w", path, cause(err))
 }
 
 // lock takes SQLite's exclusive lock. To leave the mode with a log is the one thing
@@ -129,7 +129,7 @@ func isLocked(path string) (err error) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%s can't be replaced: this user needs to write to it: %w", path, err)
+		return fmt.Errorf("%s can't be replaced: this user needs to write to it: %w", path, cause(err))
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: locksAt, Len: locksTo}
@@ -147,7 +147,7 @@ func (s *seized) giveWay(newer string) error {
 	folder := filepath.Dir(s.path)
 	for _, ending := range []string{"-wal", "-shm", "-journal"} {
 		if err := os.Remove(s.path + ending); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("the log of the old database would damage the new one: remove it: %w", err)
+			return fmt.Errorf("the log of the old database would damage the new one, and can't be removed: remove %s: %w", s.path+ending, err)
 		}
 	}
 	if err := lockedfile.SyncFolder(folder); err != nil { // no log of the old one may come back

@@ -93,12 +93,12 @@ func (r *Restorer) refuse(there existing, o backup.RestoreOptions) error {
 		return nil
 	}
 	if there.opaque != "" {
-		return fmt.Errorf("%w: %s: move it away, or allow that it is dropped", backup.ErrNotEmpty, there.opaque)
+		return fmt.Errorf("%w: %s", backup.ErrNotEmpty, there.opaque)
 	}
 	for _, table := range involved(nil, there, o) {
 		whole := len(o.Collections) == 0
 		if there.rows[table] > 0 && !(whole && sqlitedocs.IsOwnTable(table)) {
-			return fmt.Errorf("%w: %s has rows in the table %s: name another file, or allow that they are dropped", backup.ErrNotEmpty, r.path, table)
+			return fmt.Errorf("%w: %s has rows in the table %s", backup.ErrNotEmpty, r.path, table)
 		}
 	}
 	return nil
@@ -111,9 +111,9 @@ func (r *Restorer) look(ctx context.Context) (existing, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return existing{opaque: r.strayLog()}, nil
 	case err != nil:
-		return existing{}, err
+		return existing{}, fmt.Errorf("there can't be a file %s: name another folder after --to, or a file that ends with .db: %w", r.path, cause(err))
 	case !info.Mode().IsRegular():
-		return existing{}, fmt.Errorf("%s is no file: name the file to restore into", r.path)
+		return existing{}, fmt.Errorf("%s is no file: name another folder after --to, or a file that ends with .db", r.path)
 	case info.Size() == 0 && r.strayLog() != "": // which reading the file would remove
 		return existing{opaque: r.strayLog()}, nil
 	}
@@ -186,7 +186,7 @@ func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.Restore
 		return backup.Contents{}, err
 	}
 	if err := os.MkdirAll(filepath.Dir(r.path), 0o700); err != nil {
-		return backup.Contents{}, fmt.Errorf("there can't be a folder for %s: name another place: %w", r.path, err)
+		return backup.Contents{}, fmt.Errorf("there can't be a folder for %s: name another one after --to: %w", r.path, cause(err))
 	}
 	return r.alone(ctx, o, func(old *seized) (backup.Contents, error) {
 		if len(o.Collections) > 0 {

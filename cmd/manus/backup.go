@@ -58,14 +58,15 @@ func (v vault) look() error {
 	case dir == "" || err == nil:
 		return nil
 	case !errors.Is(err, fs.ErrNotExist):
-		return err
+		return fmt.Errorf("the folder of backups can't be looked at: check BACKUP_DIR, and that this user may read it: %w", err)
 	case inData && v.rooms.StoreExists(v.ctx) == nil:
 		return nil
 	}
 	return fmt.Errorf("%w: no folder of backups is at %s: check BACKUP_DIR, or --data, or make the first backup with 'manus backup create'", backup.ErrNotFound, dir)
 }
 
-// with joins the rooms of the installation and runs f on its backups. The store is only
+// with joins the rooms of the installation and runs f on its backups; what is to be done about
+// an error that any of them may have is said here. The store is only
 // opened at the end of create, to note how it went, and need not open: a backup can be
 // made of one that is full or can't be written.
 func (c *backupCommand) with(p *process, f func(vault) error) error {
@@ -83,8 +84,16 @@ func (c *backupCommand) with(p *process, f func(vault) error) error {
 	return withRooms(p, app.Options{Settings: settings, Unopened: true}, func(a *app.App) error {
 		progress := &progressLine{line: statusLine{out: p.err}}
 		defer progress.end()
-		return c.nowhere(p, f(vault{p, a.Backups(), a, settings, progress}))
+		return c.nowhere(p, orAnother(f(vault{p, a.Backups(), a, settings, progress})))
 	})
+}
+
+// orAnother adds to what is damaged what there is instead of it.
+func orAnother(err error) error {
+	if !errors.Is(err, backup.ErrDamaged) {
+		return err
+	}
+	return fmt.Errorf("%w; rely on another one: 'manus backup list' shows which are verified", err)
 }
 
 // nowhere adds to what isn't found that nobody has said where to look.
@@ -100,11 +109,11 @@ func (c *backupCommand) nowhere(p *process, err error) error {
 
 func readIdentity(path string) (config.Secret, error) {
 	text, err := os.ReadFile(path)
-	if err == nil {
-		_, err = backup.ParseIdentities(string(text))
-	}
 	if err != nil {
-		return config.Secret{}, fmt.Errorf("--identity: %w", err)
+		return config.Secret{}, fmt.Errorf("--identity: name the file with the secret key, as this user may read it: %w", err)
+	}
+	if _, err = backup.ParseIdentities(string(text)); err != nil {
+		return config.Secret{}, fmt.Errorf("--identity: %s: %w", path, err)
 	}
 	return config.NewSecret(string(text)), nil
 }
@@ -317,7 +326,7 @@ type backupRestore struct {
 	FromDatabase string   `help:"Of a backup of several databases, the one to restore; it may get another name." placeholder:"NAME"`
 	Collection   []string `help:"Restore only this collection; may be repeated." placeholder:"NAME"`
 	Drop         bool     `help:"Drop first what is there already."`
-	DryRun       bool     `help:"Only show what would be done."`
+	DryRun       bool     `help:"Only show what would be done, or why it would be refused."`
 }
 
 // Run restores.
@@ -362,13 +371,28 @@ func (c backupRestore) to(source config.Source) (backup.Restorer, error) {
 
 func (c backupRestore) which(v vault) (backup.Backup, error) {
 	if !c.Latest {
-		return v.Service.Find(v.ctx, c.ID)
+		b, err := v.Service.Find(v.ctx, c.ID)
+		return b, c.noFile(err)
 	}
 	b, err := v.Service.Latest(v.ctx)
 	if err == nil {
 		fmt.Fprintf(v.err, "The newest backup is %s; %s.\n", b.File, verdict(b.Manifest))
 	}
 	return b, err
+}
+
+// noFile says of what isn't found whether it is a path.
+func (c backupRestore) noFile(err error) error {
+	if !errors.Is(err, backup.ErrNotFound) {
+		return err
+	}
+	if info, err := os.Stat(c.ID); err == nil && info.IsDir() {
+		return usageError{fmt.Errorf("%s is a folder: name the backup's file in it; or set BACKUP_DIR to it, and name the backup's ID", c.ID)}
+	}
+	if strings.ContainsRune(c.ID, filepath.Separator) {
+		return fmt.Errorf("%w; nor is there a file of that name", err)
+	}
+	return err
 }
 
 func (c backupRestore) options() backup.RestoreOptions {
@@ -391,7 +415,7 @@ func (c backupRestore) backup(v vault, parent *backupCommand, b backup.Backup, t
 // file restores a file: as a backup, if its manifest is beside it.
 func (c backupRestore) file(v vault, parent *backupCommand, to backup.Restorer) error {
 	beside := backup.New(backup.Config{Targets: []backup.Target{backup.NewFolder(filepath.Dir(c.ID))}, Identities: v.Service.Identities, Log: v.Service.Log})
-	if b, err := beside.Find(v.ctx, filepath.Base(c.ID)); err == nil {
+	if b, err := beside.Find(v.ctx, filepath.Base(c.ID)); err == nil && b.HasManifest() {
 		v.Service = beside
 		return c.backup(v, parent, b, to)
 	}
@@ -402,7 +426,7 @@ func (c backupRestore) file(v vault, parent *backupCommand, to backup.Restorer) 
 	defer file.Close() //nolint:errcheck // it is only read
 	dump, err := backup.OpenDump(file, v.Service.Identities)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", c.ID, err)
 	}
 	return c.do(v, parent, to, nil, func() (backup.Contents, error) {
 		return backup.RestoreDump(v.ctx, dump, to, c.options(), v.progress.show)
@@ -411,14 +435,15 @@ func (c backupRestore) file(v vault, parent *backupCommand, to backup.Restorer) 
 
 // do shows what will be done, and does it.
 func (c backupRestore) do(v vault, parent *backupCommand, to backup.Restorer, contents *backup.Contents, restore func() (backup.Contents, error)) error {
-	plan, err := to.Plan(v.ctx, contents, c.options())
-	if plan.Target != "" && (!parent.JSON || c.DryRun) {
+	plan, err := c.plan(v, to, contents)
+	refused := plan.Refused != ""
+	if (err == nil || refused) && (c.DryRun || !parent.JSON) {
 		err = errors.Join(err, c.printPlan(v.out, parent.JSON, plan))
 	}
-	if errors.Is(err, backup.ErrNotEmpty) {
-		return fmt.Errorf("%w; name an empty one, or use --drop to lose what is there", err)
-	}
-	if err != nil || c.DryRun {
+	switch {
+	case c.DryRun && refused:
+		return nil
+	case err != nil, c.DryRun:
 		return err
 	}
 	began := time.Now()
@@ -427,18 +452,44 @@ func (c backupRestore) do(v vault, parent *backupCommand, to backup.Restorer, co
 	if err != nil {
 		return err
 	}
-	if parent.JSON {
+	return c.printRestored(v, parent.JSON, restored, contents != nil, time.Since(began))
+}
+
+// shownPlan is a plan, and why it would be refused as things are.
+type shownPlan struct {
+	backup.Plan
+	Refused string `json:"refused,omitempty"`
+}
+
+// plan is what would be done. The error comes with what is to be shown where the restore
+// would be refused.
+func (c backupRestore) plan(v vault, to backup.Restorer, contents *backup.Contents) (shownPlan, error) {
+	plan, err := to.Plan(v.ctx, contents, c.options())
+	shown := shownPlan{Plan: plan}
+	if errors.Is(err, backup.ErrNotEmpty) {
+		err = fmt.Errorf("%w; name an empty one, or use --drop to lose what is there", err)
+	}
+	if errors.Is(err, backup.ErrNotEmpty) || errors.Is(err, backup.ErrInUse) {
+		shown.Refused = err.Error()
+	}
+	return shown, err
+}
+
+// printRestored says what was restored, and how far it was checked.
+func (c backupRestore) printRestored(v vault, asJSON bool, restored backup.Contents, compared bool, took time.Duration) error {
+	if asJSON {
 		return json.NewEncoder(v.out).Encode(restored)
 	}
-	checked := ""
-	if contents != nil {
-		checked = ", the same as were dumped"
+	took = took.Round(time.Second)
+	if compared {
+		_, err := fmt.Fprintf(v.out, "Restored %d documents, the same as were dumped, in %v.\n", restored.Documents(), took)
+		return err
 	}
-	_, err = fmt.Fprintf(v.out, "Restored %d documents%s, in %v.\n", restored.Documents(), checked, time.Since(began).Round(time.Second))
+	_, err := fmt.Fprintf(v.out, "Restored %d documents, in %v. The file has no manifest beside it, so only its own checksums could be checked: look whether everything is there.\n", restored.Documents(), took)
 	return err
 }
 
-func (c backupRestore) printPlan(out io.Writer, asJSON bool, plan backup.Plan) error {
+func (c backupRestore) printPlan(out io.Writer, asJSON bool, plan shownPlan) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(plan)
 	}
@@ -446,6 +497,12 @@ func (c backupRestore) printPlan(out io.Writer, asJSON bool, plan backup.Plan) e
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, step := range plan.Steps {
 		fmt.Fprintf(table, "  %s\t%s\n", step.Collection, stepText(step, c.Drop))
+	}
+	if len(plan.Steps) == 0 {
+		fmt.Fprintln(table, "  all that the file has")
+	}
+	if c.DryRun && plan.Refused != "" {
+		fmt.Fprintf(table, "\nAs things are it would be refused: %s.\n", plan.Refused)
 	}
 	return table.Flush()
 }
