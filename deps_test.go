@@ -74,6 +74,8 @@ var arrows = map[string]struct {
 		"files that belong to a living process, whatever is in them"},
 	"internal/cron": {nil,
 		"when a line of a crontab comes round, whatever is done then"},
+	"internal/shellword": {nil,
+		"a command that is said to a person can be pasted, whatever its folders are called"},
 	"internal/nice": {nil,
 		"lets a process stand back, whatever it does"},
 	"internal/testprogram": {nil,
@@ -106,11 +108,11 @@ var arrows = map[string]struct {
 		"pages show what the API says of itself, and do what capabilities do"},
 	"config": {[]string{"account", "backup", "billing", "internal/cron", "internal/redisclient", "mail", "ratelimit"},
 		"the sections of manus.yaml are their rooms' own types; each knows what a good value is, as redisclient does of its URL"},
-	"app": {[]string{"account", "audit", "backup", "backup/mongodump", "backup/s3target", "backup/sqlitedump", "billing", "config", "console", "docstore", "docstore/mongodocs", "docstore/sqlitedocs", "health", "httpapi", "identity", "internal/redisclient", "internal/seal", "lease", "mail", "ratelimit", "ratelimit/memorylimit", "ratelimit/redislimit", "session", "session/redishints"},
+	"app": {[]string{"account", "audit", "backup", "backup/mongodump", "backup/s3target", "backup/sqlitedump", "billing", "config", "console", "docstore", "docstore/mongodocs", "docstore/sqlitedocs", "health", "httpapi", "identity", "internal/redisclient", "internal/seal", "internal/shellword", "lease", "mail", "ratelimit", "ratelimit/memorylimit", "ratelimit/redislimit", "session", "session/redishints"},
 		"the only room that knows all the others, and the only one that knows adapters"},
 	"internal/storetest": {[]string{"docstore", "docstore/mongodocs", "docstore/sqlitedocs", "internal/mongotest"},
 		"what tests of several rooms start from; no room imports it outside of tests"},
-	"cmd/manus": {[]string{"account", "app", "backup", "billing", "config", "docstore", "health", "identity", "internal/cron", "internal/nice", "ratelimit"},
+	"cmd/manus": {[]string{"account", "app", "backup", "billing", "config", "docstore", "health", "identity", "internal/cron", "internal/nice", "internal/shellword", "ratelimit"},
 		"commands call app, and the rules of accounts, plans and backups for operators"},
 }
 

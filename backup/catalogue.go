@@ -287,7 +287,7 @@ func readBackup(ctx context.Context, target Target, name string, files map[strin
 	case errors.Is(err, fs.ErrNotExist): // it was removed just now
 		return Backup{}, nil
 	case errors.Is(err, ErrDamaged):
-		b.File, b.Problem = name, err.Error()
+		b.File, b.Problem = name, strings.TrimPrefix(err.Error(), ErrDamaged.Error()+": ")
 		return b, nil
 	case err != nil:
 		return b, fmt.Errorf("%s can't be read at %s: %w", name, target, err)
@@ -342,9 +342,15 @@ func (s *Service) places() string {
 	return strings.Join(names, " or ")
 }
 
+// id is the ID, by the manifest's name where that can't be read.
+func (b Backup) id() string {
+	_, id, _ := strings.Cut(strings.TrimPrefix(strings.TrimSuffix(b.File, manifestSuffix), filePrefix), "-")
+	return cmp.Or(b.ID, id)
+}
+
 // answers tells whether a backup is meant by an ID or a file name.
 func (b Backup) answers(id string) bool {
-	return id != "" && (strings.HasPrefix(b.ID, id) || b.File == id || baseOf(b.File) == id)
+	return id != "" && (strings.HasPrefix(b.id(), id) || b.File == id || baseOf(b.File) == id)
 }
 
 // Latest returns the newest backup that counts, verified or not, or ErrNotFound.

@@ -65,7 +65,10 @@ func (b Backup) Fits(to Restorer, o RestoreOptions) error {
 	if !b.HasManifest() {
 		return fmt.Errorf("%s has no manifest, so nothing is known of what should be in it: 'manus backup adopt %[1]s' checks and lists it; or name the file's path, and it is restored unchecked", b.File)
 	}
-	if b.Problem != "" {
+	switch {
+	case b.Problem != "" && b.Version == 0:
+		return fmt.Errorf("%w: %s; its file may be whole: it is restored unchecked where its path is named", ErrDamaged, b.Problem)
+	case b.Problem != "":
 		return fmt.Errorf("%w: %s", ErrDamaged, b.Problem)
 	}
 	if b.Format != to.Format() {

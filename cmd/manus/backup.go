@@ -150,7 +150,7 @@ func (c *backupCommand) printCreated(p *process, m backup.Manifest, took time.Du
 	if c.JSON {
 		return json.NewEncoder(p.out).Encode(m)
 	}
-	_, err := fmt.Fprintf(p.out, "%s: %s, %d documents, in %v; %s\n", m.File, size(m.Size), m.Documents, took.Round(time.Second), verdict(m))
+	_, err := fmt.Fprintf(p.out, "%s: %s, %d documents, in %v; %s\n", m.File, size(m.Size), m.Documents, took.Round(time.Second), p.paste.complete(verdict(m)))
 	return err
 }
 
@@ -187,6 +187,9 @@ func (backupList) Run(p *process, parent *backupCommand) error {
 		all, err := v.Service.List(p.ctx)
 		if parent.JSON {
 			return errors.Join(err, json.NewEncoder(p.out).Encode(append(backup.Catalogue{}, all...)))
+		}
+		for i := range all {
+			all[i].Problem, all[i].Doubt = p.paste.complete(all[i].Problem), p.paste.complete(all[i].Doubt)
 		}
 		return errors.Join(err, printBackups(p.out, all, time.Now()), printNext(p.out, v.settings.Backup.Schedule, time.Now()))
 	})

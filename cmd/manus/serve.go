@@ -43,6 +43,7 @@ func serve(p *process, settings config.Settings, ready func(context.Context, *ap
 		Version:    buildVersion(settings.Environment),
 		Log:        log,
 		Subprocess: subprocess,
+		Paste:      p.paste.complete,
 	})
 	if err != nil {
 		return err
