@@ -4,7 +4,7 @@ package shellword
 import "regexp"
 
 var (
-	plain   = regexp.MustCompile(`^[\w@%+=:,./-][\w@%+=:,./#~-]*$`)
+	plain   = regexp.MustCompile(`^[\w@%+=:,./-][\w@%+=:,./#-]*$`)
 	special = regexp.MustCompile("[\\\\\"$`]")
 )
 
