@@ -46,7 +46,7 @@ func newArchiveReader(in io.Reader) (*archiveReader, error) {
 		return nil, truncated(terminated(err))
 	}
 	if a.header.Version != "" && a.header.Version != formatVersion {
-		return nil, fmt.Errorf("the archive has the format version %q; only %s is known", a.header.Version, formatVersion)
+		return nil, fmt.Errorf("the archive has the format version %q; only %s is known: make it anew with a mongodump of today", a.header.Version, formatVersion)
 	}
 	for {
 		var e entry

@@ -136,18 +136,27 @@ func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.Restore
 		if err := there.check(names, o); err != nil {
 			return err
 		}
-		if err := there.drop(ctx, names); err != nil {
-			return err
-		}
-		if err := restoring.restore(ctx, c, place); err != nil {
-			return err
-		}
-		if err := restoring.expire(ctx); err != nil {
-			return err
-		}
-		contents, err = restoring.contents(ctx)
+		contents, err = restoring.over(ctx, c, there, place)
 		return err
 	})
+	return contents, err
+}
+
+// over restores, in the place of what there is. An error says what that leaves.
+func (r *restoring) over(ctx context.Context, c *conn, there existing, place func(database string) *conn) (contents backup.Contents, err error) {
+	err = there.drop(ctx, r.names())
+	if err == nil {
+		err = r.restore(ctx, c, place)
+	}
+	if err == nil {
+		err = r.expire(ctx)
+	}
+	if err == nil {
+		contents, err = r.contents(ctx)
+	}
+	if err != nil {
+		err = fmt.Errorf("%w; what was restored until then is left in the database: the same command with --drop begins anew", err)
+	}
 	return contents, err
 }
 

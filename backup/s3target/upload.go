@@ -162,7 +162,7 @@ func (u *upload) send() error {
 		return err
 	}
 	if len(u.parts) == u.target.maxParts {
-		u.cancel(fmt.Errorf("%s has become larger than %d parts of %d MiB, and S3 takes no more; set larger parts for %s", u.name, len(u.parts), u.partSize/mebi, u.target))
+		u.cancel(fmt.Errorf("%s has become larger than %d parts of %d MiB, and S3 takes no more at %s; try again: how large parts are is chosen by how large the database is when a backup begins", u.name, len(u.parts), u.partSize/mebi, u.target))
 		return u.failure()
 	}
 	part, data := &uploaded{}, u.part

@@ -68,7 +68,7 @@ func copyTable(ctx context.Context, c *sql.Conn, collection backup.Collection) e
 	}
 	copied, err := readTable(ctx, c, table)
 	if err == nil && copied != collection {
-		err = errors.New("it differs from the backup's after it was copied")
+		err = errors.New("it differs from the backup's after it was copied, so nothing was changed; try again, and look after this machine's memory and disk")
 	}
 	return err
 }

@@ -141,7 +141,7 @@ func (s *snapshot) stream(ctx context.Context, w io.Writer) error {
 		err = out.Flush()
 	}
 	if err == nil && written != pages*size {
-		err = fmt.Errorf("the database has %d bytes, but SQLite handed out %d", pages*size, written)
+		err = fmt.Errorf("the database has %d bytes, but SQLite handed out %d; try again", pages*size, written)
 	}
 	return err
 }

@@ -160,7 +160,7 @@ func doubt(m backup.Manifest) error {
 	if m.Suspicious == "" {
 		return nil
 	}
-	return fmt.Errorf("the backup %s was made, but doesn't count", m.ID)
+	return fmt.Errorf("the backup %s was made, but doesn't count; 'manus backup list' says why", m.ID)
 }
 
 // verdict says whether a backup is verified, and to be relied on.
