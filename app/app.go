@@ -44,9 +44,6 @@ type Options struct {
 	// Subprocess starts this program again, for BackupWork with these arguments; nil
 	// means that backups are read in this process.
 	Subprocess func(ctx context.Context, args ...string) *exec.Cmd
-	// Paste completes the commands that a text for people has in quotes, so that they can be
-	// pasted as they are; nil leaves them.
-	Paste func(text string) string
 }
 
 // App is the product: its rooms, joined on one store, and what listens for them.

@@ -62,15 +62,7 @@ func (a *App) advised(ctx context.Context, err error) error {
 func (a *App) howToRestore(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
 	defer cancel()
-	text := a.restoring(a.candidates(ctx))
-	if a.options.Paste != nil {
-		text = a.options.Paste(text)
-	}
-	return text
-}
-
-// restoring says how to restore one of the backups.
-func (a *App) restoring(newest backup.Catalogue, err error) string {
+	newest, err := a.candidates(ctx)
 	switch {
 	case errors.Is(err, errNoBackups), err == nil && len(newest) == 0:
 		return "it has to be restored, but no verified backup is found: 'manus backup list' with the server's settings shows what there is"

@@ -45,7 +45,7 @@ type existing struct {
 }
 
 // Plan tells what Restore would do. The error is ErrNotEmpty or ErrInUse, together with the
-// plan, when Restore would return that.
+// plan, when Restore would return that. This process hasn't the file open.
 func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup.RestoreOptions) (backup.Plan, error) {
 	plan := backup.Plan{Target: r.path, Steps: []backup.PlanStep{}}
 	documents := map[string]int64{}

@@ -141,7 +141,7 @@ func (c backupCreate) Run(p *process, parent *backupCommand) error {
 			return err
 		}
 		pruned, failed := v.Prune(p.ctx, false)
-		return errors.Join(err, failed, printPruned(p.err, pruned, false))
+		return errors.Join(err, failed, printPruned(p.err, p.paste, pruned, false))
 	})
 }
 
@@ -567,18 +567,18 @@ func (c backupPrune) Run(p *process, parent *backupCommand) error {
 		if parent.JSON {
 			return errors.Join(err, json.NewEncoder(p.out).Encode(append([]backup.Pruned{}, pruned...)))
 		}
-		return errors.Join(err, printPruned(p.out, pruned, c.DryRun))
+		return errors.Join(err, printPruned(p.out, p.paste, pruned, c.DryRun))
 	})
 }
 
 // printPruned tells what Prune has done.
-func printPruned(out io.Writer, pruned []backup.Pruned, dryRun bool) error {
+func printPruned(out io.Writer, paste *pasting, pruned []backup.Pruned, dryRun bool) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, d := range pruned {
 		said := "removed"
 		switch {
 		case d.Keep != "":
-			said = "kept: " + d.Keep
+			said = "kept: " + paste.complete(d.Keep)
 		case dryRun:
 			said = "would be removed"
 		}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"slices"
 	"strings"
@@ -71,4 +73,36 @@ func (p *pasting) takes(command, flag string) bool {
 		node = node.Children[i]
 	}
 	return slices.ContainsFunc(slices.Concat(node.AllFlags(false)...), func(f *kong.Flag) bool { return f.Name == flag })
+}
+
+// pastingHandler completes the commands in what a log has to warn of.
+type pastingHandler struct {
+	slog.Handler
+	paste *pasting
+}
+
+// Handle logs a record.
+func (h pastingHandler) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level < slog.LevelWarn {
+		return h.Handler.Handle(ctx, r)
+	}
+	completed := slog.NewRecord(r.Time, r.Level, h.paste.complete(r.Message), r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		if text := a.Value.String(); quotedCommand.MatchString(text) {
+			a.Value = slog.StringValue(h.paste.complete(text))
+		}
+		completed.AddAttrs(a)
+		return true
+	})
+	return h.Handler.Handle(ctx, completed)
+}
+
+// WithAttrs is the handler's.
+func (h pastingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return pastingHandler{h.Handler.WithAttrs(attrs), h.paste}
+}
+
+// WithGroup is the handler's.
+func (h pastingHandler) WithGroup(name string) slog.Handler {
+	return pastingHandler{h.Handler.WithGroup(name), h.paste}
 }

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -36,6 +39,30 @@ func TestCommandsInAMessageGetTheFlagsThatWereGiven(t *testing.T) {
 		if got := newPasting(line).complete(try.want); got != try.want {
 			t.Errorf("%s: once more it says %s", try.typed, got)
 		}
+	}
+}
+
+// What a log warns of is completed too, in the message and in what belongs to it.
+func TestCommandsInALogGetTheFlagsThatWereGiven(t *testing.T) {
+	t.Parallel()
+	parser, err := kong.New(&commands{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := parser.Parse([]string{"serve", "--env-file", "/e/.env"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const said, want = "'manus backup list'", "'manus backup list --env-file /e/.env'"
+	var out bytes.Buffer
+	log := slog.New(pastingHandler{slog.NewTextHandler(&out, nil), newPasting(line)}).With("of", "x").WithGroup("g")
+	log.Warn(said, "problem", said, "error", errors.New(said), "count", 1)
+	if got := out.String(); strings.Count(got, want) != 3 || !strings.Contains(got, "of=x") || !strings.Contains(got, "g.count=1") {
+		t.Errorf("it says %s", got)
+	}
+	out.Reset()
+	if log.Info(said); !strings.Contains(out.String(), said) {
+		t.Errorf("it says %s", out.String())
 	}
 }
 
