@@ -69,9 +69,9 @@ func (a *App) howToRestore(ctx context.Context) string {
 	case err != nil:
 		return fmt.Sprintf("it has to be restored from a backup, which 'manus backup list' with the server's settings shows; just now they can't be listed: %v", err)
 	case len(newest) > 1:
-		any := newest[0]
-		any.ID = "ID"
-		return fmt.Sprintf("restore the right one of the newest verified backups, which are of several installations, and the store doesn't say which this one is: %s: stop every server; then, %s, %s", described(newest), a.inServersPlace(), a.restoreCommand(any))
+		one := newest[0]
+		one.ID = "ID"
+		return fmt.Sprintf("restore the right one of the newest verified backups, which are of several installations, and the store doesn't say which this one is: %s: stop every server; then, %s, %s", described(newest), a.inServersPlace(), a.restoreCommand(one))
 	}
 	b := newest[0]
 	return fmt.Sprintf("restore the newest verified backup, %s of %s: stop every server; then, %s, %s", b.ID, b.CreatedAt.UTC().Format(time.RFC3339), a.inServersPlace(), a.restoreCommand(b))

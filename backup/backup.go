@@ -238,7 +238,7 @@ func NoCollection(name string, has []string) error {
 //
 // Its methods return the context's error soon after its end, wrap [fs.ErrNotExist]
 // for a name that there isn't, and [ErrUnavailable] when the target can't be reached
-// now.
+// now, or has no space. Others say what to do.
 type Target interface {
 	// String names the target for people, without a password: a path, or
 	// s3://bucket/prefix.

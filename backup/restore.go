@@ -80,7 +80,7 @@ func (b Backup) Fits(to Restorer, o RestoreOptions) error {
 
 func wrongFormat(is Format) error {
 	if is == SQLite {
-		return errors.New("the backup is of the embedded store, so it can only be restored into a file: name a folder for it after --to; 'manus data copy' can move it on to MongoDB then")
+		return errors.New("the backup is of the embedded store, so it can only be restored into a file: name a folder for it after --to; 'manus data copy --from FOLDER --to mongodb' moves it on to MongoDB")
 	}
 	return errors.New("the backup is of MongoDB, so it can only be restored there: write --to mongodb for the one of MONGODB_URI, or name a file that has a mongodb:// URI with --to-file")
 }
