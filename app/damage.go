@@ -69,8 +69,10 @@ func (a *App) howToRestore(ctx context.Context) string {
 	case err != nil:
 		return fmt.Sprintf("it has to be restored from a backup, which 'manus backup list' with the server's settings shows; just now they can't be listed: %v", err)
 	case len(newest) > 1:
-		one := newest[0]
-		one.ID = "ID"
+		one := backup.Backup{Manifest: backup.Manifest{ID: "ID"}}
+		for _, b := range newest {
+			one.Encryption = cmp.Or(one.Encryption, b.Encryption)
+		}
 		return fmt.Sprintf("restore the right one of the newest verified backups, which are of several installations, and the store doesn't say which this one is: %s: stop every server; then, %s, %s", described(newest), a.inServersPlace(), a.restoreCommand(one))
 	}
 	b := newest[0]
