@@ -16,7 +16,7 @@ var arrows = map[string]struct {
 	may []string
 	why string
 }{
-	"docstore": {nil,
+	"docstore": {[]string{"internal/words"},
 		"the store's meaning depends on nothing of ours"},
 	"docstore/sqlitedocs": {[]string{"docstore"},
 		"an adapter imports the room it serves, and nothing else"},

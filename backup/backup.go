@@ -294,6 +294,8 @@ var (
 	ErrNotEmpty = errors.New("the database to restore into is not empty")
 	// ErrNotFound: no destination has such a backup.
 	ErrNotFound = errors.New("no such backup")
+	// ErrUndecided: the backups are of several installations, and nothing says which is meant.
+	ErrUndecided = errors.New("it isn't known whose backups are meant")
 	// ErrEmpty: there is nothing in the database that is to be backed up.
 	ErrEmpty = errors.New("the database is empty")
 )

@@ -389,10 +389,10 @@ func TestAWrongKeyIsToldFromDamage(t *testing.T) {
 	}
 	for _, keys := range [][]age.Identity{nil, {other}} {
 		s.Identities = keys
-		if err := s.Verify(t.Context(), b, false, nil); !errors.Is(err, ErrWrongKey) || errors.Is(err, ErrDamaged) {
+		if _, err := s.Verify(t.Context(), b, false, nil); !errors.Is(err, ErrWrongKey) || errors.Is(err, ErrDamaged) {
 			t.Errorf("with %d wrong keys: %v", len(keys), err)
 		}
-		if err := s.Verify(t.Context(), b, true, nil); err != nil {
+		if _, err := s.Verify(t.Context(), b, true, nil); err != nil {
 			t.Errorf("its bytes can be checked without a key: %v", err)
 		}
 	}
@@ -400,7 +400,7 @@ func TestAWrongKeyIsToldFromDamage(t *testing.T) {
 		t.Errorf("a wrong key says nothing of the backup, but now it is %+v: %v", again.Verification, err)
 	}
 	s.Identities = []age.Identity{other, owner}
-	if err := s.Verify(t.Context(), b, false, nil); err != nil {
+	if _, err := s.Verify(t.Context(), b, false, nil); err != nil {
 		t.Errorf("with the right key: %v", err)
 	}
 }
@@ -420,7 +420,7 @@ func TestPostQuantumKeysAreTakenToo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Verify(t.Context(), b, false, nil); err != nil {
+	if _, err := s.Verify(t.Context(), b, false, nil); err != nil {
 		t.Error(err)
 	}
 	if err := (Recipients{recipient, newKey(t).Recipient()}).Check(); err == nil {
@@ -460,7 +460,7 @@ func TestKeysOfSSHAreTakenToo(t *testing.T) {
 	if err != nil || !m.Verified {
 		t.Fatal(m.Verification, err)
 	}
-	if err := s.Verify(t.Context(), b, false, nil); err != nil {
+	if _, err := s.Verify(t.Context(), b, false, nil); err != nil {
 		t.Error(err)
 	}
 	locked := pemOf(ssh.MarshalPrivateKeyWithPassphrase(secret, "", []byte("hunter2")))
@@ -631,7 +631,7 @@ func TestAFileThatNoRunHasLeftIsNeverRemovedAndCanBeAdopted(t *testing.T) {
 	if err != nil || !b.Saves() || b.SHA256 != found.SHA256 || b.DumpSHA256 != found.DumpSHA256 || b.Documents != found.Documents || !b.CreatedAt.Equal(found.CreatedAt) {
 		t.Errorf("adopted, it is %+v: %v", b, err)
 	}
-	if err := s.Verify(t.Context(), b, false, nil); err != nil {
+	if _, err := s.Verify(t.Context(), b, false, nil); err != nil {
 		t.Error(err)
 	}
 }
