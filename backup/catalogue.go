@@ -393,7 +393,7 @@ func (s *Service) Latest(ctx context.Context) (Backup, error) {
 	if b, ok := all.Newest(); ok {
 		return b, nil
 	}
-	return Backup{}, cmp.Or(err, s.undecided(all), s.none(all))
+	return Backup{}, cmp.Or(err, s.Undecided(all), s.none(all))
 }
 
 // none says that no backup is the latest.

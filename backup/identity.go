@@ -89,7 +89,7 @@ func (s *Service) looking(ctx context.Context, all []Backup) (string, error) {
 	case 0:
 		return "", fmt.Errorf("%w: no installation %q has any at %s; these have: %s", ErrNotFound, s.As, s.places(), cmp.Or(strings.Join(ids, ", "), "none"))
 	}
-	return "", fmt.Errorf("%w: %d installations begin with %q: %s; write more of the id", ErrUndecided, len(found), s.As, strings.Join(found, ", "))
+	return "", fmt.Errorf("%w; these ids begin with %q: %s; write more", ErrUndecided, s.As, strings.Join(found, ", "))
 }
 
 // Owner is an installation that has backups somewhere.
@@ -106,7 +106,7 @@ func (o Owner) String() string {
 	if o.Newest.File != "" {
 		newest = "newest verified " + o.Newest.ID + " of " + stamp(o.Newest.CreatedAt) + " with " + words.Count(o.Newest.Documents, "document")
 	}
-	return fmt.Sprintf("%s (%s, %s)", o.Installation, words.Count(o.Backups, "backup"), newest)
+	return fmt.Sprintf("%s: %s, %s", o.Installation, words.Count(o.Backups, "backup"), newest)
 }
 
 // Owners are the installations that have backups, that with the newest one first.
@@ -125,16 +125,16 @@ func (c Catalogue) Undecided() bool {
 	return slices.ContainsFunc(c, func(b Backup) bool { return b.kind == unclaimed })
 }
 
-// undecided returns ErrUndecided, with the choice that a person has, where that is so.
-func (s *Service) undecided(all Catalogue) error {
+// Undecided returns ErrUndecided, with the choice that a person has, where that is so.
+func (s *Service) Undecided(all Catalogue) error {
 	if !all.Undecided() {
 		return nil
 	}
-	var choice []string
+	var choice strings.Builder
 	for _, owner := range all.Owners() {
-		choice = append(choice, owner.String())
+		fmt.Fprintf(&choice, "  %s\n", owner)
 	}
-	return fmt.Errorf("%w: these installations have backups at %s: %s; say which by --installation, or name a backup by its ID", ErrUndecided, s.places(), strings.Join(choice, ", "))
+	return fmt.Errorf("%w; at %s there are those of\n%ssay which by --installation, or name a backup by its ID", ErrUndecided, s.places(), &choice)
 }
 
 // storedID reads the id that a store has, or makes it.

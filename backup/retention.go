@@ -193,7 +193,6 @@ func (s *Service) prune(ctx context.Context, dryRun bool) ([]Pruned, error) {
 		return nil, errors.Join(append(errs, err)...)
 	}
 	v := newViewer(id, found, s.Now())
-	errs = append(errs, s.undecided(v.judge(found)))
 	var pruned []Pruned
 	for i, target := range s.Targets {
 		if errs[i] != nil {

@@ -70,5 +70,5 @@ func wrongClock(m Manifest) string {
 	if m.Clock.IsZero() || ahead.Abs() <= clockTolerance {
 		return ""
 	}
-	return fmt.Sprintf("the clock of this machine shows %s and that of the database %s, which is %v apart: set them right", stamp(m.CreatedAt), stamp(m.Clock), ahead.Abs().Round(time.Second))
+	return fmt.Sprintf("the clock of this machine shows %s and that of the database %s, which is %s apart: set them right", stamp(m.CreatedAt), stamp(m.Clock), words.Span(ahead.Abs()))
 }

@@ -485,11 +485,20 @@ func (c backupPrune) Run(p *process, parent *backupCommand) error {
 			return err
 		}
 		pruned, err := v.Prune(p.ctx, c.DryRun)
+		if err == nil {
+			err = c.undecided(v)
+		}
 		if parent.JSON {
 			return errors.Join(err, json.NewEncoder(p.out).Encode(append([]backup.Pruned{}, pruned...)))
 		}
 		return errors.Join(err, printPruned(p.out, pruned, c.DryRun))
 	})
+}
+
+// undecided is an error where backups are kept because nothing says whose are meant.
+func (backupPrune) undecided(v vault) error {
+	all, err := v.Service.List(v.ctx)
+	return errors.Join(err, v.Undecided(all))
 }
 
 // printPruned tells what Prune has done.

@@ -122,28 +122,34 @@ func note(b backup.Backup) string {
 
 // printSum says how old the newest verified backup is, or what there is to choose from.
 func printSum(out io.Writer, all backup.Catalogue, now time.Time) error {
-	if b, ok := all.NewestVerified(); ok {
-		fmt.Fprintf(out, "The newest verified backup%s is %s old.\n", ofThis(all), words.Span(now.Sub(b.CreatedAt)))
-	} else if !all.Undecided() {
-		fmt.Fprintf(out, "There is no verified backup%s.\n", ofThis(all))
-	}
 	if all.Undecided() {
 		return printChoice(out, all)
 	}
-	return nil
+	text := "There is no verified backup" + ofThis(all) + "."
+	if b, ok := all.NewestVerified(); ok {
+		text = fmt.Sprintf("The newest verified backup%s is %s old.", ofThis(all), words.Span(now.Sub(b.CreatedAt)))
+	}
+	_, err := fmt.Fprintln(out, text)
+	return err
 }
 
-// ofThis says that it is one installation of several that is meant.
+// ofThis says which installation of several is meant: its id is what a person needs on the day
+// on which there is no store that has it.
 func ofThis(all backup.Catalogue) string {
-	if slices.ContainsFunc(all, backup.Backup.Foreign) {
-		return " of this installation"
+	if !slices.ContainsFunc(all, backup.Backup.Foreign) {
+		return ""
 	}
-	return ""
+	for _, b := range all {
+		if !b.Foreign() && b.Installation != "" {
+			return " of this installation, " + b.Installation + ","
+		}
+	}
+	return " of this installation"
 }
 
 // printChoice shows the installations of which nothing says which is meant.
 func printChoice(out io.Writer, all backup.Catalogue) error {
-	fmt.Fprint(out, "These installations have backups here, and nothing says which of them is meant:\n\n")
+	fmt.Fprint(out, "Several installations have backups here, and nothing says which of them is meant:\n\n")
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "INSTALLATION\tBACKUPS\tNEWEST VERIFIED\tMADE\tDOCUMENTS")
 	for _, owner := range all.Owners() {
@@ -156,7 +162,7 @@ func printChoice(out io.Writer, all backup.Catalogue) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprint(out, "\nSay which with --installation, also to verify and restore, or name a backup by its ID.\n")
+	_, err := fmt.Fprint(out, "\nSay which by --installation, here and to verify, restore or prune, or name a backup by its ID.\n")
 	return err
 }
 
