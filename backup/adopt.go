@@ -78,7 +78,7 @@ func (s *Service) adoptAt(ctx context.Context, target Target, b Backup, id strin
 	m.Installation, m.Suspicious = id, ""
 	m.Verification = s.verification(began, nil)
 	if err := putManifest(ctx, target, m); err != nil {
-		return m, fmt.Errorf("it is good (restored, %s), but that can't be written into its manifest: %w", words.Count(m.Documents, "document"), err)
+		return m, fmt.Errorf("it is good (restored, %s), but that can't be written into its manifest: %w", words.Count(m.Documents, "document"), withoutPath(err))
 	}
 	return m, nil
 }

@@ -3,7 +3,6 @@ package backup
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"manus/internal/words"
 )

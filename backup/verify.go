@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"time"
 
 	"filippo.io/age"
@@ -26,7 +27,10 @@ import (
 // A backup is as good where that can't be written, as on a disk that is only read: unnoted
 // says then why not; it is nil where all is written.
 func (s *Service) Verify(ctx context.Context, b Backup, quick bool, progress func(Progress)) (unnoted, err error) {
-	if b.Problem != "" {
+	switch {
+	case b.unlisted: // of which nothing is known
+		return nil, fmt.Errorf("it can't be verified: %s", b.Problem)
+	case b.Problem != "":
 		return nil, fmt.Errorf("%w: %s", ErrDamaged, b.Problem)
 	}
 	err = s.Metrics.observed("verify", func() (int64, error) {
@@ -59,7 +63,16 @@ func (s *Service) verifyAt(ctx context.Context, target Target, m Manifest, quick
 		return nil, err
 	}
 	m.Verification = s.verification(began, err)
-	return putManifest(ctx, target, m), err
+	return withoutPath(putManifest(ctx, target, m)), err
+}
+
+// withoutPath leaves out the name that a file has while it is written, which says nothing to
+// whoever knows the target.
+func withoutPath(err error) error {
+	if of, ok := errors.AsType[*fs.PathError](err); ok {
+		return of.Err
+	}
+	return err
 }
 
 // drill restores a copy into a scratch database and compares.

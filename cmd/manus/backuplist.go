@@ -27,12 +27,12 @@ func (c backupList) Run(p *process, parent *backupCommand) error {
 		if parent.JSON {
 			return errors.Join(err, json.NewEncoder(p.out).Encode(append(backup.Catalogue{}, all...)))
 		}
-		if errors.Is(err, backup.ErrUndecided) || all == nil && err != nil {
+		if all == nil && err != nil {
 			return err
 		}
 		strays, unseen := v.Strays(p.ctx)
-		return errors.Join(err, unseen, printBackups(p.out, all, time.Now()), printStrays(p.out, strays),
-			printNext(p.out, v.settings.Backup.Schedule, time.Now()))
+		return errors.Join(err, unseen, printBackups(p.out, all, time.Now()),
+			printNext(p.out, v.settings.Backup.Schedule, time.Now()), printStrays(p.out, strays))
 	})
 }
 
@@ -83,7 +83,11 @@ func cells(b backup.Backup) []string {
 	case b.VerifyError != "":
 		verified = "FAILED"
 	}
-	return []string{b.ID, b.CreatedAt.Format(minuteLayout), size(b.Size), fmt.Sprint(b.Documents), verified, installationOf(b), at}
+	documents := fmt.Sprint(b.Documents)
+	if b.Version == 0 { // it has no manifest
+		documents = ""
+	}
+	return []string{b.ID, b.CreatedAt.Format(minuteLayout), size(b.Size), documents, verified, installationOf(b), at}
 }
 
 // installationOf is whose a backup is, for people.
@@ -174,7 +178,7 @@ func printStrays(out io.Writer, strays []backup.Stray) error {
 	if len(strays) == 0 {
 		return nil
 	}
-	fmt.Fprintln(out, "Files beside them that no run of this program has made, and none removes:")
+	fmt.Fprintln(out, "\nFiles beside the backups that no run of this program has made, and none removes:")
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, s := range strays[:min(len(strays), maxStrays)] {
 		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\n", s.Path, size(s.Size), s.Modified.UTC().Format(minuteLayout), whatIs(s))
