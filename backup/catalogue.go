@@ -402,7 +402,7 @@ func (s *Service) none(all Catalogue) error {
 	case len(all) == 0:
 		return fmt.Errorf("%w: there are no backups yet at %s; 'manus backup create' makes one", ErrNotFound, s.places())
 	case !slices.ContainsFunc(all, func(b Backup) bool { return !b.Foreign() }):
-		return fmt.Errorf("%w: those at %s are all of other installations; name one by its ID, or say by --installation whose is meant; 'manus backup list' shows them", ErrNotFound, s.places())
+		return fmt.Errorf("%w: this installation has none; %s", ErrNotFound, s.choice(all))
 	}
 	return fmt.Errorf("%w: there are backups at %s, but none that can be relied on; 'manus backup list' says why, and any can be named by its ID", ErrNotFound, s.places())
 }

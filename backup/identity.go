@@ -130,11 +130,17 @@ func (s *Service) Undecided(all Catalogue) error {
 	if !all.Undecided() {
 		return nil
 	}
-	var choice strings.Builder
+	return fmt.Errorf("%w; %s", ErrUndecided, s.choice(all))
+}
+
+// choice is what a person has to choose from where it isn't this installation's backups that
+// are meant.
+func (s *Service) choice(all Catalogue) string {
+	var of strings.Builder
 	for _, owner := range all.Owners() {
-		fmt.Fprintf(&choice, "  %s\n", owner)
+		fmt.Fprintf(&of, "  %s\n", owner)
 	}
-	return fmt.Errorf("%w; at %s there are those of\n%ssay which by --installation, or name a backup by its ID", ErrUndecided, s.places(), &choice)
+	return fmt.Sprintf("at %s there are those of\n%ssay which by --installation, or name a backup by its ID", s.places(), &of)
 }
 
 // storedID reads the id that a store has, or makes it.

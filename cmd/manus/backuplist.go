@@ -126,14 +126,18 @@ func note(b backup.Backup) string {
 
 // printSum says how old the newest verified backup is, or what there is to choose from.
 func printSum(out io.Writer, all backup.Catalogue, now time.Time) error {
-	if all.Undecided() {
-		return printChoice(out, all)
+	newest, ok := all.NewestVerified()
+	var err error
+	switch {
+	case ok:
+		_, err = fmt.Fprintf(out, "The newest verified backup%s is %s old.\n", ofThis(all), words.Span(now.Sub(newest.CreatedAt)))
+	case all.Undecided():
+		err = printChoice(out, all, "Several installations have backups here, and nothing says which of them is meant:")
+	case len(all.Owners()) > 0 && slices.ContainsFunc(all, backup.Backup.Foreign):
+		err = printChoice(out, all, "There is no verified backup"+ofThis(all)+". These have backups here:")
+	default:
+		_, err = fmt.Fprintln(out, "There is no verified backup.")
 	}
-	text := "There is no verified backup" + ofThis(all) + "."
-	if b, ok := all.NewestVerified(); ok {
-		text = fmt.Sprintf("The newest verified backup%s is %s old.", ofThis(all), words.Span(now.Sub(b.CreatedAt)))
-	}
-	_, err := fmt.Fprintln(out, text)
 	return err
 }
 
@@ -145,15 +149,15 @@ func ofThis(all backup.Catalogue) string {
 	}
 	for _, b := range all {
 		if !b.Foreign() && b.Installation != "" {
-			return " of this installation, " + b.Installation + ","
+			return " of this installation (" + b.Installation + ")"
 		}
 	}
 	return " of this installation"
 }
 
-// printChoice shows the installations of which nothing says which is meant.
-func printChoice(out io.Writer, all backup.Catalogue) error {
-	fmt.Fprint(out, "Several installations have backups here, and nothing says which of them is meant:\n\n")
+// printChoice shows the installations that a person can choose from.
+func printChoice(out io.Writer, all backup.Catalogue, why string) error {
+	fmt.Fprintf(out, "%s\n\n", why)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "INSTALLATION\tBACKUPS\tNEWEST VERIFIED\tMADE\tDOCUMENTS")
 	for _, owner := range all.Owners() {
@@ -166,7 +170,7 @@ func printChoice(out io.Writer, all backup.Catalogue) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprint(out, "\nSay which by --installation, here and to verify, restore or prune, or name a backup by its ID.\n")
+	_, err := fmt.Fprint(out, "\nSay which by --installation, here and to verify or restore, or name a backup by its ID.\n")
 	return err
 }
 
