@@ -12,6 +12,7 @@ import (
 	"manus/backup"
 	"manus/docstore"
 	"manus/internal/shellword"
+	"manus/internal/words"
 )
 
 // restoreTimeout bounds the look for a backup to restore.
@@ -83,7 +84,7 @@ func (a *App) howToRestore(ctx context.Context) string {
 func described(backups backup.Catalogue) string {
 	all := make([]string, len(backups))
 	for i, b := range backups {
-		all[i] = fmt.Sprintf("%s of %s with %d documents (%s)", b.ID, b.CreatedAt.UTC().Format(time.RFC3339), b.Documents, cmp.Or(b.Installation, "it doesn't say whose it is"))
+		all[i] = fmt.Sprintf("%s of %s with %s (%s)", b.ID, b.CreatedAt.UTC().Format(time.RFC3339), words.Count(b.Documents, "document"), cmp.Or(b.Installation, "it doesn't say whose it is"))
 	}
 	return strings.Join(all, ", ")
 }

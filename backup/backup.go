@@ -316,6 +316,8 @@ var (
 	ErrInUse error = inUse{}
 	// ErrNotFound: no destination has such a backup.
 	ErrNotFound = errors.New("no such backup")
+	// ErrUndecided: the backups are of several installations, and nothing says which is meant.
+	ErrUndecided = errors.New("several installations have backups here, and nothing says which of them is meant")
 	// ErrEmpty: there is nothing in the database that is to be backed up.
 	ErrEmpty = errors.New("the database is empty")
 )

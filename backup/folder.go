@@ -30,6 +30,9 @@ func NewFolder(dir string) *Folder { return &Folder{dir} }
 // String is the folder's path.
 func (f *Folder) String() string { return f.dir }
 
+// Dir is the folder's path.
+func (f *Folder) Dir() string { return f.dir }
+
 // unfinished is what a file is called while it is written: the name, between these, and
 // digits.
 const (

@@ -16,6 +16,7 @@ import (
 
 	"manus/backup"
 	"manus/internal/lockedfile"
+	"manus/internal/words"
 )
 
 // What scratch files are for; a part of their names.
@@ -79,7 +80,7 @@ func fill(ctx context.Context, scratch *os.File, dump io.Reader, progress func(r
 		return damaged(err)
 	}
 	if !header.fits(counted.bytes) {
-		return damaged(fmt.Errorf("it has %d bytes, but should have %d pages of %d", counted.bytes, header.pages, header.pageSize))
+		return damaged(fmt.Errorf("it has %s, but should have %s of %d", words.Count(counted.bytes, "byte"), words.Count(header.pages, "page"), header.pageSize))
 	}
 	standAlone(start)
 	_, err = scratch.WriteAt(start, 0)

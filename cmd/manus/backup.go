@@ -16,8 +16,8 @@ import (
 	"manus/app"
 	"manus/backup"
 	"manus/config"
-	"manus/internal/cron"
 	"manus/internal/nice"
+	"manus/internal/words"
 )
 
 // backupCommand works on backups, beside a running server or without.
@@ -150,7 +150,7 @@ func (c *backupCommand) printCreated(p *process, m backup.Manifest, took time.Du
 	if c.JSON {
 		return json.NewEncoder(p.out).Encode(m)
 	}
-	_, err := fmt.Fprintf(p.out, "%s: %s, %d documents, in %v; %s\n", m.File, size(m.Size), m.Documents, took.Round(time.Second), p.paste.complete(verdict(m)))
+	_, err := fmt.Fprintf(p.out, "%s: %s, %s, in %v; %s\n", m.File, size(m.Size), words.Count(m.Documents, "document"), took.Round(time.Second), p.paste.complete(verdict(m)))
 	return err
 }
 
@@ -176,71 +176,21 @@ func verdict(m backup.Manifest) string {
 	return "not verified"
 }
 
-type backupList struct{}
+// whose says which installation's backups a command works on.
+type whose struct {
+	Installation string `help:"The installation whose backups are meant, or the beginning of its id, where there is no store that says it." placeholder:"ID"`
+}
 
-// Run lists backups.
-func (backupList) Run(p *process, parent *backupCommand) error {
+// with is the parent's, as that installation.
+func (w whose) with(p *process, parent *backupCommand, f func(vault) error) error {
 	return parent.with(p, func(v vault) error {
-		if err := v.look(); err != nil {
-			return err
-		}
-		all, err := v.Service.List(p.ctx)
-		if parent.JSON {
-			return errors.Join(err, json.NewEncoder(p.out).Encode(append(backup.Catalogue{}, all...)))
-		}
-		for i := range all {
-			all[i].Problem, all[i].Doubt = p.paste.complete(all[i].Problem), p.paste.complete(all[i].Doubt)
-		}
-		return errors.Join(err, printBackups(p.out, all, time.Now()), printNext(p.out, v.settings.Backup.Schedule, time.Now()))
+		v.As = w.Installation
+		return f(v)
 	})
 }
 
-func printBackups(out io.Writer, all backup.Catalogue, now time.Time) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tMADE\tSIZE\tDOCUMENTS\tVERIFIED\tAT")
-	newest := "There is no verified backup."
-	if b, ok := all.NewestVerified(); ok {
-		newest = fmt.Sprintf("The newest verified backup is %s old.", howOld(now.Sub(b.CreatedAt)))
-	}
-	for _, b := range all {
-		verified := "no"
-		switch {
-		case b.Problem != "":
-			verified = "PROBLEM: " + b.Problem
-		case b.Doubt != "":
-			verified = "DOESN'T COUNT: " + b.Doubt
-		case b.Verified:
-			verified = b.VerifiedAt.Format("2006-01-02 15:04 MST")
-		case b.VerifyError != "":
-			verified = "FAILED: " + b.VerifyError
-		}
-		if b.ID == "" { // its manifest can't be read
-			fmt.Fprintf(table, "%s\t\t\t\t%s\t%s\n", b.File, verified, strings.Join(b.At, ", "))
-			continue
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\n", b.ID, b.CreatedAt.Format("2006-01-02 15:04 MST"), size(b.Size), b.Documents, verified, strings.Join(b.At, ", "))
-	}
-	fmt.Fprintf(table, "\n%s\n", newest)
-	return table.Flush()
-}
-
-// printNext says when a server with these settings makes backups, so that a person sees
-// whether the schedule is what they meant.
-func printNext(out io.Writer, when *cron.Schedule, now time.Time) error {
-	if when == nil {
-		_, err := fmt.Fprintln(out, "BACKUP_SCHEDULE is off: a server makes none.")
-		return err
-	}
-	next := make([]string, 5)
-	for i := range next {
-		now = when.Next(now)
-		next[i] = now.Format("Mon 2006-01-02 15:04 MST")
-	}
-	_, err := fmt.Fprintf(out, "A server makes the next ones on %s.\n", strings.Join(next, ", "))
-	return err
-}
-
 type backupVerify struct {
+	whose
 	ID     string `arg:"" optional:"" help:"The backup's ID, or its beginning; without one, the newest."`
 	Latest bool   `help:"The newest backup."`
 	All    bool   `help:"Every backup of this installation."`
@@ -254,6 +204,8 @@ type verified struct {
 	OK    bool   `json:"ok"`
 	Quick bool   `json:"quick"`
 	Error string `json:"error,omitempty"`
+	// Unnoted is why it couldn't be written into the manifest.
+	Unnoted string `json:"unnoted,omitempty"`
 }
 
 // Run verifies.
@@ -261,18 +213,18 @@ func (c backupVerify) Run(p *process, parent *backupCommand) error {
 	if c.ID != "" && (c.Latest || c.All) || c.Latest && c.All {
 		return usageError{errors.New("name one backup, or use --latest, or --all")}
 	}
-	return parent.with(p, func(v vault) error {
+	return c.whose.with(p, parent, func(v vault) error {
 		if err := v.look(); err != nil {
 			return err
 		}
 		backups, err := c.which(v)
 		for _, b := range backups {
-			failed := v.Service.Verify(p.ctx, b, c.Quick, v.progress.show)
+			unnoted, failed := v.Service.Verify(p.ctx, b, c.Quick, v.progress.show)
 			v.progress.end()
 			if p.ctx.Err() != nil {
 				return p.ctx.Err()
 			}
-			err = errors.Join(err, c.print(p, parent.JSON, b, failed))
+			err = errors.Join(err, c.print(p, parent.JSON, b, unnoted, failed))
 		}
 		return err
 	})
@@ -301,26 +253,38 @@ func (c backupVerify) which(v vault) ([]backup.Backup, error) {
 }
 
 // print tells of one backup, and returns what makes the command fail.
-func (c backupVerify) print(p *process, asJSON bool, b backup.Backup, failed error) error {
+func (c backupVerify) print(p *process, asJSON bool, b backup.Backup, unnoted, failed error) error {
 	if asJSON {
-		v := verified{ID: b.ID, File: b.File, OK: failed == nil, Quick: c.Quick}
-		if failed != nil {
-			v.Error = failed.Error()
+		return errors.Join(failed, json.NewEncoder(p.out).Encode(verified{
+			ID: b.ID, File: b.File, OK: failed == nil, Quick: c.Quick, Error: textOf(failed), Unnoted: textOf(unnoted),
+		}))
+	}
+	if failed == nil {
+		what := "restored and compared, " + words.Count(b.Documents, "document")
+		if c.Quick {
+			what = "every byte is as it was written; whether it can be restored was not tried"
 		}
-		return errors.Join(failed, json.NewEncoder(p.out).Encode(v))
+		fmt.Fprintf(p.out, "%s: good (%s)\n", b.File, what)
+	}
+	if unnoted != nil {
+		fmt.Fprintf(p.err, "That can't be written into its manifest, so lists go on to say what was known before: %v.\n", unnoted)
 	}
 	if failed != nil {
-		return fmt.Errorf("%s: %w", b.File, failed)
+		failed = fmt.Errorf("%s: %w", b.File, failed)
 	}
-	what := fmt.Sprintf("restored and compared, %d documents", b.Documents)
-	if c.Quick {
-		what = "every byte is as it was written; whether it can be restored was not tried"
+	return failed
+}
+
+// textOf is an error's text; empty for none.
+func textOf(err error) string {
+	if err == nil {
+		return ""
 	}
-	_, err := fmt.Fprintf(p.out, "%s: good (%s)\n", b.File, what)
-	return err
+	return err.Error()
 }
 
 type backupRestore struct {
+	whose
 	ID           string   `arg:"" optional:"" help:"The backup's ID, or its beginning; or the path of a file, also one of mongodump's."`
 	Latest       bool     `help:"The newest backup."`
 	To           string   `required:"" xor:"to" help:"Where to: a data folder; a file that ends with .db or .sqlite; 'mongodb' for the database of MONGODB_URI; or a mongodb:// URI without a password." placeholder:"STORE"`
@@ -341,7 +305,7 @@ func (c backupRestore) Run(p *process, parent *backupCommand) error {
 	if err != nil {
 		return err
 	}
-	return parent.with(p, func(v vault) error {
+	return c.with(p, parent, func(v vault) error {
 		if info, err := os.Stat(c.ID); err == nil && info.Mode().IsRegular() {
 			return c.file(v, parent, to)
 		}
@@ -485,10 +449,10 @@ func (c backupRestore) printRestored(v vault, asJSON bool, restored backup.Conte
 	}
 	took = took.Round(time.Second)
 	if compared {
-		_, err := fmt.Fprintf(v.out, "Restored %d documents, the same as were dumped, in %v.\n", restored.Documents(), took)
+		_, err := fmt.Fprintf(v.out, "Restored %s, the same as were dumped, in %v.\n", words.Count(restored.Documents(), "document"), took)
 		return err
 	}
-	_, err := fmt.Fprintf(v.out, "Restored %d documents, in %v. The file has no manifest beside it, so only its own checksums could be checked: look whether everything is there.\n", restored.Documents(), took)
+	_, err := fmt.Fprintf(v.out, "Restored %s, in %v. The file has no manifest beside it, so only its own checksums could be checked: look whether everything is there.\n", words.Count(restored.Documents(), "document"), took)
 	return err
 }
 
@@ -513,14 +477,14 @@ func (c backupRestore) printPlan(out io.Writer, asJSON bool, plan shownPlan) err
 func stepText(step backup.PlanStep, drop bool) string {
 	var parts []string
 	if step.Existing >= 0 {
-		verb := "there are"
+		verb := "has"
 		if drop {
 			verb = "drop"
 		}
-		parts = append(parts, fmt.Sprintf("%s %d documents", verb, step.Existing))
+		parts = append(parts, verb+" "+words.Count(step.Existing, "document"))
 	}
 	if step.Restore && step.Documents >= 0 {
-		parts = append(parts, fmt.Sprintf("restore %d documents", step.Documents))
+		parts = append(parts, "restore "+words.Count(step.Documents, "document"))
 	} else if step.Restore {
 		parts = append(parts, "restore it")
 	}
@@ -528,12 +492,13 @@ func stepText(step backup.PlanStep, drop bool) string {
 }
 
 type backupAdopt struct {
+	whose
 	File string `arg:"" help:"The backup's ID, or the name of its file in BACKUP_DIR or the bucket." placeholder:"FILE"`
 }
 
 // Run adopts.
 func (c backupAdopt) Run(p *process, parent *backupCommand) error {
-	return parent.with(p, func(v vault) error {
+	return c.with(p, parent, func(v vault) error {
 		if err := v.look(); err != nil {
 			return err
 		}
@@ -546,29 +511,51 @@ func (c backupAdopt) Run(p *process, parent *backupCommand) error {
 			return err
 		}
 		if parent.JSON {
-			return json.NewEncoder(p.out).Encode(b)
+			return errors.Join(stillDoubted(b), json.NewEncoder(p.out).Encode(b))
 		}
-		_, err = fmt.Fprintf(p.out, "%s: restored, %d documents; it counts from now on\n", b.File, b.Documents)
-		return err
+		said := "it counts from now on"
+		if !b.Counts() {
+			said = "listed"
+		}
+		fmt.Fprintf(p.out, "%s: restored, %s; %s\n", b.File, words.Count(b.Documents, "document"), said)
+		return stillDoubted(b)
 	})
 }
 
+// stillDoubted is an error when a backup that was adopted doesn't count all the same.
+func stillDoubted(b backup.Backup) error {
+	if b.Doubt == "" {
+		return nil
+	}
+	return fmt.Errorf("the backup %s is good, but doesn't count: %s; say by --installation whose it shall be, or restore it by its ID", b.ID, b.Doubt)
+}
+
 type backupPrune struct {
+	whose
 	DryRun bool `help:"Only tell what would be removed."`
 }
 
 // Run prunes.
 func (c backupPrune) Run(p *process, parent *backupCommand) error {
-	return parent.with(p, func(v vault) error {
+	return c.with(p, parent, func(v vault) error {
 		if err := v.look(); err != nil {
 			return err
 		}
 		pruned, err := v.Prune(p.ctx, c.DryRun)
+		if err == nil {
+			err = c.undecided(v)
+		}
 		if parent.JSON {
 			return errors.Join(err, json.NewEncoder(p.out).Encode(append([]backup.Pruned{}, pruned...)))
 		}
 		return errors.Join(err, printPruned(p.out, p.paste, pruned, c.DryRun))
 	})
+}
+
+// undecided is an error where backups are kept because nothing says whose are meant.
+func (backupPrune) undecided(v vault) error {
+	all, err := v.Service.List(v.ctx)
+	return errors.Join(err, v.Undecided(all))
 }
 
 // printPruned tells what Prune has done.
@@ -598,17 +585,4 @@ func size(n int64) string {
 		value, units = value/unit, units[1:]
 	}
 	return fmt.Sprintf("%.1f %ciB", value, units[0])
-}
-
-// howOld writes how old something is.
-func howOld(d time.Duration) string {
-	switch {
-	case d < time.Minute:
-		return "less than a minute"
-	case d < time.Hour:
-		return fmt.Sprintf("%d minutes", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d hours", int(d.Hours()))
-	}
-	return fmt.Sprintf("%d days", int(d.Hours()/24))
 }

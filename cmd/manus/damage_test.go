@@ -213,7 +213,7 @@ func TestDamageIsToldWithTheBackupsOfEachInstallation(t *testing.T) {
 	}
 	typed(t, dir, env, 0, "backup", "restore", id, "--to", "data", "--drop")
 	list := string(typed(t, dir, env, 0, "backup", "list"))
-	if !regexp.MustCompile(mistake.ID+".* DOESN'T COUNT: it is of another installation").MatchString(list) || regexp.MustCompile(id+".* DOESN'T COUNT").MatchString(list) {
+	if regexp.MustCompile("(?m)^"+mistake.ID+" .* this one ").MatchString(list) || !regexp.MustCompile("(?m)^"+id+" .* this one ").MatchString(list) {
 		t.Errorf("the list is %s", list)
 	}
 }

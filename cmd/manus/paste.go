@@ -25,7 +25,7 @@ type pasting struct {
 type givenFlag struct{ name, value string }
 
 // placeFlags say where an installation is, and what opens its backups.
-var placeFlags = []string{"data", "env-file", "config", "identity"}
+var placeFlags = []string{"data", "env-file", "config", "identity", "installation"}
 
 // newPasting is what completes commands that are said by the one of a command line; nil
 // where that couldn't be read.
