@@ -162,7 +162,7 @@ func TestOneOfSeveralDatabasesGetsANewName(t *testing.T) {
 		t.Errorf("all of them: %s", out)
 	}
 	file := filepath.Join(vault, "*.archive.gz")
-	if out := r.types("cp " + file + " whole.archive.gz && manus backup restore whole.archive.gz --env-file .env --to mongodb --to-database third --from-database other --collection users"); !strings.Contains(out, "Restored 1 documents") {
+	if out := r.types("cp " + file + " whole.archive.gz && manus backup restore whole.archive.gz --env-file .env --to mongodb --to-database third --from-database other --collection users"); !strings.Contains(out, "Restored 1 document") {
 		t.Errorf("it says %s", out)
 	}
 }
