@@ -198,7 +198,8 @@ func MongoRestorer(s config.Settings) backup.Restorer {
 	return &unserved{Restorer: restorer, settings: s, databases: []string{s.MongoDatabase}}
 }
 
-// unserved is a restorer into MongoDB that drops nothing while a server is at work there.
+// unserved is a restorer into MongoDB that changes nothing while a server is at work there:
+// an empty collection is dropped too, and made anew.
 type unserved struct {
 	backup.Restorer
 	settings  config.Settings
@@ -216,21 +217,21 @@ func (u *unserved) Plan(ctx context.Context, contents *backup.Contents, o backup
 	}
 	plan, err := u.Restorer.Plan(ctx, contents, o)
 	if err == nil {
-		err = u.check(ctx, o)
+		err = u.check(ctx)
 	}
 	return plan, err
 }
 
 // Restore restores, unless a server is at work.
 func (u *unserved) Restore(ctx context.Context, dump io.Reader, o backup.RestoreOptions, progress func(int64)) (backup.Contents, error) {
-	if err := u.check(ctx, o); err != nil {
+	if err := u.check(ctx); err != nil {
 		return backup.Contents{}, err
 	}
 	return u.Restorer.Restore(ctx, dump, o, progress)
 }
 
-func (u *unserved) check(ctx context.Context, o backup.RestoreOptions) error {
-	if !o.Drop || time.Since(u.checked) < stillUnserved {
+func (u *unserved) check(ctx context.Context) error {
+	if time.Since(u.checked) < stillUnserved {
 		return nil
 	}
 	for _, database := range u.databases {

@@ -120,7 +120,7 @@ func TestWhichDatabaseIsBackedUp(t *testing.T) {
 func TestTheCommandThatRestoresHasNoSecret(t *testing.T) {
 	t.Parallel()
 	a := &App{settings: config.Settings{MongoDB: config.NewSecret("mongodb://u:hunter2@127.0.0.1/manus"), MongoDatabase: "manus"}}
-	if got := a.restoreCommand("abc"); !strings.HasPrefix(got, "'manus backup restore abc --to mongodb --to-database manus_restored'") {
+	if got := a.restoreCommand(backup.Backup{Manifest: backup.Manifest{ID: "abc"}}); !strings.HasPrefix(got, "'manus backup restore abc --to mongodb --to-database manus_restored'") {
 		t.Errorf("it is %s", got)
 	}
 }

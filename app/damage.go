@@ -11,6 +11,8 @@ import (
 
 	"manus/backup"
 	"manus/docstore"
+	"manus/internal/shellword"
+	"manus/internal/words"
 )
 
 // restoreTimeout bounds the look for a backup to restore.
@@ -68,17 +70,21 @@ func (a *App) howToRestore(ctx context.Context) string {
 	case err != nil:
 		return fmt.Sprintf("it has to be restored from a backup, which 'manus backup list' with the server's settings shows; just now they can't be listed: %v", err)
 	case len(newest) > 1:
-		return fmt.Sprintf("restore the right one of the newest verified backups, which are of several installations, and the store doesn't say which this one is: %s: stop every server; then, with the server's settings, %s", described(newest), a.restoreCommand("ID"))
+		one := backup.Backup{Manifest: backup.Manifest{ID: "ID"}}
+		for _, b := range newest {
+			one.Encryption = cmp.Or(one.Encryption, b.Encryption)
+		}
+		return fmt.Sprintf("restore the right one of the newest verified backups, which are of several installations, and the store doesn't say which this one is: %s: stop every server; then, %s, %s", described(newest), a.inServersPlace(), a.restoreCommand(one))
 	}
 	b := newest[0]
-	return fmt.Sprintf("restore the newest verified backup, %s of %s: stop every server; then, with the server's settings, %s", b.ID, b.CreatedAt.UTC().Format(time.RFC3339), a.restoreCommand(b.ID))
+	return fmt.Sprintf("restore the newest verified backup, %s of %s: stop every server; then, %s, %s", b.ID, b.CreatedAt.UTC().Format(time.RFC3339), a.inServersPlace(), a.restoreCommand(b))
 }
 
 // described names backups of several installations so that a person can tell them apart.
 func described(backups backup.Catalogue) string {
 	all := make([]string, len(backups))
 	for i, b := range backups {
-		all[i] = fmt.Sprintf("%s of %s with %d documents (%s)", b.ID, b.CreatedAt.UTC().Format(time.RFC3339), b.Documents, cmp.Or(b.Installation, "it doesn't say whose it is"))
+		all[i] = fmt.Sprintf("%s of %s with %s (%s)", b.ID, b.CreatedAt.UTC().Format(time.RFC3339), words.Count(b.Documents, "document"), cmp.Or(b.Installation, "it doesn't say whose it is"))
 	}
 	return strings.Join(all, ", ")
 }
@@ -107,16 +113,38 @@ func (a *App) candidates(ctx context.Context) (backup.Catalogue, error) {
 }
 
 // restoreCommand restores beside what is damaged, which may hold what came after the
-// backup; where things are only being tried, in its place.
-func (a *App) restoreCommand(id string) string {
+// backup; where things are only being tried, in its place. Folders are named so that it can
+// be typed in any.
+func (a *App) restoreCommand(b backup.Backup) string {
 	s := a.settings
-	switch dir := filepath.Clean(s.DataDir); {
-	case !s.MongoDB.Empty():
-		return fmt.Sprintf("'manus backup restore %s --to mongodb --to-database %s_restored'; and start with MONGODB_DATABASE=%[2]s_restored", id, s.MongoDatabase)
-	case s.Dev:
-		return fmt.Sprintf("'manus backup restore %s --data %s --to %[2]s --drop'", id, dir)
-	default:
-		restored := filepath.Join(dir, "restored")
-		return fmt.Sprintf("'manus backup restore %s --to %s'; and start with DATA_DIR=%[2]s", id, restored)
+	key, where := "", ""
+	if b.Encryption != "" && s.Backup.Identity.Empty() {
+		key, where = " --identity KEYFILE", "; KEYFILE is the file with the secret key, as the backup is encrypted"
 	}
+	switch dir := absolute(s.DataDir); {
+	case !s.MongoDB.Empty():
+		return fmt.Sprintf("'manus backup restore %s --to mongodb --to-database %s_restored%s'; and start with MONGODB_DATABASE=%[2]s_restored%[4]s", b.ID, s.MongoDatabase, key, where)
+	case s.Dev:
+		return fmt.Sprintf("'manus backup restore %s --data %s --to %[2]s --drop%[3]s'%[4]s", b.ID, shellword.Quote(dir), key, where)
+	default:
+		restored := shellword.Quote(filepath.Join(dir, "restored"))
+		return fmt.Sprintf("'manus backup restore %s --to %s%s'; and start with DATA_DIR=%[2]s%[4]s", b.ID, restored, key, where)
+	}
+}
+
+// inServersPlace says where a command finds what the server's settings name.
+func (a *App) inServersPlace() string {
+	if dir := a.settings.Backup.Dir; dir != "" && !filepath.IsAbs(dir) {
+		return "in " + shellword.Quote(absolute(".")) + " and with the server's settings"
+	}
+	return "with the server's settings"
+}
+
+// absolute is a path from the root; as it is where the working folder is gone.
+func absolute(path string) string {
+	from, err := filepath.Abs(path)
+	if err != nil {
+		return filepath.Clean(path)
+	}
+	return from
 }

@@ -77,7 +77,7 @@ func (a *App) serving() func(context.Context) {
 	}
 }
 
-// checkUnserved returns an error that wraps backup.ErrUnavailable when a server is at work on
+// checkUnserved returns backup.ErrInUse when a server is at work on
 // a database of MongoDB.
 func checkUnserved(ctx context.Context, s config.Settings) error {
 	store, err := open(ctx, s)
@@ -89,7 +89,7 @@ func checkUnserved(ctx context.Context, s config.Settings) error {
 		atWork, err = lease.AtWork(ctx, store)
 	}
 	if atWork {
-		err = fmt.Errorf("%w: a server is at work on the database %s: stop every server first", backup.ErrUnavailable, s.MongoDatabase)
+		err = fmt.Errorf("%w: a server is at work on the database %s: stop every server first", backup.ErrInUse, s.MongoDatabase)
 	}
 	return errors.Join(err, store.Close())
 }

@@ -11,6 +11,7 @@ import (
 	"manus/audit"
 	"manus/docstore"
 	"manus/internal/cron"
+	"manus/internal/words"
 	"manus/lease"
 )
 
@@ -182,7 +183,7 @@ func (s *Schedule) silence(st Status) string {
 	case st.Verified.File == "":
 		return fmt.Sprintf("There is no verified backup, although backups have been scheduled since %s.", last.UTC().Format(time.RFC3339))
 	}
-	return fmt.Sprintf("The newest verified backup is %s old: %s.", age.Round(time.Minute), st.Verified.File)
+	return fmt.Sprintf("The newest verified backup is %s old: %s.", words.Span(age), st.Verified.File)
 }
 
 // deadline is how old the newest verified backup may be.

@@ -60,8 +60,8 @@ type Restorer interface {
 
 	// Restore puts the dump in place and returns what it has restored. It returns
 	// [ErrNotEmpty], and has changed nothing, when there is something already that
-	// o.Drop doesn't allow to be dropped; [ErrDamaged] for a dump that can't be read
-	// to its end.
+	// o.Drop doesn't allow to be dropped, and [ErrInUse] while somebody is at work there;
+	// [ErrDamaged] for a dump that can't be read to its end.
 	Restore(ctx context.Context, dump io.Reader, o RestoreOptions, progress func(read int64)) (Contents, error)
 }
 
@@ -203,7 +203,7 @@ func (c Contents) DatabaseNames() []string {
 func (c Contents) Only(names []string) (Contents, error) {
 	for _, name := range names {
 		if !slices.ContainsFunc(c.Collections, func(c Collection) bool { return c.Name == name }) {
-			return Contents{}, fmt.Errorf("the backup has no collection %q", name)
+			return Contents{}, NoCollection(name, c.names())
 		}
 	}
 	c.Collections = slices.DeleteFunc(slices.Clone(c.Collections), func(c Collection) bool {
@@ -212,13 +212,33 @@ func (c Contents) Only(names []string) (Contents, error) {
 	return c, nil
 }
 
+func (c Contents) names() []string {
+	names := make([]string, len(c.Collections))
+	for i, collection := range c.Collections {
+		names[i] = collection.Name
+	}
+	return names
+}
+
+// shownNames is how many names an error lists.
+const shownNames = 30
+
+// NoCollection is the error that says that a backup hasn't a collection, and which it has.
+func NoCollection(name string, has []string) error {
+	more := ""
+	if len(has) > shownNames {
+		has, more = has[:shownNames], fmt.Sprintf(" and %d more", len(has)-shownNames)
+	}
+	return fmt.Errorf("the backup has no collection %q; it has %s%s", name, strings.Join(has, ", "), more)
+}
+
 // Target is a destination of backups: a folder, or a bucket's prefix. Names are
 // those of files, without slashes. It is safe for concurrent use, by several
 // processes too.
 //
 // Its methods return the context's error soon after its end, wrap [fs.ErrNotExist]
 // for a name that there isn't, and [ErrUnavailable] when the target can't be reached
-// now.
+// now, or has no space. Others say what to do.
 type Target interface {
 	// String names the target for people, without a password: a path, or
 	// s3://bucket/prefix.
@@ -283,17 +303,26 @@ type File struct {
 // Errors of the room, to be tested with errors.Is. They are wrapped with what is to
 // be done.
 var (
-	// ErrUnavailable: a database or a target can't be reached now, and a later try
-	// may succeed.
+	// ErrUnavailable: a database or a target can't be reached now, or has no space, and a
+	// later try may succeed.
 	ErrUnavailable = errors.New("unavailable")
 	// ErrDamaged: a backup isn't what was written.
 	ErrDamaged = errors.New("the backup is damaged")
 	// ErrWrongKey: none of the given keys opens an encrypted backup.
-	ErrWrongKey = errors.New("none of the keys opens this backup")
+	ErrWrongKey = errors.New("the backup is encrypted")
 	// ErrNotEmpty: the database to restore into has something that would be lost.
 	ErrNotEmpty = errors.New("the database to restore into is not empty")
+	// ErrInUse: somebody is at work on the database to restore into. It is ErrUnavailable too.
+	ErrInUse error = inUse{}
 	// ErrNotFound: no destination has such a backup.
 	ErrNotFound = errors.New("no such backup")
+	// ErrUndecided: the backups are of several installations, and nothing says which is meant.
+	ErrUndecided = errors.New("several installations have backups here, and nothing says which of them is meant")
 	// ErrEmpty: there is nothing in the database that is to be backed up.
 	ErrEmpty = errors.New("the database is empty")
 )
+
+type inUse struct{}
+
+func (inUse) Error() string        { return "in use" }
+func (inUse) Is(target error) bool { return target == ErrUnavailable } //nolint:errorlint // as errors.Is wants it

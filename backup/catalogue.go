@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"manus/internal/words"
 )
 
 // Backup is a backup as it is found at the targets.
@@ -40,12 +43,13 @@ type doubt int
 const (
 	noDoubt    doubt = iota
 	foreign          // another installation's
+	unclaimed        // an installation's, and nothing says whether it is this one
 	misdated         // of a time that can't be
 	suspicious       // as the manifest says
 )
 
-// Foreign tells whether it is another installation's.
-func (b Backup) Foreign() bool { return b.kind == foreign }
+// Foreign tells whether it is another installation's, as far as is known.
+func (b Backup) Foreign() bool { return b.kind == foreign || b.kind == unclaimed }
 
 // Counts tells whether it is whole and to be relied on, as far as is known without
 // restoring it.
@@ -93,13 +97,13 @@ func (c Catalogue) Newest() (Backup, bool) { return c.newest(Backup.Counts) }
 
 // last is the newest one of the installation's own that can be restored, suspicious or not.
 func (c Catalogue) last() (Backup, bool) {
-	return c.newest(func(b Backup) bool { return b.Problem == "" && (b.kind == noDoubt || b.kind == suspicious) })
+	return c.newest(func(b Backup) bool { return b.Problem == "" && !b.Foreign() && b.kind != misdated })
 }
 
 // Doubtful is the newest one of the installation's own that can be restored, if it
 // doesn't count.
 func (c Catalogue) Doubtful() (Backup, bool) {
-	b, ok := c.newest(func(b Backup) bool { return b.Problem == "" && b.kind != foreign })
+	b, ok := c.newest(func(b Backup) bool { return b.Problem == "" && !b.Foreign() })
 	return b, ok && b.kind != noDoubt
 }
 
@@ -146,38 +150,49 @@ func (v viewer) judge(all []Backup) Catalogue {
 			b.kind, b.Doubt = v.doubt(*b)
 		}
 	}
-	slices.SortFunc(all, func(a, b Backup) int { return newestFirst(a.Manifest, b.Manifest) })
+	slices.SortFunc(all, newestFirst)
 	return all
 }
 
 func (v viewer) doubt(b Backup) (doubt, string) {
-	switch ahead := b.CreatedAt.Sub(v.now); {
+	switch misdate := v.misdate(b); {
 	case b.Installation == "" && !v.alone:
 		return foreign, "it doesn't say whose it is, and others have theirs here too; 'manus backup adopt " + b.ID + "' makes it this installation's"
 	case b.Installation != "" && v.id == "":
-		return foreign, "it is of the installation " + b.Installation + ", and the store doesn't say which this one is"
+		return unclaimed, "it is of the installation " + b.Installation + ", and nothing says whether this is that one"
 	case b.Installation != "" && b.Installation != v.id:
 		return foreign, "it is of another installation, " + b.Installation
-	case ahead > clockTolerance:
-		return misdated, fmt.Sprintf("it says that it was made at %s, which is %v from now: set the clock of this machine right if it is wrong, and else remove the backup, which one that was wrong has made", stamp(b.CreatedAt), ahead.Round(time.Minute))
-	case !b.arrived.IsZero() && b.CreatedAt.Sub(b.arrived) > fileTolerance:
-		return misdated, fmt.Sprintf("it says that it was begun at %s, but its file is of %s: the clock was wrong when it was made; remove it, or it stays", stamp(b.CreatedAt), stamp(b.arrived))
+	case misdate != "":
+		return misdated, misdate
 	case b.Suspicious != "":
 		return suspicious, b.Suspicious
 	}
 	return noDoubt, ""
 }
 
+// misdate is why the time of a backup can't be; empty where it can.
+func (v viewer) misdate(b Backup) string {
+	switch ahead := b.CreatedAt.Sub(v.now); {
+	case ahead > clockTolerance:
+		return fmt.Sprintf("it says that it was made at %s, which is %s from now: set the clock of this machine right if it is wrong, and else remove the backup, which one that was wrong has made", stamp(b.CreatedAt), words.Span(ahead))
+	case !b.arrived.IsZero() && b.CreatedAt.Sub(b.arrived) > fileTolerance:
+		return fmt.Sprintf("it says that it was begun at %s, but its file is of %s: the clock was wrong when it was made; remove it, or it stays", stamp(b.CreatedAt), stamp(b.arrived))
+	}
+	return ""
+}
+
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-func newestFirst(a, b Manifest) int {
-	return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), b.FinishedAt.Compare(a.FinishedAt), strings.Compare(b.File, a.File))
+// newestFirst orders by when the dumps were begun. Manifests of earlier versions have whole
+// seconds: within one of these it is when they were whole that counts, by the file at last.
+func newestFirst(a, b Backup) int {
+	return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), b.FinishedAt.Compare(a.FinishedAt), b.arrived.Compare(a.arrived), strings.Compare(b.File, a.File))
 }
 
 // List has all backups, newest first. When a target can't be listed, the others'
-// backups are returned together with the error. Where no store says which installation this
-// is, but all backups are of one, it is taken for that: so it is on the machine on which all
-// is to be restored.
+// backups are returned together with the error. They are seen as the installation does that
+// As names, or the store; where neither says which it is, but all backups are of one, as that
+// does: so it is on the machine on which all is to be restored.
 func (s *Service) List(ctx context.Context) (Catalogue, error) {
 	at := make([][]Backup, len(s.Targets))
 	errs := make([]error, len(s.Targets))
@@ -185,7 +200,7 @@ func (s *Service) List(ctx context.Context) (Catalogue, error) {
 	for i, target := range s.Targets {
 		listing.Go(func() { at[i], errs[i] = listTarget(ctx, target) })
 	}
-	id := s.installation(ctx, false)
+	s.installation(ctx, false) // which may take as long
 	listing.Wait()
 	found := map[string]*Backup{}
 	for _, b := range slices.Concat(at...) {
@@ -195,7 +210,11 @@ func (s *Service) List(ctx context.Context) (Catalogue, error) {
 	for _, b := range found {
 		all = append(all, *b)
 	}
-	return newViewer(cmp.Or(id, onlyOwner(all)), all, s.Now()).judge(all), errors.Join(errs...)
+	id, err := s.looking(ctx, all)
+	if err != nil {
+		return nil, errors.Join(append(errs, err)...)
+	}
+	return newViewer(id, all, s.Now()).judge(all), errors.Join(errs...)
 }
 
 // merge joins what several targets have of one backup. A good copy counts.
@@ -287,7 +306,7 @@ func readBackup(ctx context.Context, target Target, name string, files map[strin
 	case errors.Is(err, fs.ErrNotExist): // it was removed just now
 		return Backup{}, nil
 	case errors.Is(err, ErrDamaged):
-		b.File, b.Problem = name, err.Error()
+		b.File, b.Problem = name, strings.TrimPrefix(err.Error(), ErrDamaged.Error()+": ")
 		return b, nil
 	case err != nil:
 		return b, fmt.Errorf("%s can't be read at %s: %w", name, target, err)
@@ -299,7 +318,7 @@ func readBackup(ctx context.Context, target Target, name string, files map[strin
 	case !ok:
 		b.Problem = problemMissing
 	case file.Size != m.Size:
-		b.Problem = fmt.Sprintf("its file has %d bytes instead of %d", file.Size, m.Size)
+		b.Problem = fmt.Sprintf("its file has %s instead of %d", words.Count(file.Size, "byte"), m.Size)
 	}
 	return b, nil
 }
@@ -323,14 +342,34 @@ func readManifest(ctx context.Context, target Target, name string) (Manifest, er
 // may be shortened as long as it is the only one.
 func (s *Service) Find(ctx context.Context, id string) (Backup, error) {
 	all, err := s.List(ctx)
-	found := slices.DeleteFunc(all, func(b Backup) bool { return !b.answers(id) })
+	b, missing := s.pick(ctx, all, id)
+	if missing != nil {
+		missing = cmp.Or(err, missing)
+	}
+	return b, missing
+}
+
+// pick is Find of the backups that were listed.
+func (s *Service) pick(ctx context.Context, all Catalogue, id string) (Backup, error) {
+	found := slices.DeleteFunc(slices.Clone(all), func(b Backup) bool { return !b.answers(id) })
 	switch {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return Backup{}, fmt.Errorf("%w: %d backups begin with that; write more of the ID", ErrNotFound, len(found))
+		return Backup{}, fmt.Errorf("%w: %d begin with that; write more of the ID", ErrNotFound, len(found))
 	}
-	return Backup{}, cmp.Or(err, fmt.Errorf("%w: %q is not at %s; 'manus backup list' shows all that are", ErrNotFound, id, s.places()))
+	return Backup{}, s.notFound(ctx, id)
+}
+
+// notFound says that there is no such backup; there may be a file of that name.
+func (s *Service) notFound(ctx context.Context, id string) error {
+	strays, _ := s.Strays(ctx)
+	for _, stray := range strays {
+		if filepath.Base(stray.Path) == id {
+			return fmt.Errorf("%w: %s isn't named as this program names backups, so it isn't listed as one; 'manus backup restore' takes it by its path", ErrNotFound, stray.Path)
+		}
+	}
+	return fmt.Errorf("%w: %q is not at %s; 'manus backup list' shows all that are", ErrNotFound, id, s.places())
 }
 
 // places are the targets, for people.
@@ -342,22 +381,36 @@ func (s *Service) places() string {
 	return strings.Join(names, " or ")
 }
 
-// answers tells whether a backup is meant by an ID or a file name.
-func (b Backup) answers(id string) bool {
-	return id != "" && (strings.HasPrefix(b.ID, id) || b.File == id || baseOf(b.File) == id)
+// id is the ID, by the manifest's name where that can't be read.
+func (b Backup) id() string {
+	_, id, _ := strings.Cut(strings.TrimPrefix(strings.TrimSuffix(b.File, manifestSuffix), filePrefix), "-")
+	return cmp.Or(b.ID, id)
 }
 
-// Latest returns the newest backup that counts, verified or not, or ErrNotFound.
+// answers tells whether a backup is meant by an ID or a file name.
+func (b Backup) answers(id string) bool {
+	return id != "" && (strings.HasPrefix(b.id(), id) || b.File == id || baseOf(b.File) == id)
+}
+
+// Latest returns the newest backup that counts, verified or not, or ErrNotFound, or
+// ErrUndecided.
 func (s *Service) Latest(ctx context.Context) (Backup, error) {
 	all, err := s.List(ctx)
 	if b, ok := all.Newest(); ok {
 		return b, nil
 	}
-	none := fmt.Errorf("%w: there are no backups yet at %s; 'manus backup create' makes one", ErrNotFound, s.places())
-	if len(all) > 0 {
-		none = fmt.Errorf("%w: there are backups at %s, but none that can be relied on; 'manus backup list' says why, and any can be named by its ID", ErrNotFound, s.places())
+	return Backup{}, cmp.Or(err, s.Undecided(all), s.none(all))
+}
+
+// none says that no backup is the latest.
+func (s *Service) none(all Catalogue) error {
+	switch {
+	case len(all) == 0:
+		return fmt.Errorf("%w: there are no backups yet at %s; 'manus backup create' makes one", ErrNotFound, s.places())
+	case !slices.ContainsFunc(all, func(b Backup) bool { return !b.Foreign() }):
+		return fmt.Errorf("%w: this installation has none; %s", ErrNotFound, s.choice(all))
 	}
-	return Backup{}, cmp.Or(err, none)
+	return fmt.Errorf("%w: there are backups at %s, but none that can be relied on; 'manus backup list' says why, and any can be named by its ID", ErrNotFound, s.places())
 }
 
 // Candidates are what a store that can't be read may be restored from: the newest backup that

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // fileCopy is the backup at one target.
@@ -92,7 +91,7 @@ func (r *creation) finish(ctx context.Context, c *fileCopy) {
 func (r *creation) publish(ctx context.Context, c *fileCopy) {
 	m := c.manifest
 	m.Suspicious = r.suspicion(c)
-	m.FinishedAt = r.Now().UTC().Truncate(time.Second)
+	m.FinishedAt = moment(r.Now())
 	err := putManifest(ctx, c.target, m)
 	if err == nil {
 		c.manifest = m

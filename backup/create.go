@@ -178,7 +178,7 @@ func (r *creation) suspicion(c *fileCopy) string {
 	if len(all) == 0 {
 		return ""
 	}
-	return suspicion(c.manifest, slices.MinFunc(all, func(a, b Backup) int { return newestFirst(a.Manifest, b.Manifest) }).Manifest, r.Transient)
+	return suspicion(c.manifest, slices.MinFunc(all, newestFirst).Manifest, r.Transient)
 }
 
 // verify restores the first copy that is whole, and of the others, as they come, checks

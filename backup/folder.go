@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"manus/internal/lockedfile"
 )
@@ -29,6 +30,9 @@ func NewFolder(dir string) *Folder { return &Folder{dir} }
 // String is the folder's path.
 func (f *Folder) String() string { return f.dir }
 
+// Dir is the folder's path.
+func (f *Folder) Dir() string { return f.dir }
+
 // unfinished is what a file is called while it is written: the name, between these, and
 // digits.
 const (
@@ -47,7 +51,8 @@ func unfinishedName(file string) string {
 }
 
 // Create begins a file.
-func (f *Folder) Create(ctx context.Context, name string, _ int64) (Upload, error) {
+func (f *Folder) Create(ctx context.Context, name string, _ int64) (_ Upload, err error) {
+	defer explain(&err)
 	u, err := f.begin(ctx, name)
 	if err != nil {
 		return nil, err
@@ -73,7 +78,8 @@ func (f *Folder) begin(ctx context.Context, name string) (*folderUpload, error) 
 }
 
 // Put writes a small file as a whole.
-func (f *Folder) Put(ctx context.Context, name string, data []byte) error {
+func (f *Folder) Put(ctx context.Context, name string, data []byte) (err error) {
+	defer explain(&err)
 	u, err := f.begin(ctx, name)
 	if err != nil {
 		return err
@@ -86,7 +92,8 @@ func (f *Folder) Put(ctx context.Context, name string, data []byte) error {
 }
 
 // Open reads a file.
-func (f *Folder) Open(ctx context.Context, name string) (io.ReadCloser, error) {
+func (f *Folder) Open(ctx context.Context, name string) (_ io.ReadCloser, err error) {
+	defer explain(&err)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -95,7 +102,8 @@ func (f *Folder) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 
 // List has every file whose name begins with prefix. A folder that doesn't exist has
 // none.
-func (f *Folder) List(ctx context.Context, prefix string) ([]File, error) {
+func (f *Folder) List(ctx context.Context, prefix string) (_ []File, err error) {
+	defer explain(&err)
 	entries, err := os.ReadDir(f.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -120,11 +128,12 @@ func (f *Folder) List(ctx context.Context, prefix string) ([]File, error) {
 }
 
 // Remove removes a file.
-func (f *Folder) Remove(ctx context.Context, name string) error {
+func (f *Folder) Remove(ctx context.Context, name string) (err error) {
+	defer explain(&err)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := os.Remove(filepath.Join(f.dir, filepath.Base(name)))
+	err = os.Remove(filepath.Join(f.dir, filepath.Base(name)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -135,7 +144,8 @@ func (f *Folder) Remove(ctx context.Context, name string) error {
 func (f *Folder) Locks() bool { return false }
 
 // Begun tells whether an upload has begun the file and not been released.
-func (f *Folder) Begun(ctx context.Context, name string) (bool, error) {
+func (f *Folder) Begun(ctx context.Context, name string) (_ bool, err error) {
+	defer explain(&err)
 	begun, err := f.begun()
 	return slices.Contains(begun, name), errors.Join(err, ctx.Err())
 }
@@ -157,7 +167,8 @@ func (f *Folder) begun() ([]string, error) {
 
 // Clean removes what dead processes have left: whole files first, as it is by the others
 // that they are known.
-func (f *Folder) Clean(ctx context.Context, prefix string, orphan func(name string) bool) ([]string, error) {
+func (f *Folder) Clean(ctx context.Context, prefix string, orphan func(name string) bool) (_ []string, err error) {
+	defer explain(&err)
 	begun, err := f.begun()
 	if err != nil || len(begun) == 0 {
 		return nil, errors.Join(err, ctx.Err())
@@ -179,6 +190,48 @@ func (f *Folder) Clean(ctx context.Context, prefix string, orphan func(name stri
 	return removed, errors.Join(err, ctx.Err())
 }
 
+// troubles are the errors of a file system about which something can be done.
+var troubles = []struct {
+	is      error
+	say     string
+	passing bool // a later try may succeed
+}{
+	{syscall.ENOSPC, "there is no space left on its disk: free some ('manus backup prune' removes the backups that have had their time)", true},
+	{syscall.EDQUOT, "this user's share of its disk is full: free some ('manus backup prune' removes the backups that have had their time)", true},
+	{syscall.EROFS, "it can only be read: mount it so that it can be written, or name another folder in BACKUP_DIR", false},
+	{fs.ErrPermission, "this user isn't allowed to: run the command as the server's user, or let this one read and write there", false},
+	{syscall.ENOTDIR, "a part of its path is a file: correct BACKUP_DIR", false},
+	{syscall.EIO, "its disk can't be read or written: look after it, and name another folder in BACKUP_DIR until then", false},
+	{syscall.ESTALE, "its network file system has let go of it: mount it again", true},
+}
+
+// explain adds to an error of the file system what can be done about it. Whoever gets it
+// knows which folder it is.
+func explain(err *error) {
+	for _, trouble := range troubles {
+		if !errors.Is(*err, trouble.is) {
+			continue
+		}
+		*err = fmt.Errorf("%s: %w", trouble.say, causeOf(*err))
+		if trouble.passing {
+			*err = fmt.Errorf("%w: %w", ErrUnavailable, *err)
+		}
+		return
+	}
+}
+
+// causeOf is an error of the file system without the file's name, which may be one that
+// nobody knows.
+func causeOf(err error) error {
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		return failed.Err
+	}
+	if failed, ok := errors.AsType[*os.LinkError](err); ok {
+		return failed.Err
+	}
+	return err
+}
+
 // folderUpload is a file being written into a folder.
 type folderUpload struct {
 	ctx       context.Context
@@ -190,11 +243,12 @@ type folderUpload struct {
 }
 
 // Write writes a part of the file.
-func (u *folderUpload) Write(data []byte) (int, error) {
+func (u *folderUpload) Write(data []byte) (n int, err error) {
+	defer explain(&err)
 	if err := u.ctx.Err(); err != nil {
 		return 0, err
 	}
-	n, err := u.file.Write(data)
+	n, err = u.file.Write(data)
 	u.unwritten += int64(n)
 	if err == nil && u.unwritten >= flushEvery {
 		flush(u.file, u.written, u.unwritten)
@@ -209,11 +263,12 @@ func (u *folderUpload) Write(data []byte) (int, error) {
 const flushEvery = 4 << 20
 
 // Commit makes the file whole. When that fails after it has got its name, it loses it.
-func (u *folderUpload) Commit() error {
+func (u *folderUpload) Commit() (err error) {
+	defer explain(&err)
 	if err := u.ctx.Err(); err != nil {
 		return err
 	}
-	err := u.finish()
+	err = u.finish()
 	if err != nil {
 		_ = os.Remove(u.path) // or Clean does, later
 	}

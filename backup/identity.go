@@ -1,12 +1,17 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"manus/docstore"
+	"manus/internal/words"
 )
 
 // identity remembers which installation this is, once that is known.
@@ -67,6 +72,75 @@ func onlyOwner(all []Backup) string {
 		return ids[0]
 	}
 	return ""
+}
+
+// looking is the installation that looks at backups: that which a person has named, or the
+// store's, or where no store says, the only one that has backups there. It is empty when
+// nothing says which it is.
+func (s *Service) looking(ctx context.Context, all []Backup) (string, error) {
+	if s.As == "" {
+		return cmp.Or(s.installation(ctx, false), onlyOwner(all)), nil
+	}
+	ids := owners(all)
+	found := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !strings.HasPrefix(id, s.As) })
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return "", fmt.Errorf("%w: no installation %q has any at %s; these have: %s", ErrNotFound, s.As, s.places(), cmp.Or(strings.Join(ids, ", "), "none"))
+	}
+	return "", fmt.Errorf("%w; these ids begin with %q: %s; write more", ErrUndecided, s.As, strings.Join(found, ", "))
+}
+
+// Owner is an installation that has backups somewhere.
+type Owner struct {
+	Installation string
+	Backups      int
+	// Newest is the newest verified backup; without a File where there is none.
+	Newest Backup
+}
+
+// String tells an owner from others, for people.
+func (o Owner) String() string {
+	newest := "none verified"
+	if o.Newest.File != "" {
+		newest = "newest verified " + o.Newest.ID + " of " + stamp(o.Newest.CreatedAt) + " with " + words.Count(o.Newest.Documents, "document")
+	}
+	return fmt.Sprintf("%s: %s, %s", o.Installation, words.Count(o.Backups, "backup"), newest)
+}
+
+// Owners are the installations that have backups, that with the newest one first.
+func (c Catalogue) Owners() []Owner {
+	var all []Owner
+	for _, id := range owners(c) {
+		own := slices.DeleteFunc(slices.Clone(c), func(b Backup) bool { return b.Installation != id })
+		newest, _ := own.Restorable()
+		all = append(all, Owner{Installation: id, Backups: len(own), Newest: newest})
+	}
+	return all
+}
+
+// Undecided tells whether nothing says which of several installations looks at them.
+func (c Catalogue) Undecided() bool {
+	return slices.ContainsFunc(c, func(b Backup) bool { return b.kind == unclaimed })
+}
+
+// Undecided returns ErrUndecided, with the choice that a person has, where that is so.
+func (s *Service) Undecided(all Catalogue) error {
+	if !all.Undecided() {
+		return nil
+	}
+	return fmt.Errorf("%w; %s", ErrUndecided, s.choice(all))
+}
+
+// choice is what a person has to choose from where it isn't this installation's backups that
+// are meant.
+func (s *Service) choice(all Catalogue) string {
+	var of strings.Builder
+	for _, owner := range all.Owners() {
+		fmt.Fprintf(&of, "  %s\n", owner)
+	}
+	return fmt.Sprintf("at %s there are those of\n%ssay which by --installation, or name a backup by its ID", s.places(), &of)
 }
 
 // storedID reads the id that a store has, or makes it.

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"manus/internal/words"
 )
 
 // Manifest is what is known of a backup. It stands beside the backup's file and is
@@ -22,7 +24,8 @@ type Manifest struct {
 	ID string `json:"id"`
 	// File is the name of the backup's file beside the manifest.
 	File string `json:"file"`
-	// CreatedAt is when the dump was begun, FinishedAt when the file was whole.
+	// CreatedAt is when the dump was begun, FinishedAt when the file was whole. Earlier
+	// versions wrote whole seconds, as the file's name has them.
 	CreatedAt  time.Time `json:"created_at"`
 	FinishedAt time.Time `json:"finished_at"`
 	// Tool is the program that made it, with its version.
@@ -86,9 +89,12 @@ const (
 // manifest share, the id in it, the format, the compression and the encryption.
 var namePattern = regexp.MustCompile(`^(manus-\d{8}T\d{6}Z-([a-z0-9]{4,32}))\.(archive|sqlite)(\.gz|\.zst)(\.age)?$`)
 
+// moment is a time as a manifest has it: several backups are made within a second.
+func moment(at time.Time) time.Time { return at.UTC().Truncate(time.Microsecond) }
+
 // newManifest names a backup that begins now.
 func newManifest(at time.Time, format Format, compression Compression, encrypted bool) Manifest {
-	at = at.UTC().Truncate(time.Second)
+	at = moment(at)
 	m := Manifest{
 		Version:     manifestVersion,
 		ID:          strings.ToLower(rand.Text()[:8]),
@@ -203,7 +209,7 @@ func difference(dumped, restored Contents) string {
 		case !ok:
 			return fmt.Sprintf("%s is missing", want.Name)
 		case restored.Collections[i].Documents != want.Documents:
-			return fmt.Sprintf("%s has %d documents instead of %d", want.Name, restored.Collections[i].Documents, want.Documents)
+			return fmt.Sprintf("%s has %s instead of %d", want.Name, words.Count(restored.Collections[i].Documents, "document"), want.Documents)
 		case restored.Collections[i].SHA256 != want.SHA256:
 			return fmt.Sprintf("%s has other documents", want.Name)
 		case restored.Collections[i].Definition != want.Definition:
@@ -211,7 +217,7 @@ func difference(dumped, restored Contents) string {
 		}
 	}
 	if more := len(restored.Collections) - len(dumped.Collections); more > 0 {
-		return fmt.Sprintf("there are %d collections too many", more)
+		return words.Count(more, "collection") + " too many"
 	}
 	return ""
 }

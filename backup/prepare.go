@@ -64,7 +64,10 @@ func (r *creation) pruneFirst(ctx context.Context, c *fileCopy) error {
 	if !r.PruneFirst {
 		return nil
 	}
-	_, err := r.pruneAt(ctx, c.target, false)
+	backups, err := r.catalogueAt(ctx, c.target)
+	if err == nil {
+		_, err = r.pruneOf(ctx, c.target, backups, false)
+	}
 	return err
 }
 
@@ -81,7 +84,7 @@ func (r *creation) look(ctx context.Context, c *fileCopy) (err error) {
 
 // isOfRound tells whether a backup is an earlier try of this run.
 func (r *creation) isOfRound(b Backup) bool {
-	return !r.round.IsZero() && b.Round.Equal(r.round) && b.kind != foreign && b.Problem == ""
+	return !r.round.IsZero() && b.Round.Equal(r.round) && !b.Foreign() && b.Problem == ""
 }
 
 // isGood tells whether a backup is as good as this run is to make one.

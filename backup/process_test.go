@@ -185,7 +185,7 @@ func killRounds(t *testing.T, c setup, n int, seed uint64, most int) {
 			}
 			seen[b.File] = true
 			made++
-			if err := service.Verify(t.Context(), b, false, nil); err != nil {
+			if _, err := service.Verify(t.Context(), b, false, nil); err != nil {
 				t.Errorf("%s is listed, but: %v", b.File, err)
 			}
 		}
@@ -290,7 +290,7 @@ func TestABadNetworkToTheBucketIsARightObjectOrAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, b := range listed {
-		if err := service.Verify(t.Context(), b, false, nil); err != nil {
+		if _, err := service.Verify(t.Context(), b, false, nil); err != nil {
 			t.Errorf("%s: %v", b.File, err)
 		}
 	}

@@ -26,6 +26,9 @@ func (s *Service) restore(ctx context.Context, b Backup, to Restorer, o RestoreO
 	if err := b.Fits(to, o); err != nil {
 		return restored, err
 	}
+	if b.Encryption != "" && len(s.Identities) == 0 { // before all of it is read
+		return restored, errNoKey
+	}
 	target, err := wholeCopy(ctx, b, progress)
 	if err != nil {
 		return restored, err
@@ -54,9 +57,18 @@ func (b Backup) chosen(o RestoreOptions) (Contents, error) {
 	return of.Only(o.Collections)
 }
 
+// HasManifest is false for a file that would be a backup if it had one.
+func (b Backup) HasManifest() bool { return !b.unlisted }
+
 // Fits tells whether the backup can be restored so, without asking the database.
 func (b Backup) Fits(to Restorer, o RestoreOptions) error {
-	if b.Problem != "" {
+	if !b.HasManifest() {
+		return fmt.Errorf("%s has no manifest, so nothing is known of what should be in it: 'manus backup adopt %[1]s' checks and lists it; or name the file's path, and it is restored unchecked", b.File)
+	}
+	switch {
+	case b.Problem != "" && b.Version == 0:
+		return fmt.Errorf("%w: %s; its file may be whole: it is restored unchecked where its path is named", ErrDamaged, b.Problem)
+	case b.Problem != "":
 		return fmt.Errorf("%w: %s", ErrDamaged, b.Problem)
 	}
 	if b.Format != to.Format() {
@@ -68,7 +80,7 @@ func (b Backup) Fits(to Restorer, o RestoreOptions) error {
 
 func wrongFormat(is Format) error {
 	if is == SQLite {
-		return errors.New("the backup is of the embedded store, so it can only be restored into a file: name one after --to, and 'manus data copy' to move it on to MongoDB")
+		return errors.New("the backup is of the embedded store, so it can only be restored into a file: name a folder for it after --to; 'manus data copy --from FOLDER --to mongodb' moves it on to MongoDB")
 	}
 	return errors.New("the backup is of MongoDB, so it can only be restored there: write --to mongodb for the one of MONGODB_URI, or name a file that has a mongodb:// URI with --to-file")
 }
@@ -124,7 +136,7 @@ func OpenDump(file io.Reader, keys []age.Identity) (Dump, error) {
 	case begins(r, magicArchive):
 		return Dump{Archive, r}, nil
 	}
-	return Dump{}, fmt.Errorf("%w: it is neither an archive of mongodump nor a SQLite database", ErrDamaged)
+	return Dump{}, fmt.Errorf("%w: it is neither an archive of mongodump nor a SQLite database, as it is or compressed with gzip or zstd or encrypted with age", ErrDamaged)
 }
 
 func begins(r *bufio.Reader, magic []byte) bool {

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+
+	"manus/internal/words"
 )
 
 // Retention is which backups are kept: those that any of its rules keeps.
@@ -65,14 +68,14 @@ func (r Retention) keep(b Backup, now time.Time) string {
 		since = b.arrived
 	}
 	switch {
-	case b.kind == foreign, b.kind == misdated:
+	case b.Foreign(), b.kind == misdated:
 		return b.Doubt
 	case b.Problem == problemMissing && b.Removing:
 		return ""
 	case b.Problem != "":
 		return "it has a problem: " + b.Problem
 	case now.Sub(since) < time.Duration(r.Days)*24*time.Hour:
-		return fmt.Sprintf("less than %d days old", r.Days)
+		return "less than " + words.Count(r.Days, "day") + " old"
 	}
 	return ""
 }
@@ -153,26 +156,45 @@ type Pruned struct {
 
 // Prune removes what the retention doesn't keep, at each target by itself, or only says
 // what it would remove. Backups with a problem are left for a person to look at. A
-// target that fails leaves the others alone.
+// target that fails leaves the others alone. Whose they are is seen as List does; where As
+// isn't the store's installation, it refuses.
 func (s *Service) Prune(ctx context.Context, dryRun bool) ([]Pruned, error) {
 	var all []Pruned
-	err := s.Metrics.observed("prune", func() (int64, error) {
-		var errs []error
-		for _, target := range s.Targets {
-			pruned, err := s.pruneAt(ctx, target, dryRun)
-			all = append(all, pruned...)
-			errs = append(errs, err)
-		}
-		return 0, errors.Join(errs...)
+	err := s.Metrics.observed("prune", func() (_ int64, err error) {
+		all, err = s.prune(ctx, dryRun)
+		return 0, err
 	})
 	return all, err
 }
 
-func (s *Service) pruneAt(ctx context.Context, target Target, dryRun bool) ([]Pruned, error) {
-	backups, err := s.catalogueAt(ctx, target)
-	if err != nil {
-		return nil, err // who doesn't know all of them can't tell which is the last
+func (s *Service) prune(ctx context.Context, dryRun bool) ([]Pruned, error) {
+	if own := s.installation(ctx, false); own != "" && !strings.HasPrefix(own, s.As) {
+		return nil, fmt.Errorf("the store here is of the installation %s, which prunes no other's backups: those of %s are pruned with its own settings, or where there is no store", own, s.As)
 	}
+	at := make([][]Backup, len(s.Targets))
+	errs := make([]error, len(s.Targets))
+	for i, target := range s.Targets {
+		at[i], errs[i] = listTarget(ctx, target)
+	}
+	found := slices.Concat(at...)
+	id, err := s.looking(ctx, found)
+	if err != nil {
+		return nil, errors.Join(append(errs, err)...)
+	}
+	v := newViewer(id, found, s.Now())
+	var pruned []Pruned
+	for i, target := range s.Targets {
+		if errs[i] != nil {
+			continue // who doesn't know all of them can't tell which is the last
+		}
+		some, err := s.pruneOf(ctx, target, v.judge(at[i]), dryRun)
+		pruned, errs = append(pruned, some...), append(errs, err)
+	}
+	return pruned, errors.Join(errs...)
+}
+
+// pruneOf prunes the backups of one target.
+func (s *Service) pruneOf(ctx context.Context, target Target, backups Catalogue, dryRun bool) ([]Pruned, error) {
 	var pruned []Pruned
 	for _, d := range s.Retention.Decide(backups, s.Now()) {
 		if d.Keep == "" && !dryRun {
@@ -185,8 +207,9 @@ func (s *Service) pruneAt(ctx context.Context, target Target, dryRun bool) ([]Pr
 	return pruned, nil
 }
 
-// catalogueAt is the backups of one target, as the installation sees them: all are its own
-// where its store is out of order and there are no other's.
+// catalogueAt is the backups of one target, as a run of the installation sees them: all are
+// its own where its store is out of order and there are no other's. A store that says nothing
+// is one that has just been made, and whoever else has backups there is another.
 func (s *Service) catalogueAt(ctx context.Context, target Target) (Catalogue, error) {
 	backups, err := listTarget(ctx, target)
 	if err != nil {

@@ -145,7 +145,7 @@ func beforePause(good []Backup, span time.Duration) *Backup {
 			saving = append(saving, b)
 		}
 	}
-	slices.SortFunc(saving, func(a, b Backup) int { return newestFirst(a.Manifest, b.Manifest) })
+	slices.SortFunc(saving, func(a, b Backup) int { return newestFirst(a, b) })
 	for i := 1; i < len(saving); i++ {
 		if saving[i-1].CreatedAt.Sub(saving[i].CreatedAt) > span {
 			if saving[0].CreatedAt.Sub(saving[i-1].CreatedAt) < span {
@@ -168,7 +168,7 @@ func best(of []Backup) *Backup {
 func newestOf(of []Backup, pick func(Backup) bool) *Backup {
 	var found *Backup
 	for i, b := range of {
-		if pick(b) && (found == nil || newestFirst(b.Manifest, found.Manifest) < 0) {
+		if pick(b) && (found == nil || newestFirst(b, *found) < 0) {
 			found = &of[i]
 		}
 	}

@@ -29,6 +29,9 @@ type Config struct {
 	// Identities open encrypted backups.
 	Identities []age.Identity
 	Retention  Retention
+	// As is the installation whose backups are looked at, pruned and adopted, or the beginning
+	// of its id; empty is the one that the store tells. Runs don't ask it.
+	As string
 	// Transient are the collections whose documents come and go: that they are gone is no
 	// reason for suspicion.
 	Transient []string

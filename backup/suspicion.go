@@ -3,7 +3,8 @@ package backup
 import (
 	"fmt"
 	"slices"
-	"time"
+
+	"manus/internal/words"
 )
 
 // What a backup may have less of than the one before without being suspicious: half of
@@ -43,16 +44,16 @@ func shrunk(now, before Manifest) string {
 		documents, there := now.Count(c.Name)
 		switch {
 		case !there && c.Documents > 0:
-			return fmt.Sprintf("the collection %s is gone, which had %d documents", c.Name, c.Documents)
+			return fmt.Sprintf("the collection %s is gone, which had %s", c.Name, words.Count(c.Documents, "document"))
 		case documents == 0 && c.Documents >= manyToBeGone:
-			return fmt.Sprintf("the collection %s is empty, which had %d documents", c.Name, c.Documents)
+			return fmt.Sprintf("the collection %s is empty, which had %s", c.Name, words.Count(c.Documents, "document"))
 		}
 	}
 	switch {
 	case isMuchLess(now.Documents, before.Documents, fewDocuments):
-		return fmt.Sprintf("there are %d documents instead of %d", now.Documents, before.Documents)
+		return fmt.Sprintf("it has %s instead of %d", words.Count(now.Documents, "document"), before.Documents)
 	case isMuchLess(now.DumpSize, before.DumpSize, fewBytes):
-		return fmt.Sprintf("the dump has %d bytes instead of %d", now.DumpSize, before.DumpSize)
+		return fmt.Sprintf("the dump has %s instead of %d", words.Count(now.DumpSize, "byte"), before.DumpSize)
 	}
 	return ""
 }
@@ -68,5 +69,5 @@ func wrongClock(m Manifest) string {
 	if m.Clock.IsZero() || ahead.Abs() <= clockTolerance {
 		return ""
 	}
-	return fmt.Sprintf("the clock of this machine shows %s and that of the database %s, which is %v apart: set them right", stamp(m.CreatedAt), stamp(m.Clock), ahead.Abs().Round(time.Second))
+	return fmt.Sprintf("the clock of this machine shows %s and that of the database %s, which is %s apart: set them right", stamp(m.CreatedAt), stamp(m.Clock), words.Span(ahead.Abs()))
 }

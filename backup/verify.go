@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"time"
 
 	"filippo.io/age"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"manus/internal/words"
 )
 
 // Verify checks a backup at every target that has it, or returns why it isn't good:
@@ -20,36 +23,56 @@ import (
 // against the manifest. Otherwise each copy is restored into a scratch database beside
 // the source and compared with what was dumped, and what became of it is written into
 // the manifest; a copy that can't be decrypted here or can't be reached says nothing.
-func (s *Service) Verify(ctx context.Context, b Backup, quick bool, progress func(Progress)) error {
-	if b.Problem != "" {
-		return fmt.Errorf("%w: %s", ErrDamaged, b.Problem)
+//
+// A backup is as good where that can't be written, as on a disk that is only read: unnoted
+// says then why not; it is nil where all is written.
+func (s *Service) Verify(ctx context.Context, b Backup, quick bool, progress func(Progress)) (unnoted, err error) {
+	switch {
+	case b.unlisted: // of which nothing is known
+		return nil, fmt.Errorf("it can't be verified: %s", b.Problem)
+	case b.Problem != "":
+		return nil, fmt.Errorf("%w: %s", ErrDamaged, b.Problem)
 	}
-	return s.Metrics.observed("verify", func() (int64, error) {
-		var errs []error
+	err = s.Metrics.observed("verify", func() (int64, error) {
+		var notes, errs []error
 		for _, target := range b.targets {
-			if err := s.verifyAt(ctx, target, b.Manifest, quick, progress); err != nil {
-				errs = append(errs, fmt.Errorf("at %s: %w", target, err))
-			}
+			note, err := s.verifyAt(ctx, target, b.Manifest, quick, progress)
+			notes, errs = append(notes, at(target, note)), append(errs, at(target, err))
 		}
+		unnoted = errors.Join(notes...)
 		return b.Size, errors.Join(errs...)
 	})
+	return unnoted, err
 }
 
-func (s *Service) verifyAt(ctx context.Context, target Target, m Manifest, quick bool, progress tellProgress) error {
+// at says at which target an error came up; nil stays nil.
+func at(target Target, err error) error {
+	if err != nil {
+		err = fmt.Errorf("at %s: %w", target, err)
+	}
+	return err
+}
+
+func (s *Service) verifyAt(ctx context.Context, target Target, m Manifest, quick bool, progress tellProgress) (unnoted, err error) {
 	if quick {
-		return checkBytes(ctx, target, m, progress)
+		return nil, checkBytes(ctx, target, m, progress)
 	}
 	began := time.Now()
-	err := s.drill(ctx, target, m, s.Identities, progress)
+	err = s.drill(ctx, target, m, s.Identities, progress)
 	if err != nil && !errors.Is(err, ErrDamaged) {
-		return err
+		return nil, err
 	}
 	m.Verification = s.verification(began, err)
-	noted := putManifest(ctx, target, m)
-	if noted != nil {
-		noted = fmt.Errorf("what became of restoring it could not be written into its manifest: %w", noted)
+	return withoutPath(putManifest(ctx, target, m)), err
+}
+
+// withoutPath leaves out the name that a file has while it is written, which says nothing to
+// whoever knows the target.
+func withoutPath(err error) error {
+	if of, ok := errors.AsType[*fs.PathError](err); ok {
+		return of.Err
 	}
-	return errors.Join(err, noted)
+	return err
 }
 
 // drill restores a copy into a scratch database and compares.
@@ -180,11 +203,11 @@ func (c *checked) Read(p []byte) (int, error) {
 	c.report(c.seen.size)
 	switch end := errors.Is(err, io.EOF); {
 	case c.seen.size > c.size:
-		err = fmt.Errorf("%w: it has more than %d bytes", ErrDamaged, c.size)
+		err = fmt.Errorf("%w: it has more than %s", ErrDamaged, words.Count(c.size, "byte"))
 	case end && c.seen.size < c.size:
-		err = fmt.Errorf("%w: it has %d bytes instead of %d", ErrDamaged, c.seen.size, c.size)
+		err = fmt.Errorf("%w: it has %s instead of %d", ErrDamaged, words.Count(c.seen.size, "byte"), c.size)
 	case end && c.seen.sum() != c.sha256:
-		err = fmt.Errorf("%w: its bytes were changed", ErrDamaged)
+		err = fmt.Errorf("%w: its bytes aren't those that were written", ErrDamaged)
 	}
 	c.err = err
 	return n, err
@@ -249,21 +272,24 @@ func (u *unpacked) blame(err error) error {
 	switch {
 	case u.failed != nil:
 		return u.failed
-	case errors.Is(err, ErrWrongKey):
+	case errors.Is(err, ErrWrongKey), errors.Is(err, ErrDamaged):
 		return err
 	}
 	return fmt.Errorf("%w: it can't be decrypted or decompressed: %w", ErrDamaged, err)
 }
 
+// errNoKey is returned where no key is given.
+var errNoKey = fmt.Errorf("%w: name the file with the secret key with --identity, or in BACKUP_AGE_IDENTITY_FILE", ErrWrongKey)
+
 // decrypt opens an encrypted file with one of the keys, or returns ErrWrongKey.
 func decrypt(keys []age.Identity) func(io.Reader) (io.Reader, error) {
 	return func(file io.Reader) (io.Reader, error) {
 		if len(keys) == 0 {
-			return nil, fmt.Errorf("%w: it is encrypted; name the file with the secret key with --identity, or in BACKUP_AGE_IDENTITY_FILE", ErrWrongKey)
+			return nil, errNoKey
 		}
 		plain, err := age.Decrypt(file, keys...)
 		if _, none := errors.AsType[*age.NoIdentityMatchError](err); none {
-			err = fmt.Errorf("%w: use the secret key of one of the recipients it was made for", ErrWrongKey)
+			err = fmt.Errorf("%w, and the given key doesn't open it: use the secret key of one of the recipients that it was made for", ErrWrongKey)
 		}
 		return plain, err
 	}

@@ -343,7 +343,7 @@ func TestWhatIsWrongWithBackups(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ set, want string }{
-		{"S3_BUCKET=s3://Hunter2", "S3_BUCKET: is not a bucket; use the form s3://bucket/prefix"},
+		{"S3_BUCKET=s3://Hunter2", "S3_BUCKET: doesn't name a bucket; use the form s3://bucket/prefix; a bucket's name has 3 to 63 small letters, digits, hyphens and dots"},
 		{"S3_REGION=eu", "S3_BUCKET: is not set, but S3_ENDPOINT or S3_REGION is; name the bucket for backups, or remove the others"},
 	} {
 		if got := onlyProblem(t, Source{Environ: enough(c.set, "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b")}); got != c.want {
@@ -357,7 +357,7 @@ func TestWhatIsWrongWithBackups(t *testing.T) {
 
 func TestAWrongSettingHidesNoOtherAndIsNotCalledMissing(t *testing.T) {
 	t.Parallel()
-	const bucket = "S3_BUCKET: is not a bucket; use the form s3://bucket/prefix"
+	const bucket = "S3_BUCKET: doesn't name a bucket; use the form s3://bucket/prefix; a bucket's name has 3 to 63 small letters, digits, hyphens and dots"
 	const keys = "AWS_ACCESS_KEY_ID: is not set, but S3_BUCKET is; set it to the key for the bucket, or S3_CREDENTIALS to role\n" +
 		"AWS_SECRET_ACCESS_KEY: is not set, but S3_BUCKET is; set it to the key for the bucket, or S3_CREDENTIALS to role"
 	const smtp = "SMTP_URL=smtp://u:hunter2@mail.example.com"

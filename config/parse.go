@@ -169,7 +169,7 @@ func parseBucket(out *S3, text string) *Problem {
 	path, isURL := strings.CutPrefix(text, "s3://")
 	bucket, prefix, _ := strings.Cut(path, "/")
 	if !isURL || !bucketName.MatchString(bucket) {
-		return bad("is not a bucket", "use the form s3://bucket/prefix")
+		return bad("doesn't name a bucket", "use the form s3://bucket/prefix; a bucket's name has 3 to 63 small letters, digits, hyphens and dots")
 	}
 	out.Bucket, out.Prefix = bucket, strings.Trim(prefix, "/")
 	return nil

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"manus/internal/words"
 )
 
 // What a signing secret has to be. Anybody who holds a token can try secrets
@@ -33,7 +35,7 @@ func parseSecret(out *Secret, text string) *Problem {
 
 func parsePrevious(out *[]Secret, text string) *Problem {
 	if n := len(splitList(text)); n > maxPrevious {
-		return bad(fmt.Sprintf("has %d secrets", n), fmt.Sprintf("keep at most the last %d", maxPrevious))
+		return bad("has "+words.Count(n, "secret"), fmt.Sprintf("keep at most the last %d", maxPrevious))
 	}
 	seen := map[string]bool{}
 	return takeList(out, text, func(out *Secret, item string) *Problem {
@@ -54,9 +56,9 @@ func checkSecret(text string) *Problem {
 	renew := "use a new one" + freshSecret
 	switch {
 	case length < minSecret:
-		return bad(fmt.Sprintf("is %d characters long", length), fmt.Sprintf("use at least %d", minSecret)+freshSecret)
+		return bad("is "+words.Count(length, "character")+" long", fmt.Sprintf("use at least %d", minSecret)+freshSecret)
 	case length > maxSecret:
-		return bad(fmt.Sprintf("is %d characters long", length), fmt.Sprintf("use at most %d", maxSecret)+freshSecret)
+		return bad("is "+words.Count(length, "character")+" long", fmt.Sprintf("use at most %d", maxSecret)+freshSecret)
 	case published(plain):
 		return bad("is a published example, which attackers try first", renew)
 	case wordShare(plain) >= 1.0/3:
@@ -99,8 +101,8 @@ func published(plain []rune) bool {
 	}, func(known string) bool { return strings.Contains(text, known) })
 }
 
-// words are what placeholders and careless secrets are made of.
-const words = `
+// common are the words that placeholders and careless secrets are made of.
+const common = `
 	2020 2021 2022 2023 2024 2025 2026 2027 2028 2029 2030 access account admin api app application apply at auth authentication backend base64 before below
 	bit bits byte bytes change changed changeit changeme char character characters chars company
 	credential credentials custom default demo deploy dev development do dont dummy enter entropy env
@@ -128,7 +130,7 @@ func wordShare(plain []rune) float64 {
 }
 
 func wordRunes() (list [][]rune) {
-	for word := range strings.FieldsSeq(words) {
+	for word := range strings.FieldsSeq(common) {
 		list = append(list, []rune(word))
 	}
 	return list

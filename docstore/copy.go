@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"manus/internal/words"
 )
 
 // Progress is how far Copy has come with one collection.
@@ -252,7 +254,7 @@ func (c *copier) verify(ctx context.Context) error {
 	}
 	from, to := sums[0].Sum(nil), sums[1].Sum(nil)
 	if counts[0] != counts[1] || !bytes.Equal(from, to) {
-		return fmt.Errorf("the copy has %d documents with the hash %x, and there are %d with %x: somebody has written meanwhile; stop all servers and copy again", counts[1], to[:6], counts[0], from[:6])
+		return fmt.Errorf("the copy has %s with the hash %x, and there are %d with %x: somebody has written meanwhile; stop all servers and copy again", words.Count(counts[1], "document"), to[:6], counts[0], from[:6])
 	}
 	c.progress.Documents, c.progress.Verified, c.progress.Hash = counts[0], true, fmt.Sprintf("%x", from)
 	c.report(c.progress)

@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/google/uuid"
+
+	"manus/internal/words"
 )
 
 // NewID makes an id for a document: a UUIDv7 (RFC 9562), so that ids made
@@ -43,7 +45,7 @@ func PlanQuery(spec Spec, q Query) (Plan, error) {
 		plan.Index = spec.Indexes[i]
 	}
 	if len(q.Equal) > len(plan.Index.Fields) {
-		return plan, fmt.Errorf("%w: %d values for the %d fields of index %q", ErrInvalid, len(q.Equal), len(plan.Index.Fields), q.Index)
+		return plan, fmt.Errorf("%w: %s for the index %q of %s", ErrInvalid, words.Count(len(q.Equal), "value"), q.Index, words.Count(len(plan.Index.Fields), "field"))
 	}
 	plan.Rest = plan.Index.Fields[len(q.Equal):]
 	if err := plan.simplify(); err != nil {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"manus/internal/words"
 )
 
 // Operation is a route of the reference, with what its types tell.
@@ -144,7 +146,7 @@ func rules(schema *huma.Schema) string {
 		all = append(all, fmt.Sprintf("≤ %v", *schema.Maximum))
 	}
 	if schema.MaxLength != nil {
-		all = append(all, fmt.Sprintf("≤ %d characters", *schema.MaxLength))
+		all = append(all, "≤ "+words.Count(*schema.MaxLength, "character"))
 	}
 	if schema.Pattern != "" {
 		all = append(all, schema.Pattern)

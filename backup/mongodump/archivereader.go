@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"manus/internal/words"
 )
 
 // archiveReader reads an archive of whatever origin. Its errors wrap
@@ -46,7 +48,7 @@ func newArchiveReader(in io.Reader) (*archiveReader, error) {
 		return nil, truncated(terminated(err))
 	}
 	if a.header.Version != "" && a.header.Version != formatVersion {
-		return nil, fmt.Errorf("the archive has the format version %q; only %s is known", a.header.Version, formatVersion)
+		return nil, fmt.Errorf("the archive has the format version %q; only %s is known: make it anew with a mongodump of today", a.header.Version, formatVersion)
 	}
 	for {
 		var e entry
@@ -68,7 +70,7 @@ func (a *archiveReader) add(e entry) error {
 		return damaged("it lists a collection twice, or one without a name")
 	}
 	if a.read > maxPrelude {
-		return damaged("its list of collections is longer than %d bytes", maxPrelude)
+		return damaged("its list of collections is longer than %s", words.Count(maxPrelude, "byte"))
 	}
 	a.streams[e.data()] = &stream{}
 	a.entries = append(a.entries, e)
@@ -188,7 +190,7 @@ func (a *archiveReader) raw(dst []byte) ([]byte, error) {
 		return dst, errTerminator
 	}
 	if size < minDocument || size > maxDocument {
-		return dst, damaged("a document of %d bytes", size)
+		return dst, damaged("a document of %s", words.Count(int64(size), "byte"))
 	}
 	begin := len(dst)
 	dst = binary.LittleEndian.AppendUint32(dst, size)

@@ -73,7 +73,7 @@ func (a *archiveWriter) finish() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.err == nil && len(a.open) > 0 {
-		return fmt.Errorf("%d collections haven't been ended", len(a.open))
+		return fmt.Errorf("collections that haven't been ended: %d", len(a.open))
 	}
 	return a.err
 }

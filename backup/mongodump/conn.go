@@ -22,7 +22,7 @@ import (
 
 // ErrURI is returned for a URI that the driver doesn't understand. It takes the place
 // of the driver's errors: those repeat it.
-var ErrURI = errors.New("it isn't a MongoDB URI whose options the driver understands")
+var ErrURI = errors.New("it isn't a MongoDB URI whose options the driver understands: correct MONGODB_URI, or what is in the file of --to-file")
 
 // limits are what bounds the work, so that no server can make it last or grow for ever.
 type limits struct {
@@ -108,7 +108,7 @@ func clientOptions(uri string, l limits) (*options.ClientOptions, error) {
 	o := options.Client().ApplyURI(uri)
 	err := o.Validate()
 	if _, ok := errors.AsType[*net.DNSError](err); ok { // of a mongodb+srv:// URI
-		return nil, fmt.Errorf("%w: the hosts of MongoDB can't be looked up in DNS", backup.ErrUnavailable)
+		return nil, fmt.Errorf("%w: the hosts of MongoDB can't be looked up in DNS: check the name in the URI, and this machine's DNS", backup.ErrUnavailable)
 	}
 	if err != nil {
 		return nil, ErrURI
@@ -235,14 +235,14 @@ func translateError(err error) error {
 	}
 	server, ok := errors.AsType[mongo.ServerError](err)
 	if !ok || mongo.IsNetworkError(err) || !slices.ContainsFunc(server.ErrorCodes(), isCode) {
-		return fmt.Errorf("%w: MongoDB can't be reached, or has stopped answering: %w", backup.ErrUnavailable, err)
+		return fmt.Errorf("%w: MongoDB can't be reached, or has stopped answering: see that it runs, and that the URI names it: %w", backup.ErrUnavailable, err)
 	}
 	said := answer{"MongoDB answers " + codeOf(server), err}
 	switch {
 	case server.HasErrorCode(mongodriver.AuthenticationFailed):
-		return fmt.Errorf("MongoDB doesn't know the user of the URI, or the password is another one, or the user is of another database than the one that authSource names: %w", said)
+		return fmt.Errorf("MongoDB doesn't know the user of the URI, or the password is another one, or the user is of another database than the one that authSource names: correct the URI: %w", said)
 	case slices.ContainsFunc(mongodriver.ForbiddenCodes(), server.HasErrorCode):
-		return fmt.Errorf("the user of the MongoDB URI isn't allowed to do this; backups need the roles readWrite and dbAdmin on the database, and on any named %s…: %w", scratchPrefix, said)
+		return fmt.Errorf("the user of the MongoDB URI isn't allowed to do this: give it what backups need, the roles readWrite and dbAdmin on the database, and on any named %s…: %w", scratchPrefix, said)
 	case slices.ContainsFunc(mongodriver.TransientCodes(), server.HasErrorCode):
 		return fmt.Errorf("%w: %w", backup.ErrUnavailable, said)
 	}

@@ -77,7 +77,7 @@ func (s *Source) Drill(ctx context.Context, dump io.Reader, progress func(read i
 	return contents, err
 }
 
-var errSlow = errors.New("the drill has taken too long and was given up")
+var errSlow = errors.New("the drill has taken too long and was given up: verify it on a faster server, or set backup.verify: false in manus.yaml")
 
 // drill restores each database into a scratch one, and reads them again: documents before
 // any can expire, definitions when all are as they were.

@@ -70,7 +70,7 @@ func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup
 		names, documents := planned(contents, there)
 		for _, name := range o.Collections {
 			if contents != nil && !slices.Contains(names, name) {
-				return errNoCollection(name)
+				return backup.NoCollection(name, names)
 			}
 		}
 		if len(o.Collections) > 0 {
@@ -136,18 +136,27 @@ func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.Restore
 		if err := there.check(names, o); err != nil {
 			return err
 		}
-		if err := there.drop(ctx, names); err != nil {
-			return err
-		}
-		if err := restoring.restore(ctx, c, place); err != nil {
-			return err
-		}
-		if err := restoring.expire(ctx); err != nil {
-			return err
-		}
-		contents, err = restoring.contents(ctx)
+		contents, err = restoring.over(ctx, c, there, place)
 		return err
 	})
+	return contents, err
+}
+
+// over restores, in the place of what there is. An error says what that leaves.
+func (r *restoring) over(ctx context.Context, c *conn, there existing, place func(database string) *conn) (contents backup.Contents, err error) {
+	err = there.drop(ctx, r.names())
+	if err == nil {
+		err = r.restore(ctx, c, place)
+	}
+	if err == nil {
+		err = r.expire(ctx)
+	}
+	if err == nil {
+		contents, err = r.contents(ctx)
+	}
+	if err != nil {
+		err = fmt.Errorf("%w; what was restored until then is left in the database: the same command with --drop begins anew", err)
+	}
 	return contents, err
 }
 
@@ -234,7 +243,7 @@ func (e existing) check(names []string, o backup.RestoreOptions) error {
 		return nil
 	}
 	slices.Sort(kept)
-	return fmt.Errorf("%w: there is %s; restore into another database, or allow that what is restored is dropped first",
+	return fmt.Errorf("%w: it has %s",
 		backup.ErrNotEmpty, strings.Join(kept[:min(len(kept), 10)], ", "))
 }
 

@@ -153,6 +153,10 @@ func TestDocumentsThatAreRefusedAreDamageWithoutTheirValues(t *testing.T) {
 		if !errors.Is(err, backup.ErrDamaged) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", name, err)
 		}
+		_, err = restorer(uri, database(t, uri)).Restore(t.Context(), bytes.NewReader(archive), backup.RestoreOptions{}, func(int64) {})
+		if err == nil || !strings.Contains(err.Error(), "the same command with --drop begins anew") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s, restored: %v", name, err)
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"manus/backup"
+	"manus/internal/words"
 )
 
 // restoring puts the collections of an archive in databases where there are none of
@@ -58,13 +59,11 @@ func newRestoring(a *archiveReader, from, into string, only []string, progress f
 	}
 	for _, name := range only {
 		if !slices.Contains(r.names(), name) {
-			return nil, errNoCollection(name)
+			return nil, backup.NoCollection(name, r.names())
 		}
 	}
 	return r, nil
 }
-
-func errNoCollection(name string) error { return fmt.Errorf("the backup has no collection %q", name) }
 
 // restorable tells whether a collection of an archive is one of users. mongodump writes
 // users and roles of a database as $admin.system.…
@@ -371,8 +370,8 @@ func refused(collection string, err error) error {
 	if _, lasting := errors.AsType[refusal](err); !lasting || !ok || len(many.WriteErrors) == 0 {
 		return wrap(err, "inserting documents into %q", collection)
 	}
-	return fmt.Errorf("%w: MongoDB doesn't take %d documents of the collection %q, the first with code %d",
-		backup.ErrDamaged, len(many.WriteErrors), collection, many.WriteErrors[0].Code)
+	return fmt.Errorf("%w: MongoDB doesn't take %s of the collection %q, the first with code %d",
+		backup.ErrDamaged, words.Count(len(many.WriteErrors), "document"), collection, many.WriteErrors[0].Code)
 }
 
 // contents is what has been restored, as the server has it now.

@@ -31,14 +31,14 @@ func (t *Target) translateError(err error, permission, key string) error {
 	case errors.As(err, &refused):
 		return t.explainRefusal(refused, permission, key)
 	case t.transient(err):
-		return fmt.Errorf("%w: %s doesn't answer: %s; check the endpoint and the network, or try again later", backup.ErrUnavailable, t.host(), t.redact(cause(err)))
+		return fmt.Errorf("%w: %s doesn't answer: %s; check the endpoint (S3_ENDPOINT) and the network, or try again later", backup.ErrUnavailable, t.host(), t.redact(cause(err)))
 	case errors.Is(err, errForGood):
-		return fmt.Errorf("s3://%s/%s: %w", t.config.Bucket, key, err)
+		return fmt.Errorf("s3://%s/%s: %w; try again, and if it stays so use another service, as this one doesn't do what S3 does", t.config.Bucket, key, err)
 	}
 	if certificate := (*tls.CertificateVerificationError)(nil); errors.As(err, &certificate) {
-		return fmt.Errorf("the certificate of %s isn't trusted: %w; correct the endpoint, or let this machine trust who has issued it", t.host(), certificate.Err)
+		return fmt.Errorf("the certificate of %s isn't trusted: %w; correct the endpoint (S3_ENDPOINT), or let this machine trust who has issued it", t.host(), certificate.Err)
 	}
-	return fmt.Errorf("%s can't be spoken to as the endpoint says, http or https: %s", t.host(), t.redact(cause(err)))
+	return fmt.Errorf("%s can't be spoken to as the endpoint says, http or https; correct S3_ENDPOINT: %s", t.host(), t.redact(cause(err)))
 }
 
 // explainRefusal says what is wrong when the service has refused for good.
@@ -52,14 +52,14 @@ func (t *Target) explainRefusal(refused minio.ErrorResponse, permission, key str
 	}
 	switch {
 	case refused.Code == "NoSuchUpload":
-		return fmt.Errorf("%w: the unfinished upload of %s is gone; somebody has ended it, or a rule of the bucket", fs.ErrNotExist, where)
+		return fmt.Errorf("%w: the unfinished upload of %s is gone; somebody has ended it, or a rule of the bucket; try again, and see that no rule ends uploads within a day", fs.ErrNotExist, where)
 	case isMissing(refused):
 		return fmt.Errorf("%w: %s", fs.ErrNotExist, where)
 	case refused.Code == "PreconditionFailed":
 		return fmt.Errorf("%w: %s has been replaced while it was read; read it again", backup.ErrUnavailable, where)
 	}
 	why := strings.Join(strings.Fields(refused.Code+": "+refused.Message), " ")
-	return fmt.Errorf("%s refuses %s on %s: %d %s", t.host(), permission, where, refused.StatusCode, t.redact(why))
+	return fmt.Errorf("%s refuses %s on %s, for a reason that its documentation explains: %d %s", t.host(), permission, where, refused.StatusCode, t.redact(why))
 }
 
 // errLocked: object lock keeps a file.
@@ -83,15 +83,15 @@ func (t *Target) sentence(refused minio.ErrorResponse, permission string) string
 	bucket := "the bucket " + t.config.Bucket
 	switch code := refused.Code; {
 	case code == "InvalidAccessKeyId":
-		return t.host() + " doesn't know the access key of " + bucket + "; correct the access key, or the endpoint if it is of another service"
+		return t.host() + " doesn't know the access key of " + bucket + "; correct the access key (AWS_ACCESS_KEY_ID), or the endpoint (S3_ENDPOINT) if it is of another service"
 	case code == "SignatureDoesNotMatch":
-		return "the secret key of " + bucket + " doesn't belong to its access key; correct the secret key"
+		return "the secret key of " + bucket + " doesn't belong to its access key; correct the secret key (AWS_SECRET_ACCESS_KEY)"
 	case code == "InvalidToken" || code == "ExpiredToken" || code == "ExpiredTokenException" || code == "TokenRefreshRequired":
-		return "the session token of " + bucket + " is wrong or has expired; get new temporary keys"
+		return "the session token of " + bucket + " is wrong or has expired; get new temporary keys, AWS_SESSION_TOKEN with them"
 	case code == "NoSuchBucket":
-		return bucket + " doesn't exist at " + t.host() + "; make it, or correct its name or the endpoint"
+		return bucket + " doesn't exist at " + t.host() + "; make it, or correct its name (S3_BUCKET) or the endpoint (S3_ENDPOINT)"
 	case code == "InvalidBucketName":
-		return bucket + " has a name that S3 doesn't allow; correct it"
+		return bucket + " has a name that S3 doesn't allow; correct S3_BUCKET"
 	case slices.Contains(regionCodes, code) || refused.StatusCode/100 == 3:
 		return t.wrongRegion(refused)
 	case code == "RequestTimeTooSkewed":
@@ -99,16 +99,16 @@ func (t *Target) sentence(refused minio.ErrorResponse, permission string) string
 	case code == "AccessDenied" || code == "AllAccessDisabled" || refused.StatusCode == http.StatusForbidden:
 		return "the access key of " + bucket + " may not do what backups need; allow it " + permission + " there"
 	case code == "InvalidRequest" && strings.Contains(strings.ReplaceAll(strings.ToLower(refused.Message), " ", ""), "objectlock"):
-		return bucket + " has no object lock; make one that has it, or set no lock mode"
+		return bucket + " has no object lock; make one that has it, or take backup.s3.object_lock out of manus.yaml"
 	}
 	return ""
 }
 
 func (t *Target) wrongRegion(refused minio.ErrorResponse) string {
 	if refused.Region == "" {
-		return "the bucket " + t.config.Bucket + " isn't in the region or at the endpoint that are set; correct them"
+		return "the bucket " + t.config.Bucket + " isn't in the region or at the endpoint that are set; correct S3_REGION and S3_ENDPOINT"
 	}
-	return "the bucket " + t.config.Bucket + " is in the region " + t.redact(refused.Region) + "; set that region, and no endpoint of another"
+	return "the bucket " + t.config.Bucket + " is in the region " + t.redact(refused.Region) + "; set S3_REGION to that, and S3_ENDPOINT to none of another region"
 }
 
 // host is where the service is.

@@ -15,6 +15,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"manus/backup"
+	"manus/internal/words"
 )
 
 // completes is the right to make an object of parts that have been uploaded, by which
@@ -162,7 +163,7 @@ func (u *upload) send() error {
 		return err
 	}
 	if len(u.parts) == u.target.maxParts {
-		u.cancel(fmt.Errorf("%s has become larger than %d parts of %d MiB, and S3 takes no more; set larger parts for %s", u.name, len(u.parts), u.partSize/mebi, u.target))
+		u.cancel(fmt.Errorf("%s has become larger than %s of %d MiB, and S3 takes no more at %s; try again: how large parts are is chosen by how large the database is when a backup begins", u.name, words.Count(len(u.parts), "part"), u.partSize/mebi, u.target))
 		return u.failure()
 	}
 	part, data := &uploaded{}, u.part
@@ -295,7 +296,7 @@ func (u *upload) verify() error {
 		}
 		if err == nil && !u.matches(info) {
 			u.commit.wrong = true
-			return fmt.Errorf("%w: the service has made %d bytes (%s) of %d that it was sent (%s)", errForGood, info.Size, info.ETag, u.written, u.commit.etag)
+			return fmt.Errorf("%w: the service has made %s (%s) of %d that it was sent (%s)", errForGood, words.Count(info.Size, "byte"), info.ETag, u.written, u.commit.etag)
 		}
 		return err
 	})

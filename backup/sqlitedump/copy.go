@@ -11,51 +11,37 @@ import (
 	"manus/backup"
 )
 
-// copy copies tables of a dump into the file, in one transaction.
-func (r *Restorer) copy(ctx context.Context, dump io.Reader, o backup.RestoreOptions, progress func(read int64)) (copied backup.Contents, err error) {
+// copy copies tables of a dump into the file, in one transaction: whenever this process is
+// killed, all of them are in it or none.
+func (r *Restorer) copy(ctx context.Context, into *seized, dump io.Reader, o backup.RestoreOptions, progress func(read int64)) (copied backup.Contents, err error) {
+	if into.conn == nil {
+		return copied, fmt.Errorf("%s can't be read, so single collections can't be put into it: leave --collection out and restore all of the backup", r.path)
+	}
 	_, err = withScratch(ctx, r.path, forRestore, work, dump, progress, func(scratch *os.File, contents backup.Contents) error {
 		if copied, err = contents.Only(o.Collections); err != nil {
-			return fmt.Errorf("%w: name one that it has, or none to restore all", err)
+			return err
 		}
-		return r.copyInto(ctx, scratch.Name(), copied, o)
+		if err := into.take(ctx, scratch.Name(), copied); err != nil {
+			return translateError(ctx, r.path, err)
+		}
+		return nil
 	})
 	return copied, err
 }
 
-func (r *Restorer) copyInto(ctx context.Context, scratch string, contents backup.Contents, o backup.RestoreOptions) (err error) {
-	if _, err := makeFile(r.path); err != nil {
-		return err
-	}
-	db := open(r.path, shared)
-	defer func() { err = errors.Join(err, db.Close()) }()
-	err = onConn(ctx, db, func(c *sql.Conn) error { return r.copyAll(ctx, c, scratch, contents, o) })
-	if err != nil {
-		err = translateError(ctx, r.path, err)
-	}
-	return err
-}
-
-// copyAll copies the tables in a transaction, which ends with the connection at the latest.
-func (r *Restorer) copyAll(ctx context.Context, c *sql.Conn, scratch string, contents backup.Contents, o backup.RestoreOptions) error {
-	if _, err := c.ExecContext(ctx, "ATTACH ? AS backup", uri(scratch, private)); err != nil {
-		return err
-	}
-	if _, err := c.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	rows, err := countRows(ctx, c)
-	if err == nil {
-		err = r.refuse(existing{rows: rows}, o) // somebody may have written since
-	}
-	if err != nil {
+// take copies tables of a scratch database into the transaction that holds the file, and
+// commits it.
+func (s *seized) take(ctx context.Context, scratch string, contents backup.Contents) error {
+	if _, err := s.conn.ExecContext(ctx, "ATTACH ? AS backup", uri(scratch, private)); err != nil {
 		return err
 	}
 	for _, collection := range contents.Collections {
-		if err := copyTable(ctx, c, collection); err != nil {
+		if err := copyTable(ctx, s.conn, collection); err != nil {
 			return fmt.Errorf("the table %s: %w", collection.Name, err)
 		}
 	}
-	_, err = c.ExecContext(ctx, "COMMIT")
+	_, err := s.conn.ExecContext(ctx, "COMMIT")
+	s.made = s.made && err != nil
 	return err
 }
 
@@ -82,7 +68,7 @@ func copyTable(ctx context.Context, c *sql.Conn, collection backup.Collection) e
 	}
 	copied, err := readTable(ctx, c, table)
 	if err == nil && copied != collection {
-		err = errors.New("it differs from the backup's after it was copied")
+		err = errors.New("it differs from the backup's after it was copied, so nothing was changed; try again, and look after this machine's memory and disk")
 	}
 	return err
 }

@@ -25,9 +25,7 @@ var (
 	// locks and no files beside it.
 	private = url.Values{"mode": {"ro"}, "immutable": {"1"}, "_pragma": {"cache_size(-2048)", "temp_store(MEMORY)", "trusted_schema(0)", "cell_size_check(1)"}}
 	// alone is a file that nobody else may have open.
-	alone = url.Values{"mode": {"rw"}, "_pragma": {"busy_timeout(0)", "synchronous(FULL)", "temp_store(MEMORY)", "trusted_schema(0)"}}
-	// shared is a file that tables are copied into while others use it.
-	shared = url.Values{"mode": {"rw"}, "_pragma": {"busy_timeout(5000)", "synchronous(FULL)", "cache_size(-16384)", "temp_store(MEMORY)", "trusted_schema(0)", "foreign_keys(0)"}}
+	alone = url.Values{"mode": {"rw"}, "_pragma": {"busy_timeout(0)", "synchronous(FULL)", "cache_size(-16384)", "temp_store(MEMORY)", "trusted_schema(0)", "foreign_keys(0)"}}
 )
 
 // open is the file at path; it isn't looked at before the first query.
@@ -81,7 +79,9 @@ func translateError(ctx context.Context, path string, err error) error {
 	switch primary(err) {
 	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
 		return fmt.Errorf("%w: the database file %s is locked by another process: try again later: %w", backup.ErrUnavailable, path, err)
-	case lib.SQLITE_FULL, lib.SQLITE_IOERR, lib.SQLITE_NOMEM:
+	case lib.SQLITE_FULL:
+		return fmt.Errorf("%w: there is no space left for the database file %s: free some and try again: %w", backup.ErrUnavailable, path, err)
+	case lib.SQLITE_IOERR, lib.SQLITE_NOMEM:
 		return fmt.Errorf("%w: the database file %s can't be read: look after its disk and try again: %w", backup.ErrUnavailable, path, err)
 	case lib.SQLITE_CANTOPEN, lib.SQLITE_PERM, lib.SQLITE_READONLY:
 		return fmt.Errorf("%w: the database file %s can't be opened: this user needs to read and write it and its folder: %w", backup.ErrUnavailable, path, err)

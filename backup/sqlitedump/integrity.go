@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"manus/backup"
+	"manus/internal/words"
 )
 
 // inspect has a scratch database checked and reads what is in it, on all processors. It
@@ -168,7 +169,7 @@ func (i *index) count(ctx context.Context, c *sql.Conn, table string) error {
 	var rows uint64
 	err := c.QueryRowContext(ctx, "SELECT count(*) FROM main."+quote(table)+" NOT INDEXED WHERE "+i.where).Scan(&rows)
 	if err == nil && rows != i.found.n {
-		err = damaged(fmt.Errorf("the index %s has %d entries for %d rows", i.name, i.found.n, rows))
+		err = damaged(fmt.Errorf("the index %s has %s for %s", i.name, words.Count(i.found.n, "entry"), words.Count(rows, "row")))
 	}
 	return err
 }

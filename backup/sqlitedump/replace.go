@@ -22,39 +22,19 @@ import (
 // Killed at any step, it leaves one whole database: before the rename the old one,
 // which by then needs no log beside it any more, and after it the new one, beside
 // which no log of the old one is left.
-func (r *Restorer) replace(ctx context.Context, dump io.Reader, o backup.RestoreOptions, progress func(read int64)) (contents backup.Contents, err error) {
-	old, err := r.seize(ctx)
-	if err != nil {
-		return contents, err
-	}
-	defer func() { err = errors.Join(err, old.release()) }()
-	there, err := r.lookAgain(ctx, old)
-	if err == nil {
-		err = r.refuse(there, o) // somebody may have written since
-	}
-	if err != nil {
-		return contents, err
-	}
+func (r *Restorer) replace(ctx context.Context, old *seized, dump io.Reader, progress func(read int64)) (backup.Contents, error) {
 	return withScratch(ctx, r.path, forRestore, work, dump, progress, func(scratch *os.File, _ backup.Contents) error {
 		if err := scratch.Sync(); err != nil {
-			return fmt.Errorf("%w: the restored database can't be written: see that there is space and try again: %w", backup.ErrUnavailable, err)
+			return unwritten(scratch, err)
 		}
 		return old.giveWay(scratch.Name())
 	})
 }
 
-func (r *Restorer) lookAgain(ctx context.Context, old *seized) (existing, error) {
-	if old.conn == nil {
-		return r.look(ctx)
-	}
-	rows, err := countRows(ctx, old.conn)
-	return r.judge(ctx, rows, err)
-}
-
 // seized is a database file that nobody else has open, nor can write to.
 type seized struct {
 	path     string
-	made     bool   // it is empty, and wasn't there before
+	made     bool   // it is empty, and wasn't there before; nothing has been put into it
 	mode     string // of its journal, before it was seized
 	held     bool   // by SQLite's exclusive lock
 	replaced bool
@@ -90,7 +70,7 @@ func makeFile(path string) (made bool, err error) {
 	case errors.Is(err, fs.ErrExist):
 		return false, nil
 	}
-	return false, fmt.Errorf("%s can't be made: make its folder writable for this user: %w", path, err)
+	return false, fmt.Errorf("%s can't be made: let this user write to its folder, or name another one: %w", path, cause(err))
 }
 
 // lock takes SQLite's exclusive lock. To leave the mode with a log is the one thing
@@ -131,7 +111,7 @@ func (s *seized) exclusive(ctx context.Context) error {
 }
 
 func inUse(path string, err error) error {
-	return fmt.Errorf("%w: another process has the database %s open: stop the server first: %w", backup.ErrUnavailable, path, err)
+	return fmt.Errorf("%w: another process has the database %s open: stop every server and command that uses it first: %w", backup.ErrInUse, path, err)
 }
 
 // Where SQLite's locks are in a file: 512 bytes at 1 GiB.
@@ -140,12 +120,16 @@ const (
 	locksTo = 512
 )
 
-// isLocked returns an error when another process has the file open with SQLite, for a
-// file that this process's SQLite can't read.
+// isLocked returns ErrInUse when another process has the file open with SQLite. It changes
+// nothing, and knows of files that SQLite can't read too. This process hasn't the file open:
+// closing it would take away its locks.
 func isLocked(path string) (err error) {
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
-		return fmt.Errorf("%s can't be replaced: this user needs to write to it: %w", path, err)
+		return fmt.Errorf("%s can't be replaced: this user needs to write to it: %w", path, cause(err))
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: locksAt, Len: locksTo}
@@ -163,7 +147,7 @@ func (s *seized) giveWay(newer string) error {
 	folder := filepath.Dir(s.path)
 	for _, ending := range []string{"-wal", "-shm", "-journal"} {
 		if err := os.Remove(s.path + ending); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("the log of the old database would damage the new one: remove it: %w", err)
+			return fmt.Errorf("the log of the old database would damage the new one, and can't be removed: remove %s: %w", s.path+ending, err)
 		}
 	}
 	if err := lockedfile.SyncFolder(folder); err != nil { // no log of the old one may come back
@@ -183,10 +167,9 @@ func (s *seized) release() error {
 		errs = append(errs, os.Remove(s.path)) // before anybody else can have it
 	}
 	if s.conn != nil {
-		_ = rollback(s.conn) // there may be no transaction
-		if !s.replaced && s.mode == "wal" {
-			_, err := s.conn.ExecContext(context.Background(), "PRAGMA journal_mode = WAL")
-			errs = append(errs, err)
+		_ = rollback(s.conn)                // there may be no transaction
+		if !s.replaced && s.mode == "wal" { // or whoever opens it as a store does that
+			_, _ = s.conn.ExecContext(context.Background(), "PRAGMA journal_mode = WAL")
 		}
 	}
 	return errors.Join(append(errs, s.closeConn())...)

@@ -23,9 +23,9 @@ var _ backup.Restorer = (*Restorer)(nil)
 // Restorer is a SQLite file that dumps are restored into.
 //
 // All of a dump takes the place of the file at once: whoever opens it sees the old
-// database or the new one, whenever this process is killed. No other process may have
-// it open, as it would go on with the old one. Single tables are copied into the file
-// in one transaction, which others may have open.
+// database or the new one, whenever this process is killed. Single tables are copied into
+// it in one transaction. No other process may have the file open: it would go on with the
+// old one, or with what it remembers of tables that are others by then.
 type Restorer struct{ path string }
 
 // NewRestorer restores into the file at path, which is made, with its folder, when
@@ -44,8 +44,8 @@ type existing struct {
 	opaque string
 }
 
-// Plan tells what Restore would do. The error is ErrNotEmpty, together with the plan,
-// when Restore would return that.
+// Plan tells what Restore would do. The error is ErrNotEmpty or ErrInUse, together with the
+// plan, when Restore would return that. This process hasn't the file open.
 func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup.RestoreOptions) (backup.Plan, error) {
 	plan := backup.Plan{Target: r.path, Steps: []backup.PlanStep{}}
 	documents := map[string]int64{}
@@ -71,7 +71,10 @@ func (r *Restorer) Plan(ctx context.Context, contents *backup.Contents, o backup
 		}
 		plan.Steps = append(plan.Steps, step)
 	}
-	return plan, r.refuse(there, o)
+	if err := r.refuse(there, o); err != nil {
+		return plan, err
+	}
+	return plan, isLocked(r.path)
 }
 
 // involved names the tables that a restore changes, in order.
@@ -90,12 +93,12 @@ func (r *Restorer) refuse(there existing, o backup.RestoreOptions) error {
 		return nil
 	}
 	if there.opaque != "" {
-		return fmt.Errorf("%w: %s: move it away, or allow that it is dropped", backup.ErrNotEmpty, there.opaque)
+		return fmt.Errorf("%w: %s", backup.ErrNotEmpty, there.opaque)
 	}
 	for _, table := range involved(nil, there, o) {
 		whole := len(o.Collections) == 0
 		if there.rows[table] > 0 && !(whole && sqlitedocs.IsOwnTable(table)) {
-			return fmt.Errorf("%w: %s has rows in the table %s: name another file, or allow that they are dropped", backup.ErrNotEmpty, r.path, table)
+			return fmt.Errorf("%w: %s has rows in the table %s", backup.ErrNotEmpty, r.path, table)
 		}
 	}
 	return nil
@@ -108,9 +111,9 @@ func (r *Restorer) look(ctx context.Context) (existing, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return existing{opaque: r.strayLog()}, nil
 	case err != nil:
-		return existing{}, err
+		return existing{}, fmt.Errorf("there can't be a file %s: name another folder after --to, or a file that ends with .db: %w", r.path, cause(err))
 	case !info.Mode().IsRegular():
-		return existing{}, fmt.Errorf("%s is no file: name the file to restore into", r.path)
+		return existing{}, fmt.Errorf("%s is no file: name another folder after --to, or a file that ends with .db", r.path)
 	case info.Size() == 0 && r.strayLog() != "": // which reading the file would remove
 		return existing{opaque: r.strayLog()}, nil
 	}
@@ -170,7 +173,7 @@ func countRows(ctx context.Context, c *sql.Conn) (map[string]int64, error) {
 // Restore puts a dump, or the collections of it that o names, in place and returns
 // what it has restored. It returns ErrNotEmpty, and has changed nothing, when
 // something is there that o.Drop doesn't allow to be dropped, ErrDamaged for a dump
-// that isn't whole, and ErrUnavailable when a server has the file open.
+// that isn't whole, and ErrInUse when a server has the file open.
 func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.RestoreOptions, progress func(read int64)) (backup.Contents, error) {
 	if err := ctx.Err(); err != nil {
 		return backup.Contents{}, err
@@ -183,10 +186,37 @@ func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.Restore
 		return backup.Contents{}, err
 	}
 	if err := os.MkdirAll(filepath.Dir(r.path), 0o700); err != nil {
-		return backup.Contents{}, fmt.Errorf("there can't be a folder for %s: name another place: %w", r.path, err)
+		return backup.Contents{}, fmt.Errorf("there can't be a folder for %s: name another one after --to: %w", r.path, cause(err))
 	}
-	if len(o.Collections) > 0 {
-		return r.copy(ctx, dump, o, progress)
+	return r.alone(ctx, o, func(old *seized) (backup.Contents, error) {
+		if len(o.Collections) > 0 {
+			return r.copy(ctx, old, dump, o, progress)
+		}
+		return r.replace(ctx, old, dump, progress)
+	})
+}
+
+// alone changes the file while nobody else has it open, or returns ErrInUse.
+func (r *Restorer) alone(ctx context.Context, o backup.RestoreOptions, change func(*seized) (backup.Contents, error)) (contents backup.Contents, err error) {
+	old, err := r.seize(ctx)
+	if err != nil {
+		return contents, err
 	}
-	return r.replace(ctx, dump, o, progress)
+	defer func() { err = errors.Join(err, old.release()) }()
+	there, err := r.lookAgain(ctx, old)
+	if err == nil {
+		err = r.refuse(there, o) // somebody may have written since
+	}
+	if err != nil {
+		return contents, err
+	}
+	return change(old)
+}
+
+func (r *Restorer) lookAgain(ctx context.Context, old *seized) (existing, error) {
+	if old.conn == nil {
+		return r.look(ctx)
+	}
+	rows, err := countRows(ctx, old.conn)
+	return r.judge(ctx, rows, err)
 }

@@ -241,21 +241,53 @@ func holdProcess(args []string) error {
 	return s.Close()
 }
 
-func TestAFileThatAServerHasOpenIsNotReplaced(t *testing.T) {
+// A server would go on with what it remembers of tables, leases and queues that are others
+// by then, so neither the file nor a single table changes under it.
+func TestAFileThatAServerHasOpenIsNotChanged(t *testing.T) {
 	t.Parallel()
 	out, contents := peopleDump(t, 500)
 	path := occupied(t)
 	server := processtest.Start(t, "hold", path)
 	server.Await(t, "open")
+	_, before := dump(t, New(path))
 	r := NewRestorer(path)
-	if _, err := r.Restore(t.Context(), bytes.NewReader(out), backup.RestoreOptions{Drop: true}, noProgress); !errors.Is(err, backup.ErrUnavailable) || !strings.Contains(err.Error(), "stop the server") {
-		t.Errorf("it was replaced under a server: %v", err)
+	for _, o := range []backup.RestoreOptions{{Drop: true}, {Drop: true, Collections: []string{"people"}}, {Collections: []string{"pairs"}}} {
+		plan, err := r.Plan(t.Context(), &contents, o)
+		if !errors.Is(err, backup.ErrInUse) || len(plan.Steps) == 0 {
+			t.Errorf("%+v: the plan is %+v, %v", o, plan, err)
+		}
+		_, err = r.Restore(t.Context(), bytes.NewReader(out), o, noProgress)
+		if !errors.Is(err, backup.ErrInUse) || !errors.Is(err, backup.ErrUnavailable) || !strings.Contains(err.Error(), "stop every server") {
+			t.Errorf("%+v was restored under a server: %v", o, err)
+		}
 	}
-	// Single tables are another matter.
-	restore(t, path, out, backup.RestoreOptions{Drop: true, Collections: []string{"people"}})
 	server.End(t)
+	if _, after := dump(t, New(path)); !sameContents(after, before) {
+		t.Errorf("there is %+v, not %+v", after, before)
+	}
+	if _, err := r.Plan(t.Context(), &contents, backup.RestoreOptions{Drop: true}); err != nil {
+		t.Errorf("without the server: %v", err)
+	}
 	if restored := restore(t, path, out, backup.RestoreOptions{Drop: true}); !sameContents(restored, contents) {
 		t.Errorf("restored was %+v", restored)
+	}
+}
+
+// What SQLite can't read has no tables that others could be put beside.
+func TestNoCollectionIsRestoredIntoWhatIsNoDatabase(t *testing.T) {
+	t.Parallel()
+	out, _ := peopleDump(t, 50)
+	path := filepath.Join(t.TempDir(), "manus.db")
+	if err := os.WriteFile(path, bytes.Repeat([]byte("important"), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := folderContents(t, filepath.Dir(path))
+	_, err := NewRestorer(path).Restore(t.Context(), bytes.NewReader(out), backup.RestoreOptions{Drop: true, Collections: []string{"people"}}, noProgress)
+	if err == nil || !strings.Contains(err.Error(), "leave --collection out") {
+		t.Errorf("it says %v", err)
+	}
+	if folderContents(t, filepath.Dir(path)) != before {
+		t.Error("something has changed")
 	}
 }
 
@@ -433,7 +465,8 @@ func dirtyProcess(args []string) error {
 	return nil
 }
 
-// restoreProcess restores one dump after the other over the file.
+// restoreProcess restores one dump after the other over the file: all of it, or the
+// collections that are named after them.
 func restoreProcess(args []string) error {
 	r := NewRestorer(args[0])
 	for i := 0; ; i++ {
@@ -441,7 +474,7 @@ func restoreProcess(args []string) error {
 		if err != nil {
 			return err
 		}
-		_, err = r.Restore(context.Background(), slow{bytes.NewReader(out)}, backup.RestoreOptions{Drop: true}, func(read int64) { fmt.Println("read", read) })
+		_, err = r.Restore(context.Background(), slow{bytes.NewReader(out)}, backup.RestoreOptions{Drop: true, Collections: args[3:]}, func(read int64) { fmt.Println("read", read) })
 		if err != nil {
 			return err
 		}
@@ -456,6 +489,16 @@ func (s slow) Read(p []byte) (int, error) { return s.Reader.Read(p[:min(len(p), 
 
 func TestARestoreKilledAtAnyMomentLeavesTheOldDatabaseOrTheNewOne(t *testing.T) {
 	t.Parallel()
+	killRestores(t)
+}
+
+func TestARestoreOfCollectionsKilledAtAnyMomentLeavesTheOldOnesOrTheNewOnes(t *testing.T) {
+	t.Parallel()
+	killRestores(t, "extra", "state")
+}
+
+// killRestores kills restores of collections, or of all, and looks at what is left.
+func killRestores(t *testing.T, collections ...string) {
 	rounds := 6
 	if text := os.Getenv("MANUS_CRASH_ROUNDS"); text != "" {
 		var err error
@@ -481,7 +524,7 @@ func TestARestoreKilledAtAnyMomentLeavesTheOldDatabaseOrTheNewOne(t *testing.T) 
 		p := processtest.Start(t, "dirty", path)
 		p.Await(t, "dirty")
 		p.Kill(t)
-		p = processtest.Start(t, "restore", path, one, other)
+		p = processtest.Start(t, "restore", append([]string{path, one, other}, collections...)...)
 		last := random.IntN(40)
 		for range last + 1 {
 			p.Await(t, "")

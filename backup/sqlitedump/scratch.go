@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"manus/backup"
 	"manus/internal/lockedfile"
+	"manus/internal/words"
 )
 
 // What scratch files are for; a part of their names.
@@ -31,11 +33,11 @@ func newScratch(path, purpose string) (*os.File, error) {
 		return strings.HasPrefix(name, base+forDrill) || strings.HasPrefix(name, base+forRestore)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("what an interrupted restore has left beside %s can't be removed: remove it: %w", path, err)
+		return nil, fmt.Errorf("what an interrupted restore has left beside %s can't be removed: remove the files %s.restore-… and %[2]s.drill-… there: %[3]w", path, base, err)
 	}
 	file, err := lockedfile.Create(folder, base+purpose+"*")
 	if err != nil {
-		return nil, fmt.Errorf("a scratch database can't be made beside %s: make its folder writable for this user: %w", path, err)
+		return nil, fmt.Errorf("no file can be made beside %s for what is restored: let this user write there, see that there is space, or name another folder: %w", path, cause(err))
 	}
 	return file, nil
 }
@@ -78,7 +80,7 @@ func fill(ctx context.Context, scratch *os.File, dump io.Reader, progress func(r
 		return damaged(err)
 	}
 	if !header.fits(counted.bytes) {
-		return damaged(fmt.Errorf("it has %d bytes, but should have %d pages of %d", counted.bytes, header.pages, header.pageSize))
+		return damaged(fmt.Errorf("it has %s, but should have %s of %d", words.Count(counted.bytes, "byte"), words.Count(header.pages, "page"), header.pageSize))
 	}
 	standAlone(start)
 	_, err = scratch.WriteAt(start, 0)
@@ -103,17 +105,36 @@ func copyAhead(w io.Writer, r io.Reader) error {
 // plainReader hides what else a reader can do, so that whole chunks are copied.
 type plainReader struct{ io.Reader }
 
-func damaged(err error) error { return fmt.Errorf("%w: %w", backup.ErrDamaged, err) }
+// damaged makes an error ErrDamaged, unless it is.
+func damaged(err error) error {
+	if errors.Is(err, backup.ErrDamaged) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", backup.ErrDamaged, err)
+}
 
 // roomy says what is to be done when the disk is full.
-type roomy struct{ w io.Writer }
+type roomy struct{ file *os.File }
 
 func (r roomy) Write(p []byte) (int, error) {
-	n, err := r.w.Write(p)
-	if err != nil {
-		err = fmt.Errorf("%w: the scratch database can't be written: see that there is space and try again: %w", backup.ErrUnavailable, err)
+	n, err := r.file.Write(p)
+	return n, unwritten(r.file, err)
+}
+
+// unwritten says why a scratch database can't be written; nil for no error.
+func unwritten(scratch *os.File, err error) error {
+	if err == nil {
+		return nil
 	}
-	return n, err
+	return fmt.Errorf("%w: what is restored can't be written in %s, where there has to be space for all of it: free some, or use another disk: %w", backup.ErrUnavailable, filepath.Dir(scratch.Name()), cause(err))
+}
+
+// cause is an error of a file without its name, which is one that nobody knows.
+func cause(err error) error {
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		return failed.Err
+	}
+	return err
 }
 
 // blame says whose fault it is that a scratch database can't be used: that of the dump

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"manus/backup"
+	"manus/internal/words"
 )
 
 // dumpFile writes the database at path to w and reads what is in it. Both are done at the
@@ -141,7 +142,7 @@ func (s *snapshot) stream(ctx context.Context, w io.Writer) error {
 		err = out.Flush()
 	}
 	if err == nil && written != pages*size {
-		err = fmt.Errorf("the database has %d bytes, but SQLite handed out %d", pages*size, written)
+		err = fmt.Errorf("the database has %s, but SQLite handed out %d; try again", words.Count(pages*size, "byte"), written)
 	}
 	return err
 }

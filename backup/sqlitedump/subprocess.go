@@ -118,13 +118,13 @@ func (c Command) run(ctx context.Context, task, path string, w io.Writer) (backu
 	case ctx.Err() != nil:
 		return backup.Contents{}, ctx.Err()
 	case cmd.Process == nil:
-		return backup.Contents{}, fmt.Errorf("the process that reads SQLite can't be started: %w", err)
+		return backup.Contents{}, fmt.Errorf("the process that reads SQLite can't be started; see whether the program is where it was, and there is memory: %w", err)
 	case stdout.err != nil:
 		return backup.Contents{}, stdout.err
 	}
 	var o outcome
 	if err := errors.Join(err, json.Unmarshal(answer, &o)); err != nil {
-		return backup.Contents{}, fmt.Errorf("%w: the process that reads SQLite has ended before it was done: %w: %s", backup.ErrUnavailable, err, stderr.text.String())
+		return backup.Contents{}, fmt.Errorf("%w: the process that reads SQLite has ended before it was done; try again, and see whether there is memory enough: %w: %s", backup.ErrUnavailable, err, stderr.text.String())
 	}
 	return o.result()
 }

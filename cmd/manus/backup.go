@@ -16,8 +16,8 @@ import (
 	"manus/app"
 	"manus/backup"
 	"manus/config"
-	"manus/internal/cron"
 	"manus/internal/nice"
+	"manus/internal/words"
 )
 
 // backupCommand works on backups, beside a running server or without.
@@ -58,14 +58,15 @@ func (v vault) look() error {
 	case dir == "" || err == nil:
 		return nil
 	case !errors.Is(err, fs.ErrNotExist):
-		return err
+		return fmt.Errorf("the folder of backups can't be looked at: check BACKUP_DIR, and that this user may read it: %w", err)
 	case inData && v.rooms.StoreExists(v.ctx) == nil:
 		return nil
 	}
 	return fmt.Errorf("%w: no folder of backups is at %s: check BACKUP_DIR, or --data, or make the first backup with 'manus backup create'", backup.ErrNotFound, dir)
 }
 
-// with joins the rooms of the installation and runs f on its backups. The store is only
+// with joins the rooms of the installation and runs f on its backups; what is to be done about
+// an error that any of them may have is said here. The store is only
 // opened at the end of create, to note how it went, and need not open: a backup can be
 // made of one that is full or can't be written.
 func (c *backupCommand) with(p *process, f func(vault) error) error {
@@ -83,8 +84,16 @@ func (c *backupCommand) with(p *process, f func(vault) error) error {
 	return withRooms(p, app.Options{Settings: settings, Unopened: true}, func(a *app.App) error {
 		progress := &progressLine{line: statusLine{out: p.err}}
 		defer progress.end()
-		return c.nowhere(p, f(vault{p, a.Backups(), a, settings, progress}))
+		return c.nowhere(p, orAnother(f(vault{p, a.Backups(), a, settings, progress})))
 	})
+}
+
+// orAnother adds to what is damaged what there is instead of it.
+func orAnother(err error) error {
+	if !errors.Is(err, backup.ErrDamaged) {
+		return err
+	}
+	return fmt.Errorf("%w; rely on another one: 'manus backup list' shows which are verified", err)
 }
 
 // nowhere adds to what isn't found that nobody has said where to look.
@@ -100,11 +109,11 @@ func (c *backupCommand) nowhere(p *process, err error) error {
 
 func readIdentity(path string) (config.Secret, error) {
 	text, err := os.ReadFile(path)
-	if err == nil {
-		_, err = backup.ParseIdentities(string(text))
-	}
 	if err != nil {
-		return config.Secret{}, fmt.Errorf("--identity: %w", err)
+		return config.Secret{}, fmt.Errorf("--identity: name the file with the secret key, as this user may read it: %w", err)
+	}
+	if _, err = backup.ParseIdentities(string(text)); err != nil {
+		return config.Secret{}, fmt.Errorf("--identity: %s: %w", path, err)
 	}
 	return config.NewSecret(string(text)), nil
 }
@@ -132,7 +141,7 @@ func (c backupCreate) Run(p *process, parent *backupCommand) error {
 			return err
 		}
 		pruned, failed := v.Prune(p.ctx, false)
-		return errors.Join(err, failed, printPruned(p.err, pruned, false))
+		return errors.Join(err, failed, printPruned(p.err, p.paste, pruned, false))
 	})
 }
 
@@ -141,7 +150,7 @@ func (c *backupCommand) printCreated(p *process, m backup.Manifest, took time.Du
 	if c.JSON {
 		return json.NewEncoder(p.out).Encode(m)
 	}
-	_, err := fmt.Fprintf(p.out, "%s: %s, %d documents, in %v; %s\n", m.File, size(m.Size), m.Documents, took.Round(time.Second), verdict(m))
+	_, err := fmt.Fprintf(p.out, "%s: %s, %s, in %v; %s\n", m.File, size(m.Size), words.Count(m.Documents, "document"), took.Round(time.Second), p.paste.complete(verdict(m)))
 	return err
 }
 
@@ -151,7 +160,7 @@ func doubt(m backup.Manifest) error {
 	if m.Suspicious == "" {
 		return nil
 	}
-	return fmt.Errorf("the backup %s was made, but doesn't count", m.ID)
+	return fmt.Errorf("the backup %s was made, but doesn't count; 'manus backup list' says why", m.ID)
 }
 
 // verdict says whether a backup is verified, and to be relied on.
@@ -167,68 +176,21 @@ func verdict(m backup.Manifest) string {
 	return "not verified"
 }
 
-type backupList struct{}
+// whose says which installation's backups a command works on.
+type whose struct {
+	Installation string `help:"The installation whose backups are meant, or the beginning of its id, where there is no store that says it." placeholder:"ID"`
+}
 
-// Run lists backups.
-func (backupList) Run(p *process, parent *backupCommand) error {
+// with is the parent's, as that installation.
+func (w whose) with(p *process, parent *backupCommand, f func(vault) error) error {
 	return parent.with(p, func(v vault) error {
-		if err := v.look(); err != nil {
-			return err
-		}
-		all, err := v.Service.List(p.ctx)
-		if parent.JSON {
-			return errors.Join(err, json.NewEncoder(p.out).Encode(append(backup.Catalogue{}, all...)))
-		}
-		return errors.Join(err, printBackups(p.out, all, time.Now()), printNext(p.out, v.settings.Backup.Schedule, time.Now()))
+		v.As = w.Installation
+		return f(v)
 	})
 }
 
-func printBackups(out io.Writer, all backup.Catalogue, now time.Time) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tMADE\tSIZE\tDOCUMENTS\tVERIFIED\tAT")
-	newest := "There is no verified backup."
-	if b, ok := all.NewestVerified(); ok {
-		newest = fmt.Sprintf("The newest verified backup is %s old.", howOld(now.Sub(b.CreatedAt)))
-	}
-	for _, b := range all {
-		verified := "no"
-		switch {
-		case b.Problem != "":
-			verified = "PROBLEM: " + b.Problem
-		case b.Doubt != "":
-			verified = "DOESN'T COUNT: " + b.Doubt
-		case b.Verified:
-			verified = b.VerifiedAt.Format("2006-01-02 15:04 MST")
-		case b.VerifyError != "":
-			verified = "FAILED: " + b.VerifyError
-		}
-		if b.ID == "" { // its manifest can't be read
-			fmt.Fprintf(table, "%s\t\t\t\t%s\t%s\n", b.File, verified, strings.Join(b.At, ", "))
-			continue
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\n", b.ID, b.CreatedAt.Format("2006-01-02 15:04 MST"), size(b.Size), b.Documents, verified, strings.Join(b.At, ", "))
-	}
-	fmt.Fprintf(table, "\n%s\n", newest)
-	return table.Flush()
-}
-
-// printNext says when a server with these settings makes backups, so that a person sees
-// whether the schedule is what they meant.
-func printNext(out io.Writer, when *cron.Schedule, now time.Time) error {
-	if when == nil {
-		_, err := fmt.Fprintln(out, "BACKUP_SCHEDULE is off: a server makes none.")
-		return err
-	}
-	next := make([]string, 5)
-	for i := range next {
-		now = when.Next(now)
-		next[i] = now.Format("Mon 2006-01-02 15:04 MST")
-	}
-	_, err := fmt.Fprintf(out, "A server makes the next ones on %s.\n", strings.Join(next, ", "))
-	return err
-}
-
 type backupVerify struct {
+	whose
 	ID     string `arg:"" optional:"" help:"The backup's ID, or its beginning; without one, the newest."`
 	Latest bool   `help:"The newest backup."`
 	All    bool   `help:"Every backup of this installation."`
@@ -242,6 +204,8 @@ type verified struct {
 	OK    bool   `json:"ok"`
 	Quick bool   `json:"quick"`
 	Error string `json:"error,omitempty"`
+	// Unnoted is why it couldn't be written into the manifest.
+	Unnoted string `json:"unnoted,omitempty"`
 }
 
 // Run verifies.
@@ -249,18 +213,18 @@ func (c backupVerify) Run(p *process, parent *backupCommand) error {
 	if c.ID != "" && (c.Latest || c.All) || c.Latest && c.All {
 		return usageError{errors.New("name one backup, or use --latest, or --all")}
 	}
-	return parent.with(p, func(v vault) error {
+	return c.whose.with(p, parent, func(v vault) error {
 		if err := v.look(); err != nil {
 			return err
 		}
 		backups, err := c.which(v)
 		for _, b := range backups {
-			failed := v.Service.Verify(p.ctx, b, c.Quick, v.progress.show)
+			unnoted, failed := v.Service.Verify(p.ctx, b, c.Quick, v.progress.show)
 			v.progress.end()
 			if p.ctx.Err() != nil {
 				return p.ctx.Err()
 			}
-			err = errors.Join(err, c.print(p, parent.JSON, b, failed))
+			err = errors.Join(err, c.print(p, parent.JSON, b, unnoted, failed))
 		}
 		return err
 	})
@@ -289,26 +253,38 @@ func (c backupVerify) which(v vault) ([]backup.Backup, error) {
 }
 
 // print tells of one backup, and returns what makes the command fail.
-func (c backupVerify) print(p *process, asJSON bool, b backup.Backup, failed error) error {
+func (c backupVerify) print(p *process, asJSON bool, b backup.Backup, unnoted, failed error) error {
 	if asJSON {
-		v := verified{ID: b.ID, File: b.File, OK: failed == nil, Quick: c.Quick}
-		if failed != nil {
-			v.Error = failed.Error()
+		return errors.Join(failed, json.NewEncoder(p.out).Encode(verified{
+			ID: b.ID, File: b.File, OK: failed == nil, Quick: c.Quick, Error: textOf(failed), Unnoted: textOf(unnoted),
+		}))
+	}
+	if failed == nil {
+		what := "restored and compared, " + words.Count(b.Documents, "document")
+		if c.Quick {
+			what = "every byte is as it was written; whether it can be restored was not tried"
 		}
-		return errors.Join(failed, json.NewEncoder(p.out).Encode(v))
+		fmt.Fprintf(p.out, "%s: good (%s)\n", b.File, what)
+	}
+	if unnoted != nil {
+		fmt.Fprintf(p.err, "That can't be written into its manifest, so lists go on to say what was known before: %v.\n", unnoted)
 	}
 	if failed != nil {
-		return fmt.Errorf("%s: %w", b.File, failed)
+		failed = fmt.Errorf("%s: %w", b.File, failed)
 	}
-	what := fmt.Sprintf("restored and compared, %d documents", b.Documents)
-	if c.Quick {
-		what = "every byte is as it was written; whether it can be restored was not tried"
+	return failed
+}
+
+// textOf is an error's text; empty for none.
+func textOf(err error) string {
+	if err == nil {
+		return ""
 	}
-	_, err := fmt.Fprintf(p.out, "%s: good (%s)\n", b.File, what)
-	return err
+	return err.Error()
 }
 
 type backupRestore struct {
+	whose
 	ID           string   `arg:"" optional:"" help:"The backup's ID, or its beginning; or the path of a file, also one of mongodump's."`
 	Latest       bool     `help:"The newest backup."`
 	To           string   `required:"" xor:"to" help:"Where to: a data folder; a file that ends with .db or .sqlite; 'mongodb' for the database of MONGODB_URI; or a mongodb:// URI without a password." placeholder:"STORE"`
@@ -317,7 +293,7 @@ type backupRestore struct {
 	FromDatabase string   `help:"Of a backup of several databases, the one to restore; it may get another name." placeholder:"NAME"`
 	Collection   []string `help:"Restore only this collection; may be repeated." placeholder:"NAME"`
 	Drop         bool     `help:"Drop first what is there already."`
-	DryRun       bool     `help:"Only show what would be done."`
+	DryRun       bool     `help:"Only show what would be done, or why it would be refused."`
 }
 
 // Run restores.
@@ -329,7 +305,7 @@ func (c backupRestore) Run(p *process, parent *backupCommand) error {
 	if err != nil {
 		return err
 	}
-	return parent.with(p, func(v vault) error {
+	return c.with(p, parent, func(v vault) error {
 		if info, err := os.Stat(c.ID); err == nil && info.Mode().IsRegular() {
 			return c.file(v, parent, to)
 		}
@@ -362,13 +338,28 @@ func (c backupRestore) to(source config.Source) (backup.Restorer, error) {
 
 func (c backupRestore) which(v vault) (backup.Backup, error) {
 	if !c.Latest {
-		return v.Service.Find(v.ctx, c.ID)
+		b, err := v.Service.Find(v.ctx, c.ID)
+		return b, c.noFile(err)
 	}
 	b, err := v.Service.Latest(v.ctx)
 	if err == nil {
 		fmt.Fprintf(v.err, "The newest backup is %s; %s.\n", b.File, verdict(b.Manifest))
 	}
 	return b, err
+}
+
+// noFile says of what isn't found whether it is a path.
+func (c backupRestore) noFile(err error) error {
+	if !errors.Is(err, backup.ErrNotFound) {
+		return err
+	}
+	if info, err := os.Stat(c.ID); err == nil && info.IsDir() {
+		return usageError{fmt.Errorf("%s is a folder: name the backup's file in it; or set BACKUP_DIR to it, and name the backup's ID", c.ID)}
+	}
+	if strings.ContainsRune(c.ID, filepath.Separator) {
+		return fmt.Errorf("%w; nor is there a file of that name", err)
+	}
+	return err
 }
 
 func (c backupRestore) options() backup.RestoreOptions {
@@ -391,7 +382,7 @@ func (c backupRestore) backup(v vault, parent *backupCommand, b backup.Backup, t
 // file restores a file: as a backup, if its manifest is beside it.
 func (c backupRestore) file(v vault, parent *backupCommand, to backup.Restorer) error {
 	beside := backup.New(backup.Config{Targets: []backup.Target{backup.NewFolder(filepath.Dir(c.ID))}, Identities: v.Service.Identities, Log: v.Service.Log})
-	if b, err := beside.Find(v.ctx, filepath.Base(c.ID)); err == nil {
+	if b, err := beside.Find(v.ctx, filepath.Base(c.ID)); err == nil && b.HasManifest() {
 		v.Service = beside
 		return c.backup(v, parent, b, to)
 	}
@@ -402,7 +393,7 @@ func (c backupRestore) file(v vault, parent *backupCommand, to backup.Restorer) 
 	defer file.Close() //nolint:errcheck // it is only read
 	dump, err := backup.OpenDump(file, v.Service.Identities)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", c.ID, err)
 	}
 	return c.do(v, parent, to, nil, func() (backup.Contents, error) {
 		return backup.RestoreDump(v.ctx, dump, to, c.options(), v.progress.show)
@@ -411,14 +402,15 @@ func (c backupRestore) file(v vault, parent *backupCommand, to backup.Restorer) 
 
 // do shows what will be done, and does it.
 func (c backupRestore) do(v vault, parent *backupCommand, to backup.Restorer, contents *backup.Contents, restore func() (backup.Contents, error)) error {
-	plan, err := to.Plan(v.ctx, contents, c.options())
-	if plan.Target != "" && (!parent.JSON || c.DryRun) {
+	plan, err := c.plan(v, to, contents)
+	refused := plan.Refused != ""
+	if (err == nil || refused) && (c.DryRun || !parent.JSON) {
 		err = errors.Join(err, c.printPlan(v.out, parent.JSON, plan))
 	}
-	if errors.Is(err, backup.ErrNotEmpty) {
-		return fmt.Errorf("%w; name an empty one, or use --drop to lose what is there", err)
-	}
-	if err != nil || c.DryRun {
+	switch {
+	case c.DryRun && refused:
+		return nil
+	case err != nil, c.DryRun:
 		return err
 	}
 	began := time.Now()
@@ -427,18 +419,44 @@ func (c backupRestore) do(v vault, parent *backupCommand, to backup.Restorer, co
 	if err != nil {
 		return err
 	}
-	if parent.JSON {
+	return c.printRestored(v, parent.JSON, restored, contents != nil, time.Since(began))
+}
+
+// shownPlan is a plan, and why it would be refused as things are.
+type shownPlan struct {
+	backup.Plan
+	Refused string `json:"refused,omitempty"`
+}
+
+// plan is what would be done. The error comes with what is to be shown where the restore
+// would be refused.
+func (c backupRestore) plan(v vault, to backup.Restorer, contents *backup.Contents) (shownPlan, error) {
+	plan, err := to.Plan(v.ctx, contents, c.options())
+	shown := shownPlan{Plan: plan}
+	if errors.Is(err, backup.ErrNotEmpty) {
+		err = fmt.Errorf("%w; name an empty one, or use --drop to lose what is there", err)
+	}
+	if errors.Is(err, backup.ErrNotEmpty) || errors.Is(err, backup.ErrInUse) {
+		shown.Refused = err.Error()
+	}
+	return shown, err
+}
+
+// printRestored says what was restored, and how far it was checked.
+func (c backupRestore) printRestored(v vault, asJSON bool, restored backup.Contents, compared bool, took time.Duration) error {
+	if asJSON {
 		return json.NewEncoder(v.out).Encode(restored)
 	}
-	checked := ""
-	if contents != nil {
-		checked = ", the same as were dumped"
+	took = took.Round(time.Second)
+	if compared {
+		_, err := fmt.Fprintf(v.out, "Restored %s, the same as were dumped, in %v.\n", words.Count(restored.Documents(), "document"), took)
+		return err
 	}
-	_, err = fmt.Fprintf(v.out, "Restored %d documents%s, in %v.\n", restored.Documents(), checked, time.Since(began).Round(time.Second))
+	_, err := fmt.Fprintf(v.out, "Restored %s, in %v. The file has no manifest beside it, so only its own checksums could be checked: look whether everything is there.\n", words.Count(restored.Documents(), "document"), took)
 	return err
 }
 
-func (c backupRestore) printPlan(out io.Writer, asJSON bool, plan backup.Plan) error {
+func (c backupRestore) printPlan(out io.Writer, asJSON bool, plan shownPlan) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(plan)
 	}
@@ -447,20 +465,26 @@ func (c backupRestore) printPlan(out io.Writer, asJSON bool, plan backup.Plan) e
 	for _, step := range plan.Steps {
 		fmt.Fprintf(table, "  %s\t%s\n", step.Collection, stepText(step, c.Drop))
 	}
+	if len(plan.Steps) == 0 {
+		fmt.Fprintln(table, "  all that the file has")
+	}
+	if c.DryRun && plan.Refused != "" {
+		fmt.Fprintf(table, "\nAs things are it would be refused: %s.\n", plan.Refused)
+	}
 	return table.Flush()
 }
 
 func stepText(step backup.PlanStep, drop bool) string {
 	var parts []string
 	if step.Existing >= 0 {
-		verb := "there are"
+		verb := "has"
 		if drop {
 			verb = "drop"
 		}
-		parts = append(parts, fmt.Sprintf("%s %d documents", verb, step.Existing))
+		parts = append(parts, verb+" "+words.Count(step.Existing, "document"))
 	}
 	if step.Restore && step.Documents >= 0 {
-		parts = append(parts, fmt.Sprintf("restore %d documents", step.Documents))
+		parts = append(parts, "restore "+words.Count(step.Documents, "document"))
 	} else if step.Restore {
 		parts = append(parts, "restore it")
 	}
@@ -468,12 +492,13 @@ func stepText(step backup.PlanStep, drop bool) string {
 }
 
 type backupAdopt struct {
+	whose
 	File string `arg:"" help:"The backup's ID, or the name of its file in BACKUP_DIR or the bucket." placeholder:"FILE"`
 }
 
 // Run adopts.
 func (c backupAdopt) Run(p *process, parent *backupCommand) error {
-	return parent.with(p, func(v vault) error {
+	return c.with(p, parent, func(v vault) error {
 		if err := v.look(); err != nil {
 			return err
 		}
@@ -486,39 +511,61 @@ func (c backupAdopt) Run(p *process, parent *backupCommand) error {
 			return err
 		}
 		if parent.JSON {
-			return json.NewEncoder(p.out).Encode(b)
+			return errors.Join(stillDoubted(b), json.NewEncoder(p.out).Encode(b))
 		}
-		_, err = fmt.Fprintf(p.out, "%s: restored, %d documents; it counts from now on\n", b.File, b.Documents)
-		return err
+		said := "it counts from now on"
+		if !b.Counts() {
+			said = "listed"
+		}
+		fmt.Fprintf(p.out, "%s: restored, %s; %s\n", b.File, words.Count(b.Documents, "document"), said)
+		return stillDoubted(b)
 	})
 }
 
+// stillDoubted is an error when a backup that was adopted doesn't count all the same.
+func stillDoubted(b backup.Backup) error {
+	if b.Doubt == "" {
+		return nil
+	}
+	return fmt.Errorf("the backup %s is good, but doesn't count: %s; say by --installation whose it shall be, or restore it by its ID", b.ID, b.Doubt)
+}
+
 type backupPrune struct {
+	whose
 	DryRun bool `help:"Only tell what would be removed."`
 }
 
 // Run prunes.
 func (c backupPrune) Run(p *process, parent *backupCommand) error {
-	return parent.with(p, func(v vault) error {
+	return c.with(p, parent, func(v vault) error {
 		if err := v.look(); err != nil {
 			return err
 		}
 		pruned, err := v.Prune(p.ctx, c.DryRun)
+		if err == nil {
+			err = c.undecided(v)
+		}
 		if parent.JSON {
 			return errors.Join(err, json.NewEncoder(p.out).Encode(append([]backup.Pruned{}, pruned...)))
 		}
-		return errors.Join(err, printPruned(p.out, pruned, c.DryRun))
+		return errors.Join(err, printPruned(p.out, p.paste, pruned, c.DryRun))
 	})
 }
 
+// undecided is an error where backups are kept because nothing says whose are meant.
+func (backupPrune) undecided(v vault) error {
+	all, err := v.Service.List(v.ctx)
+	return errors.Join(err, v.Undecided(all))
+}
+
 // printPruned tells what Prune has done.
-func printPruned(out io.Writer, pruned []backup.Pruned, dryRun bool) error {
+func printPruned(out io.Writer, paste *pasting, pruned []backup.Pruned, dryRun bool) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, d := range pruned {
 		said := "removed"
 		switch {
 		case d.Keep != "":
-			said = "kept: " + d.Keep
+			said = "kept: " + paste.complete(d.Keep)
 		case dryRun:
 			said = "would be removed"
 		}
@@ -538,17 +585,4 @@ func size(n int64) string {
 		value, units = value/unit, units[1:]
 	}
 	return fmt.Sprintf("%.1f %ciB", value, units[0])
-}
-
-// howOld writes how old something is.
-func howOld(d time.Duration) string {
-	switch {
-	case d < time.Minute:
-		return "less than a minute"
-	case d < time.Hour:
-		return fmt.Sprintf("%d minutes", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d hours", int(d.Hours()))
-	}
-	return fmt.Sprintf("%d days", int(d.Hours()/24))
 }

@@ -32,6 +32,15 @@ func newest(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], found.ID)
 }
 
+// owner sets a variable to the installation that a backup in $BACKUP_DIR is of: owner NAME ID.
+func owner(ts *testscript.TestScript, _ bool, args []string) {
+	for _, m := range manifests(ts) {
+		if m.ID == args[1] {
+			ts.Setenv(args[0], m.Installation)
+		}
+	}
+}
+
 // awaitBackup waits until the server, which logs at the level info, has made a verified
 // backup.
 func awaitBackup(ts *testscript.TestScript, _ bool, _ []string) {

@@ -471,7 +471,7 @@ func TestADataCopyThatIsKilledIsMadeAgain(t *testing.T) {
 		cancel()
 	}
 	out, err := copyAll(t.Context())
-	finished := strings.Contains(out, "All 5000 documents are in both stores.")
+	finished := strings.Contains(out, "Both stores have all of it: 5000 documents.")
 	already := strings.Contains(out, "is not empty") // one of those before has come to its end
 	if !finished && !already {
 		t.Errorf("%v: %s", err, out)

@@ -9,6 +9,7 @@ import (
 	"manus/app"
 	"manus/config"
 	"manus/docstore"
+	"manus/internal/words"
 )
 
 type dataCommand struct {
@@ -53,7 +54,7 @@ func (c dataCopy) Run(p *process) error {
 	case err != nil:
 		return err
 	}
-	_, err = fmt.Fprintf(p.out, "All %d documents are in both stores. Start the servers on the new one.\nIt is the same installation, and goes on with the same backups. If the old one goes on too, set another BACKUP_DIR or prefix for one of them.\n", report.documents)
+	_, err = fmt.Fprintf(p.out, "Both stores have all of it: %s. Start the servers on the new one.\nIt is the same installation, and goes on with the same backups. If the old one goes on too, set another BACKUP_DIR or prefix for one of them.\n", words.Count(report.documents, "document"))
 	return err
 }
 
@@ -87,10 +88,10 @@ type copyReport struct {
 
 func (r *copyReport) show(p docstore.Progress) {
 	if !p.Verified {
-		r.set(fmt.Sprintf("%s: %d documents, %d written", p.Collection, p.Documents, p.Written))
+		r.set(fmt.Sprintf("%s: %s, %d written", p.Collection, words.Count(p.Documents, "document"), p.Written))
 		return
 	}
 	r.end()
 	r.documents += p.Documents
-	fmt.Fprintf(r.out, "%-18s %9d documents  verified  sha256 %s\n", p.Collection, p.Documents, p.Hash[:12])
+	fmt.Fprintf(r.out, "%-18s %9d %-9s  verified  sha256 %s\n", p.Collection, p.Documents, words.Of(p.Documents, "document"), p.Hash[:12])
 }

@@ -35,7 +35,7 @@ func (c installation) with(p *process, f func(*app.App) error) error {
 
 // withRooms joins the rooms for a command and runs f on them.
 func withRooms(p *process, o app.Options, f func(*app.App) error) error {
-	o.Version, o.Log, o.Offline = buildVersion(o.Settings.Environment), slog.New(slog.NewTextHandler(p.err, nil)), true
+	o.Version, o.Log, o.Offline = buildVersion(o.Settings.Environment), slog.New(pastingHandler{slog.NewTextHandler(p.err, nil), p.paste}), true
 	a, err := app.New(p.ctx, o)
 	if err != nil {
 		return err

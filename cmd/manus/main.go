@@ -62,6 +62,7 @@ type process struct {
 	ctx     context.Context
 	stop    func() // from then on, signals do what they do by default
 	environ []string
+	paste   *pasting // for what is said of other commands
 }
 
 // run is the program: it returns the exit code. --help alone exits by itself.
@@ -73,42 +74,43 @@ func run(ctx context.Context, stop func(), args, environ []string, io stdio) int
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 88}),
 	)
 	if err != nil {
-		return fail(io.err, "", err)
+		return fail(io.err, nil, err)
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	if err := checkArguments(args); err != nil {
-		return fail(io.err, "manus", err)
+		return fail(io.err, nil, err)
 	}
 	command, err := parser.Parse(args)
 	if mistake, ok := errors.AsType[*kong.ParseError](err); ok {
-		return fail(io.err, nameOf(mistake.Context), usageError{errors.New(inWords(err.Error()))})
+		return fail(io.err, mistake.Context, usageError{errors.New(inWords(err.Error()))})
 	}
 	if err == nil {
-		err = command.Run(&process{stdio: io, ctx: ctx, stop: stop, environ: environ})
+		err = command.Run(&process{stdio: io, ctx: ctx, stop: stop, environ: environ, paste: newPasting(command)})
 	}
-	return fail(io.err, nameOf(command), err)
+	return fail(io.err, command, err)
 }
 
 // fail reports the error of a command, if there is one, and returns the exit code.
-func fail(stderr io.Writer, command string, err error) int {
+func fail(stderr io.Writer, line *kong.Context, err error) int {
 	var usage usageError
 	var problems *config.Problems
+	say := newPasting(line).complete
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "manus: %s See '%s --help'.\n", sentence(err.Error()), command)
+		fmt.Fprintf(stderr, "manus: %s See '%s --help'.\n", sentence(say(err.Error())), nameOf(line))
 		return exitUsage
 	case errors.As(err, &problems):
-		fmt.Fprintf(stderr, "manus: the configuration has to be mended first:\n%v\n", problems)
+		fmt.Fprintf(stderr, "manus: the configuration has to be mended first:\n%s\n", say(problems.Error()))
 		return exitConfig
 	case errors.Is(err, docstore.ErrCorrupt): // not temporary, whatever else went wrong by it
 	case errors.Is(err, docstore.ErrUnavailable), errors.Is(err, ratelimit.ErrUnavailable), errors.Is(err, backup.ErrUnavailable):
-		fmt.Fprintf(stderr, "manus: %v\n", err)
+		fmt.Fprintf(stderr, "manus: %s\n", say(err.Error()))
 		return exitTemporary
 	}
-	fmt.Fprintf(stderr, "manus: %v\n", err)
+	fmt.Fprintf(stderr, "manus: %s\n", say(err.Error()))
 	return exitFailed
 }

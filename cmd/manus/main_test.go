@@ -71,6 +71,7 @@ func runScripts(t *testing.T, dir string, setup func(*testscript.Env)) {
 			"follow":    follow,
 			"mode":      mode,
 			"newest":    newest,
+			"owner":     owner,
 			"damage":    damage,
 			"keys":      keys,
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -41,7 +42,7 @@ func serve(p *process, settings config.Settings, ready func(context.Context, *ap
 	a, err := app.New(p.ctx, app.Options{
 		Settings:   settings,
 		Version:    buildVersion(settings.Environment),
-		Log:        log,
+		Log:        slog.New(pastingHandler{log.Handler(), p.paste}),
 		Subprocess: subprocess,
 	})
 	if err != nil {

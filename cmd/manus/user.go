@@ -17,6 +17,7 @@ import (
 	"manus/app"
 	"manus/billing"
 	"manus/identity"
+	"manus/internal/words"
 )
 
 // userCommand works on the store directly, beside a running server or without.
@@ -98,7 +99,7 @@ func (f passwordFlag) give(p *process, set func(password string, madeUp bool) er
 	case errors.Is(err, account.ErrCommonPassword):
 		return errors.New("the password is among the first that are guessed; use another one")
 	case errors.Is(err, account.ErrWeakPassword):
-		return fmt.Errorf("the password has to have %d to %d characters", account.MinPassword, account.MaxPassword)
+		return fmt.Errorf("the password has to have %d to %s", account.MinPassword, words.Count(account.MaxPassword, "character"))
 	case err == nil && madeUp:
 		_, err = fmt.Fprintf(p.out, "Password (shown only now, to be changed within three days): %s\n", password)
 	}
@@ -244,7 +245,7 @@ func (c userSignOut) Run(p *process, parent *userCommand) error {
 		return parent.with(p, func(a *app.App) error {
 			n, err := a.Accounts.LogoutEverybody(p.ctx)
 			if err == nil {
-				_, err = fmt.Fprintf(p.out, "%d accounts are signed out everywhere\n", n)
+				_, err = fmt.Fprintf(p.out, "Signed out everywhere: %s.\n", words.Count(n, "account"))
 			}
 			return err
 		})

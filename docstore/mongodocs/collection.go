@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"manus/docstore"
+	"manus/internal/words"
 )
 
 // revision is the field that changes with every write.
@@ -23,7 +24,7 @@ const id = docstore.IDIndex
 // maxDocument is the size of the largest document that MongoDB keeps.
 const maxDocument = 16 << 20
 
-var errTooLarge = fmt.Errorf("a document has more than %d bytes, which is the most that MongoDB keeps", maxDocument)
+var errTooLarge = fmt.Errorf("a document has more than %s, which is the most that MongoDB keeps", words.Count(maxDocument, "byte"))
 
 // collection is a declared collection.
 type collection struct {

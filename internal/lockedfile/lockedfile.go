@@ -131,7 +131,7 @@ func lock(file *os.File, how int) error {
 		err = syscall.Flock(int(file.Fd()), how)
 	}
 	if err != nil {
-		return fmt.Errorf("the file %s can't be locked, which its file system must be able to: %w", file.Name(), err)
+		return fmt.Errorf("the file %s can't be locked, which its file system must be able to: use a folder on another one: %w", file.Name(), err)
 	}
 	return nil
 }

@@ -1,0 +1,42 @@
+// Package words writes numbers of things and spans of time for operators, in English.
+// What people of the product read stands in two languages and has language.Plural.
+package words
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Count is a number of things: "1 document", "2 documents", "1 entry", "2 entries". It
+// takes what one of them is called.
+func Count[N int | int64 | uint64](n N, thing string) string {
+	return fmt.Sprintf("%d %s", n, Of(n, thing))
+}
+
+// Of is what so many things are called, without their number.
+func Of[N int | int64 | uint64](n N, thing string) string {
+	if n == 1 {
+		return thing
+	}
+	if stem, ok := strings.CutSuffix(thing, "ry"); ok {
+		return stem + "ries"
+	}
+	return thing + "s"
+}
+
+const day = 24 * time.Hour
+
+// Span is a span of time in its largest whole unit, two days and more in days: "1 minute",
+// "47 hours", "2 days".
+func Span(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return "less than a minute"
+	case d < time.Hour:
+		return Count(int(d/time.Minute), "minute")
+	case d < 2*day:
+		return Count(int(d/time.Hour), "hour")
+	}
+	return Count(int(d/day), "day")
+}
