@@ -8,9 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +20,7 @@ import (
 	"manus/backup"
 	"manus/backup/s3target"
 	"manus/backup/targettest"
+	"manus/internal/processtest"
 	"manus/internal/s3test"
 )
 
@@ -167,10 +166,7 @@ func sizeOf(i int) int {
 
 // rounds is how often a test does what luck has a part in.
 func rounds(usually int) int {
-	if n, err := strconv.Atoi(os.Getenv("MANUS_CRASH_ROUNDS")); err == nil {
-		return n
-	}
-	return usually
+	return processtest.Size(processtest.CrashRounds, usually)
 }
 
 func countFaults(proxy *s3test.Proxy) (n int) {

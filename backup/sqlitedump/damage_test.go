@@ -31,7 +31,7 @@ func TestADrillNoticesEveryChangeThatMeansSomething(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 24))
 	vacuumed := vacuum(t, good)
 	rejected, differ, same := 0, 0, 0
-	for i := range 250 {
+	for i := range processtest.Size(processtest.Damages, 250) {
 		bad := slices.Clone(good)
 		at := random.IntN(len(bad))
 		if i < headerSize {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -456,13 +455,7 @@ func (s slow) Read(p []byte) (int, error) { return s.Reader.Read(p[:min(len(p), 
 
 func TestARestoreKilledAtAnyMomentLeavesTheOldDatabaseOrTheNewOne(t *testing.T) {
 	t.Parallel()
-	rounds := 6
-	if text := os.Getenv("MANUS_CRASH_ROUNDS"); text != "" {
-		var err error
-		if rounds, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	rounds := processtest.Size(processtest.CrashRounds, 6)
 	folder := t.TempDir()
 	path, one, other := filepath.Join(folder, "manus.db"), filepath.Join(folder, "one"), filepath.Join(folder, "other")
 	for name, out := range map[string][]byte{one: makeState(t, "one"), other: makeState(t, "other")} {

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"manus/backup"
+	"manus/internal/processtest"
 	"manus/internal/waittest"
 )
 
@@ -80,7 +81,7 @@ func TestFullDataProcess(t *testing.T) {
 	env := serveEnv(t, d.backups())
 	tooSmall := 0
 	var server *program
-	for free := 0; server == nil; free += 3 {
+	for free := 0; server == nil; free += diskStep {
 		if err := os.RemoveAll(filepath.Join(d.backups(), "data")); err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +150,7 @@ func TestFullDiskProcess(t *testing.T) {
 	d.begin()
 	first := d.backUp(true)
 	tooSmall, enough := 0, false
-	for free := 0; !enough; free += 3 { // pages of the file system
+	for free := 0; !enough; free += diskStep {
 		d.leave(free)
 		if enough = d.backUp(false) != ""; enough {
 			break
@@ -157,7 +158,7 @@ func TestFullDiskProcess(t *testing.T) {
 		tooSmall++
 		d.checkGood(first)
 	}
-	if tooSmall < 10 {
+	if tooSmall < diskSizes()*3/4 {
 		t.Errorf("only %d sizes were tried", tooSmall)
 	}
 	t.Logf("%d sizes of the disk were too small", tooSmall)
@@ -169,7 +170,14 @@ type smallDisk struct {
 	dir string
 }
 
-const diskPages = 1024
+// diskSizes is about how many sizes of the disk are too small for a backup; each is diskStep
+// pages larger than the one before.
+func diskSizes() int { return processtest.Size(processtest.DiskSizes, 14) }
+
+const diskStep = 3
+
+// diskPages has room for three backups.
+func diskPages() int { return 1024 + 3*diskStep*diskSizes() }
 
 func (d *smallDisk) backups() string { return filepath.Join(d.dir, "backups") }
 func (d *smallDisk) data() string    { return filepath.Join(d.dir, "data") }
@@ -183,7 +191,7 @@ func (d *smallDisk) mount() {
 		err = os.Mkdir(d.backups(), 0o700)
 	}
 	if err == nil {
-		err = unix.Mount("backups", d.backups(), "tmpfs", 0, fmt.Sprintf("size=%d", diskPages*os.Getpagesize()))
+		err = unix.Mount("backups", d.backups(), "tmpfs", 0, fmt.Sprintf("size=%d", diskPages()*os.Getpagesize()))
 	}
 	if err != nil {
 		d.t.Fatalf("a file system can't be mounted: %v", err)
@@ -202,7 +210,7 @@ func (d *smallDisk) begin() {
 	// What the server had started to read the store may need a moment to end.
 	db, err := sql.Open("sqlite", filepath.Join(d.data(), "manus.db")+"?_pragma=busy_timeout(60000)")
 	if err == nil {
-		_, err = db.Exec("CREATE TABLE bulk (data BLOB); INSERT INTO bulk VALUES (randomblob(150000))")
+		_, err = db.Exec("CREATE TABLE bulk (data BLOB); INSERT INTO bulk VALUES (randomblob(?))", diskSizes()*diskStep*os.Getpagesize())
 	}
 	if err == nil {
 		err = db.Close()
