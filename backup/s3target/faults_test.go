@@ -328,6 +328,27 @@ func TestAFileThatHasBecomeAnotherIsNotCommitted(t *testing.T) {
 	}
 }
 
+func TestACommitSaysWhyAPartHasFailedMeanwhile(t *testing.T) {
+	t.Parallel()
+	claiming := make(chan struct{})
+	r := newRig(t, func(request s3test.Request) s3test.Fault {
+		switch {
+		case request.Operation == "UploadPart":
+			<-claiming
+			return s3test.Answer(403, "AccessDenied")
+		case request.Operation == "CreateMultipartUpload" && request.Attempt == 2:
+			close(claiming)
+			return s3test.Stall
+		}
+		return s3test.Fault{}
+	})
+	r.target.SetGrace(100 * time.Millisecond)
+	committed, released := r.upload(t.Context(), "file", targettest.Bytes(1, part+1))
+	if committed == nil || !strings.Contains(committed.Error(), "allow it s3:PutObject") || released != nil {
+		t.Errorf("it is committed: %v, and released: %v", committed, released)
+	}
+}
+
 func TestAFileHasNoMorePartsThanS3Takes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
