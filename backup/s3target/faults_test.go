@@ -124,9 +124,7 @@ func TestUploadsAreRightOrFailWhenThirtyPercentOfAllRequestsDo(t *testing.T) {
 func TestUploadsAreRightOrFailWhenManyRequestsAreNotAnswered(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, thirtyPercent(faults), impatient)
-	if failed := uploadAll(t, r, rounds(45), backup.ErrUnavailable); failed == rounds(45) {
-		t.Error("all uploads have failed")
-	}
+	uploadAll(t, r, rounds(45), backup.ErrUnavailable)
 	r.proxy.Plan(s3test.First(0, s3test.Stall)) // which is none
 	cleansAll(t, r)
 }
