@@ -270,7 +270,8 @@ func (w *writer) fillLog(c *conn) (err error) {
 		return err
 	}
 	page := fmt.Sprintf("INSERT INTO \"write probe\" VALUES (randomblob(%d * 3/4))", size) // two have no room in one
-	for c.written(false) < w.needed+sparePages {
+	enough := w.needed + sparePages
+	for i := 0; i < 2*enough && c.written(false) < enough; i++ {
 		if err := c.script(page); err != nil {
 			return err
 		}
