@@ -24,6 +24,8 @@ import (
 	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/crypto/ssh"
+
+	"manus/internal/processtest"
 )
 
 // records is a database of records, each with its length before it. It restores into
@@ -276,7 +278,7 @@ func TestEveryChangedBitAndEveryCutIsNoticed(t *testing.T) {
 			m := create(t, s)
 			whole := fileOf(t, s, m.File)
 			random := rand.New(rand.NewPCG(3, 4))
-			for i := range 500 {
+			for i := range processtest.Size(processtest.Damages, 500) {
 				changed := slices.Clone(whole)
 				changed[random.IntN(len(changed))] ^= 1 << random.IntN(8)
 				drill := i%10 == 0 // which takes longer

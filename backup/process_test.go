@@ -126,13 +126,8 @@ func newDatabase(t *testing.T, size int) string {
 	return path
 }
 
-// rounds is how often a process is killed: MANUS_CRASH_ROUNDS=300 for a long run.
-func rounds(otherwise int) int {
-	if n, err := strconv.Atoi(os.Getenv("MANUS_CRASH_ROUNDS")); err == nil {
-		return n
-	}
-	return otherwise
-}
+// rounds is how often a process is killed.
+func rounds(usually int) int { return processtest.Size(processtest.CrashRounds, usually) }
 
 func TestKilledAtAnyMomentWhatIsListedCanBeRestored(t *testing.T) {
 	t.Parallel()

@@ -176,7 +176,8 @@ type Store interface {
 	Codec() Codec
 
 	// Ping proves that the engine answers and, as far as can be told without
-	// writing, would take a write.
+	// writing, would take a write. An engine that can tell goes on failing after a write
+	// for which the disk had no space, until one as large would succeed.
 	Ping(ctx context.Context) error
 
 	// Close waits for writes under way and releases the engine. Later calls

@@ -12,6 +12,7 @@ import (
 
 	"manus/backup"
 	"manus/internal/mongotest"
+	"manus/internal/processtest"
 )
 
 func TestARestoreIsWhatWasDumped(t *testing.T) {
@@ -122,7 +123,8 @@ func TestDamageOfAnArchiveIsSeenWhenItIsRestored(t *testing.T) {
 	s := source(uri, db)
 	archive, contents := dumped(t, s)
 	documents := bytes.Index(archive, []byte{0xff, 0xff, 0xff, 0xff})
-	for at := documents; at < len(archive); at += len(archive) / 16 {
+	step := max(1, len(archive)/processtest.Size(processtest.Damages, 16))
+	for at := documents; at < len(archive); at += step {
 		changed := slices.Clone(archive)
 		changed[at] ^= 0x10
 		got, err := s.Drill(t.Context(), bytes.NewReader(changed), nil)

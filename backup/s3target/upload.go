@@ -1,6 +1,7 @@
 package s3target
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5" //nolint:gosec // what S3 compares bodies by
 	"encoding/hex"
@@ -221,11 +222,10 @@ func (u *upload) Commit() error {
 	if err == nil {
 		err = u.verify()
 	}
-	if ended := u.outer.Err(); ended != nil && err != nil {
-		return ended
+	if u.commit.succeeded = err == nil; !u.commit.succeeded {
+		return cmp.Or(u.failure(), err) // of a part, rather than that its failure has ended the rest
 	}
-	u.commit.succeeded = err == nil
-	return err
+	return nil
 }
 
 // finishWhole uploads a file that is small enough for one request.

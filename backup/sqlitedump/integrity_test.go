@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"manus/backup"
 	"manus/docstore"
 	"manus/docstore/sqlitedocs"
+	"manus/internal/processtest"
 )
 
 // thing is a document with what indexes may be of.
@@ -373,13 +373,10 @@ func TestWhateverIntegrityCheckFindsInPagesIsFound(t *testing.T) {
 }
 
 // The verdict is never better than integrity_check's, and worse only about entries that
-// it doesn't count, or rows that can't be read. MANUS_TEST_DAMAGES is how often it is tried.
+// it doesn't count, or rows that can't be read.
 func TestTheVerdictIsThatOfIntegrityCheck(t *testing.T) {
 	t.Parallel()
-	tries := 200
-	if n, err := strconv.Atoi(os.Getenv("MANUS_TEST_DAMAGES")); err == nil {
-		tries = n
-	}
+	tries := processtest.Size(processtest.Damages, 200)
 	const pageSize, documents = 512, 300
 	good, err := os.ReadFile(makeStore(t, pageSize, documents))
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -499,13 +498,7 @@ func TestARestoreOfCollectionsKilledAtAnyMomentLeavesTheOldOnesOrTheNewOnes(t *t
 
 // killRestores kills restores of collections, or of all, and looks at what is left.
 func killRestores(t *testing.T, collections ...string) {
-	rounds := 6
-	if text := os.Getenv("MANUS_CRASH_ROUNDS"); text != "" {
-		var err error
-		if rounds, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	rounds := processtest.Size(processtest.CrashRounds, 6)
 	folder := t.TempDir()
 	path, one, other := filepath.Join(folder, "manus.db"), filepath.Join(folder, "one"), filepath.Join(folder, "other")
 	for name, out := range map[string][]byte{one: makeState(t, "one"), other: makeState(t, "other")} {

@@ -15,10 +15,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"manus/backup"
+	"manus/internal/processtest"
 	"manus/internal/waittest"
 )
 
@@ -79,7 +81,7 @@ func TestFullDataProcess(t *testing.T) {
 	env := serveEnv(t, d.backups())
 	tooSmall := 0
 	var server *program
-	for free := 0; server == nil; free += 3 {
+	for free := 0; server == nil; free += diskStep {
 		if err := os.RemoveAll(filepath.Join(d.backups(), "data")); err != nil {
 			t.Fatal(err)
 		}
@@ -98,34 +100,44 @@ func TestFullDataProcess(t *testing.T) {
 		t.Errorf("only %d sizes were tried", tooSmall)
 	}
 	t.Logf("%d sizes of the disk were too small", tooSmall)
-	d.fillUp(server)
+	for _, free := range []int{0, 2, 4, 8, 30} {
+		d.fillUp(server, free)
+	}
 }
 
-// fillUp takes the space of a server that runs, and gives it back.
-func (d *smallDisk) fillUp(server *program) {
+// fillUp takes the space of a server that runs, but for so many pages, until a request finds
+// too little; and gives it back.
+func (d *smallDisk) fillUp(server *program, free int) {
 	d.t.Helper()
-	filler := filepath.Join(d.backups(), "filler")
-	if err := os.WriteFile(filler, make([]byte, diskPages*os.Getpagesize()), 0o600); !errors.Is(err, unix.ENOSPC) {
-		d.t.Fatalf("the disk isn't full: %v", err)
+	person, people := newClient(server.url), 0
+	register := func() error {
+		people++
+		who := map[string]string{"email": fmt.Sprintf("p%d-%d@example.com", free, people), "password": "correct horse battery staple"}
+		return person.call("POST", "/api/v1/auth/register", who, &struct{}{})
 	}
-	person := newClient(server.url)
-	var status statusError
-	waittest.Poll(d.t, func() bool {
-		return errors.As(person.signIn("register"), &status) && status.status == http.StatusServiceUnavailable
-	})
-	waittest.Poll(d.t, func() bool {
-		return errors.As(person.call("GET", "/ready", nil, &struct{}{}), &status) && status.status == http.StatusServiceUnavailable
-	})
+	d.leave(free)
+	waittest.Poll(d.t, func() bool { return isUnavailable(register()) })
+	ready := func() error { return person.call("GET", "/ready", nil, &struct{}{}) }
+	refused := time.Now()
+	waittest.Poll(d.t, func() bool { return time.Since(refused) > time.Second }) // so long it may say what it has said
+	if err := ready(); !isUnavailable(err) {
+		d.t.Errorf("with %d pages free, request %d is refused, and /ready says %v", free, people, err)
+	}
 	if said := server.stderr.String(); !strings.Contains(said, "there is no space left on the disk with the data: free some, and writing goes on by itself") {
 		d.t.Errorf("the log says %s", said)
 	}
-	if err := os.Remove(filler); err != nil {
+	if err := os.Remove(filepath.Join(d.backups(), "filler")); err != nil {
 		d.t.Fatal(err)
 	}
-	waittest.Poll(d.t, func() bool { return person.call("GET", "/ready", nil, &struct{}{}) == nil })
-	if err := person.signIn("register"); err != nil {
-		d.t.Error(err)
+	waittest.Poll(d.t, func() bool { return ready() == nil })
+	if err := register(); err != nil {
+		d.t.Errorf("with %d pages free, and then all: %v", free, err)
 	}
+}
+
+func isUnavailable(err error) bool {
+	status, ok := errors.AsType[statusError](err)
+	return ok && status.status == http.StatusServiceUnavailable
 }
 
 // TestFullDiskProcess is one such process.
@@ -138,7 +150,7 @@ func TestFullDiskProcess(t *testing.T) {
 	d.begin()
 	first := d.backUp(true)
 	tooSmall, enough := 0, false
-	for free := 0; !enough; free += 3 { // pages of the file system
+	for free := 0; !enough; free += diskStep {
 		d.leave(free)
 		if enough = d.backUp(false) != ""; enough {
 			break
@@ -146,7 +158,7 @@ func TestFullDiskProcess(t *testing.T) {
 		tooSmall++
 		d.checkGood(first)
 	}
-	if tooSmall < 10 {
+	if tooSmall < diskSizes()*3/4 {
 		t.Errorf("only %d sizes were tried", tooSmall)
 	}
 	t.Logf("%d sizes of the disk were too small", tooSmall)
@@ -158,7 +170,14 @@ type smallDisk struct {
 	dir string
 }
 
-const diskPages = 1024
+// diskSizes is about how many sizes of the disk are too small for a backup; each is diskStep
+// pages larger than the one before.
+func diskSizes() int { return processtest.Size(processtest.DiskSizes, 14) }
+
+const diskStep = 3
+
+// diskPages has room for three backups.
+func diskPages() int { return 1024 + 3*diskStep*diskSizes() }
 
 func (d *smallDisk) backups() string { return filepath.Join(d.dir, "backups") }
 func (d *smallDisk) data() string    { return filepath.Join(d.dir, "data") }
@@ -172,7 +191,7 @@ func (d *smallDisk) mount() {
 		err = os.Mkdir(d.backups(), 0o700)
 	}
 	if err == nil {
-		err = unix.Mount("backups", d.backups(), "tmpfs", 0, fmt.Sprintf("size=%d", diskPages*os.Getpagesize()))
+		err = unix.Mount("backups", d.backups(), "tmpfs", 0, fmt.Sprintf("size=%d", diskPages()*os.Getpagesize()))
 	}
 	if err != nil {
 		d.t.Fatalf("a file system can't be mounted: %v", err)
@@ -191,7 +210,7 @@ func (d *smallDisk) begin() {
 	// What the server had started to read the store may need a moment to end.
 	db, err := sql.Open("sqlite", filepath.Join(d.data(), "manus.db")+"?_pragma=busy_timeout(60000)")
 	if err == nil {
-		_, err = db.Exec("CREATE TABLE bulk (data BLOB); INSERT INTO bulk VALUES (randomblob(150000))")
+		_, err = db.Exec("CREATE TABLE bulk (data BLOB); INSERT INTO bulk VALUES (randomblob(?))", diskSizes()*diskStep*os.Getpagesize())
 	}
 	if err == nil {
 		err = db.Close()
@@ -240,7 +259,7 @@ func (d *smallDisk) leave(pages int) {
 		d.t.Fatal(err)
 	}
 	size := (int(free.Bavail) - pages) * int(free.Bsize)
-	if err := os.WriteFile(filler, make([]byte, size), 0o600); err != nil {
+	if err := os.WriteFile(filler, make([]byte, size), 0o600); err != nil && !errors.Is(err, unix.ENOSPC) { // others write as well
 		d.t.Fatal(err)
 	}
 }

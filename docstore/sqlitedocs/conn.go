@@ -32,6 +32,7 @@ type (
 		driver.Conn
 		driver.ConnPrepareContext
 		driver.ExecerContext
+		sqlite.DBStatus
 	}
 	statement interface {
 		driver.Stmt
@@ -136,6 +137,13 @@ func (c *conn) value(text string, args ...any) (value driver.Value, err error) {
 		return false
 	}, text, args...)
 	return value, err
+}
+
+// written is how many pages the connection has written to the log, or was about to when it
+// failed, since that was last asked with reset.
+func (c *conn) written(reset bool) int {
+	pages, _, _ := c.raw.Status(sqlite.DBStatusCacheWrite, reset) // it fails for an unknown counter only
+	return pages
 }
 
 // arguments are args as the driver takes them.

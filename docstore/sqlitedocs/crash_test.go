@@ -167,13 +167,7 @@ func (l *ledger) note(line string) {
 
 func TestAProcessKilledAtAnyMomentHasEveryAcknowledgedWriteAndNoHalfOfAnother(t *testing.T) {
 	t.Parallel()
-	rounds := 12
-	if text := os.Getenv("MANUS_CRASH_ROUNDS"); text != "" {
-		var err error
-		if rounds, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	rounds := processtest.Size(processtest.CrashRounds, 12)
 	path := filepath.Join(t.TempDir(), "manus.db")
 	l := &ledger{map[string]bool{}, map[string]map[string]int{}, map[string]bool{}, map[string]bool{}}
 	random := rand.New(rand.NewPCG(2, 12))

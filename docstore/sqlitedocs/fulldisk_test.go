@@ -33,6 +33,9 @@ func fullDiskProcess(args []string) error {
 	if _, err := b.fill(&out, "empty", 20); err != nil {
 		return fmt.Errorf("while there is space: %w", err)
 	}
+	if err := b.almostFull(&out, path); err != nil {
+		return err
+	}
 	if err := b.untilFull(&out, path); err != nil {
 		return err
 	}
@@ -73,6 +76,42 @@ func (b books) fill(out *printer, worker string, n int) (int, error) {
 		out.line("stored %s/%d", worker, i)
 	}
 	return n, nil
+}
+
+// almostFull leaves space for small writes and none for a large one, and then more and
+// more: Ping fails until the large write has space, and no longer.
+func (b books) almostFull(out *printer, path string) error {
+	log, err := os.Stat(path + "-wal")
+	if err != nil {
+		return err
+	}
+	const first, most, page = 60, 152, 4096 + 24 // the large one takes about 105 pages, the small ones 25
+	ctx, large := context.Background(), newEntry("large", 0, 0)
+	large.Text = strings.Repeat("large", 80_000)
+	for pages := first; pages < most; pages += 4 {
+		err := limitFiles(uint64(log.Size()) + uint64(pages)*page)
+		switch {
+		case err != nil:
+		case pages == first:
+			err = errors.Join(saysFull(b.entries.Insert(ctx, large)), b.smallWhileFull(out))
+		case b.Ping(ctx) == nil:
+			return errors.Join(b.entries.Insert(ctx, large), limitFiles(unix.RLIM_INFINITY), b.entries.Delete(ctx, large.ID))
+		}
+		if err != nil {
+			return fmt.Errorf("with space for small writes: %w", err)
+		}
+	}
+	return errors.New("Ping finds no space where there is enough")
+}
+
+// smallWhileFull succeeds with small writes, none of which changes what Ping says.
+func (b books) smallWhileFull(out *printer) error {
+	var errs []error
+	for i := range 5 {
+		_, err := b.fill(out, fmt.Sprintf("small%d", i), 1)
+		errs = append(errs, err, saysFull(b.Ping(context.Background())), saysFull(b.Ping(context.Background())))
+	}
+	return errors.Join(errs...)
 }
 
 // untilFull writes from several goroutines, all of which find the disk full.

@@ -213,6 +213,9 @@ func (s *Store) release() error {
 	return errors.Join(append(errs, s.turn.close())...)
 }
 
+// cacheSize is how much each connection caches, in KiB, which SQLite wants negative.
+const cacheSize = -16384
+
 // dsn names the file and how each connection is set up. A commit waits for the
 // disk (synchronous=FULL); a read waits up to 5 s for another process's lock (it has to
 // only while that recovers the log), a write as whenFree says; what is deleted or replaced
@@ -228,7 +231,7 @@ func dsn(path, pragma string) string {
 		"journal_mode(WAL)",
 		"synchronous(FULL)",
 		"journal_size_limit(67108864)",
-		"cache_size(-16384)",
+		fmt.Sprintf("cache_size(%d)", cacheSize),
 		"temp_store(MEMORY)",
 		"trusted_schema(0)",
 		"secure_delete(1)",
@@ -377,9 +380,9 @@ func (s *Store) Batch(ctx context.Context, changes []docstore.Change) []error {
 // Codec is JSON.
 func (s *Store) Codec() docstore.Codec { return jsonCodec{} }
 
-// Ping proves that a read and a write would work. It writes only while writes
-// have been failing, so that the end of a full disk is noticed without
-// anybody's request.
+// Ping proves that a read and a write would work, one as large as those that have failed.
+// It writes only while writes have been failing, so that the end of a full disk is
+// noticed without anybody's request.
 func (s *Store) Ping(ctx context.Context) error {
 	err := s.read(ctx, func(r *conn) error {
 		_, err := r.exec("SELECT 1")
@@ -388,13 +391,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.writer.do(ctx, func(w *conn) error {
-		if !s.writer.failing {
-			return nil
-		}
-		_, err := w.exec("UPDATE write_probe SET writes = writes + 1")
-		return unavailable(err)
-	})
+	return s.writer.probe(ctx)
 }
 
 // Close waits for writes under way and releases the file.

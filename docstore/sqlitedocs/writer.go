@@ -1,9 +1,11 @@
 package sqlitedocs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -19,12 +21,15 @@ const (
 type op struct {
 	ctx   context.Context
 	run   func(*conn) error
+	probe bool          // nobody's write: it only looks whether one would succeed
 	taken atomic.Bool   // by the writer, or by the caller who has given up
 	done  chan struct{} // closed when err and panicked are set
 
 	err      error
 	panicked any
 }
+
+func (o *op) isReal() bool { return !o.probe }
 
 // wait returns the op's outcome once it is on the disk. When the context ends
 // while the op is still queued it never runs; once the writer has it, it is
@@ -50,10 +55,9 @@ type writer struct {
 	turn  turn
 	queue chan *op
 
-	// The goroutine's own: whether nothing has been written since a commit
-	// failed, and SQLite's count of changes at that time.
-	failing     bool
-	failedAfter int64
+	// needed is how many pages the largest write had that has failed since as many were
+	// written at once, at least 1; 0 when none has. It is the goroutine's own.
+	needed int
 
 	mu      sync.RWMutex // held for reading while an op is put in the queue
 	stopped bool
@@ -72,7 +76,17 @@ func (w *writer) do(ctx context.Context, run func(*conn) error) error {
 }
 
 func (w *writer) enqueue(ctx context.Context, run func(*conn) error) *op {
-	o := &op{ctx: ctx, run: run, done: make(chan struct{})}
+	return w.submit(&op{ctx: ctx, run: run})
+}
+
+// probe fails as long as the writes that have failed would fail again. While none has, it
+// writes nothing.
+func (w *writer) probe(ctx context.Context) error {
+	return w.submit(&op{ctx: ctx, run: w.tryRoom, probe: true}).wait()
+}
+
+func (w *writer) submit(o *op) *op {
+	o.done = make(chan struct{})
 	if err := w.put(o); err != nil {
 		o.taken.Store(true)
 		o.err = err
@@ -155,26 +169,21 @@ func (w *writer) commit(group []*op) {
 }
 
 // recordOutcome gives the ops the error of the transaction they were in, and notes
-// whether the writer is failing.
+// what is needed before writes count as possible again: a smaller one that succeeds
+// proves nothing for those that have failed.
 func (w *writer) recordOutcome(group []*op, err error) {
+	pages := w.conn.written(false)
 	switch {
-	case err != nil:
-		w.failing, w.failedAfter = true, w.changes()
-	case w.failing:
-		w.failing = w.changes() == w.failedAfter
+	case err == nil && pages >= w.needed:
+		w.needed = 0
+	case err != nil && slices.ContainsFunc(group, (*op).isReal):
+		w.needed = min(max(w.needed, pages, 1), maxNeeded)
 	}
 	if err != nil {
 		for _, o := range group {
 			o.err = unavailable(err)
 		}
 	}
-}
-
-// changes is how many rows this connection has ever changed.
-func (w *writer) changes() int64 {
-	value, _ := w.conn.value("SELECT total_changes()") // touches no file
-	n, _ := value.(int64)
-	return n
 }
 
 // errNotBegun is wrapped by what transact returns when nothing could be tried.
@@ -194,6 +203,7 @@ func (w *writer) begin() error {
 // err; what is returned is the engine's failure, after which nothing of the
 // group is stored.
 func (w *writer) transact(group []*op) error {
+	w.conn.written(true)
 	if err := w.begin(); err != nil {
 		return fmt.Errorf("%w: %w", errNotBegun, err)
 	}
@@ -224,4 +234,47 @@ func (w *writer) apply(o *op) (failure error) {
 		return o.err
 	}
 	return nil
+}
+
+const (
+	// maxNeeded bounds what a probe writes, in pages: no request's write has as many, and
+	// what can be done in parts, such as deleting a range, isn't waited for.
+	maxNeeded = 1024
+	// sparePages is how many pages a probe writes beyond what is needed: its own commit takes
+	// two, and the same write a few more where it finds pages full that weren't.
+	sparePages = 16
+)
+
+// tryRoom writes as many pages as are needed, and leaves their room in the log to the
+// write that comes next.
+func (w *writer) tryRoom(c *conn) error {
+	if w.needed == 0 {
+		return nil
+	}
+	if err := w.fillLog(c); err != nil {
+		return unavailable(err)
+	}
+	_, err := c.exec("UPDATE write_probe SET writes = writes + 1") // whose commit waits for the disk
+	return unavailable(err)
+}
+
+// fillLog writes pages to the log and takes them back, as a transaction does that is larger
+// than SQLite's cache and is rolled back. Their bytes are random: no file system stores fewer.
+func (w *writer) fillLog(c *conn) (err error) {
+	size, err := c.value("PRAGMA page_size")
+	if err != nil {
+		return err
+	}
+	defer func() { err = cmp.Or(err, c.script(fmt.Sprintf("PRAGMA cache_size = %d", cacheSize))) }()
+	if err := c.script("PRAGMA cache_size = 1; SAVEPOINT room; CREATE TABLE \"write probe\" (page BLOB)"); err != nil {
+		return err
+	}
+	page := fmt.Sprintf("INSERT INTO \"write probe\" VALUES (randomblob(%d * 3/4))", size) // two have no room in one
+	enough := w.needed + sparePages
+	for i := 0; i < 2*enough && c.written(false) < enough; i++ {
+		if err := c.script(page); err != nil {
+			return err
+		}
+	}
+	return c.script("ROLLBACK TO room; RELEASE room")
 }

@@ -10,12 +10,34 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 )
 
 // roleVariable is set where the program is such a process.
 const roleVariable = "MANUS_TEST_ROLE"
+
+// How large a campaign is: how often something is killed, damaged, or tried on another disk.
+const (
+	CrashRounds = "MANUS_CRASH_ROUNDS"
+	Damages     = "MANUS_TEST_DAMAGES"
+	DiskSizes   = "MANUS_DISK_SIZES"
+)
+
+// Size is the number that the environment's variable has, or else usually: for tests that
+// luck has a part in, and that are done at full size now and then.
+func Size(variable string, usually int) int {
+	text := os.Getenv(variable)
+	if text == "" {
+		return usually
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		panic(fmt.Sprintf("%s is %q: it has to be a number from 1", variable, text))
+	}
+	return n
+}
 
 // Roles are what processes of a package's tests do, by name, with their arguments.
 type Roles map[string]func(args []string) error
