@@ -71,8 +71,8 @@ type link struct {
 
 var (
 	lookWord        = language.Text{En: "Details", Ar: "التفاصيل"}
-	runbookWord     = language.Text{En: "What to do", Ar: "ما العمل"}
-	acknowledgeWord = language.Text{En: "I take care of it", Ar: "أتولّى الأمر"}
+	runbookWord     = language.Text{En: "Runbook", Ar: "دليل المعالجة"}
+	acknowledgeWord = language.Text{En: "Acknowledge", Ar: "أتولّى الأمر"}
 	triedWords      = language.Text{En: "What was tried", Ar: "ما جرت تجربته"}
 	holdsWords      = language.Text{En: "What it holds", Ar: "ما تضمّه"}
 )
@@ -105,9 +105,11 @@ const (
 	isolates  = "\u2066\u2067\u2068\u2069"
 )
 
+var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n", "\t", " ")
+
 // paragraphs is text without what can't be seen, of at most n characters.
 func paragraphs(text string, n int) string {
-	text = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n", "\t", " ").Replace(language.Cut(text, 2*n))
+	text = lineEnds.Replace(language.Cut(text, 2*n))
 	text = strings.Map(func(c rune) rune {
 		if c != '\n' && unicode.IsControl(c) || strings.ContainsRune(overrides, c) {
 			return -1

@@ -83,8 +83,8 @@ var mailPage string
 var mailTemplate = template.Must(template.New("alert").Parse(mailPage))
 
 var whySent = language.Text{
-	En: "This address gets the alerts because the settings of the service say so.",
-	Ar: "تصل التنبيهات إلى هذا العنوان لأنّ إعدادات الخدمة تنصّ على ذلك.",
+	En: "You get this mail because the settings of the service have your address for alerts.",
+	Ar: "تصلك هذه الرسالة لأنّ إعدادات الخدمة تتضمّن عنوانك للتنبيهات.",
 }
 
 // mailTexts are a mail's HTML and its plain text, each short enough for a mail.

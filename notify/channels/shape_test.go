@@ -78,7 +78,7 @@ func TestSlack(t *testing.T) {
 				{"type": "mrkdwn", "text": "*Since*\n26 November 2026, 03:12 (Europe/Berlin)", "verbatim": true},
 				{"type": "mrkdwn", "text": "*Environment*\nproduction", "verbatim": true}]},
 			{"type": "section", "text": {"type": "plain_text", "emoji": false, "text": "What was tried:\n• 03:12:05 from Frankfurt: connection refused\n• 03:12:15 from Frankfurt: connection refused"}},
-			{"type": "section", "text": {"type": "mrkdwn", "verbatim": true, "text": "<https://app.example.com/console/monitors/api?a=1&amp;b=2|Details>  ·  <https://wiki.example.com/api-down|What to do>  ·  <https://app.example.com/alerts/al_abc|I take care of it>"}},
+			{"type": "section", "text": {"type": "mrkdwn", "verbatim": true, "text": "<https://app.example.com/console/monitors/api?a=1&amp;b=2|Details>  ·  <https://wiki.example.com/api-down|Runbook>  ·  <https://app.example.com/alerts/al_abc|Acknowledge>"}},
 			{"type": "context", "elements": [{"type": "plain_text", "text": "monitor.down", "emoji": false}]}]}],
 		"unfurl_links": false, "unfurl_media": false}`)
 	if came.url != "/services/T0000/B0000/"+token {
@@ -93,7 +93,7 @@ func TestDiscord(t *testing.T) {
 	came := post(t, "discord", m)[0]
 	same(t, came.body, `{"allowed_mentions": {"parse": []}, "embeds": [{
 		"title": "Down\\: A\\_B \\@everyone", "url": "https://app.example.com/console/monitors/api?a=1&b=2", "color": 11740702,
-		"description": "\\<\\@1234\\> \\[x\\]\\(https\\://evil.example.com\\) \\*\\*bold\\*\\*\n\n**What was tried**\n• 03\\:12\\:05 from Frankfurt\\: connection refused\n• 03\\:12\\:15 from Frankfurt\\: connection refused\n\n[Details](https://app.example.com/console/monitors/api?a=1&b=2) · [What to do](https://wiki.example.com/api-down) · [I take care of it](https://app.example.com/alerts/al_abc)",
+		"description": "\\<\\@1234\\> \\[x\\]\\(https\\://evil.example.com\\) \\*\\*bold\\*\\*\n\n**What was tried**\n• 03\\:12\\:05 from Frankfurt\\: connection refused\n• 03\\:12\\:15 from Frankfurt\\: connection refused\n\n[Details](https://app.example.com/console/monitors/api?a=1&b=2) · [Runbook](https://wiki.example.com/api-down) · [Acknowledge](https://app.example.com/alerts/al_abc)",
 		"fields": [{"name": "Since", "value": "26 November 2026, 03\\:12 \\(Europe/Berlin\\)", "inline": true}, {"name": "Environment", "value": "production", "inline": true}],
 		"footer": {"text": "monitor.down"}, "timestamp": "2026-11-26T02:12:00Z"}]}`)
 	if came.url != "/api/webhooks/1234567890/"+token+"?wait=true" {
@@ -108,7 +108,7 @@ func TestTelegram(t *testing.T) {
 	came := post(t, "telegram", m)[0]
 	same(t, came.body, `{"chat_id": "-1001234567890", "link_preview_options": {"is_disabled": true},
 		"entities": [{"type": "bold", "offset": 0, "length": 22}],
-		"text": "Down: 💥 <b>@\u200bamal</b>\n\nIt has not answered since 03:12.\n\nSince: 26 November 2026, 03:12 (Europe/Berlin)\nEnvironment: production\n\nWhat was tried:\n- 03:12:05 from Frankfurt: connection refused\n- 03:12:15 from Frankfurt: connection refused\n\nDetails:\nhttps://app.example.com/console/monitors/api?a=1&b=2\nWhat to do:\nhttps://wiki.example.com/api-down\nI take care of it:\nhttps://app.example.com/alerts/al_abc"}`)
+		"text": "Down: 💥 <b>@\u200bamal</b>\n\nIt has not answered since 03:12.\n\nSince: 26 November 2026, 03:12 (Europe/Berlin)\nEnvironment: production\n\nWhat was tried:\n- 03:12:05 from Frankfurt: connection refused\n- 03:12:15 from Frankfurt: connection refused\n\nDetails:\nhttps://app.example.com/console/monitors/api?a=1&b=2\nRunbook:\nhttps://wiki.example.com/api-down\nAcknowledge:\nhttps://app.example.com/alerts/al_abc"}`)
 	if came.url != "/bot123456:"+token+"/sendMessage" {
 		t.Errorf("it went to %s", came.url)
 	}
@@ -137,8 +137,8 @@ func TestTeams(t *testing.T) {
 			`+line(`{"type": "TextRun", "text": "monitor.down", "size": "small", "isSubtle": true}`)+`],
 		"actions": [
 			{"type": "Action.OpenUrl", "title": "Details", "url": "https://app.example.com/console/monitors/api?a=1&b=2"},
-			{"type": "Action.OpenUrl", "title": "What to do", "url": "https://wiki.example.com/api-down"},
-			{"type": "Action.OpenUrl", "title": "I take care of it", "url": "https://app.example.com/alerts/al_abc"}]}}]}`)
+			{"type": "Action.OpenUrl", "title": "Runbook", "url": "https://wiki.example.com/api-down"},
+			{"type": "Action.OpenUrl", "title": "Acknowledge", "url": "https://app.example.com/alerts/al_abc"}]}}]}`)
 	if came.url != "/workflows/0123/triggers/manual/paths/invoke?api-version=1&sig="+token {
 		t.Errorf("it went to %s", came.url)
 	}
@@ -163,8 +163,8 @@ func TestNtfy(t *testing.T) {
 		"message": "It has not answered since 03:12.\n\nSince: 26 November 2026, 03:12 (Europe/Berlin)\nEnvironment: production\n\nWhat was tried:\n- 03:12:05 from Frankfurt: connection refused\n- 03:12:15 from Frankfurt: connection refused",
 		"actions": [
 			{"action": "view", "label": "Details", "url": "https://app.example.com/console/monitors/api?a=1&b=2"},
-			{"action": "view", "label": "What to do", "url": "https://wiki.example.com/api-down"},
-			{"action": "view", "label": "I take care of it", "url": "https://app.example.com/alerts/al_abc"}]}`)
+			{"action": "view", "label": "Runbook", "url": "https://wiki.example.com/api-down"},
+			{"action": "view", "label": "Acknowledge", "url": "https://app.example.com/alerts/al_abc"}]}`)
 	if came.url != "/" || came.header.Get("Authorization") != "Bearer tk_"+token {
 		t.Errorf("%s %v", came.url, came.header)
 	}
@@ -178,7 +178,7 @@ func TestPagerDutyHasOneIncidentOfAnOccurrence(t *testing.T) {
 	came := post(t, "pagerduty", down(), again, over(down()), passed, test, digest(down()))
 	routing := `"routing_key": "` + strings.ReplaceAll(token, "_", "0") + `0"`
 	same(t, came[0].body, `{`+routing+`, "event_action": "trigger", "dedup_key": "0199-t", "client": "Manus", "client_url": "https://app.example.com/console/monitors/api?a=1&b=2",
-		"links": [{"href": "https://app.example.com/console/monitors/api?a=1&b=2", "text": "Details"}, {"href": "https://wiki.example.com/api-down", "text": "What to do"}, {"href": "https://app.example.com/alerts/al_abc", "text": "I take care of it"}],
+		"links": [{"href": "https://app.example.com/console/monitors/api?a=1&b=2", "text": "Details"}, {"href": "https://wiki.example.com/api-down", "text": "Runbook"}, {"href": "https://app.example.com/alerts/al_abc", "text": "Acknowledge"}],
 		"payload": {"summary": "Down: API", "source": "Manus", "severity": "critical", "class": "monitor.down", "timestamp": "2026-11-26T02:12:00Z", "custom_details": {
 			"details": "It has not answered since 03:12.\n\nSince: 26 November 2026, 03:12 (Europe/Berlin)\nEnvironment: production\n\nWhat was tried:\n- 03:12:05 from Frankfurt: connection refused\n- 03:12:15 from Frankfurt: connection refused"}}}`)
 	same(t, came[2].body, `{`+routing+`, "event_action": "resolve", "dedup_key": "0199-t"}`)
@@ -387,7 +387,7 @@ func TestALinkThatIsNoneIsToldAsAFact(t *testing.T) {
 	if d.URL != "" || d.Runbook != "" || d.Acknowledge != "https://wiki.example.com/%D8%AF%D9%84%D9%8A%D9%84" {
 		t.Errorf("%q %q %q", d.URL, d.Runbook, d.Acknowledge)
 	}
-	if !slices.Contains(d.Facts, notify.Fact{Name: "What to do", Value: "the red folder"}) || !slices.Contains(d.Facts, notify.Fact{Name: "Details", Value: "javascript:alert(1)"}) {
+	if !slices.Contains(d.Facts, notify.Fact{Name: "Runbook", Value: "the red folder"}) || !slices.Contains(d.Facts, notify.Fact{Name: "Details", Value: "javascript:alert(1)"}) {
 		t.Errorf("the facts are %q", d.Facts)
 	}
 	for _, address := range []string{"https://", "//example.com", "https://example.com/a b|c>", "http://example.com/?q=\u202e", "https://ex ample.com", "ftp://example.com", strings.Repeat("https://example.com/", 100)} {

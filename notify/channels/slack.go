@@ -102,7 +102,7 @@ func slackFacts(d draft, facts []notify.Fact) []slackObject {
 	var fields []slackObject
 	for _, fact := range facts {
 		value := cut(d.directed(fact.Value), slackField/2, units, mrkdwn)
-		fields = append(fields, slackObject{Type: "mrkdwn", Text: d.directed("*"+mrkdwn(fact.Name)+"*") + "\n" + value, Verbatim: true})
+		fields = append(fields, slackObject{Type: "mrkdwn", Text: "*" + mrkdwn(fact.Name) + "*\n" + value, Verbatim: true})
 	}
 	return fields
 }
