@@ -67,12 +67,15 @@ func (s *Service) endHeld(ctx context.Context, o occurrence, lane string) error 
 	return docstore.NotFoundAs(err, nil) // it is no digest's
 }
 
+// due is the end of a range of what is due now: that is included.
+func (s *Service) due() docstore.Time { return docstore.At(s.c.Now().Add(time.Millisecond)) }
+
 // startDigests has digests sent that are due.
 func (s *Service) startDigests(ctx context.Context) error {
-	r, now := s.rules.Load(), s.c.Now()
+	r := s.rules.Load()
 	var failure error
 	for name := range r.lanes {
-		first, err := s.held.First(ctx, docstore.Query{Index: "by_due", Equal: []any{name}, Until: docstore.At(now)})
+		first, err := s.held.First(ctx, docstore.Query{Index: "by_due", Equal: []any{name}, Until: s.due()})
 		if err == nil {
 			id := idOf("digest", name, first.DueAt.UTC().Format(time.RFC3339Nano))
 			err = s.alerts.Put(ctx, queue.Job[alert]{ID: id, Lane: name, Args: alert{
@@ -93,7 +96,7 @@ func (s *Service) holdLonger(ctx context.Context, lane string) error {
 // eachDue changes what is due on a lane, so that it isn't any more.
 func (s *Service) eachDue(ctx context.Context, lane string, change func(*heldAlert)) error {
 	for {
-		page, _, err := s.held.Find(ctx, docstore.Query{Index: "by_due", Equal: []any{lane}, Until: docstore.At(s.c.Now()), Limit: docstore.MaxLimit})
+		page, _, err := s.held.Find(ctx, docstore.Query{Index: "by_due", Equal: []any{lane}, Until: s.due(), Limit: docstore.MaxLimit})
 		if err != nil || len(page) == 0 {
 			return err
 		}
@@ -160,7 +163,7 @@ const (
 
 func (s *Service) collect(ctx context.Context, lane string) (digest, error) {
 	d := digest{kinds: map[string]int{}, worst: Info}
-	for h, err := range s.held.All(ctx, docstore.Query{Index: "by_due", Equal: []any{lane}, Until: docstore.At(s.c.Now()), Limit: docstore.MaxLimit}) {
+	for h, err := range s.held.All(ctx, docstore.Query{Index: "by_due", Equal: []any{lane}, Until: s.due(), Limit: docstore.MaxLimit}) {
 		if err != nil {
 			return d, err
 		}

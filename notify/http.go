@@ -8,7 +8,6 @@ import (
 	"manus/httpapi"
 	"manus/identity"
 	"manus/language"
-	"manus/queue"
 )
 
 // kinds maps the room's errors to what a client is answered.

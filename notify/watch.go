@@ -35,7 +35,7 @@ func (s *Service) watch(ctx context.Context) {
 // doDue reminds and escalates.
 func (s *Service) doDue(ctx context.Context) error {
 	var failure error
-	for o, err := range s.occurrences.All(ctx, docstore.Query{Index: "by_next", Until: docstore.At(s.c.Now())}) {
+	for o, err := range s.occurrences.All(ctx, docstore.Query{Index: "by_next", Until: s.due()}) {
 		if err == nil {
 			err = s.doDueOf(ctx, o)
 		}
