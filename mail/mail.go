@@ -186,7 +186,7 @@ type Kept struct {
 // Kept returns the latest messages in the outbox, newest first. Without a Sender
 // that is what the program would have sent.
 func (o *Outbox) Kept(ctx context.Context, limit int) ([]Kept, error) {
-	jobs, err := o.mails.List(ctx, limit)
+	jobs, _, err := o.mails.List(ctx, queue.All, limit, "")
 	var kept []Kept
 	for _, job := range jobs {
 		kept = append(kept, Kept{message(job), job.QueuedAt})
