@@ -55,7 +55,7 @@ func (s *Service) deliver(ctx context.Context, job queue.Job[alert]) error {
 	case job.Args.State == Digest:
 		return s.deliverDigest(ctx, l, job)
 	case job.Args.State == Test:
-		return s.send(ctx, l, job, s.testMessage(l, job))
+		return s.send(ctx, l, job, s.testMessage(l, job.ID))
 	}
 	o, err := s.occurrences.Get(ctx, job.Args.Occurrence)
 	if errors.Is(err, docstore.ErrNotFound) || err == nil && o.Lanes[job.Lane] == nil {
@@ -201,9 +201,9 @@ const testLifetime = time.Hour
 
 var testTitle = language.Text{En: "A test of this channel", Ar: "اختبار لهذه القناة"}
 
-func (s *Service) testMessage(l *lane, job queue.Job[alert]) Message {
+func (s *Service) testMessage(l *lane, id string) Message {
 	return Message{
-		ID: job.ID, State: Test, Kind: string(Test), Level: Info, At: s.c.Now(), Language: l.language,
+		ID: id, State: Test, Kind: string(Test), Level: Info, At: s.c.Now(), Language: l.language,
 		Title: testTitle.In(l.language),
 		Text:  language.Text{En: "Alerts arrive here. There is nothing to do.", Ar: "تصل التنبيهات إلى هنا. لا حاجة إلى فعل شيء."}.In(l.language),
 	}

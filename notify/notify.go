@@ -109,6 +109,7 @@ type Service struct {
 	occurrences *docstore.Collection[occurrence]
 	lanes       *docstore.Collection[laneState]
 	held        *docstore.Collection[heldAlert]
+	conditions  *docstore.Collection[condition]
 	alerts      *queue.Queue[alert]
 	rules       atomic.Pointer[routing]
 	metrics     metrics
@@ -125,6 +126,7 @@ func New(c Config) (*Service, error) {
 		occurrences: docstore.NewCollection[occurrence](c.Store, occurrenceSpec),
 		lanes:       docstore.NewCollection[laneState](c.Store, laneSpec),
 		held:        docstore.NewCollection[heldAlert](c.Store, heldSpec),
+		conditions:  docstore.NewCollection[condition](c.Store, conditionSpec),
 		metrics:     newMetrics(c.Metrics),
 	}
 	s.alerts = queue.New(queue.Config[alert]{
@@ -137,7 +139,7 @@ func New(c Config) (*Service, error) {
 
 // Specs are the collections that the store has to have.
 func Specs() []docstore.Spec {
-	return []docstore.Spec{occurrenceSpec, laneSpec, heldSpec, queue.Spec[alert](alertCollection)}
+	return []docstore.Spec{occurrenceSpec, laneSpec, heldSpec, conditionSpec, queue.Spec[alert](alertCollection)}
 }
 
 const (
@@ -224,9 +226,9 @@ func (s *Service) Tell(ctx context.Context, e Event) error {
 	if e.Over {
 		return s.end(ctx, e)
 	}
-	id, now, rules := idOf(e.Key()), docstore.At(s.c.Now()), s.rules.Load()
+	id, now, rules, known := idOf(e.Key()), docstore.At(s.c.Now()), s.rules.Load(), false
 	o, err := s.occurrences.Upsert(ctx, occurrence{ID: id, Event: e, ReceivedAt: now}, func(o *occurrence, exists bool) error {
-		if exists {
+		if known = exists; known {
 			return docstore.ErrUnchanged
 		}
 		rules.plan(o)
@@ -235,6 +237,9 @@ func (s *Service) Tell(ctx context.Context, e Event) error {
 	})
 	if err != nil {
 		return err
+	}
+	if !known {
+		s.log(ctx, e)
 	}
 	for lane, sent := range o.Lanes {
 		if sent.Told == "" {
@@ -247,8 +252,9 @@ func (s *Service) Tell(ctx context.Context, e Event) error {
 // end notes that an occurrence is over, and has that told where it was told. One whose
 // beginning isn't known was told nowhere.
 func (s *Service) end(ctx context.Context, e Event) error {
+	known := false
 	o, err := s.occurrences.Update(ctx, idOf(e.Key()), func(o *occurrence) error {
-		if o.End != nil {
+		if known = o.End != nil; known {
 			return docstore.ErrUnchanged
 		}
 		o.End, o.Ended = &e, e.At
@@ -258,10 +264,22 @@ func (s *Service) end(ctx context.Context, e Event) error {
 	if err != nil {
 		return docstore.NotFoundAs(err, nil)
 	}
+	if !known {
+		s.log(ctx, e)
+	}
 	for lane := range o.Lanes {
 		err = errors.Join(err, s.follow(ctx, o, lane))
 	}
 	return err
+}
+
+// log has the log tell of an event too.
+func (s *Service) log(ctx context.Context, e Event) {
+	level := slog.LevelInfo
+	if !e.Over {
+		level = map[Level]slog.Level{Critical: slog.LevelError, Error: slog.LevelError, Warning: slog.LevelWarn}[e.level()]
+	}
+	s.c.Log.Log(ctx, level, e.Title.En, "alert", e.Kind, "subject", e.Subject, "over", e.Over, "text", e.Text.En)
 }
 
 // follow has the end told on a lane where the beginning was. Where the beginning still

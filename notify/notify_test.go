@@ -529,3 +529,45 @@ func TestCopiesTellOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestAConditionOfSeveralCopiesIsOneOccurrence(t *testing.T) {
+	t.Parallel()
+	r := setup(t, nil)
+	other := r.another(t, r.rules.Load().Policy)
+	e := Event{Kind: "limits.degraded", At: docstore.At(r.clock.Now()), Title: language.Text{En: "Redis is gone"}}
+	over := e
+	over.Over = true
+	tell := func(s *Service, e Event) {
+		t.Helper()
+		if err := s.TellCondition(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		r.work(t)
+	}
+	tell(r.Service, over) // nothing was wrong
+	for range 2 {
+		tell(r.Service, e)
+		tell(other, e)
+		tell(other, over)
+		tell(r.Service, over)
+	}
+	r.expect(t, "a", "Redis is gone", "Resolved: Redis is gone", "Redis is gone", "Resolved: Redis is gone")
+}
+
+func TestWithoutAStoreAnEventIsSentAtOnce(t *testing.T) {
+	t.Parallel()
+	r := setup(t, func(p *Policy) { p.Rules = []Rule{{On: "store.damaged", Channels: []string{"a", "b"}}} })
+	if err := r.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e := Event{Kind: "store.damaged", Occurrence: "1", At: docstore.At(r.clock.Now()), Title: language.Text{En: "The data is damaged"}}
+	r.receivers["b"].fail(func(Message) error { return errors.New("no connection") })
+	if err := r.TellNow(t.Context(), e); err != nil {
+		t.Error(err)
+	}
+	r.expect(t, "a", "The data is damaged")
+	r.receivers["a"].fail(func(Message) error { return errors.New("no connection") })
+	if err := r.TellNow(t.Context(), e); err == nil {
+		t.Error("nobody has taken it, and nobody says so")
+	}
+}
