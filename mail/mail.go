@@ -28,7 +28,10 @@ import (
 // Message is one mail.
 type Message struct {
 	// ID makes it one mail however often it is sent; empty: one is made.
-	ID         string    `json:"-"`
+	ID string `json:"-"`
+	// Thread is the ID of the mail that began what this one goes on with, whether or not
+	// that one was sent; empty, or the mail's own ID: it begins something itself.
+	Thread     string    `json:"thread,omitempty"`
 	To         string    `json:"to"`
 	Subject    string    `json:"subject"`
 	Text, HTML string    // the same in both
@@ -48,7 +51,7 @@ const (
 )
 
 func (m Message) check() error {
-	head := m.To + m.Subject + m.Language
+	head := m.To + m.Subject + m.Language + m.Thread
 	switch {
 	case m.To == "" || len(m.To) > maxAddress || len(m.Subject) > maxSubject,
 		strings.ContainsFunc(head, func(c rune) bool { return c < ' ' || c == 0x7f }),
@@ -147,10 +150,13 @@ func send(ctx context.Context, to Sender, m Message) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, ErrRefused):
-		return queue.Cancel(anonymous{err, m.To})
+		return queue.Cancel(Anonymous(err, m.To))
 	}
-	return anonymous{err, m.To}
+	return Anonymous(err, m.To)
 }
+
+// Anonymous is an error without the address that it is about.
+func Anonymous(err error, address string) error { return anonymous{err, address} }
 
 // anonymous is an error without the person's address.
 type anonymous struct {
