@@ -24,14 +24,17 @@ type Alerts struct {
 	Secrets map[string]Secret
 	// AllowPrivate lets channels reach addresses of the own network.
 	AllowPrivate bool
+	// MailOnly leaves out the channels of manus.yaml: where things are only being tried, no
+	// secrets are read.
+	MailOnly bool
 	// Policy is the section of manus.yaml, or the default one, with all channels and their
-	// secrets.
+	// secrets; with no channel for what doesn't read those.
 	Policy notify.Policy
 }
 
-// ownChannels are the channels that variables of their own set up. Rules may name them
+// OwnChannels are the channels that variables of their own set up. Rules may name them
 // also where they aren't.
-var ownChannels = []string{"mail", "slack", "webhook"}
+var OwnChannels = []string{"mail", "slack", "webhook"}
 
 // WithChannels is a policy of manus.yaml with the environment's channels before its own,
 // each with its secret.
@@ -47,6 +50,9 @@ func (a Alerts) WithChannels(p notify.Policy) notify.Policy {
 		all = append(all, notify.ChannelConfig{ID: "webhook", Type: "webhook", URL: a.Webhook.Reveal(), Secret: a.WebhookSecret.Reveal()})
 	}
 	for _, c := range p.Channels {
+		if a.MailOnly {
+			break
+		}
 		if secret, ok := a.Secrets[ChannelVariable(c.ID)]; ok {
 			c.Secret = secret.Reveal()
 		}

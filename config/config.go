@@ -196,6 +196,18 @@ func LoadSome(source Source, dataDir string, names ...string) (Settings, error) 
 	return l.result(settings)
 }
 
+// LoadAlerts is LoadSome with the channels of alerts.
+func LoadAlerts(source Source, dataDir string) (Settings, error) {
+	names := []string{"ALERT_EMAIL", "SLACK_WEBHOOK_URL", "ALERT_WEBHOOK_URL", "ALERT_WEBHOOK_SECRET", "ALLOW_PRIVATE_TARGETS", "SMTP_URL", "MAIL_FROM", "PUBLIC_URL"}
+	if dataDir == "" {
+		names = append(names, "DATA_DIR", "MONGODB_URI", "MONGODB_DATABASE")
+	}
+	l, settings := load(source, func(name string) bool { return slices.Contains(names, name) })
+	settings.DataDir = cmp.Or(dataDir, settings.DataDir, "./data")
+	l.applyChannels(&settings)
+	return l.result(settings)
+}
+
 // LoadBackup is LoadSome with what backups are made of and where they go. Without
 // BACKUP_DIR and S3_BUCKET they go into a folder of the embedded store's own.
 func LoadBackup(source Source, dataDir string) (Settings, error) {
@@ -244,7 +256,8 @@ func load(source Source, wanted func(name string) bool) (*loader, Settings) {
 	l.file, problems = loadFile(source.ConfigFile, source.Routes)
 	l.problems = append(l.problems, problems...)
 	settings.Billing, settings.Providers = l.file.Billing, l.file.Providers
-	settings.Limits, settings.Backup.Policy = l.file.Limits, l.file.Backup
+	settings.Limits, settings.Backup.Policy, settings.Alerts.Policy = l.file.Limits, l.file.Backup, l.file.Alerts
+	settings.Alerts.Policy.Channels = nil // until their secrets are known
 	return l, settings
 }
 

@@ -60,7 +60,7 @@ func (f File) problems(routes ratelimit.Routes) Problems {
 	for i, plan := range f.Billing.Plans {
 		plans[i] = plan.ID
 	}
-	for _, sentence := range slices.Concat(f.Billing.Problems(), f.Limits.Problems(routes, plans), f.Backup.Problems(), f.Alerts.Problems(ownChannels...)) {
+	for _, sentence := range slices.Concat(f.Billing.Problems(), f.Limits.Problems(routes, plans), f.Backup.Problems(), f.Alerts.Problems(OwnChannels...)) {
 		problems = append(problems, Problem{Wrong: sentence})
 	}
 	if len(f.Providers) > maxProviders {

@@ -54,9 +54,16 @@ type oneInput struct {
 }
 
 type testInput struct {
-	Body struct {
+	Body *struct {
 		Channel string `json:"channel,omitempty" maxLength:"32" doc:"The channel's id; without one, all are tested."`
-	} `required:"false"`
+	}
+}
+
+func (in *testInput) channel() string {
+	if in.Body == nil {
+		return ""
+	}
+	return in.Body.Channel
 }
 
 type testOutput struct {
@@ -85,7 +92,7 @@ func (s *Service) Routes(api *httpapi.API) {
 	httpapi.Register(group, test, func(ctx context.Context, in *testInput) (*testOutput, error) {
 		out := &testOutput{}
 		var err error
-		out.Body.IDs, err = s.Test(ctx, in.Body.Channel)
+		out.Body.IDs, err = s.Test(ctx, in.channel())
 		return out, err
 	})
 }
