@@ -90,7 +90,11 @@ type Config struct {
 	// Secrets seal the messages; the first seals, the others only open.
 	Secrets []string
 	// Sender takes the mails. Nil means that they are kept, to be looked at.
-	Sender  Sender
+	Sender Sender
+	// OnGivenUp is told of a mail that the server hasn't taken for as long as it is worth
+	// sending, before it is given up, and why. While it fails the mail is kept. Nil: only
+	// the log is told.
+	OnGivenUp func(ctx context.Context, id string, err error) error
 	Metrics prometheus.Registerer // nil: nobody counts
 	Now     func() time.Time      // the clock; nil means time.Now
 	Log     *slog.Logger
@@ -117,6 +121,14 @@ func New(c Config) (*Outbox, error) {
 	mails := queue.Config[Message]{
 		Store: c.Store, Collection: collection, Noun: "mail", Seal: box, Lifetime: maxLifetime, Timeout: sendTimeout,
 		RememberDone: remembered, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
+	}
+	if c.OnGivenUp != nil {
+		mails.OnDiscard = func(ctx context.Context, job queue.Job[Message], err error) error {
+			if errors.Is(err, ErrRefused) { // of an address that nobody has
+				return nil
+			}
+			return c.OnGivenUp(ctx, job.ID, err)
+		}
 	}
 	if c.Sender != nil {
 		mails.Work = func(ctx context.Context, job queue.Job[Message]) error { return send(ctx, c.Sender, message(job)) }
@@ -192,7 +204,7 @@ type Kept struct {
 // Kept returns the latest messages in the outbox, newest first. Without a Sender
 // that is what the program would have sent.
 func (o *Outbox) Kept(ctx context.Context, limit int) ([]Kept, error) {
-	jobs, err := o.mails.List(ctx, limit)
+	jobs, _, err := o.mails.List(ctx, queue.All, limit, "")
 	var kept []Kept
 	for _, job := range jobs {
 		kept = append(kept, Kept{message(job), job.QueuedAt})
