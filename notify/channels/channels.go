@@ -100,8 +100,8 @@ func HasQuietTest(kind string) bool {
 	return k.quiet
 }
 
-// SecretVariable is the variable of the environment that holds a channel's secret.
-func SecretVariable(id string) string {
+// secretVariable is the variable of the environment that holds a channel's secret.
+func secretVariable(id string) string {
 	if id == "slack" {
 		return "SLACK_WEBHOOK_URL"
 	}

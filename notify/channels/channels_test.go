@@ -155,8 +155,8 @@ func TestWhatIsWrongWithAChannelIsSaid(t *testing.T) {
 		want   string
 	}{
 		{notify.ChannelConfig{ID: "x", Type: "sms"}, "alerts.channels.x.type: use mail, slack, webhook, discord, telegram, teams, mattermost, ntfy or pagerduty"},
-		{notify.ChannelConfig{ID: "x", Type: "webhook"}, "alerts.channels.x.url: is missing; use an https address without a password in it (http is for allow_private)|ALERT_X_SECRET: is missing; set it to 'whsec_' and 24 to 64 random bytes in base64, or two of these with a comma between"},
-		{notify.ChannelConfig{ID: "webhook", Type: "webhook", URL: "http://example.com/" + token, Secret: key}, "ALERT_WEBHOOK_URL: use an https address without a password in it (http is for allow_private)"},
+		{notify.ChannelConfig{ID: "x", Type: "webhook"}, "alerts.channels.x.url: is missing; use an https address without a password in it (http is for ALLOW_PRIVATE_TARGETS=true)|ALERT_X_SECRET: is missing; set it to 'whsec_' and 24 to 64 random bytes in base64, or two of these with a comma between"},
+		{notify.ChannelConfig{ID: "webhook", Type: "webhook", URL: "http://example.com/" + token, Secret: key}, "ALERT_WEBHOOK_URL: use an https address without a password in it (http is for ALLOW_PRIVATE_TARGETS=true)"},
 		{notify.ChannelConfig{ID: "own-hook", Type: "webhook", URL: "https://user:" + token + "@example.com/", Secret: token, AllowPrivate: true}, "alerts.channels.own-hook.url: use an https address without a password in it, or an http one|ALERT_OWN_HOOK_SECRET: set it to 'whsec_' and 24 to 64 random bytes in base64, or two of these with a comma between"},
 		{notify.ChannelConfig{ID: "x", Type: "webhook", URL: "https://example.com", Secret: key + "," + key + "," + key}, "ALERT_X_SECRET: set it to 'whsec_' and 24 to 64 random bytes in base64, or two of these with a comma between"},
 		{notify.ChannelConfig{ID: "x", Type: "webhook", URL: "https://example.com", Secret: "whsec_c2hvcnQ="}, "ALERT_X_SECRET: set it to 'whsec_' and 24 to 64 random bytes in base64, or two of these with a comma between"},
@@ -168,7 +168,7 @@ func TestWhatIsWrongWithAChannelIsSaid(t *testing.T) {
 		{notify.ChannelConfig{ID: "ops", Type: "mail", To: make([]string, 21)}, "alerts.channels.ops.to: list at most 20 addresses|alerts.channels.ops.to: use e-mail addresses like ops@example.com"},
 		{notify.ChannelConfig{ID: "x", Type: "telegram", Chat: "my chat", Secret: token}, "alerts.channels.x.chat: use the chat's id, a number such as -1001234567890, or a public channel's @name|ALERT_X_SECRET: set it to a bot's token, such as 123456:ABC…"},
 		{notify.ChannelConfig{ID: "x", Type: "teams", Secret: "https://acme.webhook.office.com/webhookb2/" + token}, "ALERT_X_SECRET: set it to the https address of a workflow that begins with a Teams webhook request; connectors (webhook.office.com) have ended"},
-		{notify.ChannelConfig{ID: "x", Type: "ntfy", URL: "https://ntfy.sh/", Secret: "a b"}, "alerts.channels.x.url: use the topic's https address, such as https://ntfy.sh/topic (http is for allow_private)|ALERT_X_SECRET: set it to an access token, such as tk_…"},
+		{notify.ChannelConfig{ID: "x", Type: "ntfy", URL: "https://ntfy.sh/", Secret: "a b"}, "alerts.channels.x.url: use the topic's https address, such as https://ntfy.sh/topic (http is for ALLOW_PRIVATE_TARGETS=true)|ALERT_X_SECRET: set it to an access token, such as tk_…"},
 		{notify.ChannelConfig{ID: "x", Type: "pagerduty", Secret: "short" + token, To: []string{"a@example.com"}}, "alerts.channels.x.to: is for mail; take it out|ALERT_X_SECRET: set it to the integration key of an Events API v2 integration, 32 letters and digits"},
 	} {
 		got := strings.Join(Problems(c.config), "|")

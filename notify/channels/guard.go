@@ -12,7 +12,7 @@ import (
 
 // Errors of the guard.
 var (
-	errPrivate = errors.New("an address of a private network, which isn't dialled (allow_private: true lets it)")
+	errPrivate = errors.New("an address of a private network, which isn't dialled (ALLOW_PRIVATE_TARGETS=true lets it)")
 	errNever   = errors.New("a link-local or metadata address, which is never dialled")
 )
 

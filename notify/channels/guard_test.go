@@ -22,7 +22,7 @@ func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
 func TestWhichAddressesAreDialled(t *testing.T) {
 	t.Parallel()
-	for address, want := range map[string][2]error{ // by default, and with allow_private
+	for address, want := range map[string][2]error{ // by default, and with ALLOW_PRIVATE_TARGETS
 		"93.184.215.14": {nil, nil}, "2606:4700::1111": {nil, nil}, "64:ff9b::5db8:d70e": {nil, nil},
 		"127.0.0.1": {errPrivate, nil}, "127.255.0.9": {errPrivate, nil}, "::1": {errPrivate, nil}, "::ffff:127.0.0.1": {errPrivate, nil},
 		"10.0.0.1": {errPrivate, nil}, "172.16.9.9": {errPrivate, nil}, "192.168.1.1": {errPrivate, nil}, "100.64.0.1": {errPrivate, nil},
