@@ -58,7 +58,7 @@ const (
 func kinds() []kind {
 	return []kind{
 		{id: "mail", name: "mail", to: true, parts: newMail},
-		{id: "slack", name: "Slack", secret: required, shape: "the https address of an incoming webhook", fits: isHook, parts: posted(newSlack)},
+		{id: "slack", name: "Slack", secret: required, shape: "the https address of an incoming webhook, https://hooks.slack.com/services/…; those of workflows are something else", fits: isSlackHook, parts: posted(newSlack)},
 		{id: "webhook", name: "the webhook's receiver", url: required, secret: required, shape: "'whsec_' and 24 to 64 random bytes in base64, or two of these with a comma between", fits: areKeys, quiet: true, parts: posted(newWebhook)},
 		{id: "discord", name: "Discord", secret: required, shape: "the https address of a webhook", fits: isHook, quiet: true, parts: posted(newDiscord)},
 		{id: "telegram", name: "Telegram", url: optional, chat: true, secret: required, shape: "a bot's token, such as 123456:ABC…", fits: isBotToken, quiet: true, parts: posted(newTelegram)},

@@ -56,6 +56,7 @@ const (
 	maxHeader       = 16 << 10
 	maxBody         = 16 << 10
 	maxExcerpt      = 200
+	maxFault        = 400
 	minWait         = time.Second
 	maxWait         = time.Hour
 )
@@ -235,9 +236,9 @@ func (p *poster) excerpt(a answer) string {
 	return ": " + text
 }
 
-// fault is an error without the channel's address and secret.
+// fault is an error in a line, without the channel's address and secret.
 func (p *poster) fault(format string, args ...any) error {
-	return errors.New(p.hide.Replace(fmt.Sprintf(format, args...)))
+	return errors.New(oneLine(p.hide.Replace(fmt.Sprintf(format, args...)), maxFault))
 }
 
 // Lengths from which a part of an address is a secret: the path as a whole, and a piece of

@@ -196,6 +196,7 @@ func TestReceiversThatMisbehave(t *testing.T) {
 			_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
 		}, "Slack answered 101"},
 		"speaks something": {func(c net.Conn) { _, _ = io.WriteString(c, "220 mail.example.com ESMTP\r\n") }, "Slack can't be reached: "},
+		"speaks at length": {func(c net.Conn) { _, _ = io.WriteString(c, strings.Repeat("x\x01"+token, 400)+"\r\n") }, "Slack can't be reached: "},
 		"bombs": {func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f\x8b")
 		}, "Slack answered 200, but not that it took the message"},

@@ -102,6 +102,13 @@ func isURL(c notify.ChannelConfig, address string) bool {
 
 func isHook(c notify.ChannelConfig, secret string) bool { return isURL(c, secret) }
 
+// isSlackHook tells whether an address may be an incoming webhook of Slack, or of what
+// takes the same messages. Slack's workflows have addresses that look alike.
+func isSlackHook(c notify.ChannelConfig, secret string) bool {
+	u, err := url.Parse(secret)
+	return isURL(c, secret) && err == nil && (!strings.HasSuffix(u.Hostname(), "slack.com") || strings.HasPrefix(u.Path, "/services/"))
+}
+
 func isWorkflow(c notify.ChannelConfig, secret string) bool {
 	u, err := url.Parse(secret)
 	return isURL(c, secret) && err == nil && !strings.HasSuffix(strings.ToLower(u.Hostname()), "webhook.office.com")
