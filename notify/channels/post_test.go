@@ -171,11 +171,43 @@ func raw(t *testing.T, say func(conn net.Conn)) string {
 	return "http://" + listener.Addr().String()
 }
 
-// endless writes until nobody reads.
-func endless(conn net.Conn, begin, again string) {
+// endless writes until nobody reads, and returns how much.
+func endless(conn net.Conn, begin, again string) (n int) {
 	_, err := io.WriteString(conn, begin)
 	for err == nil {
 		_, err = io.WriteString(conn, again)
+		n += len(again)
+	}
+	return n
+}
+
+func TestLittleIsReadOfWhatIsEndless(t *testing.T) {
+	t.Parallel()
+	for _, again := range []string{"X-More: " + strings.Repeat("x", 1000) + "\r\n", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", strings.Repeat("x", 1000)} {
+		for _, begin := range []string{"HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\n\r\n"} {
+			written := make(chan int, 1)
+			channel := one(t, services["slack"].config(raw(t, func(c net.Conn) {
+				_ = c.(*net.TCPConn).SetWriteBuffer(4 << 10)
+				written <- endless(c, begin, again)
+			})), Dependencies{})
+			if channel.Send(t.Context(), down()) == nil {
+				t.Error("it is taken for sent")
+			}
+			if n := <-written; n > 6<<20 { // most of which is the network's buffers
+				t.Errorf("%d bytes of %.20q were read", n, again)
+			}
+		}
+	}
+}
+
+func TestASecretIsHiddenBeforeAnAnswerIsCut(t *testing.T) {
+	t.Parallel()
+	channel := to(t, services["slack"], func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, strings.Repeat("x", maxExcerpt-10)+token)
+	})
+	if err := channel.Send(t.Context(), down()); err == nil || strings.Contains(err.Error(), token[:5]) {
+		t.Errorf("got %v", err)
 	}
 }
 
