@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"manus/notify"
+	"manus/notify/channels"
 )
 
 // Alerts is the settings of alerts.
@@ -20,7 +22,7 @@ type Alerts struct {
 	// Slack is the incoming webhook of the channel slack, and Webhook the address of the
 	// channel webhook, which WebhookSecret signs for; empty ones leave them out.
 	Slack, Webhook, WebhookSecret Secret
-	// Secrets are those of manus.yaml's channels, by ChannelVariable.
+	// Secrets are those of manus.yaml's channels, by [notify.ChannelConfig.SecretVariable].
 	Secrets map[string]Secret
 	// AllowPrivate lets channels reach addresses of the own network.
 	AllowPrivate bool
@@ -53,7 +55,7 @@ func (a Alerts) WithChannels(p notify.Policy) notify.Policy {
 		if a.MailOnly {
 			break
 		}
-		if secret, ok := a.Secrets[ChannelVariable(c.ID)]; ok {
+		if secret, ok := a.Secrets[c.SecretVariable()]; ok {
 			c.Secret = secret.Reveal()
 		}
 		all = append(all, c)
@@ -68,17 +70,13 @@ func (a Alerts) WithChannels(p notify.Policy) notify.Policy {
 // channelSecret matches the variables that hold the secrets of alert channels.
 var channelSecret = regexp.MustCompile(`^ALERT_[A-Z][A-Z0-9_]{0,31}_SECRET$`)
 
-// ChannelVariable is the variable that holds the secret of a channel of manus.yaml.
-func ChannelVariable(id string) string {
-	return "ALERT_" + strings.ToUpper(strings.ReplaceAll(id, "-", "_")) + "_SECRET"
-}
-
 // applyChannels reads the secrets of manus.yaml's channels, by their variables.
 func (l *loader) applyChannels(settings *Settings) {
-	names := slices.Sorted(maps.Keys(l.variables))
+	names := slices.Concat(slices.Collect(maps.Keys(l.variables)), slices.Collect(maps.Keys(l.empty)))
 	for i := range names {
 		names[i] = strings.TrimSuffix(names[i], fileSuffix)
 	}
+	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
 		if !channelSecret.MatchString(name) || l.inTable(name) {
 			continue
@@ -90,10 +88,19 @@ func (l *loader) applyChannels(settings *Settings) {
 			s.Alerts.Secrets[name] = NewSecret(text)
 			return nil
 		}}, settings)
-		known := slices.ContainsFunc(l.file.Alerts.Channels, func(c notify.ChannelConfig) bool { return ChannelVariable(c.ID) == name })
+		l.refuse(!l.isSet(name) && !l.isSet(name+fileSuffix), name, "is empty", "set it to the channel's secret, or remove it")
+		known := slices.ContainsFunc(l.file.Alerts.Channels, func(c notify.ChannelConfig) bool { return c.SecretVariable() == name })
 		l.refuse(!known, name, "is set, but manus.yaml has no channel that it is the secret of", "add the channel to alerts.channels, or remove it")
 	}
 	settings.Alerts.Policy = settings.Alerts.WithChannels(l.file.Alerts)
+	for _, c := range settings.Alerts.Policy.Channels {
+		for _, sentence := range channels.Problems(c) {
+			name, wrong, _ := strings.Cut(sentence, ": ")
+			if !l.mentioned(name) {
+				l.problems = append(l.problems, Problem{Name: name, Wrong: wrong})
+			}
+		}
+	}
 }
 
 func parseMailAddress(out *string, text string) *Problem {
@@ -114,6 +121,13 @@ func parseWebhook(out *Secret, text string) *Problem {
 	u, err := url.Parse(text)
 	right := err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil
 	return take(out, NewSecret(text), right, "is not the address of a webhook", "use an absolute https URL, as its service shows it")
+}
+
+// freshWebhookSecret makes a secret of standardwebhooks.com.
+func freshWebhookSecret() string {
+	var key [32]byte
+	_, _ = rand.Read(key[:]) // never fails
+	return "whsec_" + base64.StdEncoding.EncodeToString(key[:])
 }
 
 // parseWebhookSecret takes one secret of standardwebhooks.com, or two.

@@ -316,7 +316,6 @@ func (l *loader) checkTogether(s Settings) {
 	l.refuse(mails && l.missing("PUBLIC_URL"),
 		"PUBLIC_URL", "is not set, but SMTP_URL is, and mails have links in them", "set it to the URL under which users reach the server")
 	l.refuse(l.given("ALERT_EMAIL") && l.missing("SMTP_URL"), "SMTP_URL", "is not set, but ALERT_EMAIL is", "set it to the mail server that takes the alerts")
-	l.refuse(l.given("ALERT_WEBHOOK_SECRET") && l.missing("ALERT_WEBHOOK_URL"), "ALERT_WEBHOOK_URL", "is not set, but ALERT_WEBHOOK_SECRET is", "set it to where the webhooks go")
 	l.refuse(l.given("ALERT_WEBHOOK_URL") && l.missing("ALERT_WEBHOOK_SECRET"), "ALERT_WEBHOOK_SECRET", "is not set, but ALERT_WEBHOOK_URL is", "set it to what webhooks are signed with: whsec_ and the base64 of 24 to 64 random bytes")
 	for i, previous := range s.JWTPreviousSecrets {
 		l.refuse(!s.JWTSecret.Empty() && previous.Equal(s.JWTSecret),

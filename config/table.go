@@ -244,8 +244,9 @@ func table() []setting {
 		},
 		{
 			name: "ALERT_WEBHOOK_SECRET", secret: true,
-			help:  "What they are signed with: whsec_ and the base64 of 24 to 64 random bytes; two, separated by a comma, while one replaces the other.",
-			parse: func(s *Settings, text string) *Problem { return parseWebhookSecret(&s.Alerts.WebhookSecret, text) },
+			help:    "What they are signed with: whsec_ and the base64 of 24 to 64 random bytes; two, separated by a comma, while one replaces the other.",
+			initial: freshWebhookSecret,
+			parse:   func(s *Settings, text string) *Problem { return parseWebhookSecret(&s.Alerts.WebhookSecret, text) },
 		},
 		{
 			name: "ALLOW_PRIVATE_TARGETS", fallback: "false",

@@ -101,6 +101,14 @@ type ChannelConfig struct {
 	Secret string `yaml:"-"`
 }
 
+// SecretVariable is the variable of the environment that holds the channel's secret.
+func (c ChannelConfig) SecretVariable() string {
+	if c.ID == "slack" {
+		return "SLACK_WEBHOOK_URL"
+	}
+	return "ALERT_" + strings.ToUpper(strings.ReplaceAll(c.ID, "-", "_")) + "_SECRET"
+}
+
 // Bounds of a policy.
 const (
 	maxChannels  = 20

@@ -100,14 +100,6 @@ func HasQuietTest(kind string) bool {
 	return k.quiet
 }
 
-// secretVariable is the variable of the environment that holds a channel's secret.
-func secretVariable(id string) string {
-	if id == "slack" {
-		return "SLACK_WEBHOOK_URL"
-	}
-	return "ALERT_" + strings.ToUpper(strings.ReplaceAll(id, "-", "_")) + "_SECRET"
-}
-
 // posted makes the one part of a channel that is posted to over HTTP.
 func posted(receiver func(notify.ChannelConfig, Dependencies) receiver) func(notify.ChannelConfig, Dependencies) []notify.Channel {
 	return func(c notify.ChannelConfig, d Dependencies) []notify.Channel {

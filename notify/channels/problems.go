@@ -39,7 +39,7 @@ func Problems(c notify.ChannelConfig) []string {
 	add(k.to && slices.ContainsFunc(c.To, isNoAddress), place(c, "to"), "use e-mail addresses like ops@example.com")
 	add(k.chat && !isChat.MatchString(c.Chat), place(c, "chat"), "use the chat's id, a number such as -1001234567890, or a public channel's @name")
 	add(!k.chat && c.Chat != "", place(c, "chat"), "is for Telegram; take it out")
-	secret := secretVariable(c.ID)
+	secret := c.SecretVariable()
 	add(c.Secret == "" && k.secret == required, secret, "is missing; set it to "+k.shape)
 	add(c.Secret != "" && k.secret == unused, secret, "isn't used by "+k.name+"; remove it")
 	add(c.Secret != "" && k.secret != unused && !k.fits(c, c.Secret), secret, "set it to "+k.shape)
@@ -79,7 +79,7 @@ func (k kind) urlShape(c notify.ChannelConfig) string {
 
 func (k kind) unusedURL(c notify.ChannelConfig) string {
 	if k.secret == required {
-		return "is a secret of " + k.name + "; take it out and set " + secretVariable(c.ID)
+		return "is a secret of " + k.name + "; take it out and set " + c.SecretVariable()
 	}
 	return "isn't used by " + k.name + "; take it out"
 }
