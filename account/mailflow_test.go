@@ -16,6 +16,7 @@ import (
 	"manus/identity"
 	"manus/internal/clocktest"
 	"manus/language"
+	"manus/queue"
 )
 
 func TestAnAccountIsMadeByTheLinkInTheMail(t *testing.T) {
@@ -153,7 +154,7 @@ func TestLinksExpire(t *testing.T) {
 	if err := b.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := b.requests.List(t.Context(), 10); err != nil || len(left) != 0 {
+	if left, _, err := b.requests.List(t.Context(), queue.All, 10, ""); err != nil || len(left) != 0 {
 		t.Errorf("%d requests are left, %v", len(left), err)
 	}
 }

@@ -27,6 +27,7 @@ import (
 	"manus/internal/redisclient"
 	"manus/lease"
 	"manus/mail"
+	"manus/notify"
 	"manus/ratelimit"
 	"manus/ratelimit/redislimit"
 	"manus/session"
@@ -51,6 +52,7 @@ type App struct {
 	Accounts *account.Service
 	Plans    *billing.Service
 	Limits   *ratelimit.Service
+	Alerts   *notify.Service
 
 	settings config.Settings
 	options  Options
@@ -65,6 +67,7 @@ type App struct {
 	redis    *redisclient.Client // nil without Redis
 	shared   *redislimit.Engine  // nil without Redis
 	breaker  *ratelimit.Breaker  // nil without Redis, and in commands
+	mailer   mail.Sender         // nil without a mail server
 	outbox   *mail.Outbox        // nil where no mails are sent or kept
 	sessions *session.Service
 	backups  atomic.Pointer[backup.Service] // nil where none are configured

@@ -87,6 +87,9 @@ func (a *App) newBackups(policy backup.Policy, metrics *backup.Metrics) (*backup
 		Metrics:    metrics,
 		Log:        a.log,
 	}
+	if !a.options.Offline {
+		c.Alarm = backupAlarm{a}
+	}
 	if a.options.Offline {
 		c.OpenStore = func(ctx context.Context) (docstore.Store, error) { return openBackups(ctx, s) }
 	} else {

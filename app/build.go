@@ -17,6 +17,7 @@ import (
 	"manus/health"
 	"manus/httpapi"
 	"manus/internal/redisclient"
+	"manus/language"
 	"manus/lease"
 	"manus/mail"
 	"manus/ratelimit"
@@ -40,7 +41,7 @@ func (a *App) build() error {
 	a.audit = audit.New(audit.Config{Store: store, Log: a.log})
 	a.add(room{name: "audit", specs: audit.Specs(), routes: a.audit.Routes, sweep: a.audit.Sweep})
 
-	a.leases = lease.New(lease.Config{Store: store, Log: a.log})
+	a.leases = lease.New(lease.Config{Store: store, OnLost: a.tellLostLease, Log: a.log})
 	a.add(room{name: "leases", specs: lease.Specs(), run: a.serving()})
 
 	// Billing asks sessions what became of a run, sessions take runs from
@@ -54,7 +55,7 @@ func (a *App) build() error {
 	})
 
 	a.addSessions()
-	for _, add := range []func() error{a.addMail, a.addAccounts, a.addBackups} {
+	for _, add := range []func() error{a.addMail, a.addAlerts, a.addAccounts, a.addBackups} {
 		if err := add(); err != nil {
 			return err
 		}
@@ -63,7 +64,7 @@ func (a *App) build() error {
 	a.health = health.New(health.Config{Checks: a.checks(), Hints: a.hints, Version: a.options.Version, Log: a.log})
 	a.add(room{name: "health", routes: a.health.Routes})
 
-	pages := console.Config{Version: a.options.Version.Version, Accounts: a.Accounts, Log: a.log}
+	pages := console.Config{Version: a.options.Version.Version, Accounts: a.Accounts, Alerts: a.Alerts, Log: a.log}
 	if s.KeepMails {
 		pages.Mails = a.outbox
 	}
@@ -133,12 +134,11 @@ func (a *App) addSessions() {
 func (a *App) addMail() error {
 	r := room{name: "mails", specs: mail.Specs()}
 	c := mail.Config{Store: a.store, Secrets: a.secrets(), Metrics: a.registry, Log: a.log}
-	var err error
-	if !a.settings.SMTP.Empty() {
-		if c.Sender, err = mail.NewSMTP(a.settings.SMTP.Reveal(), a.settings.MailFrom); err != nil {
-			return fmt.Errorf("the mail server: %w", err)
-		}
+	err := a.openMailer()
+	if err != nil {
+		return err
 	}
+	c.Sender, c.OnGivenUp = a.mailer, a.tellDeadLetter("mails", language.Text{En: "A mail was given up", Ar: "تُرك إرسال رسالة بريد"})
 	if c.Sender != nil || a.settings.KeepMails || a.options.Offline {
 		if a.outbox, err = mail.New(c); err != nil {
 			return err
@@ -146,6 +146,19 @@ func (a *App) addMail() error {
 		r.run, r.sweep = a.outbox.Run, a.outbox.Sweep
 	}
 	a.add(r)
+	return nil
+}
+
+// openMailer makes what hands mails to the mail server, where there is one.
+func (a *App) openMailer() error {
+	if a.settings.SMTP.Empty() || a.mailer != nil {
+		return nil
+	}
+	smtp, err := mail.NewSMTP(a.settings.SMTP.Reveal(), a.settings.MailFrom)
+	if err != nil {
+		return fmt.Errorf("the mail server: %w", err)
+	}
+	a.mailer = smtp
 	return nil
 }
 

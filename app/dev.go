@@ -56,6 +56,8 @@ func DevSettings(d Dev) (config.Settings, error) {
 	s.Addr, s.PublicURL, s.ShutdownTimeout = d.Addr, devURL(d.Addr), 5*time.Second
 	s.LogLevel, s.LogFormat = d.LogLevel, "text"
 	s.JWTSecret, s.KeepMails = config.NewSecret(secret), true
+	s.Alerts.Email, s.Alerts.MailOnly = []string{DevOperator}, true
+	s.Alerts.Policy = s.Alerts.WithChannels(s.Alerts.Policy)
 	s.Backup.Dir = filepath.Join(s.DataDir, "backups") // one a night
 	return s, nil
 }

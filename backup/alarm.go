@@ -28,6 +28,8 @@ type Alert struct {
 	// ID tells an alert that is told again from another one.
 	ID string        `json:"id"`
 	At docstore.Time `json:"at"`
+	// Since is when it was first told: the same for what reminds of it, and for its end.
+	Since docstore.Time `json:"since"`
 	// Key is what the alert is about: [AlertFailed], [AlertSuspicious], [AlertSilence] or
 	// [AlertDamaged].
 	Key string `json:"key"`
@@ -81,7 +83,7 @@ func (s *Service) tellNow(ctx context.Context, alert Alert) bool {
 }
 
 func newAlert(key, text string, now time.Time) Alert {
-	return Alert{ID: docstore.NewID(), At: docstore.At(now), Key: key, Text: text}
+	return Alert{ID: docstore.NewID(), At: docstore.At(now), Since: docstore.At(now), Key: key, Text: text}
 }
 
 // failure says that a run has failed; nil is no failure.
@@ -97,15 +99,23 @@ func failure(err error) string {
 func (st *Status) alert(key, wrong, over string, now time.Time) {
 	raised := map[string]*docstore.Time{AlertFailed: &st.FailureTold, AlertSuspicious: &st.DoubtTold, AlertSilence: &st.Told}[key]
 	alert := newAlert(key, wrong, now)
+	if since, told := st.AlertsSince[key]; told && !raised.IsZero() {
+		alert.Since = since
+	}
 	switch {
 	case wrong != "":
 		*raised = alert.At
+		if st.AlertsSince == nil {
+			st.AlertsSince = map[string]docstore.Time{}
+		}
+		st.AlertsSince[key] = alert.Since
 		// One about the same that still waits is out of date.
 		st.Pending = slices.DeleteFunc(st.Pending, func(a Alert) bool { return a.Key == key })
 	case raised.IsZero():
 		return
 	default:
 		*raised = docstore.Time{}
+		delete(st.AlertsSince, key)
 		alert.Over, alert.Text = true, over
 	}
 	st.outbox().Note(alert, now)

@@ -34,7 +34,7 @@ func (s *Service) noteEnd(ctx context.Context, m Manifest, failed error) error {
 			st.ended(m, failed, s.Now())
 			return nil
 		})
-		if err == nil {
+		if err == nil && s.Alarm != nil {
 			relay.Send(ctx, st)
 		}
 		return err

@@ -94,6 +94,8 @@ type Status struct {
 	Told        docstore.Time `json:"told,omitzero"`
 	FailureTold docstore.Time `json:"failure_told,omitzero"`
 	DoubtTold   docstore.Time `json:"doubt_told,omitzero"`
+	// AlertsSince is when each was first told that isn't over.
+	AlertsSince map[string]docstore.Time `json:"alerts_since,omitempty"`
 	// Pending are the alerts that the alarm hasn't taken yet, since PendingSince.
 	Pending      []Alert       `json:"pending,omitempty"`
 	PendingSince docstore.Time `json:"pending_since,omitzero"`

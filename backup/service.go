@@ -40,7 +40,8 @@ type Config struct {
 	// Tool is this program and its version.
 	Tool string
 
-	// Alarm is told of what an operator has to know; nil is the log.
+	// Alarm is told of what an operator has to know. Nil is the log, and what is noted in
+	// the store waits there for a service that has one.
 	Alarm Alarm
 	// OpenStore opens the store with the state of the [Schedule], which is closed again.
 	// It has the installation's id, and what Create has to tell waits there until the

@@ -85,6 +85,8 @@ type Settings struct {
 	Limits ratelimit.Config
 	// Backup is how backups are made.
 	Backup Backup
+	// Alerts is how operators are told of what happens.
+	Alerts Alerts
 	// Billing is the plans and the trial of manus.yaml, or the default ones.
 	Billing billing.Catalog
 	// ConfigPath is where manus.yaml is; empty is nowhere.
@@ -177,7 +179,7 @@ func Load(source Source) (Settings, error) {
 	l, settings := load(source, func(string) bool { return true })
 	l.checkTogether(settings)
 	l.applyProviders(&settings)
-	l.refuseChannels()
+	l.applyChannels(&settings)
 	settings.Providers = l.file.WithSecrets(settings.ProviderSecrets)
 	return l.result(settings)
 }
@@ -191,6 +193,18 @@ func LoadSome(source Source, dataDir string, names ...string) (Settings, error) 
 	}
 	l, settings := load(source, func(name string) bool { return slices.Contains(names, name) })
 	settings.DataDir = cmp.Or(dataDir, settings.DataDir, "./data")
+	return l.result(settings)
+}
+
+// LoadAlerts is LoadSome with the channels of alerts.
+func LoadAlerts(source Source, dataDir string) (Settings, error) {
+	names := []string{"ALERT_EMAIL", "SLACK_WEBHOOK_URL", "ALERT_WEBHOOK_URL", "ALERT_WEBHOOK_SECRET", "ALLOW_PRIVATE_TARGETS", "SMTP_URL", "MAIL_FROM", "PUBLIC_URL"}
+	if dataDir == "" {
+		names = append(names, "DATA_DIR", "MONGODB_URI", "MONGODB_DATABASE")
+	}
+	l, settings := load(source, func(name string) bool { return slices.Contains(names, name) })
+	settings.DataDir = cmp.Or(dataDir, settings.DataDir, "./data")
+	l.applyChannels(&settings)
 	return l.result(settings)
 }
 
@@ -242,7 +256,8 @@ func load(source Source, wanted func(name string) bool) (*loader, Settings) {
 	l.file, problems = loadFile(source.ConfigFile, source.Routes)
 	l.problems = append(l.problems, problems...)
 	settings.Billing, settings.Providers = l.file.Billing, l.file.Providers
-	settings.Limits, settings.Backup.Policy = l.file.Limits, l.file.Backup
+	settings.Limits, settings.Backup.Policy, settings.Alerts.Policy = l.file.Limits, l.file.Backup, l.file.Alerts
+	settings.Alerts.Policy.Channels = nil // until their secrets are known
 	return l, settings
 }
 
@@ -300,6 +315,8 @@ func (l *loader) checkTogether(s Settings) {
 	l.refuse(mails && l.missing("MAIL_FROM"), "MAIL_FROM", "is not set, but SMTP_URL is", "set it to the address that mails come from")
 	l.refuse(mails && l.missing("PUBLIC_URL"),
 		"PUBLIC_URL", "is not set, but SMTP_URL is, and mails have links in them", "set it to the URL under which users reach the server")
+	l.refuse(l.given("ALERT_EMAIL") && l.missing("SMTP_URL"), "SMTP_URL", "is not set, but ALERT_EMAIL is", "set it to the mail server that takes the alerts")
+	l.refuse(l.given("ALERT_WEBHOOK_URL") && l.missing("ALERT_WEBHOOK_SECRET"), "ALERT_WEBHOOK_SECRET", "is not set, but ALERT_WEBHOOK_URL is", "set it to what webhooks are signed with: whsec_ and the base64 of 24 to 64 random bytes")
 	for i, previous := range s.JWTPreviousSecrets {
 		l.refuse(!s.JWTSecret.Empty() && previous.Equal(s.JWTSecret),
 			"JWT_PREVIOUS_SECRET_KEYS", entry(i)+" is the current JWT_SECRET_KEY", "list only the secrets from before")

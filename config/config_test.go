@@ -15,6 +15,7 @@ import (
 
 	"manus/backup"
 	"manus/billing"
+	"manus/notify"
 	"manus/ratelimit"
 
 	"filippo.io/age"
@@ -87,6 +88,7 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 		Billing:         billing.DefaultCatalog(),
 		Limits:          ratelimit.DefaultConfig(ratelimit.Routes{}),
 		Backup:          Backup{RetentionDays: 7, Policy: backup.DefaultPolicy()},
+		Alerts:          Alerts{Policy: notify.DefaultPolicy()},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -268,6 +270,33 @@ manus.yaml: line 1 has an unknown key, planz; compare it with manus.example.yaml
 	}
 }
 
+func TestASecretOfAChannelNeedsItsChannel(t *testing.T) {
+	t.Parallel()
+	file := write(t, "manus.yaml", "alerts: {channels: [{id: pager, type: pagerduty}, {id: ours, type: webhook, url: 'https://example.com/hook'}]}\n")
+	const key, signed = "ALERT_PAGER_SECRET=0123456789abcdef0123456789abcdef", "ALERT_OURS_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	for _, c := range []struct {
+		environ []string
+		want    string
+	}{
+		{[]string{key, signed}, ""},
+		{[]string{key, signed, "ALERT_OTHER_SECRET=hunter2"}, "ALERT_OTHER_SECRET: is set, but manus.yaml has no channel that it is the secret of; add the channel to alerts.channels, or remove it"},
+		{[]string{key, "ALERT_OURS_SECRET="}, "ALERT_OURS_SECRET: is empty; set it to the channel's secret, or remove it"},
+		{[]string{"ALERT_PAGER_SECRET=hunter2", signed}, "ALERT_PAGER_SECRET: set it to "},
+		{[]string{key}, "ALERT_OURS_SECRET: is missing"},
+	} {
+		settings, err := Load(Source{Environ: enough(c.environ...), ConfigFile: file})
+		if c.want == "" {
+			if err != nil || len(settings.Alerts.Policy.Channels) != 2 || settings.Alerts.Policy.Channels[0].Secret == "" {
+				t.Errorf("%+v, %v", settings.Alerts.Policy.Channels, err)
+			}
+			continue
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: got %v", c.environ, err)
+		}
+	}
+}
+
 func TestSettingsOfOtherProgramsAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	environ := enough("AWS_ACCESS_KEY_ID=AKIA", "AWS_SECRET_ACCESS_KEY=x", "AWS_SECRET_ACCESS_KEY_FILE=y", "PATH=/bin", "LOG_LEVL=x", "no pair")
@@ -290,7 +319,7 @@ func TestEverySettingOfTheContractIsUsedOrRefused(t *testing.T) {
 	}
 	for _, match := range names {
 		name := match[1]
-		if slices.ContainsFunc(table(), func(row setting) bool { return row.name == name && row.parse != nil }) {
+		if slices.ContainsFunc(table(), func(row setting) bool { return row.name == name && row.parse != nil }) || channelSecret.MatchString(name) {
 			continue
 		}
 		want := name + ": is set, but this version of manus does not use it yet; remove it"

@@ -15,6 +15,7 @@ import (
 	"manus/account"
 	"manus/backup"
 	"manus/billing"
+	"manus/notify"
 	"manus/ratelimit"
 )
 
@@ -36,6 +37,8 @@ type File struct {
 	Limits ratelimit.Config `yaml:"limits"`
 	// Backup is how backups are made and kept.
 	Backup backup.Policy `yaml:"backup"`
+	// Alerts is who is told of what.
+	Alerts notify.Policy `yaml:"alerts"`
 }
 
 // WithSecrets is the file's providers, each with its secret.
@@ -57,7 +60,7 @@ func (f File) problems(routes ratelimit.Routes) Problems {
 	for i, plan := range f.Billing.Plans {
 		plans[i] = plan.ID
 	}
-	for _, sentence := range slices.Concat(f.Billing.Problems(), f.Limits.Problems(routes, plans), f.Backup.Problems()) {
+	for _, sentence := range slices.Concat(f.Billing.Problems(), f.Limits.Problems(routes, plans), f.Backup.Problems(), f.Alerts.Problems(OwnChannels...)) {
 		problems = append(problems, Problem{Wrong: sentence})
 	}
 	if len(f.Providers) > maxProviders {
@@ -80,7 +83,7 @@ func (f File) problems(routes ratelimit.Routes) Problems {
 // DefaultFile is what holds where there is no file, and for every key that a
 // file leaves out. The routes have limits of their own.
 func DefaultFile(routes ratelimit.Routes) File {
-	return File{Billing: billing.DefaultCatalog(), Providers: []account.Provider{}, Limits: ratelimit.DefaultConfig(routes), Backup: backup.DefaultPolicy()}
+	return File{Billing: billing.DefaultCatalog(), Providers: []account.Provider{}, Limits: ratelimit.DefaultConfig(routes), Backup: backup.DefaultPolicy(), Alerts: notify.DefaultPolicy()}
 }
 
 // LoadFile reads and checks a manus.yaml on its own, for a program with the routes.

@@ -228,6 +228,32 @@ func table() []setting {
 			},
 		},
 		{
+			name: "ALERT_EMAIL", example: "ops@example.com",
+			help:  "Who is mailed when something is wrong, separated by commas: a backup that failed, limits without Redis, work that was given up. Needs SMTP_URL. More channels and rules stand in manus.yaml.",
+			parse: func(s *Settings, text string) *Problem { return takeList(&s.Alerts.Email, text, parseMailAddress) },
+		},
+		{
+			name: "SLACK_WEBHOOK_URL", secret: true, example: "https://hooks.slack.com/services/T000/B000/XXXX",
+			help:  "The incoming webhook of a Slack channel that alerts go to.",
+			parse: func(s *Settings, text string) *Problem { return parseWebhook(&s.Alerts.Slack, text) },
+		},
+		{
+			name: "ALERT_WEBHOOK_URL", secret: true, example: "https://example.com/hooks/manus",
+			help:  "Where alerts are posted as signed webhooks (standardwebhooks.com). Needs ALERT_WEBHOOK_SECRET.",
+			parse: func(s *Settings, text string) *Problem { return parseWebhook(&s.Alerts.Webhook, text) },
+		},
+		{
+			name: "ALERT_WEBHOOK_SECRET", secret: true,
+			help:    "What they are signed with: whsec_ and the base64 of 24 to 64 random bytes; two, separated by a comma, while one replaces the other.",
+			initial: freshWebhookSecret,
+			parse:   func(s *Settings, text string) *Problem { return parseWebhookSecret(&s.Alerts.WebhookSecret, text) },
+		},
+		{
+			name: "ALLOW_PRIVATE_TARGETS", fallback: "false",
+			help:  "Whether alert channels may reach private and loopback addresses; link-local and metadata ones never.",
+			parse: func(s *Settings, text string) *Problem { return parseBool(&s.Alerts.AllowPrivate, text) },
+		},
+		{
 			name: "READY_CRITICAL", protects: true, fallback: "database,redis",
 			help:  "The checks that make /ready answer 503 when they fail, separated by commas, of: database, redis, stripe. Those that are not configured are skipped.",
 			parse: func(s *Settings, text string) *Problem { return parseChecks(&s.ReadyCritical, text) },
@@ -257,9 +283,8 @@ func futureSettings() []setting {
 		STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET STRIPE_PRICE_ID_BASIC STRIPE_PRICE_ID_PRO STRIPE_API_BASE STRIPE_LIVE
 		SENTRY_DSN SENTRY_ENVIRONMENT SENTRY_TRACES_SAMPLE_RATE
 		BACKUP_CONTINUOUS
-		ALERT_EMAIL SLACK_WEBHOOK_URL ALERT_WEBHOOK_URL ALERT_WEBHOOK_SECRET
 		PRODUCT_NAME PRODUCT_NAME_AR SUPPORT_EMAIL LOGO_FILE
-		REGISTRATION REGISTRATION_DOMAINS ALLOW_PRIVATE_TARGETS
+		REGISTRATION REGISTRATION_DOMAINS
 		TLS_DOMAINS ACME_EMAIL ACME_DIRECTORY TLS_CERT_FILE TLS_KEY_FILE
 		STATUS_URL PROBE_NAME PROBE_SERVER PROBE_API_KEY`) {
 		rows = append(rows, setting{name: name})

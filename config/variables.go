@@ -91,23 +91,8 @@ func (l *loader) applyProviders(settings *Settings) {
 	}
 }
 
-// channelSecret matches the variables that will hold the secrets of alert channels.
-var channelSecret = regexp.MustCompile(`^ALERT_[A-Z][A-Z0-9_]{0,31}_SECRET(_FILE)?$`)
-
-// refuseChannels refuses the secrets of alert channels, which are of a coming version; those
-// with a name of their own are in the table.
-func (l *loader) refuseChannels() {
-	names := slices.Concat(slices.Collect(maps.Keys(l.variables)), slices.Collect(maps.Keys(l.empty)))
-	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		if channelSecret.MatchString(name) && !l.inTable(name) {
-			l.refuse(true, name, notUsedYet, "remove it")
-		}
-	}
-}
-
 func (l *loader) known(name string) bool {
-	return providerSecret.MatchString(strings.TrimSuffix(name, fileSuffix)) || channelSecret.MatchString(name) || l.inTable(name)
+	return providerSecret.MatchString(strings.TrimSuffix(name, fileSuffix)) || channelSecret.MatchString(strings.TrimSuffix(name, fileSuffix)) || l.inTable(name)
 }
 
 func (l *loader) inTable(name string) bool {

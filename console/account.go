@@ -77,7 +77,8 @@ func (p *Pages) linkForms() []linkForm {
 type linkPage struct {
 	frame
 	message
-	Form         *linkForm // nil when there is nothing to send
+	Subject      language.Text // what the message is about, where it doesn't say
+	Form         *linkForm     // nil when there is nothing to send
 	Token        string
 	PasswordRule language.Text
 	Problem      language.Text

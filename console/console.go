@@ -30,6 +30,8 @@ type Config struct {
 	Version string
 	// Accounts is behind the pages that mailed links lead to.
 	Accounts Accounts
+	// Alerts is behind the links in alerts.
+	Alerts Alerts
 	// Mails are shown at /dev/mails; nil shows none.
 	Mails *mail.Outbox
 	Log   *slog.Logger
@@ -206,6 +208,7 @@ func (p *Pages) Routes(api *httpapi.API) {
 	page("GET /openapi.json", revalidated, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.openapi.ServeHTTP(w, r) }))
 	page("GET /assets/{name}", immutable, http.HandlerFunc(p.sendAsset))
 	p.accountRoutes(api)
+	p.alertRoutes(api)
 	if p.Mails != nil {
 		p.mailRoutes(api)
 	}

@@ -69,10 +69,47 @@ func (t Tag) Date(at time.Time) string {
 }
 
 // Moment is a moment to the minute, in UTC. As a date it is to be isolated.
-func (t Tag) Moment(at time.Time) string {
-	at = at.UTC()
+func (t Tag) Moment(at time.Time) string { return t.MomentIn(at, time.UTC) }
+
+// MomentIn is a moment to the minute, by the clock of a zone. As a date it is to be
+// isolated.
+func (t Tag) MomentIn(at time.Time, zone *time.Location) string {
+	at = at.In(zone)
+	name := Text{En: at.Format("MST"), Ar: "بتوقيت " + zone.String()}
+	if zone == time.UTC {
+		name.Ar = "بالتوقيت العالمي"
+	}
 	return Text{
-		En: at.Format("2006-01-02 15:04 UTC"),
-		Ar: t.Date(at) + at.Format("، الساعة 15:04 بالتوقيت العالمي"),
+		En: at.Format("2006-01-02 15:04 ") + name.En,
+		Ar: t.Date(at) + at.Format("، الساعة 15:04 ") + name.Ar,
 	}.In(t)
+}
+
+// units are what a duration is told in, the largest first.
+var units = []struct {
+	length time.Duration
+	name   Plural
+}{
+	{24 * time.Hour, Plural{Forms{One: "# day", Other: "# days"}, Forms{One: "يوم", Two: "يومان", Few: "# أيّام", Many: "# يومًا", Other: "# يوم"}}},
+	{time.Hour, Plural{Forms{One: "# hour", Other: "# hours"}, Forms{One: "ساعة", Two: "ساعتان", Few: "# ساعات", Many: "# ساعة", Other: "# ساعة"}}},
+	{time.Minute, Plural{Forms{One: "# minute", Other: "# minutes"}, Forms{One: "دقيقة", Two: "دقيقتان", Few: "# دقائق", Many: "# دقيقة", Other: "# دقيقة"}}},
+	{time.Second, Plural{Forms{One: "# second", Other: "# seconds"}, Forms{Zero: "أقلّ من ثانية", One: "ثانية", Two: "ثانيتان", Few: "# ثوانٍ", Many: "# ثانية", Other: "# ثانية"}}},
+}
+
+// Duration is how long something takes, in its two largest units: 2 days 3 hours. What is
+// less than a second is 0 seconds.
+func (t Tag) Duration(d time.Duration) string {
+	d = max(d, 0)
+	var parts []string
+	for i, unit := range units {
+		n := int(d / unit.length)
+		d -= time.Duration(n) * unit.length
+		if n > 0 || i == len(units)-1 && len(parts) == 0 {
+			parts = append(parts, unit.name.In(t, n))
+		}
+		if len(parts) > 0 && (len(parts) == 2 || n == 0) {
+			break
+		}
+	}
+	return strings.Join(parts, Text{En: " ", Ar: " و"}.In(t))
 }

@@ -57,6 +57,9 @@ func (s *Service) result(ctx context.Context, g grip, took time.Duration, lost b
 		return nil
 	case lost:
 		s.log.WarnContext(ctx, "a lease was lost while a job was done", "lease", g.Name, "fence", g.Fence, "error", err)
+		if s.onLost != nil {
+			s.onLost(g.Name, g.Fence)
+		}
 		return nil
 	}
 	s.log.ErrorContext(ctx, "a job has failed; it will be tried again", "lease", g.Name, "fence", g.Fence, "error", err)

@@ -149,7 +149,10 @@ type Config struct {
 	// zero means 15 s, and less than 100 ms is taken as 100 ms. Copies may have
 	// different ones.
 	TTL time.Duration
-	Log *slog.Logger
+	// OnLost is told of a lease that was lost while its job was done, beside the log; it
+	// doesn't wait. Nil: nobody is.
+	OnLost func(name string, fence Fence)
+	Log    *slog.Logger
 }
 
 // Service competes for leases. It is safe for concurrent use.
@@ -157,6 +160,7 @@ type Service struct {
 	leases *docstore.Collection[document]
 	holder string
 	now    func() time.Time // the wall clock, only for when a job was done
+	onLost func(name string, fence Fence)
 	log    *slog.Logger
 
 	ttl   time.Duration
@@ -173,6 +177,7 @@ func New(c Config) *Service {
 		leases: docstore.NewCollection[document](c.Store, spec),
 		holder: docstore.NewID(),
 		now:    time.Now,
+		onLost: c.OnLost,
 		log:    c.Log,
 		ttl:    ttl,
 		valid:  ttl - ttl/5,

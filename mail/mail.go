@@ -28,7 +28,10 @@ import (
 // Message is one mail.
 type Message struct {
 	// ID makes it one mail however often it is sent; empty: one is made.
-	ID         string    `json:"-"`
+	ID string `json:"-"`
+	// Thread is the ID of the mail that began what this one goes on with, whether or not
+	// that one was sent; empty, or the mail's own ID: it begins something itself.
+	Thread     string    `json:"thread,omitempty"`
 	To         string    `json:"to"`
 	Subject    string    `json:"subject"`
 	Text, HTML string    // the same in both
@@ -48,7 +51,7 @@ const (
 )
 
 func (m Message) check() error {
-	head := m.To + m.Subject + m.Language
+	head := m.To + m.Subject + m.Language + m.Thread
 	switch {
 	case m.To == "" || len(m.To) > maxAddress || len(m.Subject) > maxSubject,
 		strings.ContainsFunc(head, func(c rune) bool { return c < ' ' || c == 0x7f }),
@@ -87,7 +90,11 @@ type Config struct {
 	// Secrets seal the messages; the first seals, the others only open.
 	Secrets []string
 	// Sender takes the mails. Nil means that they are kept, to be looked at.
-	Sender  Sender
+	Sender Sender
+	// OnGivenUp is told of a mail that the server hasn't taken for as long as it is worth
+	// sending, before it is given up, and why. While it fails the mail is kept. Nil: only
+	// the log is told.
+	OnGivenUp func(ctx context.Context, id string, err error) error
 	Metrics prometheus.Registerer // nil: nobody counts
 	Now     func() time.Time      // the clock; nil means time.Now
 	Log     *slog.Logger
@@ -114,6 +121,14 @@ func New(c Config) (*Outbox, error) {
 	mails := queue.Config[Message]{
 		Store: c.Store, Collection: collection, Noun: "mail", Seal: box, Lifetime: maxLifetime, Timeout: sendTimeout,
 		RememberDone: remembered, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
+	}
+	if c.OnGivenUp != nil {
+		mails.OnDiscard = func(ctx context.Context, job queue.Job[Message], err error) error {
+			if errors.Is(err, ErrRefused) { // of an address that nobody has
+				return nil
+			}
+			return c.OnGivenUp(ctx, job.ID, err)
+		}
 	}
 	if c.Sender != nil {
 		mails.Work = func(ctx context.Context, job queue.Job[Message]) error { return send(ctx, c.Sender, message(job)) }
@@ -147,10 +162,13 @@ func send(ctx context.Context, to Sender, m Message) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, ErrRefused):
-		return queue.Cancel(anonymous{err, m.To})
+		return queue.Cancel(Anonymous(err, m.To))
 	}
-	return anonymous{err, m.To}
+	return Anonymous(err, m.To)
 }
+
+// Anonymous is an error without the address that it is about.
+func Anonymous(err error, address string) error { return anonymous{err, address} }
 
 // anonymous is an error without the person's address.
 type anonymous struct {
@@ -186,7 +204,7 @@ type Kept struct {
 // Kept returns the latest messages in the outbox, newest first. Without a Sender
 // that is what the program would have sent.
 func (o *Outbox) Kept(ctx context.Context, limit int) ([]Kept, error) {
-	jobs, err := o.mails.List(ctx, limit)
+	jobs, _, err := o.mails.List(ctx, queue.All, limit, "")
 	var kept []Kept
 	for _, job := range jobs {
 		kept = append(kept, Kept{message(job), job.QueuedAt})

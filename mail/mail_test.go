@@ -176,6 +176,27 @@ func TestAMailArrivesWhole(t *testing.T) {
 	}
 }
 
+func TestAMailThatGoesOnWithAnotherRefersToIt(t *testing.T) {
+	t.Parallel()
+	server := smtptest.Start(t)
+	o := setup(t, storetest.New(t, Specs()...), smtpAt(t, server.Addr))
+	o.run(t)
+	for id, thread := range map[string]string{"first": "first", "second": "first", "alone": ""} {
+		m := hello()
+		m.ID, m.Thread = id, thread
+		if err := o.Send(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[string]string{"<first@app.example.com>": "", "<second@app.example.com>": "<first@app.example.com>", "<alone@app.example.com>": ""}
+	for _, got := range server.Wait(t, 3) {
+		refers, known := want[got.Header.Get("Message-Id")]
+		if !known || got.Header.Get("References") != refers || got.Header.Get("In-Reply-To") != refers || got.Header.Get("X-Auto-Response-Suppress") != "All" {
+			t.Errorf("got %v", got.Header)
+		}
+	}
+}
+
 func TestAMailThatWasSentIsNotSentAgainUnderItsID(t *testing.T) {
 	t.Parallel()
 	sent := make(chan string, 9)
@@ -362,6 +383,7 @@ func TestWhatIsNoMailIsRefused(t *testing.T) {
 		"nobody":         func(m *Message) { m.To = "" },
 		"two lines to":   func(m *Message) { m.To = "a@example.com\r\nBcc: b@example.com" },
 		"two lines on":   func(m *Message) { m.Subject = "Hello\nBcc: b@example.com" },
+		"two lines of":   func(m *Message) { m.Thread = "a\r\nBcc: b@example.com" },
 		"a long address": func(m *Message) { m.To = strings.Repeat("a", 255) },
 		"a long subject": func(m *Message) { m.Subject = strings.Repeat("a", 201) },
 		"a long text":    func(m *Message) { m.Text = strings.Repeat("a", maxPart+1) },

@@ -154,7 +154,13 @@ func (s *SMTP) message(m Message) (*gomail.Msg, error) {
 	message.Subject(m.Subject)
 	message.SetDate()
 	message.SetMessageIDWithValue(m.ID + "@" + s.domain)
+	if m.Thread != "" && m.Thread != m.ID {
+		first := "<" + m.Thread + "@" + s.domain + ">"
+		message.SetGenHeader(gomail.HeaderInReplyTo, first)
+		message.SetGenHeader(gomail.HeaderReferences, first)
+	}
 	message.SetGenHeader("Auto-Submitted", "auto-generated")
+	message.SetGenHeader("X-Auto-Response-Suppress", "All") // as Exchange has it
 	message.SetGenHeader("Content-Language", m.Language)
 	message.SetBodyString(gomail.TypeTextPlain, m.Text)
 	if m.HTML != "" {

@@ -112,7 +112,7 @@ func benchBacklog(b *testing.B, goroutines int) {
 		b.Fatal(err)
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
-	if left, err := q.List(b.Context(), 1); err != nil || len(left) > 0 {
+	if left, _, err := q.List(b.Context(), All, 1, ""); err != nil || len(left) > 0 {
 		b.Fatal(left, err)
 	}
 }

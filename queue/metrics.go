@@ -18,14 +18,14 @@ type metrics[T any] struct {
 
 var (
 	jobsGauge   = prometheus.NewDesc("manus_queue_jobs", "Jobs that wait or are worked at, by all copies; 1000 are 1000 or more.", []string{"lane"}, nil)
-	oldestGauge = prometheus.NewDesc("manus_queue_oldest_seconds", "How long ago the oldest of these jobs was put.", []string{"lane"}, nil)
+	oldestGauge = prometheus.NewDesc("manus_queue_oldest_seconds", "How long ago the oldest of these jobs was put, or was to be worked at first.", []string{"lane"}, nil)
 	deadGauge   = prometheus.NewDesc("manus_queue_dead_jobs", "Jobs that were discarded and are kept; 1000 are 1000 or more.", nil, nil)
 )
 
 func newMetrics[T any](q *Queue[T]) metrics[T] {
 	m := metrics[T]{q, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "manus_queue_attempt_duration_seconds",
-		Help:    "Time that attempts by this copy took, by what became of the job: done, kept, failed, snoozed, discarded, released or lost.",
+		Help:    "Time that attempts by this copy took, by what became of the job: done, kept, failed, snoozed, discarded, untold, released or lost.",
 		Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60},
 	}, []string{"lane", "outcome"})}
 	prometheus.WrapRegistererWith(prometheus.Labels{"queue": q.c.Collection}, q.c.Metrics).MustRegister(m.attempts, m)
@@ -61,7 +61,7 @@ func (m metrics[T]) Collect(values chan<- prometheus.Metric) {
 			gauge(oldestGauge, oldest.Seconds(), lane)
 		}
 	}
-	if dead, err := m.queue.count(ctx, docstore.Query{Index: "by_death", Limit: maxCounted}); err == nil {
+	if dead, err := m.queue.count(ctx, docstore.Query{Index: "by_state", Equal: []any{string(Dead)}, Limit: maxCounted}); err == nil {
 		gauge(deadGauge, float64(dead))
 	}
 }
@@ -70,7 +70,8 @@ func (m metrics[T]) Collect(values chan<- prometheus.Metric) {
 func (m metrics[T]) measure(ctx context.Context, lane string) (jobs int, oldest time.Duration, err error) {
 	found, _, err := m.queue.jobs.Find(ctx, docstore.Query{Index: "by_due", Equal: []any{lane}, Limit: maxCounted})
 	for _, d := range found {
-		oldest = max(oldest, m.queue.c.Now().Sub(d.QueuedAt.Time))
+		now := m.queue.c.Now()
+		oldest = max(oldest, min(now.Sub(d.QueuedAt.Time), now.Sub(d.Starts.Time)))
 	}
 	return len(found), oldest, err
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -11,8 +12,8 @@ import (
 	"manus/docstore"
 )
 
-// Keep is returned by Work for a job that is done, and stays in the store until it
-// expires.
+// Keep is returned by Work for a job that is done, and is kept until it expires, however
+// long KeepDone is.
 func Keep() error { return told{error: errors.New("the job is done, and is kept"), outcome: jobKept} }
 
 // Snooze is returned by Work for a job to be tried again after a wait of its own, such
@@ -46,11 +47,13 @@ const (
 	jobFailed    outcome = "failed" // and tried again
 	jobSnoozed   outcome = "snoozed"
 	jobDiscarded outcome = "discarded"
+	jobUntold    outcome = "untold"   // given up, and OnDiscard has failed
 	jobReleased  outcome = "released" // by a copy that stops
 	jobLost      outcome = "lost"     // to another copy, or deleted
 )
 
-// verdict is what becomes of a job after an attempt, and the change that makes it so.
+// verdict is what becomes of a job after an attempt, and the change that makes it so. Who
+// is to know that it is discarded has been told by then.
 func (q *Queue[T]) verdict(ctx context.Context, d document[T], result error) (outcome, func(*document[T]) error) {
 	now := q.c.Now()
 	told, _ := errors.AsType[told](result)
@@ -60,17 +63,17 @@ func (q *Queue[T]) verdict(ctx context.Context, d document[T], result error) (ou
 	case errors.Is(result, errLost):
 		return jobLost, nil
 	case result == nil:
-		return jobDone, q.forget
+		return jobDone, q.finish
 	case told.outcome == jobKept:
-		return jobKept, func(d *document[T]) error { return d.keep(d.Deadline) }
+		return jobKept, func(d *document[T]) error { return q.keepDone(d, d.Deadline) }
 	case ctx.Err() != nil && !cancel:
 		return jobReleased, func(d *document[T]) error { return d.uncounted().wait(now) }
 	case cancel, !again.Before(d.Deadline.Time), !snoozed && q.c.MaxAttempts > 0 && d.Attempts >= q.c.MaxAttempts:
-		return jobDiscarded, func(d *document[T]) error { return q.discard(d, result) }
+		return q.giveUp(ctx, d, result)
 	case snoozed:
-		return jobSnoozed, func(d *document[T]) error { return d.uncounted().wait(again) }
+		return jobSnoozed, func(d *document[T]) error { return d.uncounted().failed(result).wait(again) }
 	}
-	return jobFailed, func(d *document[T]) error { return d.wait(again) }
+	return jobFailed, func(d *document[T]) error { return d.failed(result).wait(again) }
 }
 
 // backoff is the wait after so many attempts.
@@ -79,27 +82,84 @@ func (q *Queue[T]) backoff(attempts int) time.Duration {
 	return wait - rand.N(wait/5+1)
 }
 
-// forget removes a job that is done, or leaves its ID alone to be remembered.
-func (q *Queue[T]) forget(d *document[T]) error {
-	if q.c.RememberDone <= 0 {
-		return docstore.ErrRemoved
+// finish removes a job that is done, unless it or its ID is to be kept.
+func (q *Queue[T]) finish(d *document[T]) error {
+	now := q.c.Now()
+	switch {
+	case q.c.KeepDone > 0:
+		return q.keepDone(d, docstore.At(now.Add(q.c.KeepDone)))
+	case q.c.RememberDone > 0:
+		*d = document[T]{ID: d.ID}
+		return d.keep(docstore.At(now.Add(q.c.RememberDone)))
 	}
-	*d = document[T]{ID: d.ID}
-	return d.keep(docstore.At(q.c.Now().Add(q.c.RememberDone)))
+	return docstore.ErrRemoved
 }
 
-// maxError bounds what a dead job says of its error, in bytes.
-const maxError = 1000
+func (q *Queue[T]) keepDone(d *document[T], until docstore.Time) error {
+	d.DoneAt = docstore.At(q.c.Now())
+	_ = d.keep(until)
+	return q.enter(d)
+}
+
+// giveUp has a job discarded once OnDiscard knows of it. Until then it waits.
+func (q *Queue[T]) giveUp(ctx context.Context, d document[T], why error) (outcome, func(*document[T]) error) {
+	switch err := q.tell(ctx, d, why); {
+	case errors.Is(err, errLost):
+		return jobLost, nil
+	case err != nil:
+		q.c.Log.ErrorContext(ctx, "that a "+q.c.Noun+" is given up could not be told; it will be tried again", q.c.Noun, d.ID, "why", why, "error", err)
+		return jobUntold, func(now *document[T]) error {
+			now.DeadAt = docstore.At(q.c.Now())
+			return now.failed(why).wait(now.DeadAt.Add(q.backoff(d.Attempts)))
+		}
+	}
+	return jobDiscarded, func(d *document[T]) error { return q.discard(d, why) }
+}
+
+// tell tells OnDiscard of a job as it is now, if it is this copy's still.
+func (q *Queue[T]) tell(ctx context.Context, d document[T], why error) error {
+	if q.c.OnDiscard == nil {
+		return nil
+	}
+	return q.inHand(ctx, d.ID, func(ctx context.Context) error {
+		d, err := q.jobs.Get(ctx, d.ID)
+		switch {
+		case err != nil:
+			return docstore.NotFoundAs(err, errLost)
+		case d.Claim != q.me:
+			return errLost
+		}
+		job, _ := q.open(d)
+		return q.c.OnDiscard(ctx, job, why)
+	})
+}
 
 // discard gives a job up: it is dead for a while, or gone.
-func (q *Queue[T]) discard(d *document[T], result error) error {
+func (q *Queue[T]) discard(d *document[T], why error) error {
 	if q.c.KeepDead <= 0 {
 		return docstore.ErrRemoved
 	}
-	text := result.Error()
-	d.Error = strings.ToValidUTF8(text[:min(len(text), maxError)], "")
 	d.DeadAt = docstore.At(q.c.Now())
-	return d.keep(docstore.At(d.DeadAt.Add(q.c.KeepDead)))
+	_ = d.failed(why).keep(docstore.At(d.DeadAt.Add(q.c.KeepDead)))
+	return q.enter(d)
+}
+
+// maxError bounds what a job says of its error, in bytes.
+const maxError = 1000
+
+// failed notes the error of an attempt.
+func (d *document[T]) failed(err error) *document[T] {
+	text := err.Error()
+	d.Error = strings.ToValidUTF8(text[:min(len(text), maxError)], "")
+	return d
+}
+
+// after is why a job is given up without an attempt, with what the last one said.
+func (d document[T]) after(why error) error {
+	if d.Error == "" {
+		return why
+	}
+	return fmt.Errorf("%w; the last error: %s", why, d.Error)
 }
 
 // keep leaves a job in the store for a while, and not to be worked.

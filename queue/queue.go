@@ -25,8 +25,8 @@
 // forward, a job may be, as if its copy had died; none is lost, but one whose time to
 // live is over by the clock of whoever looks is discarded. A job that waits may come
 // late by as much as a clock steps back, but a queue gives no wait longer than MaxWait:
-// what is due later than that was written by a clock that was ahead, and is due now.
-// No copy claims what it has in hand itself, whatever its clock does.
+// what is due later than that was written by a clock that was ahead, and is due now. A
+// job that is scheduled for later than that waits in steps of MaxWait. No copy claims what it has in hand itself, whatever its clock does.
 package queue
 
 import (
@@ -58,13 +58,31 @@ type Job[T any] struct {
 	// ExpiresAt is when the job isn't worth doing any more, or keeping; zero means
 	// after the queue's Lifetime.
 	ExpiresAt time.Time
+	// ScheduledAt is when the job may be worked at first, by the clock of the copy that
+	// does; zero means at once. The queue's Lifetime counts from then.
+	ScheduledAt time.Time
 
 	// The queue sets the rest.
+	State    State
 	QueuedAt time.Time
 	Attempt  int       // the attempts begun, this one included
-	DeadAt   time.Time // when it was discarded
-	Error    string    // why
+	DoneAt   time.Time // when it was done
+	DeadAt   time.Time // when it was given up; it is Dead once OnDiscard has been told
+	// Error is that of the last attempt that failed or was snoozed, or why the job was
+	// discarded: valid UTF-8, at most 1000 bytes. It stays when a later attempt succeeds.
+	Error string
 }
+
+// State is what has become of a job so far.
+type State string
+
+// The states of a job, and All for [Queue.List].
+const (
+	All     State = ""
+	Pending State = "pending" // it waits, or is in hand
+	Done    State = "done"    // and is kept
+	Dead    State = "dead"    // discarded, and is kept
+)
 
 // MaxWait is the longest that a job waits between two attempts, and that a claim may
 // last.
@@ -79,9 +97,15 @@ type Config[T any] struct {
 	Noun string
 	// Work makes an attempt at a job, see [Keep], [Snooze] and [Cancel] for errors
 	// that mean more than another attempt later. It heeds its context, which ends
-	// after Timeout, when Run's does, and when the job has been deleted. Nil means
-	// that jobs are kept until they expire.
+	// after Timeout, when Run's does, and when the job has been deleted. Its errors stand
+	// in the job, in clear. Nil means that jobs are done once they are put, and kept as
+	// by Keep.
 	Work func(ctx context.Context, job Job[T]) error
+	// OnDiscard is told of a job before that is discarded, for whatever reason, and why.
+	// While it fails the job waits, for as long as that takes, and isn't worked at any
+	// more. A copy that is killed in between tells it again. It heeds its context as Work
+	// does. Args that can't be opened are zero.
+	OnDiscard func(ctx context.Context, job Job[T], err error) error
 	// Seal seals the jobs' args; nil: they stand in the store in clear. What can't be
 	// opened is tried again: another copy may have the secret.
 	Seal *seal.Box
@@ -94,11 +118,15 @@ type Config[T any] struct {
 	FirstRetry, LastRetry time.Duration
 	// MaxAttempts discards a job that has failed as often; zero means never.
 	MaxAttempts int
-	// KeepDead is how long discarded jobs are kept for Dead and Retry; zero means that
+	// KeepDead is how long discarded jobs are kept for List and Retry; zero means that
 	// only the log tells of them.
 	KeepDead time.Duration
-	// RememberDone is how long at least a job's ID is remembered once it is done, so
-	// that putting it again doesn't do it again.
+	// KeepDone is how long jobs that are done are kept for List, with all that they
+	// have. Putting such a job again doesn't do it again. Such a queue lists jobs of each
+	// state by an index, which others don't pay for.
+	KeepDone time.Duration
+	// RememberDone is how long at least a job's ID alone is remembered once it is done,
+	// so that putting it again doesn't do it again, for a queue without KeepDone.
 	RememberDone time.Duration
 	// PerLane and Overall are how many jobs this copy has in hand at a time; zero
 	// means 4 and 256.
@@ -168,12 +196,38 @@ type document[T any] struct {
 	Attempts int           `json:"attempts,omitempty"`
 	Deadline docstore.Time `json:"deadline,omitzero"`   // a runnable one's ExpiresAt
 	Expires  docstore.Time `json:"expires_at,omitzero"` // when one that isn't is swept
-	DeadAt   docstore.Time `json:"dead_at,omitzero"`
+	Starts   docstore.Time `json:"scheduled_at,omitzero"`
+	DoneAt   docstore.Time `json:"done_at,omitzero"`
+	DeadAt   docstore.Time `json:"dead_at,omitzero"` // of a runnable one: OnDiscard is to be told
 	Error    string        `json:"error,omitempty"`
+	State    State         `json:"state,omitempty"` // where List finds it by that, see marks
 }
 
 // DocumentID is the job's id.
 func (d document[T]) DocumentID() string { return d.ID }
+
+func (d document[T]) state() State {
+	switch {
+	case !d.DueAt.IsZero():
+		return Pending
+	case !d.DeadAt.IsZero():
+		return Dead
+	}
+	return Done
+}
+
+// marks tells which jobs are in the index by state. Where none that are done are kept,
+// nearly all are pending, and listed as such without it.
+func (c *Config[T]) marks(s State) bool { return s == Dead || c.KeepDone > 0 && s != All }
+
+// enter notes a job's state for the index.
+func (q *Queue[T]) enter(d *document[T]) error {
+	d.State = ""
+	if s := d.state(); q.c.marks(s) {
+		d.State = s
+	}
+	return nil
+}
 
 // Spec is the collection that the store has to have for a queue of T. A document that
 // lacks a field isn't in its index, so only what a job makes use of costs anything.
@@ -183,11 +237,11 @@ func Spec[T any](collection string) docstore.Spec {
 		{Name: "by_queued", Fields: []string{"queued_at"}},
 		{Name: "by_group", Fields: []string{"group", "queued_at"}},
 		{Name: "by_expiry", Fields: []string{"expires_at"}},
-		{Name: "by_death", Fields: []string{"dead_at"}},
+		{Name: "by_state", Fields: []string{"state", "queued_at"}},
 	}}
 }
 
-// Put puts a job into the queue, unless one with its ID is there: waiting, kept, dead
+// Put puts a job into the queue, unless one with its ID is there: pending, done, dead
 // or remembered. Once it returns nil, that is durable. Errors are the store's.
 //
 // Where this copy works the queue and has room in the lane, the job goes into its
@@ -197,7 +251,11 @@ func (q *Queue[T]) Put(ctx context.Context, job Job[T]) error {
 	if err != nil {
 		return err
 	}
-	working, taken := q.slots.takeNew(d.Lane, d.ID)
+	var working context.Context
+	taken := false
+	if !d.Starts.After(d.QueuedAt.Time) {
+		working, taken = q.slots.takeNew(d.Lane, d.ID)
+	}
 	if taken {
 		q.claimed(&d)
 	}
@@ -219,14 +277,32 @@ func (q *Queue[T]) Put(ctx context.Context, job Job[T]) error {
 // document is a new job as it is stored.
 func (q *Queue[T]) document(job Job[T]) (document[T], error) {
 	now := q.c.Now()
-	orDefault(&job.ID, docstore.NewID())
-	orDefault(&job.ExpiresAt, now.Add(q.c.Lifetime))
-	d := document[T]{ID: job.ID, Lane: job.Lane, Group: job.Group, QueuedAt: docstore.At(now), DueAt: docstore.At(now), Deadline: docstore.At(job.ExpiresAt)}
-	if q.c.Work == nil {
-		_ = d.keep(d.Deadline)
+	starts := now
+	if job.ScheduledAt.After(now) {
+		starts = job.ScheduledAt
 	}
+	orDefault(&job.ID, docstore.NewID())
+	orDefault(&job.ExpiresAt, starts.Add(q.c.Lifetime))
+	d := document[T]{ID: job.ID, Lane: job.Lane, Group: job.Group, QueuedAt: docstore.At(now), Deadline: docstore.At(job.ExpiresAt)}
+	if !job.ScheduledAt.IsZero() {
+		d.Starts = docstore.At(job.ScheduledAt)
+	}
+	_ = d.wait(step(now, starts))
+	if q.c.Work == nil {
+		_ = q.keepDone(&d, d.Deadline)
+	}
+	_ = q.enter(&d)
 	err := q.fill(&d, job.Args)
 	return d, err
+}
+
+// step is when a job that waits until then is looked at: no later than after MaxWait, as
+// more would be taken for a clock that was ahead.
+func step(now, until time.Time) time.Time {
+	if most := now.Add(MaxWait); until.After(most) {
+		return most
+	}
+	return until
 }
 
 // claimed makes a job this copy's for a while.
@@ -251,8 +327,8 @@ func (q *Queue[T]) fill(d *document[T], args T) error {
 // seal.ErrUnreadable for what was sealed with another secret.
 func (q *Queue[T]) open(d document[T]) (Job[T], error) {
 	job := Job[T]{
-		ID: d.ID, Lane: d.Lane, Group: d.Group, ExpiresAt: d.Deadline.Time,
-		QueuedAt: d.QueuedAt.Time, Attempt: d.Attempts, DeadAt: d.DeadAt.Time, Error: d.Error,
+		ID: d.ID, Lane: d.Lane, Group: d.Group, ExpiresAt: d.Deadline.Time, ScheduledAt: d.Starts.Time,
+		State: d.state(), QueuedAt: d.QueuedAt.Time, Attempt: d.Attempts, DoneAt: d.DoneAt.Time, DeadAt: d.DeadAt.Time, Error: d.Error,
 	}
 	orDefault(&job.ExpiresAt, d.Expires.Time)
 	switch {
@@ -281,29 +357,25 @@ func (q *Queue[T]) Get(ctx context.Context, id string) (Job[T], error) {
 	return q.open(d)
 }
 
-// List returns at most limit jobs, those that were put last first.
-func (q *Queue[T]) List(ctx context.Context, limit int) ([]Job[T], error) {
-	jobs, _, err := q.find(ctx, docstore.Query{Index: "by_queued", Descending: true, Limit: limit})
-	return jobs, err
-}
-
-// Dead returns a page of jobs that were discarded, the last first, and the cursor of
-// the next page, empty when nothing follows.
-func (q *Queue[T]) Dead(ctx context.Context, limit int, cursor string) ([]Job[T], string, error) {
-	return q.find(ctx, docstore.Query{Index: "by_death", Descending: true, Limit: limit, Cursor: cursor})
-}
-
-// find leaves out what was sealed with another secret.
-func (q *Queue[T]) find(ctx context.Context, query docstore.Query) ([]Job[T], string, error) {
+// List returns a page of jobs in a state, or of all, those that were put last first, and
+// the cursor of the next page, empty when nothing follows. A page leaves out what was
+// sealed with another secret, and without KeepDone it leaves out what is in another
+// state, so it may be short. It returns docstore.ErrCursor for what isn't a cursor.
+func (q *Queue[T]) List(ctx context.Context, state State, limit int, cursor string) ([]Job[T], string, error) {
+	query := docstore.Query{Index: "by_queued", Descending: true, Limit: limit, Cursor: cursor}
+	if q.c.marks(state) {
+		query.Index, query.Equal = "by_state", []any{string(state)}
+	}
 	found, next, err := q.jobs.Find(ctx, query)
 	var jobs []Job[T]
 	for _, d := range found {
 		job, err := q.open(d)
 		switch {
-		case err == nil:
-			jobs = append(jobs, job)
-		case !errors.Is(err, seal.ErrUnreadable):
+		case errors.Is(err, seal.ErrUnreadable), state != All && job.State != state:
+		case err != nil:
 			return nil, "", err
+		default:
+			jobs = append(jobs, job)
 		}
 	}
 	return jobs, next, err
@@ -338,18 +410,18 @@ func (q *Queue[T]) Update(ctx context.Context, id string, change func(args *T)) 
 	return err
 }
 
-// Retry puts a dead job back into the queue as if it were new, or returns
-// docstore.ErrNotFound when there is no such dead job.
+// Retry puts a dead job back into the queue as if it were new, but for its last Error, or
+// returns docstore.ErrNotFound when there is no such dead job.
 func (q *Queue[T]) Retry(ctx context.Context, id string) error {
 	d, err := q.jobs.Update(ctx, id, func(d *document[T]) error {
-		if d.DeadAt.IsZero() {
+		if d.state() != Dead {
 			return docstore.ErrNotFound
 		}
 		now := q.c.Now()
-		d.Attempts, d.DeadAt, d.Error = 0, docstore.Time{}, ""
+		d.Attempts, d.DeadAt, d.Starts = 0, docstore.Time{}, docstore.Time{}
 		d.Deadline, d.Expires = docstore.At(now.Add(q.c.Lifetime)), docstore.Time{}
-		d.wait(now)
-		return nil
+		_ = d.wait(now)
+		return q.enter(d)
 	})
 	if err == nil {
 		q.slots.fallBehind(d.Lane)
@@ -368,8 +440,7 @@ func (q *Queue[T]) DeleteGroup(ctx context.Context, group string) error {
 	return err
 }
 
-// Sweep removes jobs that have been kept or remembered for long enough, dead ones
-// included. It may be run by several copies at once and be cut short.
+// Sweep removes jobs that have been kept or remembered for long enough, done or dead. It may be run by several copies at once and be cut short.
 func (q *Queue[T]) Sweep(ctx context.Context) error {
 	_, err := q.jobs.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: docstore.At(q.c.Now())})
 	return err

@@ -172,11 +172,14 @@ func (q *Queue[T]) claim(ctx context.Context, due []document[T]) (failure error)
 		if !d.DueAt.Equal(due[i].DueAt.Time) || d.Claim != due[i].Claim {
 			return errLost
 		}
+		if now := q.c.Now(); now.Before(d.Starts.Time) {
+			return d.wait(step(now, d.Starts.Time))
+		}
 		q.claimed(d)
 		return nil
 	})
 	for i, err := range errs {
-		if err == nil {
+		if err == nil && claimed[i].Claim == q.me {
 			go q.attempt(ctx, claimed[i])
 			continue
 		}
@@ -224,34 +227,42 @@ func (q *Queue[T]) attempt(ctx context.Context, d document[T]) {
 
 var (
 	errTooOld   = errors.New("it could not be done in time")
-	errCutShort = errors.New("every attempt was cut short; it may have killed the program")
+	errCutShort = errors.New("its attempts are used up, and the last was cut short; it may have killed the program")
 )
 
-func (q *Queue[T]) work(ctx context.Context, d document[T]) (err error) {
+func (q *Queue[T]) work(ctx context.Context, d document[T]) error {
 	switch {
 	case ctx.Err() != nil: // it stopped before it began
 		return ctx.Err()
+	case !d.DeadAt.IsZero(): // and OnDiscard is to be told
+		return Cancel(errors.New(d.Error))
 	case !q.c.Now().Before(d.Deadline.Time):
-		return Cancel(errTooOld)
+		return Cancel(d.after(errTooOld))
 	case q.c.MaxAttempts > 0 && d.Attempts > q.c.MaxAttempts:
-		return Cancel(errCutShort)
+		return Cancel(d.after(errCutShort))
 	}
 	job, err := q.open(d)
 	if err != nil {
 		return err
 	}
+	return q.inHand(ctx, d.ID, func(ctx context.Context) error { return q.c.Work(ctx, job) })
+}
+
+// inHand has something done about a job in hand, within Timeout and while the job is
+// this copy's. A panic is an error.
+func (q *Queue[T]) inHand(ctx context.Context, id string, do func(context.Context) error) (err error) {
 	attempt, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	q.slots.begin(d.ID, end)
+	q.slots.begin(id, end)
 	ctx, stop := context.WithTimeout(attempt, q.c.Timeout)
 	defer stop()
 	defer func() {
 		if p := recover(); p != nil {
-			q.c.Log.ErrorContext(ctx, "work at a "+q.c.Noun+" panicked", q.c.Noun, d.ID, "panic", p, "stack", string(debug.Stack()))
+			q.c.Log.ErrorContext(ctx, "work at a "+q.c.Noun+" panicked", q.c.Noun, id, "panic", p, "stack", string(debug.Stack()))
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	err = q.c.Work(ctx, job)
+	err = do(ctx)
 	if err != nil && errors.Is(context.Cause(ctx), errLost) {
 		err = errLost
 	}

@@ -67,7 +67,7 @@ func TestWorkOfHoursIsDoneByOneCopy(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(3*time.Hour + 2*time.Second)
-		if left, err := copies[1].List(t.Context(), 9); err != nil || len(left) != 0 || times != 1 {
+		if left, _, err := copies[1].List(t.Context(), All, 9, ""); err != nil || len(left) != 0 || times != 1 {
 			t.Errorf("it was begun %d times; left: %v, %v", times, left, err)
 		}
 		stop()
@@ -169,7 +169,7 @@ func TestWorkThatDoesNotHeedItsContextIsLeftBehind(t *testing.T) {
 		}
 		close(end) // it ends after all
 		synctest.Wait()
-		if left, err := q.List(t.Context(), 9); err != nil || len(left) != 0 {
+		if left, _, err := q.List(t.Context(), All, 9, ""); err != nil || len(left) != 0 {
 			t.Errorf("what it did isn't written down: %v, %v", left, err)
 		}
 	})
@@ -254,7 +254,7 @@ func TestNoLaneHasMoreInHandThanItMayAndAllTogetherNeither(t *testing.T) {
 		close(end)
 		put()
 		time.Sleep(2 * pollEvery)
-		if left, err := q.List(t.Context(), 9); err != nil || len(left) != 0 {
+		if left, _, err := q.List(t.Context(), All, 9, ""); err != nil || len(left) != 0 {
 			t.Errorf("left: %v, %v", left, err)
 		}
 		stop()

@@ -50,6 +50,7 @@ type commands struct {
 	User    userCommand    `cmd:"" help:"Work on accounts, as an operator."`
 	Backup  backupCommand  `cmd:"" help:"Make, list, verify, restore and prune backups."`
 	Data    dataCommand    `cmd:"" help:"Move the data to another store."`
+	Notify  notifyCommand  `cmd:"" help:"List, retry and test alerts, and try rules."`
 	Limits  limitsCommand  `cmd:"" help:"Tell and forget what rate limits have counted."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"manus/docstore"
+	"manus/internal/seal"
 	"manus/queue"
 )
 
@@ -21,6 +23,11 @@ func attemptRules() []rule {
 		{"what is retried isn't swept with the dead", retriedInTime},
 		{"without time for the dead only the log tells of them", unkept},
 		{"a job ends with its lifetime", lifetimes},
+		{"the last error stands in the job while it waits and after it is done", lastError},
+		{"whoever must know of a discard is told before it", toldOfDiscards},
+		{"what could not be told is not discarded yet and not worked at any more", untold},
+		{"nobody is told of a job that is deleted or another copy's", toldOfOwn},
+		{"whoever must know is told too of what can't be opened", toldUnopened},
 		{"a panic is a failed attempt", panics},
 		{"an attempt's context ends with its timeout", timeouts},
 		{"attempts that kill the program are used up too", poison},
@@ -98,9 +105,9 @@ func discards(t *testing.T, s *site) {
 	if attempts["a"] != 3 || attempts["b"] != 1 {
 		t.Errorf("attempts: %v", attempts)
 	}
-	died, _, err := w.Dead(t.Context(), 9, "")
+	died, _, err := w.List(t.Context(), queue.Dead, 9, "")
 	must(t, err)
-	if len(died) != 2 || died[0].ID != "a" || died[0].Error != "no" || died[0].Attempt != 3 || died[1].Error != "again: no" {
+	if len(died) != 2 || died[1].ID != "a" || died[1].Error != "no" || died[1].Attempt != 3 || died[0].Error != "again: no" {
 		t.Errorf("got %+v", died)
 	}
 	if log := w.log.String(); strings.Count(log, "given up") != 2 {
@@ -117,7 +124,7 @@ func dead(t *testing.T, s *site) {
 		w.drain(t)
 		w.clock.Add(time.Minute)
 	}
-	page, next, err := w.Dead(t.Context(), 2, "")
+	page, next, err := w.List(t.Context(), queue.Dead, 2, "")
 	must(t, err)
 	if len(page) != 2 || page[0].ID != "a0002" || page[1].ID != "a0001" || !page[0].DeadAt.Equal(noon().Add(2*time.Minute)) || !page[0].ExpiresAt.Equal(page[0].DeadAt.Add(24*time.Hour)) || page[0].Attempt != 1 || page[0].Args.Number != 2 {
 		t.Errorf("the first page: %+v", page)
@@ -125,7 +132,7 @@ func dead(t *testing.T, s *site) {
 	if text := page[0].Error; text != strings.Repeat("é", 500) {
 		t.Errorf("its error is %q", text)
 	}
-	rest, next, err := w.Dead(t.Context(), 2, next)
+	rest, next, err := w.List(t.Context(), queue.Dead, 2, next)
 	if err != nil || next != "" || len(rest) != 1 || rest[0].ID != "a0000" {
 		t.Errorf("the second page: %+v, %q, %v", rest, next, err)
 	}
@@ -185,11 +192,167 @@ func lifetimes(t *testing.T, s *site) {
 		w.drain(t)
 		must(t, w.Sweep(t.Context()))
 	}
-	died, _, err := w.Dead(t.Context(), 9, "")
+	died, _, err := w.List(t.Context(), queue.Dead, 9, "")
 	must(t, err)
-	if len(died) != 2 || died[0].DeadAt.After(noon().Add(time.Hour)) || died[0].Error != "no" || died[1].Error != "it could not be done in time" {
+	if len(died) != 2 || died[1].DeadAt.After(noon().Add(time.Hour)) || died[1].Error != "no" || died[0].Error != "it could not be done in time" {
 		t.Errorf("got %+v", died)
 	}
+}
+
+func lastError(t *testing.T, s *site) {
+	results := []error{
+		errNo, queue.Snooze(errors.New("busy"), time.Minute), errors.New("\xff" + strings.Repeat("é", 2000)), nil,
+	}
+	w := s.worker(t, func(context.Context, queue.Job[task]) error {
+		result := results[0]
+		results = results[1:]
+		return result
+	}, func(c *queue.Config[task]) { c.KeepDone = time.Hour })
+	w.put(t, queue.Job[task]{ID: "a"})
+	long := strings.Repeat("é", 499)
+	for i, want := range []string{"no", "busy", long, long} {
+		w.drain(t)
+		got, err := w.Get(t.Context(), "a")
+		must(t, err)
+		if got.Error != want || got.DeadAt != (time.Time{}) {
+			t.Errorf("after %d attempts: %+v, want the error %q", i+1, got, want)
+		}
+		w.clock.Add(time.Minute)
+	}
+	for i, want := range []string{"", "no", "busy", long} {
+		if got := w.attempts[i].Error; got != want {
+			t.Errorf("attempt %d knows of %q, want %q", i+1, got, want)
+		}
+	}
+}
+
+// told notes what OnDiscard was told, and answers with result.
+type told struct {
+	jobs   []queue.Job[task]
+	whys   []string
+	result error
+}
+
+func (o *told) onDiscard(c *queue.Config[task]) {
+	c.PerLane = 1 // one after the other
+	c.OnDiscard = func(ctx context.Context, job queue.Job[task], why error) error {
+		o.jobs, o.whys = append(o.jobs, job), append(o.whys, why.Error())
+		return errors.Join(o.result, ctx.Err())
+	}
+}
+
+func (o *told) want(t *testing.T, when string, want ...string) {
+	t.Helper()
+	var got []string
+	for i, job := range o.jobs {
+		got = append(got, job.ID+": "+o.whys[i])
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s it was told %q, want %q", when, got, want)
+	}
+}
+
+func toldOfDiscards(t *testing.T, s *site) {
+	var o told
+	var w *worker
+	w = s.worker(t, func(ctx context.Context, job queue.Job[task]) error {
+		must(t, w.Update(ctx, job.ID, func(args *task) { args.Note = "changed" }))
+		if job.ID == "canceled" {
+			return queue.Cancel(errNo)
+		}
+		return errNo
+	}, o.onDiscard, func(c *queue.Config[task]) { c.MaxAttempts, c.FirstRetry, c.LastRetry = 2, time.Minute, time.Minute })
+	w.put(t,
+		queue.Job[task]{ID: "canceled"}, queue.Job[task]{ID: "cut short"}, queue.Job[task]{ID: "expired", ExpiresAt: noon()},
+		queue.Job[task]{ID: "expires", ExpiresAt: noon().Add(90 * time.Second)}, queue.Job[task]{ID: "failed"},
+		queue.Job[task]{ID: "too late", ExpiresAt: noon().Add(40 * time.Second)},
+	)
+	w.cutShort(t, "cut short", 2)
+	w.drain(t)
+	o.want(t, "at once",
+		"canceled: no", "cut short: its attempts are used up, and the last was cut short; it may have killed the program",
+		"expired: it could not be done in time", "too late: no")
+	if job := o.jobs[0]; job.Args.Note != "changed" || job.State != queue.Pending || job.Attempt != 1 {
+		t.Errorf("it was told of %+v", job)
+	}
+	o = told{}
+	w.clock.Add(2 * time.Minute)
+	w.drain(t)
+	slices.SortFunc(o.jobs, func(a, b queue.Job[task]) int { return strings.Compare(a.ID, b.ID) })
+	slices.Sort(o.whys)
+	o.want(t, "later", "expires: it could not be done in time; the last error: no", "failed: no")
+	w.wantLeft(t, "then")
+}
+
+func untold(t *testing.T, s *site) {
+	o := told{result: docstore.ErrNotFound} // an error like any other
+	w := s.worker(t, func(context.Context, queue.Job[task]) error { return queue.Cancel(errNo) }, o.onDiscard,
+		func(c *queue.Config[task]) { c.KeepDead, c.Lifetime = time.Hour, time.Hour })
+	w.put(t, queue.Job[task]{ID: "a"})
+	var told []string
+	for n := range 4 {
+		w.drain(t)
+		told = append(told, "a: no")
+		o.want(t, "each time", told...)
+		w.wantWorked(t, "once", "a")
+		job, err := w.Get(t.Context(), "a")
+		must(t, err)
+		if job.State != queue.Pending || job.Error != "no" || !job.DeadAt.Equal(w.clock.Now()) {
+			t.Errorf("got %+v", job)
+		}
+		if wait := w.raw(t, "a").DueAt.Sub(w.clock.Now()); wait < 4*time.Second<<n || wait > 5*time.Second<<n {
+			t.Errorf("time %d: it is tried again in %v", n+1, wait)
+		}
+		if err := w.Retry(t.Context(), "a"); !errors.Is(err, docstore.ErrNotFound) {
+			t.Errorf("it is retried: %v", err)
+		}
+		w.clock.Add(time.Minute)
+	}
+	o.result = nil
+	w.clock.Add(2 * time.Hour) // and isn't expired by that
+	w.drain(t)
+	o.want(t, "at last", append(told, "a: no")...)
+	died, _, err := w.List(t.Context(), queue.Dead, 9, "")
+	if err != nil || len(died) != 1 || died[0].Error != "no" || !died[0].DeadAt.Equal(w.clock.Now()) {
+		t.Errorf("got %+v, %v", died, err)
+	}
+	if log := w.log.String(); strings.Count(log, "could not be told") != 4 || strings.Count(log, "a task was given up") != 1 {
+		t.Errorf("the log: %s", log)
+	}
+	must(t, w.Retry(t.Context(), "a"))
+	w.drain(t)
+	w.wantWorked(t, "when it is retried", "a", "a")
+}
+
+func toldOfOwn(t *testing.T, s *site) {
+	var o told
+	var w *worker
+	w = s.worker(t, func(ctx context.Context, job queue.Job[task]) error {
+		if job.ID == "deleted" {
+			must(t, w.Delete(ctx, job.ID))
+			return queue.Cancel(errNo)
+		}
+		w.cutShort(t, job.ID, 1) // another copy has claimed it meanwhile
+		return queue.Cancel(errNo)
+	}, o.onDiscard)
+	w.put(t, queue.Job[task]{ID: "deleted"}, queue.Job[task]{ID: "lost"})
+	w.drain(t)
+	w.wantWorked(t, "both", "deleted", "lost")
+	o.want(t, "of neither")
+	w.wantLeft(t, "as the other copy's", "lost")
+}
+
+func toldUnopened(t *testing.T, s *site) {
+	var o told
+	first, other := s.worker(t, done, sealing(t, secret)), s.worker(t, done, o.onDiscard)
+	first.put(t, queue.Job[task]{ID: "a", Group: "g", Args: task{Number: 1}, ExpiresAt: noon().Add(time.Minute)})
+	other.drain(t)
+	other.clock.Add(time.Minute)
+	other.drain(t)
+	if len(o.jobs) != 1 || o.jobs[0].Group != "g" || o.jobs[0].Args != (task{}) || !strings.Contains(o.whys[0], seal.ErrUnreadable.Error()) {
+		t.Errorf("it was told of %+v: %q", o.jobs, o.whys)
+	}
+	other.wantLeft(t, "then")
 }
 
 func panics(t *testing.T, s *site) {
@@ -222,21 +385,26 @@ func timeouts(t *testing.T, s *site) {
 	}
 }
 
-func poison(t *testing.T, s *site) {
-	w := s.worker(t, done, func(c *queue.Config[task]) { c.MaxAttempts, c.KeepDead = 2, time.Hour })
-	w.put(t, queue.Job[task]{ID: "a"})
-	// As copies leave it that were killed while they worked at it.
-	must(t, w.store.Upsert(t.Context(), collection, "a", func(old docstore.Raw) (docstore.Raw, error) {
+// cutShort leaves a job as copies do that were killed while they worked at it.
+func (w *worker) cutShort(t *testing.T, id string, attempts int) {
+	t.Helper()
+	must(t, w.store.Upsert(t.Context(), collection, id, func(old docstore.Raw) (docstore.Raw, error) {
 		var d map[string]any
 		if err := w.store.Codec().Decode(old, &d); err != nil {
 			return nil, err
 		}
-		d["attempts"], d["claim"] = 2, "somebody"
+		d["attempts"], d["claim"] = attempts, "somebody"
 		return w.store.Codec().Encode(d)
 	}))
+}
+
+func poison(t *testing.T, s *site) {
+	w := s.worker(t, done, func(c *queue.Config[task]) { c.MaxAttempts, c.KeepDead = 2, time.Hour })
+	w.put(t, queue.Job[task]{ID: "a"})
+	w.cutShort(t, "a", 2)
 	w.drain(t)
 	w.wantWorked(t, "a third time")
-	if died, _, err := w.Dead(t.Context(), 9, ""); err != nil || len(died) != 1 || died[0].Attempt != 3 {
+	if died, _, err := w.List(t.Context(), queue.Dead, 9, ""); err != nil || len(died) != 1 || died[0].Attempt != 3 {
 		t.Errorf("got %+v, %v", died, err)
 	}
 }

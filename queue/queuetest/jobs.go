@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +23,10 @@ func jobRules() []rule {
 		{"a job is one however often it is put", putOnce},
 		{"a job that is done can be put again", putAgain},
 		{"a job that is done is remembered for as long as is asked", remember},
+		{"a job that is done is kept and listed for as long as is asked", keepDone},
+		{"jobs are listed by their state page by page", listByState},
+		{"without KeepDone jobs are listed by their state without an index for it", listWithoutIndex},
+		{"a scheduled job is not worked before its time", scheduled},
 		{"what nobody works is kept until it expires", keptWithoutWork},
 		{"a job that says Keep stays with the args it has by then", keep},
 		{"jobs are listed newest first and counted by group", listAndCount},
@@ -96,12 +101,163 @@ func remember(t *testing.T, s *site) {
 	w.wantWorked(t, "when it is forgotten", "a", "a")
 }
 
+func keepDone(t *testing.T, s *site) {
+	result := errNo
+	w := s.worker(t, func(context.Context, queue.Job[task]) error { return result },
+		sealing(t, secret), func(c *queue.Config[task]) { c.KeepDone = 24 * time.Hour })
+	w.put(t, queue.Job[task]{ID: "a", Lane: "x", Group: "g", Args: task{7, "what it was"}})
+	w.drain(t)
+	w.clock.Add(time.Minute)
+	result = nil
+	w.drain(t)
+	got, err := w.Get(t.Context(), "a")
+	must(t, err)
+	want := queue.Job[task]{
+		ID: "a", Lane: "x", Group: "g", Args: task{7, "what it was"}, ExpiresAt: noon().Add(24*time.Hour + time.Minute),
+		State: queue.Done, QueuedAt: noon(), Attempt: 2, DoneAt: noon().Add(time.Minute), Error: "no",
+	}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	w.wantListed(t, queue.Done, "a")
+	w.wantListed(t, queue.Pending)
+	for range 2 {
+		w.put(t, queue.Job[task]{ID: "a"})
+		w.drain(t)
+		w.wantWorked(t, "while it is kept", "a", "a")
+		must(t, w.Sweep(t.Context()))
+	}
+	if err := w.Retry(t.Context(), "a"); !errors.Is(err, docstore.ErrNotFound) {
+		t.Errorf("what is done is retried: %v", err)
+	}
+	w.clock.Add(24*time.Hour + time.Millisecond)
+	must(t, w.Sweep(t.Context()))
+	w.wantLeft(t, "then")
+	w.put(t, queue.Job[task]{ID: "a", Group: "g"})
+	w.drain(t)
+	w.wantListed(t, queue.Done, "a")
+	must(t, w.DeleteGroup(t.Context(), "g"))
+	w.wantLeft(t, "without its group")
+}
+
+// listed are the ids of all jobs in a state, read by pages of two.
+func (w *worker) wantListed(t *testing.T, state queue.State, want ...string) {
+	t.Helper()
+	var got []string
+	for cursor := ""; ; {
+		page, next, err := w.List(t.Context(), state, 2, cursor)
+		must(t, err)
+		for _, job := range page {
+			got = append(got, job.ID)
+			if state != queue.All && job.State != state {
+				t.Errorf("among those that are %s: %+v", state, job)
+			}
+		}
+		if cursor = next; cursor == "" {
+			break
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q jobs are %q, want %q", state, got, want)
+	}
+}
+
+// everyState leaves jobs in all states. Those whose numbers are even are done, kept or
+// dead.
+func everyState(t *testing.T, s *site, keepDone time.Duration) *worker {
+	t.Helper()
+	w := s.worker(t, func(_ context.Context, job queue.Job[task]) error {
+		switch job.Args.Number % 6 {
+		case 0:
+			return queue.Keep()
+		case 2:
+			return queue.Cancel(errNo)
+		case 4:
+			return nil
+		}
+		return errNo
+	}, func(c *queue.Config[task]) { c.KeepDead, c.KeepDone, c.FirstRetry = time.Hour, keepDone, time.Hour })
+	for _, job := range numbered(12, "a") {
+		w.put(t, job)
+		w.clock.Add(time.Second)
+		w.drain(t)
+	}
+	w.put(t, queue.Job[task]{ID: "waits"})
+	return w
+}
+
+func listByState(t *testing.T, s *site) {
+	w := everyState(t, s, time.Hour)
+	w.wantListed(t, queue.Pending, "waits", "a0011", "a0009", "a0007", "a0005", "a0003", "a0001")
+	w.wantListed(t, queue.Done, "a0010", "a0006", "a0004", "a0000")
+	w.wantListed(t, queue.Dead, "a0008", "a0002")
+	w.wantListed(t, queue.All, "waits", "a0011", "a0010", "a0009", "a0008", "a0007", "a0006", "a0005", "a0004", "a0003", "a0002", "a0001", "a0000")
+	if page, _, err := w.List(t.Context(), queue.Pending, 7, ""); err != nil || len(page) != 7 {
+		t.Errorf("a page of 7 has %d, %v", len(page), err)
+	}
+	if _, _, err := w.List(t.Context(), queue.Done, 7, "never one"); !errors.Is(err, docstore.ErrCursor) {
+		t.Errorf("got %v", err)
+	}
+	must(t, w.Retry(t.Context(), "a0002"))
+	w.wantListed(t, queue.Dead, "a0008")
+	b := newBlocked()
+	inHand := s.worker(t, b.work, func(c *queue.Config[task]) { c.KeepDone = time.Hour })
+	inHand.run(t)
+	inHand.put(t, queue.Job[task]{ID: "in hand", Lane: "other"})
+	for id := ""; id != "in hand"; id = <-b.begun {
+	}
+	if page, _, err := w.List(t.Context(), queue.Pending, 99, ""); err != nil || len(page) != 9 {
+		t.Errorf("with those in hand and retried %d are pending, %v", len(page), err)
+	}
+}
+
+func listWithoutIndex(t *testing.T, s *site) {
+	w := everyState(t, s, 0)
+	w.wantListed(t, queue.Pending, "waits", "a0011", "a0009", "a0007", "a0005", "a0003", "a0001")
+	w.wantListed(t, queue.Done, "a0006", "a0000")
+	w.wantListed(t, queue.Dead, "a0008", "a0002")
+	for id, want := range map[string]string{"waits": "", "a0001": "", "a0000": "", "a0002": "dead"} {
+		if state := w.raw(t, id).State; state != want {
+			t.Errorf("%s is in the index by state as %q, want %q", id, state, want)
+		}
+	}
+	must(t, w.Retry(t.Context(), "a0002"))
+	if state := w.raw(t, "a0002").State; state != "" {
+		t.Errorf("what is retried is in the index as %q", state)
+	}
+}
+
+func scheduled(t *testing.T, s *site) {
+	w := s.worker(t, done, func(c *queue.Config[task]) { c.Lifetime = time.Hour })
+	stop := w.run(t)
+	w.put(t, queue.Job[task]{ID: "first"})
+	w.untilSettled(t, 1) // it is at work, and takes in hand what it can
+	at := noon().Add(2*queue.MaxWait + 30*time.Minute)
+	w.put(t, queue.Job[task]{ID: "a", ScheduledAt: at}, queue.Job[task]{ID: "past", ScheduledAt: noon().Add(-time.Hour)})
+	w.untilSettled(t, 2)
+	stop()
+	for _, due := range []time.Time{noon().Add(queue.MaxWait), noon().Add(2 * queue.MaxWait), at} {
+		if stored := w.raw(t, "a"); !stored.DueAt.Equal(due) || stored.Attempts != 0 || stored.Claim != "" {
+			t.Errorf("%+v at %v, want it due at %v", stored, w.clock.Now(), due)
+		}
+		w.clock.Set(due.Add(-time.Second))
+		w.drain(t)
+		w.wantWorked(t, "before its time", "first", "past")
+		w.clock.Add(time.Second)
+		w.drain(t)
+	}
+	w.wantWorked(t, "at its time", "first", "past", "a")
+	if job := w.attempts[2]; job.Attempt != 1 || job.Error != "" || !job.ScheduledAt.Equal(at) || !job.ExpiresAt.Equal(at.Add(time.Hour)) {
+		t.Errorf("got %+v", job)
+	}
+}
+
 func keptWithoutWork(t *testing.T, s *site) {
 	w := s.worker(t, nil, func(c *queue.Config[task]) { c.Work = nil })
 	stop := w.run(t)
 	w.put(t, queue.Job[task]{ID: "a", Args: task{Number: 1}, ExpiresAt: noon().Add(time.Hour)}, queue.Job[task]{ID: "b"})
 	got, err := w.Get(t.Context(), "a")
-	if err != nil || got.Args.Number != 1 || !got.ExpiresAt.Equal(noon().Add(time.Hour)) || !got.QueuedAt.Equal(noon()) {
+	if err != nil || got.Args.Number != 1 || !got.ExpiresAt.Equal(noon().Add(time.Hour)) || !got.QueuedAt.Equal(noon()) || got.State != queue.Done || !got.DoneAt.Equal(noon()) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	stop()
@@ -127,7 +283,7 @@ func keep(t *testing.T, s *site) {
 	w.drain(t)
 	must(t, w.Sweep(t.Context()))
 	w.wantWorked(t, "once", "a")
-	if got, err := w.Get(t.Context(), "a"); err != nil || got.Args != (task{7, "changed"}) || !got.ExpiresAt.Equal(noon().Add(time.Hour)) {
+	if got, err := w.Get(t.Context(), "a"); err != nil || got.Args != (task{7, "changed"}) || got.State != queue.Done || !got.DoneAt.Equal(noon()) || !got.ExpiresAt.Equal(noon().Add(time.Hour)) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	w.clock.Add(2 * time.Minute)
@@ -142,7 +298,7 @@ func listAndCount(t *testing.T, s *site) {
 		w.clock.Add(time.Second)
 	}
 	w.wantLeft(t, "all", "b", "c", "a")
-	if jobs, err := w.List(t.Context(), 2); err != nil || len(jobs) != 2 || jobs[1].ID != "c" {
+	if jobs, _, err := w.List(t.Context(), queue.All, 2, ""); err != nil || len(jobs) != 2 || jobs[1].ID != "c" {
 		t.Errorf("got %+v, %v", jobs, err)
 	}
 	w.put(t, queue.Job[task]{ID: "e", Group: "g"}, queue.Job[task]{ID: "d", Group: "g"}) // at the same time

@@ -144,7 +144,7 @@ func (w *worker) wantWorked(t *testing.T, what string, want ...string) {
 // left are the ids of all jobs in the store but remembered ones, the last put first.
 func (w *worker) left(t *testing.T) []string {
 	t.Helper()
-	jobs, err := w.List(t.Context(), docstore.MaxLimit)
+	jobs, _, err := w.List(t.Context(), queue.All, docstore.MaxLimit, "")
 	must(t, err)
 	ids := []string{}
 	for _, job := range jobs {
@@ -165,6 +165,7 @@ type raw struct {
 	DueAt    docstore.Time `json:"due_at,omitzero"`
 	Claim    string        `json:"claim,omitempty"`
 	Attempts int           `json:"attempts,omitempty"`
+	State    string        `json:"state,omitempty"`
 }
 
 func (w *worker) raw(t *testing.T, id string) (r raw) {

@@ -1,0 +1,208 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"manus/backup"
+	"manus/config"
+	"manus/docstore"
+	"manus/language"
+	"manus/lease"
+	"manus/mail"
+	"manus/notify"
+	"manus/notify/channels"
+)
+
+// addAlerts adds what brings alerts to operators, and what tells it of events of rooms
+// that don't know it.
+func (a *App) addAlerts() (err error) {
+	policy := a.settings.Alerts.Policy
+	a.Alerts, err = notify.New(notify.Config{
+		Store: a.store, Policy: policy, Channels: a.channels(), Secrets: a.secrets(), PublicURL: a.settings.PublicURL,
+		Metrics: a.registry, Log: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	if len(policy.Channels) == 0 && !a.options.Offline {
+		a.log.Warn("nobody is told when something goes wrong: set ALERT_EMAIL, SLACK_WEBHOOK_URL or ALERT_WEBHOOK_URL, or add alerts.channels to manus.yaml")
+	}
+	a.add(room{
+		name: "alerts", specs: notify.Specs(), routes: a.Alerts.Routes, run: a.runAlerts, sweep: a.Alerts.Sweep,
+		apply: func(file config.File) error {
+			return a.Alerts.SetPolicy(a.settings.Alerts.WithChannels(file.Alerts))
+		},
+	})
+	return nil
+}
+
+// channels makes an alert channel of its settings. Mails go to the mail server, or where
+// they are kept there.
+func (a *App) channels() func(notify.ChannelConfig) ([]notify.Channel, error) {
+	send := func(context.Context, mail.Message) error { return errors.New("there is no mail server: set SMTP_URL") }
+	switch {
+	case a.mailer != nil:
+		send = a.mailer.Send
+	case a.settings.KeepMails && a.outbox != nil:
+		send = a.outbox.Send
+	}
+	d := channels.Dependencies{SendMail: send, Version: a.options.Version.Version}
+	return func(c notify.ChannelConfig) ([]notify.Channel, error) { return channels.New(c, d) }
+}
+
+// runAlerts sends alerts, and watches what has no document of its own.
+func (a *App) runAlerts(ctx context.Context) {
+	a.background.Go(func() { a.watchLimits(ctx) })
+	a.Alerts.Run(ctx)
+}
+
+const (
+	// limitsEvery is how often it is looked whether limits are counted together, and
+	// limitsPatience how long they may not be before it is told.
+	limitsEvery    = 5 * time.Second
+	limitsPatience = 30 * time.Second
+)
+
+// watchLimits tells when the copies can't count limits together for longer than a
+// moment, and when they can again.
+func (a *App) watchLimits(ctx context.Context) {
+	if a.breaker == nil {
+		return
+	}
+	tick := time.NewTicker(limitsEvery)
+	defer tick.Stop()
+	told, since := true, time.Time{} // an earlier process may have told of it
+	for {
+		err, now := a.breaker.Err(), time.Now()
+		switch {
+		case err == nil:
+			since = time.Time{}
+		case since.IsZero():
+			since = now
+		}
+		if wrong := err != nil && now.Sub(since) >= limitsPatience; wrong != told && (wrong || err == nil) {
+			if a.Alerts.TellCondition(ctx, limitsEvent(since, wrong, err)) == nil {
+				told = wrong
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func limitsEvent(since time.Time, wrong bool, cause error) notify.Event {
+	if !wrong {
+		return notify.Event{
+			Kind: "limits.degraded", Over: true, At: docstore.At(time.Now()),
+			Title: language.Text{En: "Rate limits are counted together again", Ar: "عاد عدّ حدود الطلبات مشتركًا"},
+		}
+	}
+	return notify.Event{
+		Kind: "limits.degraded", At: docstore.At(since),
+		Title: language.Text{En: "Rate limits aren't counted together: Redis is gone", Ar: "لا تُعدّ حدود الطلبات مشتركة: تعذّر الوصول إلى Redis"},
+		Text: language.Text{
+			En: "Each copy of the server counts by itself meanwhile (when_redis_fails). " + sentence(cause),
+			Ar: "تعدّ كلّ نسخة من الخادم وحدها في هذه الأثناء (when_redis_fails). " + sentence(cause),
+		},
+	}
+}
+
+// tellDeadLetter tells that work was given up, once an hour for a queue.
+func (a *App) tellDeadLetter(queue string, title language.Text) func(ctx context.Context, id string, err error) error {
+	return func(ctx context.Context, id string, err error) error {
+		now := time.Now()
+		return a.Alerts.Tell(ctx, notify.Event{
+			Kind: "queue.dead_letter", Subject: queue, Occurrence: now.UTC().Format("2006-01-02T15"), At: docstore.At(now), Title: title,
+			Text: language.Text{En: sentence(err), Ar: language.Arabic.Isolate(sentence(err))},
+		})
+	}
+}
+
+// tellTimeout bounds an event that is told on the side.
+const tellTimeout = 30 * time.Second
+
+// tellLostLease tells that a copy has lost a lease in the middle of its work. It doesn't
+// wait for that.
+func (a *App) tellLostLease(name string, fence lease.Fence) {
+	a.background.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), tellTimeout)
+		defer cancel()
+		err := a.Alerts.Tell(ctx, notify.Event{
+			Kind: "lease.lost", Subject: name, Occurrence: strconv.FormatInt(int64(fence), 10), At: docstore.At(time.Now()),
+			Title: language.Text{En: "A lease was lost in the middle of work: " + name, Ar: "فُقد حقّ العمل في أثنائه: " + name},
+			Text:  language.Text{En: "Another copy of the server goes on. The store, or this copy, was too slow.", Ar: "تتابع نسخة أخرى من الخادم. كان المخزن أو هذه النسخة أبطأ من اللازم."},
+		})
+		if err != nil {
+			a.log.WarnContext(ctx, "a lost lease could not be told of", "lease", name, "error", err)
+		}
+	})
+}
+
+// sentence is an error as a sentence.
+func sentence(err error) string { return strings.TrimSuffix(err.Error(), ".") + "." }
+
+// backupTitles are the titles of backup's alerts, and when they are over.
+var backupTitles = map[string]struct {
+	kind        string
+	wrong, over language.Text
+}{
+	backup.AlertFailed:     {"backup.failed", language.Text{En: "A backup has failed", Ar: "فشل نسخ احتياطي"}, language.Text{En: "A backup was made again", Ar: "أُنشئت نسخة احتياطية من جديد"}},
+	backup.AlertSuspicious: {"backup.suspicious", language.Text{En: "A backup doesn't count", Ar: "نسخة احتياطية لا يُعتدّ بها"}, language.Text{En: "The newest backup counts again", Ar: "أحدث نسخة احتياطية يُعتدّ بها من جديد"}},
+	backup.AlertSilence:    {"backup.overdue", language.Text{En: "There is no recent verified backup", Ar: "لا توجد نسخة احتياطية حديثة مُتحقَّق منها"}, language.Text{En: "There is a verified backup again", Ar: "توجد نسخة احتياطية مُتحقَّق منها من جديد"}},
+	backup.AlertDamaged:    {"store.damaged", language.Text{En: "The data is damaged", Ar: "البيانات تالفة"}, language.Text{}},
+}
+
+// backupAlarm takes backup's alerts to operators.
+type backupAlarm struct{ app *App }
+
+// Tell passes an alert on: into the store, or at once where there is none.
+func (b backupAlarm) Tell(ctx context.Context, alert backup.Alert) error {
+	titles := backupTitles[alert.Key]
+	e := notify.Event{
+		Kind: titles.kind, Occurrence: alert.Since.UTC().Format(time.RFC3339Nano), Over: alert.Over, At: alert.At,
+		Title: titles.wrong, Text: language.Text{En: alert.Text, Ar: language.Arabic.Isolate(alert.Text)},
+	}
+	if alert.Over {
+		e.Title = titles.over
+	}
+	alerts, err := b.app.alerts()
+	if err != nil {
+		return err
+	}
+	if alert.Key != backup.AlertDamaged && b.app.Alerts != nil {
+		err := alerts.Tell(ctx, e)
+		if !errors.Is(err, docstore.ErrUnavailable) && !errors.Is(err, docstore.ErrCorrupt) {
+			return err
+		}
+	}
+	err = alerts.TellNow(ctx, e)
+	if errors.Is(err, notify.ErrNoAlert) {
+		b.app.log.ErrorContext(ctx, alert.Text, "alert", alert.Key, "over", alert.Over)
+		return nil
+	}
+	return err
+}
+
+// alerts is who tells operators, before the rooms are there too: then without a store.
+func (a *App) alerts() (*notify.Service, error) {
+	if a.Alerts != nil {
+		return a.Alerts, nil
+	}
+	if err := a.openMailer(); err != nil {
+		return nil, err
+	}
+	return notify.New(notify.Config{Policy: a.settings.Alerts.Policy, Channels: a.channels(), Log: a.log})
+}
+
+// ReplayAlerts says who would have been told of past events by another policy. See
+// [notify.Replay].
+func (a *App) ReplayAlerts(ctx context.Context, policy notify.Policy, since time.Time, yield func(notify.Told) error) error {
+	return notify.Replay(ctx, a.store, policy, since, yield)
+}

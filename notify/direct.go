@@ -1,0 +1,75 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"manus/docstore"
+)
+
+// TellNow sends an event at once to where it would go, without the store: for what tells
+// that the store is gone. It is sent as often as it is told, in quiet hours too, and is
+// listed nowhere. It returns nil when a receiver has taken it, else their errors, or
+// ErrNoAlert where there is no channel.
+func (s *Service) TellNow(ctx context.Context, e Event) error {
+	e = e.bounded()
+	o := occurrence{ID: idOf(e.Key()), Event: e, ReceivedAt: docstore.At(s.c.Now())}
+	if e.Over {
+		o.End, o.Ended = &e, e.At
+	}
+	r := s.rules.Load()
+	r.plan(&o)
+	lanes := make([]*lane, 0, len(o.Lanes))
+	for name := range o.Lanes {
+		lanes = append(lanes, r.lanes[name])
+	}
+	say := Raised
+	if e.Over {
+		say = Over
+	}
+	return s.atOnce(ctx, lanes, func(l *lane) Message {
+		m := s.message(l, alertID(o.ID, l.name, say, 0), o, say)
+		m.Acknowledge = "" // nobody knows of it
+		return m
+	}, nil)
+}
+
+// TestNow sends a test on a channel, or on all when channel is empty, and says for each
+// part how that went. It returns ErrNoAlert when there is no such channel.
+func (s *Service) TestNow(ctx context.Context, channel string, tell func(lane string, err error)) error {
+	r := s.rules.Load()
+	var lanes []*lane
+	for _, name := range r.lanesOf(r.ids) {
+		if l := r.lanes[name]; channel == "" || l.channel == channel {
+			lanes = append(lanes, l)
+		}
+	}
+	return s.atOnce(ctx, lanes, func(l *lane) Message { return s.testMessage(l, docstore.NewID()) }, tell)
+}
+
+// atOnce sends on several lanes at the same time.
+func (s *Service) atOnce(ctx context.Context, lanes []*lane, message func(*lane) Message, tell func(string, error)) error {
+	if len(lanes) == 0 {
+		return ErrNoAlert
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	errs := make([]error, len(lanes))
+	var sending sync.WaitGroup
+	for i, l := range lanes {
+		sending.Go(func() { errs[i] = l.Send(ctx, message(l)) })
+	}
+	sending.Wait()
+	taken := false
+	for i, l := range lanes {
+		taken = taken || errs[i] == nil
+		if tell != nil {
+			tell(l.name, errs[i])
+		}
+	}
+	if taken && tell == nil {
+		return nil
+	}
+	return errors.Join(errs...)
+}

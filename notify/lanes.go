@@ -1,0 +1,216 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"manus/docstore"
+	"manus/language"
+)
+
+// laneState is what is known of a lane, by all copies.
+type laneState struct {
+	ID string `json:"_id"`
+	// Window are the alerts that were let through of late, oldest first.
+	Window []admitted `json:"window,omitempty"`
+	// DeliveredAt is when a receiver has last taken something, to about an hour.
+	DeliveredAt docstore.Time `json:"delivered_at,omitzero"`
+	// Since is when the lane was first seen.
+	Since docstore.Time `json:"since,omitzero"`
+	// FailingSince is the first failure since something was delivered; Dead is set, and
+	// has been told of, when that goes on for too long.
+	FailingSince docstore.Time `json:"failing_since,omitzero"`
+	Dead         bool          `json:"dead,omitempty"`
+	// UnprovenTold is set when it was told that nothing was delivered for a month.
+	UnprovenTold docstore.Time `json:"unproven_told,omitzero"`
+}
+
+// DocumentID is the lane's name.
+func (l laneState) DocumentID() string { return l.ID }
+
+type admitted struct {
+	Alert string        `json:"alert"`
+	At    docstore.Time `json:"at"`
+}
+
+var laneSpec = docstore.Spec{Collection: "alert_lanes", Of: laneState{}}
+
+const (
+	// deadAfter is how long a channel may fail before it counts as dead.
+	deadAfter = 10 * time.Minute
+	// provedEvery is how often it is noted that a channel delivers.
+	provedEvery = time.Hour
+	// testEvery is how old the last delivery may be before a quiet test, and proofLasts
+	// how old before it is told that nothing has been delivered.
+	testEvery, proofLasts = 7 * 24 * time.Hour, 30 * 24 * time.Hour
+)
+
+// admit lets what is to be said of an occurrence through to a lane's queue, or holds it for
+// a digest: in quiet hours, and when the lane has had its share.
+func (s *Service) admit(ctx context.Context, o occurrence, lane string, as State) error {
+	until, err := s.holdUntil(ctx, o, lane, alertID(o.ID, lane, as, 0))
+	switch {
+	case err != nil:
+		return err
+	case until.IsZero():
+		return s.put(ctx, o, lane, as, 0)
+	}
+	return s.hold(ctx, o, lane, until)
+}
+
+// holdUntil is until when an alert is held; zero when it goes through, of which the lane
+// takes note.
+func (s *Service) holdUntil(ctx context.Context, o occurrence, lane, id string) (until time.Time, err error) {
+	r, now := s.rules.Load(), s.c.Now()
+	if until := r.quietUntil(o.Event, now); !until.IsZero() {
+		return until, nil
+	}
+	_, err = s.lanes.Upsert(ctx, laneState{ID: lane, Since: docstore.At(now)}, func(l *laneState, _ bool) error {
+		until = time.Time{}
+		recent := func(a admitted) bool { return now.Sub(a.At.Time).Abs() < r.AtMost.Within }
+		l.Window = slices.DeleteFunc(l.Window, func(a admitted) bool { return !recent(a) })
+		if slices.ContainsFunc(l.Window, func(a admitted) bool { return a.Alert == id }) {
+			return docstore.ErrUnchanged
+		}
+		if len(l.Window) >= r.AtMost.Alerts {
+			until = l.Window[0].At.Add(r.AtMost.Within)
+			return docstore.ErrUnchanged
+		}
+		l.Window = append(l.Window, admitted{id, docstore.At(now)})
+		return nil
+	})
+	return until, err
+}
+
+// proved notes that a lane delivers, and tells that it does again.
+func (s *Service) proved(ctx context.Context, l *lane) {
+	state, err := s.lanes.Get(ctx, l.name)
+	if err != nil && !errors.Is(err, docstore.ErrNotFound) {
+		s.c.Log.WarnContext(ctx, "it wasn't noted that a channel delivers", "channel", l.name, "error", err)
+		return
+	}
+	now := docstore.At(s.c.Now())
+	if state.FailingSince.IsZero() && now.Sub(state.DeliveredAt.Time).Abs() < provedEvery {
+		return
+	}
+	if state.Dead {
+		err = s.Tell(ctx, s.deadEvent(l, state, true))
+	}
+	if !state.UnprovenTold.IsZero() {
+		err = errors.Join(err, s.Tell(ctx, s.unprovenEvent(l, state.UnprovenTold, true)))
+	}
+	if err == nil {
+		_, err = s.lanes.Upsert(ctx, laneState{ID: l.name, Since: now}, func(state *laneState, _ bool) error {
+			state.DeliveredAt, state.FailingSince, state.Dead, state.UnprovenTold = now, docstore.Time{}, false, docstore.Time{}
+			return nil
+		})
+	}
+	if err != nil {
+		s.c.Log.WarnContext(ctx, "it wasn't noted that a channel delivers", "channel", l.name, "error", err)
+	}
+}
+
+// failed notes that a lane fails, and tells on other channels when that is for good, or
+// has been for too long.
+func (s *Service) failed(ctx context.Context, l *lane, cause error, forGood bool) error {
+	now := docstore.At(s.c.Now())
+	state, err := s.lanes.Upsert(ctx, laneState{ID: l.name, Since: now}, func(state *laneState, _ bool) error {
+		if !state.FailingSince.IsZero() {
+			return docstore.ErrUnchanged
+		}
+		state.FailingSince = now
+		return nil
+	})
+	if err != nil || state.Dead || !forGood && now.Sub(state.FailingSince.Time) < deadAfter {
+		return err
+	}
+	s.c.Log.ErrorContext(ctx, "an alert channel is dead", "channel", l.channel, "error", cause)
+	e := s.deadEvent(l, state, false)
+	e.Tried = []string{cause.Error()}
+	if err := s.Tell(ctx, e); err != nil {
+		return err
+	}
+	_, err = s.lanes.Update(ctx, l.name, func(state *laneState) error {
+		if state.FailingSince.IsZero() || state.Dead {
+			return docstore.ErrUnchanged
+		}
+		state.Dead = true
+		return nil
+	})
+	return err
+}
+
+func (s *Service) deadEvent(l *lane, state laneState, over bool) Event {
+	e := Event{
+		Kind: ChannelDead, Subject: l.channel, Occurrence: l.name + "/" + state.FailingSince.UTC().Format(time.RFC3339), Over: over, At: state.FailingSince,
+		Title: language.Text{En: "The alert channel " + l.channel + " is dead", Ar: "قناة التنبيه " + l.channel + " معطّلة"},
+		Text:  language.Text{En: "Alerts don't arrive there. They wait and are tried again; look at its settings.", Ar: "لا تصل التنبيهات إليها. تنتظر وتُعاد محاولتها؛ انظر في إعداداتها."},
+	}
+	if over {
+		e.At = docstore.At(s.c.Now())
+		e.Title = language.Text{En: "The alert channel " + l.channel + " delivers again", Ar: "قناة التنبيه " + l.channel + " توصل من جديد"}
+		e.Text = language.Text{}
+	}
+	return e
+}
+
+func (s *Service) unprovenEvent(l *lane, since docstore.Time, over bool) Event {
+	e := Event{
+		Kind: ChannelUnproven, Subject: l.channel, Occurrence: l.name + "/" + since.UTC().Format(time.RFC3339), Over: over, At: since,
+		Title: language.Text{En: "Nothing has been delivered on the alert channel " + l.channel + " for a month", Ar: "لم يُوصَل شيء عبر قناة التنبيه " + l.channel + " منذ شهر"},
+		Text:  language.Text{En: "Nobody knows whether it works. Try it: manus notify test " + l.channel, Ar: "لا أحد يعلم أتعمل أم لا. جرّبها: manus notify test " + l.channel},
+	}
+	if over {
+		e.At = docstore.At(s.c.Now())
+		e.Title = language.Text{En: "The alert channel " + l.channel + " has delivered", Ar: "أوصلت قناة التنبيه " + l.channel}
+		e.Text = language.Text{}
+	}
+	return e
+}
+
+// isDead tells whether a lane is known to be dead.
+func (s *Service) isDead(ctx context.Context, lane string) (bool, error) {
+	state, err := s.lanes.Get(ctx, lane)
+	return state.Dead, docstore.NotFoundAs(err, nil)
+}
+
+// prove sends quiet tests on the channels that haven't delivered for a week, where they
+// have such a thing, and tells of those that haven't for a month.
+func (s *Service) prove(ctx context.Context) error {
+	now := docstore.At(s.c.Now())
+	var failure error
+	for name, l := range s.rules.Load().lanes {
+		state, err := s.lanes.Upsert(ctx, laneState{ID: name, Since: now}, func(_ *laneState, exists bool) error {
+			if exists {
+				return docstore.ErrUnchanged
+			}
+			return nil
+		})
+		last := state.DeliveredAt
+		if last.IsZero() {
+			last = state.Since
+		}
+		age := now.Sub(last.Time)
+		if err == nil && age >= testEvery && l.testsQuietly() {
+			err = s.putTest(ctx, name, idOf("test", name, last.UTC().Format(time.RFC3339), now.UTC().Format(time.DateOnly)))
+		}
+		if err == nil && age >= proofLasts && state.UnprovenTold.IsZero() {
+			if err = s.Tell(ctx, s.unprovenEvent(l, now, false)); err == nil {
+				_, err = s.lanes.Update(ctx, name, func(state *laneState) error { state.UnprovenTold = now; return nil })
+			}
+		}
+		failure = errors.Join(failure, err)
+	}
+	return failure
+}
+
+// testsQuietly tells whether a test on the lane asks for nobody's attention: what goes to
+// a program does, unless the settings say otherwise.
+func (l *lane) testsQuietly() bool {
+	if l.config.QuietTest != nil {
+		return *l.config.QuietTest
+	}
+	return l.config.Type == "webhook"
+}

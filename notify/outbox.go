@@ -1,0 +1,77 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"manus/docstore"
+	"manus/queue"
+)
+
+// Status is where an alert stands.
+type Status string
+
+// The statuses.
+const (
+	Pending   Status = "pending"
+	Delivered Status = "delivered"
+	Dead      Status = "dead" // given up
+)
+
+// states are the queue's words for them.
+var states = map[Status]queue.State{Pending: queue.Pending, Delivered: queue.Done, Dead: queue.Dead}
+
+// Alert is what is shown of an alert in the outbox.
+type Alert struct {
+	ID, Key, Kind          string
+	State                  State
+	Title, Text, URL       string
+	Channel                string
+	Status                 Status
+	Attempts               int
+	LastError              string
+	CreatedAt, DeliveredAt time.Time
+}
+
+func newAlert(job queue.Job[alert]) Alert {
+	a := Alert{
+		ID: job.ID, Key: job.Args.Key, Kind: job.Args.Kind, State: job.Args.State, Title: job.Args.Title, Text: job.Args.Text, URL: job.Args.URL,
+		Channel: channelOf(job.Lane), Status: Pending, Attempts: job.Attempt, LastError: job.Error, CreatedAt: job.QueuedAt, DeliveredAt: job.DoneAt,
+	}
+	switch {
+	case !job.DoneAt.IsZero():
+		a.Status = Delivered
+	case !job.DeadAt.IsZero():
+		a.Status = Dead
+	}
+	return a
+}
+
+// List returns a page of the alerts of a status, or of all, newest first, and the next
+// page's cursor. Errors are the store's.
+func (s *Service) List(ctx context.Context, status Status, limit int, cursor string) ([]Alert, string, error) {
+	jobs, next, err := s.alerts.List(ctx, states[status], limit, cursor)
+	alerts := make([]Alert, len(jobs))
+	for i, job := range jobs {
+		alerts[i] = newAlert(job)
+	}
+	return alerts, next, err
+}
+
+// ErrNotDead is returned for an alert that can't be sent again: it waits, or was
+// delivered.
+var ErrNotDead = errors.New("the alert wasn't given up")
+
+// Retry has an alert sent again that was given up. It returns ErrNoAlert, ErrNotDead or an
+// error of the store.
+func (s *Service) Retry(ctx context.Context, id string) error {
+	err := s.alerts.Retry(ctx, id)
+	if !errors.Is(err, docstore.ErrNotFound) {
+		return err
+	}
+	if _, err = s.alerts.Get(ctx, id); err == nil {
+		return ErrNotDead
+	}
+	return docstore.NotFoundAs(err, ErrNoAlert)
+}

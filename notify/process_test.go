@@ -1,0 +1,331 @@
+package notify
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"manus/audit"
+	"manus/docstore"
+	"manus/docstore/sqlitedocs"
+	"manus/internal/processtest"
+	"manus/internal/storetest"
+	"manus/internal/waittest"
+	"manus/language"
+	"manus/queue"
+)
+
+func TestMain(m *testing.M) {
+	processtest.Play(processtest.Roles{"breaks": breakForever})
+	m.Run()
+}
+
+// machine is what events tell of: it breaks and is mended, and notes both in the change
+// that does it.
+type machine struct {
+	ID      string        `json:"_id"`
+	Breaks  int           `json:"breaks"`
+	Broken  bool          `json:"broken"`
+	Pending []told        `json:"pending,omitempty"`
+	Since   docstore.Time `json:"pending_since,omitzero"`
+}
+
+func (m machine) DocumentID() string { return m.ID }
+
+// told is an event with an id.
+type told struct{ Event }
+
+func (t told) DocumentID() string { return fmt.Sprint(t.Key(), t.Over) }
+
+var machineSpec = docstore.Spec{Collection: "machines", Of: machine{}, Indexes: []docstore.Index{audit.PendingIndex}}
+
+func (m *machine) outbox() audit.Outbox[told] {
+	return audit.Outbox[told]{Events: &m.Pending, Since: &m.Since}
+}
+
+// turn breaks a machine or mends it.
+func (m *machine) turn(now time.Time) {
+	if !m.Broken {
+		m.Breaks++
+	}
+	m.outbox().Note(told{Event{
+		Kind: "monitor.down", Subject: m.ID, Occurrence: fmt.Sprint(m.Breaks), At: docstore.At(now), Over: m.Broken,
+		Title: language.Text{En: fmt.Sprintf("%s/%d", m.ID, m.Breaks)},
+	}}, now)
+	m.Broken = !m.Broken
+}
+
+// poster is a channel that posts a message's id and state.
+type poster struct{ url string }
+
+func (p poster) Send(ctx context.Context, m Message) error {
+	body, err := json.Marshal(delivery{m.ID, m.Title, m.State})
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	_ = answer.Body.Close()
+	switch answer.StatusCode {
+	case http.StatusOK:
+		return nil
+	case http.StatusTooManyRequests:
+		return Later(errors.New("429"), 10*time.Millisecond)
+	}
+	return errors.New(answer.Status)
+}
+
+type delivery struct {
+	ID, Title string
+	State     State
+}
+
+// breakingService is a service whose retries and claims are as short as a test's life.
+func breakingService(store docstore.Store, urls []string) (*Service, error) {
+	policy := DefaultPolicy()
+	policy.AtMost = AtMost{maxPerWindow * 1000, time.Hour}
+	for i := range urls {
+		policy.Channels = append(policy.Channels, ChannelConfig{ID: fmt.Sprintf("c%d", i), Type: "webhook", URL: urls[i]})
+	}
+	s, err := New(Config{Store: store, Policy: policy, Log: slog.New(slog.DiscardHandler), Channels: func(c ChannelConfig) ([]Channel, error) {
+		return []Channel{poster{c.URL}}, nil
+	}})
+	if err != nil {
+		return nil, err
+	}
+	s.alerts = queue.New(queue.Config[alert]{
+		Store: store, Collection: alertCollection, Noun: "alert", Work: s.deliver, OnDiscard: s.discarded, KeepDone: keepAlerts, KeepDead: keepAlerts,
+		FirstRetry: 20 * time.Millisecond, LastRetry: 200 * time.Millisecond, Claim: 2 * time.Second, Timeout: time.Second, Log: slog.New(slog.DiscardHandler),
+	})
+	return s, nil
+}
+
+func breakingRelay(s *Service, store docstore.Store) *audit.Relay[machine, told] {
+	return &audit.Relay[machine, told]{
+		Aggregates: docstore.NewCollection[machine](store, machineSpec), Outbox: (*machine).outbox,
+		Publish: func(ctx context.Context, _ machine, e told) error { return s.Tell(ctx, e.Event) },
+		Now:     func() time.Time { return time.Now().Add(time.Minute) }, Log: slog.New(slog.DiscardHandler), // all that waits is stale
+	}
+}
+
+// breakForever breaks and mends machines, as fast as alerts of them are taken.
+func breakForever(args []string) error {
+	ctx := context.Background()
+	store, err := sqlitedocs.Open(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	if err := store.Declare(ctx, append(Specs(), machineSpec)...); err != nil {
+		return err
+	}
+	s, err := breakingService(store, args[2:])
+	if err != nil {
+		return err
+	}
+	relay := breakingRelay(s, store)
+	go s.Run(ctx)
+	fmt.Println("running")
+	if err := relay.DeliverStale(ctx); err != nil {
+		return err
+	}
+	seed, _ := strconv.ParseUint(args[1], 10, 64)
+	random := rand.New(rand.NewPCG(seed, 1))
+	for {
+		m, err := relay.Aggregates.Upsert(ctx, machine{ID: fmt.Sprintf("m%d", random.IntN(10))}, func(m *machine, _ bool) error {
+			m.turn(time.Now())
+			return nil
+		})
+		if err == nil {
+			err = relay.Deliver(ctx, m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// unreliable is a receiver that now and then refuses, asks to wait, takes a message and
+// says nothing, or is slow. It notes what it has taken.
+type unreliable struct {
+	mu     sync.Mutex
+	random *rand.Rand
+	well   bool
+	taken  map[string]map[State]map[string]int // by title, state and id
+}
+
+func (u *unreliable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var d delivery
+	body, _ := io.ReadAll(r.Body)
+	if json.Unmarshal(body, &d) != nil {
+		return // a killed sender's
+	}
+	u.mu.Lock()
+	way := u.random.IntN(40)
+	if u.well {
+		way = 40
+	}
+	if way >= 2 {
+		if u.taken[d.Title] == nil {
+			u.taken[d.Title] = map[State]map[string]int{}
+		}
+		if u.taken[d.Title][d.State] == nil {
+			u.taken[d.Title][d.State] = map[string]int{}
+		}
+		u.taken[d.Title][d.State][d.ID]++
+	}
+	u.mu.Unlock()
+	switch way {
+	case 0:
+		w.WriteHeader(http.StatusInternalServerError)
+	case 1:
+		w.WriteHeader(http.StatusTooManyRequests)
+	case 2:
+		panic(http.ErrAbortHandler)
+	case 3:
+		<-r.Context().Done() // it has taken the message, and hangs
+	}
+}
+
+// rounds is how often a process is killed: a few times, or MANUS_CRASH_ROUNDS.
+func rounds(t *testing.T) int {
+	n, err := strconv.Atoi(os.Getenv("MANUS_CRASH_ROUNDS"))
+	if err != nil {
+		return 25
+	}
+	return n
+}
+
+// Killed between any two steps, a process loses no alert and no end of one; what is sent
+// twice has the same ID.
+func TestKilledProcessesLoseNoAlert(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "data.db")
+	receivers := []*unreliable{}
+	urls := []string{}
+	for i := range 2 {
+		u := &unreliable{random: rand.New(rand.NewPCG(uint64(i), 7)), taken: map[string]map[State]map[string]int{}}
+		server := httptest.NewServer(u)
+		t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+		receivers, urls = append(receivers, u), append(urls, server.URL)
+	}
+	kills := rounds(t)
+	random := rand.New(rand.NewPCG(1, 2))
+	for n := range kills {
+		p := processtest.Start(t, "breaks", append([]string{path, fmt.Sprint(n)}, urls...)...)
+		p.Await(t, "running")
+		time.Sleep(time.Duration(random.IntN(40_000)) * time.Microsecond) // any moment is right
+		p.Kill(t)
+	}
+	for _, u := range receivers {
+		u.mu.Lock()
+		u.well = true
+		u.mu.Unlock()
+	}
+	machines := finish(t, path, urls)
+	events, twice := 0, 0
+	for i, u := range receivers {
+		for _, m := range machines {
+			for n := range m.Breaks {
+				title := fmt.Sprintf("%s/%d", m.ID, n+1)
+				ended := n+1 < m.Breaks || !m.Broken
+				events++
+				twice += u.judge(t, fmt.Sprint("receiver ", i), title, ended)
+			}
+		}
+	}
+	t.Logf("%d kills, %d alerts, all told with their ends; %d were sent twice, with the same id", kills, events, twice)
+}
+
+// judge looks at what a receiver has taken of an outage, and returns how many messages it
+// has taken more than once.
+func (u *unreliable) judge(t *testing.T, who, title string, ended bool) (twice int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	states := map[State]bool{}
+	for state, ids := range u.taken[titleOf(Raised, language.Text{En: title}, language.English)] {
+		states[state] = true
+		twice += countTwice(t, who, title, ids)
+	}
+	for _, state := range []State{Over, Passed} {
+		for said, ids := range u.taken[titleOf(state, language.Text{En: title}, language.English)] {
+			states[said] = true
+			twice += countTwice(t, who, title, ids)
+		}
+	}
+	switch {
+	case !states[Raised] && !states[Passed]:
+		t.Errorf("%s wasn't told of %s", who, title)
+	case ended && !states[Over] && !states[Passed]:
+		t.Errorf("%s wasn't told of the end of %s", who, title)
+	case states[Over] && !states[Raised]:
+		t.Errorf("%s was told of the end of %s alone", who, title)
+	case !ended && (states[Over] || states[Passed]):
+		t.Errorf("%s was told that %s has ended", who, title)
+	}
+	return twice
+}
+
+func countTwice(t *testing.T, who, title string, ids map[string]int) int {
+	if len(ids) != 1 {
+		t.Errorf("%s was told of %s under %d ids", who, title, len(ids))
+	}
+	for _, n := range ids {
+		if n > 1 {
+			return 1
+		}
+	}
+	return 0
+}
+
+// finish has a last process deliver all that is left, and returns the machines.
+func finish(t *testing.T, path string, urls []string) (machines []machine) {
+	t.Helper()
+	store := storetest.File(t, path, append(Specs(), machineSpec)...)
+	s, err := breakingService(store, urls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay := breakingRelay(s, store)
+	if err := relay.DeliverStale(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { s.Run(ctx) })
+	waittest.Poll(t, func() bool {
+		left, _, err := s.List(t.Context(), Pending, 1, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(left) == 0
+	})
+	stop()
+	running.Wait()
+	for n := range 10 {
+		m, err := relay.Aggregates.Get(t.Context(), fmt.Sprintf("m%d", n))
+		if err != nil && !errors.Is(err, docstore.ErrNotFound) {
+			t.Fatal(err)
+		}
+		machines = append(machines, m)
+	}
+	return machines
+}
