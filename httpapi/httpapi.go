@@ -142,6 +142,10 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 		}
 		return nil, answer(ctx, group.Kinds, err)
 	})
+	// huma registers its own error schemas whether or not a route uses them.
+	schemas := api.huma.OpenAPI().Components.Schemas.Map()
+	delete(schemas, "ErrorModel")
+	delete(schemas, "ErrorDetail")
 }
 
 // learnInput learns what limits can be told by an input of the handler. Those of a route
@@ -213,9 +217,5 @@ func (api *API) Problems() Kinds { return slices.Clone(api.kinds) }
 // OpenAPI is the OpenAPI 3.1 document of all routes, as JSON. It is asked for after
 // the last Register.
 func (api *API) OpenAPI() ([]byte, error) {
-	doc := api.huma.OpenAPI()
-	// huma registers its own error schemas whether or not a route uses them.
-	delete(doc.Components.Schemas.Map(), "ErrorModel")
-	delete(doc.Components.Schemas.Map(), "ErrorDetail")
-	return json.MarshalIndent(doc, "", "  ")
+	return json.MarshalIndent(api.huma.OpenAPI(), "", "  ")
 }
