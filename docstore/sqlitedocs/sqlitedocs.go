@@ -237,17 +237,23 @@ func dsn(path, pragma string) string {
 	return file.String()
 }
 
-// Declare makes the collections and indexes exist.
+// Declare makes the collections and indexes exist, all by one transaction: a new file has
+// the disk waited for once.
 func (s *Store) Declare(ctx context.Context, specs ...docstore.Spec) error {
-	for _, spec := range specs {
-		c, err := newCollection(spec)
-		if err != nil {
+	declared := make([]*collection, len(specs))
+	for i, spec := range specs {
+		var err error
+		if declared[i], err = newCollection(spec); err != nil {
 			return err
 		}
-		migrate := func() error { return s.writer.do(ctx, c.migrate) }
-		if err := whenFree(ctx, openTimeout, migrate); err != nil {
-			return err
-		}
+	}
+	err := whenFree(ctx, openTimeout, func() error {
+		return s.writer.do(ctx, func(w *conn) error { return migrate(w, declared) })
+	})
+	if err != nil {
+		return err
+	}
+	for _, c := range declared {
 		s.collections.Add(c)
 	}
 	return nil
