@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -142,10 +143,6 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 		}
 		return nil, answer(ctx, group.Kinds, err)
 	})
-	// huma registers its own error schemas whether or not a route uses them.
-	schemas := api.huma.OpenAPI().Components.Schemas.Map()
-	delete(schemas, "ErrorModel")
-	delete(schemas, "ErrorDetail")
 }
 
 // learnInput learns what limits can be told by an input of the handler. Those of a route
@@ -217,5 +214,20 @@ func (api *API) Problems() Kinds { return slices.Clone(api.kinds) }
 // OpenAPI is the OpenAPI 3.1 document of all routes, as JSON. It is asked for after
 // the last Register.
 func (api *API) OpenAPI() ([]byte, error) {
-	return json.MarshalIndent(api.huma.OpenAPI(), "", "  ")
+	doc := *api.huma.OpenAPI()
+	components := *doc.Components
+	components.Schemas, doc.Components = published{components.Schemas}, &components
+	return json.MarshalIndent(&doc, "", "  ")
+}
+
+// published are the schemas without those of huma's own errors, which it registers whether
+// or not a route uses them.
+type published struct{ huma.Registry }
+
+// MarshalJSON leaves the map that inputs are held against meanwhile as it is.
+func (p published) MarshalJSON() ([]byte, error) {
+	schemas := maps.Clone(p.Map())
+	delete(schemas, "ErrorModel")
+	delete(schemas, "ErrorDetail")
+	return json.Marshal(schemas)
 }
