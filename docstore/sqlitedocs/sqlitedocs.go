@@ -259,7 +259,8 @@ func (s *Store) Declare(ctx context.Context, specs ...docstore.Spec) error {
 	return nil
 }
 
-// read lends a connection to f.
+// read lends a connection to f. ctx is only watched when there is none to be had: that
+// costs something.
 func (s *Store) read(ctx context.Context, f func(*conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -271,13 +272,22 @@ func (s *Store) read(ctx context.Context, f func(*conn) error) error {
 	}
 	select {
 	case reader := <-s.readers:
-		defer func() { s.readers <- reader }()
-		return f(reader)
+		return s.lend(reader, f)
+	default:
+	}
+	select {
+	case reader := <-s.readers:
+		return s.lend(reader, f)
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.closed:
 		return errClosed
 	}
+}
+
+func (s *Store) lend(reader *conn, f func(*conn) error) error {
+	defer func() { s.readers <- reader }()
+	return f(reader)
 }
 
 // Get returns the document with the id, or ErrNotFound.
