@@ -5,11 +5,12 @@ import "time"
 // SetRetry changes how often requests are tried, and the pauses in between. The
 // service may take as long as that to put parts together.
 func (t *Target) SetRetry(attempts int, least, most, assembly time.Duration) {
-	t.retry = retry{attempts, least, most, assembly, t.retry.releaseGrace}
+	t.retry = retry{attempts, least, most, assembly, t.retry.grace}
 }
 
-// SetReleaseGrace changes how long Release may go on after its context has ended.
-func (t *Target) SetReleaseGrace(d time.Duration) { t.retry.releaseGrace = d }
+// SetGrace changes how long a write that has begun, and Release, may go on after their
+// context has ended.
+func (t *Target) SetGrace(d time.Duration) { t.retry.grace = d }
 
 // SetOrphanAfter changes after which time Clean takes something for an orphan; a
 // negative one makes everything old enough.

@@ -351,7 +351,31 @@ func TestAFileHasNoMorePartsThanS3Takes(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if err := upload.Release(); err != nil || r.object(t, "too-large") != nil || len(r.unfinished(t)) > 0 {
-		t.Errorf("something is left: %v", err)
+		t.Errorf("left are an object of %d bytes and the uploads %q: %v", len(r.object(t, "too-large")), r.unfinished(t), err)
+	}
+}
+
+// S3 may still do what a request asks for that was cut off, after it has said that there
+// is no such object.
+func TestWhatIsUnderWayWhenAFileIsGivenUpLeavesNothing(t *testing.T) {
+	t.Parallel()
+	arrived, done := make(chan struct{}), make(chan struct{})
+	r := newRig(t, s3test.Operations(s3test.First(1, s3test.Late(arrived, done)), "PutObject"))
+	ctx, giveUp := context.WithCancel(t.Context())
+	released := make(chan error, 1)
+	go func() {
+		_, err := r.upload(ctx, "file", targettest.Bytes(1, 100))
+		released <- err
+	}()
+	r.proxy.Await(t, "PutObject", 1)
+	giveUp()
+	for i := 0; i < 30 && r.proxy.Count("HeadObject") == 0; i++ {
+		time.Sleep(10 * time.Millisecond) // nothing is asked, unless it is cut off
+	}
+	close(arrived)
+	<-done
+	if err := <-released; err != nil || r.object(t, "file") != nil {
+		t.Errorf("an object of %d bytes is left: %v", len(r.object(t, "file")), err)
 	}
 }
 
@@ -424,6 +448,7 @@ func TestEverythingEndsSoonAfterItsContext(t *testing.T) {
 				t.Parallel()
 				r := newRig(t, nil)
 				r.target.SetRetry(100, time.Minute, time.Minute, time.Minute)
+				r.target.SetGrace(100 * time.Millisecond)
 				arrived := make(chan struct{})
 				var once sync.Once
 				r.proxy.Plan(func(request s3test.Request) s3test.Fault {
@@ -478,7 +503,7 @@ func TestReleaseDoesNotWaitForAServiceThatIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.proxy.Plan(s3test.Always(s3test.Stall))
-	r.target.SetReleaseGrace(300 * time.Millisecond)
+	r.target.SetGrace(300 * time.Millisecond)
 	cancel()
 	begun := time.Now()
 	if err := upload.Release(); err == nil || time.Since(begun) > 10*time.Second {

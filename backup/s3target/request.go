@@ -24,8 +24,9 @@ type retry struct {
 	// assembly is how long the service may take to put parts together, during which
 	// nothing moves.
 	assembly time.Duration
-	// releaseGrace is how long Release may go on after its context has ended.
-	releaseGrace time.Duration
+	// grace is how long a write that has begun may go on after its context has ended,
+	// and Release after that.
+	grace time.Duration
 }
 
 // slowest is how many bytes a second a connection has to carry.
@@ -39,6 +40,9 @@ var errStalled = errors.New("nothing has moved for too long")
 // for people.
 func (t *Target) try(ctx context.Context, permission, key string, size int, do func(context.Context) error) error {
 	silent := time.Duration(0)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	for attempt := 1; ; attempt++ {
 		began := time.Now()
 		err := t.once(ctx, permission, size, do)
@@ -92,10 +96,18 @@ func (t *Target) pause(ctx context.Context, attempt int) error {
 
 // once does a request, given up when nothing moves any more. It returns when nobody
 // reads the request's body any more, so that it may be changed.
+//
+// A write that is cut off may take effect later, after whoever gave it up has removed
+// what there was. So it is let end, if it does soon.
 func (t *Target) once(ctx context.Context, permission string, size int, do func(context.Context) error) error {
 	idle := t.config.Timeout
 	if permission == completes {
 		idle = t.retry.assembly
+	}
+	if permission == completes || permission == "s3:PutObject" {
+		var end context.CancelFunc
+		ctx, end = outlive(ctx, t.retry.grace)
+		defer end()
 	}
 	ctx, end := context.WithTimeout(ctx, 2*idle+time.Duration(size/slowest)*time.Second)
 	defer end()
@@ -110,6 +122,13 @@ func (t *Target) once(ctx context.Context, permission string, size int, do func(
 	cancel(nil)
 	m.bodies.Wait()
 	return err
+}
+
+// outlive returns a context that ends so long after the one it is given.
+func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return longer, func() { stop(); cancel() }
 }
 
 // transient tells whether another attempt may succeed.

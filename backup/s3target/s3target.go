@@ -107,7 +107,7 @@ func New(config Config) (*Target, error) {
 		return nil, err
 	}
 	t := &Target{config: config, prefix: strings.TrimPrefix(config.Prefix+"/", "/"), clock: &clock{}, maxParts: 10_000, ours: map[string]int{}}
-	t.retry = retry{attempts: 10, least: 100 * time.Millisecond, most: 10 * time.Second, assembly: 10 * config.Timeout, releaseGrace: 5 * time.Second}
+	t.retry = retry{attempts: 10, least: 100 * time.Millisecond, most: 10 * time.Second, assembly: 10 * config.Timeout, grace: 5 * time.Second}
 	if t.sse, err = encryption(config); err != nil {
 		return nil, err
 	}

@@ -329,7 +329,7 @@ func (u *upload) Release() (err error) {
 		u.workers.Wait()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(u.outer), releaseTimeout)
 		defer cancel()
-		defer context.AfterFunc(u.outer, func() { time.AfterFunc(u.target.retry.releaseGrace, cancel) })()
+		defer context.AfterFunc(u.outer, func() { time.AfterFunc(u.target.retry.grace, cancel) })()
 		err = errors.Join(u.undo(ctx), u.claim.end(ctx))
 		u.target.own(u.name, -1)
 	})

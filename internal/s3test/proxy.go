@@ -1,6 +1,7 @@
 package s3test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"hash/fnv"
@@ -41,6 +42,8 @@ type Fault struct {
 	status   int
 	body     string
 	location string
+	until    <-chan struct{}
+	done     chan<- struct{}
 }
 
 type kind int
@@ -53,6 +56,7 @@ const (
 	stall
 	stallResponse
 	loseResponse
+	late
 )
 
 // The faults that need no more than a name.
@@ -81,6 +85,13 @@ func Answer(status int, code string) Fault {
 // Redirect sends the client to another place.
 func Redirect(status int, location string) Fault {
 	return Fault{kind: answer, status: status, location: location}
+}
+
+// Late has the server begin what is asked for and end it when the first channel is closed,
+// also for a client that has gone by then. It closes the second one when that is done. It
+// is for one request.
+func Late(until <-chan struct{}, done chan<- struct{}) Fault {
+	return Fault{kind: late, until: until, done: done}
 }
 
 // Plan says what becomes of a request. It is asked by several goroutines.
@@ -237,6 +248,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case stall:
 		_, _ = io.CopyN(io.Discard, r.Body, r.ContentLength/2)
 		p.hang(r)
+	case late:
+		p.late(fault, w, r)
 	default:
 		p.cut(fault, w, r)
 	}
@@ -276,6 +289,33 @@ func (p *Proxy) cut(fault Fault, w http.ResponseWriter, r *http.Request) {
 		p.hang(r)
 	}
 	reset(r)
+}
+
+// late takes the request whole and forwards it, its last byte later, whoever still waits.
+func (p *Proxy) late(fault Fault, w http.ResponseWriter, r *http.Request) {
+	defer close(fault.done)
+	body, err := io.ReadAll(r.Body)
+	if err != nil || len(body) == 0 {
+		reset(r)
+	}
+	last := len(body) - 1
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	defer cancel()
+	r = r.WithContext(ctx)
+	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:last]), after{fault.until, p.done}, bytes.NewReader(body[last:])))
+	p.forward.ServeHTTP(w, r)
+}
+
+// after is a reader of nothing, that ends when one of the channels is closed.
+type after [2]<-chan struct{}
+
+// Read waits.
+func (a after) Read([]byte) (int, error) {
+	select {
+	case <-a[0]:
+	case <-a[1]:
+	}
+	return 0, io.EOF
 }
 
 // hang waits until the client is gone, as far as that can be seen, or the test is.
