@@ -222,24 +222,56 @@ func TestUnknownDisabledAndMistakenAreAlike(t *testing.T) {
 	}
 }
 
-// TestEveryAttemptHashes blocks hashing: whoever gets another answer than
-// "busy" has been answered without it, and so sooner than others.
+// TestEveryAttemptHashes blocks hashing: whoever doesn't wait for it has been answered
+// without it, and so sooner than others.
 func TestEveryAttemptHashes(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.register(t)
-	b.hasher.waiting.Store(maxHashQueue)
+	if err := b.hasher.memory.Acquire(t.Context(), b.hasher.capacity); err != nil {
+		t.Fatal(err)
+	}
+	ctx, giveUp := context.WithCancel(t.Context())
+	var trying sync.WaitGroup
+	attempt := func(what string, try func() error) {
+		trying.Go(func() {
+			if err := try(); !errors.Is(err, context.Canceled) {
+				t.Errorf("%s was answered without hashing: %v", what, err)
+			}
+		})
+	}
+	attempts := int64(0)
 	for _, address := range []string{email, "nobody@example.com", "nonsense", ""} {
 		for _, password := range []string{pass, "", "wrong"} {
-			if _, err := b.Login(t.Context(), Credentials{Email: address, Password: password}); !errors.Is(err, errBusy) {
-				t.Errorf("login of %q was answered without hashing: %v", address, err)
-			}
+			attempts++
+			attempt("login of "+address, func() error {
+				_, err := b.Login(ctx, Credentials{Email: address, Password: password})
+				return err
+			})
 		}
 	}
 	for _, address := range []string{email, "new@example.com"} {
-		if _, _, err := b.Register(t.Context(), NewUser{Email: address, Password: pass}); !errors.Is(err, errBusy) {
-			t.Errorf("registration of %q was answered without hashing: %v", address, err)
-		}
+		attempts++
+		attempt("registration of "+address, func() error {
+			_, _, err := b.Register(ctx, NewUser{Email: address, Password: pass})
+			return err
+		})
+	}
+	waittest.Poll(t, func() bool { return b.hasher.waiting.Load() == attempts })
+	giveUp()
+	trying.Wait()
+}
+
+// TestNobodysAccountIsReadWhileTheQueueIsFull has a store that can't be read.
+func TestNobodysAccountIsReadWhileTheQueueIsFull(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if err := b.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.hasher.waiting.Store(maxHashQueue)
+	if _, err := b.Login(t.Context(), Credentials{Email: email, Password: pass}); !errors.Is(err, errBusy) {
+		t.Errorf("got %v", err)
 	}
 }
 

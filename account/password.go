@@ -230,6 +230,9 @@ func (h *hasher) release(weight int64) {
 	}
 }
 
+// isFull tells whether a password would be turned away now.
+func (h *hasher) isFull() bool { return h.waiting.Load() >= maxHashQueue }
+
 func (h *hasher) acquire(ctx context.Context, weight int64) error {
 	if h.waiting.Add(1) > maxHashQueue {
 		h.waiting.Add(-1)

@@ -115,6 +115,9 @@ type Credentials struct {
 // work and is the same ErrBadCredentials. ErrSecondFactor says that the password
 // was right and nothing came with it.
 func (s *Service) Login(ctx context.Context, c Credentials) (Tokens, error) {
+	if s.hasher.isFull() { // so that nobody's account is read for nothing
+		return Tokens{}, errBusy
+	}
 	user, known, err := s.byEmail(ctx, c.Email)
 	if err != nil {
 		return Tokens{}, err

@@ -2,8 +2,8 @@
 // reference. They are rendered here, need no script and nothing from another
 // host, and stand in English and Arabic, light and dark.
 //
-// Those about the product are rendered once; those behind mailed links, and of
-// kept mails, as they are asked for.
+// Those about the product are rendered once, the reference when it is first asked
+// for; those behind mailed links, and of kept mails, as they are asked for.
 package console
 
 import (
@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"manus/httpapi"
@@ -40,9 +41,9 @@ type Config struct {
 // Pages are the pages of the site.
 type Pages struct {
 	Config
-	home, docs map[language.Tag]document
-	openapi    document
-	assets     map[string]document // by path
+	home      map[language.Tag]document
+	reference func() (reference, error)
+	assets    map[string]document // by path
 
 	templates map[language.Tag]*template.Template
 	base      frame // in no language yet
@@ -51,7 +52,7 @@ type Pages struct {
 // New makes the pages, which can be shown once they are rendered.
 func New(c Config) *Pages {
 	return &Pages{
-		Config: c, home: map[language.Tag]document{}, docs: map[language.Tag]document{},
+		Config: c, home: map[language.Tag]document{},
 		assets: map[string]document{}, templates: map[language.Tag]*template.Template{},
 	}
 }
@@ -67,22 +68,13 @@ func (p *Pages) Render(api *httpapi.API) error {
 	if err != nil {
 		return err
 	}
-	spec, err := api.OpenAPI()
-	if err != nil {
-		return err
-	}
-	p.openapi = newDocument("application/json", spec)
-
+	p.reference = sync.OnceValues(func() (reference, error) { return p.newReference(api) })
 	p.base = frame{Style: style, Icon: icon, Version: p.Version}
 	for _, tag := range []language.Tag{language.English, language.Arabic} {
 		if p.templates[tag], err = template.New("").Funcs(wordsOf(tag)).ParseFS(files, "pages/*.html"); err != nil {
 			return err
 		}
-		page := p.frameIn(tag)
-		if p.home[tag], err = p.render(tag, "home.html", page); err != nil {
-			return err
-		}
-		if p.docs[tag], err = p.render(tag, "docs.html", newDocs(page, api)); err != nil {
+		if p.home[tag], err = p.render(tag, "home.html", p.frameIn(tag)); err != nil {
 			return err
 		}
 	}
@@ -180,8 +172,7 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, name st
 	tag := language.From(r.Context())
 	d, err := p.render(tag, name, data)
 	if err != nil {
-		p.Log.ErrorContext(r.Context(), "a page could not be rendered", "page", name, "error", err)
-		httpapi.WriteError(w, r, nil, err)
+		p.unrendered(w, r, name, err)
 		return
 	}
 	header := w.Header()
@@ -189,6 +180,12 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, name st
 	tag.Mark(header)
 	w.WriteHeader(status)
 	_, _ = w.Write(d.body) // the client is gone if this fails
+}
+
+// unrendered tells of a page that could not be rendered, which is a mistake in the program.
+func (p *Pages) unrendered(w http.ResponseWriter, r *http.Request, name string, err error) {
+	p.Log.ErrorContext(r.Context(), "a page could not be rendered", "page", name, "error", err)
+	httpapi.WriteError(w, r, nil, err)
 }
 
 // What browsers may do with documents: ask each time whether there is a newer one, or
@@ -204,8 +201,8 @@ func (p *Pages) Routes(api *httpapi.API) {
 		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: pattern, Caching: caching}, handler)
 	}
 	page("GET /{$}", revalidated, localized(p.home))
-	page("GET /docs", revalidated, localized(p.docs))
-	page("GET /openapi.json", revalidated, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.openapi.ServeHTTP(w, r) }))
+	page("GET /docs", revalidated, p.ofReference(func(made reference) http.Handler { return localized(made.docs) }))
+	page("GET /openapi.json", revalidated, p.ofReference(func(made reference) http.Handler { return made.openapi }))
 	page("GET /assets/{name}", immutable, http.HandlerFunc(p.sendAsset))
 	p.accountRoutes(api)
 	p.alertRoutes(api)

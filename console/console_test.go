@@ -95,7 +95,7 @@ func get(t *testing.T, handler http.Handler, path string, header ...string) *htt
 var (
 	inline    = regexp.MustCompile(`(?i)<script|<style|\sstyle=|\son[a-z]+=|javascript:`)
 	elsewhere = regexp.MustCompile(`(?i)(?:src|href|action)="(?:[a-z]+:)?//`)
-	reference = regexp.MustCompile(`(?:src|href)="(/assets/[^"]+)"`)
+	assetLink = regexp.MustCompile(`(?:src|href)="(/assets/[^"]+)"`)
 	links     = regexp.MustCompile(`href="#([^"]+)"`)
 )
 
@@ -115,7 +115,7 @@ func TestPagesNeedNothingThatThePolicyForbids(t *testing.T) {
 				t.Errorf("%s has %s: %s", path, what, found)
 			}
 		}
-		assets := reference.FindAllStringSubmatch(body, -1)
+		assets := assetLink.FindAllStringSubmatch(body, -1)
 		if len(assets) < 2 {
 			t.Errorf("%s has %d assets", path, len(assets))
 		}
@@ -278,4 +278,29 @@ func TestAPageIsSentWhole(t *testing.T) {
 			t.Errorf("%s: %d %v", part, w.Code, w.Header())
 		}
 	}
+}
+
+// The reference is made when it is first asked for, while inputs are held against what it
+// is made of.
+func TestWhoeverAsksFirstGetsTheWholeReference(t *testing.T) {
+	t.Parallel()
+	_, handler := setup(t)
+	var asking sync.WaitGroup
+	for range 4 {
+		for path, says := range map[string]string{"/openapi.json": `"openapi"`, "/docs?lang=en": "Ask for tea.", "/docs?lang=ar": "اطلب شايًا."} {
+			asking.Go(func() {
+				if w := get(t, handler, path); w.Code != 200 || !strings.Contains(w.Body.String(), says) {
+					t.Errorf("%s: %d, without %q", path, w.Code, says)
+				}
+			})
+		}
+		asking.Go(func() {
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v1/public/1", strings.NewReader(`{"cups":1}`)))
+			if w.Code != 200 {
+				t.Errorf("%d: %s", w.Code, w.Body)
+			}
+		})
+	}
+	asking.Wait()
 }

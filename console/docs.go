@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -9,7 +10,40 @@ import (
 	"manus/language"
 )
 
-// docs is the API's reference.
+// reference is the API's, for programs and for people. To make it takes as long as
+// half of a start.
+type reference struct {
+	openapi document
+	docs    map[language.Tag]document
+}
+
+func (p *Pages) newReference(api *httpapi.API) (made reference, err error) {
+	spec, err := api.OpenAPI()
+	if err != nil {
+		return made, err
+	}
+	made = reference{newDocument("application/json", spec), map[language.Tag]document{}}
+	for tag := range p.templates {
+		if made.docs[tag], err = p.render(tag, "docs.html", newDocs(p.frameIn(tag), api)); err != nil {
+			return made, err
+		}
+	}
+	return made, nil
+}
+
+// ofReference serves a part of the reference.
+func (p *Pages) ofReference(part func(reference) http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		made, err := p.reference()
+		if err != nil {
+			p.unrendered(w, r, "reference", err)
+			return
+		}
+		part(made).ServeHTTP(w, r)
+	}
+}
+
+// docs is the reference's page.
 type docs struct {
 	frame
 	Prefix   string

@@ -1,6 +1,7 @@
 package docstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -43,6 +44,9 @@ func (t *Time) UnmarshalText(text []byte) error {
 
 // UnmarshalJSON reads any RFC 3339 text in quotes; null leaves t as it is.
 func (t *Time) UnmarshalJSON(data []byte) error {
+	if n := len(data); n == len(timeLayout)+2 && data[0] == '"' && bytes.IndexByte(data, '\\') < 0 {
+		return t.UnmarshalText(data[1 : n-1]) // as it was written here
+	}
 	var text *string
 	if err := json.Unmarshal(data, &text); err != nil || text == nil {
 		return err

@@ -151,6 +151,37 @@ func TestARouteHasTheTimeThatItSays(t *testing.T) {
 	}
 }
 
+// The clock of a route's time is only set for those who wait; that it is over is seen by
+// whoever looks.
+func TestTheEndOfARoutesTimeIsSeenWithoutWaitingForIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api := handling(slog.New(slog.DiscardHandler), Route{Pattern: "GET /"}, func(_ http.ResponseWriter, r *http.Request) {
+			ctx := r.Context()
+			if err := ctx.Err(); err != nil {
+				t.Errorf("at the beginning: %v", err)
+			}
+			<-time.After(timeout - 1)
+			if err := ctx.Err(); err != nil {
+				t.Errorf("just before: %v", err)
+			}
+			<-time.After(1)
+			if err := ctx.Err(); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("afterwards: %v", err)
+			}
+			<-ctx.Done()
+		})
+		ctx, leave := context.WithCancel(t.Context())
+		api.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+		gone := handling(slog.New(slog.DiscardHandler), Route{Pattern: "GET /"}, func(_ http.ResponseWriter, r *http.Request) {
+			if leave(); !errors.Is(r.Context().Err(), context.Canceled) {
+				t.Errorf("of a client who is gone: %v", r.Context().Err())
+			}
+		})
+		gone.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+	})
+}
+
 func TestAnEmbeddedImageMayBeEmbedded(t *testing.T) {
 	t.Parallel()
 	route := Route{

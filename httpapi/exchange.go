@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"manus/identity"
@@ -43,6 +44,7 @@ type exchange struct {
 
 	base   context.Context
 	once   sync.Once
+	made   atomic.Bool // the two below are
 	timed  context.Context
 	cancel context.CancelFunc
 }
@@ -167,8 +169,16 @@ func (x *exchange) Deadline() (time.Time, bool) { return x.context().Deadline() 
 // Done is closed when the route's time is over or the client is gone.
 func (x *exchange) Done() <-chan struct{} { return x.context().Done() }
 
-// Err is why Done is closed.
-func (x *exchange) Err() error { return x.context().Err() }
+// Err is why Done is closed, or would be if anybody waited for it.
+func (x *exchange) Err() error {
+	if x.made.Load() {
+		return x.timed.Err()
+	}
+	if t := x.endpoint.Timeout; t > 0 && time.Since(x.start) >= t {
+		return context.DeadlineExceeded
+	}
+	return x.base.Err()
+}
 
 // Value finds the exchange, its caller and its language.
 func (x *exchange) Value(key any) any {
@@ -190,13 +200,14 @@ func (x *exchange) language() language.Tag {
 }
 
 // context is the request's with the route's time. The clock for it is set when
-// somebody asks: most answers are there before anybody does.
+// somebody waits: most answers are there before anybody does.
 func (x *exchange) context() context.Context {
 	x.once.Do(func() {
 		x.timed = x.base
 		if x.endpoint.Timeout > 0 {
 			x.timed, x.cancel = context.WithDeadline(x.base, x.start.Add(x.endpoint.Timeout))
 		}
+		x.made.Store(true)
 	})
 	return x.timed
 }

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -213,9 +214,20 @@ func (api *API) Problems() Kinds { return slices.Clone(api.kinds) }
 // OpenAPI is the OpenAPI 3.1 document of all routes, as JSON. It is asked for after
 // the last Register.
 func (api *API) OpenAPI() ([]byte, error) {
-	doc := api.huma.OpenAPI()
-	// huma registers its own error schemas whether or not a route uses them.
-	delete(doc.Components.Schemas.Map(), "ErrorModel")
-	delete(doc.Components.Schemas.Map(), "ErrorDetail")
-	return json.MarshalIndent(doc, "", "  ")
+	doc := *api.huma.OpenAPI()
+	components := *doc.Components
+	components.Schemas, doc.Components = published{components.Schemas}, &components
+	return json.MarshalIndent(&doc, "", "  ")
+}
+
+// published are the schemas without those of huma's own errors, which it registers whether
+// or not a route uses them.
+type published struct{ huma.Registry }
+
+// MarshalJSON leaves the map that inputs are held against meanwhile as it is.
+func (p published) MarshalJSON() ([]byte, error) {
+	schemas := maps.Clone(p.Map())
+	delete(schemas, "ErrorModel")
+	delete(schemas, "ErrorDetail")
+	return json.Marshal(schemas)
 }

@@ -61,6 +61,16 @@ const (
 	tableRest  = " (id TEXT PRIMARY KEY NOT NULL, doc TEXT NOT NULL) STRICT"
 )
 
+// migrate makes what collections declare, up to the first that can't be.
+func migrate(w *conn, all []*collection) error {
+	for _, c := range all {
+		if err := c.migrate(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // migrate makes the table and its indexes as declared, inside the writer's
 // transaction. An index whose declaration has changed since is built anew.
 func (c *collection) migrate(w *conn) error {

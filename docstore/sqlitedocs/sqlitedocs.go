@@ -240,23 +240,30 @@ func dsn(path, pragma string) string {
 	return file.String()
 }
 
-// Declare makes the collections and indexes exist.
+// Declare makes the collections and indexes exist, all by one transaction: a new file has
+// the disk waited for once.
 func (s *Store) Declare(ctx context.Context, specs ...docstore.Spec) error {
-	for _, spec := range specs {
-		c, err := newCollection(spec)
-		if err != nil {
+	declared := make([]*collection, len(specs))
+	for i, spec := range specs {
+		var err error
+		if declared[i], err = newCollection(spec); err != nil {
 			return err
 		}
-		migrate := func() error { return s.writer.do(ctx, c.migrate) }
-		if err := whenFree(ctx, openTimeout, migrate); err != nil {
-			return err
-		}
+	}
+	err := whenFree(ctx, openTimeout, func() error {
+		return s.writer.do(ctx, func(w *conn) error { return migrate(w, declared) })
+	})
+	if err != nil {
+		return err
+	}
+	for _, c := range declared {
 		s.collections.Add(c)
 	}
 	return nil
 }
 
-// read lends a connection to f.
+// read lends a connection to f. ctx is only watched when there is none to be had: that
+// costs something.
 func (s *Store) read(ctx context.Context, f func(*conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -268,13 +275,22 @@ func (s *Store) read(ctx context.Context, f func(*conn) error) error {
 	}
 	select {
 	case reader := <-s.readers:
-		defer func() { s.readers <- reader }()
-		return f(reader)
+		return s.lend(reader, f)
+	default:
+	}
+	select {
+	case reader := <-s.readers:
+		return s.lend(reader, f)
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.closed:
 		return errClosed
 	}
+}
+
+func (s *Store) lend(reader *conn, f func(*conn) error) error {
+	defer func() { s.readers <- reader }()
+	return f(reader)
 }
 
 // Get returns the document with the id, or ErrNotFound.
