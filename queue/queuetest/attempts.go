@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -228,6 +229,7 @@ func lastError(t *testing.T, s *site) {
 
 // told notes what OnDiscard was told, and answers with result.
 type told struct {
+	mu     sync.Mutex
 	jobs   []queue.Job[task]
 	whys   []string
 	result error
@@ -236,6 +238,8 @@ type told struct {
 func (o *told) onDiscard(c *queue.Config[task]) {
 	c.PerLane = 1 // one after the other
 	c.OnDiscard = func(ctx context.Context, job queue.Job[task], why error) error {
+		o.mu.Lock()
+		defer o.mu.Unlock()
 		o.jobs, o.whys = append(o.jobs, job), append(o.whys, why.Error())
 		return errors.Join(o.result, ctx.Err())
 	}
@@ -275,7 +279,7 @@ func toldOfDiscards(t *testing.T, s *site) {
 	if job := o.jobs[0]; job.Args.Note != "changed" || job.State != queue.Pending || job.Attempt != 1 {
 		t.Errorf("it was told of %+v", job)
 	}
-	o = told{}
+	o.jobs, o.whys = nil, nil
 	w.clock.Add(2 * time.Minute)
 	w.drain(t)
 	slices.SortFunc(o.jobs, func(a, b queue.Job[task]) int { return strings.Compare(a.ID, b.ID) })
