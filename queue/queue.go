@@ -423,7 +423,7 @@ func (q *Queue[T]) Retry(ctx context.Context, id string) error {
 			return docstore.ErrNotFound
 		}
 		now := q.c.Now()
-		d.Attempts, d.DeadAt, d.Starts, d.Error = 0, docstore.Time{}, docstore.Time{}, ""
+		d.Attempts, d.DeadAt, d.Error = 0, docstore.Time{}, ""
 		d.Deadline, d.Expires = docstore.At(now.Add(q.c.Lifetime)), docstore.Time{}
 		_ = d.wait(now)
 		return q.enter(d)

@@ -367,6 +367,9 @@ func toldOfOwn(t *testing.T, s *site) {
 	w.wantWorked(t, "both", "deleted", "lost")
 	o.want(t, "of neither")
 	w.wantLeft(t, "as the other copy's", "lost")
+	if log := w.log.String(); log != "" {
+		t.Errorf("the log: %s", log)
+	}
 }
 
 func toldUnopened(t *testing.T, s *site) {
