@@ -78,7 +78,12 @@ func (q *Queue[T]) verdict(ctx context.Context, d document[T], result error) (ou
 
 // backoff is the wait after so many attempts.
 func (q *Queue[T]) backoff(attempts int) time.Duration {
-	wait := min(q.c.FirstRetry<<min(max(attempts-1, 0), 16), q.c.LastRetry)
+	return q.apart(q.c.FirstRetry << min(max(attempts-1, 0), 16))
+}
+
+// apart bounds a wait, and makes it up to a fifth shorter.
+func (q *Queue[T]) apart(wait time.Duration) time.Duration {
+	wait = min(max(wait, q.c.FirstRetry), q.c.LastRetry)
 	return wait - rand.N(wait/5+1)
 }
 
@@ -103,17 +108,20 @@ func (q *Queue[T]) keepDone(d *document[T], until docstore.Time) error {
 
 // giveUp has a job discarded once OnDiscard knows of it. Until then it waits.
 func (q *Queue[T]) giveUp(ctx context.Context, d document[T], why error) (outcome, func(*document[T]) error) {
-	switch err := q.tell(ctx, d, why); {
+	err, now := q.tell(ctx, d, why), q.c.Now()
+	switch {
 	case errors.Is(err, errLost):
 		return jobLost, nil
-	case err != nil:
-		q.c.Log.ErrorContext(ctx, "that a "+q.c.Noun+" is given up could not be told; it will be tried again", q.c.Noun, d.ID, "why", why, "error", err)
-		return jobUntold, func(now *document[T]) error {
-			now.DeadAt = docstore.At(q.c.Now())
-			return now.failed(why).wait(now.DeadAt.Add(q.backoff(d.Attempts)))
-		}
+	case err == nil:
+		return jobDiscarded, func(d *document[T]) error { return q.discard(d.givenUp(why, now)) }
+	case ctx.Err() != nil: // another copy may tell
+		return jobReleased, func(d *document[T]) error { return d.givenUp(why, now).wait(now) }
 	}
-	return jobDiscarded, func(d *document[T]) error { return q.discard(d, why) }
+	q.c.Log.ErrorContext(ctx, "that a "+q.c.Noun+" is given up could not be told; it will be tried again", q.c.Noun, d.ID, "why", why, "error", err)
+	return jobUntold, func(d *document[T]) error {
+		since := now.Sub(d.givenUp(why, now).DeadAt.Time)
+		return d.wait(now.Add(q.apart(since)))
+	}
 }
 
 // tell tells OnDiscard of a job as it is now, if it is this copy's still.
@@ -134,13 +142,12 @@ func (q *Queue[T]) tell(ctx context.Context, d document[T], why error) error {
 	})
 }
 
-// discard gives a job up: it is dead for a while, or gone.
-func (q *Queue[T]) discard(d *document[T], why error) error {
+// discard leaves a job dead for a while, or removes it.
+func (q *Queue[T]) discard(d *document[T]) error {
 	if q.c.KeepDead <= 0 {
 		return docstore.ErrRemoved
 	}
-	d.DeadAt = docstore.At(q.c.Now())
-	_ = d.failed(why).keep(docstore.At(d.DeadAt.Add(q.c.KeepDead)))
+	_ = d.keep(docstore.At(q.c.Now().Add(q.c.KeepDead)))
 	return q.enter(d)
 }
 
@@ -152,6 +159,17 @@ func (d *document[T]) failed(err error) *document[T] {
 	text := err.Error()
 	d.Error = strings.ToValidUTF8(text[:min(len(text), maxError)], "")
 	return d
+}
+
+// givenUp notes why a job is given up, and when it was at first. To tell of it again is
+// no attempt.
+func (d *document[T]) givenUp(why error, now time.Time) *document[T] {
+	if d.DeadAt.IsZero() {
+		d.DeadAt = docstore.At(now)
+	} else {
+		d.uncounted()
+	}
+	return d.failed(why)
 }
 
 // after is why a job is given up without an attempt, with what the last one said.

@@ -26,7 +26,8 @@
 // live is over by the clock of whoever looks is discarded. A job that waits may come
 // late by as much as a clock steps back, but a queue gives no wait longer than MaxWait:
 // what is due later than that was written by a clock that was ahead, and is due now. A
-// job that is scheduled for later than that waits in steps of MaxWait. No copy claims what it has in hand itself, whatever its clock does.
+// job that is scheduled for later than that waits in steps of MaxWait. No copy claims
+// what it has in hand itself, whatever its clock does.
 package queue
 
 import (
@@ -67,7 +68,7 @@ type Job[T any] struct {
 	QueuedAt time.Time
 	Attempt  int       // the attempts begun, this one included
 	DoneAt   time.Time // when it was done
-	DeadAt   time.Time // when it was given up; it is Dead once OnDiscard has been told
+	DeadAt   time.Time // when it was given up; it is Dead once OnDiscard knows of it
 	// Error is that of the last attempt that failed or was snoozed, or why the job was
 	// discarded: valid UTF-8, at most 1000 bytes. It stays when a later attempt succeeds.
 	Error string
@@ -101,10 +102,10 @@ type Config[T any] struct {
 	// in the job, in clear. Nil means that jobs are done once they are put, and kept as
 	// by Keep.
 	Work func(ctx context.Context, job Job[T]) error
-	// OnDiscard is told of a job before that is discarded, for whatever reason, and why.
-	// While it fails the job waits, for as long as that takes, and isn't worked at any
-	// more. A copy that is killed in between tells it again. It heeds its context as Work
-	// does. Args that can't be opened are zero.
+	// OnDiscard is told of a job, and why, before it is discarded for whatever reason.
+	// When that fails, it is tried again for as long as it takes; the job waits, and isn't
+	// worked at any more. When the copy is killed before the discard is written, it is
+	// told again. It heeds its context as Work does. Args that can't be opened are zero.
 	OnDiscard func(ctx context.Context, job Job[T], err error) error
 	// Seal seals the jobs' args; nil: they stand in the store in clear. What can't be
 	// opened is tried again: another copy may have the secret.
@@ -251,14 +252,7 @@ func (q *Queue[T]) Put(ctx context.Context, job Job[T]) error {
 	if err != nil {
 		return err
 	}
-	var working context.Context
-	taken := false
-	if !d.Starts.After(d.QueuedAt.Time) {
-		working, taken = q.slots.takeNew(d.Lane, d.ID)
-	}
-	if taken {
-		q.claimed(&d)
-	}
+	working, taken := q.takeNew(&d)
 	err = q.jobs.Insert(ctx, d)
 	switch {
 	case taken && err == nil:
@@ -272,6 +266,17 @@ func (q *Queue[T]) Put(ctx context.Context, job Job[T]) error {
 		return nil
 	}
 	return err
+}
+
+// takeNew takes a new job in hand, if it needn't wait.
+func (q *Queue[T]) takeNew(d *document[T]) (working context.Context, taken bool) {
+	if d.Starts.After(d.QueuedAt.Time) {
+		return nil, false
+	}
+	if working, taken = q.slots.takeNew(d.Lane, d.ID); taken {
+		q.claimed(d)
+	}
+	return working, taken
 }
 
 // document is a new job as it is stored.
@@ -288,10 +293,10 @@ func (q *Queue[T]) document(job Job[T]) (document[T], error) {
 		d.Starts = docstore.At(job.ScheduledAt)
 	}
 	_ = d.wait(step(now, starts))
+	_ = q.enter(&d)
 	if q.c.Work == nil {
 		_ = q.keepDone(&d, d.Deadline)
 	}
-	_ = q.enter(&d)
 	err := q.fill(&d, job.Args)
 	return d, err
 }
@@ -410,15 +415,15 @@ func (q *Queue[T]) Update(ctx context.Context, id string, change func(args *T)) 
 	return err
 }
 
-// Retry puts a dead job back into the queue as if it were new, but for its last Error, or
-// returns docstore.ErrNotFound when there is no such dead job.
+// Retry puts a dead job back into the queue as if it were new, or returns
+// docstore.ErrNotFound when there is no such dead job.
 func (q *Queue[T]) Retry(ctx context.Context, id string) error {
 	d, err := q.jobs.Update(ctx, id, func(d *document[T]) error {
 		if d.state() != Dead {
 			return docstore.ErrNotFound
 		}
 		now := q.c.Now()
-		d.Attempts, d.DeadAt, d.Starts = 0, docstore.Time{}, docstore.Time{}
+		d.Attempts, d.DeadAt, d.Error = 0, docstore.Time{}, ""
 		d.Deadline, d.Expires = docstore.At(now.Add(q.c.Lifetime)), docstore.Time{}
 		_ = d.wait(now)
 		return q.enter(d)
@@ -440,7 +445,8 @@ func (q *Queue[T]) DeleteGroup(ctx context.Context, group string) error {
 	return err
 }
 
-// Sweep removes jobs that have been kept or remembered for long enough, done or dead. It may be run by several copies at once and be cut short.
+// Sweep removes jobs that have been kept or remembered for long enough, done or dead. It
+// may be run by several copies at once and be cut short.
 func (q *Queue[T]) Sweep(ctx context.Context) error {
 	_, err := q.jobs.DeleteAll(ctx, docstore.Query{Index: "by_expiry", Until: docstore.At(q.c.Now())})
 	return err

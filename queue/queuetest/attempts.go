@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ func attemptRules() []rule {
 		{"the last error stands in the job while it waits and after it is done", lastError},
 		{"whoever must know of a discard is told before it", toldOfDiscards},
 		{"what could not be told is not discarded yet and not worked at any more", untold},
+		{"a copy that stops while it tells of a discard has another one tell", toldByAnother},
 		{"nobody is told of a job that is deleted or another copy's", toldOfOwn},
 		{"whoever must know is told too of what can't be opened", toldUnopened},
 		{"a panic is a failed attempt", panics},
@@ -228,6 +230,7 @@ func lastError(t *testing.T, s *site) {
 
 // told notes what OnDiscard was told, and answers with result.
 type told struct {
+	mu     sync.Mutex
 	jobs   []queue.Job[task]
 	whys   []string
 	result error
@@ -236,6 +239,8 @@ type told struct {
 func (o *told) onDiscard(c *queue.Config[task]) {
 	c.PerLane = 1 // one after the other
 	c.OnDiscard = func(ctx context.Context, job queue.Job[task], why error) error {
+		o.mu.Lock()
+		defer o.mu.Unlock()
 		o.jobs, o.whys = append(o.jobs, job), append(o.whys, why.Error())
 		return errors.Join(o.result, ctx.Err())
 	}
@@ -275,7 +280,7 @@ func toldOfDiscards(t *testing.T, s *site) {
 	if job := o.jobs[0]; job.Args.Note != "changed" || job.State != queue.Pending || job.Attempt != 1 {
 		t.Errorf("it was told of %+v", job)
 	}
-	o = told{}
+	o.jobs, o.whys = nil, nil
 	w.clock.Add(2 * time.Minute)
 	w.drain(t)
 	slices.SortFunc(o.jobs, func(a, b queue.Job[task]) int { return strings.Compare(a.ID, b.ID) })
@@ -290,30 +295,29 @@ func untold(t *testing.T, s *site) {
 		func(c *queue.Config[task]) { c.KeepDead, c.Lifetime = time.Hour, time.Hour })
 	w.put(t, queue.Job[task]{ID: "a"})
 	var told []string
-	for n := range 4 {
+	for n, full := range []time.Duration{5 * time.Second, time.Minute, 2 * time.Minute, 15 * time.Minute} {
 		w.drain(t)
 		told = append(told, "a: no")
 		o.want(t, "each time", told...)
 		w.wantWorked(t, "once", "a")
 		job, err := w.Get(t.Context(), "a")
 		must(t, err)
-		if job.State != queue.Pending || job.Error != "no" || !job.DeadAt.Equal(w.clock.Now()) {
+		if job.State != queue.Pending || job.Error != "no" || !job.DeadAt.Equal(noon()) || job.Attempt != 1 {
 			t.Errorf("got %+v", job)
 		}
-		if wait := w.raw(t, "a").DueAt.Sub(w.clock.Now()); wait < 4*time.Second<<n || wait > 5*time.Second<<n {
+		if wait := w.raw(t, "a").DueAt.Sub(w.clock.Now()); wait < full*4/5-time.Millisecond || wait > full {
 			t.Errorf("time %d: it is tried again in %v", n+1, wait)
 		}
 		if err := w.Retry(t.Context(), "a"); !errors.Is(err, docstore.ErrNotFound) {
 			t.Errorf("it is retried: %v", err)
 		}
-		w.clock.Add(time.Minute)
+		w.clock.Set(noon().Add([]time.Duration{time.Minute, 2 * time.Minute, 2 * time.Hour, 3 * time.Hour}[n])) // it isn't expired by that
 	}
 	o.result = nil
-	w.clock.Add(2 * time.Hour) // and isn't expired by that
 	w.drain(t)
 	o.want(t, "at last", append(told, "a: no")...)
 	died, _, err := w.List(t.Context(), queue.Dead, 9, "")
-	if err != nil || len(died) != 1 || died[0].Error != "no" || !died[0].DeadAt.Equal(w.clock.Now()) {
+	if err != nil || len(died) != 1 || died[0].Error != "no" || !died[0].DeadAt.Equal(noon()) || died[0].Attempt != 1 || !died[0].ExpiresAt.Equal(w.clock.Now().Add(time.Hour)) {
 		t.Errorf("got %+v, %v", died, err)
 	}
 	if log := w.log.String(); strings.Count(log, "could not be told") != 4 || strings.Count(log, "a task was given up") != 1 {
@@ -322,6 +326,29 @@ func untold(t *testing.T, s *site) {
 	must(t, w.Retry(t.Context(), "a"))
 	w.drain(t)
 	w.wantWorked(t, "when it is retried", "a", "a")
+}
+
+func toldByAnother(t *testing.T, s *site) {
+	began := make(chan struct{})
+	w := s.worker(t, cancels, func(c *queue.Config[task]) {
+		c.OnDiscard = func(ctx context.Context, _ queue.Job[task], _ error) error {
+			close(began)
+			<-ctx.Done()
+			return ctx.Err()
+		}
+	})
+	stop := w.run(t)
+	w.put(t, queue.Job[task]{ID: "a"})
+	<-began
+	stop()
+	var o told
+	other := s.worker(t, done, o.onDiscard)
+	other.drain(t)
+	o.want(t, "at once", "a: no")
+	other.wantWorked(t, "what is given up")
+	if log := w.log.String(); log != "" {
+		t.Errorf("the log: %s", log)
+	}
 }
 
 func toldOfOwn(t *testing.T, s *site) {
@@ -340,6 +367,9 @@ func toldOfOwn(t *testing.T, s *site) {
 	w.wantWorked(t, "both", "deleted", "lost")
 	o.want(t, "of neither")
 	w.wantLeft(t, "as the other copy's", "lost")
+	if log := w.log.String(); log != "" {
+		t.Errorf("the log: %s", log)
+	}
 }
 
 func toldUnopened(t *testing.T, s *site) {

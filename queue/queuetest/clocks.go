@@ -16,6 +16,7 @@ func clockRules() []rule {
 		{"what waits for longer than there are waits is due now", waitsAhead},
 		{"what was put before a clock was put back is worked within MaxWait", putBack},
 		{"no copy claims what it has in hand whatever its clock does", ownClaims},
+		{"a scheduled job waits whatever clock wrote when it is due", scheduledAhead},
 		{"clocks that step lose nothing", steps},
 	}
 }
@@ -108,6 +109,26 @@ func ownClaims(t *testing.T, s *site) {
 		}
 		seen[id] = true
 	}
+}
+
+func scheduledAhead(t *testing.T, s *site) {
+	ahead, w := s.worker(t, done), s.worker(t, done)
+	ahead.clock.Add(2 * queue.MaxWait)
+	ahead.put(t, queue.Job[task]{ID: "a", ScheduledAt: noon().Add(3 * queue.MaxWait)})
+	for range 3 {
+		w.drain(t)
+		w.wantWorked(t, "before its time")
+		if stored := w.raw(t, "a"); !stored.DueAt.Equal(w.clock.Now().Add(queue.MaxWait)) {
+			t.Errorf("%+v at %v", stored, w.clock.Now())
+		}
+		w.clock.Add(queue.MaxWait)
+	}
+	w.clock.Add(-30 * 24 * time.Hour)
+	w.drain(t)
+	w.wantWorked(t, "when the clock was put back")
+	w.clock.Add(30 * 24 * time.Hour)
+	w.drain(t)
+	w.wantWorked(t, "at its time", "a")
 }
 
 // steps has three copies work whose clocks jump by up to two hours, and no job's time
