@@ -133,6 +133,10 @@ type Config struct {
 	Secrets []string
 	// Mail sends mails; nil means that none are sent.
 	Mail *mail.Outbox
+	// OnGivenUp is told of a stranger's request, by its id, that is given up without an
+	// answer, before that, and why. While it fails the request is kept. Nil: only the log
+	// is told.
+	OnGivenUp func(ctx context.Context, id string, err error) error
 	// ConfirmFirst makes an account only once its address is verified, and
 	// registration answer alike for known and unknown addresses. It needs Mail.
 	ConfirmFirst bool
@@ -220,7 +224,7 @@ func New(c Config) (*Service, error) {
 		passkeys:   relyingParty,
 	}
 	s.requests = queue.New(queue.Config[request]{
-		Store: c.Store, Collection: requestCollection, Noun: "request", Work: s.answer, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
+		Store: c.Store, Collection: requestCollection, Noun: "request", Work: s.answer, OnDiscard: s.givenUp, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
 	})
 	s.relay = &audit.Relay[User, audit.Event]{Aggregates: s.users, Outbox: (*User).outbox, Publish: s.publish, Now: s.c.Now, Log: s.c.Log}
 	s.SetProviders(c.Providers)

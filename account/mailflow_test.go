@@ -534,3 +534,32 @@ func TestALinkOpensItsPageInTheLanguageOfTheMail(t *testing.T) {
 		}
 	}
 }
+
+func TestARequestThatIsGivenUpIsToldOfFirst(t *testing.T) {
+	t.Parallel()
+	var told []string
+	failing := true
+	b := setupMail(t, func(c *Config) {
+		c.OnGivenUp = func(_ context.Context, id string, _ error) error {
+			if failing {
+				return errors.New("nobody listens")
+			}
+			told = append(told, id)
+			return nil
+		}
+	})
+	if err := b.ForgotPassword(t.Context(), email); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.Add(resetLifetime + time.Minute)
+	for range 2 {
+		if err := b.requests.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		failing = false
+		b.clock.Add(time.Hour)
+	}
+	if len(told) != 1 || !strings.HasPrefix(told[0], "reset/") {
+		t.Errorf("told of %q", told)
+	}
+}

@@ -66,6 +66,14 @@ func (s *Service) answer(ctx context.Context, job queue.Job[request]) error {
 	return s.mailTicket(ctx, user.ID, ticketReset, user.Email)
 }
 
+// givenUp is called before a request is given up.
+func (s *Service) givenUp(ctx context.Context, job queue.Job[request], err error) error {
+	if s.c.OnGivenUp == nil {
+		return nil
+	}
+	return s.c.OnGivenUp(ctx, job.ID, err)
+}
+
 // answerRegistration sends the link that makes the account, or tells the owner
 // of the one there is. A request stays after that until it expires, so that the
 // mails to one address can be counted.

@@ -168,6 +168,7 @@ func (a *App) addAccounts() (err error) {
 		Audit:        a.audit,
 		Secrets:      a.secrets(),
 		Mail:         a.outbox,
+		OnGivenUp:    a.tellDeadLetter("requests", language.Text{En: "A request for a mailed link was given up", Ar: "تُرك طلب رابط بريدي"}),
 		ConfirmFirst: !a.settings.SMTP.Empty(),
 		PublicURL:    a.settings.PublicURL,
 		Origins:      a.settings.PasskeyOrigins,
