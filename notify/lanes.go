@@ -206,11 +206,5 @@ func (s *Service) prove(ctx context.Context) error {
 	return failure
 }
 
-// testsQuietly tells whether a test on the lane asks for nobody's attention: what goes to
-// a program does, unless the settings say otherwise.
-func (l *lane) testsQuietly() bool {
-	if l.config.QuietTest != nil {
-		return *l.config.QuietTest
-	}
-	return l.config.Type == "webhook"
-}
+// testsQuietly tells whether tests may be sent on the lane that nobody has asked for.
+func (l *lane) testsQuietly() bool { return l.config.QuietTest != nil && *l.config.QuietTest }
