@@ -42,7 +42,7 @@ var OwnChannels = []string{"mail", "slack", "webhook"}
 // each with its secret, and with quiet tests where its type has such and the file doesn't
 // say.
 func (a Alerts) WithChannels(p notify.Policy) notify.Policy {
-	var all []notify.ChannelConfig
+	all := []notify.ChannelConfig{}
 	if len(a.Email) > 0 {
 		all = append(all, notify.ChannelConfig{ID: "mail", Type: "mail", To: a.Email})
 	}
