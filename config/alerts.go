@@ -39,7 +39,8 @@ type Alerts struct {
 var OwnChannels = []string{"mail", "slack", "webhook"}
 
 // WithChannels is a policy of manus.yaml with the environment's channels before its own,
-// each with its secret.
+// each with its secret, and with quiet tests where its type has such and the file doesn't
+// say.
 func (a Alerts) WithChannels(p notify.Policy) notify.Policy {
 	all := []notify.ChannelConfig{}
 	if len(a.Email) > 0 {
@@ -62,6 +63,9 @@ func (a Alerts) WithChannels(p notify.Policy) notify.Policy {
 	}
 	for i := range all {
 		all[i].AllowPrivate = a.AllowPrivate
+		if all[i].QuietTest == nil {
+			all[i].QuietTest = new(channels.HasQuietTest(all[i].Type))
+		}
 	}
 	p.Channels = all
 	return p

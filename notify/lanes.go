@@ -146,7 +146,7 @@ func (s *Service) deadEvent(l *lane, state laneState, over bool) Event {
 	e := Event{
 		Kind: ChannelDead, Subject: l.channel, Occurrence: l.name + "/" + state.FailingSince.UTC().Format(time.RFC3339), Over: over, At: state.FailingSince,
 		Title: language.Text{En: "The alert channel " + l.channel + " is dead", Ar: "قناة التنبيه " + l.channel + " معطّلة"},
-		Text:  language.Text{En: "Alerts don't arrive there. They wait and are tried again; look at its settings.", Ar: "لا تصل التنبيهات إليها. تنتظر وتُعاد محاولتها؛ انظر في إعداداتها."},
+		Text:  language.Text{En: "Alerts don't arrive there. Those that it refuses are given up, the others wait and are tried again. Look at its settings; 'manus notify retry' sends again what was given up.", Ar: "لا تصل التنبيهات إليها. يُترك ما ترفضه وينتظر غيره وتُعاد محاولته. انظر في إعداداتها؛ ويعيد الأمر manus notify retry إرسال ما تُرك."},
 	}
 	if over {
 		e.At = docstore.At(s.c.Now())
@@ -206,11 +206,5 @@ func (s *Service) prove(ctx context.Context) error {
 	return failure
 }
 
-// testsQuietly tells whether a test on the lane asks for nobody's attention: what goes to
-// a program does, unless the settings say otherwise.
-func (l *lane) testsQuietly() bool {
-	if l.config.QuietTest != nil {
-		return *l.config.QuietTest
-	}
-	return l.config.Type == "webhook"
-}
+// testsQuietly tells whether tests may be sent on the lane that nobody has asked for.
+func (l *lane) testsQuietly() bool { return l.config.QuietTest != nil && *l.config.QuietTest }

@@ -73,7 +73,7 @@ func setup(t *testing.T, change func(*Policy)) *rig {
 	t.Helper()
 	r := &rig{clock: clocktest.New(), store: storetest.New(t, Specs()...), receivers: map[string]*receiver{"a": {}, "b": {}}}
 	policy := DefaultPolicy()
-	policy.Channels = []ChannelConfig{{ID: "a", Type: "webhook"}, {ID: "b", Type: "slack", Language: language.Arabic}}
+	policy.Channels = []ChannelConfig{{ID: "a", Type: "webhook", QuietTest: new(true)}, {ID: "b", Type: "slack", Language: language.Arabic}}
 	if change != nil {
 		change(&policy)
 	}

@@ -96,8 +96,8 @@ type ChannelConfig struct {
 	Language language.Tag `yaml:"language"`
 	// AllowPrivate lets its address be one of the own network (ALLOW_PRIVATE_TARGETS).
 	AllowPrivate bool `yaml:"-"`
-	// QuietTest has a test sent each week that asks for nobody's attention. Nil: where the
-	// type has such a thing.
+	// QuietTest has a test sent when nothing was delivered for a week, which is to ask for
+	// nobody's attention. Whoever reads the settings sets it where they don't say.
 	QuietTest *bool `yaml:"quiet_test"`
 	// Secret comes from the environment (ALERT_<ID>_SECRET, or the channel's own
 	// variable): the address of a chat's incoming webhook, a bot's token, a routing key,

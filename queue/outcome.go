@@ -117,7 +117,7 @@ func (q *Queue[T]) giveUp(ctx context.Context, d document[T], why error) (outcom
 	case ctx.Err() != nil: // another copy may tell
 		return jobReleased, func(d *document[T]) error { return d.givenUp(why, now).wait(now) }
 	}
-	q.c.Log.ErrorContext(ctx, "that a "+q.c.Noun+" is given up could not be told; it will be tried again", q.c.Noun, d.ID, "why", why, "error", err)
+	q.c.Log.ErrorContext(ctx, "that "+q.c.aJob()+" is given up could not be told; it will be tried again", q.c.Noun, d.ID, "why", why, "error", err)
 	return jobUntold, func(d *document[T]) error {
 		since := now.Sub(d.givenUp(why, now).DeadAt.Time)
 		return d.wait(now.Add(q.apart(since)))

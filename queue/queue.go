@@ -36,6 +36,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -159,6 +160,14 @@ func (c *Config[T]) complete() {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+}
+
+// aJob is a job in the log: "a mail", "an alert".
+func (c Config[T]) aJob() string {
+	if strings.ContainsAny(c.Noun[:min(len(c.Noun), 1)], "aeiou") {
+		return "an " + c.Noun
+	}
+	return "a " + c.Noun
 }
 
 // Queue is a collection of jobs. It is safe for concurrent use.

@@ -258,7 +258,7 @@ func (q *Queue[T]) inHand(ctx context.Context, id string, do func(context.Contex
 	defer stop()
 	defer func() {
 		if p := recover(); p != nil {
-			q.c.Log.ErrorContext(ctx, "work at a "+q.c.Noun+" panicked", q.c.Noun, id, "panic", p, "stack", string(debug.Stack()))
+			q.c.Log.ErrorContext(ctx, "work at "+q.c.aJob()+" panicked", q.c.Noun, id, "panic", p, "stack", string(debug.Stack()))
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
@@ -277,9 +277,9 @@ func (q *Queue[T]) writeDown(ctx context.Context, d document[T], result error) o
 	case jobLost:
 		return outcome
 	case jobDiscarded:
-		q.c.Log.ErrorContext(ctx, "a "+q.c.Noun+" was given up", q.c.Noun, d.ID, "attempts", d.Attempts, "error", result)
+		q.c.Log.ErrorContext(ctx, q.c.aJob()+" was given up", q.c.Noun, d.ID, "attempts", d.Attempts, "error", result)
 	case jobFailed:
-		q.c.Log.WarnContext(ctx, "a "+q.c.Noun+" has failed; it will be tried again", q.c.Noun, d.ID, "attempts", d.Attempts, "error", result)
+		q.c.Log.WarnContext(ctx, q.c.aJob()+" has failed; it will be tried again", q.c.Noun, d.ID, "attempts", d.Attempts, "error", result)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
@@ -293,7 +293,7 @@ func (q *Queue[T]) writeDown(ctx context.Context, d document[T], result error) o
 		return jobLost
 	}
 	if err != nil {
-		q.c.Log.ErrorContext(ctx, "what became of a "+q.c.Noun+" was not written down; it may be done again", q.c.Noun, d.ID, "error", err)
+		q.c.Log.ErrorContext(ctx, "what became of "+q.c.aJob()+" was not written down; it may be done again", q.c.Noun, d.ID, "error", err)
 	}
 	return outcome
 }

@@ -256,7 +256,10 @@ func hider(c notify.ChannelConfig) *strings.Replacer {
 			secrets = append(secrets, text, "…")
 		}
 	}
-	_, topic := splitTopic(c.URL)
+	topic := ""
+	if c.Type == "ntfy" { // elsewhere the last piece may be a word, such as "hook"
+		_, topic = splitTopic(c.URL)
+	}
 	_, withoutID, _ := strings.Cut(c.Secret, ":") // of a bot's token
 	texts := append(splitKeys(c.Secret), c.URL, topic, withoutID)
 	for _, text := range texts {
