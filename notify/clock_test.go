@@ -39,6 +39,7 @@ func TestWhatComesTooLateForItsDigestIsInTheNext(t *testing.T) {
 	if err := r.hold(t.Context(), late, "a", until); err != nil { // decided before, written now
 		t.Fatal(err)
 	}
+	r.clock.Add(endsWithin)
 	r.work(t)
 	if n := r.countOf("a", Digest); n != 2 {
 		t.Fatalf("there were %d digests", n)
@@ -132,6 +133,7 @@ func TestQuietHoursThatEndTwiceAreToldOfTwice(t *testing.T) {
 		r.tell(t, r.down(n))
 		r.clock.Set(end.Add(time.Second))
 		r.work(t)
+		r.clock.Add(endsWithin)
 		r.work(t)
 	}
 	if n := r.countOf("a", Digest); n != 2 {
@@ -166,5 +168,26 @@ func TestRemindersOfAClockThatWasAheadAreDue(t *testing.T) {
 	r.work(t)
 	if n := r.countOf("a", Reminder); n != 1 {
 		t.Errorf("there were %d reminders", n)
+	}
+}
+
+// The ends of a storm that come one by one for long are told in a digest a minute.
+func TestEndsOneByOneAreADigestAMinute(t *testing.T) {
+	t.Parallel()
+	r := setup(t, onlyA)
+	for n := range 60 {
+		r.tell(t, r.down(n))
+	}
+	r.clock.Add(10 * time.Minute)
+	r.work(t)
+	r.work(t)
+	for n := range 58 {
+		r.tell(t, r.up(2+n))
+		r.clock.Add(3 * time.Second)
+	}
+	r.clock.Add(2 * endsWithin)
+	r.work(t)
+	if n := r.countOf("a", Digest); n < 2 || n > 5 { // of the beginnings, and of 3 minutes
+		t.Errorf("there were %d digests", n)
 	}
 }

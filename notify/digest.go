@@ -38,7 +38,8 @@ var heldSpec = docstore.Spec{Collection: "alert_digests", Of: heldAlert{}, Trans
 	{Name: "by_expiry", Fields: []string{"expires_at"}},
 }}
 
-// endsWithin is how soon a digest tells the end of what a digest has told.
+// endsWithin is how soon a digest tells the end of what a digest has told, and how long a
+// lane is left alone after each: ends may come one by one for long.
 const endsWithin = time.Minute
 
 // hold keeps an occurrence for a lane's digest.
@@ -111,6 +112,9 @@ func (s *Service) startDigest(ctx context.Context, lane string) error {
 	if docstore.NotFoundAs(err, nil) != nil {
 		return err
 	}
+	if s.c.Now().Sub(state.DigestAt.Time).Abs() < endsWithin {
+		return nil
+	}
 	id := idOf("digest", lane, strconv.Itoa(state.Digests))
 	return s.alerts.Put(ctx, queue.Job[alert]{ID: id, Lane: lane, Args: alert{
 		Key: "digest/" + id, Kind: string(Digest), State: Digest, N: state.Digests, Title: digestTitle.In(s.rules.Load().Language),
@@ -133,7 +137,7 @@ func (s *Service) endDigest(ctx context.Context, lane string, n int) error {
 		if l.Digests > n {
 			return docstore.ErrUnchanged
 		}
-		l.Digests = n + 1
+		l.Digests, l.DigestAt = n+1, docstore.At(s.c.Now())
 		return nil
 	})
 	return err

@@ -17,6 +17,8 @@ type laneState struct {
 	Window []admitted `json:"window,omitempty"`
 	// Digests is how many digests have been told or given up: the number of the next.
 	Digests int `json:"digests,omitempty"`
+	// DigestAt is when the last one was.
+	DigestAt docstore.Time `json:"digest_at,omitzero"`
 	// DeliveredAt is when a receiver has last taken something, to about an hour.
 	DeliveredAt docstore.Time `json:"delivered_at,omitzero"`
 	// Since is when the lane was first seen.
