@@ -24,6 +24,7 @@ func main() {
 	flag.Parse()
 	if role := os.Getenv(roleEnv); role != "" {
 		exit(play(role, *events, *length))
+		return
 	}
 	fmt.Printf("%s, %d processors, receivers included.\n", runtime.Version(), runtime.NumCPU())
 	for _, role := range []string{"latency", "throughput", "frozen", "storm"} {

@@ -18,7 +18,6 @@ type receivers struct {
 	listeners []net.Listener
 	mu        sync.Mutex
 	came      map[string][]arrival // by channel
-	frozen    chan struct{}
 }
 
 // arrival is a message that was taken. At is in Unix nanoseconds.
@@ -74,12 +73,14 @@ func (r *receivers) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		wait, _ := time.ParseDuration(parts[1])
 		time.Sleep(wait)
 	}
-	var event struct{ Data arrival }
+	var event struct {
+		Data struct{ State, Title, Kind string }
+	}
 	if json.NewDecoder(q.Body).Decode(&event) != nil {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	r.note(parts[0], event.Data)
+	r.note(parts[0], arrival{State: event.Data.State, Title: event.Data.Title, Kind: event.Data.Kind})
 }
 
 // serveMail is as much of SMTP as a client without TLS needs.

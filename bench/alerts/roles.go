@@ -104,7 +104,7 @@ func (a *alerts) await(channel string, n int) ([]arrival, error) {
 		if err != nil {
 			return nil, err
 		}
-		if all = append(all, more...); time.Since(begin) > 3*time.Minute {
+		if all = append(all, more...); time.Since(begin) > time.Minute {
 			return all, fmt.Errorf("%d of %d have come on %s", len(all), n, channel)
 		}
 	}
