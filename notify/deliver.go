@@ -135,7 +135,7 @@ func (s *Service) said(ctx context.Context, occurrenceID, lane string, say State
 
 // send hands a message to a lane's channel, and notes how that goes.
 func (s *Service) send(ctx context.Context, l *lane, job queue.Job[alert], m Message) error {
-	if wait := time.Duration(l.pausedUntil.Load() - s.c.Now().UnixNano()); wait > 0 {
+	if wait := l.pause.Load().left(s.c.Now()); wait > 0 {
 		return queue.Snooze(errors.New("the receiver wants to be left alone for a while"), wait)
 	}
 	err := l.Send(ctx, m)
@@ -146,7 +146,7 @@ func (s *Service) send(ctx context.Context, l *lane, job queue.Job[alert], m Mes
 		s.proved(noteCtx, l)
 		return nil
 	case wait > 0:
-		l.pausedUntil.Store(s.c.Now().Add(wait).UnixNano())
+		l.pause.Store(&pause{s.c.Now().Add(wait), wait})
 		return queue.Snooze(err, wait)
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return err // this program stops
@@ -162,13 +162,13 @@ func (s *Service) discarded(ctx context.Context, job queue.Job[alert], err error
 	l := s.rules.Load().lanes[job.Lane]
 	s.metrics.discarded(job.Args, job.Lane)
 	s.c.Log.ErrorContext(ctx, "an alert was given up", "alert", job.ID, "kind", job.Args.Kind, "title", job.Args.Title, "channel", job.Lane, "error", err)
-	if l == nil {
-		return nil
-	}
 	if job.Args.State == Digest {
-		if err := s.holdLonger(ctx, job.Lane); err != nil {
+		if err := errors.Join(s.holdLonger(ctx, job.Lane), s.endDigest(ctx, job.Lane, job.Args.N)); err != nil {
 			return err
 		}
+	}
+	if l == nil {
+		return nil
 	}
 	return s.failed(ctx, l, err, true)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"manus/docstore"
@@ -37,7 +38,8 @@ var heldSpec = docstore.Spec{Collection: "alert_digests", Of: heldAlert{}, Trans
 	{Name: "by_expiry", Fields: []string{"expires_at"}},
 }}
 
-// endsWithin is how soon a digest tells the end of what a digest has told.
+// endsWithin is how soon a digest tells the end of what a digest has told, and how long a
+// lane is left alone after each: ends may come one by one for long.
 const endsWithin = time.Minute
 
 // hold keeps an occurrence for a lane's digest.
@@ -70,40 +72,85 @@ func (s *Service) endHeld(ctx context.Context, o occurrence, lane string) error 
 // due is the end of a range of what is due now: that is included.
 func (s *Service) due() docstore.Time { return docstore.At(s.c.Now().Add(time.Millisecond)) }
 
+// holdAgain is how long what a digest that was given up would have told waits for another.
+const holdAgain = time.Hour
+
+// dueHeld are the ranges of what is due on a lane: what was to be told by now, and outside
+// quiet hours also what waits for longer than anything is held, which was written by a
+// clock that was ahead.
+func (s *Service) dueHeld(lane string) []docstore.Query {
+	r, now := s.rules.Load(), s.c.Now()
+	ranges := []docstore.Query{{Until: s.due()}}
+	if r.quietEnd(now).IsZero() {
+		longest := max(r.AtMost.Within, holdAgain, endsWithin)
+		ranges = append(ranges, docstore.Query{From: docstore.At(now.Add(longest + time.Millisecond))})
+	}
+	for i := range ranges {
+		ranges[i].Index, ranges[i].Equal, ranges[i].Limit = "by_due", []any{lane}, docstore.MaxLimit
+	}
+	return ranges
+}
+
 // startDigests has digests sent that are due.
 func (s *Service) startDigests(ctx context.Context) error {
-	r := s.rules.Load()
 	var failure error
-	for name := range r.lanes {
-		first, err := s.held.First(ctx, docstore.Query{Index: "by_due", Equal: []any{name}, Until: s.due()})
-		if err == nil {
-			id := idOf("digest", name, first.DueAt.UTC().Format(time.RFC3339Nano))
-			err = s.alerts.Put(ctx, queue.Job[alert]{ID: id, Lane: name, Args: alert{
-				Key: "digest/" + id, Kind: string(Digest), State: Digest, Title: digestTitle.In(r.Language),
-			}})
-		}
-		failure = errors.Join(failure, docstore.NotFoundAs(err, nil))
+	for name := range s.rules.Load().lanes {
+		failure = errors.Join(failure, s.startDigest(ctx, name))
 	}
 	return failure
 }
 
-// holdLonger gives what a digest that was given up would have told to a later one.
-func (s *Service) holdLonger(ctx context.Context, lane string) error {
-	later := docstore.At(s.c.Now().Add(time.Hour))
-	return s.eachDue(ctx, lane, func(h *heldAlert) { h.DueAt = later })
+// startDigest has a lane's next digest sent, if something is due. It has the lane's next
+// number, by which it is one however often it is put; what is held when it has been told
+// is the next one's, whenever it was to be told.
+func (s *Service) startDigest(ctx context.Context, lane string) error {
+	due, err := s.isHeldDue(ctx, lane)
+	if err != nil || !due {
+		return err
+	}
+	state, err := s.lanes.Get(ctx, lane)
+	if docstore.NotFoundAs(err, nil) != nil {
+		return err
+	}
+	if s.c.Now().Sub(state.DigestAt.Time).Abs() < endsWithin {
+		return nil
+	}
+	id := idOf("digest", lane, strconv.Itoa(state.Digests))
+	return s.alerts.Put(ctx, queue.Job[alert]{ID: id, Lane: lane, Args: alert{
+		Key: "digest/" + id, Kind: string(Digest), State: Digest, N: state.Digests, Title: digestTitle.In(s.rules.Load().Language),
+	}})
 }
 
-// eachDue changes what is due on a lane, so that it isn't any more.
-func (s *Service) eachDue(ctx context.Context, lane string, change func(*heldAlert)) error {
-	for {
-		page, _, err := s.held.Find(ctx, docstore.Query{Index: "by_due", Equal: []any{lane}, Until: s.due(), Limit: docstore.MaxLimit})
-		if err != nil || len(page) == 0 {
-			return err
-		}
-		if err := s.change(ctx, page, change); err != nil {
-			return err
+func (s *Service) isHeldDue(ctx context.Context, lane string) (bool, error) {
+	for _, query := range s.dueHeld(lane) {
+		_, err := s.held.First(ctx, query)
+		if !errors.Is(err, docstore.ErrNotFound) {
+			return err == nil, err
 		}
 	}
+	return false, nil
+}
+
+// endDigest notes that a lane's digest of a number was told or given up.
+func (s *Service) endDigest(ctx context.Context, lane string, n int) error {
+	_, err := s.lanes.Upsert(ctx, laneState{ID: lane, Since: docstore.At(s.c.Now())}, func(l *laneState, _ bool) error {
+		if l.Digests > n {
+			return docstore.ErrUnchanged
+		}
+		l.Digests, l.DigestAt = n+1, docstore.At(s.c.Now())
+		return nil
+	})
+	return err
+}
+
+// holdLonger gives what a digest that is given up would have told to a later one.
+func (s *Service) holdLonger(ctx context.Context, lane string) error {
+	held, err := s.collect(ctx, lane)
+	if err != nil {
+		return err
+	}
+	later := docstore.At(s.c.Now().Add(holdAgain))
+	return s.eachRead(ctx, held, func(h *heldAlert) { h.DueAt = later })
 }
 
 // change changes held alerts, each unless it has changed since it was read: such a one
@@ -131,17 +178,25 @@ func (s *Service) change(ctx context.Context, read []heldAlert, change func(*hel
 // deliverDigest tells what a lane's digest holds by now. When it has been sent and that
 // wasn't noted, what it held is in the next attempt, with the same ID.
 func (s *Service) deliverDigest(ctx context.Context, l *lane, job queue.Job[alert]) error {
+	state, err := s.lanes.Get(ctx, l.name)
+	if docstore.NotFoundAs(err, nil) != nil {
+		return err
+	}
 	digest, err := s.collect(ctx, l.name)
 	if err != nil {
 		return err
 	}
-	if digest.count == 0 {
-		return s.alerts.Delete(ctx, job.ID) // another has told it
+	if state.Digests > job.Args.N || digest.count == 0 { // it was told, or is another's now
+		return errors.Join(s.endDigest(ctx, l.name, job.Args.N), s.alerts.Delete(ctx, job.ID))
 	}
 	if err := s.send(ctx, l, job, s.digestMessage(l, job.ID, digest)); err != nil {
 		return err
 	}
-	return s.toldDigest(context.WithoutCancel(ctx), digest)
+	ctx = context.WithoutCancel(ctx)
+	if err := s.toldDigest(ctx, digest); err != nil {
+		return err
+	}
+	return s.endDigest(ctx, l.name, job.Args.N)
 }
 
 // digest is what is told in one message.
@@ -163,12 +218,12 @@ const (
 
 func (s *Service) collect(ctx context.Context, lane string) (digest, error) {
 	d := digest{kinds: map[string]int{}, worst: Info}
-	for h, err := range s.held.All(ctx, docstore.Query{Index: "by_due", Equal: []any{lane}, Until: s.due(), Limit: docstore.MaxLimit}) {
-		if err != nil {
-			return d, err
-		}
-		if d.add(h); d.count == maxCount {
-			break
+	for _, query := range s.dueHeld(lane) {
+		for h, err := range s.held.All(ctx, query) {
+			if err != nil || d.count == maxCount {
+				return d, err
+			}
+			d.add(h)
 		}
 	}
 	return d, nil
@@ -207,8 +262,13 @@ func (d *digest) cut() {
 
 // toldDigest notes what a receiver has taken.
 func (s *Service) toldDigest(ctx context.Context, d digest) error {
+	return s.eachRead(ctx, d, func(h *heldAlert) { h.Told, h.DueAt = true, docstore.Time{} })
+}
+
+// eachRead changes what a digest holds, page by page.
+func (s *Service) eachRead(ctx context.Context, d digest, change func(*heldAlert)) error {
 	for page := range slices.Chunk(d.read, docstore.MaxLimit) {
-		if err := s.change(ctx, page, func(h *heldAlert) { h.Told, h.DueAt = true, docstore.Time{} }); err != nil {
+		if err := s.change(ctx, page, change); err != nil {
 			return err
 		}
 	}

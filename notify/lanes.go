@@ -15,6 +15,10 @@ type laneState struct {
 	ID string `json:"_id"`
 	// Window are the alerts that were let through of late, oldest first.
 	Window []admitted `json:"window,omitempty"`
+	// Digests is how many digests have been told or given up: the number of the next.
+	Digests int `json:"digests,omitempty"`
+	// DigestAt is when the last one was.
+	DigestAt docstore.Time `json:"digest_at,omitzero"`
 	// DeliveredAt is when a receiver has last taken something, to about an hour.
 	DeliveredAt docstore.Time `json:"delivered_at,omitzero"`
 	// Since is when the lane was first seen.
@@ -117,7 +121,8 @@ func (s *Service) proved(ctx context.Context, l *lane) {
 func (s *Service) failed(ctx context.Context, l *lane, cause error, forGood bool) error {
 	now := docstore.At(s.c.Now())
 	state, err := s.lanes.Upsert(ctx, laneState{ID: l.name, Since: now}, func(state *laneState, _ bool) error {
-		if !state.FailingSince.IsZero() {
+		ahead := !state.Dead && state.FailingSince.After(now.Time) // by a clock that was
+		if !state.FailingSince.IsZero() && !ahead {
 			return docstore.ErrUnchanged
 		}
 		state.FailingSince = now

@@ -131,7 +131,7 @@ func New(c Config) (*Service, error) {
 	}
 	s.alerts = queue.New(queue.Config[alert]{
 		Store: c.Store, Collection: alertCollection, Noun: "alert", Work: s.deliver, OnDiscard: s.discarded,
-		Timeout: sendTimeout, MaxAttempts: 0, KeepDone: keepAlerts, KeepDead: keepAlerts,
+		Timeout: sendTimeout, MaxAttempts: 0, PerLane: perLane, Overall: perLane * maxLanes, KeepDone: keepAlerts, KeepDead: keepAlerts,
 		Metrics: c.Metrics, Now: c.Now, Log: c.Log,
 	})
 	return s, s.SetPolicy(c.Policy)
@@ -144,6 +144,11 @@ func Specs() []docstore.Spec {
 
 const (
 	alertCollection = "alerts"
+	// perLane is how many messages are under way to a receiver at a time; and there is
+	// room for as many on each lane that there may be, a mail channel having 20, so that
+	// receivers that hang keep none from the others.
+	perLane  = 4
+	maxLanes = 20 * (maxChannels + 3)
 	// sendTimeout bounds one attempt, and all writes about it.
 	sendTimeout = 30 * time.Second
 	// keepAlerts is how long alerts that were delivered or given up are listed, and events

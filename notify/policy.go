@@ -188,6 +188,7 @@ func (c *checker) rule(name string, r Rule) {
 	c.add(r.Level != "" && !slices.Contains(levels, r.Level), "%s.level: use one of %s", name, levels)
 	c.listed(name+".channels", r.Channels)
 	c.add(r.RemindEvery != 0 && r.RemindEvery < minReminder, "%s.remind_every: use a duration such as 1h, at least 1m", name)
+	c.add(r.RemindEvery > longest, "%s.remind_every: use a duration such as 1h, at most %s", name, longest)
 	if e := r.Escalate; e != nil {
 		c.between(name+".escalate.after", e.After, time.Second, longest)
 		c.listed(name+".escalate.channels", e.Channels)

@@ -68,11 +68,11 @@ func (m *machine) turn(now time.Time) {
 	m.Broken = !m.Broken
 }
 
-// poster is a channel that posts a message's id and state.
-type poster struct{ url string }
+// poster is a channel that posts a message's id and state, and in which process it is.
+type poster struct{ url, by string }
 
 func (p poster) Send(ctx context.Context, m Message) error {
-	body, err := json.Marshal(delivery{m.ID, m.Title, m.State})
+	body, err := json.Marshal(delivery{m.ID, m.Title, m.State, p.by})
 	if err != nil {
 		return err
 	}
@@ -97,17 +97,18 @@ func (p poster) Send(ctx context.Context, m Message) error {
 type delivery struct {
 	ID, Title string
 	State     State
+	By        string
 }
 
 // breakingService is a service whose retries and claims are as short as a test's life.
-func breakingService(store docstore.Store, urls []string) (*Service, error) {
+func breakingService(store docstore.Store, by string, urls []string) (*Service, error) {
 	policy := DefaultPolicy()
 	policy.AtMost = AtMost{maxPerWindow * 1000, time.Hour}
 	for i := range urls {
 		policy.Channels = append(policy.Channels, ChannelConfig{ID: fmt.Sprintf("c%d", i), Type: "webhook", URL: urls[i]})
 	}
 	s, err := New(Config{Store: store, Policy: policy, Log: slog.New(slog.DiscardHandler), Channels: func(c ChannelConfig) ([]Channel, error) {
-		return []Channel{poster{c.URL}}, nil
+		return []Channel{poster{c.URL, by}}, nil
 	}})
 	if err != nil {
 		return nil, err
@@ -137,7 +138,7 @@ func breakForever(args []string) error {
 	if err := store.Declare(ctx, append(Specs(), machineSpec)...); err != nil {
 		return err
 	}
-	s, err := breakingService(store, args[2:])
+	s, err := breakingService(store, args[1], args[2:])
 	if err != nil {
 		return err
 	}
@@ -169,7 +170,14 @@ type unreliable struct {
 	mu     sync.Mutex
 	random *rand.Rand
 	well   bool
-	taken  map[string]map[State]map[string]int // by title, state and id
+	taken  map[string]map[State]map[string][]taking // by title, state and id
+}
+
+// taking is that a receiver has taken a message: from which process, and whether it said
+// nothing then, or hung.
+type taking struct {
+	by     string
+	silent bool
 }
 
 func (u *unreliable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -185,12 +193,13 @@ func (u *unreliable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if way >= 2 {
 		if u.taken[d.Title] == nil {
-			u.taken[d.Title] = map[State]map[string]int{}
+			u.taken[d.Title] = map[State]map[string][]taking{}
 		}
 		if u.taken[d.Title][d.State] == nil {
-			u.taken[d.Title][d.State] = map[string]int{}
+			u.taken[d.Title][d.State] = map[string][]taking{}
 		}
-		u.taken[d.Title][d.State][d.ID]++
+		ids := u.taken[d.Title][d.State]
+		ids[d.ID] = append(ids[d.ID], taking{d.By, way <= 3})
 	}
 	u.mu.Unlock()
 	switch way {
@@ -222,7 +231,7 @@ func TestKilledProcessesLoseNoAlert(t *testing.T) {
 	receivers := []*unreliable{}
 	urls := []string{}
 	for i := range 2 {
-		u := &unreliable{random: rand.New(rand.NewPCG(uint64(i), 7)), taken: map[string]map[State]map[string]int{}}
+		u := &unreliable{random: rand.New(rand.NewPCG(uint64(i), 7)), taken: map[string]map[State]map[string][]taking{}}
 		server := httptest.NewServer(u)
 		t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 		receivers, urls = append(receivers, u), append(urls, server.URL)
@@ -241,34 +250,38 @@ func TestKilledProcessesLoseNoAlert(t *testing.T) {
 		u.mu.Unlock()
 	}
 	machines := finish(t, path, urls)
-	events, twice := 0, 0
+	events, twice := 0, again{}
 	for i, u := range receivers {
 		for _, m := range machines {
 			for n := range m.Breaks {
 				title := fmt.Sprintf("%s/%d", m.ID, n+1)
 				ended := n+1 < m.Breaks || !m.Broken
 				events++
-				twice += u.judge(t, fmt.Sprint("receiver ", i), title, ended)
+				u.judge(t, fmt.Sprint("receiver ", i), title, ended, &twice)
 			}
 		}
 	}
-	t.Logf("%d kills, %d alerts, all told with their ends; %d were sent twice, with the same id", kills, events, twice)
+	t.Logf("%d kills, %d alerts, all told with their ends; sent again under the same id: %d that the receiver had taken without saying so, %d that it had taken from a process that was killed then",
+		kills, events, twice.silent, twice.killed)
 }
 
-// judge looks at what a receiver has taken of an outage, and returns how many messages it
-// has taken more than once.
-func (u *unreliable) judge(t *testing.T, who, title string, ended bool) (twice int) {
+// again is how often a message was sent once more, by why it was.
+type again struct{ silent, killed int }
+
+// judge looks at what a receiver has taken of an outage, and counts what it has taken more
+// than once.
+func (u *unreliable) judge(t *testing.T, who, title string, ended bool, twice *again) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	states := map[State]bool{}
 	for state, ids := range u.taken[titleOf(Raised, language.Text{En: title}, language.English)] {
 		states[state] = true
-		twice += countTwice(t, who, title, ids)
+		twice.explain(t, who, title, ids)
 	}
 	for _, state := range []State{Over, Passed} {
 		for said, ids := range u.taken[titleOf(state, language.Text{En: title}, language.English)] {
 			states[said] = true
-			twice += countTwice(t, who, title, ids)
+			twice.explain(t, who, title, ids)
 		}
 	}
 	switch {
@@ -281,26 +294,33 @@ func (u *unreliable) judge(t *testing.T, who, title string, ended bool) (twice i
 	case !ended && (states[Over] || states[Passed]):
 		t.Errorf("%s was told that %s has ended", who, title)
 	}
-	return twice
 }
 
-func countTwice(t *testing.T, who, title string, ids map[string]int) int {
+// explain says why a message was taken more than once: each time but the last the receiver
+// didn't say that it had it, or another process sent it next, as the one before was killed.
+func (a *again) explain(t *testing.T, who, title string, ids map[string][]taking) {
 	if len(ids) != 1 {
 		t.Errorf("%s was told of %s under %d ids", who, title, len(ids))
 	}
-	for _, n := range ids {
-		if n > 1 {
-			return 1
+	for id, taken := range ids {
+		for i, one := range taken[:len(taken)-1] {
+			switch {
+			case one.silent:
+				a.silent++
+			case one.by != taken[i+1].by:
+				a.killed++
+			default:
+				t.Errorf("%s was sent %s of %s again by process %s, which it had answered", who, id, title, one.by)
+			}
 		}
 	}
-	return 0
 }
 
 // finish has a last process deliver all that is left, and returns the machines.
 func finish(t *testing.T, path string, urls []string) (machines []machine) {
 	t.Helper()
 	store := storetest.File(t, path, append(Specs(), machineSpec)...)
-	s, err := breakingService(store, urls)
+	s, err := breakingService(store, "last", urls)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,8 +29,26 @@ type lane struct {
 	Channel
 	language language.Tag
 	config   ChannelConfig
-	// pausedUntil is until when the receiver wants to be left alone, in Unix nanoseconds.
-	pausedUntil atomic.Int64
+	// pause is for how long the receiver wants to be left alone.
+	pause atomic.Pointer[pause]
+}
+
+// pause is a time in which a lane sends nothing.
+type pause struct {
+	until time.Time
+	wait  time.Duration
+}
+
+// left is how long it goes on. More than there was to wait means that the clock has been
+// set back: nobody knows, and it has ended.
+func (p *pause) left(now time.Time) time.Duration {
+	if p == nil {
+		return 0
+	}
+	if left := p.until.Sub(now); left <= p.wait {
+		return max(left, 0)
+	}
+	return 0
 }
 
 // channelOf is the channel that a lane is a part of.
@@ -174,8 +192,16 @@ func (o *occurrence) to(name string, as State, remindEvery time.Duration) {
 
 // quietUntil is when the quiet hours end that hold an event back; zero when none do.
 func (r *routing) quietUntil(e Event, now time.Time) time.Time {
+	if q := r.QuietHours; q == nil || slices.ContainsFunc(q.Except, func(on string) bool { return names(on, e.Kind) }) {
+		return time.Time{}
+	}
+	return r.quietEnd(now)
+}
+
+// quietEnd is when the quiet hours end that now is in; zero when it is in none.
+func (r *routing) quietEnd(now time.Time) time.Time {
 	q := r.QuietHours
-	if q == nil || slices.ContainsFunc(q.Except, func(on string) bool { return names(on, e.Kind) }) {
+	if q == nil {
 		return time.Time{}
 	}
 	from, fromErr := clockTime(q.From)

@@ -35,18 +35,27 @@ func (s *Service) watch(ctx context.Context) {
 // doDue reminds and escalates.
 func (s *Service) doDue(ctx context.Context) error {
 	var failure error
-	for o, err := range s.occurrences.All(ctx, docstore.Query{Index: "by_next", Until: s.due()}) {
-		if err == nil {
-			err = s.doDueOf(ctx, o)
+	for _, query := range []docstore.Query{{Until: s.due()}, {From: docstore.At(s.c.Now().Add(longest + time.Millisecond))}} {
+		query.Index = "by_next"
+		for o, err := range s.occurrences.All(ctx, query) {
+			if err == nil {
+				err = s.doDueOf(ctx, o)
+			}
+			failure = errors.Join(failure, err)
 		}
-		failure = errors.Join(failure, err)
 	}
 	return failure
 }
 
+// isDue tells whether a reminder or an escalation is due. What is off for longer than any
+// may be was written by a clock that was ahead.
+func isDue(at docstore.Time, now time.Time) bool {
+	return !at.IsZero() && (!at.After(now) || at.After(now.Add(longest)))
+}
+
 func (s *Service) doDueOf(ctx context.Context, o occurrence) error {
 	now := s.c.Now()
-	due := func(at docstore.Time) bool { return !at.IsZero() && !at.After(now) }
+	due := func(at docstore.Time) bool { return isDue(at, now) }
 	escalated, err := s.escalate(ctx, o, due)
 	if err != nil {
 		return err
