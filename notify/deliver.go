@@ -50,8 +50,10 @@ func (s *Service) put(ctx context.Context, o occurrence, lane string, state Stat
 func (s *Service) deliver(ctx context.Context, job queue.Job[alert]) error {
 	l := s.rules.Load().lanes[job.Lane]
 	switch {
+	case l == nil && s.c.Now().Sub(job.QueuedAt) < goneAfter:
+		return queue.Snooze(errUnknownChannel, lookAgain)
 	case l == nil:
-		return queue.Cancel(errors.New("the channel isn't among the settings any more"))
+		return queue.Cancel(errUnknownChannel)
 	case job.Args.State == Digest:
 		return s.deliverDigest(ctx, l, job)
 	case job.Args.State == Test:
@@ -66,6 +68,15 @@ func (s *Service) deliver(ctx context.Context, job queue.Job[alert]) error {
 	}
 	return s.deliverOne(ctx, l, job, o)
 }
+
+// While copies change to other settings one after another, one may not know a channel yet
+// that another has put an alert for: it waits for so long, and is looked at so often.
+const (
+	goneAfter = time.Hour
+	lookAgain = 10 * time.Second
+)
+
+var errUnknownChannel = errors.New("the channel isn't among the settings")
 
 // deliverOne says what there is to say of an occurrence by now.
 func (s *Service) deliverOne(ctx context.Context, l *lane, job queue.Job[alert], o occurrence) error {
@@ -169,6 +180,9 @@ func (s *Service) discarded(ctx context.Context, job queue.Job[alert], err error
 		if err := s.holdLonger(ctx, job.Lane); err != nil {
 			return err
 		}
+	}
+	if !IsRefused(err) {
+		return nil // not by the channel: it expired, or what it is about isn't kept any more
 	}
 	return s.failed(ctx, l, err, true)
 }

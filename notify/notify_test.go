@@ -87,12 +87,21 @@ func (r *rig) another(t *testing.T, policy Policy) *Service {
 	s, err := New(Config{
 		Store: r.store, Policy: policy, Secrets: []string{"the secret"}, PublicURL: "https://app.example.com", Now: r.clock.Now,
 		Log:      slog.New(slog.DiscardHandler),
-		Channels: func(c ChannelConfig) ([]Channel, error) { return []Channel{r.receivers[c.ID]}, nil },
+		Channels: r.parts,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// parts are the receivers of a channel: a, and a/2 and so on where the test has them.
+func (r *rig) parts(c ChannelConfig) ([]Channel, error) {
+	parts := []Channel{r.receivers[c.ID]}
+	for n := 2; r.receivers[fmt.Sprintf("%s/%d", c.ID, n)] != nil; n++ {
+		parts = append(parts, r.receivers[fmt.Sprintf("%s/%d", c.ID, n)])
+	}
+	return parts, nil
 }
 
 // work does what is due, and all that follows from it.

@@ -138,8 +138,10 @@ func (r *routing) matching(e Event) []Rule {
 // plan says where a new occurrence goes, and when it is escalated.
 func (r *routing) plan(o *occurrence) {
 	for _, rule := range r.matching(o.Event) {
-		for _, name := range r.lanesOf(r.reachable(o.Event, rule.Channels)) {
-			o.to(name, Raised, rule.RemindEvery)
+		for _, name := range r.lanesOf(rule.Channels) {
+			if !o.Event.isOf(name) {
+				o.to(name, Raised, rule.RemindEvery)
+			}
 		}
 		if rule.Escalate != nil {
 			at := docstore.At(o.ReceivedAt.Add(rule.Escalate.After))
@@ -148,12 +150,9 @@ func (r *routing) plan(o *occurrence) {
 	}
 }
 
-// reachable are the channels but for the one that the event says is dead.
-func (r *routing) reachable(e Event, channels []string) []string {
-	if e.Kind != ChannelDead && e.Kind != ChannelUnproven {
-		return channels
-	}
-	return slices.DeleteFunc(slices.Clone(channels), func(id string) bool { return id == e.Subject })
+// isOf tells whether the event says that a lane doesn't deliver: it isn't told there.
+func (e Event) isOf(lane string) bool {
+	return (e.Kind == ChannelDead || e.Kind == ChannelUnproven) && e.Subject == lane
 }
 
 // to has the occurrence go to a lane too. It is reminded of by the rule that does so most
@@ -180,7 +179,7 @@ func (r *routing) quietUntil(e Event, now time.Time) time.Time {
 	}
 	from, fromErr := clockTime(q.From)
 	until, untilErr := clockTime(q.Until)
-	if fromErr != nil || untilErr != nil {
+	if fromErr != nil || untilErr != nil || from == until {
 		return time.Time{}
 	}
 	at := func(day int, clock time.Duration) time.Time { // by the clock on the wall, also on days of 23 hours
@@ -189,7 +188,7 @@ func (r *routing) quietUntil(e Event, now time.Time) time.Time {
 	}
 	for _, day := range []int{-1, 0} {
 		begin, end := at(day, from), at(day, until)
-		if until <= from {
+		if until < from {
 			end = at(day+1, until)
 		}
 		if !now.Before(begin) && now.Before(end) {
