@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -162,7 +163,7 @@ func (s *Service) send(ctx context.Context, l *lane, job queue.Job[alert], m Mes
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return err // this program stops
 	case IsRefused(err):
-		return queue.Cancel(err)
+		return cmp.Or(s.failed(noteCtx, l, err, true), queue.Cancel(err))
 	}
 	s.failed(noteCtx, l, err, false)
 	return err
@@ -170,21 +171,12 @@ func (s *Service) send(ctx context.Context, l *lane, job queue.Job[alert], m Mes
 
 // discarded is called before an alert is given up.
 func (s *Service) discarded(ctx context.Context, job queue.Job[alert], err error) error {
-	l := s.rules.Load().lanes[job.Lane]
 	s.metrics.discarded(job.Args, job.Lane)
 	s.c.Log.ErrorContext(ctx, "an alert was given up", "alert", job.ID, "kind", job.Args.Kind, "title", job.Args.Title, "channel", job.Lane, "error", err)
-	if l == nil {
-		return nil
-	}
 	if job.Args.State == Digest {
-		if err := s.holdLonger(ctx, job.Lane); err != nil {
-			return err
-		}
+		return s.holdLonger(ctx, job.Lane)
 	}
-	if !IsRefused(err) {
-		return nil // not by the channel: it expired, or what it is about isn't kept any more
-	}
-	return s.failed(ctx, l, err, true)
+	return nil
 }
 
 // Test has a test sent on a channel, or on all when channel is empty, and returns the

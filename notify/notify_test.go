@@ -66,6 +66,7 @@ type rig struct {
 	clock     *clocktest.Clock
 	store     docstore.Store
 	receivers map[string]*receiver // by channel
+	log       waittest.Log         // of services that write one
 }
 
 // setup makes a service with the channels a and b, of which b speaks Arabic.
