@@ -22,7 +22,7 @@ import (
 func (a *App) addAlerts() (err error) {
 	policy := a.settings.Alerts.Policy
 	a.Alerts, err = notify.New(notify.Config{
-		Store: a.store, Policy: policy, Channels: a.channels(), Secrets: a.secrets(), PublicURL: a.settings.PublicURL,
+		Store: a.store, Audit: a.audit, Policy: policy, Channels: a.channels(), Secrets: a.secrets(), PublicURL: a.settings.PublicURL,
 		Metrics: a.registry, Log: a.log,
 	})
 	if err != nil {

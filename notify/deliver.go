@@ -182,19 +182,30 @@ func (s *Service) discarded(ctx context.Context, job queue.Job[alert], err error
 // Test has a test sent on a channel, or on all when channel is empty, and returns the
 // alerts' ids, or ErrNoAlert when there is no such channel.
 func (s *Service) Test(ctx context.Context, channel string) (ids []string, err error) {
-	r := s.rules.Load()
-	for name, l := range r.lanes {
-		if channel != "" && l.channel != channel {
-			continue
-		}
-		id := docstore.NewID()
-		ids = append(ids, id)
-		err = errors.Join(err, s.putTest(ctx, name, id))
-	}
-	if len(ids) == 0 {
+	lanes := s.lanesToTest(channel)
+	if len(lanes) == 0 {
 		return nil, ErrNoAlert
 	}
+	if err := s.note(ctx, eventTested, channel); err != nil {
+		return nil, err
+	}
+	for _, l := range lanes {
+		id := docstore.NewID()
+		ids = append(ids, id)
+		err = errors.Join(err, s.putTest(ctx, l.name, id))
+	}
 	return ids, err
+}
+
+// lanesToTest are those of a channel, or all when channel is empty.
+func (s *Service) lanesToTest(channel string) (lanes []*lane) {
+	r := s.rules.Load()
+	for _, name := range r.lanesOf(r.ids) {
+		if l := r.lanes[name]; channel == "" || l.channel == channel {
+			lanes = append(lanes, l)
+		}
+	}
+	return lanes
 }
 
 func (s *Service) putTest(ctx context.Context, lane, id string) error {

@@ -29,6 +29,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"manus/audit"
 	"manus/docstore"
 	"manus/language"
 	"manus/queue"
@@ -91,6 +92,7 @@ var ErrNoAlert = errors.New("there is no such alert")
 // Config is what a Service is made of.
 type Config struct {
 	Store docstore.Store
+	Audit *audit.Log // nil: nothing is noted there
 	// Policy is manus.yaml's, see SetPolicy; Channels makes the parts of a channel.
 	Policy   Policy
 	Channels func(ChannelConfig) ([]Channel, error)
@@ -316,7 +318,18 @@ func (s *Service) follow(ctx context.Context, o occurrence, lane string) error {
 // Acknowledge notes that somebody takes care of an occurrence: nobody is reminded of it
 // any more, and it isn't escalated. It returns ErrNoAlert or an error of the store.
 func (s *Service) Acknowledge(ctx context.Context, occurrenceID string) error {
-	_, err := s.occurrences.Update(ctx, occurrenceID, func(o *occurrence) error {
+	return s.acknowledge(ctx, occurrenceID, eventAcknowledged)
+}
+
+func (s *Service) acknowledge(ctx context.Context, occurrenceID string, as audit.Kind) error {
+	o, err := s.occurrences.Get(ctx, occurrenceID)
+	if err != nil || !o.isOpen() {
+		return docstore.NotFoundAs(err, ErrNoAlert)
+	}
+	if err := s.note(ctx, as, o.Event.Key()); err != nil {
+		return err
+	}
+	_, err = s.occurrences.Update(ctx, occurrenceID, func(o *occurrence) error {
 		if !o.isOpen() {
 			return docstore.ErrUnchanged
 		}
