@@ -75,11 +75,17 @@ func newRouting(p Policy, build func(ChannelConfig) ([]Channel, error)) (*routin
 // SetPolicy puts a policy in force for what is told and sent from now on. Errors are
 // those of its channels; then the one before stays.
 func (s *Service) SetPolicy(p Policy) error {
-	r, err := newRouting(p, s.c.Channels)
+	put, err := s.PreparePolicy(p)
 	if err == nil {
-		s.rules.Store(r)
+		put()
 	}
 	return err
+}
+
+// PreparePolicy is SetPolicy in two steps: put puts the policy in force.
+func (s *Service) PreparePolicy(p Policy) (put func(), err error) {
+	r, err := newRouting(p, s.c.Channels)
+	return func() { s.rules.Store(r) }, err
 }
 
 // lanesOf are the lanes of channels, sorted.
