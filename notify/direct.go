@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"manus/docstore"
+	"manus/language"
 )
 
 // TellNow sends an event at once to where it would go, without the store: for what tells
@@ -16,7 +17,9 @@ func (s *Service) TellNow(ctx context.Context, e Event) error {
 	e = e.bounded()
 	o := occurrence{ID: idOf(e.Key()), Event: e, ReceivedAt: docstore.At(s.c.Now())}
 	if e.Over {
-		o.End, o.Ended = &e, e.At
+		end := e
+		end.Title = language.Text{} // it is the message's: that of the beginning isn't known
+		o.End, o.Ended = &end, e.At
 	}
 	r := s.rules.Load()
 	r.plan(&o)

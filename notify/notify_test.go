@@ -575,7 +575,15 @@ func TestWithoutAStoreAnEventIsSentAtOnce(t *testing.T) {
 	if err := r.TellNow(t.Context(), e); err != nil {
 		t.Error(err)
 	}
-	r.expect(t, "a", "The data is damaged")
+	over := e
+	over.Over, over.Title, over.Text = true, language.Text{En: "It was mended"}, language.Text{En: "All is well."}
+	if err := r.TellNow(t.Context(), over); err != nil {
+		t.Error(err)
+	}
+	r.expect(t, "a", "The data is damaged", "Resolved: It was mended")
+	if m := r.receivers["a"].messages()[1]; m.Text != "All is well." || m.State != Over {
+		t.Errorf("at the end it says %+v", m)
+	}
 	r.receivers["a"].fail(func(Message) error { return errors.New("no connection") })
 	if err := r.TellNow(t.Context(), e); err == nil {
 		t.Error("nobody has taken it, and nobody says so")
