@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -22,7 +23,7 @@ import (
 func (a *App) addAlerts() (err error) {
 	policy := a.settings.Alerts.Policy
 	a.Alerts, err = notify.New(notify.Config{
-		Store: a.store, Policy: policy, Channels: a.channels(), Secrets: a.secrets(), PublicURL: a.settings.PublicURL,
+		Store: a.store, Audit: a.audit, Policy: policy, Channels: a.channels(), Secrets: a.secrets(), PublicURL: a.settings.PublicURL,
 		Metrics: a.registry, Log: a.log,
 	})
 	if err != nil {
@@ -33,8 +34,8 @@ func (a *App) addAlerts() (err error) {
 	}
 	a.add(room{
 		name: "alerts", specs: notify.Specs(), routes: a.Alerts.Routes, run: a.runAlerts, sweep: a.Alerts.Sweep,
-		apply: func(file config.File) error {
-			return a.Alerts.SetPolicy(a.settings.Alerts.WithChannels(file.Alerts))
+		apply: func(file config.File) (func(), error) {
+			return a.Alerts.PreparePolicy(a.settings.Alerts.WithChannels(file.Alerts))
 		},
 	})
 	return nil
@@ -67,13 +68,16 @@ const (
 	limitsPatience = 30 * time.Second
 )
 
+func (o Options) limitsPatience() time.Duration { return cmp.Or(o.LimitsPatience, limitsPatience) }
+
 // watchLimits tells when the copies can't count limits together for longer than a
 // moment, and when they can again.
 func (a *App) watchLimits(ctx context.Context) {
 	if a.breaker == nil {
 		return
 	}
-	tick := time.NewTicker(limitsEvery)
+	patience := a.options.limitsPatience()
+	tick := time.NewTicker(min(limitsEvery, patience))
 	defer tick.Stop()
 	told, since := true, time.Time{} // an earlier process may have told of it
 	for {
@@ -84,7 +88,7 @@ func (a *App) watchLimits(ctx context.Context) {
 		case since.IsZero():
 			since = now
 		}
-		if wrong := err != nil && now.Sub(since) >= limitsPatience; wrong != told && (wrong || err == nil) {
+		if wrong := err != nil && now.Sub(since) >= patience; wrong != told && (wrong || err == nil) {
 			if a.Alerts.TellCondition(ctx, limitsEvent(since, wrong, err)) == nil {
 				told = wrong
 			}

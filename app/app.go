@@ -42,6 +42,9 @@ type Options struct {
 	// started, and what changes note is left for the server to deliver. Unopened is
 	// for one that uses nothing of what is stored.
 	Offline, Unopened bool
+	// LimitsPatience is how long the copies may not count limits together before that is
+	// told; zero means 30 s.
+	LimitsPatience time.Duration
 	// Subprocess starts this program again, for BackupWork with these arguments; nil
 	// means that backups are read in this process.
 	Subprocess func(ctx context.Context, args ...string) *exec.Cmd

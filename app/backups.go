@@ -33,15 +33,16 @@ func (a *App) addBackups() error {
 		return nil
 	}
 	metrics := backup.NewMetrics(a.registry)
-	configure := func(policy backup.Policy) error {
+	configure := func(policy backup.Policy) (func(), error) {
 		service, err := a.newBackups(policy, metrics)
-		if err == nil {
-			a.backups.Store(service)
-		}
+		return func() { a.backups.Store(service) }, err
+	}
+	put, err := configure(b.Policy)
+	if err != nil {
 		return err
 	}
-	if err := configure(b.Policy); err != nil || a.options.Offline {
-		return err
+	if put(); a.options.Offline {
+		return nil
 	}
 	a.schedule = backup.NewSchedule(backup.ScheduleConfig{
 		Service: a.Backups,
@@ -51,7 +52,7 @@ func (a *App) addBackups() error {
 		Metrics: a.registry,
 	})
 	r.run = a.schedule.Run
-	r.apply = func(file config.File) error { return configure(file.Backup) }
+	r.apply = func(file config.File) (func(), error) { return configure(file.Backup) }
 	return nil
 }
 

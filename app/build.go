@@ -51,7 +51,7 @@ func (a *App) build() error {
 	a.add(room{
 		name: "billing", specs: billing.Specs(), routes: a.Plans.Routes,
 		checks: []health.Check{a.check("stripe", nil)},
-		apply:  func(file config.File) error { a.Plans.SetCatalog(file.Billing); return nil },
+		apply:  func(file config.File) (func(), error) { return func() { a.Plans.SetCatalog(file.Billing) }, nil },
 	})
 
 	a.addSessions()
@@ -184,9 +184,8 @@ func (a *App) addAccounts() (err error) {
 	}
 	a.add(room{
 		name: "accounts", specs: account.Specs(), routes: a.Accounts.Routes, run: a.Accounts.Run, sweep: a.Accounts.Sweep,
-		apply: func(file config.File) error {
-			a.Accounts.SetProviders(file.WithSecrets(a.settings.ProviderSecrets))
-			return nil
+		apply: func(file config.File) (func(), error) {
+			return func() { a.Accounts.SetProviders(file.WithSecrets(a.settings.ProviderSecrets)) }, nil
 		},
 	})
 	return nil
@@ -221,12 +220,13 @@ func (a *App) addLimits() {
 		c.Engine = memorylimit.New(memorylimit.Config{})
 	}
 	a.Limits = ratelimit.New(c)
-	r.apply = func(file config.File) error {
-		a.Limits.SetConfig(file.Limits)
-		if gone := file.Limits.Replaced(c.Routes); len(gone) > 0 {
-			a.log.Warn("the list limits.rules of "+filepath.Base(a.settings.ConfigPath)+" takes the place of all default rules; it has none in the place of these", "gone", gone)
-		}
-		return nil
+	r.apply = func(file config.File) (func(), error) {
+		return func() {
+			a.Limits.SetConfig(file.Limits)
+			if gone := file.Limits.Replaced(c.Routes); len(gone) > 0 {
+				a.log.Warn("the list limits.rules of "+filepath.Base(a.settings.ConfigPath)+" takes the place of all default rules; it has none in the place of these", "gone", gone)
+			}
+		}, nil
 	}
 	a.add(r)
 }

@@ -23,10 +23,14 @@ type room struct {
 	reach  func(ctx context.Context)       // waits, not for long, for what requests need: before there are any
 	run    func(ctx context.Context)       // its work in the background, on every copy
 	sweep  func(ctx context.Context) error // removes what has expired, hourly on one of all copies
-	apply  func(config.File) error         // puts a changed manus.yaml in force
+	apply  applyFile                       // puts a changed manus.yaml in force
 	drain  func()                          // ends what doesn't end by itself, when the program stops
 	close  func() error                    // lets go what it holds, after all work
 }
+
+// applyFile looks whether a changed manus.yaml can be put in force, without doing it, and
+// returns what does it.
+type applyFile func(config.File) (put func(), err error)
 
 func (a *App) add(r room) { a.rooms = append(a.rooms, r) }
 
@@ -100,15 +104,23 @@ func (a *App) sweep(ctx context.Context, r room) {
 	a.leases.Every(ctx, "sweep-"+r.name, time.Hour, func(ctx context.Context, _ lease.Held) error { return r.sweep(ctx) })
 }
 
-// apply puts a changed manus.yaml in force.
+// apply puts a changed manus.yaml in force, or nothing of it.
 func (a *App) apply(file config.File) error {
 	var errs []error
+	var puts []func()
 	for _, r := range a.rooms {
 		if r.apply != nil {
-			errs = append(errs, r.apply(file))
+			put, err := r.apply(file)
+			puts, errs = append(puts, put), append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	for _, put := range puts {
+		put()
+	}
+	return nil
 }
 
 // drain ends what would hold up the end of requests in flight.

@@ -25,8 +25,9 @@ type Kind string
 // Event is a line of the audit log.
 type Event struct {
 	ID      string        `json:"_id"`
-	UserID  string        `json:"user_id"` // whose account it is about
+	UserID  string        `json:"user_id"` // whose account it is about, or who did it to something else
 	Kind    Kind          `json:"kind"`
+	Subject string        `json:"subject,omitempty"` // what it was done to, where that is no account
 	At      docstore.Time `json:"at"`
 	Address string        `json:"address,omitempty"` // the client's
 	Agent   string        `json:"agent,omitempty"`   // what the client called itself

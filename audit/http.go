@@ -12,6 +12,7 @@ type auditBody struct {
 	ID      string `json:"id"`
 	UserID  string `json:"user_id"`
 	Kind    Kind   `json:"kind" example:"signed-in"`
+	Subject string `json:"subject,omitempty" doc:"What it was done to, where that is no account."`
 	At      string `json:"at" format:"date-time"`
 	Count   int64  `json:"count" doc:"How many such events the line stands for."`
 	Address string `json:"address,omitempty" doc:"The client's."`
@@ -20,7 +21,7 @@ type auditBody struct {
 }
 
 func newAuditBody(e Event) auditBody {
-	return auditBody{ID: e.ID, UserID: e.UserID, Kind: e.Kind, At: e.At.String(), Count: max(1, e.Count), Address: e.Address, Agent: e.Agent, KeyID: e.ByKey}
+	return auditBody{ID: e.ID, UserID: e.UserID, Kind: e.Kind, Subject: e.Subject, At: e.At.String(), Count: max(1, e.Count), Address: e.Address, Agent: e.Agent, KeyID: e.ByKey}
 }
 
 type listInput struct {

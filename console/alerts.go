@@ -18,6 +18,7 @@ type Alerts interface {
 }
 
 var (
+	anAlert      = language.Text{En: "An alert", Ar: "تنبيه"} // that can't be read just now
 	acknowledge  = language.Text{En: "I take care of it", Ar: "سأتولّى الأمر"}
 	acknowledged = message{
 		language.Text{En: "Somebody takes care of it", Ar: "هناك من يتولّى الأمر"},
@@ -59,6 +60,9 @@ func (p *Pages) showAlert(w http.ResponseWriter, r *http.Request, err error) {
 	case err != nil:
 		status = p.fail(r, &page, err)
 		page.message.Heading = linked.Title
+		if linkedErr != nil {
+			page.message.Heading = anAlert
+		}
 	case linked.Over:
 		page.message, page.Subject = isOver, linked.Title
 	case linked.Acknowledged:

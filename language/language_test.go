@@ -166,7 +166,8 @@ func TestEachNumberHasItsForm(t *testing.T) {
 		form, list string
 	}{
 		{English, "one", "1"},
-		{English, "other", "0, 2~16, 100, 1000, 10000, 100000, 1000000, 21, 101, 1001"},
+		{English, "zero", "0"}, // where there are words for it; CLDR has none
+		{English, "other", "2~16, 100, 1000, 10000, 100000, 1000000, 21, 101, 1001"},
 		{Arabic, "zero", "0"},
 		{Arabic, "one", "1"},
 		{Arabic, "two", "2"},
@@ -275,15 +276,67 @@ func TestWhatIsIsolatedIsNotReversed(t *testing.T) {
 		t.Errorf("English has %q", got)
 	}
 }
+
 func TestNoneHasAFormOfItsOwnInEnglishToo(t *testing.T) {
 	t.Parallel()
-	p := language.Plural{En: language.Forms{Zero: "none", One: "one", Other: "# things"}}
+	p := Plural{En: Forms{Zero: "none", One: "one", Other: "# things"}}
 	for n, want := range []string{"none", "one", "2 things"} {
-		if got := p.In(language.English, n); got != want {
+		if got := p.In(English, n); got != want {
 			t.Errorf("%d: %q", n, got)
 		}
 	}
-	if got := (language.Plural{En: language.Forms{One: "one", Other: "# things"}}).In(language.English, 0); got != "0 things" {
+	if got := (Plural{En: Forms{One: "one", Other: "# things"}}).In(English, 0); got != "0 things" {
 		t.Error(got)
+	}
+}
+
+func TestADurationIsToldInItsTwoLargestUnits(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		d      time.Duration
+		en, ar string
+	}{
+		{-time.Hour, "0 seconds", "أقلّ من ثانية"},
+		{999 * time.Millisecond, "0 seconds", "أقلّ من ثانية"},
+		{time.Second, "1 second", "ثانية"},
+		{2 * time.Second, "2 seconds", "ثانيتان"},
+		{11 * time.Second, "11 seconds", "11 ثانية"},
+		{time.Minute, "1 minute", "دقيقة"},
+		{90 * time.Second, "1 minute 30 seconds", "دقيقة و30 ثانية"},
+		{time.Hour + 30*time.Second, "1 hour", "ساعة"},
+		{3*time.Hour + 2*time.Minute + 59*time.Second, "3 hours 2 minutes", "3 ساعات ودقيقتان"},
+		{day, "1 day", "يوم"},
+		{2*day + 23*time.Hour + 59*time.Minute, "2 days 23 hours", "يومان و23 ساعة"},
+		{100 * day, "100 days", "100 يوم"},
+	} {
+		if en, ar := English.Duration(c.d), Arabic.Duration(c.d); en != c.en || ar != c.ar {
+			t.Errorf("%s: %q, %q", c.d, en, ar)
+		}
+	}
+}
+
+func TestAMomentIsByTheClockOfItsZone(t *testing.T) {
+	t.Parallel()
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		at     string
+		zone   *time.Location
+		en, ar string
+	}{
+		{"2026-07-31T22:30:59Z", time.UTC, "2026-07-31 22:30 UTC", "31 يوليو 2026، الساعة 22:30 بالتوقيت العالمي"},
+		{"2026-07-31T22:30:59Z", berlin, "2026-08-01 00:30 CEST", "1 أغسطس 2026، الساعة 00:30 بتوقيت Europe/Berlin"},
+		{"2026-12-31T23:30:00Z", berlin, "2027-01-01 00:30 CET", "1 يناير 2027، الساعة 00:30 بتوقيت Europe/Berlin"},
+	} {
+		at, err := time.Parse(time.RFC3339, c.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if en, ar := English.MomentIn(at, c.zone), Arabic.MomentIn(at, c.zone); en != c.en || ar != c.ar {
+			t.Errorf("%s: %q, %q", c.at, en, ar)
+		}
 	}
 }

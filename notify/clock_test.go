@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"manus/docstore"
 )
 
 // onlyA has all go to the channel a, a few of them at a time.
@@ -36,7 +38,7 @@ func TestWhatComesTooLateForItsDigestIsInTheNext(t *testing.T) {
 	r.clock.Add(10 * time.Minute)
 	r.work(t)
 	r.work(t)
-	if err := r.hold(t.Context(), late, "a", until); err != nil { // decided before, written now
+	if err := r.hold(t.Context(), late, "a", docstore.At(until)); err != nil { // decided before, written now
 		t.Fatal(err)
 	}
 	r.clock.Add(endsWithin)

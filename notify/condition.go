@@ -27,13 +27,15 @@ func (s *Service) TellCondition(ctx context.Context, e Event) error {
 	if e.Over {
 		return s.endCondition(ctx, id, e)
 	}
+	ended, err := s.endedOccurrence(ctx, id, e)
+	if err != nil {
+		return err
+	}
 	c, err := s.conditions.Upsert(ctx, condition{ID: id, Occurrence: docstore.NewID()}, func(c *condition, exists bool) error {
-		if exists && c.Occurrence != "" {
+		if exists && c.Occurrence != ended {
 			return docstore.ErrUnchanged
 		}
-		if exists {
-			c.Occurrence = docstore.NewID()
-		}
+		c.Occurrence = docstore.NewID()
 		return nil
 	})
 	if err != nil {
@@ -41,6 +43,21 @@ func (s *Service) TellCondition(ctx context.Context, e Event) error {
 	}
 	e.Occurrence = c.Occurrence
 	return s.Tell(ctx, e)
+}
+
+// endedOccurrence is the condition's occurrence when its end is told already, which a
+// copy that was killed then didn't note; else it is empty.
+func (s *Service) endedOccurrence(ctx context.Context, id string, e Event) (string, error) {
+	c, err := s.conditions.Get(ctx, id)
+	if err != nil || c.Occurrence == "" {
+		return "", docstore.NotFoundAs(err, nil)
+	}
+	e.Occurrence = c.Occurrence
+	o, err := s.occurrences.Get(ctx, idOf(e.Key()))
+	if err != nil || o.End == nil {
+		return "", docstore.NotFoundAs(err, nil)
+	}
+	return c.Occurrence, nil
 }
 
 func (s *Service) endCondition(ctx context.Context, id string, e Event) error {

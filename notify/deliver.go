@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,8 +51,10 @@ func (s *Service) put(ctx context.Context, o occurrence, lane string, state Stat
 func (s *Service) deliver(ctx context.Context, job queue.Job[alert]) error {
 	l := s.rules.Load().lanes[job.Lane]
 	switch {
+	case l == nil && s.c.Now().Sub(job.QueuedAt) < goneAfter:
+		return queue.Snooze(errUnknownChannel, lookAgain)
 	case l == nil:
-		return queue.Cancel(errors.New("the channel isn't among the settings any more"))
+		return queue.Cancel(errUnknownChannel)
 	case job.Args.State == Digest:
 		return s.deliverDigest(ctx, l, job)
 	case job.Args.State == Test:
@@ -66,6 +69,15 @@ func (s *Service) deliver(ctx context.Context, job queue.Job[alert]) error {
 	}
 	return s.deliverOne(ctx, l, job, o)
 }
+
+// While copies change to other settings one after another, one may not know a channel yet
+// that another has put an alert for: it waits for so long, and is looked at so often.
+const (
+	goneAfter = time.Hour
+	lookAgain = 10 * time.Second
+)
+
+var errUnknownChannel = errors.New("the channel isn't among the settings")
 
 // deliverOne says what there is to say of an occurrence by now.
 func (s *Service) deliverOne(ctx context.Context, l *lane, job queue.Job[alert], o occurrence) error {
@@ -151,7 +163,7 @@ func (s *Service) send(ctx context.Context, l *lane, job queue.Job[alert], m Mes
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return err // this program stops
 	case IsRefused(err):
-		return queue.Cancel(err)
+		return cmp.Or(s.failed(noteCtx, l, err, true), queue.Cancel(err))
 	}
 	s.failed(noteCtx, l, err, false)
 	return err
@@ -159,36 +171,41 @@ func (s *Service) send(ctx context.Context, l *lane, job queue.Job[alert], m Mes
 
 // discarded is called before an alert is given up.
 func (s *Service) discarded(ctx context.Context, job queue.Job[alert], err error) error {
-	l := s.rules.Load().lanes[job.Lane]
 	s.metrics.discarded(job.Args, job.Lane)
 	s.c.Log.ErrorContext(ctx, "an alert was given up", "alert", job.ID, "kind", job.Args.Kind, "title", job.Args.Title, "channel", job.Lane, "error", err)
 	if job.Args.State == Digest {
-		if err := errors.Join(s.holdLonger(ctx, job.Lane), s.endDigest(ctx, job.Lane, job.Args.N)); err != nil {
-			return err
-		}
+		return errors.Join(s.holdLonger(ctx, job.Lane), s.endDigest(ctx, job.Lane, job.Args.N))
 	}
-	if l == nil {
-		return nil
-	}
-	return s.failed(ctx, l, err, true)
+	return nil
 }
 
 // Test has a test sent on a channel, or on all when channel is empty, and returns the
 // alerts' ids, or ErrNoAlert when there is no such channel.
 func (s *Service) Test(ctx context.Context, channel string) (ids []string, err error) {
-	r := s.rules.Load()
-	for name, l := range r.lanes {
-		if channel != "" && l.channel != channel {
-			continue
-		}
-		id := docstore.NewID()
-		ids = append(ids, id)
-		err = errors.Join(err, s.putTest(ctx, name, id))
-	}
-	if len(ids) == 0 {
+	lanes := s.lanesToTest(channel)
+	if len(lanes) == 0 {
 		return nil, ErrNoAlert
 	}
+	if err := s.note(ctx, eventTested, channel); err != nil {
+		return nil, err
+	}
+	for _, l := range lanes {
+		id := docstore.NewID()
+		ids = append(ids, id)
+		err = errors.Join(err, s.putTest(ctx, l.name, id))
+	}
 	return ids, err
+}
+
+// lanesToTest are those of a channel, or all when channel is empty.
+func (s *Service) lanesToTest(channel string) (lanes []*lane) {
+	r := s.rules.Load()
+	for _, name := range r.lanesOf(r.ids) {
+		if l := r.lanes[name]; channel == "" || l.channel == channel {
+			lanes = append(lanes, l)
+		}
+	}
+	return lanes
 }
 
 func (s *Service) putTest(ctx context.Context, lane, id string) error {

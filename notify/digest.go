@@ -43,10 +43,14 @@ var heldSpec = docstore.Spec{Collection: "alert_digests", Of: heldAlert{}, Trans
 const endsWithin = time.Minute
 
 // hold keeps an occurrence for a lane's digest.
-func (s *Service) hold(ctx context.Context, o occurrence, lane string, until time.Time) error {
+func (s *Service) hold(ctx context.Context, o occurrence, lane string, until docstore.Time) error {
+	keep := keepAlerts
+	if o.lasts() {
+		keep = keepOpen // its end is to be told
+	}
 	err := s.held.Insert(ctx, heldAlert{
 		ID: idOf(o.ID, lane), Lane: lane, Occurrence: o.ID, Kind: o.Event.Kind, Level: o.Event.level(), Title: o.Event.Title,
-		At: o.Event.At, Over: o.End != nil, DueAt: docstore.At(until), Expires: docstore.At(s.c.Now().Add(keepAlerts)),
+		At: o.Event.At, Over: o.End != nil, DueAt: until, Expires: docstore.At(s.c.Now().Add(keep)),
 	})
 	if docstore.ConflictsOn(err, docstore.IDIndex) {
 		return nil
@@ -60,7 +64,7 @@ func (s *Service) endHeld(ctx context.Context, o occurrence, lane string) error 
 		if h.Over {
 			return docstore.ErrUnchanged
 		}
-		h.Over = true
+		h.Over, h.Expires = true, docstore.At(s.c.Now().Add(keepAlerts))
 		if h.Told {
 			h.Title, h.At, h.DueAt = o.End.Title, o.End.At, docstore.At(s.c.Now().Add(endsWithin))
 		}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"manus/docstore"
+	"manus/language"
 )
 
 // TellNow sends an event at once to where it would go, without the store: for what tells
@@ -16,7 +17,9 @@ func (s *Service) TellNow(ctx context.Context, e Event) error {
 	e = e.bounded()
 	o := occurrence{ID: idOf(e.Key()), Event: e, ReceivedAt: docstore.At(s.c.Now())}
 	if e.Over {
-		o.End, o.Ended = &e, e.At
+		end := e
+		end.Title = language.Text{} // it is the message's: that of the beginning isn't known
+		o.End, o.Ended = &end, e.At
 	}
 	r := s.rules.Load()
 	r.plan(&o)
@@ -38,14 +41,7 @@ func (s *Service) TellNow(ctx context.Context, e Event) error {
 // TestNow sends a test on a channel, or on all when channel is empty, and says for each
 // part how that went. It returns ErrNoAlert when there is no such channel.
 func (s *Service) TestNow(ctx context.Context, channel string, tell func(lane string, err error)) error {
-	r := s.rules.Load()
-	var lanes []*lane
-	for _, name := range r.lanesOf(r.ids) {
-		if l := r.lanes[name]; channel == "" || l.channel == channel {
-			lanes = append(lanes, l)
-		}
-	}
-	return s.atOnce(ctx, lanes, func(l *lane) Message { return s.testMessage(l, docstore.NewID()) }, tell)
+	return s.atOnce(ctx, s.lanesToTest(channel), func(l *lane) Message { return s.testMessage(l, docstore.NewID()) }, tell)
 }
 
 // atOnce sends on several lanes at the same time.

@@ -122,7 +122,7 @@ func (s *Service) AcknowledgeLinked(ctx context.Context, token string) error {
 	if err != nil {
 		return err
 	}
-	return s.Acknowledge(ctx, id)
+	return s.acknowledge(ctx, id, eventAcknowledgedByLink)
 }
 
 // AcknowledgeAlert acknowledges what an alert is about. It returns ErrNoAlert or an error

@@ -51,17 +51,31 @@ const (
 	testEvery, proofLasts = 7 * 24 * time.Hour, 30 * 24 * time.Hour
 )
 
-// admit lets what is to be said of an occurrence through to a lane's queue, or holds it for
-// a digest: in quiet hours, and when the lane has had its share.
-func (s *Service) admit(ctx context.Context, o occurrence, lane string, as State) error {
-	until, err := s.holdUntil(ctx, o, lane, alertID(o.ID, lane, as, 0))
-	switch {
-	case err != nil:
-		return err
-	case until.IsZero():
-		return s.put(ctx, o, lane, as, 0)
+// admit decides for each lane of an occurrence that hasn't begun there whether it goes to
+// the lane's queue, or is held for a digest: in quiet hours, and when the lane has had its
+// share. It is decided once, and kept with the occurrence.
+func (s *Service) admit(ctx context.Context, o *occurrence) error {
+	for lane, sent := range o.Lanes {
+		until, err := s.holdUntil(ctx, *o, lane, alertID(o.ID, lane, sent.As, 0))
+		if err != nil {
+			return err
+		}
+		sent.HeldUntil = docstore.At(until)
 	}
-	return s.hold(ctx, o, lane, until)
+	return nil
+}
+
+// pass takes an occurrence to a lane's queue or digest, as is decided. It may be called
+// again.
+func (s *Service) pass(ctx context.Context, o occurrence, lane string) error {
+	sent := o.Lanes[lane]
+	switch {
+	case sent.Told != "":
+		return nil
+	case sent.HeldUntil.IsZero():
+		return s.put(ctx, o, lane, sent.As, 0)
+	}
+	return s.hold(ctx, o, lane, sent.HeldUntil)
 }
 
 // holdUntil is until when an alert is held; zero when it goes through, of which the lane
@@ -131,7 +145,7 @@ func (s *Service) failed(ctx context.Context, l *lane, cause error, forGood bool
 	if err != nil || state.Dead || !forGood && now.Sub(state.FailingSince.Time) < deadAfter {
 		return err
 	}
-	s.c.Log.ErrorContext(ctx, "an alert channel is dead", "channel", l.channel, "error", cause)
+	s.c.Log.ErrorContext(ctx, "an alert channel is dead", "channel", l.name, "error", cause)
 	e := s.deadEvent(l, state, false)
 	e.Tried = []string{cause.Error()}
 	if err := s.Tell(ctx, e); err != nil {
@@ -149,13 +163,13 @@ func (s *Service) failed(ctx context.Context, l *lane, cause error, forGood bool
 
 func (s *Service) deadEvent(l *lane, state laneState, over bool) Event {
 	e := Event{
-		Kind: ChannelDead, Subject: l.channel, Occurrence: l.name + "/" + state.FailingSince.UTC().Format(time.RFC3339), Over: over, At: state.FailingSince,
-		Title: language.Text{En: "The alert channel " + l.channel + " is dead", Ar: "قناة التنبيه " + l.channel + " معطّلة"},
+		Kind: ChannelDead, Subject: l.name, Occurrence: state.FailingSince.UTC().Format(time.RFC3339), Over: over, At: state.FailingSince,
+		Title: language.Text{En: "The alert channel " + l.name + " is dead", Ar: "قناة التنبيه " + l.name + " معطّلة"},
 		Text:  language.Text{En: "Alerts don't arrive there. Those that it refuses are given up, the others wait and are tried again. Look at its settings; 'manus notify retry' sends again what was given up.", Ar: "لا تصل التنبيهات إليها. يُترك ما ترفضه وينتظر غيره وتُعاد محاولته. انظر في إعداداتها؛ ويعيد الأمر manus notify retry إرسال ما تُرك."},
 	}
 	if over {
 		e.At = docstore.At(s.c.Now())
-		e.Title = language.Text{En: "The alert channel " + l.channel + " delivers again", Ar: "قناة التنبيه " + l.channel + " توصل من جديد"}
+		e.Title = language.Text{En: "The alert channel " + l.name + " delivers again", Ar: "قناة التنبيه " + l.name + " توصل من جديد"}
 		e.Text = language.Text{}
 	}
 	return e
@@ -163,13 +177,13 @@ func (s *Service) deadEvent(l *lane, state laneState, over bool) Event {
 
 func (s *Service) unprovenEvent(l *lane, since docstore.Time, over bool) Event {
 	e := Event{
-		Kind: ChannelUnproven, Subject: l.channel, Occurrence: l.name + "/" + since.UTC().Format(time.RFC3339), Over: over, At: since,
-		Title: language.Text{En: "Nothing has been delivered on the alert channel " + l.channel + " for a month", Ar: "لم يُوصَل شيء عبر قناة التنبيه " + l.channel + " منذ شهر"},
+		Kind: ChannelUnproven, Subject: l.name, Occurrence: since.UTC().Format(time.RFC3339), Over: over, At: since,
+		Title: language.Text{En: "Nothing has been delivered on the alert channel " + l.name + " for a month", Ar: "لم يُوصَل شيء عبر قناة التنبيه " + l.name + " منذ شهر"},
 		Text:  language.Text{En: "Nobody knows whether it works. Try it: manus notify test " + l.channel, Ar: "لا أحد يعلم أتعمل أم لا. جرّبها: manus notify test " + l.channel},
 	}
 	if over {
 		e.At = docstore.At(s.c.Now())
-		e.Title = language.Text{En: "The alert channel " + l.channel + " has delivered", Ar: "أوصلت قناة التنبيه " + l.channel}
+		e.Title = language.Text{En: "The alert channel " + l.name + " has delivered", Ar: "أوصلت قناة التنبيه " + l.name}
 		e.Text = language.Text{}
 	}
 	return e

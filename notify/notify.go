@@ -29,6 +29,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"manus/audit"
 	"manus/docstore"
 	"manus/language"
 	"manus/queue"
@@ -91,6 +92,7 @@ var ErrNoAlert = errors.New("there is no such alert")
 // Config is what a Service is made of.
 type Config struct {
 	Store docstore.Store
+	Audit *audit.Log // nil: nothing is noted there
 	// Policy is manus.yaml's, see SetPolicy; Channels makes the parts of a channel.
 	Policy   Policy
 	Channels func(ChannelConfig) ([]Channel, error)
@@ -180,10 +182,12 @@ func (o occurrence) DocumentID() string { return o.ID }
 
 // sending is an occurrence on one lane.
 type sending struct {
-	// Told is what has been said there; empty: nothing yet.
+	// Told is what has been said there; empty: nothing yet, or in a digest.
 	Told State `json:"told,omitempty"`
 	// As is how it goes there: raised, or escalated.
 	As State `json:"as"`
+	// HeldUntil is when it is told in a digest; zero where it is told by itself.
+	HeldUntil docstore.Time `json:"held_until,omitzero"`
 	// RemindEvery is how often it is told again while it lasts; zero is never.
 	RemindEvery time.Duration `json:"remind_every,omitempty"`
 	Reminded    int           `json:"reminded,omitempty"`
@@ -202,6 +206,9 @@ var occurrenceSpec = docstore.Spec{Collection: "alert_events", Of: occurrence{},
 
 // isOpen tells whether it lasts and nobody has said that they take care.
 func (o occurrence) isOpen() bool { return o.End == nil && o.AcknowledgedAt.IsZero() }
+
+// lasts tells whether its end may still come.
+func (o occurrence) lasts() bool { return o.End == nil && kindOf(o.Event.Kind).Ends }
 
 // schedule sets when something is to be done next.
 func (o *occurrence) schedule() {
@@ -231,27 +238,38 @@ func (s *Service) Tell(ctx context.Context, e Event) error {
 	if e.Over {
 		return s.end(ctx, e)
 	}
-	id, now, rules, known := idOf(e.Key()), docstore.At(s.c.Now()), s.rules.Load(), false
-	o, err := s.occurrences.Upsert(ctx, occurrence{ID: id, Event: e, ReceivedAt: now}, func(o *occurrence, exists bool) error {
-		if known = exists; known {
-			return docstore.ErrUnchanged
-		}
-		rules.plan(o)
-		o.schedule()
-		return nil
-	})
+	o, err := s.occurrences.Get(ctx, idOf(e.Key()))
+	if errors.Is(err, docstore.ErrNotFound) {
+		o, err = s.begin(ctx, e)
+	}
 	if err != nil {
 		return err
 	}
-	if !known {
-		s.log(ctx, e)
-	}
-	for lane, sent := range o.Lanes {
-		if sent.Told == "" {
-			err = errors.Join(err, s.admit(ctx, o, lane, sent.As))
-		}
+	for lane := range o.Lanes {
+		err = errors.Join(err, s.pass(ctx, o, lane))
 	}
 	return err
+}
+
+// begin keeps an event with where it goes and how, unless another copy has.
+func (s *Service) begin(ctx context.Context, e Event) (occurrence, error) {
+	o := occurrence{ID: idOf(e.Key()), Event: e, ReceivedAt: docstore.At(s.c.Now())}
+	s.rules.Load().plan(&o)
+	if err := s.admit(ctx, &o); err != nil {
+		return o, err
+	}
+	o.schedule()
+	known := false
+	o, err := s.occurrences.Upsert(ctx, o, func(_ *occurrence, exists bool) error {
+		if known = exists; known {
+			return docstore.ErrUnchanged
+		}
+		return nil
+	})
+	if err == nil && !known {
+		s.log(ctx, e)
+	}
+	return o, err
 }
 
 // end notes that an occurrence is over, and has that told where it was told. One whose
@@ -305,7 +323,18 @@ func (s *Service) follow(ctx context.Context, o occurrence, lane string) error {
 // Acknowledge notes that somebody takes care of an occurrence: nobody is reminded of it
 // any more, and it isn't escalated. It returns ErrNoAlert or an error of the store.
 func (s *Service) Acknowledge(ctx context.Context, occurrenceID string) error {
-	_, err := s.occurrences.Update(ctx, occurrenceID, func(o *occurrence) error {
+	return s.acknowledge(ctx, occurrenceID, eventAcknowledged)
+}
+
+func (s *Service) acknowledge(ctx context.Context, occurrenceID string, as audit.Kind) error {
+	o, err := s.occurrences.Get(ctx, occurrenceID)
+	if err != nil || !o.isOpen() {
+		return docstore.NotFoundAs(err, ErrNoAlert)
+	}
+	if err := s.note(ctx, as, o.Event.Key()); err != nil {
+		return err
+	}
+	_, err = s.occurrences.Update(ctx, occurrenceID, func(o *occurrence) error {
 		if !o.isOpen() {
 			return docstore.ErrUnchanged
 		}

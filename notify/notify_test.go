@@ -66,6 +66,7 @@ type rig struct {
 	clock     *clocktest.Clock
 	store     docstore.Store
 	receivers map[string]*receiver // by channel
+	log       waittest.Log         // of services that write one
 }
 
 // setup makes a service with the channels a and b, of which b speaks Arabic.
@@ -87,12 +88,21 @@ func (r *rig) another(t *testing.T, policy Policy) *Service {
 	s, err := New(Config{
 		Store: r.store, Policy: policy, Secrets: []string{"the secret"}, PublicURL: "https://app.example.com", Now: r.clock.Now,
 		Log:      slog.New(slog.DiscardHandler),
-		Channels: func(c ChannelConfig) ([]Channel, error) { return []Channel{r.receivers[c.ID]}, nil },
+		Channels: r.parts,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// parts are the receivers of a channel: a, and a/2 and so on where the test has them.
+func (r *rig) parts(c ChannelConfig) ([]Channel, error) {
+	parts := []Channel{r.receivers[c.ID]}
+	for n := 2; r.receivers[fmt.Sprintf("%s/%d", c.ID, n)] != nil; n++ {
+		parts = append(parts, r.receivers[fmt.Sprintf("%s/%d", c.ID, n)])
+	}
+	return parts, nil
 }
 
 // work does what is due, and all that follows from it.
@@ -587,7 +597,15 @@ func TestWithoutAStoreAnEventIsSentAtOnce(t *testing.T) {
 	if err := r.TellNow(t.Context(), e); err != nil {
 		t.Error(err)
 	}
-	r.expect(t, "a", "The data is damaged")
+	over := e
+	over.Over, over.Title, over.Text = true, language.Text{En: "It was mended"}, language.Text{En: "All is well."}
+	if err := r.TellNow(t.Context(), over); err != nil {
+		t.Error(err)
+	}
+	r.expect(t, "a", "The data is damaged", "Resolved: It was mended")
+	if m := r.receivers["a"].messages()[1]; m.Text != "All is well." || m.State != Over {
+		t.Errorf("at the end it says %+v", m)
+	}
 	r.receivers["a"].fail(func(Message) error { return errors.New("no connection") })
 	if err := r.TellNow(t.Context(), e); err == nil {
 		t.Error("nobody has taken it, and nobody says so")

@@ -66,12 +66,15 @@ var ErrNotDead = errors.New("the alert wasn't given up")
 // Retry has an alert sent again that was given up. It returns ErrNoAlert, ErrNotDead or an
 // error of the store.
 func (s *Service) Retry(ctx context.Context, id string) error {
-	err := s.alerts.Retry(ctx, id)
-	if !errors.Is(err, docstore.ErrNotFound) {
-		return err
-	}
-	if _, err = s.alerts.Get(ctx, id); err == nil {
+	job, err := s.alerts.Get(ctx, id)
+	switch {
+	case err != nil:
+		return docstore.NotFoundAs(err, ErrNoAlert)
+	case newAlert(job).Status != Dead:
 		return ErrNotDead
 	}
-	return docstore.NotFoundAs(err, ErrNoAlert)
+	if err := s.note(ctx, eventRetried, job.Args.Key); err != nil {
+		return err
+	}
+	return docstore.NotFoundAs(s.alerts.Retry(ctx, id), ErrNotDead)
 }

@@ -3,6 +3,7 @@ package notify
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/url"
 	"path"
 	"regexp"
@@ -137,10 +138,10 @@ func (p Policy) Problems(elsewhere ...string) []string {
 		c.rule(fmt.Sprintf("alerts.rules[%d]", i), rule)
 	}
 	if q := p.QuietHours; q != nil {
-		_, fromErr := clockTime(q.From)
-		_, untilErr := clockTime(q.Until)
+		from, fromErr := clockTime(q.From)
+		until, untilErr := clockTime(q.Until)
 		c.add(fromErr != nil || untilErr != nil, `alerts.quiet_hours: from and until are times such as "23:00"`)
-		c.add(q.From == q.Until, "alerts.quiet_hours: from and until are the same")
+		c.add(fromErr == nil && untilErr == nil && from == until, "alerts.quiet_hours: from and until are the same")
 		c.zone("alerts.quiet_hours.timezone", q.Timezone)
 		for _, on := range q.Except {
 			c.on("alerts.quiet_hours.except", on)
@@ -148,9 +149,9 @@ func (p Policy) Problems(elsewhere ...string) []string {
 	}
 	c.add(p.AtMost.Alerts < 1 || p.AtMost.Alerts > maxPerWindow, "alerts.at_most.alerts: use a number from 1 to %d", maxPerWindow)
 	c.between("alerts.at_most.within", p.AtMost.Within, time.Second, 24*time.Hour)
-	for on, address := range p.Runbooks {
+	for _, on := range slices.Sorted(maps.Keys(p.Runbooks)) {
 		c.on("alerts.runbooks", on)
-		u, err := url.Parse(address)
+		u, err := url.Parse(p.Runbooks[on])
 		c.add(err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http", "alerts.runbooks.%s: use the address of a page", on)
 	}
 	return c.problems

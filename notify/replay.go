@@ -61,7 +61,11 @@ func (r *routing) replay(past occurrence, windows map[string][]time.Time) Told {
 		windows[lane] = recent
 	}
 	for _, e := range o.Escalations {
-		unattended := (past.End == nil || past.Ended.After(e.At.Time)) && (past.AcknowledgedAt.IsZero() || past.AcknowledgedAt.After(e.At.Time))
+		at := e.At.Time
+		if until := r.quietUntil(o.Event, at); !until.IsZero() {
+			at = until
+		}
+		unattended := (past.End == nil || past.Ended.After(at)) && (past.AcknowledgedAt.IsZero() || past.AcknowledgedAt.After(at))
 		if unattended {
 			told.Escalated = append(told.Escalated, e.Channels...)
 		}

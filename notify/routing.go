@@ -93,11 +93,17 @@ func newRouting(p Policy, build func(ChannelConfig) ([]Channel, error)) (*routin
 // SetPolicy puts a policy in force for what is told and sent from now on. Errors are
 // those of its channels; then the one before stays.
 func (s *Service) SetPolicy(p Policy) error {
-	r, err := newRouting(p, s.c.Channels)
+	put, err := s.PreparePolicy(p)
 	if err == nil {
-		s.rules.Store(r)
+		put()
 	}
 	return err
+}
+
+// PreparePolicy is SetPolicy in two steps: put puts the policy in force.
+func (s *Service) PreparePolicy(p Policy) (put func(), err error) {
+	r, err := newRouting(p, s.c.Channels)
+	return func() { s.rules.Store(r) }, err
 }
 
 // lanesOf are the lanes of channels, sorted.
@@ -156,8 +162,10 @@ func (r *routing) matching(e Event) []Rule {
 // plan says where a new occurrence goes, and when it is escalated.
 func (r *routing) plan(o *occurrence) {
 	for _, rule := range r.matching(o.Event) {
-		for _, name := range r.lanesOf(r.reachable(o.Event, rule.Channels)) {
-			o.to(name, Raised, rule.RemindEvery)
+		for _, name := range r.lanesOf(rule.Channels) {
+			if !o.Event.isOf(name) {
+				o.to(name, Raised, rule.RemindEvery)
+			}
 		}
 		if rule.Escalate != nil {
 			at := docstore.At(o.ReceivedAt.Add(rule.Escalate.After))
@@ -166,12 +174,9 @@ func (r *routing) plan(o *occurrence) {
 	}
 }
 
-// reachable are the channels but for the one that the event says is dead.
-func (r *routing) reachable(e Event, channels []string) []string {
-	if e.Kind != ChannelDead && e.Kind != ChannelUnproven {
-		return channels
-	}
-	return slices.DeleteFunc(slices.Clone(channels), func(id string) bool { return id == e.Subject })
+// isOf tells whether the event says that a lane doesn't deliver: it isn't told there.
+func (e Event) isOf(lane string) bool {
+	return (e.Kind == ChannelDead || e.Kind == ChannelUnproven) && e.Subject == lane
 }
 
 // to has the occurrence go to a lane too. It is reminded of by the rule that does so most
@@ -206,7 +211,7 @@ func (r *routing) quietEnd(now time.Time) time.Time {
 	}
 	from, fromErr := clockTime(q.From)
 	until, untilErr := clockTime(q.Until)
-	if fromErr != nil || untilErr != nil {
+	if fromErr != nil || untilErr != nil || from == until {
 		return time.Time{}
 	}
 	at := func(day int, clock time.Duration) time.Time { // by the clock on the wall, also on days of 23 hours
@@ -215,7 +220,7 @@ func (r *routing) quietEnd(now time.Time) time.Time {
 	}
 	for _, day := range []int{-1, 0} {
 		begin, end := at(day, from), at(day, until)
-		if until <= from {
+		if until < from {
 			end = at(day+1, until)
 		}
 		if !now.Before(begin) && now.Before(end) {

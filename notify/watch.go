@@ -101,21 +101,37 @@ func (s *Service) escalate(ctx context.Context, o occurrence, due func(docstore.
 	if err != nil {
 		return false, err
 	}
-	o, err = s.occurrences.Update(ctx, o.ID, func(o *occurrence) error {
-		for _, lane := range lanes {
-			o.to(lane, Escalated, 0)
-		}
-		return nil
-	})
+	o, err = s.goTo(ctx, o, lanes)
 	if err != nil || !o.isOpen() {
 		return err == nil, docstore.NotFoundAs(err, nil)
 	}
 	for _, lane := range lanes {
-		if o.Lanes[lane].Told == "" {
-			err = errors.Join(err, s.admit(ctx, o, lane, Escalated))
-		}
+		err = errors.Join(err, s.pass(ctx, o, lane))
 	}
 	return err == nil, err
+}
+
+// goTo has an occurrence go to more lanes, as escalated. Where it goes already it goes as
+// before.
+func (s *Service) goTo(ctx context.Context, o occurrence, lanes []string) (occurrence, error) {
+	more := occurrence{ID: o.ID, Event: o.Event}
+	for _, lane := range lanes {
+		if o.Lanes[lane] == nil {
+			more.to(lane, Escalated, 0)
+		}
+	}
+	if err := s.admit(ctx, &more); err != nil {
+		return o, err
+	}
+	return s.occurrences.Update(ctx, o.ID, func(o *occurrence) error {
+		for lane, sent := range more.Lanes {
+			if o.Lanes[lane] == nil {
+				o.to(lane, Escalated, 0)
+				*o.Lanes[lane] = *sent
+			}
+		}
+		return nil
+	})
 }
 
 // postpone puts escalations off.
@@ -169,8 +185,7 @@ func (s *Service) sweepOccurrences(ctx context.Context, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		lasts := o.End == nil && kindOf(o.Event.Kind).Ends && now.Sub(o.ReceivedAt.Time) < keepOpen
-		if !lasts {
+		if !o.lasts() || now.Sub(o.ReceivedAt.Time) >= keepOpen {
 			err = docstore.NotFoundAs(s.occurrences.Delete(ctx, o.ID), nil)
 		}
 		if err != nil {

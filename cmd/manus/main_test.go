@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -76,14 +77,17 @@ func runScripts(t *testing.T, dir string, setup func(*testscript.Env)) {
 			"keys":      keys,
 
 			"await-backup": awaitBackup,
+			"await-alert":  awaitAlert,
+			"receiver":     receiver,
 		},
 	})
 }
 
 // script is what the commands of one script share.
 type script struct {
-	running *program
-	last    []byte // the last answer's body
+	running  *program
+	receiver atomic.Int32 // the status that the receiver of webhooks answers
+	last     []byte       // the last answer's body
 }
 
 type scriptKey struct{}

@@ -11,6 +11,7 @@ import (
 	"manus/app"
 	"manus/config"
 	"manus/docstore"
+	"manus/identity"
 	"manus/language"
 	"manus/notify"
 )
@@ -67,7 +68,8 @@ type notifyRetry struct {
 // Run has an alert sent again.
 func (c notifyRetry) Run(p *process, parent *notifyCommand) error {
 	return parent.with(p, func(a *app.App) error {
-		switch err := a.Alerts.Retry(p.ctx, c.ID); {
+		ctx := identity.With(p.ctx, identity.Caller{Agent: "manus notify retry"})
+		switch err := a.Alerts.Retry(ctx, c.ID); {
 		case errors.Is(err, notify.ErrNoAlert):
 			return errors.New("there is no alert with this id; 'manus notify list --failed' shows those that were given up")
 		case errors.Is(err, notify.ErrNotDead):

@@ -1,0 +1,94 @@
+package notify
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"manus/language"
+)
+
+// good is a policy that uses all there is.
+func good() Policy {
+	p := DefaultPolicy()
+	p.Language, p.Timezone = language.Arabic, "Asia/Riyadh"
+	p.Channels = []ChannelConfig{{ID: "pager", Type: "webhook"}}
+	p.Rules = []Rule{
+		{On: "*", Channels: []string{"mail"}},
+		{On: "backup.*", Channels: []string{}, Level: Warning},
+		{On: "issue.spike", Events: 100, Within: 5 * time.Minute, Project: "web-*"},
+		{On: "monitor.down", Channels: []string{"mail", "pager"}, RemindEvery: time.Hour, Escalate: &Escalate{15 * time.Minute, []string{"pager"}}},
+	}
+	p.QuietHours = &QuietHours{From: "23:00", Until: "07:00", Timezone: "Europe/Berlin", Except: []string{"monitor.*"}}
+	p.Runbooks = map[string]string{"backup.*": "https://wiki.example.com/backups", "*": "http://wiki.example.com"}
+	return p
+}
+
+func TestEachMistakeInAPolicyIsTold(t *testing.T) {
+	t.Parallel()
+	if found := good().Problems("mail"); len(found) > 0 {
+		t.Fatalf("a good policy: %v", found)
+	}
+	if found := DefaultPolicy().Problems(); len(found) > 0 {
+		t.Errorf("the default: %v", found)
+	}
+	rule := func(change func(*Rule)) func(*Policy) { return func(p *Policy) { change(&p.Rules[3]) } }
+	quiet := func(change func(*QuietHours)) func(*Policy) { return func(p *Policy) { change(p.QuietHours) } }
+	for want, change := range map[string]func(*Policy){
+		"alerts.language: use en or ar":                                                   func(p *Policy) { p.Language = "fr" },
+		"alerts.timezone: use a name such as":                                             func(p *Policy) { p.Timezone = "Berlin" },
+		"alerts.timezone: use a name such":                                                func(p *Policy) { p.Timezone = "Local" },
+		"alerts.channels: there are more than 20":                                         func(p *Policy) { p.Channels = make([]ChannelConfig, 21) },
+		"alerts.channels[0].id: use a small letter":                                       func(p *Policy) { p.Channels[0].ID = "Pager/2" },
+		`alerts.channels[1].id: there is another channel "pager"`:                         func(p *Policy) { p.Channels = append(p.Channels, ChannelConfig{ID: "pager"}) },
+		`alerts.channels[1].id: there is another channel "mail"`:                          func(p *Policy) { p.Channels = append(p.Channels, ChannelConfig{ID: "mail"}) },
+		"alerts.channels[0].language: use en or ar":                                       func(p *Policy) { p.Channels[0].Language = "de" },
+		"alerts.rules: there are more than 100":                                           func(p *Policy) { p.Rules = append(p.Rules, make([]Rule, 100)...) },
+		`alerts.rules[3].on: there are no events "monitor.up"; use one of backup.failed,`: rule(func(r *Rule) { r.On = "monitor.up" }),
+		`alerts.rules[3].on: there are no events ""`:                                      rule(func(r *Rule) { r.On = "" }),
+		`alerts.rules[3].on: there are no events "nothing.*"`:                             rule(func(r *Rule) { r.On = "nothing.*" }),
+		`alerts.rules[3]: "[" is no pattern`:                                              rule(func(r *Rule) { r.Component = "[" }),
+		"alerts.rules[3].level: use one of [info warning error critical]":                 rule(func(r *Rule) { r.Level = "fatal" }),
+		`alerts.rules[3].channels: there is no channel "phone"; there are mail, pager`:    rule(func(r *Rule) { r.Channels = []string{"phone"} }),
+		"alerts.rules[3].remind_every: use a duration such as 1h":                         rule(func(r *Rule) { r.RemindEvery = time.Second }),
+		"alerts.rules[3].remind_every: use a duration such as 1h, at least 1m":            rule(func(r *Rule) { r.RemindEvery = -time.Hour }),
+		"alerts.rules[3].escalate.after: use a duration from 1s to 720h0m0s":              rule(func(r *Rule) { r.Escalate.After = 0 }),
+		"alerts.rules[3].escalate.channels: say who is told":                              rule(func(r *Rule) { r.Escalate.Channels = nil }),
+		`alerts.rules[3].escalate.channels: there is no channel "x"`:                      rule(func(r *Rule) { r.Escalate.Channels = []string{"x"} }),
+		"alerts.rules[3]: events and within are for issue.spike alone":                    rule(func(r *Rule) { r.Events, r.Within = 1, time.Minute }),
+		"alerts.rules[2]: events and within go together, such as 100 and 5m":              func(p *Policy) { p.Rules[2].Within = 0 },
+		`alerts.quiet_hours: from and until are times such as "23:00"`:                    quiet(func(q *QuietHours) { q.From = "24:00" }),
+		"alerts.quiet_hours: from and until are times":                                    quiet(func(q *QuietHours) { q.Until = "" }),
+		"alerts.quiet_hours: from and until are the same":                                 quiet(func(q *QuietHours) { q.From = "07:00" }),
+		"alerts.quiet_hours: from and until are the sam":                                  quiet(func(q *QuietHours) { q.From = "7:00" }),
+		"alerts.quiet_hours.timezone: use a name":                                         quiet(func(q *QuietHours) { q.Timezone = "CEST" }),
+		`alerts.quiet_hours.except: there are no events "x"`:                              quiet(func(q *QuietHours) { q.Except = []string{"x"} }),
+		"alerts.at_most.alerts: use a number from 1 to 100":                               func(p *Policy) { p.AtMost.Alerts = 0 },
+		"alerts.at_most.alerts: use a number from 1":                                      func(p *Policy) { p.AtMost.Alerts = 101 },
+		"alerts.at_most.within: use a duration from 1s to 24h0m0s":                        func(p *Policy) { p.AtMost.Within = 0 },
+		`alerts.runbooks: there are no events "x"`:                                        func(p *Policy) { p.Runbooks["x"] = "https://wiki.example.com" },
+		"alerts.runbooks.*: use the address of a page":                                    func(p *Policy) { p.Runbooks["*"] = "javascript:alert(1)" },
+	} {
+		p := good()
+		change(&p)
+		if found := p.Problems("mail"); len(found) == 0 || !strings.Contains(strings.Join(found, "\n"), want) {
+			t.Errorf("wanted %q, got %q", want, found)
+		}
+	}
+	p := Policy{Rules: []Rule{{On: "*", Channels: []string{"mail"}}}}
+	if found := p.Problems(); !strings.Contains(strings.Join(found, "\n"), "there are none: set ALERT_EMAIL") {
+		t.Errorf("without any channel: %q", found)
+	}
+}
+
+func TestProblemsAreInTheSameOrderEachTime(t *testing.T) {
+	t.Parallel()
+	p := DefaultPolicy()
+	p.Runbooks = map[string]string{"a": "", "b": "", "c": "", "d": ""}
+	want := strings.Join(p.Problems(), "\n")
+	for range 50 {
+		if got := strings.Join(p.Problems(), "\n"); got != want {
+			t.Fatalf("got\n%s\nafter\n%s", got, want)
+		}
+	}
+}
