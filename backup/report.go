@@ -3,6 +3,7 @@ package backup
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"manus/docstore"
 )
@@ -30,15 +31,31 @@ func (s *Service) report(ctx context.Context, m Manifest, failed error) {
 func (s *Service) noteEnd(ctx context.Context, m Manifest, failed error) error {
 	return s.withStore(ctx, func(store docstore.Store) error {
 		relay := newRelay(store, func() *Service { return s })
+		var earlier []Alert
 		st, err := relay.Aggregates.Update(ctx, theSchedule, func(st *Status) error {
+			earlier = slices.Clone(st.Pending)
 			st.ended(m, failed, s.Now())
 			return nil
 		})
-		if err == nil && s.Alarm != nil {
+		switch {
+		case err != nil:
+			return err
+		case s.Alarm == nil:
+			s.logAlerts(ctx, st.Pending, earlier)
+		default:
 			relay.Send(ctx, st)
 		}
-		return err
+		return nil
 	})
+}
+
+// logAlerts has the log tell what has just been noted, and waits for who has an alarm.
+func (s *Service) logAlerts(ctx context.Context, pending, earlier []Alert) {
+	for _, alert := range pending {
+		if !slices.ContainsFunc(earlier, func(a Alert) bool { return a.ID == alert.ID }) {
+			_ = s.tell(ctx, alert) // the log takes everything
+		}
+	}
 }
 
 // withStore does something with the store that has the state of backups, and returns

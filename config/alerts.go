@@ -41,7 +41,7 @@ var OwnChannels = []string{"mail", "slack", "webhook"}
 // WithChannels is a policy of manus.yaml with the environment's channels before its own,
 // each with its secret.
 func (a Alerts) WithChannels(p notify.Policy) notify.Policy {
-	var all []notify.ChannelConfig
+	all := []notify.ChannelConfig{}
 	if len(a.Email) > 0 {
 		all = append(all, notify.ChannelConfig{ID: "mail", Type: "mail", To: a.Email})
 	}

@@ -95,9 +95,9 @@ type Config struct {
 	// sending, before it is given up, and why. While it fails the mail is kept. Nil: only
 	// the log is told.
 	OnGivenUp func(ctx context.Context, id string, err error) error
-	Metrics prometheus.Registerer // nil: nobody counts
-	Now     func() time.Time      // the clock; nil means time.Now
-	Log     *slog.Logger
+	Metrics   prometheus.Registerer // nil: nobody counts
+	Now       func() time.Time      // the clock; nil means time.Now
+	Log       *slog.Logger
 }
 
 // Outbox is where mails wait. It is safe for concurrent use.

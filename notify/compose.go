@@ -34,12 +34,14 @@ var (
 	factComponent = language.Text{En: "Component", Ar: "المكوّن"}
 )
 
-// message is what is said of an occurrence.
-func (s *Service) message(l *lane, id string, o occurrence, say State) Message {
+// message is what is said of an occurrence: the same at every attempt, until there is
+// something else to say. That has another ID, as a receiver may have taken an attempt that
+// nobody knows of, and keep only the first message of an ID.
+func (s *Service) message(l *lane, n int, at time.Time, o occurrence, say State) Message {
 	r, e, tag := s.rules.Load(), o.Event, l.language
 	m := Message{
-		ID: id, Thread: o.ID, State: say, Kind: e.Kind, Level: e.level(), At: s.c.Now(), Language: tag,
-		Title: titleOf(say, e.Title, tag), Text: e.Text.In(tag), Facts: r.facts(o, s.c.Now(), tag), Lines: e.Tried,
+		ID: alertID(o.ID, l.name, say, n), Thread: o.ID, State: say, Kind: e.Kind, Level: e.level(), At: at, Language: tag,
+		Title: titleOf(say, e.Title, tag), Text: e.Text.In(tag), Facts: r.facts(o, at, tag), Lines: e.Tried,
 		URL: e.URL, Runbook: r.runbook(e.Kind),
 	}
 	if o.End != nil {

@@ -79,7 +79,7 @@ func (s *Service) deliverOne(ctx context.Context, l *lane, job queue.Job[alert],
 	if until := s.rules.Load().quietUntil(o.Event, s.c.Now()); say == Reminder && !until.IsZero() {
 		return queue.Snooze(errors.New("these are quiet hours"), until.Sub(s.c.Now()))
 	}
-	if err := s.send(ctx, l, job, s.message(l, job.ID, o, say)); err != nil {
+	if err := s.send(ctx, l, job, s.message(l, job.Args.N, job.QueuedAt, o, say)); err != nil {
 		return err
 	}
 	o, err := s.said(context.WithoutCancel(ctx), o.ID, job.Lane, say, job.Args.N)

@@ -29,7 +29,7 @@ func (s *Service) TellNow(ctx context.Context, e Event) error {
 		say = Over
 	}
 	return s.atOnce(ctx, lanes, func(l *lane) Message {
-		m := s.message(l, alertID(o.ID, l.name, say, 0), o, say)
+		m := s.message(l, 0, e.At.Time, o, say)
 		m.Acknowledge = "" // nobody knows of it
 		return m
 	}, nil)

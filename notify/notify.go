@@ -195,7 +195,7 @@ type escalation struct {
 	Channels []string      `json:"channels"`
 }
 
-var occurrenceSpec = docstore.Spec{Collection: "alert_events", Of: occurrence{}, Indexes: []docstore.Index{
+var occurrenceSpec = docstore.Spec{Collection: "alert_events", Of: occurrence{}, Transient: true, Indexes: []docstore.Index{
 	{Name: "by_time", Fields: []string{"received_at"}},
 	{Name: "by_next", Fields: []string{"next_at"}},
 }}

@@ -197,6 +197,28 @@ func TestWhatIsOverBeforeItWasSentIsSentAsOne(t *testing.T) {
 	}
 }
 
+// A receiver that keeps one message of each ID may have taken the beginning without
+// anybody knowing.
+func TestTheEndOfWhatMayHaveBeenTakenHasAnotherID(t *testing.T) {
+	t.Parallel()
+	r := setup(t, func(p *Policy) { p.Rules = []Rule{{On: "monitor.down", Channels: []string{"a"}}} })
+	var ids []string
+	r.receivers["a"].fail(func(m Message) error { ids = append(ids, m.ID); return errors.New("no answer") })
+	r.tell(t, r.down(1))
+	for range 2 { // the same message
+		r.clock.Add(time.Minute)
+		r.work(t)
+	}
+	r.receivers["a"].fail(nil)
+	r.tell(t, r.up(1))
+	r.clock.Add(time.Minute)
+	r.work(t)
+	r.expect(t, "a", "Resolved already: Health is down (1)")
+	if id := r.receivers["a"].messages()[0].ID; len(ids) < 2 || ids[0] != ids[len(ids)-1] || slices.Contains(ids, id) {
+		t.Errorf("attempts had the ids %q, and the end %q", ids, id)
+	}
+}
+
 func TestAnEventThatEndsWhileItIsSentIsToldInTwo(t *testing.T) {
 	t.Parallel()
 	r := setup(t, func(p *Policy) { p.Rules = []Rule{{On: "monitor.down", Channels: []string{"a"}}} })

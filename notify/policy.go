@@ -74,7 +74,12 @@ type AtMost struct {
 }
 
 // DefaultPolicy holds where manus.yaml says nothing.
-func DefaultPolicy() Policy { return Policy{AtMost: AtMost{Alerts: 10, Within: 10 * time.Minute}} }
+func DefaultPolicy() Policy {
+	return Policy{
+		Language: language.English, Channels: []ChannelConfig{}, Rules: []Rule{}, Runbooks: map[string]string{},
+		AtMost: AtMost{Alerts: 10, Within: 10 * time.Minute},
+	}
+}
 
 // ChannelConfig is a channel of manus.yaml's alerts.channels, or of the environment.
 type ChannelConfig struct {

@@ -61,7 +61,7 @@ func (s *Service) doDueOf(ctx context.Context, o occurrence) error {
 		return err
 	}
 	for lane, sent := range o.Lanes {
-		if due(sent.RemindAt) {
+		if due(sent.RemindAt) && s.rules.Load().lanes[lane] != nil {
 			err = errors.Join(err, s.put(ctx, o, lane, Reminder, sent.Reminded+1))
 		}
 	}

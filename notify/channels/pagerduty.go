@@ -58,12 +58,14 @@ func newPagerDuty(c notify.ChannelConfig, _ Dependencies) receiver {
 // again has the same key, and so is one incident.
 func pagerDutyEventOf(d draft, key string) (path string, event pagerDutyEvent) {
 	event = pagerDutyEvent{RoutingKey: key, Links: pagerDutyLinks(d), Payload: pagerDutyPayloadOf(d)}
-	if d.State == notify.Test || d.State == notify.Passed {
+	if d.State == notify.Test {
 		event.Payload.Severity, event.Payload.Class = "", "" // which changes don't have
 		return "/v2/change/enqueue", event
 	}
 	event.DedupKey = cmp.Or(d.Thread, d.ID)
-	if d.State == notify.Over {
+	// What was over before it was told resolves too: an earlier attempt may have been taken
+	// without anybody knowing. Without an incident PagerDuty leaves it alone.
+	if d.State == notify.Over || d.State == notify.Passed {
 		return "/v2/enqueue", pagerDutyEvent{RoutingKey: key, Action: "resolve", DedupKey: event.DedupKey}
 	}
 	event.Action, event.Client, event.ClientURL = "trigger", "Manus", d.URL

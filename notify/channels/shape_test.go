@@ -182,7 +182,7 @@ func TestPagerDutyHasOneIncidentOfAnOccurrence(t *testing.T) {
 		"payload": {"summary": "Down: API", "source": "Manus", "severity": "critical", "class": "monitor.down", "timestamp": "2026-11-26T02:12:00Z", "custom_details": {
 			"details": "It has not answered since 03:12.\n\nSince: 26 November 2026, 03:12 (Europe/Berlin)\nEnvironment: production\n\nWhat was tried:\n- 03:12:05 from Frankfurt: connection refused\n- 03:12:15 from Frankfurt: connection refused"}}}`)
 	same(t, came[2].body, `{`+routing+`, "event_action": "resolve", "dedup_key": "0199-t"}`)
-	for i, want := range []string{"/v2/enqueue trigger 0199-t", "/v2/enqueue trigger 0199-t", "/v2/enqueue resolve 0199-t", "/v2/change/enqueue  ", "/v2/change/enqueue  ", "/v2/enqueue trigger 0199-3"} {
+	for i, want := range []string{"/v2/enqueue trigger 0199-t", "/v2/enqueue trigger 0199-t", "/v2/enqueue resolve 0199-t", "/v2/enqueue resolve 0199-t", "/v2/change/enqueue  ", "/v2/enqueue trigger 0199-3"} {
 		var event pagerDutyEvent
 		if err := json.Unmarshal(came[i].body, &event); err != nil {
 			t.Fatal(err)
