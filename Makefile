@@ -74,4 +74,4 @@ fuzz: ## Fuzz every parser of foreign bytes, 30 s each
 
 .PHONY: bench
 bench: ## Measure, beside the peers; see bench/RESULTS.md
-	cd bench && go run . && go run . -copies && go run . -store && go run ./limits && go run ./backup
+	cd bench && go run . && go run . -copies && go run . -store && go run ./limits && go run ./backup && go run ./alerts

@@ -159,14 +159,14 @@ func (s *Service) holdLonger(ctx context.Context, lane string) error {
 
 // change changes held alerts, each unless it has changed since it was read: such a one
 // waits for the next digest.
-func (s *Service) change(ctx context.Context, read []heldAlert, change func(*heldAlert)) error {
+func (s *Service) change(ctx context.Context, read []heldRead, change func(*heldAlert)) error {
 	ids := make([]string, len(read))
 	for i, h := range read {
-		ids[i] = h.ID
+		ids[i] = h.id
 	}
 	again := docstore.At(s.c.Now().Add(endsWithin))
 	_, errs := s.held.UpdateAll(ctx, ids, func(i int, h *heldAlert) error {
-		wasOver := h.Over && !read[i].Over
+		wasOver := h.Over && !read[i].over
 		change(h)
 		if wasOver {
 			h.DueAt = again
@@ -210,7 +210,13 @@ type digest struct {
 	worst       Level
 	first, last time.Time
 	lines       []heldAlert // the worst, and of those the first
-	read        []heldAlert
+	read        []heldRead
+}
+
+// heldRead is what is remembered of each held alert in a digest: there may be many.
+type heldRead struct {
+	id   string
+	over bool
 }
 
 // Bounds of a digest: what it has a line for, and what it counts. What is more is the
@@ -253,7 +259,7 @@ func (d *digest) add(h heldAlert) {
 	if len(d.lines) > 2*maxLines {
 		d.cut()
 	}
-	d.read = append(d.read, heldAlert{ID: h.ID, Over: h.Over})
+	d.read = append(d.read, heldRead{h.ID, h.Over})
 }
 
 // cut keeps the lines that a digest has.
