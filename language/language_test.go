@@ -277,13 +277,13 @@ func TestWhatIsIsolatedIsNotReversed(t *testing.T) {
 }
 func TestNoneHasAFormOfItsOwnInEnglishToo(t *testing.T) {
 	t.Parallel()
-	p := language.Plural{En: language.Forms{Zero: "none", One: "one", Other: "# things"}}
+	p := Plural{En: Forms{Zero: "none", One: "one", Other: "# things"}}
 	for n, want := range []string{"none", "one", "2 things"} {
-		if got := p.In(language.English, n); got != want {
+		if got := p.In(English, n); got != want {
 			t.Errorf("%d: %q", n, got)
 		}
 	}
-	if got := (language.Plural{En: language.Forms{One: "one", Other: "# things"}}).In(language.English, 0); got != "0 things" {
+	if got := (Plural{En: Forms{One: "one", Other: "# things"}}).In(English, 0); got != "0 things" {
 		t.Error(got)
 	}
 }
