@@ -275,15 +275,3 @@ func TestWhatIsIsolatedIsNotReversed(t *testing.T) {
 		t.Errorf("English has %q", got)
 	}
 }
-func TestNoneHasAFormOfItsOwnInEnglishToo(t *testing.T) {
-	t.Parallel()
-	p := Plural{En: Forms{Zero: "none", One: "one", Other: "# things"}}
-	for n, want := range []string{"none", "one", "2 things"} {
-		if got := p.In(English, n); got != want {
-			t.Errorf("%d: %q", n, got)
-		}
-	}
-	if got := (Plural{En: Forms{One: "one", Other: "# things"}}).In(English, 0); got != "0 things" {
-		t.Error(got)
-	}
-}

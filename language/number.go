@@ -34,8 +34,8 @@ func (t Tag) Number(n any, options ...number.Option) string {
 // numbers: English two, Arabic six.
 type Plural struct{ En, Ar Forms }
 
-// Forms are the forms by CLDR's names; one that is empty is as Other. Zero is for none in
-// any language. In each of them # stands for the number.
+// Forms are the forms by CLDR's names; one that is empty is as Other. In each of
+// them # stands for the number.
 type Forms struct{ Zero, One, Two, Few, Many, Other string }
 
 // In is the text about n things. There are never fewer than none.
@@ -46,9 +46,6 @@ func (p Plural) In(tag Tag, n int) string {
 		forms = p.Ar
 	}
 	form := plural.Cardinal.MatchPlural(tag.cldr(), n, 0, 0, 0, 0)
-	if n == 0 {
-		form = plural.Zero // which CLDR doesn't have for English
-	}
 	return strings.ReplaceAll(forms.of(form), "#", tag.Number(n))
 }
 
