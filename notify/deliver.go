@@ -169,10 +169,9 @@ func (s *Service) send(ctx context.Context, l *lane, job queue.Job[alert], m Mes
 	return err
 }
 
-// discarded is called before an alert is given up.
+// discarded is called before an alert is given up, of which the queue's log tells.
 func (s *Service) discarded(ctx context.Context, job queue.Job[alert], err error) error {
 	s.metrics.discarded(job.Args, job.Lane)
-	s.c.Log.ErrorContext(ctx, "an alert was given up", "alert", job.ID, "kind", job.Args.Kind, "title", job.Args.Title, "channel", job.Lane, "error", err)
 	if job.Args.State == Digest {
 		return errors.Join(s.holdLonger(ctx, job.Lane), s.endDigest(ctx, job.Lane, job.Args.N))
 	}
