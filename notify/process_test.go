@@ -11,7 +11,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -214,15 +213,6 @@ func (u *unreliable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// rounds is how often a process is killed: a few times, or MANUS_CRASH_ROUNDS.
-func rounds(t *testing.T) int {
-	n, err := strconv.Atoi(os.Getenv("MANUS_CRASH_ROUNDS"))
-	if err != nil {
-		return 25
-	}
-	return n
-}
-
 // Killed between any two steps, a process loses no alert and no end of one; what is sent
 // twice has the same ID.
 func TestKilledProcessesLoseNoAlert(t *testing.T) {
@@ -236,7 +226,7 @@ func TestKilledProcessesLoseNoAlert(t *testing.T) {
 		t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 		receivers, urls = append(receivers, u), append(urls, server.URL)
 	}
-	kills := rounds(t)
+	kills := processtest.Size(processtest.CrashRounds, 25)
 	random := rand.New(rand.NewPCG(1, 2))
 	for n := range kills {
 		p := processtest.Start(t, "breaks", append([]string{path, fmt.Sprint(n)}, urls...)...)
