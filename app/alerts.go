@@ -186,12 +186,11 @@ func (b backupAlarm) Tell(ctx context.Context, alert backup.Alert) error {
 			return err
 		}
 	}
-	err = alerts.TellNow(ctx, e)
-	if errors.Is(err, notify.ErrNoAlert) {
-		b.app.log.ErrorContext(ctx, alert.Text, "alert", alert.Key, "over", alert.Over)
-		return nil
+	b.app.log.ErrorContext(ctx, alert.Text, "alert", alert.Key, "over", alert.Over)
+	if err := alerts.TellNow(ctx, e); !errors.Is(err, notify.ErrNoAlert) {
+		return err
 	}
-	return err
+	return nil // the log is all there is
 }
 
 // alerts is who tells operators, before the rooms are there too: then without a store.

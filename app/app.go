@@ -64,7 +64,8 @@ type App struct {
 	rooms    []room
 
 	store    docstore.Store
-	reopened bool // the store was there before it was opened
+	reopened bool        // the store was there before it was opened
+	damaged  atomic.Bool // data in it was found to be damaged since the start
 	audit    *audit.Log
 	leases   *lease.Service
 	redis    *redisclient.Client // nil without Redis

@@ -18,9 +18,10 @@ import (
 // restoreTimeout bounds the look for a backup to restore.
 const restoreTimeout = 10 * time.Second
 
-// tellDamaged raises the alarm when the store's data is found to be damaged. It doesn't
-// wait for that.
+// tellDamaged has /ready say that the store's data is damaged, and raises the alarm. It
+// doesn't wait for that.
 func (a *App) tellDamaged(found error) {
+	a.damaged.Store(true)
 	a.background.Go(func() {
 		ctx := context.Background()
 		text := fmt.Sprintf("%v; %s", found, a.howToRestore(ctx))

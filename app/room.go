@@ -62,11 +62,14 @@ func (a *App) checks() []health.Check {
 }
 
 // hints are what /ready tells beside its checks.
-func (a *App) hints() []string {
-	if a.api.HasUntrustedProxy() {
-		return []string{"proxy-not-trusted"}
+func (a *App) hints() (hints []string) {
+	if a.damaged.Load() {
+		hints = append(hints, "data-damaged")
 	}
-	return nil
+	if a.api.HasUntrustedProxy() {
+		hints = append(hints, "proxy-not-trusted")
+	}
+	return hints
 }
 
 // check is what /ready tells of one thing. One that isn't configured has no probe.

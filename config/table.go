@@ -228,22 +228,22 @@ func table() []setting {
 			},
 		},
 		{
-			name: "ALERT_EMAIL", example: "ops@example.com",
+			name: "ALERT_EMAIL", protects: true, example: "ops@example.com",
 			help:  "Who is mailed when something is wrong, separated by commas: a backup that failed, limits without Redis, work that was given up. Needs SMTP_URL. More channels and rules stand in manus.yaml.",
 			parse: func(s *Settings, text string) *Problem { return takeList(&s.Alerts.Email, text, parseMailAddress) },
 		},
 		{
-			name: "SLACK_WEBHOOK_URL", secret: true, example: "https://hooks.slack.com/services/T000/B000/XXXX",
+			name: "SLACK_WEBHOOK_URL", protects: true, secret: true, example: "https://hooks.slack.com/services/T000/B000/XXXX",
 			help:  "The incoming webhook of a Slack channel that alerts go to.",
 			parse: func(s *Settings, text string) *Problem { return parseWebhook(&s.Alerts.Slack, text) },
 		},
 		{
-			name: "ALERT_WEBHOOK_URL", secret: true, example: "https://example.com/hooks/manus",
+			name: "ALERT_WEBHOOK_URL", protects: true, secret: true, example: "https://example.com/hooks/manus",
 			help:  "Where alerts are posted as signed webhooks (standardwebhooks.com). Needs ALERT_WEBHOOK_SECRET.",
 			parse: func(s *Settings, text string) *Problem { return parseWebhook(&s.Alerts.Webhook, text) },
 		},
 		{
-			name: "ALERT_WEBHOOK_SECRET", secret: true,
+			name: "ALERT_WEBHOOK_SECRET", protects: true, secret: true,
 			help:    "What they are signed with: whsec_ and the base64 of 24 to 64 random bytes; two, separated by a comma, while one replaces the other.",
 			initial: freshWebhookSecret,
 			parse:   func(s *Settings, text string) *Problem { return parseWebhookSecret(&s.Alerts.WebhookSecret, text) },

@@ -51,8 +51,8 @@ type Version struct {
 // Config is what a Service is made of.
 type Config struct {
 	Checks []Check
-	// Hints has what an operator should look after although everything works, each a
-	// name such as "proxy-not-trusted"; nil has none.
+	// Hints has what an operator should look after, which no check tells: each a name such
+	// as "proxy-not-trusted" or "data-damaged"; nil has none.
 	Hints   func() []string
 	Version Version
 	Log     *slog.Logger
@@ -97,7 +97,7 @@ type Result struct {
 type Readiness struct {
 	Status Status            `json:"status" enum:"ready,degraded,unavailable"`
 	Checks map[string]Result `json:"checks"`
-	Hints  []string          `json:"hints,omitempty" doc:"What an operator should look after although everything works; the log says more."`
+	Hints  []string          `json:"hints,omitempty" doc:"What an operator should look after, such as data-damaged or proxy-not-trusted; the log says more."`
 }
 
 // Readiness asks every check, all at once. It takes no longer than one

@@ -165,7 +165,7 @@ func TestDamageThatIsFoundLaterIsTold(t *testing.T) {
 	// The answer to the first look may be a second old.
 	waittest.Poll(t, func() bool {
 		err := person.call("GET", "/ready", nil, &struct{}{})
-		return errors.As(err, &status) && status.status == http.StatusServiceUnavailable && strings.Contains(status.body, `"unavailable"`)
+		return errors.As(err, &status) && status.status == http.StatusServiceUnavailable && strings.Contains(status.body, `"unavailable"`) && strings.Contains(status.body, `"hints":["data-damaged"]`)
 	})
 	server.kill()
 	if alarms() != 1 {
