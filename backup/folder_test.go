@@ -19,28 +19,25 @@ func TestErrorsOfAFolderSayWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	const name = "manus-20261124T020000Z-k3v7q2ma.sqlite.gz"
-	for dir, want := range map[string]string{file + "/backups": "a part of its path is a file: correct BACKUP_DIR: ", "/sys/backups": "this user isn't allowed to: "} {
-		f := NewFolder(dir)
-		_, created := f.Create(t.Context(), name, 1)
-		put := f.Put(t.Context(), name, nil)
-		all := []error{created, put}
-		if strings.HasPrefix(dir, file) {
-			_, opened := f.Open(t.Context(), name)
-			_, listed := f.List(t.Context(), filePrefix)
-			_, begun := f.Begun(t.Context(), name)
-			_, cleaned := f.Clean(t.Context(), filePrefix, nil)
-			all = append(all, opened, listed, begun, cleaned, f.Remove(t.Context(), name))
-		}
-		for i, err := range all {
-			if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "unfinished") || errors.Is(err, ErrUnavailable) {
-				t.Errorf("%s, %d: %v", dir, i, err)
-			}
+	f := NewFolder(file + "/backups")
+	_, created := f.Create(t.Context(), name, 1)
+	_, opened := f.Open(t.Context(), name)
+	_, listed := f.List(t.Context(), filePrefix)
+	_, begun := f.Begun(t.Context(), name)
+	_, cleaned := f.Clean(t.Context(), filePrefix, nil)
+	for i, err := range []error{created, f.Put(t.Context(), name, nil), opened, listed, begun, cleaned, f.Remove(t.Context(), name)} {
+		const want = "a part of its path is a file: correct BACKUP_DIR: "
+		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "unfinished") || errors.Is(err, ErrUnavailable) {
+			t.Errorf("%d: %v", i, err)
 		}
 	}
 	for errno, passing := range map[syscall.Errno]bool{syscall.ENOSPC: true, syscall.EDQUOT: true, syscall.ESTALE: true, syscall.EROFS: false, syscall.EIO: false, syscall.EACCES: false} {
 		var err error = &fs.PathError{Op: "write", Path: "/b/.manus-x.unfinished-1", Err: errno}
 		explain(&err)
 		if !errors.Is(err, errno) || errors.Is(err, ErrUnavailable) != passing || strings.Contains(err.Error(), "unfinished") || strings.Count(err.Error(), ": ") < 2 {
+			t.Errorf("%v: %v", errno, err)
+		}
+		if refused := strings.HasPrefix(err.Error(), "this user isn't allowed to: "); refused != (errno == syscall.EACCES) {
 			t.Errorf("%v: %v", errno, err)
 		}
 	}
