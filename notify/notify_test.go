@@ -16,6 +16,7 @@ import (
 	"manus/internal/storetest"
 	"manus/internal/waittest"
 	"manus/language"
+	"manus/queue"
 )
 
 // receiver is a channel's other end: it keeps what it has taken.
@@ -456,6 +457,16 @@ func TestARefusedAlertIsListedAndTriedAgain(t *testing.T) {
 	}
 	if err := r.Retry(t.Context(), "nothing"); !errors.Is(err, ErrNoAlert) {
 		t.Errorf("what there isn't: %v", err)
+	}
+}
+
+// A digest that is to be given up waits until what it held has another; the list and the
+// filter say the same of it meanwhile.
+func TestAnAlertIsDeadOnceThatIsKnown(t *testing.T) {
+	t.Parallel()
+	untold := queue.Job[alert]{State: queue.Pending, DeadAt: time.Now()}
+	if got := newAlert(untold).Status; got != Pending {
+		t.Errorf("it is %s", got)
 	}
 }
 

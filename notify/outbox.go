@@ -19,8 +19,11 @@ const (
 	Dead      Status = "dead" // given up
 )
 
-// states are the queue's words for them.
-var states = map[Status]queue.State{Pending: queue.Pending, Delivered: queue.Done, Dead: queue.Dead}
+// states are the queue's words for them, and statuses are ours for those.
+var (
+	states   = map[Status]queue.State{Pending: queue.Pending, Delivered: queue.Done, Dead: queue.Dead}
+	statuses = map[queue.State]Status{queue.Pending: Pending, queue.Done: Delivered, queue.Dead: Dead}
+)
 
 // Alert is what is shown of an alert in the outbox.
 type Alert struct {
@@ -35,17 +38,10 @@ type Alert struct {
 }
 
 func newAlert(job queue.Job[alert]) Alert {
-	a := Alert{
+	return Alert{
 		ID: job.ID, Key: job.Args.Key, Kind: job.Args.Kind, State: job.Args.State, Title: job.Args.Title, Text: job.Args.Text, URL: job.Args.URL,
-		Channel: channelOf(job.Lane), Status: Pending, Attempts: job.Attempt, LastError: job.Error, CreatedAt: job.QueuedAt, DeliveredAt: job.DoneAt,
+		Channel: channelOf(job.Lane), Status: statuses[job.State], Attempts: job.Attempt, LastError: job.Error, CreatedAt: job.QueuedAt, DeliveredAt: job.DoneAt,
 	}
-	switch {
-	case !job.DoneAt.IsZero():
-		a.Status = Delivered
-	case !job.DeadAt.IsZero():
-		a.Status = Dead
-	}
-	return a
 }
 
 // List returns a page of the alerts of a status, or of all, newest first, and the next
@@ -70,7 +66,7 @@ func (s *Service) Retry(ctx context.Context, id string) error {
 	switch {
 	case err != nil:
 		return docstore.NotFoundAs(err, ErrNoAlert)
-	case newAlert(job).Status != Dead:
+	case job.State != queue.Dead:
 		return ErrNotDead
 	}
 	if err := s.note(ctx, eventRetried, job.Args.Key); err != nil {
