@@ -109,10 +109,9 @@ var (
 		Ar: language.Forms{Zero: "لا تنبيهات أُرجئت", One: "تنبيه واحد أُرجئ", Two: "تنبيهان أُرجئا", Few: "# تنبيهات أُرجئت", Many: "# تنبيهًا أُرجئ", Other: "# تنبيه أُرجئ"},
 	}
 	digestOver = language.Plural{
-		En: language.Forms{One: "# of them is over.", Other: "# of them are over."},
-		Ar: language.Forms{One: "انتهى واحد منها.", Two: "انتهى اثنان منها.", Few: "انتهت # منها.", Many: "انتهى # منها.", Other: "انتهى # منها."},
+		En: language.Forms{Zero: "None of them is over.", One: "# of them is over.", Other: "# of them are over."},
+		Ar: language.Forms{Zero: "لم ينتهِ أيّ منها.", One: "انتهى واحد منها.", Two: "انتهى اثنان منها.", Few: "انتهت # منها.", Many: "انتهى # منها.", Other: "انتهى # منها."},
 	}
-	digestOpen = language.Text{En: "None of them is over.", Ar: "لم ينتهِ أيّ منها."} // English has no form for zero
 	digestMore = language.Plural{
 		En: language.Forms{One: "and # more", Other: "and # more"},
 		Ar: language.Forms{Zero: "ولا غيرها", One: "وواحد آخر", Two: "واثنان آخران", Few: "و# أخرى", Many: "و# غيرها", Other: "و# غيرها"},
@@ -126,9 +125,6 @@ func (s *Service) digestMessage(l *lane, id string, d digest) Message {
 	m := Message{
 		ID: id, State: Digest, Kind: string(Digest), Level: d.worst, At: s.c.Now(), Language: tag,
 		Title: digestCount.In(tag, d.count), Text: digestOver.In(tag, d.over),
-	}
-	if d.over == 0 {
-		m.Text = digestOpen.In(tag)
 	}
 	for _, kind := range slices.Sorted(maps.Keys(d.kinds)) {
 		m.Facts = append(m.Facts, Fact{kind, tag.Number(d.kinds[kind])})

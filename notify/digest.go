@@ -208,7 +208,7 @@ type digest struct {
 	count, over int
 	kinds       map[string]int
 	worst       Level
-	first, last time.Time
+	first       time.Time
 	lines       []heldAlert // the worst, and of those the first
 	read        []heldRead
 }
@@ -251,9 +251,6 @@ func (d *digest) add(h heldAlert) {
 	}
 	if d.first.IsZero() || h.At.Before(d.first) {
 		d.first = h.At.Time
-	}
-	if h.At.After(d.last) {
-		d.last = h.At.Time
 	}
 	d.lines = append(d.lines, h)
 	if len(d.lines) > 2*maxLines {

@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"slices"
@@ -34,7 +35,7 @@ const (
 // tidy makes a draft of a message. A link that isn't a web page's address is told as a fact.
 func tidy(m notify.Message) draft {
 	d := draft{Message: m, left: max(len(m.Lines)-maxLines, 0)}
-	d.Title, d.Text = cmpOr(oneLine(m.Title, maxTitle), oneLine(m.Kind, maxTitle)), paragraphs(m.Text, maxText)
+	d.Title, d.Text = cmp.Or(oneLine(m.Title, maxTitle), oneLine(m.Kind, maxTitle), noText), paragraphs(m.Text, maxText)
 	d.Facts, d.Lines = nil, nil
 	for _, fact := range m.Facts[:min(len(m.Facts), maxFacts)] {
 		if value := dropIsolates(oneLine(fact.Value, maxFact)); value != "" {
@@ -54,14 +55,8 @@ func tidy(m notify.Message) draft {
 	return d
 }
 
-func cmpOr(texts ...string) string {
-	for _, text := range texts {
-		if text != "" {
-			return text
-		}
-	}
-	return "-" // receivers refuse messages that say nothing
-}
+// noText stands where there is no text: receivers refuse messages that say nothing.
+const noText = "-"
 
 // link is a page that a message leads to.
 type link struct {

@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/url"
 	"strings"
@@ -96,14 +97,14 @@ var discordEscape = escaper("\\*_~`|>#-[]():@<")
 func discordMessageOf(d draft) discordMessage {
 	embed := discordEmbed{
 		Title: cut(d.directed(d.Title), discordTitle, units, discordEscape), URL: d.URL, Color: d.colour(),
-		Description: discordDescription(d), Footer: discordFoot{cut(cmpOr(d.Kind), discordFooter, units, as)},
+		Description: discordDescription(d), Footer: discordFoot{cut(cmp.Or(d.Kind, noText), discordFooter, units, as)},
 	}
 	if !d.At.IsZero() {
 		embed.Timestamp = d.At.UTC().Format(time.RFC3339)
 	}
 	for _, fact := range d.Facts[:min(len(d.Facts), discordFields)] {
 		embed.Fields = append(embed.Fields, discordField{
-			Name: cut(cmpOr(d.directed(fact.Name)), discordName, units, discordEscape), Value: cut(d.directed(fact.Value), discordValue, units, discordEscape), Inline: true,
+			Name: cut(cmp.Or(d.directed(fact.Name), noText), discordName, units, discordEscape), Value: cut(d.directed(fact.Value), discordValue, units, discordEscape), Inline: true,
 		})
 	}
 	m := discordMessage{Embeds: []discordEmbed{embed}, AllowedMentions: discordMentions{Parse: []string{}}}

@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"cmp"
 	"strings"
 
 	"manus/notify"
@@ -53,7 +54,7 @@ func mattermostMessageOf(d draft) mattermostMessage {
 		list = d.directed("**" + mattermostEscape(d.listName()) + "**\n" + mattermostEscape("• "+strings.Join(lines, "\n• ")))
 	}
 	a := mattermostAttachment{
-		Fallback: title, Color: hexColour(d.colour()), Title: title, TitleLink: d.URL, Footer: cmpOr(d.Kind),
+		Fallback: title, Color: hexColour(d.colour()), Title: title, TitleLink: d.URL, Footer: cmp.Or(d.Kind, noText),
 		Text: blocks(d.directed(mattermostEscape(d.Text)), list, markdownLinks(d, mattermostEscape)),
 	}
 	for _, fact := range d.Facts {

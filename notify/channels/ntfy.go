@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"cmp"
 	"strings"
 
 	"manus/language"
@@ -53,7 +54,7 @@ func splitTopic(address string) (server, topic string) {
 func ntfyMessageOf(d draft, topic string) ntfyMessage {
 	m := ntfyMessage{
 		Topic: topic, Title: cut(d.directed(d.Title), ntfyTitle, inBytes, as), Priority: ntfyPriority(d), Tags: []string{ntfyTag(d)}, Click: d.URL,
-		Message: shortened(d, func(d draft) string { return cmpOr(d.details(), d.directed(d.Title)) }, func(text string) bool { return len(text) <= ntfyText }),
+		Message: shortened(d, func(d draft) string { return cmp.Or(d.details(), d.directed(d.Title), noText) }, func(text string) bool { return len(text) <= ntfyText }),
 	}
 	for _, l := range d.links() {
 		m.Actions = append(m.Actions, ntfyAction{"view", language.Text.In(l.name, d.Language), *l.url})

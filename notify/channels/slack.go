@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -95,7 +96,7 @@ func slackBody(d draft) []slackBlock {
 	if links := slackLinks(d); links != "" {
 		section(slackObject{Type: "mrkdwn", Text: links, Verbatim: true})
 	}
-	return append(body, slackBlock{Type: "context", Elements: []slackObject{slackPlain(cmpOr(d.Kind), slackHeader)}})
+	return append(body, slackBlock{Type: "context", Elements: []slackObject{slackPlain(cmp.Or(d.Kind, noText), slackHeader)}})
 }
 
 func slackFacts(d draft, facts []notify.Fact) []slackObject {

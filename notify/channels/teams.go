@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -108,7 +109,7 @@ func teamsBody(d draft) []teamsElement {
 			body = append(body, d.teamsLine("none", teamsRun{Text: "• " + line}))
 		}
 	}
-	return append(body, d.teamsLine("", teamsRun{Text: cmpOr(d.Kind), Size: "small", Subtle: true}))
+	return append(body, d.teamsLine("", teamsRun{Text: cmp.Or(d.Kind, noText), Size: "small", Subtle: true}))
 }
 
 // teamsLine is a line of runs, on the side where its language begins.
