@@ -38,6 +38,7 @@ vet: ## Run go vet
 	go vet ./...
 	cd internal/mongotest/server && go vet ./...
 	cd internal/s3test/server && go vet ./...
+	cd internal/sentrytest/go && go vet ./...
 
 .PHONY: lint
 lint: ## Run staticcheck
@@ -45,12 +46,12 @@ lint: ## Run staticcheck
 
 .PHONY: race
 race: setup ## Run the tests with the race detector
-	go test -race ./...
+	go test -race -timeout 20m ./... # the scripts of all commands are one package
 	cd internal/mongotest/server && go test -race ./...
 
 .PHONY: mongodb
 mongodb: setup ## Run the capabilities' tests on MongoDB too; see MONGODB_TEST_URI
-	MANUS_TEST_STORE=mongodb go test ./account ./audit ./backup ./billing ./mail ./notify
+	MANUS_TEST_STORE=mongodb go test -timeout 20m ./account ./audit ./backup ./billing ./errtrack ./incident ./mail ./notify ./subscribe ./uptime
 
 .PHONY: deadcode
 deadcode: ## Fail when code isn't reachable from the program or a test
@@ -74,4 +75,4 @@ fuzz: ## Fuzz every parser of foreign bytes, 30 s each
 
 .PHONY: bench
 bench: ## Measure, beside the peers; see bench/RESULTS.md
-	cd bench && go run . && go run . -copies && go run . -store && go run ./limits && go run ./backup && go run ./alerts
+	cd bench && go run . && go run . -copies && go run . -store && go run ./limits && go run ./backup && go run ./alerts && go run ./uptime

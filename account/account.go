@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"log/slog"
+	"net/http"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -157,9 +158,11 @@ type Config struct {
 	// Offline leaves pending events in the accounts, for a server on the same
 	// store to deliver. It is for commands.
 	Offline bool
-	Metrics prometheus.Registerer // nil: nobody counts
-	Now     func() time.Time      // the clock; nil means time.Now
-	Log     *slog.Logger
+	// Outgoing sends requests to providers; nil is http.DefaultTransport.
+	Outgoing http.RoundTripper
+	Metrics  prometheus.Registerer // nil: nobody counts
+	Now      func() time.Time      // the clock; nil means time.Now
+	Log      *slog.Logger
 }
 
 // Service has the rules of accounts. It is safe for concurrent use.

@@ -84,7 +84,7 @@ func (s *Service) makeKey(ctx context.Context, userID, name string, scopes []ide
 	}
 	mayGive := []identity.Scope{identity.Read, identity.Write, identity.Worker}
 	if user.Role == identity.Operator {
-		mayGive = append(mayGive, identity.ScopeOperate)
+		mayGive = append(mayGive, identity.ScopeOperate, identity.Probe)
 	}
 	if slices.ContainsFunc(scopes, func(scope identity.Scope) bool { return !slices.Contains(mayGive, scope) }) {
 		return apiKey{}, "", errInvalidScope

@@ -106,7 +106,7 @@ type providers struct {
 
 // SetProviders puts other providers in force. They have no Problems.
 func (s *Service) SetProviders(list []Provider) {
-	s.oidc.Store(&providers{list: list, client: &http.Client{Timeout: providerTimeout}})
+	s.oidc.Store(&providers{list: list, client: &http.Client{Timeout: providerTimeout, Transport: s.c.Outgoing}})
 }
 
 func (p *providers) get(id string) (Provider, error) {

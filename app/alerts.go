@@ -4,9 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
+	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"manus/backup"
 	"manus/config"
@@ -21,21 +26,17 @@ import (
 // addAlerts adds what brings alerts to operators, and what tells it of events of rooms
 // that don't know it.
 func (a *App) addAlerts() (err error) {
-	policy := a.settings.Alerts.Policy
 	a.Alerts, err = notify.New(notify.Config{
-		Store: a.store, Audit: a.audit, Policy: policy, Channels: a.channels(), Secrets: a.secrets(), PublicURL: a.settings.PublicURL,
-		Metrics: a.registry, Log: a.log,
+		Store: a.store, Audit: a.audit, Policy: a.settings.Alerts.Policy, Channels: a.channels(), Secrets: a.secrets(), PublicURL: a.settings.PublicURL, Source: a.source(),
+		Issue: a.standingOfIssue, Metrics: a.registry, Log: a.logOfInbox(),
 	})
 	if err != nil {
 		return err
 	}
-	if len(policy.Channels) == 0 && !a.options.Offline {
-		a.log.Warn("nobody is told when something goes wrong: set ALERT_EMAIL, SLACK_WEBHOOK_URL or ALERT_WEBHOOK_URL, or add alerts.channels to manus.yaml")
-	}
 	a.add(room{
 		name: "alerts", specs: notify.Specs(), routes: a.Alerts.Routes, run: a.runAlerts, sweep: a.Alerts.Sweep,
-		apply: func(file config.File) (func(), error) {
-			return a.Alerts.PreparePolicy(a.settings.Alerts.WithChannels(file.Alerts))
+		apply: func(s config.Settings) (func(), error) {
+			return a.Alerts.PreparePolicy(s.Alerts.Policy)
 		},
 	})
 	return nil
@@ -57,14 +58,14 @@ func (a *App) channels() func(notify.ChannelConfig) ([]notify.Channel, error) {
 
 // runAlerts sends alerts, and watches what has no document of its own.
 func (a *App) runAlerts(ctx context.Context) {
-	a.background.Go(func() { a.watchLimits(ctx) })
+	a.inBackground(func() { a.watchLimits(ctx) })
 	a.Alerts.Run(ctx)
 }
 
 const (
-	// limitsEvery is how often it is looked whether limits are counted together, and
-	// limitsPatience how long they may not be before it is told.
-	limitsEvery    = 5 * time.Second
+	// limitsEvery is how often it is looked whether the breaker is open, and
+	// limitsPatience how long it may be before that is told.
+	limitsEvery    = time.Second
 	limitsPatience = 30 * time.Second
 )
 
@@ -79,17 +80,12 @@ func (a *App) watchLimits(ctx context.Context) {
 	patience := a.options.limitsPatience()
 	tick := time.NewTicker(min(limitsEvery, patience))
 	defer tick.Stop()
-	told, since := true, time.Time{} // an earlier process may have told of it
+	told := true // an earlier process may have told of it
 	for {
-		err, now := a.breaker.Err(), time.Now()
-		switch {
-		case err == nil:
-			since = time.Time{}
-		case since.IsZero():
-			since = now
-		}
-		if wrong := err != nil && now.Sub(since) >= patience; wrong != told && (wrong || err == nil) {
-			if a.Alerts.TellCondition(ctx, limitsEvent(since, wrong, err)) == nil {
+		cause, since := a.breaker.Outage()
+		over, wrong := cause == "", cause != "" && time.Since(since) >= patience
+		if wrong != told && (wrong || over) {
+			if a.Alerts.TellCondition(ctx, limitsEvent(since, wrong, cause)) == nil {
 				told = wrong
 			}
 		}
@@ -101,7 +97,7 @@ func (a *App) watchLimits(ctx context.Context) {
 	}
 }
 
-func limitsEvent(since time.Time, wrong bool, cause error) notify.Event {
+func limitsEvent(since time.Time, wrong bool, cause string) notify.Event {
 	if !wrong {
 		return notify.Event{
 			Kind: "limits.degraded", Over: true, At: docstore.At(time.Now()),
@@ -112,8 +108,8 @@ func limitsEvent(since time.Time, wrong bool, cause error) notify.Event {
 		Kind: "limits.degraded", At: docstore.At(since),
 		Title: language.Text{En: "Rate limits aren't counted together: Redis is gone", Ar: "لا تُعدّ حدود الطلبات مشتركة: تعذّر الوصول إلى Redis"},
 		Text: language.Text{
-			En: "Each copy of the server counts by itself meanwhile (when_redis_fails). " + sentence(cause),
-			Ar: "تعدّ كلّ نسخة من الخادم وحدها في هذه الأثناء (when_redis_fails). " + sentence(cause),
+			En: "Each copy of the server counts by itself meanwhile (when_redis_fails). " + capitalised(cause) + ".",
+			Ar: "تعدّ كلّ نسخة من الخادم وحدها في هذه الأثناء (when_redis_fails). " + language.Arabic.Isolate(cause+"."),
 		},
 	}
 }
@@ -135,7 +131,7 @@ const tellTimeout = 30 * time.Second
 // tellLostLease tells that a copy has lost a lease in the middle of its work. It doesn't
 // wait for that.
 func (a *App) tellLostLease(name string, fence lease.Fence) {
-	a.background.Go(func() {
+	a.inBackground(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), tellTimeout)
 		defer cancel()
 		err := a.Alerts.Tell(ctx, notify.Event{
@@ -149,18 +145,23 @@ func (a *App) tellLostLease(name string, fence lease.Fence) {
 	})
 }
 
+// capitalised is a text that begins with a capital.
+func capitalised(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[size:]
+}
+
 // sentence is an error as a sentence.
 func sentence(err error) string { return strings.TrimSuffix(err.Error(), ".") + "." }
 
 // backupTitles are the titles of backup's alerts, and when they are over.
 var backupTitles = map[string]struct {
-	kind        string
 	wrong, over language.Text
 }{
-	backup.AlertFailed:     {"backup.failed", language.Text{En: "A backup has failed", Ar: "فشل نسخ احتياطي"}, language.Text{En: "A backup was made again", Ar: "أُنشئت نسخة احتياطية من جديد"}},
-	backup.AlertSuspicious: {"backup.suspicious", language.Text{En: "A backup doesn't count", Ar: "نسخة احتياطية لا يُعتدّ بها"}, language.Text{En: "The newest backup counts again", Ar: "أحدث نسخة احتياطية يُعتدّ بها من جديد"}},
-	backup.AlertSilence:    {"backup.overdue", language.Text{En: "There is no recent verified backup", Ar: "لا توجد نسخة احتياطية حديثة مُتحقَّق منها"}, language.Text{En: "There is a verified backup again", Ar: "توجد نسخة احتياطية مُتحقَّق منها من جديد"}},
-	backup.AlertDamaged:    {"store.damaged", language.Text{En: "The data is damaged", Ar: "البيانات تالفة"}, language.Text{}},
+	backup.AlertFailed:     {language.Text{En: "A backup has failed", Ar: "فشل نسخ احتياطي"}, language.Text{En: "A backup was made again", Ar: "أُنشئت نسخة احتياطية من جديد"}},
+	backup.AlertSuspicious: {language.Text{En: "A backup doesn't count", Ar: "نسخة احتياطية لا يُعتدّ بها"}, language.Text{En: "The newest backup counts again", Ar: "أحدث نسخة احتياطية يُعتدّ بها من جديد"}},
+	backup.AlertSilence:    {language.Text{En: "There is no recent verified backup", Ar: "لا توجد نسخة احتياطية حديثة مُتحقَّق منها"}, language.Text{En: "There is a verified backup again", Ar: "توجد نسخة احتياطية مُتحقَّق منها من جديد"}},
+	backup.AlertDamaged:    {language.Text{En: "The data is damaged", Ar: "البيانات تالفة"}, language.Text{}},
 }
 
 // backupAlarm takes backup's alerts to operators.
@@ -170,11 +171,14 @@ type backupAlarm struct{ app *App }
 func (b backupAlarm) Tell(ctx context.Context, alert backup.Alert) error {
 	titles := backupTitles[alert.Key]
 	e := notify.Event{
-		Kind: titles.kind, Occurrence: alert.Since.UTC().Format(time.RFC3339Nano), Over: alert.Over, At: alert.At,
-		Title: titles.wrong, Text: language.Text{En: alert.Text, Ar: language.Arabic.Isolate(alert.Text)},
+		Kind: alert.Key, Occurrence: alert.Since.UTC().Format(time.RFC3339Nano), Over: alert.Over, Unkept: alert.Over, At: alert.At,
+		Title: titles.wrong, Text: language.Text{En: capitalised(alert.Text), Ar: cmp.Or(alert.Arabic, language.Arabic.Isolate(alert.Text))},
 	}
 	if alert.Over {
 		e.Title = titles.over
+	}
+	if alert.Key == backup.AlertDamaged { // told by each start, over and over where a supervisor is
+		e.Occurrence = alert.At.UTC().Format(time.DateOnly) + "/" + b.app.place()
 	}
 	alerts, err := b.app.alerts()
 	if err != nil {
@@ -186,11 +190,38 @@ func (b backupAlarm) Tell(ctx context.Context, alert backup.Alert) error {
 			return err
 		}
 	}
-	b.app.log.ErrorContext(ctx, alert.Text, "alert", alert.Key, "over", alert.Over)
+	level := slog.LevelError
+	if alert.Over {
+		level = slog.LevelInfo
+	}
+	b.app.log.Log(ctx, level, alert.Text, "alert", alert.Key, "over", alert.Over)
 	if err := alerts.TellNow(ctx, e); !errors.Is(err, notify.ErrNoAlert) {
 		return err
 	}
 	return nil // the log is all there is
+}
+
+// source is what the installation is called in alerts: its environment, and the host that
+// people reach it by, else the machine's.
+func (a *App) source() string {
+	host := ""
+	if u, err := url.Parse(a.settings.PublicURL); err == nil {
+		host = u.Host
+	}
+	if host == "" {
+		host, _ = os.Hostname()
+	}
+	return strings.TrimSuffix(a.settings.Environment+" ("+host+")", " ()")
+}
+
+// place names where the data is, the same at each start.
+func (a *App) place() string {
+	s := a.settings
+	if !s.MongoDB.Empty() {
+		return strings.Join([]string{s.Environment, s.PublicURL, s.MongoDatabase}, "/")
+	}
+	host, _ := os.Hostname() // where there is none, the folder is all
+	return host + absolute(s.DataDir)
 }
 
 // alerts is who tells operators, before the rooms are there too: then without a store.
@@ -201,7 +232,7 @@ func (a *App) alerts() (*notify.Service, error) {
 	if err := a.openMailer(); err != nil {
 		return nil, err
 	}
-	return notify.New(notify.Config{Policy: a.settings.Alerts.Policy, Channels: a.channels(), Log: a.log})
+	return notify.New(notify.Config{Policy: a.settings.Alerts.Policy, Channels: a.channels(), Source: a.source(), Log: a.log})
 }
 
 // ReplayAlerts says who would have been told of past events by another policy. See

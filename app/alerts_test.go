@@ -1,12 +1,15 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +20,7 @@ import (
 	"manus/docstore"
 	"manus/internal/redistest"
 	"manus/internal/smtptest"
+	"manus/internal/storetest"
 	"manus/internal/waittest"
 	"manus/language"
 	"manus/notify"
@@ -128,17 +132,17 @@ func TestLimitsThatAreNotCountedTogetherAreTold(t *testing.T) {
 	for range 2 { // the second time is another occurrence
 		waittest.Poll(t, func() bool { return a.breaker.Err() == nil })
 		before := h.count()
-		redis.Kill(t)
-		waittest.Poll(t, func() bool {
-			call(t, a, "GET", "/api/v1/version", "", "")
-			return h.count() == before+1
-		})
+		redis.Kill(t) // and there is no request that would notice it
+		waittest.Poll(t, func() bool { return h.count() == before+1 })
 		redis.Restart(t)
 		waittest.Poll(t, func() bool { return h.count() == before+2 })
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i, want := range []string{"Redis is gone", "Resolved", "Redis is gone", "Resolved"} {
+		if i%2 == 0 && !strings.Contains(h.heard[i], "Nobody listens at the address of REDIS_URL") {
+			t.Errorf("%d: it doesn't say why: %s", i, h.heard[i])
+		}
 		if !strings.Contains(h.heard[i], want) || !strings.Contains(h.heard[i], "limits.degraded") {
 			t.Errorf("%d: %s", i, h.heard[i])
 		}
@@ -187,18 +191,97 @@ func TestDamagedDataIsToldAtOnceAndWithoutAStore(t *testing.T) {
 	}
 }
 
+// A server that a supervisor starts again and again tells of damaged data each time. To
+// receivers it is one message a day.
+func TestDamagedDataIsOneMessageHoweverOftenAServerIsStarted(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	a, _ := setup(t, alerting(h, nil))
+	now := time.Date(2026, 11, 26, 10, 0, 0, 0, time.UTC)
+	for _, at := range []time.Time{now, now.Add(time.Minute), now.Add(24 * time.Hour)} {
+		started := newApp(a.options) // which can't be joined, and tells all the same
+		if err := (backupAlarm{started}).Tell(t.Context(), backup.Alert{Key: backup.AlertDamaged, At: docstore.At(at), Since: docstore.At(at), Text: "a page is bad"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	id := regexp.MustCompile(`"id":"[^"]+"`)
+	if len(h.heard) != 3 || !strings.Contains(h.heard[0], "A page is bad") || id.FindString(h.heard[0]) != id.FindString(h.heard[1]) || id.FindString(h.heard[0]) == id.FindString(h.heard[2]) {
+		t.Errorf("heard was %q", h.heard)
+	}
+}
+
+// An alarm that was raised while the store was gone is over once it is back: by mail and
+// hook, and in the log as good news.
+func TestAnAlarmThatWasRaisedWithoutAStoreIsOverWithOne(t *testing.T) {
+	t.Parallel()
+	h, log := newHook(t), &waittest.Log{}
+	settings := config.Settings{}
+	alerting(h, nil)(&settings)
+	store := storetest.NewUnsteady(t, notify.Specs()...)
+	a := &App{settings: settings, log: slog.New(slog.NewJSONHandler(log, nil))}
+	var err error
+	a.Alerts, err = notify.New(notify.Config{Store: store, Policy: settings.Alerts.Policy, Channels: a.channels(), Log: a.log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	defer running.Wait()
+	defer stop()
+	running.Go(func() { a.Alerts.Run(ctx) })
+	now := docstore.At(time.Now())
+	silent := backup.Alert{Key: backup.AlertSilence, At: now, Since: now, Text: "The newest verified backup is 3 days old."}
+	over := backup.Alert{Key: backup.AlertSilence, At: now, Since: now, Text: "There is one again.", Over: true}
+	tell := func(gone bool, alert backup.Alert) {
+		t.Helper()
+		store.SetGone(gone)
+		if err := (backupAlarm{a}).Tell(t.Context(), alert); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tell(true, silent)
+	h.wait(t, "backup.overdue", `"alert.raised"`)
+	tell(false, over)
+	h.wait(t, "backup.overdue", `"alert.over"`, "There is a verified backup again", "There is one again.")
+	h.mu.Lock()
+	thread := regexp.MustCompile(`"thread":"[^"]+"`)
+	if first, second := thread.FindString(h.heard[0]), thread.FindString(h.heard[1]); first != second {
+		t.Errorf("they are of %s and %s", first, second)
+	}
+	h.mu.Unlock()
+	before := len(log.String())
+	other := over
+	other.Since = docstore.At(now.Add(time.Second))
+	tell(true, other)
+	if said := log.String()[before:]; !strings.Contains(said, `"level":"INFO","msg":"There is one again.","alert":"backup.overdue"`) {
+		t.Errorf("the log says %s", said)
+	}
+	inArabic := settings.Alerts.Policy
+	inArabic.Language = language.Arabic
+	if err := a.Alerts.SetPolicy(inArabic); err != nil {
+		t.Fatal(err)
+	}
+	tell(false, backup.Alert{Key: backup.AlertFailed, At: now, Since: now, Text: "A backup has failed: x.", Arabic: "فشل نسخ احتياطي: x."})
+	h.wait(t, "backup.failed", "فشل نسخ احتياطي: x.")
+}
+
 func TestChangedRulesHoldAtOnceAndABadFileChangesNothing(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
 	a, log := setup(t, alerting(h, nil))
 	path := filepath.Join(t.TempDir(), "manus.yaml")
-	reload := newReloader(path, a.apply)
+	settings := a.settings
+	settings.ConfigPath = path
+	reload := newReloader(settings, a.apply)
 	write := func(text string) error {
 		t.Helper()
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return reload.check(t.Context())
+		_, err := reload.check()
+		return err
 	}
 	tell := func(occurrence string) {
 		t.Helper()
@@ -239,5 +322,16 @@ func TestChangedRulesHoldAtOnceAndABadFileChangesNothing(t *testing.T) {
 	alerts, _, err := a.Alerts.List(t.Context(), "", 10, "")
 	if err != nil || len(alerts) != 2 {
 		t.Errorf("%+v, %v", alerts, err)
+	}
+}
+
+func TestWhatAnInstallationIsCalledInAlerts(t *testing.T) {
+	t.Parallel()
+	host, _ := os.Hostname()
+	for url, want := range map[string]string{"https://app.example.com": "staging (app.example.com)", "": "staging (" + host + ")"} {
+		a := newApp(Options{Settings: config.Settings{Environment: "staging", PublicURL: url}})
+		if got := a.source(); got != want {
+			t.Errorf("%q: it is called %q", url, got)
+		}
 	}
 }

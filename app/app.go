@@ -22,8 +22,11 @@ import (
 	"manus/config"
 	"manus/console"
 	"manus/docstore"
+	"manus/errtrack"
+	"manus/errtrack/report"
 	"manus/health"
 	"manus/httpapi"
+	"manus/incident"
 	"manus/internal/redisclient"
 	"manus/lease"
 	"manus/mail"
@@ -31,6 +34,9 @@ import (
 	"manus/ratelimit"
 	"manus/ratelimit/redislimit"
 	"manus/session"
+	"manus/statuspage"
+	"manus/subscribe"
+	"manus/uptime"
 )
 
 // Options is what an App is made of.
@@ -45,6 +51,9 @@ type Options struct {
 	// LimitsPatience is how long the copies may not count limits together before that is
 	// told; zero means 30 s.
 	LimitsPatience time.Duration
+	// CrashDir is where KeepCrash has files of earlier runs, which are reported; empty is
+	// nowhere.
+	CrashDir string
 	// Subprocess starts this program again, for BackupWork with these arguments; nil
 	// means that backups are read in this process.
 	Subprocess func(ctx context.Context, args ...string) *exec.Cmd
@@ -52,20 +61,28 @@ type Options struct {
 
 // App is the product: its rooms, joined on one store, and what listens for them.
 type App struct {
-	Accounts *account.Service
-	Plans    *billing.Service
-	Limits   *ratelimit.Service
-	Alerts   *notify.Service
+	Accounts    *account.Service
+	Plans       *billing.Service
+	Limits      *ratelimit.Service
+	Alerts      *notify.Service
+	Errors      *errtrack.Service
+	Incidents   *incident.Service
+	Uptime      *uptime.Service
+	Status      *statuspage.Service
+	Subscribers *subscribe.Service
 
 	settings config.Settings
 	options  Options
-	log      *slog.Logger
+	log      *slog.Logger     // has errors reported
+	reporter *report.Reporter // nil in commands
 	registry *prometheus.Registry
 	rooms    []room
 
 	store    docstore.Store
 	reopened bool        // the store was there before it was opened
 	damaged  atomic.Bool // data in it was found to be damaged since the start
+	warned   []string    // what was last logged of settings, see warn
+	beside   atomic.Bool // another server is at work on the data folder
 	audit    *audit.Log
 	leases   *lease.Service
 	redis    *redisclient.Client // nil without Redis
@@ -78,6 +95,7 @@ type App struct {
 	schedule *backup.Schedule               // nil where none are made
 	health   *health.Service
 	pages    *console.Pages
+	listed   atomic.Pointer[[]statuspage.Listed] // the status page's components
 	api      *httpapi.API
 
 	public, ops *server
@@ -89,7 +107,10 @@ type App struct {
 // when it fails.
 func New(ctx context.Context, o Options) (*App, error) {
 	a := newApp(o)
-	err := a.addStore(ctx)
+	err := a.addReports()
+	if err == nil {
+		err = a.addStore(ctx)
+	}
 	if err == nil {
 		err = a.build()
 	}
@@ -126,11 +147,12 @@ func (a *App) prepare(ctx context.Context) error {
 		return err
 	}
 	a.api = httpapi.New(httpapi.Config{
-		Log: a.log, Version: a.options.Version.Version, Caller: a.Accounts.Caller, TrustedProxies: a.settings.TrustedProxies, ProxyHeader: a.settings.ProxyHeader,
-		LoopbackOnly: a.settings.Dev, Origins: a.settings.Origins, Metrics: a.registry,
+		Log: a.options.Log, Version: a.options.Version.Version, Caller: a.Accounts.Caller, TrustedProxies: a.settings.TrustedProxies, ProxyHeader: a.settings.ProxyHeader,
+		LoopbackOnly: a.settings.Dev, Root: a.statusRoot(), Origins: a.settings.Origins, Metrics: a.registry, Reporter: a.reporter,
 	})
 	a.register(a.api)
 	a.api.Limit(a.Limits)
+	a.warn(a.settings)
 	return a.pages.Render(a.api)
 }
 
@@ -149,6 +171,16 @@ func (a *App) Start(ctx context.Context) error {
 		}
 		if a.ops, err = listen(ctx, a.settings.OpsAddr, ops, a.log); err != nil {
 			return errors.Join(fmt.Errorf("%w; set OPS_ADDR to another address, or to 'off'", err), a.public.close())
+		}
+	}
+	if a.settings.PublicURL == "" {
+		a.Errors.ReachedAt(localURL(a.Addr()))
+		a.Uptime.ReachedAt(localURL(a.Addr()))
+		if a.settings.Dev {
+			a.Uptime.SetOwn(a.ownMonitors(a.watchedURL()))
+		}
+		if a.settings.StatusURL == "" {
+			a.Status.SetURL(a.watchedURL())
 		}
 	}
 	var working context.Context
@@ -196,6 +228,7 @@ func (a *App) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, a.settings.ShutdownTimeout)
 	defer cancel()
 	err := a.public.shutdown(ctx)
+	a.flushReports()
 	a.stopWork()
 	a.background.Wait()
 	err = errors.Join(err, a.ops.close(), a.Close())

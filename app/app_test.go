@@ -34,6 +34,7 @@ func setup(t *testing.T, change ...func(*config.Settings)) (*App, *waittest.Log)
 	}
 	settings.OpsAddr = "127.0.0.1:0"
 	settings.Limits.Allow = []string{"192.0.2.0/24", "127.0.0.0/8"} // where the tests' requests come from
+	settings.Reports.TracesSampleRate = 0                           // what is sampled by chance makes a project of its own
 	for _, f := range change {
 		f(&settings)
 	}
@@ -43,6 +44,12 @@ func setup(t *testing.T, change ...func(*config.Settings)) (*App, *waittest.Log)
 // start is setup with other options.
 func start(t *testing.T, o Options) (*App, *waittest.Log) {
 	t.Helper()
+	return startWith(t, o, func(*App) {})
+}
+
+// startWith is start with something done before it.
+func startWith(t *testing.T, o Options, before func(*App)) (*App, *waittest.Log) {
+	t.Helper()
 	log := &waittest.Log{}
 	o.Version = health.Version{Version: "test"}
 	o.Log = slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -50,6 +57,7 @@ func start(t *testing.T, o Options) (*App, *waittest.Log) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	before(a)
 	if err := a.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +223,7 @@ func TestAChangedFileIsAppliedWholeOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "manus.yaml")
 	var applied []billing.Catalog
-	r := newReloader(path, func(f config.File) error { applied = append(applied, f.Billing); return nil })
+	r := newReloader(config.Settings{ConfigPath: path}, func(s config.Settings) error { applied = append(applied, s.Billing); return nil })
 	write := func(text string) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -223,7 +231,7 @@ func TestAChangedFileIsAppliedWholeOrNotAtAll(t *testing.T) {
 	}
 	check := func(wantError bool, wantApplied int) {
 		t.Helper()
-		if err := r.check(t.Context()); (err != nil) != wantError || len(applied) != wantApplied {
+		if _, err := r.check(); (err != nil) != wantError || len(applied) != wantApplied {
 			t.Errorf("error %v, %d applied", err, len(applied))
 		}
 	}

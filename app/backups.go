@@ -26,8 +26,12 @@ func (a *App) addBackups() error {
 	b := a.settings.Backup
 	r := room{name: "backups", specs: backup.Specs()}
 	defer func() { a.add(r) }()
-	if !a.options.Offline && (!b.Configured() || b.Schedule == nil) {
-		a.log.Warn("no backups are made by this server: set BACKUP_DIR or S3_BUCKET, and BACKUP_SCHEDULE")
+	switch {
+	case a.options.Offline:
+	case !b.Configured():
+		a.log.Warn("no backups are made by this server: set BACKUP_DIR or S3_BUCKET")
+	case b.Schedule == nil:
+		a.log.Warn("no backups are made by this server, as BACKUP_SCHEDULE is off: have 'manus backup create' run by another")
 	}
 	if !b.Configured() {
 		return nil
@@ -52,7 +56,7 @@ func (a *App) addBackups() error {
 		Metrics: a.registry,
 	})
 	r.run = a.schedule.Run
-	r.apply = func(file config.File) (func(), error) { return configure(file.Backup) }
+	r.apply = func(s config.Settings) (func(), error) { return configure(s.Backup.Policy) }
 	return nil
 }
 

@@ -59,13 +59,13 @@ func TestAServerMakesItsFirstBackupByItself(t *testing.T) {
 func TestAChangedFileChangesHowBackupsAreMade(t *testing.T) {
 	t.Parallel()
 	a, _ := setup(t)
-	file := config.DefaultFile(Routes())
-	file.Backup.Compression, file.Backup.Keep.Monthly = backup.Zstd, 12
-	if err := a.apply(file); err != nil {
+	changed := a.settings
+	changed.Backup.Policy.Compression, changed.Backup.Policy.Keep.Monthly = backup.Zstd, 12
+	if err := a.apply(changed); err != nil {
 		t.Fatal(err)
 	}
 	now := a.backups.Load()
-	if now.Policy != file.Backup || now.Policy.Compression != backup.Zstd || now.Retention != (backup.Retention{Days: 7, Keep: backup.Keep{Monthly: 12}}) {
+	if now.Policy != changed.Backup.Policy || now.Policy.Compression != backup.Zstd || now.Retention != (backup.Retention{Days: 7, Keep: backup.Keep{Monthly: 12}}) {
 		t.Errorf("it is %+v now", now.Policy)
 	}
 }
@@ -75,6 +75,10 @@ func TestAServerWithoutADestinationSaysThatItMakesNoBackups(t *testing.T) {
 	a, log := setup(t, func(s *config.Settings) { s.Backup.Dir = "" })
 	if a.schedule != nil || !strings.Contains(log.String(), "no backups are made by this server: set BACKUP_DIR or S3_BUCKET") {
 		t.Error("it doesn't say so")
+	}
+	_, log = setup(t, func(s *config.Settings) { s.Backup.Dir, s.Backup.Schedule = filepath.Join(s.DataDir, "backups"), nil })
+	if said := log.String(); !strings.Contains(said, "as BACKUP_SCHEDULE is off") || strings.Contains(said, "BACKUP_DIR") {
+		t.Errorf("where none are scheduled it says %s", said)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"sync"
 
@@ -51,11 +52,11 @@ func (a *App) build() error {
 	a.add(room{
 		name: "billing", specs: billing.Specs(), routes: a.Plans.Routes,
 		checks: []health.Check{a.check("stripe", nil)},
-		apply:  func(file config.File) (func(), error) { return func() { a.Plans.SetCatalog(file.Billing) }, nil },
+		apply:  func(s config.Settings) (func(), error) { return func() { a.Plans.SetCatalog(s.Billing) }, nil },
 	})
 
 	a.addSessions()
-	for _, add := range []func() error{a.addMail, a.addAlerts, a.addAccounts, a.addBackups} {
+	for _, add := range []func() error{a.addMail, a.addAlerts, a.addAccounts, a.addErrors, a.addIncidents, a.addSubscribers, a.addUptime, a.addStatusPage, a.addBackups} {
 		if err := add(); err != nil {
 			return err
 		}
@@ -64,7 +65,7 @@ func (a *App) build() error {
 	a.health = health.New(health.Config{Checks: a.checks(), Hints: a.hints, Version: a.options.Version, Log: a.log})
 	a.add(room{name: "health", routes: a.health.Routes})
 
-	pages := console.Config{Version: a.options.Version.Version, Accounts: a.Accounts, Alerts: a.Alerts, Log: a.log}
+	pages := console.Config{Version: a.options.Version.Version, Accounts: a.Accounts, Alerts: a.Alerts, Subscribers: a.Subscribers, StatusLook: a.statusLook, Parts: a.statusParts, Components: s.KeepMails, Log: a.log}
 	if s.KeepMails {
 		pages.Mails = a.outbox
 	}
@@ -83,7 +84,7 @@ func (a *App) addRedis() (err error) {
 		if a.redis, err = redisclient.New(a.settings.Redis.Reveal()); err != nil {
 			return fmt.Errorf("REDIS_URL: %w", err)
 		}
-		r.checks[0].Probe = a.redis.Ping
+		r.checks[0].Probe = explained(a.redis.Ping)
 		r.close = func() error { a.redis.Close(); return nil }
 		a.addSharedCounts(&r)
 	}
@@ -102,14 +103,26 @@ func (a *App) addSharedCounts(r *room) {
 	c.OnReset = func(keys []string) { a.breaker.Forget(keys) }
 	a.shared = redislimit.New(c)
 	a.breaker = ratelimit.NewBreaker(ratelimit.BreakerConfig{
-		Shared: a.shared, Local: memorylimit.New(memorylimit.Config{}), Cause: redisclient.Cause, Metrics: a.registry, Log: a.log,
+		Shared: a.reporter.Limits(a.shared), Local: memorylimit.New(memorylimit.Config{}), Cause: redisclient.Cause, Metrics: a.registry,
+		Log: a.options.Log, // that Redis is gone isn't reported: there is an alert of its own
 	})
-	r.checks[1].Probe = func(context.Context) error { return a.breaker.Err() }
+	r.checks[1].Probe = explained(func(context.Context) error { return a.breaker.Err() })
 	r.reach, r.run = a.breaker.Reach, func(ctx context.Context) {
 		var hearing sync.WaitGroup
 		defer hearing.Wait()
 		hearing.Go(func() { a.shared.Run(ctx) })
 		a.breaker.Run(ctx)
+	}
+}
+
+// explained is a probe of Redis whose errors say what is to be done.
+func explained(probe func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		err := probe(ctx)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", redisclient.Cause(err), err)
+		}
+		return err
 	}
 }
 
@@ -176,6 +189,7 @@ func (a *App) addAccounts() (err error) {
 		Providers:    a.settings.Providers,
 		PersonalData: []account.PersonalData{a.Plans, a.sessions},
 		Offline:      a.options.Offline,
+		Outgoing:     a.reporter.Outgoing(http.DefaultTransport),
 		Metrics:      a.registry,
 		Log:          a.log,
 	})
@@ -184,8 +198,8 @@ func (a *App) addAccounts() (err error) {
 	}
 	a.add(room{
 		name: "accounts", specs: account.Specs(), routes: a.Accounts.Routes, run: a.Accounts.Run, sweep: a.Accounts.Sweep,
-		apply: func(file config.File) (func(), error) {
-			return func() { a.Accounts.SetProviders(file.WithSecrets(a.settings.ProviderSecrets)) }, nil
+		apply: func(s config.Settings) (func(), error) {
+			return func() { a.Accounts.SetProviders(s.Providers) }, nil
 		},
 	})
 	return nil
@@ -220,10 +234,10 @@ func (a *App) addLimits() {
 		c.Engine = memorylimit.New(memorylimit.Config{})
 	}
 	a.Limits = ratelimit.New(c)
-	r.apply = func(file config.File) (func(), error) {
+	r.apply = func(s config.Settings) (func(), error) {
 		return func() {
-			a.Limits.SetConfig(file.Limits)
-			if gone := file.Limits.Replaced(c.Routes); len(gone) > 0 {
+			a.Limits.SetConfig(s.Limits)
+			if gone := s.Limits.Replaced(c.Routes); len(gone) > 0 {
 				a.log.Warn("the list limits.rules of "+filepath.Base(a.settings.ConfigPath)+" takes the place of all default rules; it has none in the place of these", "gone", gone)
 			}
 		}, nil

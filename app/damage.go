@@ -22,7 +22,7 @@ const restoreTimeout = 10 * time.Second
 // doesn't wait for that.
 func (a *App) tellDamaged(found error) {
 	a.damaged.Store(true)
-	a.background.Go(func() {
+	a.inBackground(func() {
 		ctx := context.Background()
 		text := fmt.Sprintf("%v; %s", found, a.howToRestore(ctx))
 		service, err := a.restorable()
@@ -37,7 +37,7 @@ func (a *App) tellDamaged(found error) {
 // tellOfBackups warns where a store has just been made although there are backups of one:
 // its disk may be missing. It doesn't wait for that.
 func (a *App) tellOfBackups() {
-	a.background.Go(func() {
+	a.inBackground(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), restoreTimeout)
 		defer cancel()
 		service, err := a.restorable()

@@ -41,7 +41,7 @@ func DevSettings(d Dev) (config.Settings, error) {
 	if err := checkLoopback(d.Addr); err != nil {
 		problems = append(problems, config.Problem{Name: "--addr", Wrong: err.Error(), Mend: "use 127.0.0.1, ::1 or localhost and a port, or 'manus serve' to be reached from elsewhere"})
 	}
-	s, err := config.LoadSome(config.Source{ConfigFile: d.ConfigFile, Routes: Routes()}, d.DataDir, "BACKUP_SCHEDULE", "BACKUP_RETENTION_DAYS")
+	s, err := config.LoadSome(config.Source{ConfigFile: d.ConfigFile, Routes: Routes()}, d.DataDir, "BACKUP_SCHEDULE", "BACKUP_RETENTION_DAYS", "SENTRY_TRACES_SAMPLE_RATE")
 	if found, ok := errors.AsType[*config.Problems](err); ok {
 		problems = append(problems, *found...)
 	}

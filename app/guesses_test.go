@@ -166,10 +166,13 @@ func TestPagesCheckNoSecret(t *testing.T) {
 	}
 	for _, pattern := range a.api.Limits().Patterns {
 		method, path, _ := strings.Cut(pattern, " ")
-		if method == "GET" || path == "/" || known[pattern] {
+		if method == "GET" || path == "/" || known[pattern] || strings.HasPrefix(path, "/api/{project}/") { // whose keys stand in pages, see docs/errors.md
 			continue
 		}
-		if !slices.Contains([]string{"POST /account/verify", "POST /account/reset", "POST /account/forgot", "POST /alerts/{token}"}, pattern) {
+		if strings.HasPrefix(path, "/api/0/") { // of Sentry's API, which has no secret but the caller's API key
+			continue
+		}
+		if !slices.Contains([]string{"POST /ping/{path...}", "POST /account/verify", "POST /account/reset", "POST /account/forgot", "POST /alerts/{token}", "POST /status/subscribe", "POST /status/subscribe/confirm", "POST /status/unsubscribe"}, pattern) {
 			t.Errorf("%s may take a secret that can be guessed; a form with one has to count it", pattern)
 		}
 	}

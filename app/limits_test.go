@@ -38,6 +38,24 @@ func ask(t *testing.T, a *App, address, method, path, token, body string) *httpt
 	return w
 }
 
+// A Redis whose certificate isn't trusted is one that can't be reached, and the log says why.
+func TestReadinessTellsWhyRedisCantBeUsed(t *testing.T) {
+	t.Parallel()
+	redis := redistest.StartTLS(t)
+	a, log := setup(t, func(s *config.Settings) { s.Redis = config.NewSecret("rediss://" + redis.Addr) })
+	if status, body := call(t, a, "GET", "/ready", "", ""); status != 200 || !strings.Contains(body, `"degraded"`) {
+		t.Errorf("/ready: %d %s", status, body)
+	}
+	for _, check := range []string{"redis", "limits"} {
+		if text := log.String(); !regexp.MustCompile(`check"?[=:]"?` + check + `"?[, ].*certificate isn't trusted`).MatchString(text) {
+			t.Errorf("of %s the log says %s", check, text)
+		}
+	}
+	if cause, _ := a.breaker.Outage(); !strings.Contains(cause, "certificate isn't trusted") {
+		t.Errorf("an alert would say %q", cause)
+	}
+}
+
 func TestARefusalSaysWhatAndUntilWhen(t *testing.T) {
 	t.Parallel()
 	a, _ := setup(t, limited)
@@ -238,7 +256,9 @@ func TestRoutesHaveTheLimitsOfTheContract(t *testing.T) {
 		"GET /api/v1/sessions": "100/minute, 1000/hour [user-or-address]", "POST /api/v1/sessions/x/messages": "100/minute, 1000/hour [user-or-address]",
 		"POST /api/v1/billing/trial": "3/hour [user]", "GET /api/v1/billing/subscription": "30/minute, 300/hour [user]",
 		"GET /health": "300/minute [address]", "GET /ready": "300/minute [address]", "GET /live": "300/minute [address]", "GET /version": "100/minute [address]",
+		"GET /ping/x": "100/minute [address] 60/minute [proof]", "POST /ping/x/y/z": "100/minute [address] 60/minute [proof]",
 		"GET /api/v1/ready": "300/minute [address]", "GET /api/v1/version": "100/minute [address]",
+		"GET /status": "600/minute [address]", "GET /status/incidents/x": "600/minute [address]", "GET /api/v2/incidents/unresolved.json": "600/minute [address]",
 		"GET /": "100/minute, 1000/hour [user-or-address]", "GET /nowhere": "100/minute, 1000/hour [user-or-address]", "OPTIONS /api/v1/sessions": "600/minute [address]",
 	} {
 		method, path, _ := strings.Cut(request, " ")
@@ -300,17 +320,18 @@ func TestAChangedFileForgetsNoCounts(t *testing.T) {
 	}
 	for try() != 429 {
 	}
-	file := config.DefaultFile(Routes())
-	for i := range file.Limits.Rules {
-		if file.Limits.Rules[i].Route == "POST /api/v1/auth/register" {
+	changed := a.settings
+	changed.Limits = config.DefaultFile(Routes()).Limits
+	for i := range changed.Limits.Rules {
+		if changed.Limits.Rules[i].Route == "POST /api/v1/auth/register" {
 			limit, err := ratelimit.ParseLimit("5/minute")
 			if err != nil {
 				t.Fatal(err)
 			}
-			file.Limits.Rules[i].Limit = limit
+			changed.Limits.Rules[i].Limit = limit
 		}
 	}
-	if err := a.apply(file); err != nil {
+	if err := a.apply(changed); err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []bool{false, false, true} {

@@ -61,13 +61,14 @@ func (a *App) own(ctx context.Context) error {
 }
 
 // servingLease is held by one of all copies for as long as there is one, so that others can
-// see that a store is in use. An embedded store has a lock for that.
+// see that a store is in use. An embedded store has locks for that.
 const servingLease = "serving"
 
-// serving holds the lease until its context ends; nil where there is none.
+// serving holds the lease until its context ends, or of an embedded store the lock of its
+// folder.
 func (a *App) serving() func(context.Context) {
 	if a.settings.MongoDB.Empty() {
-		return nil
+		return a.watchBeside
 	}
 	return func(ctx context.Context) {
 		a.leases.Every(ctx, servingLease, time.Minute, func(ctx context.Context, _ lease.Held) error {

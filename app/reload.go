@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,13 +13,19 @@ import (
 )
 
 // watchFile applies a changed manus.yaml, until ctx ends.
-func (a *App) watchFile(ctx context.Context, path string) {
-	reload := newReloader(path, a.apply)
+func (a *App) watchFile(ctx context.Context) { watchFile(ctx, a.settings, a.apply, a.log) }
+
+func watchFile(ctx context.Context, settings config.Settings, apply func(config.Settings) error, log *slog.Logger) {
+	name := filepath.Base(settings.ConfigPath)
+	reload := newReloader(settings, apply)
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	for {
-		if err := reload.check(ctx); err != nil {
-			a.log.ErrorContext(ctx, "could not apply the changed "+filepath.Base(path), "error", err)
+	for started := false; ; started = true {
+		switch applied, err := reload.check(); {
+		case err != nil:
+			log.ErrorContext(ctx, "could not apply the changed "+name+"; what was in force stays so, and the server can't be started with it", "error", err)
+		case applied && started:
+			log.InfoContext(ctx, "the changed "+name+" is in force")
 		}
 		select {
 		case <-ticker.C:
@@ -31,31 +38,29 @@ func (a *App) watchFile(ctx context.Context, path string) {
 // reloader applies a changed manus.yaml, or refuses it whole. It looks at the
 // contents: times of files can be anything.
 type reloader struct {
-	path  string
-	apply func(config.File) error
-	seen  []byte // the hash of what was last looked at
+	settings config.Settings // those of the start
+	apply    func(config.Settings) error
+	seen     []byte // the hash of what was last looked at
 }
 
-func newReloader(path string, apply func(config.File) error) *reloader {
-	return &reloader{path: path, apply: apply}
+func newReloader(settings config.Settings, apply func(config.Settings) error) *reloader {
+	return &reloader{settings: settings, apply: apply}
 }
 
-func (r *reloader) check(context.Context) error {
-	text, err := os.ReadFile(r.path)
+// check tells whether it has applied another file than the one before.
+func (r *reloader) check() (applied bool, err error) {
+	text, err := os.ReadFile(r.settings.ConfigPath)
 	if err != nil {
 		text = []byte(err.Error())
 	}
 	hash := sha256.Sum256(text)
 	if bytes.Equal(hash[:], r.seen) {
-		return nil
+		return false, nil
 	}
 	r.seen = hash[:]
-	if err != nil {
-		return err
+	settings, err := r.settings.Reload(Routes())
+	if err == nil {
+		err = r.apply(settings)
 	}
-	file, err := config.LoadFile(r.path, Routes())
-	if err != nil {
-		return err
-	}
-	return r.apply(file)
+	return err == nil, err
 }

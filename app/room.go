@@ -28,9 +28,9 @@ type room struct {
 	close  func() error                    // lets go what it holds, after all work
 }
 
-// applyFile looks whether a changed manus.yaml can be put in force, without doing it, and
-// returns what does it.
-type applyFile func(config.File) (put func(), err error)
+// applyFile looks whether settings with a changed manus.yaml can be put in force, without
+// doing it, and returns what does it.
+type applyFile func(config.Settings) (put func(), err error)
 
 func (a *App) add(r room) { a.rooms = append(a.rooms, r) }
 
@@ -66,6 +66,9 @@ func (a *App) hints() (hints []string) {
 	if a.damaged.Load() {
 		hints = append(hints, "data-damaged")
 	}
+	if a.beside.Load() {
+		hints = append(hints, "data-folder-shared")
+	}
 	if a.api.HasUntrustedProxy() {
 		hints = append(hints, "proxy-not-trusted")
 	}
@@ -88,16 +91,18 @@ func (a *App) reach(ctx context.Context) {
 
 // work starts what the rooms do in the background, until ctx ends.
 func (a *App) work(ctx context.Context) {
+	a.reporter.Start()
+	a.inBackground(func() { a.reportCrashes(ctx) })
 	for _, r := range a.rooms {
 		if r.run != nil {
-			a.background.Go(func() { r.run(ctx) })
+			a.inBackground(func() { r.run(ctx) })
 		}
 		if r.sweep != nil {
-			a.background.Go(func() { a.sweep(ctx, r) })
+			a.inBackground(func() { a.sweep(ctx, r) })
 		}
 	}
-	if path := a.settings.ConfigPath; path != "" {
-		a.background.Go(func() { a.watchFile(ctx, path) })
+	if a.settings.ConfigPath != "" {
+		a.inBackground(func() { a.watchFile(ctx) })
 	}
 }
 
@@ -108,12 +113,12 @@ func (a *App) sweep(ctx context.Context, r room) {
 }
 
 // apply puts a changed manus.yaml in force, or nothing of it.
-func (a *App) apply(file config.File) error {
+func (a *App) apply(s config.Settings) error {
 	var errs []error
 	var puts []func()
 	for _, r := range a.rooms {
 		if r.apply != nil {
-			put, err := r.apply(file)
+			put, err := r.apply(s)
 			puts, errs = append(puts, put), append(errs, err)
 		}
 	}
@@ -123,7 +128,20 @@ func (a *App) apply(file config.File) error {
 	for _, put := range puts {
 		put()
 	}
+	a.warn(s)
 	return nil
+}
+
+// warn logs what is most likely a mistake in settings that are in force, unless that was
+// logged of those before.
+func (a *App) warn(s config.Settings) {
+	warnings := s.Warnings()
+	for _, warning := range warnings {
+		if !slices.Contains(a.warned, warning) {
+			a.log.Warn(warning)
+		}
+	}
+	a.warned = warnings
 }
 
 // drain ends what would hold up the end of requests in flight.

@@ -56,7 +56,11 @@ func (a *App) addStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.store = store; !a.options.Offline && !a.reopened {
+	system := "sqlite"
+	if !s.MongoDB.Empty() {
+		system = "mongodb"
+	}
+	if a.store = a.reporter.Store(store, system); !a.options.Offline && !a.reopened {
 		a.tellOfBackups()
 	}
 	check := a.check("database", a.store.Ping)

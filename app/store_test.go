@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func fill(v reflect.Value, n *int) {
 	*n++
 	switch v.Interface().(type) {
 	case docstore.Time:
-		v.Set(reflect.ValueOf(docstore.At(time.UnixMilli(int64(*n) * 1e9))))
+		v.Set(reflect.ValueOf(docstore.At(time.UnixMilli(int64(*n) * 1e8))))
 		return
 	case json.RawMessage:
 		v.SetBytes(fmt.Appendf(nil, `{"b":[%d.50,"ä\u0000\u2028"],"a":null}`, *n))
@@ -57,6 +58,8 @@ func fill(v reflect.Value, n *int) {
 		fill(value, n)
 		v.Set(reflect.MakeMap(v.Type()))
 		v.SetMapIndex(reflect.ValueOf("mail/2"), value)
+	case reflect.Float64:
+		v.SetFloat(float64(*n) + 0.1)
 	case reflect.Uint8:
 		v.SetUint(uint64(*n % 256))
 	default:
@@ -78,10 +81,20 @@ func fillStore(t *testing.T, s config.Settings, documents int) {
 			v := reflect.New(reflect.TypeOf(spec.Of)).Elem()
 			if i%2 == 0 {
 				fill(v, &n)
+			} else {
+				fillUnique(v, spec, &n)
 			}
 			v.Field(0).SetString(fmt.Sprintf("%04d", i)) // the id
 			if data := v.FieldByName("Data"); data.IsValid() && data.Len() == 0 && data.Type() == reflect.TypeFor[json.RawMessage]() {
 				data.SetBytes([]byte("null")) // what it is written as
+			}
+			if number := v.FieldByName("Number"); number.IsValid() && number.CanInt() && number.IsZero() {
+				number.SetInt(int64(-i)) // which no two projects may have
+			}
+			for _, name := range []string{"EventID", "Short"} { // nor two events and issues
+				if id := v.FieldByName(name); id.IsValid() && id.IsZero() {
+					id.SetString(fmt.Sprintf("%04d", i))
+				}
 			}
 			body, err := store.Codec().Encode(v.Interface())
 			if err == nil {
@@ -94,6 +107,16 @@ func fillStore(t *testing.T, s config.Settings, documents int) {
 	}
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// fillUnique fills the fields that no two documents may have alike.
+func fillUnique(v reflect.Value, spec docstore.Spec, n *int) {
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		if slices.ContainsFunc(spec.Indexes, func(index docstore.Index) bool { return index.Unique && slices.Contains(index.Fields, name) }) {
+			fill(v.Field(i), n)
+		}
 	}
 }
 

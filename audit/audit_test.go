@@ -263,12 +263,12 @@ func TestEverybodySeesTheirOwnLinesAndOperatorsAll(t *testing.T) {
 		return fmt.Sprint(w.Code, strings.Contains(body, "signed-in"), strings.Contains(body, "signed-out"))
 	}
 	for request, want := range map[[2]string]string{
-		{"", "/auth/me/events"}:     "401 false false",
-		{"key", "/auth/me/events"}:  "403 false false",
-		{"amal", "/auth/me/events"}: "200 true false",
-		{"amal", "/audit"}:          "403 false false",
-		{"root", "/audit"}:          "200 true true",
-		{"root", "/audit?user=bob"}: "200 false true",
+		{"", "/auth/me/events"}:         "401 false false",
+		{"key", "/auth/me/events"}:      "403 false false",
+		{"amal", "/auth/me/events"}:     "200 true false",
+		{"amal", "/ops/audit"}:          "403 false false",
+		{"root", "/ops/audit"}:          "200 true true",
+		{"root", "/ops/audit?user=bob"}: "200 false true",
 	} {
 		if got := get(request[0], request[1]); got != want {
 			t.Errorf("%v: got %s, want %s", request, got, want)

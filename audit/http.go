@@ -37,7 +37,7 @@ func (l *Log) Routes(api *httpapi.API) {
 			found, next, err := l.List(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, newAuditBody)
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "GET /audit", ID: "list-events", Summary: "See the security events of all accounts"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "GET /ops/audit", ID: "list-events", Summary: "See the security events of all accounts"},
 		func(ctx context.Context, in *listInput) (*httpapi.ListOutput[auditBody], error) {
 			found, next, err := l.List(ctx, in.User, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, newAuditBody)

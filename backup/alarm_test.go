@@ -272,3 +272,31 @@ func TestACopyLooksAndWorksAtOnce(t *testing.T) {
 		t.Errorf("the status is %+v", status)
 	}
 }
+
+// Alerts are in Arabic too; what isn't ours in them, such as a cause, stays as it is.
+func TestAlertsAreInBothLanguages(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	s.setFail(errDisk)
+	s.minutes(t, 1)
+	s.clock.Add(51 * time.Hour)
+	s.minutes(t, 1)
+	s.setFail(nil)
+	s.minutes(t, 90)
+	told := s.alarm.all()
+	if s.heard() != "FFSfs" {
+		t.Fatalf("the alarm was told %q", s.heard())
+	}
+	for i, want := range []string{"فشل نسخ احتياطي: \u2068", "فشل نسخ احتياطي: \u2068", "لا توجد نسخة احتياطية مُتحقَّق منها، مع أنّ", "أُنشئت نسخة احتياطية من جديد.", "توجد نسخة احتياطية مُتحقَّق منها من جديد: \u2068manus-"} {
+		if !strings.HasPrefix(told[i].Arabic, want) || told[i].Text == "" || i == 0 && !strings.Contains(told[i].Arabic, errDisk.Error()) {
+			t.Errorf("%+v", told[i])
+		}
+	}
+	s.clock.Add(27 * time.Hour)
+	if silent := s.silence(s.Status()); !strings.HasPrefix(silent.Ar, "مضى على أحدث نسخة احتياطية مُتحقَّق منها يوم") {
+		t.Errorf("%+v", silent)
+	}
+	if doubt := doubted("manus-1", "it is small"); doubt.Ar != "النسخة الاحتياطية \u2068manus-1\u2069 لا يُعتدّ بها: \u2068it is small\u2069." {
+		t.Errorf("%+v", doubt)
+	}
+}

@@ -220,8 +220,8 @@ func (c Contents) names() []string {
 	return names
 }
 
-// shownNames is how many names an error lists.
-const shownNames = 30
+// shownNames is how many names an error lists: more than the product has.
+const shownNames = 100
 
 // NoCollection is the error that says that a backup hasn't a collection, and which it has.
 func NoCollection(name string, has []string) error {

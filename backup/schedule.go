@@ -14,6 +14,7 @@ import (
 	"manus/audit"
 	"manus/docstore"
 	"manus/internal/cron"
+	"manus/language"
 	"manus/lease"
 )
 
@@ -45,9 +46,8 @@ type Schedule struct {
 	relay  *audit.Relay[Status, Alert]
 	status atomic.Pointer[Status] // as it was last seen
 
-	// alone is when this copy has raised the alarm by itself, as the store was gone.
-	// Only watch looks at it.
-	alone docstore.Time
+	// alone are the alarms that this copy has raised by itself, as the store was gone.
+	alone unnoted
 	// looked is set once this process has looked at the targets. Only tick looks at it.
 	looked bool
 }
@@ -88,14 +88,21 @@ type Status struct {
 	Good     Mark          `json:"good,omitzero"`
 	Verified Mark          `json:"verified,omitzero"`
 	Doubt    string        `json:"doubt,omitempty"`
+	// DoubtArabic is Doubt in that language.
+	DoubtArabic string `json:"doubt_arabic,omitempty"`
+	// Gone is the file that was Good when all backups were gone from the targets; empty
+	// since there is one again. Doubt says so meanwhile.
+	Gone string `json:"gone,omitempty"`
 	// Told is when the alarm about silence was last raised, FailureTold that about a
 	// failed backup, scheduled or not, and DoubtTold that about one that doesn't count;
 	// zero when all is well.
 	Told        docstore.Time `json:"told,omitzero"`
 	FailureTold docstore.Time `json:"failure_told,omitzero"`
 	DoubtTold   docstore.Time `json:"doubt_told,omitzero"`
-	// AlertsSince is when each was first told that isn't over.
-	AlertsSince map[string]docstore.Time `json:"alerts_since,omitempty"`
+	// SilenceSince, FailureSince and DoubtSince are when what isn't over was first told.
+	SilenceSince docstore.Time `json:"silence_since,omitzero"`
+	FailureSince docstore.Time `json:"failure_since,omitzero"`
+	DoubtSince   docstore.Time `json:"doubt_since,omitzero"`
 	// Pending are the alerts that the alarm hasn't taken yet, since PendingSince.
 	Pending      []Alert       `json:"pending,omitempty"`
 	PendingSince docstore.Time `json:"pending_since,omitzero"`
@@ -167,6 +174,9 @@ func (s *Schedule) tick(ctx context.Context, held lease.Held) error {
 		}
 	}
 	if s.due(st) {
+		if st, err = s.look(ctx, held); err != nil { // the run makes a folder anew that has vanished
+			return err
+		}
 		if st, err = s.backUp(ctx, held, st); err != nil {
 			return err
 		}
@@ -181,14 +191,17 @@ func (s *Schedule) tick(ctx context.Context, held lease.Held) error {
 
 // change changes the state, if the lease is still held, and passes on what waits in it.
 func (s *Schedule) change(ctx context.Context, held lease.Held, change func(*Status)) (Status, error) {
+	waiting := s.alone.all()
 	st, err := s.relay.Aggregates.Upsert(ctx, Status{ID: theSchedule}, func(st *Status, _ bool) error {
 		if err := held.Admit(&st.Fence); err != nil {
 			return err
 		}
+		st.take(waiting)
 		change(st)
 		return nil
 	})
 	if err == nil {
+		s.alone.drop(waiting)
 		s.status.Store(&st)
 		s.relay.Send(ctx, st)
 	}
@@ -276,7 +289,8 @@ func (s *Schedule) backUp(ctx context.Context, held lease.Held, st Status) (Stat
 	}
 	st, recordErr := s.record(ctx, held, before, began, m, err)
 	if recordErr != nil && err != nil && ctx.Err() == nil {
-		service.tellNow(ctx, newAlert(AlertFailed, failure(err), s.now()))
+		seen := s.Status()
+		s.tellAlone(ctx, seen.newAlert(AlertFailed, failure(err), s.now()))
 	}
 	return st, recordErr
 }
@@ -328,6 +342,13 @@ func (s *Schedule) look(ctx context.Context, held lease.Held) (Status, error) {
 	doubtful, doubt := backups.Doubtful()
 	return s.change(ctx, held, func(st *Status) {
 		st.Looked = docstore.At(s.now())
+		before := st.Gone
+		switch {
+		case good.File != "":
+			st.Gone = ""
+		case all && st.Good.File != "":
+			st.Gone = st.Good.File
+		}
 		if all || good.At.After(st.Good.At.Time) {
 			st.Good = good
 		}
@@ -335,7 +356,14 @@ func (s *Schedule) look(ctx context.Context, held lease.Held) (Status, error) {
 			st.Verified = verified
 		}
 		if all || doubt {
-			st.Doubt = doubted(doubtful.File, doubtful.Doubt)
+			doubted := doubted(doubtful.File, doubtful.Doubt)
+			if st.Gone != "" {
+				doubted = vanished(st.Gone)
+			}
+			st.Doubt, st.DoubtArabic = doubted.En, doubted.Ar
+		}
+		if st.Gone != before && st.Gone != "" { // at once: the backup that follows ends it
+			st.alert(AlertSuspicious, vanished(st.Gone), language.Text{}, s.now())
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -95,6 +96,41 @@ func (s *scheduled) tried() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.made
+}
+
+// Where all backups vanish, a disk may be missing: the next run makes a folder anew as if
+// nothing had been there.
+func TestBackupsThatVanishAreTold(t *testing.T) {
+	t.Parallel()
+	for name, at := range map[string]time.Time{
+		"between two runs":  time.Date(2026, 11, 24, 15, 0, 0, 0, time.UTC),
+		"just before a run": time.Date(2026, 11, 25, 1, 59, 30, 0, time.UTC),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScheduled(t, "0 2 * * *", nil)
+			s.minutes(t, 2)
+			s.clock.Set(at)
+			if err := os.RemoveAll(s.Service().Targets[0].(dated).Dir()); err != nil {
+				t.Fatal(err)
+			}
+			gone := s.Status().Good.File
+			s.minutes(t, 12)
+			told := slices.DeleteFunc(s.alarm.all(), func(a Alert) bool { return a.Key != AlertSuspicious })
+			if len(told) == 0 || told[0].Over || !strings.Contains(told[0].Text, gone) || !strings.Contains(told[0].Text, "can't be seen any more") || !strings.Contains(told[0].Arabic, gone) {
+				t.Fatalf("told was %+v", told)
+			}
+			if again := s.clock.Now().Day() == 25; again == (len(told) == 1) {
+				t.Errorf("told was %+v", told)
+			}
+			s.clock.Set(time.Date(2026, 11, 25, 3, 0, 0, 0, time.UTC))
+			s.minutes(t, 12)
+			told = slices.DeleteFunc(s.alarm.all(), func(a Alert) bool { return a.Key != AlertSuspicious })
+			if len(told) != 2 || !told[1].Over || !told[1].Since.Equal(told[0].Since.Time) || s.Status().Doubt != "" {
+				t.Errorf("then told was %+v", told)
+			}
+		})
+	}
 }
 
 func TestBackupsAreMadeWhenTheyAreDueAndMissedOnesOnce(t *testing.T) {
@@ -527,6 +563,59 @@ func TestSilenceIsHeardWhileTheStoreIsGone(t *testing.T) {
 	s.glance(t.Context())
 	if told := s.alarm.all(); len(told) != 1 || told[0].Key != AlertSilence {
 		t.Errorf("it was told %v", told)
+	}
+}
+
+// Alarms that were raised while the store was gone have an end once it is back, and go on
+// as the same.
+func TestAnAlarmThatWasRaisedWithoutAStoreHasAnEnd(t *testing.T) {
+	t.Parallel()
+	s := newScheduled(t, "0 2 * * *", nil)
+	store := storetest.NewUnsteady(t, append(Specs(), lease.Specs()...)...)
+	s.Store = store
+	s.restart()
+	other := NewSchedule(s.ScheduleConfig)
+	if n := s.minutes(t, 1); n != 1 {
+		t.Fatalf("%d backups were made", n)
+	}
+	other.glance(t.Context())
+	store.SetGone(true)
+	s.clock.Add(27 * time.Hour)
+	s.glance(t.Context())
+	s.glance(t.Context())
+	other.glance(t.Context())
+	told := s.alarm.all()
+	if len(told) != 2 || told[0].Key != AlertSilence || !told[0].Since.Equal(told[1].Since.Time) {
+		t.Fatalf("each copy tells of it once, as the same; it was told %+v", told)
+	}
+	store.SetGone(false)
+	other.glance(t.Context())
+	if n := s.minutes(t, 15); n != 1 || s.heard() != "SSs" {
+		t.Errorf("%d backups were made, the alarm was told %q", n, s.heard())
+	}
+	if told := s.alarm.all(); !told[2].Since.Equal(told[0].Since.Time) {
+		t.Errorf("the end is another's: %+v", told)
+	}
+	s.glance(t.Context())
+	other.glance(t.Context())
+	if s.minutes(t, 15); s.heard() != "SSs" {
+		t.Errorf("later the alarm was told %q", s.heard())
+	}
+	// A backup that fails while the store is gone, as it is begun.
+	s.clock.Add(24 * time.Hour)
+	s.setFail(errDisk)
+	s.during = func() { store.SetGone(true) }
+	if err := s.tick(t.Context(), s.held); err == nil || s.heard() != "SSsF" {
+		t.Fatalf("%v, the alarm was told %q", err, s.heard())
+	}
+	s.setFail(nil)
+	s.during = nil
+	store.SetGone(false)
+	if s.minutes(t, 5); s.heard() != "SSsFf" {
+		t.Errorf("the alarm was told %q", s.heard())
+	}
+	if told := s.alarm.all(); !told[4].Since.Equal(told[3].Since.Time) {
+		t.Errorf("the end is another's: %+v", told)
 	}
 }
 

@@ -74,37 +74,40 @@ func (a Alerts) WithChannels(p notify.Policy) notify.Policy {
 // channelSecret matches the variables that hold the secrets of alert channels.
 var channelSecret = regexp.MustCompile(`^ALERT_[A-Z][A-Z0-9_]{0,31}_SECRET$`)
 
-// applyChannels reads the secrets of manus.yaml's channels, by their variables.
-func (l *loader) applyChannels(settings *Settings) {
-	names := slices.Concat(slices.Collect(maps.Keys(l.variables)), slices.Collect(maps.Keys(l.empty)))
-	for i := range names {
-		names[i] = strings.TrimSuffix(names[i], fileSuffix)
-	}
-	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		if !channelSecret.MatchString(name) || l.inTable(name) {
-			continue
-		}
-		l.apply(setting{name: name, secret: true, parse: func(s *Settings, text string) *Problem {
-			if s.Alerts.Secrets == nil {
-				s.Alerts.Secrets = map[string]Secret{}
-			}
-			s.Alerts.Secrets[name] = NewSecret(text)
-			return nil
-		}}, settings)
-		l.refuse(!l.isSet(name) && !l.isSet(name+fileSuffix), name, "is empty", "set it to the channel's secret, or remove it")
-		known := slices.ContainsFunc(l.file.Alerts.Channels, func(c notify.ChannelConfig) bool { return c.SecretVariable() == name })
-		l.refuse(!known, name, "is set, but manus.yaml has no channel that it is the secret of", "add the channel to alerts.channels, or remove it")
-	}
-	settings.Alerts.Policy = settings.Alerts.WithChannels(l.file.Alerts)
-	for _, c := range settings.Alerts.Policy.Channels {
+// readChannelSecrets reads the secrets of manus.yaml's channels, by their variables.
+func (l *loader) readChannelSecrets(settings *Settings) {
+	l.readSecrets(settings, channelSecret, "channel", func(s *Settings) *map[string]Secret { return &s.Alerts.Secrets })
+}
+
+// problems are those of the policy's channels, with their secrets.
+func (a Alerts) problems() (problems Problems) {
+	for _, c := range a.Policy.Channels {
 		for _, sentence := range channels.Problems(c) {
 			name, wrong, _ := strings.Cut(sentence, ": ")
-			if !l.mentioned(name) {
-				l.problems = append(l.problems, Problem{Name: name, Wrong: wrong})
-			}
+			problems = append(problems, Problem{Name: name, Wrong: wrong, missingSecret: c.Secret == "" && name == c.SecretVariable()})
 		}
 	}
+	return problems
+}
+
+// warnings are what is most likely a mistake, where there is no mail server or is one. A
+// secret without a channel is left over from one that was taken out, or is misspelled.
+func (a Alerts) warnings(noMailServer bool) (warnings []string) {
+	for _, name := range slices.Sorted(maps.Keys(a.Secrets)) {
+		known := a.MailOnly || slices.ContainsFunc(a.Policy.Channels, func(c notify.ChannelConfig) bool { return c.SecretVariable() == name })
+		if !known {
+			warnings = append(warnings, name+" is set, but manus.yaml has no channel that it is the secret of")
+		}
+	}
+	for _, c := range a.Policy.Channels {
+		if c.Type == "mail" && noMailServer {
+			warnings = append(warnings, "the alert channel "+c.ID+" delivers nothing: set SMTP_URL")
+		}
+	}
+	if missing := a.Policy.Missing(); a.MailOnly && len(missing) > 0 {
+		return append(warnings, "alerts are told by mail alone, as this is 'manus dev': nothing goes to "+strings.Join(missing, ", "))
+	}
+	return append(warnings, a.Policy.Warnings()...)
 }
 
 func parseMailAddress(out *string, text string) *Problem {

@@ -11,6 +11,8 @@ import (
 	"cmp"
 	"log/slog"
 	"net/netip"
+	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,8 +21,12 @@ import (
 	"manus/account"
 	"manus/backup"
 	"manus/billing"
+	"manus/errtrack"
+	"manus/incident"
 	"manus/internal/cron"
 	"manus/ratelimit"
+	"manus/statuspage"
+	"manus/uptime"
 )
 
 // Settings are everything a server is started with, valid as a whole.
@@ -36,6 +42,8 @@ type Settings struct {
 	// PublicURL is scheme://host[:port] as users reach the server, without a
 	// slash at its end; empty is not known.
 	PublicURL string
+	// StatusURL is the same of the status page, where it has a host of its own.
+	StatusURL string
 	// LogLevel is the least level that is logged.
 	LogLevel slog.Level
 	// LogFormat is "json" or "text".
@@ -87,10 +95,44 @@ type Settings struct {
 	Backup Backup
 	// Alerts is how operators are told of what happens.
 	Alerts Alerts
+	// Errors is the section of manus.yaml, or the default one.
+	Errors errtrack.Policy
+	// Monitors are what is watched, and MonitorSecrets what they authenticate themselves with,
+	// by uptime.SecretVariable.
+	Monitors uptime.Policy
+	// StatusPage is what the public page shows.
+	StatusPage     statuspage.Policy
+	MonitorSecrets map[string]Secret
+	// Incidents is what incidents can be opened with.
+	Incidents incident.Policy
+	// Probe is where monitors are watched from, and Heartbeat the URL that is asked for while they
+	// are.
+	Probe     Probe
+	Heartbeat Secret
+	// Reports is where the server's own errors go.
+	Reports Reports
 	// Billing is the plans and the trial of manus.yaml, or the default ones.
 	Billing billing.Catalog
 	// ConfigPath is where manus.yaml is; empty is nowhere.
 	ConfigPath string
+}
+
+// Probe is the place that monitors are watched from.
+type Probe struct {
+	Name string
+	// Server is the URL of who takes what is found, with the Key; empty is the store.
+	Server string
+	Key    Secret
+}
+
+// Reports is where the server's own errors go.
+type Reports struct {
+	// DSN names a Sentry; empty is the built-in inbox.
+	DSN Secret
+	// Environment is what the installation is called there.
+	Environment string
+	// TracesSampleRate is the share of requests that are traced.
+	TracesSampleRate float64
 }
 
 // Backup is the settings of backups.
@@ -149,7 +191,12 @@ type Problem struct {
 	Wrong string
 	// Mend says what to do about it.
 	Mend string
+
+	missingSecret bool
 }
+
+// IsMissingSecret tells whether it is that the secret of an alert channel isn't set.
+func (p Problem) IsMissingSecret() bool { return p.missingSecret }
 
 // String is the problem in one line.
 func (p Problem) String() string {
@@ -178,10 +225,43 @@ func (p *Problems) Error() string {
 func Load(source Source) (Settings, error) {
 	l, settings := load(source, func(string) bool { return true })
 	l.checkTogether(settings)
-	l.applyProviders(&settings)
-	l.applyChannels(&settings)
-	settings.Providers = l.file.WithSecrets(settings.ProviderSecrets)
-	return l.result(settings)
+	l.readProviderSecrets(&settings)
+	l.readChannelSecrets(&settings)
+	l.readMonitorSecrets(&settings)
+	return l.result(l.withFile(settings))
+}
+
+// Reload is the settings with manus.yaml as it is by now, at their ConfigPath, for a program
+// with the routes. It is judged as by Load: what is applied to a running server is what
+// that could be started with. Its only error is *Problems, and with it come no settings.
+func (s Settings) Reload(routes ratelimit.Routes) (Settings, error) {
+	file, problems := loadFile(s.ConfigPath, routes)
+	s, more := s.with(file)
+	if problems = append(problems, more...); len(problems) > 0 {
+		return Settings{}, &problems
+	}
+	return s, nil
+}
+
+// with is the settings with a manus.yaml, and what is wrong with the two together.
+func (s Settings) with(f File) (Settings, Problems) {
+	s.Billing, s.Limits, s.Backup.Policy, s.Errors, s.Monitors, s.StatusPage, s.Incidents = f.Billing, f.Limits, f.Backup, f.Errors, f.Monitors, f.StatusPage, f.Incidents
+	s.Providers = f.withSecrets(s.ProviderSecrets)
+	s.Alerts.Policy = s.Alerts.WithChannels(f.Alerts)
+	return s, s.Alerts.problems()
+}
+
+// Warnings says in a sentence each what is most likely a mistake in settings that a server
+// can do its work with all the same.
+func (s Settings) Warnings() []string {
+	warnings := s.Alerts.warnings(s.SMTP.Empty() && !s.KeepMails)
+	if info, err := os.Stat(s.Backup.Dir); err == nil && !info.IsDir() {
+		warnings = append(warnings, "BACKUP_DIR is not a folder: no backups are made there")
+	}
+	if !s.MongoDB.Empty() && s.Redis.Empty() {
+		warnings = append(warnings, "REDIS_URL is not set: where several servers share the MongoDB, each counts limits by itself, and lets through as much as one alone")
+	}
+	return warnings
 }
 
 // LoadSome reads what a command that works beside a server needs: where the store is
@@ -204,20 +284,50 @@ func LoadAlerts(source Source, dataDir string) (Settings, error) {
 	}
 	l, settings := load(source, func(name string) bool { return slices.Contains(names, name) })
 	settings.DataDir = cmp.Or(dataDir, settings.DataDir, "./data")
-	l.applyChannels(&settings)
+	l.readChannelSecrets(&settings)
+	return l.result(l.withFile(settings))
+}
+
+// LoadMonitors is LoadSome with what is watched, and where people see that. Nobody is alerted
+// by what reads it, so channels needn't have their secrets.
+func LoadMonitors(source Source, dataDir string) (Settings, error) {
+	names := []string{"PUBLIC_URL", "STATUS_URL", "ADDR", "PORT"}
+	if dataDir == "" {
+		names = append(names, "DATA_DIR", "MONGODB_URI", "MONGODB_DATABASE")
+	}
+	l, settings := load(source, func(name string) bool { return slices.Contains(names, name) })
+	settings.DataDir = cmp.Or(dataDir, settings.DataDir, "./data")
+	l.readMonitorSecrets(&settings)
+	return l.result(settings)
+}
+
+// LoadWatch reads what 'manus watch' needs, which keeps what it finds in the folder dataDir.
+// Its only error is *Problems.
+func LoadWatch(source Source, dataDir string) (Settings, error) {
+	names := []string{"PROBE_NAME", "PROBE_SERVER", "PROBE_API_KEY", "HEARTBEAT_URL", "MONGODB_URI", "MONGODB_DATABASE", "PUBLIC_URL", "LOG_LEVEL", "LOG_FORMAT", "ENVIRONMENT"}
+	l, settings := load(source, func(name string) bool { return slices.Contains(names, name) })
+	settings.DataDir = dataDir
+	l.readMonitorSecrets(&settings)
+	far := l.given("PROBE_SERVER")
+	l.refuse(l.missing("PROBE_NAME"), "PROBE_NAME", "is not set", "choose what this place is called, such as frankfurt; each place has its own")
+	l.refuse(l.missing("PROBE_SERVER") && l.missing("MONGODB_URI"),
+		"PROBE_SERVER", "is not set, and neither is MONGODB_URI", "set it to the server's URL, such as https://app.example.com, and PROBE_API_KEY to a key for it; or set MONGODB_URI to the store that the server uses")
+	l.refuse(far && l.given("MONGODB_URI"), "MONGODB_URI", "is set together with PROBE_SERVER", "keep one of them")
+	l.refuse(far && l.missing("PROBE_API_KEY"), "PROBE_API_KEY", "is not set, but PROBE_SERVER is", "make one as an operator: POST /api/v1/auth/api-keys with {\"name\": \"frankfurt\", \"scopes\": [\"probe\"]}")
+	l.refuse(far && source.ConfigFile != "", "--config", "is given together with PROBE_SERVER", "leave it out: the server says what is watched")
 	return l.result(settings)
 }
 
 // LoadBackup is LoadSome with what backups are made of and where they go. Without
 // BACKUP_DIR and S3_BUCKET they go into a folder of the embedded store's own.
-func LoadBackup(source Source, dataDir string) (Settings, error) {
-	settings, err := LoadSome(source, dataDir, "BACKUP_DIR", "BACKUP_SCHEDULE", "BACKUP_RETENTION_DAYS", "BACKUP_AGE_RECIPIENTS", "BACKUP_AGE_IDENTITY",
-		"S3_BUCKET", "S3_ENDPOINT", "S3_REGION", "S3_CREDENTIALS", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+func LoadBackup(source Source, dataDir string, names ...string) (Settings, error) {
+	settings, err := LoadSome(source, dataDir, append([]string{"BACKUP_DIR", "BACKUP_SCHEDULE", "BACKUP_RETENTION_DAYS", "BACKUP_AGE_RECIPIENTS", "BACKUP_AGE_IDENTITY",
+		"S3_BUCKET", "S3_ENDPOINT", "S3_REGION", "S3_CREDENTIALS", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}, names...)...)
 	if err != nil || settings.Backup.Configured() {
 		return settings, err
 	}
 	if !settings.MongoDB.Empty() {
-		return Settings{}, &Problems{{"BACKUP_DIR", "is not set, and neither is S3_BUCKET", "name the folder or the bucket for backups"}}
+		return Settings{}, &Problems{{Name: "BACKUP_DIR", Wrong: "is not set, and neither is S3_BUCKET", Mend: "name the folder or the bucket for backups"}}
 	}
 	settings.Backup.Dir = filepath.Join(settings.DataDir, "backups")
 	return settings, nil
@@ -255,10 +365,17 @@ func load(source Source, wanted func(name string) bool) (*loader, Settings) {
 	l.fileName = filepath.Base(source.ConfigFile)
 	l.file, problems = loadFile(source.ConfigFile, source.Routes)
 	l.problems = append(l.problems, problems...)
-	settings.Billing, settings.Providers = l.file.Billing, l.file.Providers
-	settings.Limits, settings.Backup.Policy, settings.Alerts.Policy = l.file.Limits, l.file.Backup, l.file.Alerts
+	settings, _ = settings.with(l.file)
 	settings.Alerts.Policy.Channels = nil // until their secrets are known
 	return l, settings
+}
+
+// withFile is the settings with manus.yaml, once the secrets of what that lists are read.
+func (l *loader) withFile(settings Settings) Settings {
+	settings.Alerts.AllowPrivate = settings.Alerts.AllowPrivate || l.mentioned("ALLOW_PRIVATE_TARGETS") // nobody knows what is meant
+	settings, problems := settings.with(l.file)
+	l.problems = append(l.problems, slices.DeleteFunc(problems, func(p Problem) bool { return l.mentioned(p.Name) })...)
+	return settings
 }
 
 // result is the settings, or all that is wrong with them.
@@ -273,7 +390,7 @@ func (l *loader) result(settings Settings) (Settings, error) {
 // refuse notes a problem where something is wrong.
 func (l *loader) refuse(isWrong bool, name, wrong, mend string) {
 	if isWrong {
-		l.problems = append(l.problems, Problem{name, wrong, mend})
+		l.problems = append(l.problems, Problem{Name: name, Wrong: wrong, Mend: mend})
 	}
 }
 
@@ -317,11 +434,25 @@ func (l *loader) checkTogether(s Settings) {
 		"PUBLIC_URL", "is not set, but SMTP_URL is, and mails have links in them", "set it to the URL under which users reach the server")
 	l.refuse(l.given("ALERT_EMAIL") && l.missing("SMTP_URL"), "SMTP_URL", "is not set, but ALERT_EMAIL is", "set it to the mail server that takes the alerts")
 	l.refuse(l.given("ALERT_WEBHOOK_URL") && l.missing("ALERT_WEBHOOK_SECRET"), "ALERT_WEBHOOK_SECRET", "is not set, but ALERT_WEBHOOK_URL is", "set it to what webhooks are signed with: whsec_ and the base64 of 24 to 64 random bytes")
+	l.refuse(s.StatusURL != "" && hostOf(s.StatusURL) == hostOf(s.PublicURL),
+		"STATUS_URL", "has the host of PUBLIC_URL, whose root is the homepage", "use another host, or remove it: the page is at /status there")
 	for i, previous := range s.JWTPreviousSecrets {
 		l.refuse(!s.JWTSecret.Empty() && previous.Equal(s.JWTSecret),
 			"JWT_PREVIOUS_SECRET_KEYS", entry(i)+" is the current JWT_SECRET_KEY", "list only the secrets from before")
 	}
 }
+
+// hostOf is the host of an address that is valid, without its port.
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+// StatusHost is the host at whose root the status page is; empty where it has none.
+func (s Settings) StatusHost() string { return hostOf(s.StatusURL) }
 
 // checkS3 tells what a bucket still needs.
 func (l *loader) checkS3(s S3) {
@@ -364,7 +495,11 @@ func (l *loader) sortProblems() {
 		case l.fileName:
 			return len(l.rows)
 		}
-		return slices.IndexFunc(l.rows, func(row setting) bool { return row.isNamed(p.Name) })
+		at := slices.IndexFunc(l.rows, func(row setting) bool { return row.isNamed(p.Name) })
+		if at < 0 { // a channel's secret, or a field of manus.yaml
+			return len(l.rows)
+		}
+		return at
 	}
 	slices.SortStableFunc(l.problems, func(a, b Problem) int { return cmp.Compare(place(a), place(b)) })
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -15,8 +16,12 @@ import (
 
 	"manus/backup"
 	"manus/billing"
+	"manus/errtrack"
+	"manus/incident"
 	"manus/notify"
 	"manus/ratelimit"
+	"manus/statuspage"
+	"manus/uptime"
 
 	"filippo.io/age"
 )
@@ -89,6 +94,12 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 		Limits:          ratelimit.DefaultConfig(ratelimit.Routes{}),
 		Backup:          Backup{RetentionDays: 7, Policy: backup.DefaultPolicy()},
 		Alerts:          Alerts{Policy: notify.DefaultPolicy()},
+		Errors:          errtrack.DefaultPolicy(),
+		Incidents:       incident.DefaultPolicy(),
+		Monitors:        uptime.Policy{},
+		StatusPage:      statuspage.Policy{Components: []statuspage.Listed{}},
+		Probe:           Probe{Name: uptime.DefaultPlace},
+		Reports:         Reports{TracesSampleRate: 0.1},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -279,7 +290,8 @@ func TestASecretOfAChannelNeedsItsChannel(t *testing.T) {
 		want    string
 	}{
 		{[]string{key, signed}, ""},
-		{[]string{key, signed, "ALERT_OTHER_SECRET=hunter2"}, "ALERT_OTHER_SECRET: is set, but manus.yaml has no channel that it is the secret of; add the channel to alerts.channels, or remove it"},
+		// What a wrong word was to allow isn't told of too.
+		{[]string{key, signed, "ALERT_WEBHOOK_URL=http://10.1.2.3/hook", "ALERT_WEBHOOK_SECRET=" + strings.TrimPrefix(signed, "ALERT_OURS_SECRET="), "ALLOW_PRIVATE_TARGETS=yes"}, `ALLOW_PRIVATE_TARGETS: is "yes"; use true or false`},
 		{[]string{key, "ALERT_OURS_SECRET="}, "ALERT_OURS_SECRET: is empty; set it to the channel's secret, or remove it"},
 		{[]string{"ALERT_PAGER_SECRET=hunter2", signed}, "ALERT_PAGER_SECRET: set it to "},
 		{[]string{key}, "ALERT_OURS_SECRET: is missing"},
@@ -291,9 +303,70 @@ func TestASecretOfAChannelNeedsItsChannel(t *testing.T) {
 			}
 			continue
 		}
-		if err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") {
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: got %v", c.environ, err)
 		}
+	}
+}
+
+// A tidied manus.yaml is applied by day, and the server is started with it at night. Both
+// judge it alike, whatever of the environment is left over.
+func TestAFileIsAppliedExactlyWhenAServerStartsWithIt(t *testing.T) {
+	t.Parallel()
+	path := write(t, "manus.yaml", "alerts: {channels: [{id: pager, type: pagerduty}]}\n")
+	source := Source{ConfigFile: path, Environ: enough("ALERT_PAGER_SECRET=0123456789abcdef0123456789abcdef", "OIDC_GOOGLE_CLIENT_SECRET=hunter2-google", "BACKUP_DIR="+path)}
+	running, err := Load(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, taken := range map[string]bool{
+		"{}\n": true, // without the channel
+		"alerts: {channels: [{id: pager, type: ntfy, url: 'https://ntfy.sh/topic'}]}\n":                                      true,
+		"alerts: {channels: [{id: pager, type: pagerduty}, {id: ops, type: mail, to: [ops@example.com]}]}\n":                 true,
+		"alerts: {channels: [{id: pager, type: mail, to: [ops@example.com]}]}\n":                                             false, // takes no secret
+		"alerts: {channels: [{id: pager, type: pagerduty}, {id: team, type: discord}]}\n":                                    false, // has none
+		"alerts: {channels: [{id: pager, type: pagerduty}, {id: ours, type: mail, to: [nobody]}], rules: [{on: nothing}]}\n": false,
+		"alerts: [\n": false,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		started, startErr := Load(source)
+		reloaded, reloadErr := running.Reload(source.Routes)
+		if fmt.Sprint(startErr) != fmt.Sprint(reloadErr) || (startErr == nil) != taken {
+			t.Errorf("%s: the start says\n%v\nand the running server\n%v", text, startErr, reloadErr)
+		}
+		applied := func(s Settings) []any {
+			return []any{s.Billing, s.Limits, s.Backup.Policy, s.Errors, s.Providers, s.Alerts.Policy}
+		}
+		if !reflect.DeepEqual(applied(started), applied(reloaded)) {
+			t.Errorf("%s: other settings are started with than are applied", text)
+		}
+	}
+}
+
+func TestWarningsTellWhatIsMostLikelyAMistake(t *testing.T) {
+	t.Parallel()
+	path := write(t, "manus.yaml", "alerts: {channels: [{id: ops, type: mail, to: [ops@example.com]}], rules: [{on: '*', channels: [slack]}]}\n")
+	s, err := Load(Source{ConfigFile: path, Environ: enough("ALERT_PAGER_SECRET=hunter2", "BACKUP_DIR="+path, "MONGODB_URI=mongodb://127.0.0.1/x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := strings.Join(s.Warnings(), "\n")
+	for _, want := range []string{
+		"ALERT_PAGER_SECRET is set, but manus.yaml has no channel",
+		"the alert channel ops delivers nothing: set SMTP_URL",
+		"alerts.rules[0] of manus.yaml tells nobody on slack",
+		"nobody is told when something goes wrong: no rule",
+		"BACKUP_DIR is not a folder",
+		"REDIS_URL is not set: where several",
+	} {
+		if !strings.Contains(said, want) {
+			t.Errorf("%q isn't among\n%s", want, said)
+		}
+	}
+	if strings.Contains(said, "hunter2") || strings.Contains(said, path) {
+		t.Error(said)
 	}
 }
 
@@ -560,5 +633,40 @@ func TestMailNeedsASenderAndAPublicURL(t *testing.T) {
 	}
 	if _, err := Load(Source{Environ: enough("SMTP_URL=smtp://u:hunter2@mail.example.com", "MAIL_FROM=a@example.com", "PUBLIC_URL=https://app.example.com")}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTheStatusPagesHostIsItsOwn(t *testing.T) {
+	t.Parallel()
+	environ := func(status string) []string {
+		return []string{"JWT_SECRET_KEY=" + RandomSecret().Reveal(), "DATA_DIR=/srv/manus", "PUBLIC_URL=https://app.example.com", "STATUS_URL=" + status}
+	}
+	s, err := Load(Source{Environ: environ("https://Status.example.com:8443/")})
+	if err != nil || s.StatusURL != "https://status.example.com:8443" || s.StatusHost() != "status.example.com" {
+		t.Errorf("%q %q %v", s.StatusURL, s.StatusHost(), err)
+	}
+	for _, wrong := range []string{"https://app.example.com:8443", "https://status.example.com/page", "status.example.com"} {
+		if _, err := Load(Source{Environ: environ(wrong)}); err == nil || !strings.Contains(err.Error(), "STATUS_URL") {
+			t.Errorf("%s is taken: %v", wrong, err)
+		}
+	}
+}
+
+func TestWhoAlertsNobodyNeedsNoSecretOfAChannel(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "manus.yaml")
+	file := "monitors: [{id: shop, type: http, url: \"https://shop.example.com\"}]\nalerts: {channels: [{id: pager, type: pagerduty}]}\n"
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	source := Source{ConfigFile: path, Environ: []string{"PROBE_NAME=frankfurt", "MONGODB_URI=mongodb://db.example.com/manus", "MONITOR_SHOP_SECRET=s3cret"}}
+	for name, load := range map[string]func(Source, string) (Settings, error){"monitors": LoadMonitors, "watch": LoadWatch} {
+		s, err := load(source, "data")
+		if err != nil || len(s.Monitors) != 1 || len(s.MonitorSecrets) != 1 || len(s.Alerts.Policy.Channels) != 0 {
+			t.Errorf("%s: %+v, %v", name, s, err)
+		}
+	}
+	if _, err := LoadAlerts(source, "data"); err == nil {
+		t.Error("what alerts does without the secret")
 	}
 }

@@ -77,6 +77,28 @@ plans:
 	}
 }
 
+// keys are as many of a mapping.
+func keys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "  k%d: 1\n", i)
+	}
+	return b.String()
+}
+
+// bomb is a monitor of many headers, many times.
+func bomb() string {
+	return "monitors:\n- &a\n  headers:\n" + strings.ReplaceAll(keys(maxKeys), "  k", "    k") + strings.Repeat("- *a\n", 1000)
+}
+
+func TestFractionsAreTakenWhereTheyMayBe(t *testing.T) {
+	t.Parallel()
+	got, problems := parseFile([]byte("monitors: [{id: a, type: http, url: https://a.example.com, slo: 0.999}]\n"), ratelimit.Routes{})
+	if len(problems) > 0 || len(got.Monitors) != 1 || got.Monitors[0].SLO != 0.999 {
+		t.Errorf("got %+v, %v", got.Monitors, problems)
+	}
+}
+
 func TestFileOfTheSettingsIsApplied(t *testing.T) {
 	t.Parallel()
 	path := write(t, "manus.yaml", "trial: {days: 30}\n")
@@ -120,7 +142,11 @@ func TestWrongFileIsRefusedWhole(t *testing.T) {
 		{"a wrong tag", "trial:\n  days: !!int hunter2\n", "is not valid YAML; check the indentation, the colons and the quotes there"},
 		{"two documents", "trial: {days: 3}\n---\ntrial: {days: 4}\n", "has more than one document; keep what is before the second '---'"},
 		{"a broken second document", "trial: {days: 3}\n---\n{hunter2", "has more than one document; keep what is before the second '---'"},
-		{"too large", "#" + strings.Repeat("#", maxFile), "the file has more than 256 KiB; check that it is the right file"},
+		{"too large", "#" + strings.Repeat("#", maxFile), "the file has more than 8192 KiB; check that it is the right file"},
+		{"too many keys", "plans:\n- id: free\nlimits:\n" + keys(maxKeys+1), "line 4 has a value that can't be used; use at most 1000 keys"},
+		{"aliases without end", bomb(), "repeats too much by aliases, such as *name; write out what they stand for"},
+		{"directives without end", strings.Repeat("%TAG !a! b\n", 101) + "---\n{}\n", "has many %TAG directives; take them out"},
+		{"a share that isn't one", "monitors: [{id: a, type: http, url: https://a.example.com, slo: hunter2}]\n", "line 1 has a value of the wrong kind" + compare},
 		{"no plans", "plans: []\ntrial: {days: 0}\n", "plans: list 1 to 32 plans"},
 		{"a plan that is not there", "trial: {plan: hunter2}\n", "trial.plan: name one of the plans"},
 	} {
@@ -309,6 +335,20 @@ func TestProblemsOfAFileAreListedUpToFifty(t *testing.T) {
 		lines := strings.Split(err.Error(), "\n")
 		if got := lines[len(lines)-1]; got != want || len(lines) != min(n, maxFileProblems+1) {
 			t.Errorf("of %d problems, %d lines, the last one: %s", n, len(lines), got)
+		}
+	}
+}
+
+// BenchmarkMonitors is what it takes to read a file of ten thousand monitors, and to judge it.
+func BenchmarkMonitors(b *testing.B) {
+	text := []byte("monitors:\n")
+	for i := range 10_000 {
+		text = fmt.Appendf(text, "- id: m%05d\n  type: http\n  url: https://127.0.%d.%d:8443/health\n  private: true\n  expect: [\"status == 200\", 'json.status == \"healthy\"', \"latency < 2s\"]\n", i, i/250+1, i%250+1)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, problems := parseFile(text, ratelimit.Routes{}); len(problems) > 0 {
+			b.Fatal(problems)
 		}
 	}
 }

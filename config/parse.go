@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"manus/backup"
+	"manus/errtrack/report"
 	"manus/internal/cron"
 	"manus/internal/redisclient"
 )
@@ -146,6 +147,15 @@ func parseDays(out *int, text string) *Problem {
 	const most = 36500
 	days, err := strconv.Atoi(text)
 	return take(out, days, err == nil && days >= 1 && days <= most, "is not a number of days", fmt.Sprintf("use a whole number from 1 to %d", most))
+}
+
+func parseDSN(out *Secret, text string) *Problem {
+	return take(out, NewSecret(text), report.CheckDSN(text) == nil, "is not a DSN", "use the one that Sentry shows for a project, such as https://public-key@sentry.example.com/1")
+}
+
+func parseShare(out *float64, text string) *Problem {
+	share, err := strconv.ParseFloat(text, 64)
+	return take(out, share, err == nil && share >= 0 && share <= 1, "is not a share", "use a number from 0 to 1, such as 0.1")
 }
 
 func parseRecipients(out *backup.Recipients, text string) *Problem {

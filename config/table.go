@@ -1,10 +1,13 @@
 package config
 
 import (
+	"path/filepath"
 	"strings"
 	"time"
 
 	"manus/mail"
+	"manus/uptime"
+	"manus/uptime/remote"
 )
 
 // setting is one row of the table that everything here is made from: what is
@@ -107,6 +110,11 @@ func table() []setting {
 			parse: func(s *Settings, text string) *Problem { return parsePublicURL(&s.PublicURL, text) },
 		},
 		{
+			name: "STATUS_URL", example: "https://status.example.com",
+			help:  "The status page's own address, with a host that is not that of PUBLIC_URL: requests for its root get the page. It leads to this server, as PUBLIC_URL does. Without it the page is at /status alone.",
+			parse: func(s *Settings, text string) *Problem { return parsePublicURL(&s.StatusURL, text) },
+		},
+		{
 			name: "CORS_ORIGINS", example: "https://app.example.com,http://localhost:5173",
 			help:  "The origins of web pages that may use the API from a browser, separated by commas: scheme, host and port, nothing more. None by default; pages of PUBLIC_URL itself need no entry.",
 			parse: func(s *Settings, text string) *Problem { return takeList(&s.Origins, text, parseOrigin) },
@@ -137,8 +145,11 @@ func table() []setting {
 		},
 		{
 			name: "BACKUP_DIR", protects: true, example: "/var/backups/manus",
-			help:  "The folder that backups are written to; best on another disk. With it or S3_BUCKET, or both, the server makes backups by itself, restores each into a scratch database and compares.",
-			parse: func(s *Settings, text string) *Problem { return parseFolder(&s.Backup.Dir, text) },
+			help: "The folder that backups are written to; best on another disk. With it or S3_BUCKET, or both, the server makes backups by itself, restores each into a scratch database and compares.",
+			parse: func(s *Settings, text string) *Problem {
+				s.Backup.Dir = filepath.Clean(text) // what is wrong there is told while the server runs
+				return nil
+			},
 		},
 		{
 			name: "BACKUP_SCHEDULE", protects: true, fallback: "0 2 * * *",
@@ -249,8 +260,51 @@ func table() []setting {
 			parse:   func(s *Settings, text string) *Problem { return parseWebhookSecret(&s.Alerts.WebhookSecret, text) },
 		},
 		{
+			name: "SENTRY_DSN", protects: true, secret: true, example: "https://public-key@sentry.example.com/1",
+			help:  "The Sentry, or what speaks its protocol, that the server's own errors are reported to. Without it they are in the built-in inbox, in the project Manus.",
+			parse: func(s *Settings, text string) *Problem { return parseDSN(&s.Reports.DSN, text) },
+		},
+		{
+			name: "SENTRY_ENVIRONMENT", example: "production",
+			help: "What the installation is called in those reports. By default as ENVIRONMENT says.",
+			parse: func(s *Settings, text string) *Problem {
+				return take(&s.Reports.Environment, text, environmentName.MatchString(text), "is not a short name", "use at most 32 lower-case letters, digits and dashes, such as production")
+			},
+		},
+		{
+			name: "SENTRY_TRACES_SAMPLE_RATE", fallback: "0.1",
+			help:  "How many of the requests are traced: a share from 0, which is none, to 1, which is all.",
+			parse: func(s *Settings, text string) *Problem { return parseShare(&s.Reports.TracesSampleRate, text) },
+		},
+		{
+			name: "PROBE_NAME", fallback: uptime.DefaultPlace, example: "frankfurt",
+			help: "What the place is called that this program watches monitors from. 'manus watch' on another machine needs one of its own; all copies of a server are one place.",
+			parse: func(s *Settings, text string) *Problem {
+				return take(&s.Probe.Name, text, uptime.IsPlace(text), "is not a name for a place", "use at most 32 lower-case letters, digits and dashes, such as frankfurt")
+			},
+		},
+		{
+			name: "PROBE_SERVER", example: "https://app.example.com",
+			help: "Of 'manus watch': the server that says what is watched, and that takes what was found. Without it both is the MongoDB of MONGODB_URI.",
+			parse: func(s *Settings, text string) *Problem {
+				return take(&s.Probe.Server, text, remote.CheckURL(text) == nil, "is not a server's URL", "use the server's PUBLIC_URL, such as https://app.example.com")
+			},
+		},
+		{
+			name: "PROBE_API_KEY", secret: true,
+			help:  "Of 'manus watch': an operator's API key of the scope probe, which can do nothing but see what is watched and hand in what was found.",
+			parse: func(s *Settings, text string) *Problem { s.Probe.Key = NewSecret(text); return nil },
+		},
+		{
+			name: "HEARTBEAT_URL", protects: true, secret: true, example: "https://hc-ping.com/your-uuid",
+			help: "A URL that is asked for once a minute while monitors are watched, and by 'manus watch' while the server takes what it finds: so that somebody else tells when this machine is dead.",
+			parse: func(s *Settings, text string) *Problem {
+				return take(&s.Heartbeat, NewSecret(text), uptime.CheckPulse(text) == nil, "is not a URL", "use one such as https://hc-ping.com/your-uuid")
+			},
+		},
+		{
 			name: "ALLOW_PRIVATE_TARGETS", fallback: "false",
-			help:  "Whether alert channels may reach private and loopback addresses; link-local and metadata ones never.",
+			help:  "Whether alert channels, and monitors that the API makes, may reach private and loopback addresses; link-local and metadata ones never.",
 			parse: func(s *Settings, text string) *Problem { return parseBool(&s.Alerts.AllowPrivate, text) },
 		},
 		{
@@ -281,12 +335,10 @@ func futureSettings() []setting {
 	var rows []setting
 	for name := range strings.FieldsSeq(`
 		STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET STRIPE_PRICE_ID_BASIC STRIPE_PRICE_ID_PRO STRIPE_API_BASE STRIPE_LIVE
-		SENTRY_DSN SENTRY_ENVIRONMENT SENTRY_TRACES_SAMPLE_RATE
 		BACKUP_CONTINUOUS
 		PRODUCT_NAME PRODUCT_NAME_AR SUPPORT_EMAIL LOGO_FILE
 		REGISTRATION REGISTRATION_DOMAINS
-		TLS_DOMAINS ACME_EMAIL ACME_DIRECTORY TLS_CERT_FILE TLS_KEY_FILE
-		STATUS_URL PROBE_NAME PROBE_SERVER PROBE_API_KEY`) {
+		TLS_DOMAINS ACME_EMAIL ACME_DIRECTORY TLS_CERT_FILE TLS_KEY_FILE`) {
 		rows = append(rows, setting{name: name})
 	}
 	return rows

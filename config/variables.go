@@ -74,25 +74,46 @@ func ProviderVariable(id string) string {
 	return "OIDC_" + strings.ToUpper(strings.ReplaceAll(id, "-", "_")) + "_CLIENT_SECRET"
 }
 
-// applyProviders reads the client secrets of providers, by their variables.
-func (l *loader) applyProviders(settings *Settings) {
-	for _, name := range slices.Sorted(maps.Keys(l.variables)) {
-		name = strings.TrimSuffix(name, fileSuffix)
-		if !providerSecret.MatchString(name) {
+// readSecrets reads the secrets of a kind, whose variables match a pattern, to where put says
+// by the variable's name. whose is what an empty one would be the secret of.
+func (l *loader) readSecrets(settings *Settings, pattern *regexp.Regexp, whose string, put func(*Settings) *map[string]Secret) {
+	names := slices.Concat(slices.Collect(maps.Keys(l.variables)), slices.Collect(maps.Keys(l.empty)))
+	for i := range names {
+		names[i] = strings.TrimSuffix(names[i], fileSuffix)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		if !pattern.MatchString(name) || l.inTable(name) {
 			continue
 		}
 		l.apply(setting{name: name, secret: true, parse: func(s *Settings, text string) *Problem {
-			if s.ProviderSecrets == nil {
-				s.ProviderSecrets = map[string]Secret{}
+			all := put(s)
+			if *all == nil {
+				*all = map[string]Secret{}
 			}
-			s.ProviderSecrets[name] = NewSecret(text)
+			(*all)[name] = NewSecret(text)
 			return nil
 		}}, settings)
+		l.refuse(!l.isSet(name) && !l.isSet(name+fileSuffix), name, "is empty", "set it to the "+whose+"'s secret, or remove it")
 	}
 }
 
+// readProviderSecrets reads the client secrets of providers, by their variables.
+func (l *loader) readProviderSecrets(settings *Settings) {
+	l.readSecrets(settings, providerSecret, "provider", func(s *Settings) *map[string]Secret { return &s.ProviderSecrets })
+}
+
+// monitorSecret matches the variables that hold what monitors authenticate themselves with.
+var monitorSecret = regexp.MustCompile(`^MONITOR_[A-Z0-9][A-Z0-9_]{0,63}_SECRET$`)
+
+// readMonitorSecrets reads the secrets of manus.yaml's monitors, by their variables.
+func (l *loader) readMonitorSecrets(settings *Settings) {
+	l.readSecrets(settings, monitorSecret, "monitor", func(s *Settings) *map[string]Secret { return &s.MonitorSecrets })
+}
+
 func (l *loader) known(name string) bool {
-	return providerSecret.MatchString(strings.TrimSuffix(name, fileSuffix)) || channelSecret.MatchString(strings.TrimSuffix(name, fileSuffix)) || l.inTable(name)
+	of := strings.TrimSuffix(name, fileSuffix)
+	return providerSecret.MatchString(of) || channelSecret.MatchString(of) || monitorSecret.MatchString(of) || l.inTable(name)
 }
 
 func (l *loader) inTable(name string) bool {
@@ -155,7 +176,7 @@ func readEnvFile(path string) (map[string]string, *Problem) {
 	if ok && !errors.Is(at.Err, bufio.ErrTooLong) { // it has no line number
 		wrong = "line " + strconv.Itoa(at.Line) + " " + lineFault(at.Err)
 	}
-	return nil, &Problem{envFileFlag, wrong, "write each line as NAME=value, or NAME='value' where the value has spaces, quotes or #"}
+	return nil, &Problem{Name: envFileFlag, Wrong: wrong, Mend: "write each line as NAME=value, or NAME='value' where the value has spaces, quotes or #"}
 }
 
 func lineFault(err error) string {

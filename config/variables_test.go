@@ -75,7 +75,7 @@ func TestValueAndFileInDifferentPlacesAreRefusedToo(t *testing.T) {
 
 func TestFileOfAnotherUserIsRefused(t *testing.T) {
 	t.Parallel()
-	if got, want := *unreadable(errors.Join(os.ErrPermission)), (Problem{"", "the file may not be read by this user", "check its owner and mode"}); got != want {
+	if got, want := *unreadable(errors.Join(os.ErrPermission)), (Problem{Wrong: "the file may not be read by this user", Mend: "check its owner and mode"}); got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

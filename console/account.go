@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"manus/account"
+	"manus/docstore"
 	"manus/httpapi"
 	"manus/language"
+	"manus/subscribe"
 )
 
 // Accounts is what the pages behind mailed links do. Errors are those of
@@ -78,6 +81,7 @@ type linkPage struct {
 	frame
 	message
 	Subject      language.Text // what the message is about, where it doesn't say
+	Times        []moment      // when that happened, and what came of it
 	Form         *linkForm     // nil when there is nothing to send
 	Token        string
 	PasswordRule language.Text
@@ -85,25 +89,25 @@ type linkPage struct {
 	RequestID    string // to be quoted, when something broke
 }
 
+// moment is a time on a page, and what was then; nothing where the page says that.
+type moment struct {
+	What language.Text
+	At   docstore.Time
+}
+
 // maxForm bounds a form, in bytes.
 const maxForm = 8 << 10
 
-func (p *Pages) accountRoutes(api *httpapi.API) {
-	for _, form := range p.linkForms() {
+func (p *Pages) accountRoutes(api *httpapi.API) { p.formRoutes(api, p.linkForms()) }
+
+func (p *Pages) formRoutes(api *httpapi.API, forms []linkForm) {
+	for _, form := range forms {
 		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET " + form.Path}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			p.show(w, r, http.StatusOK, "link.html", p.linkPage(r, form))
 		}))
 		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "POST " + form.Path, MaxBody: maxForm},
 			http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.submit(w, r, form) }))
 	}
-}
-
-// send does what a form asks for, unless a page of another site sends it.
-func (form *linkForm) send(r *http.Request) error {
-	if http.NewCrossOriginProtection().Check(r) != nil {
-		return httpapi.ErrCrossSite
-	}
-	return form.submit(r)
 }
 
 func (p *Pages) linkPage(r *http.Request, form linkForm) linkPage {
@@ -113,7 +117,11 @@ func (p *Pages) linkPage(r *http.Request, form linkForm) linkPage {
 
 func (p *Pages) submit(w http.ResponseWriter, r *http.Request, form linkForm) {
 	page, status := p.linkPage(r, form), http.StatusOK
-	if err := form.send(r); err != nil {
+	err := checkSite(r)
+	if err == nil {
+		err = form.submit(r)
+	}
+	if err != nil {
 		status = p.fail(r, &page, err)
 	} else {
 		page.message, page.Form = form.done, nil
@@ -121,12 +129,15 @@ func (p *Pages) submit(w http.ResponseWriter, r *http.Request, form linkForm) {
 	p.show(w, r, status, "link.html", page)
 }
 
+// kinds are the errors of what the pages do.
+var kinds = slices.Concat(account.Kinds, subscribe.Kinds)
+
 // fail has a page say what an error is, as the API does, and returns the status. The
 // form stays when it can be sent again.
 func (p *Pages) fail(r *http.Request, page *linkPage, err error) (status int) {
-	kind, known := account.Kinds.Find(err)
+	kind, known := kinds.Find(err)
 	page.Problem = kind.Detail
-	if errors.Is(err, account.ErrInvalidLink) || errors.Is(err, account.ErrTaken) {
+	if errors.Is(err, account.ErrInvalidLink) || errors.Is(err, account.ErrTaken) || errors.Is(err, subscribe.ErrLink) {
 		page.Form, page.Text = nil, language.Text{}
 	}
 	id := httpapi.RequestID(r.Context())

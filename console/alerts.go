@@ -19,6 +19,7 @@ type Alerts interface {
 
 var (
 	anAlert      = language.Text{En: "An alert", Ar: "تنبيه"} // that can't be read just now
+	takenSince   = language.Text{En: "Taken care of since", Ar: "هناك من يتولّاه منذ"}
 	acknowledge  = language.Text{En: "I take care of it", Ar: "سأتولّى الأمر"}
 	acknowledged = message{
 		language.Text{En: "Somebody takes care of it", Ar: "هناك من يتولّى الأمر"},
@@ -42,11 +43,11 @@ func (p *Pages) alertRoutes(api *httpapi.API) {
 		p.showAlert(w, r, nil)
 	}))
 	api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "POST " + path, MaxBody: maxForm}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if http.NewCrossOriginProtection().Check(r) != nil {
-			p.showAlert(w, r, httpapi.ErrCrossSite)
-			return
+		err := checkSite(r)
+		if err == nil {
+			err = p.Alerts.AcknowledgeLinked(r.Context(), r.PathValue("token"))
 		}
-		p.showAlert(w, r, p.Alerts.AcknowledgeLinked(r.Context(), r.PathValue("token")))
+		p.showAlert(w, r, err)
 	}))
 }
 
@@ -54,6 +55,9 @@ func (p *Pages) alertRoutes(api *httpapi.API) {
 func (p *Pages) showAlert(w http.ResponseWriter, r *http.Request, err error) {
 	page, status := linkPage{frame: p.frame(r)}, http.StatusOK
 	linked, linkedErr := p.Alerts.Linked(r.Context(), r.PathValue("token"))
+	if !linked.Begun.IsZero() {
+		page.Times = []moment{{At: linked.Begun}}
+	}
 	switch err = errors.Join(err, linkedErr); {
 	case errors.Is(err, notify.ErrNoAlert):
 		page.message, status = noAlert, http.StatusNotFound
@@ -65,8 +69,9 @@ func (p *Pages) showAlert(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	case linked.Over:
 		page.message, page.Subject = isOver, linked.Title
-	case linked.Acknowledged:
+	case !linked.Acknowledged.IsZero():
 		page.message, page.Subject = acknowledged, linked.Title
+		page.Times = append(page.Times, moment{takenSince, linked.Acknowledged})
 	default:
 		page.message = message{linked.Title, linked.Text}
 		page.Form = &linkForm{Path: r.URL.Path, Button: acknowledge}

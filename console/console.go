@@ -8,16 +8,20 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
 	"html/template"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
+	"manus/design"
 	"manus/httpapi"
 	"manus/language"
 	"manus/mail"
@@ -33,9 +37,16 @@ type Config struct {
 	Accounts Accounts
 	// Alerts is behind the links in alerts.
 	Alerts Alerts
+	// Subscribers is behind the pages by which people ask to be told, Parts are what they can choose,
+	// and StatusLook is the status page's, which these pages belong to; nil: they look as the others.
+	Subscribers Subscribers
+	Parts       func() []Part
+	StatusLook  func(language.Tag) Look
 	// Mails are shown at /dev/mails; nil shows none.
 	Mails *mail.Outbox
-	Log   *slog.Logger
+	// Components has /dev/components show what pages are made of.
+	Components bool
+	Log        *slog.Logger
 }
 
 // Pages are the pages of the site.
@@ -60,16 +71,17 @@ func New(c Config) *Pages {
 // Render renders the pages about the product. The routes of api are all registered
 // already.
 func (p *Pages) Render(api *httpapi.API) error {
-	style, err := p.asset("pages/style.css", "text/css; charset=utf-8")
+	own, err := files.ReadFile("pages/style.css")
 	if err != nil {
 		return err
 	}
+	style := p.keep("/style.css", newDocument("text/css; charset=utf-8", design.Stylesheet(design.Brand{}, string(own))))
 	icon, err := p.asset("pages/icon.svg", "image/svg+xml")
 	if err != nil {
 		return err
 	}
 	p.reference = sync.OnceValues(func() (reference, error) { return p.newReference(api) })
-	p.base = frame{Style: style, Icon: icon, Version: p.Version}
+	p.base = frame{Style: style, Icon: icon, Name: "Manus", Version: p.Version}
 	for _, tag := range []language.Tag{language.English, language.Arabic} {
 		if p.templates[tag], err = template.New("").Funcs(wordsOf(tag)).ParseFS(files, "pages/*.html"); err != nil {
 			return err
@@ -90,12 +102,18 @@ func wordsOf(tag language.Tag) template.FuncMap {
 	}
 }
 
+// Look is how a part of the site looks: the paths of its style sheet and its icon, and what it
+// is called in a language. What is empty is as it is elsewhere.
+type Look struct{ Style, Icon, Name string }
+
 // frame is what all pages have.
 type frame struct {
 	Lang        language.Tag
 	Style, Icon string // paths
+	Name        string // of what it belongs to
 	Version     string
-	token       string // of the link, which stays when the language is changed
+	OfStatus    bool       // it belongs to the status page
+	kept        url.Values // of the query, when the language is changed
 }
 
 func (p *Pages) frameIn(tag language.Tag) frame {
@@ -112,9 +130,7 @@ func (f frame) Other() language.Tag {
 // OtherLanguage is where the page is in the other language.
 func (f frame) OtherLanguage() string {
 	query := url.Values{"lang": {f.Other().String()}}
-	if f.token != "" {
-		query.Set("token", f.token)
-	}
+	maps.Copy(query, f.kept)
 	return "?" + query.Encode()
 }
 
@@ -125,10 +141,14 @@ func (p *Pages) asset(name, contentType string) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	d := newDocument(contentType, body)
-	path = "/assets/" + d.hash + name[len("pages/"):]
+	return p.keep(name[len("pages"):], newDocument(contentType, body)), nil
+}
+
+// keep serves what never changes, and returns its path.
+func (p *Pages) keep(name string, d document) (path string) {
+	path = "/assets/" + d.hash + name[1:]
 	p.assets[path] = d
-	return path, nil
+	return path
 }
 
 func (p *Pages) render(tag language.Tag, name string, data any) (document, error) {
@@ -163,7 +183,13 @@ func (d document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // frame is what the page has in the request's language.
 func (p *Pages) frame(r *http.Request) frame {
 	f := p.frameIn(language.From(r.Context()))
-	f.token = r.URL.Query().Get("token")
+	f.kept = r.URL.Query()
+	maps.DeleteFunc(f.kept, func(name string, _ []string) bool { return name != "token" && name != "component" && name != "by" })
+	if strings.HasPrefix(r.URL.Path, "/status/") && p.StatusLook != nil {
+		f.OfStatus = true
+		look := p.StatusLook(f.Lang)
+		f.Name, f.Style, f.Icon = look.Name, cmp.Or(look.Style, f.Style), cmp.Or(look.Icon, f.Icon)
+	}
 	return f
 }
 
@@ -180,6 +206,14 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, name st
 	tag.Mark(header)
 	w.WriteHeader(status)
 	_, _ = w.Write(d.body) // the client is gone if this fails
+}
+
+// checkSite returns [httpapi.ErrCrossSite] for a form that a page of another site sends.
+func checkSite(r *http.Request) error {
+	if http.NewCrossOriginProtection().Check(r) != nil {
+		return httpapi.ErrCrossSite
+	}
+	return nil
 }
 
 // unrendered tells of a page that could not be rendered, which is a mistake in the program.
@@ -206,8 +240,12 @@ func (p *Pages) Routes(api *httpapi.API) {
 	page("GET /assets/{name}", immutable, http.HandlerFunc(p.sendAsset))
 	p.accountRoutes(api)
 	p.alertRoutes(api)
+	p.subscribeRoutes(api)
 	if p.Mails != nil {
 		p.mailRoutes(api)
+	}
+	if p.Components {
+		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET /dev/components"}, http.HandlerFunc(p.componentsPage))
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"manus/internal/storetest"
 	"manus/language"
 	"manus/mail"
+	"manus/subscribe"
 )
 
 type teaInput struct {
@@ -44,6 +45,14 @@ func setup(t *testing.T) (*httpapi.API, http.Handler) {
 	api, handler, _ := setupAccounts(t)
 	return api, handler
 }
+
+// nobody subscribes.
+type nobody struct{}
+
+func (nobody) TakesMail() bool                             { return true }
+func (nobody) Ask(context.Context, subscribe.Asking) error { return nil }
+func (nobody) Confirm(context.Context, string) error       { return subscribe.ErrLink }
+func (nobody) Unsubscribe(context.Context, string) error   { return nil }
 
 // setupAccounts has the accounts behind the pages too, whose mails are kept.
 func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) {
@@ -73,7 +82,9 @@ func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) 
 			}, handler)
 		}
 	}
-	pages := New(Config{Version: "v1.2.3", Accounts: accounts, Mails: outbox, Log: log})
+	pages := New(Config{Version: "v1.2.3", Accounts: accounts, Subscribers: nobody{}, Parts: func() []Part {
+		return []Part{{ID: "api", Name: language.Text{En: "API", Ar: "الواجهة"}}, {ID: "web", Name: language.Text{En: strings.Repeat("unbreakable", 9)}}}
+	}, Components: true, Mails: outbox, Log: log})
 	pages.Routes(api)
 	if err := pages.Render(api); err != nil {
 		t.Fatal(err)
@@ -109,6 +120,9 @@ func TestPagesNeedNothingThatThePolicyForbids(t *testing.T) {
 		body := w.Body.String()
 		if w.Code != 200 || w.Header().Get("Content-Type") != "text/html; charset=utf-8" {
 			t.Fatalf("%s: %d %s", path, w.Code, w.Header().Get("Content-Type"))
+		}
+		if policy := w.Header().Get("Referrer-Policy"); policy != "same-origin" { // see TestFormsAreTakenOverPlainHTTPToAName
+			t.Errorf("%s tells its address by the policy %q", path, policy)
 		}
 		for what, pattern := range map[string]*regexp.Regexp{"inline code": inline, "another host": elsewhere} {
 			if found := pattern.FindString(body); found != "" {
@@ -202,7 +216,7 @@ func TestEveryPageHasItsLanguageAndDirection(t *testing.T) {
 	if mail := latest(t, handler, 1); !strings.Contains(mail, `<html lang="ar" dir="rtl">`) || !strings.Contains(mail, `<body dir="rtl"`) {
 		t.Errorf("the mail: %s", mail)
 	}
-	for _, path := range []string{"/", "/docs", "/account/verify", "/account/reset", "/account/forgot", "/dev/mails"} {
+	for _, path := range []string{"/", "/docs", "/account/verify", "/account/reset", "/account/forgot", "/status/subscribe", "/status/unsubscribe", "/dev/mails"} {
 		for _, tag := range []language.Tag{language.English, language.Arabic} {
 			want := `<html lang="` + tag.String() + `" dir="` + tag.Direction() + `">`
 			for _, w := range []*httptest.ResponseRecorder{get(t, handler, path+"?lang="+tag.String()), get(t, handler, path, "Accept-Language", tag.String())} {

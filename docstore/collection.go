@@ -38,6 +38,29 @@ func (c *Collection[T]) Get(ctx context.Context, id string) (T, error) {
 	return value, err
 }
 
+// GetAll returns the values with the ids by one [Store].GetAll, those that there are.
+func (c *Collection[T]) GetAll(ctx context.Context, ids ...string) (map[string]T, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	docs, err := c.store.GetAll(ctx, c.name, ids...)
+	if err != nil {
+		return nil, err
+	}
+	values := make(map[string]T, len(docs))
+	for i, raw := range docs {
+		if raw == nil {
+			continue
+		}
+		var value T
+		if err := c.store.Codec().Decode(raw, &value); err != nil {
+			return nil, err
+		}
+		values[ids[i]] = value
+	}
+	return values, nil
+}
+
 // Find returns a page of values and the cursor of the next page, empty when
 // nothing follows. Errors as Store.Find.
 func (c *Collection[T]) Find(ctx context.Context, q Query) (values []T, next string, err error) {
@@ -139,9 +162,12 @@ func (c *Collection[T]) Update(ctx context.Context, id string, change func(*T) e
 // UpdateAll is Update for several values by one Store.Batch, each by itself. It
 // returns the values as change left them, and an error for each.
 func (c *Collection[T]) UpdateAll(ctx context.Context, ids []string, change func(i int, value *T) error) ([]T, []error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	values, changes := make([]T, len(ids)), make([]Change, len(ids))
 	for i, id := range ids {
-		changes[i] = Change{c.name, id, c.updating(id, &values[i], func(value *T) error { return change(i, value) })}
+		changes[i] = Change{Collection: c.name, ID: id, Apply: c.updating(id, &values[i], func(value *T) error { return change(i, value) })}
 	}
 	return values, c.store.Batch(ctx, changes)
 }
@@ -165,20 +191,33 @@ func (c *Collection[T]) updating(id string, value *T, change func(*T) error) fun
 // Upsert is Update for a value that may not exist yet: change gets initial,
 // with exists false, when there is none. initial carries the id.
 func (c *Collection[T]) Upsert(ctx context.Context, initial T, change func(value *T, exists bool) error) (T, error) {
-	id := initial.DocumentID()
 	var value T
-	start, err := c.store.Codec().Encode(initial) // each run gets maps and slices of its own
+	step, err := c.UpsertChange(initial, &value, change)
 	if err != nil {
 		return value, err
 	}
-	err = c.store.Upsert(ctx, c.name, id, func(old Raw) (Raw, error) {
+	err = c.store.Upsert(ctx, c.name, step.ID, step.Apply)
+	return value, err
+}
+
+// UpsertChange is Upsert as a step of a [Store]'s Batch, which leaves the value in into.
+func (c *Collection[T]) UpsertChange(initial T, into *T, change func(value *T, exists bool) error) (Change, error) {
+	id := initial.DocumentID()
+	start, err := c.store.Codec().Encode(initial) // each run gets maps and slices of its own
+	return Change{Collection: c.name, ID: id, Apply: func(old Raw) (Raw, error) {
 		exists := old != nil
 		if !exists {
 			old = start
 		}
-		return c.updating(id, &value, func(v *T) error { return change(v, exists) })(old)
-	})
-	return value, err
+		return c.updating(id, into, func(v *T) error { return change(v, exists) })(old)
+	}}, err
+}
+
+// InsertChange is Insert of one value as a step of a [Store]'s Batch.
+func (c *Collection[T]) InsertChange(value T) (Change, error) {
+	id := value.DocumentID()
+	raw, err := c.store.Codec().Encode(value)
+	return Change{Collection: c.name, ID: id, New: raw}, err
 }
 
 func (c *Collection[T]) changed(id string, value T, err error) (Raw, error) {

@@ -43,6 +43,12 @@ func (w *watched) Get(ctx context.Context, collection, id string) (Raw, error) {
 	return raw, w.noted(err)
 }
 
+// GetAll is the store's.
+func (w *watched) GetAll(ctx context.Context, collection string, ids ...string) ([]Raw, error) {
+	docs, err := w.Store.GetAll(ctx, collection, ids...)
+	return docs, w.noted(err)
+}
+
 // Find is the store's.
 func (w *watched) Find(ctx context.Context, collection string, q Query) (Page, error) {
 	page, err := w.Store.Find(ctx, collection, q)

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 )
 
@@ -35,7 +36,8 @@ type Document struct {
 type Spec struct {
 	Collection string
 	Indexes    []Index
-	// Of is a value of the type that the documents are of, for Copy.
+	// Of is a value of the type that the documents are of, for Copy. A map in it says of its
+	// keys that they are plain, see Check.
 	Of Entity
 	// Transient says that the documents come and go, so that none is as good as many.
 	Transient bool
@@ -58,7 +60,14 @@ type Index struct {
 var validName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
 // Check tells what is wrong with a declaration: ErrInvalid for a name that isn't
-// allowed, or an index of no fields. Engines call it first in Declare.
+// allowed, an index of no fields, or a map that doesn't say what its keys are. Engines call
+// it first in Declare.
+//
+// The keys of a map are names of fields in MongoDB. One that has a dot, begins with a dollar
+// sign or holds a NUL can't be queried there, and servers that speak its protocol refuse the whole document. So
+// a field with a map has the tag docstore:"plainkeys", by which the program says that its
+// keys are none of these, whoever gives them; what can't say that is a list of structs, or
+// JSON as text ([encoding/json.RawMessage]).
 func (s Spec) Check() error {
 	names := []string{s.Collection}
 	for _, index := range s.Indexes {
@@ -72,7 +81,48 @@ func (s Spec) Check() error {
 			return fmt.Errorf("%w: the name %q is not lower case letters, digits and _", ErrInvalid, name)
 		}
 	}
+	if s.Of == nil {
+		return nil
+	}
+	return checkMaps(reflect.TypeOf(s.Of), map[reflect.Type]bool{})
+}
+
+// checkMaps looks for maps in a type of documents that don't say that their keys are plain.
+func checkMaps(t reflect.Type, seen map[reflect.Type]bool) error {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		return checkMaps(t.Elem(), seen)
+	case reflect.Struct:
+	default:
+		return nil
+	}
+	if seen[t] {
+		return nil
+	}
+	seen[t] = true
+	for field := range t.Fields() {
+		if !field.IsExported() || field.Tag.Get("json") == "-" {
+			continue
+		}
+		if hasMap(field.Type) && field.Tag.Get("docstore") != "plainkeys" {
+			return fmt.Errorf("%w: the map %v.%s doesn't say that its keys are plain, see docstore.Spec.Check", ErrInvalid, t, field.Name)
+		}
+		if err := checkMaps(field.Type, seen); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// hasMap tells whether a field holds a map, or maps.
+func hasMap(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Map:
+		return true
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return hasMap(t.Elem())
+	}
+	return false
 }
 
 // IDIndex is the name under which a conflict on the id itself is reported.
@@ -111,11 +161,13 @@ type Page struct {
 // Change is one step of a batch: Apply gets the document as it stands, nil
 // when there is none, and returns what it shall be. Returning nil leaves it as
 // it is, returning Removed removes it. Apply may run again, so it has no effects
-// of its own; it runs where other writes wait, so it is quick.
+// of its own; it runs where other writes wait, so it is quick. Without Apply the step adds New,
+// and is a ConflictError where there is a document already.
 type Change struct {
 	Collection string
 	ID         string
 	Apply      func(old Raw) (Raw, error)
+	New        Raw
 }
 
 // Removed is what a change returns for a document that shall be no more.
@@ -140,6 +192,10 @@ type Store interface {
 
 	// Get returns the document with the id, or ErrNotFound.
 	Get(ctx context.Context, collection, id string) (Raw, error)
+
+	// GetAll returns the documents with the ids, in their order, nil for those that there
+	// aren't. They aren't all of the same moment.
+	GetAll(ctx context.Context, collection string, ids ...string) ([]Raw, error)
 
 	// Find returns a page of documents in index order. ErrInvalid means that
 	// the query doesn't fit the index, which is a mistake of the program; the

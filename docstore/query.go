@@ -58,7 +58,7 @@ func PlanQuery(spec Spec, q Query) (Plan, error) {
 		return plan, fmt.Errorf("%w: a limit is 1 to %d", ErrInvalid, MaxLimit)
 	}
 	if q.Cursor != "" {
-		after, err := decodeCursor(q.Cursor, len(plan.Rest)+1)
+		after, err := DecodeCursor(q.Cursor, len(plan.Rest)+1)
 		if err != nil {
 			return plan, err
 		}
@@ -151,10 +151,10 @@ func EncodeCursor(position []any) string {
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-// decodeCursor reads a cursor of n values. It comes from strangers, so it is
+// DecodeCursor is the position that EncodeCursor has made a cursor of, of n values. It comes from strangers, so it is
 // bounded and holds nothing but scalars; all it can do is to move within the
 // range that the query allows anyway. Every error is ErrCursor.
-func decodeCursor(cursor string, n int) ([]any, error) {
+func DecodeCursor(cursor string, n int) ([]any, error) {
 	if len(cursor) > maxCursor {
 		return nil, ErrCursor
 	}

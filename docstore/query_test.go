@@ -64,7 +64,7 @@ func TestACursorIsReadAsItWasMade(t *testing.T) {
 		{"id"}, {""}, {"a\x00\"<>&\u2028ä", "id"}, {int64(math.MinInt64), "id"}, {int64(math.MaxInt64), true, "id"},
 		{strings.Repeat("\x00", 8<<10), "id"},
 	} {
-		after, err := decodeCursor(EncodeCursor(position), len(position))
+		after, err := DecodeCursor(EncodeCursor(position), len(position))
 		if err != nil || !slices.Equal(after, position) {
 			t.Errorf("%.40q became %.40q, %v", position, after, err)
 		}
@@ -96,7 +96,7 @@ func FuzzCursor(f *testing.F) {
 		case err != nil && !errors.Is(err, ErrInvalid):
 			t.Errorf("got %v", err)
 		case err == nil && cursor != "":
-			again, err := decodeCursor(EncodeCursor(plan.After), len(plan.Rest)+1)
+			again, err := DecodeCursor(EncodeCursor(plan.After), len(plan.Rest)+1)
 			if err != nil || !slices.Equal(again, plan.After) {
 				t.Errorf("%q became %q, %v", plan.After, again, err)
 			}

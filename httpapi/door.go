@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path"
@@ -25,11 +26,12 @@ import (
 // route, caller, body, limits, handler.
 func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{
-		w: w, api: api, start: time.Now(), base: r.Context(), endpoint: api.fallback,
+		w: w, api: api, start: time.Now(), endpoint: api.fallback,
 		caller: identity.Caller{Address: clientAddress(r, api.TrustedProxies, api.ProxyHeader), Agent: clientAgent(r)},
 	}
 	api.proxies.note(r, x.caller.Address, api.TrustedProxies, api.ProxyHeader, api.Log)
-	x.r = r.WithContext(x)
+	x.begin(r)
+	x.r = api.atRoot(r.WithContext(x))
 	x.id[0] = requestID(r)
 	w.Header()["X-Request-Id"] = x.id[:]
 	if api.draining.Load() || len(r.TransferEncoding) > 0 { // after chunks: RFC 9112, 6.1
@@ -49,6 +51,23 @@ func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	api.mux.ServeHTTP(x, x.r) // which asks the guard of a route, or redirects to it with a slash at the end
+}
+
+// atRoot is a request for the root of a host as one for the path that is answered there.
+func (api *API) atRoot(r *http.Request) *http.Request {
+	if len(api.Root) == 0 || r.URL.Path != "/" {
+		return r
+	}
+	name, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		name = r.Host
+	}
+	if path := api.Root[strings.ToLower(name)]; path != "" {
+		u := *r.URL
+		u.Path, u.RawPath = path, ""
+		r.URL = &u
+	}
+	return r
 }
 
 // tidy is an escaped path as routes have it: without empty steps, "." and "..".
@@ -168,8 +187,9 @@ func (x *exchange) capBody(r *http.Request) error {
 		x.w.Header().Set("Connection", "close")
 		return errTooLarge
 	}
-	x.setReadDeadline(time.Now().Add(x.endpoint.BodyTimeout))
-	r.Body = &body{http.MaxBytesReader(x.w, r.Body, x.endpoint.MaxBody), x}
+	until := time.Now().Add(x.endpoint.BodyTimeout)
+	x.setReadDeadline(until)
+	r.Body = &body{ReadCloser: http.MaxBytesReader(x.w, r.Body, x.endpoint.MaxBody), x: x, until: until}
 	return nil
 }
 
@@ -181,12 +201,15 @@ func (x *exchange) setReadDeadline(t time.Time) {
 // the time for it has no more to say.
 type body struct {
 	io.ReadCloser
-	x *exchange
+	x      *exchange
+	until  time.Time     // when the time for it is over
+	waited time.Duration // for what has come
+	come   int64         // bytes
 }
 
 // Read returns errTooLarge, errSlowBody and errBrokenBody, with their causes.
 func (b *body) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
+	n, err := b.read(p)
 	switch {
 	case err == nil:
 	case err == io.EOF: //nolint:errorlint // as readers return it
@@ -205,12 +228,33 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// read reads what comes, and doesn't wait for those who send less than they have to. The
+// time in which nobody reads isn't theirs.
+func (b *body) read(p []byte) (int, error) {
+	rate := b.x.endpoint.BodyRate
+	if rate <= 0 {
+		return b.ReadCloser.Read(p)
+	}
+	began := time.Now()
+	left := rateGrace + time.Duration(b.come/rate)*time.Second - b.waited
+	if until := began.Add(left); until.Before(b.until) {
+		b.x.setReadDeadline(until)
+	} else {
+		b.x.setReadDeadline(b.until)
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.come += int64(n)
+	b.waited += time.Since(began)
+	return n, err
+}
+
 // end reports the request, and answers it when its handler has panicked.
 func (x *exchange) end() {
 	cause := recover()
 	abort := cause == http.ErrAbortHandler //nolint:errorlint // the sentinel itself is what is panicked with
 	if cause != nil && !abort {
 		x.api.Log.Error("panic", "request_id", x.id[0], "route", x.route(), "panic", cause, "stack", string(debug.Stack()))
+		x.fail(http.StatusInternalServerError, cause, true)
 		if abort = x.status != 0; !abort { // half an answer isn't to be taken for a whole one
 			p, _ := common.problem(x, errInternal)
 			WriteError(x, x.r, nil, p)
@@ -219,12 +263,18 @@ func (x *exchange) end() {
 	if cause == nil && x.status == 0 {
 		x.WriteHeader(http.StatusOK) // as net/http does when the handler wrote nothing
 	}
+	if cause == nil && x.failure != nil && x.status >= http.StatusInternalServerError {
+		x.fail(x.status, x.failure, false)
+	}
 	x.stopWaiting()
 	if x.once.Do(func() { x.timed = x.base }); x.cancel != nil {
 		x.cancel()
 	}
 	if x.done != nil {
 		x.done(ratelimit.Result{Status: x.status, Guessed: x.guessed})
+	}
+	if x.ended != nil {
+		x.ended(logMethod(x.r.Method), x.route(), x.status)
 	}
 	x.report()
 	if abort {

@@ -107,6 +107,74 @@ func TestABodyThatComesTooSlowlyIsTheClientsFault(t *testing.T) {
 	}
 }
 
+// pipes are connections in memory, so that time may be the test's.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	if conn, open := <-p; open {
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+func (p pipes) Close() error   { close(p); return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestSlowSendersAreCut: who sends less in a second than a route wants is cut soon; who sends
+// more has the whole time, as has one whom nobody reads for a while.
+func TestSlowSendersAreCut(t *testing.T) {
+	t.Parallel()
+	const rate = 1 << 10
+	for name, c := range map[string]struct {
+		every      time.Duration
+		part, size int
+		idle       time.Duration // before the handler reads
+		status     string
+		within     time.Duration
+	}{
+		"nothing":             {time.Hour, 1, 100, 0, "408", rateGrace + time.Second},
+		"a byte a second":     {time.Second, 1, 100, 0, "408", rateGrace + time.Second},
+		"half of it":          {time.Second, rate / 2, 100 * rate, 0, "408", 2*rateGrace + 2*time.Second},
+		"twice as much":       {time.Second, 2 * rate, 60 * rate, 0, "200", 31 * time.Second},
+		"too long all in all": {time.Second, 2 * rate, 600 * rate, 0, "408", time.Minute + time.Second},
+		"nobody reads it":     {0, rate, 4 * rate, 50 * time.Second, "200", 51 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			api := handling(slog.New(slog.DiscardHandler), Route{Pattern: "POST /", MaxBody: 1 << 20, BodyTimeout: time.Minute, BodyRate: rate, Timeout: time.Hour}, func(w http.ResponseWriter, r *http.Request) {
+				<-time.After(c.idle)
+				if _, err := io.ReadAll(r.Body); err != nil {
+					WriteError(w, r, nil, err)
+				}
+			})
+			connections := make(pipes)
+			server := &http.Server{Handler: api, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+			go func() { _ = server.Serve(connections) }()
+			client, served := net.Pipe()
+			connections <- served
+			began, over := time.Now(), make(chan struct{})
+			go func() {
+				fmt.Fprintf(client, "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", c.size)
+				for sent := 0; sent < c.size; sent += c.part {
+					select {
+					case <-time.After(c.every):
+					case <-over:
+						return
+					}
+					if _, err := client.Write(make([]byte, c.part)); err != nil {
+						return
+					}
+				}
+			}()
+			answer, err := io.ReadAll(client)
+			if took := time.Since(began); err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 "+c.status)) || took > c.within {
+				t.Errorf("%s: %.30s after %s, %v", name, answer, took, err)
+			}
+			close(over)
+			_ = client.Close()
+			_ = server.Close()
+		})
+	}
+}
+
 // TestAHandlerHasItsOwnTimeOnceTheBodyIsThere has a body whose time is over long before
 // the handler's.
 func TestAHandlerHasItsOwnTimeOnceTheBodyIsThere(t *testing.T) {

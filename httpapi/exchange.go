@@ -29,9 +29,11 @@ type exchange struct {
 
 	status    int
 	bytes     int64
-	asked     bool // the limits have been asked
-	overruled bool // a refusal was answered in place of what is still being written
-	guessed   bool // a secret of the caller's account was wrong
+	asked     bool                                   // the limits have been asked
+	overruled bool                                   // a refusal was answered in place of what is still being written
+	guessed   bool                                   // a secret of the caller's account was wrong
+	failure   error                                  // why the answer is a server's error, if it is
+	ended     func(method, route string, status int) // tells the reporter of the answer; nil for nobody
 	done      func(ratelimit.Result)
 	part      time.Duration // how long each part of the answer may take; 0 for one deadline for all
 

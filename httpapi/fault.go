@@ -14,6 +14,30 @@ type Fault struct {
 	Message  string `json:"message" doc:"What it should be, in English or Arabic; English where only that is known." example:"expected string"`
 }
 
+// Invalid is an error of a room that says which part of what was asked is wrong, what is wrong
+// with it, and what may be given.
+type Invalid struct {
+	Of    error  // what the room calls it, see [Kinds]
+	Field string // where it stands in a request, such as body.origins; empty for the whole
+	Why   language.Text
+}
+
+// Error is the field without where that is, and why.
+func (e *Invalid) Error() string {
+	if _, name, ok := strings.Cut(e.Field, "."); ok {
+		return name + ": " + e.Why.En
+	}
+	return e.Why.En
+}
+
+// Unwrap is what the room calls it.
+func (e *Invalid) Unwrap() error { return e.Of }
+
+// Faults are what a client is answered.
+func (e *Invalid) Faults(tag language.Tag) []Fault {
+	return []Fault{{Location: e.Field, Message: e.Why.In(tag)}}
+}
+
 // maxFaultLocation bounds how much of a location is repeated to the client.
 const maxFaultLocation = 100
 

@@ -44,8 +44,12 @@ type Config struct {
 	// LoopbackOnly refuses requests whose Host isn't this machine (see IsLoopbackHost),
 	// for a server that is for nobody else.
 	LoopbackOnly bool
+	// Root is the path that is answered at the root of a host, by the host's name, which has no port.
+	Root map[string]string
 	// Origins are those whose pages may read the answers of routes with CORS.
 	Origins []string
+	// Reporter is told of requests that failed; nil is nobody.
+	Reporter Reporter
 	// Metrics gets the times of answers; nil measures none.
 	Metrics prometheus.Registerer
 }
@@ -126,6 +130,7 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 	api.learn(group.Kinds)
 	e := api.newEndpoint(Prefix, route, nil)
 	e.learnInput(new(I))
+	e.handler = handler
 	api.mount(e)
 	if api.huma == nil {
 		return

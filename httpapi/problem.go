@@ -133,6 +133,10 @@ func (k Kinds) problem(ctx context.Context, err error) (p *Problem, known bool) 
 		retryAfter: kind.RetryAfter,
 		language:   tag,
 	}
+	var faulty interface{ Faults(language.Tag) []Fault }
+	if errors.As(err, &faulty) {
+		p.Errors = faulty.Faults(tag)
+	}
 	var retry interface{ RetryAfter() time.Duration }
 	if errors.As(err, &retry) {
 		p.retryAfter = retry.RetryAfter()
@@ -152,6 +156,7 @@ func answer(ctx context.Context, kinds Kinds, err error) *Problem {
 		if !known {
 			level = slog.LevelError
 		}
+		x.failure = err
 		x.api.Log.Log(ctx, level, "request failed", "request_id", p.RequestID, "status", p.Status, "error", err)
 	}
 	return p
@@ -175,11 +180,15 @@ func (p *Problem) mark(header http.Header) {
 // tables, outside of a typed handler.
 func WriteError(w http.ResponseWriter, r *http.Request, kinds Kinds, err error) {
 	p := answer(r.Context(), kinds, err)
+	media, body := p.ContentType(""), any(p)
+	if x := exchangeOf(r.Context()); x != nil && x.endpoint.Problem != nil {
+		media, body = "application/json", x.endpoint.Problem(p)
+	}
 	header := w.Header()
-	header.Set("Content-Type", p.ContentType(""))
+	header.Set("Content-Type", media)
 	p.mark(header)
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails
+	_ = json.NewEncoder(w).Encode(body) // the client is gone if this fails
 }
 
 // cleanHumaError is a huma transformer: it replaces huma's own error bodies,

@@ -24,6 +24,7 @@ const (
 	bodyTimeout = 10 * time.Second
 	timeout     = 30 * time.Second
 	partTimeout = 30 * time.Second
+	rateGrace   = 5 * time.Second // before BodyRate counts
 	caching     = "no-store"
 )
 
@@ -61,6 +62,9 @@ type Route struct {
 	// BodyTimeout is how long a client may take to send a body, 0 means 10 s.
 	// Timeout is how long the handler has from the request's begin, 0 means 30 s.
 	BodyTimeout, Timeout time.Duration
+	// BodyRate is how many bytes of a body a client has to send in each second that is waited
+	// for it, beyond the first 5; 0 means that BodyTimeout is enough.
+	BodyRate int64
 	// Caching is the Cache-Control of answers that are no problems; empty means
 	// no-store.
 	Caching string
@@ -70,6 +74,9 @@ type Route struct {
 	// CORS lets the origins of CORS_ORIGINS read the answers. Register and
 	// Stream set it.
 	CORS bool
+	// Problem makes the JSON that the route's clients read a problem as, where that isn't
+	// RFC 9457's: of what the door refuses, too.
+	Problem func(*Problem) any
 
 	// What stands in the reference of the API.
 	ID      string // of the operation, in kebab case
@@ -152,7 +159,7 @@ func policy() map[string]string {
 	return map[string]string{
 		"X-Content-Type-Options":       "nosniff",
 		"X-Frame-Options":              "DENY",
-		"Referrer-Policy":              "no-referrer",
+		"Referrer-Policy":              "same-origin",
 		"Cross-Origin-Opener-Policy":   "same-origin",
 		"Cross-Origin-Resource-Policy": "same-origin",
 		"Permissions-Policy":           "camera=(), geolocation=(), microphone=()",
@@ -168,6 +175,7 @@ type endpoint struct {
 	pattern string // the whole one
 	header  []field
 	serve   http.HandlerFunc
+	handler any // the function that it was registered with
 	// operation is what huma knows of it; nil where it has no typed handler.
 	operation *huma.Operation
 	// byInput means that the limits may have to wait for the handler's input; tell are the
@@ -220,7 +228,9 @@ func (api *API) Handle(route Route, handler http.Handler) {
 	}
 	for _, method := range mounted {
 		route.Pattern = method + " " + path
-		api.mount(api.newEndpoint("", route, handler.ServeHTTP))
+		e := api.newEndpoint("", route, handler.ServeHTTP)
+		e.handler = handler
+		api.mount(e)
 	}
 }
 

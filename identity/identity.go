@@ -27,6 +27,7 @@ const (
 	Write        Scope = "write"
 	Worker       Scope = "worker"   // appends what the product did to session logs
 	ScopeOperate Scope = "operator" // what the person may do as an operator
+	Probe        Scope = "probe"    // of an operator's: sees what is watched, and hands in what was found
 )
 
 // MaxAgent bounds Caller.Agent, in bytes.
@@ -72,7 +73,9 @@ func (c Caller) AddressText() string {
 
 // Can tells whether the caller's proof reaches as far as scope.
 func (c Caller) Can(scope Scope) bool {
-	return c.Known() && (c.Scopes == nil || slices.Contains(c.Scopes, scope)) && (scope != ScopeOperate || c.Role == Operator)
+	ofOperators := scope == ScopeOperate || scope == Probe
+	has := c.Scopes == nil || slices.Contains(c.Scopes, scope) || scope == Probe && slices.Contains(c.Scopes, ScopeOperate)
+	return c.Known() && has && (!ofOperators || c.Role == Operator)
 }
 
 // Key is the key under which a context has a *Caller, for a context that carries

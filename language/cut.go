@@ -2,6 +2,7 @@ package language
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -14,6 +15,9 @@ func Cut(text string, n int) string {
 	if len(text) <= n {
 		return strings.ToValidUTF8(text, "")
 	}
+	if isASCII(text[:n+1]) { // in which nothing goes together
+		return text[:n]
+	}
 	end := 0
 	for left := n; end < len(text); {
 		length := norm.NFC.NextBoundaryInString(text[end:], true)
@@ -23,4 +27,19 @@ func Cut(text string, n int) string {
 		end += length
 	}
 	return strings.ToValidUTF8(text[:end], "")
+}
+
+func isASCII(text string) bool {
+	for i := range len(text) {
+		if text[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// Line is a text in one line, without what could speak to a terminal or turn the order of
+// letters: it may be a stranger's.
+func Line(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }), " ")
 }

@@ -40,3 +40,17 @@ func FuzzCut(f *testing.F) {
 		}
 	})
 }
+
+func TestAStrangersTextIsALine(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"two\nlines\tand a tab":          "two lines and a tab",
+		"\x1b]52;c;x\x07 \u202ereversed": "]52;c;x reversed",
+		"  مهلة  انتهت\u2028":            "مهلة انتهت",
+		"":                               "",
+	} {
+		if got := Line(text); got != want {
+			t.Errorf("%q becomes %q, not %q", text, got, want)
+		}
+	}
+}

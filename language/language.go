@@ -49,6 +49,10 @@ func (t Tag) Isolate(text string) string {
 	return Text{En: text, Ar: firstStrong + text + pop}.In(t)
 }
 
+// Quote is a text that may be a stranger's as a piece of a sentence of ours: a [Line],
+// isolated.
+func (t Tag) Quote(foreign string) string { return t.Isolate(Line(foreign)) }
+
 // Text says the same in both languages.
 type Text struct {
 	En string `json:"en" yaml:"en"`
@@ -61,6 +65,22 @@ func (t Text) In(tag Tag) string {
 		return cmp.Or(t.Ar, t.En)
 	}
 	return cmp.Or(t.En, t.Ar)
+}
+
+// Quoting is the text with values, which may be strangers', in the places of #, in turn.
+// See [Tag.Quote].
+func (t Text) Quoting(values ...string) Text {
+	return Text{En: English.quoting(t.En, values), Ar: Arabic.quoting(t.Ar, values)}
+}
+
+func (t Tag) quoting(text string, values []string) string {
+	var b strings.Builder
+	for _, value := range values { // a # in a value is no place for the next one
+		before, after, _ := strings.Cut(text, "#")
+		b.WriteString(before + t.Quote(value))
+		text = after
+	}
+	return b.String() + text
 }
 
 // maxPreferences bounds the list of preferences that is looked at, in bytes.

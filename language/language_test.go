@@ -340,3 +340,12 @@ func TestAMomentIsByTheClockOfItsZone(t *testing.T) {
 		}
 	}
 }
+
+// TestForeignValuesAreQuotedInTurn: each is one line, and what it says is no place for another.
+func TestForeignValuesAreQuotedInTurn(t *testing.T) {
+	t.Parallel()
+	got := Text{En: "# is in #.", Ar: "# في #."}.Quoting("a#\n\u2066b", "c\u200b\u202e")
+	if want := (Text{En: "a# b is in c.", Ar: "\u2068a# b\u2069 في \u2068c\u2069."}); got != want {
+		t.Errorf("got %q", got)
+	}
+}

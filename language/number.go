@@ -38,6 +38,12 @@ type Plural struct{ En, Ar Forms }
 // both languages. In each of them # stands for the number.
 type Forms struct{ Zero, One, Two, Few, Many, Other string }
 
+// Events are so many events, as more than one room counts them.
+var Events = Plural{
+	En: Forms{One: "# event", Other: "# events"},
+	Ar: Forms{Zero: "لا أحداث", One: "حدث واحد", Two: "حدثان", Few: "# أحداث", Many: "# حدثًا", Other: "# حدث"},
+}
+
 // In is the text about n things. There are never fewer than none.
 func (p Plural) In(tag Tag, n int) string {
 	n = max(n, 0)

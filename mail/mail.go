@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	stdmail "net/mail"
 	"regexp"
@@ -31,12 +32,15 @@ type Message struct {
 	ID string `json:"-"`
 	// Thread is the ID of the mail that began what this one goes on with, whether or not
 	// that one was sent; empty, or the mail's own ID: it begins something itself.
-	Thread     string    `json:"thread,omitempty"`
-	To         string    `json:"to"`
-	Subject    string    `json:"subject"`
-	Text, HTML string    // the same in both
-	Language   string    `json:"language"` // "en" or "ar"
-	ExpiresAt  time.Time `json:"-"`        // not worth sending after that; zero means in three days
+	Thread     string `json:"thread,omitempty"`
+	To         string `json:"to"`
+	Subject    string `json:"subject"`
+	Text, HTML string // the same in both
+	Language   string `json:"language"` // "en" or "ar"
+	// Unsubscribe is where a POST ends such mails (RFC 8058); empty for those that nobody has
+	// subscribed to.
+	Unsubscribe string    `json:"unsubscribe,omitempty"`
+	ExpiresAt   time.Time `json:"-"` // not worth sending after that; zero means in three days
 }
 
 // ErrInvalid is returned for a message that can't be a mail.
@@ -51,7 +55,7 @@ const (
 )
 
 func (m Message) check() error {
-	head := m.To + m.Subject + m.Language + m.Thread
+	head := m.To + m.Subject + m.Language + m.Thread + m.Unsubscribe
 	switch {
 	case m.To == "" || len(m.To) > maxAddress || len(m.Subject) > maxSubject,
 		strings.ContainsFunc(head, func(c rune) bool { return c < ' ' || c == 0x7f }),
@@ -67,8 +71,16 @@ type Sender interface {
 	Send(ctx context.Context, m Message) error
 }
 
-// ErrRefused is returned by a Sender for a message that will never be taken.
-var ErrRefused = errors.New("the mail server refuses the mail")
+// Errors of a Sender.
+var (
+	// ErrRefused is for a message that will never be taken.
+	ErrRefused = errors.New("the mail server refuses the mail")
+	// ErrAddress is ErrRefused for the sender or the recipient, whatever the mail says.
+	ErrAddress = fmt.Errorf("%w for its sender or recipient", ErrRefused)
+	// ErrSignIn is for a user and password that the server doesn't take. It isn't
+	// ErrRefused: the mail can be sent once they are right.
+	ErrSignIn = errors.New("the mail server doesn't take the user and password")
+)
 
 const collection = "mails"
 

@@ -8,13 +8,20 @@ import (
 	"net"
 	stdmail "net/mail"
 	"net/netip"
+	"net/textproto"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
+
+	"manus/internal/dialerr"
 )
+
+// dialTimeout bounds the way to the mail server.
+const dialTimeout = 10 * time.Second
 
 // SMTP sends mails through a mail server. It is safe for concurrent use.
 type SMTP struct {
@@ -102,37 +109,60 @@ func isLoopback(host string) bool {
 }
 
 // Send sends one mail. ErrRefused means that the server won't take it (a 5xx
-// answer to the sender, the recipient or the text).
+// answer to the sender, the recipient or the text), ErrAddress that it is one of the
+// first two, and ErrSignIn that the user and password are wrong.
 func (s *SMTP) Send(ctx context.Context, m Message) error {
-	ctx, cancel := context.WithCancel(ctx) // closes the connection, however it went
+	connected, cancel := context.WithCancel(ctx) // closes the connection, however it went
 	defer cancel()
 	message, err := s.message(m)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	options := append(s.options[:len(s.options):len(s.options)], gomail.WithDialContextFunc(s.dialUntil(ctx)))
+	options := append(s.options[:len(s.options):len(s.options)], gomail.WithDialContextFunc(s.dialUntil(connected)))
 	client, err := gomail.NewClient(s.host, options...)
 	if err != nil {
 		return err
 	}
-	err = client.DialAndSendWithContext(ctx, message)
-	if message.IsDelivered() {
+	began := time.Now()
+	err = client.DialAndSendWithContext(connected, message)
+	if err == nil || message.IsDelivered() {
 		return nil // what failed came after that
 	}
+	return whyUnsent(ctx, err, time.Since(began))
+}
+
+// whyUnsent says what an error of the client means that came after a while.
+func whyUnsent(ctx context.Context, err error, after time.Duration) error {
 	if refused, ok := errors.AsType[*gomail.SendError](err); ok && refused.ErrorCode() >= 500 {
+		if refused.Reason == gomail.ErrSMTPMailFrom || refused.Reason == gomail.ErrSMTPRcptTo {
+			return fmt.Errorf("%w: %w", ErrAddress, err)
+		}
 		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if answer, ok := errors.AsType[*textproto.Error](err); ok && slices.Contains(wrongSignIn, answer.Code) {
+		return fmt.Errorf("%w: %w", ErrSignIn, answer)
+	}
+	timeout, ok := errors.AsType[net.Error](err)
+	switch late := ok && timeout.Timeout(); {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf("the mail server was not waited for: %w", context.Cause(ctx))
+	case late || ctx.Err() != nil: // which has closed the connection
+		return fmt.Errorf("the mail server has not answered within %v", after.Round(time.Second))
 	}
 	return err
 }
+
+// wrongSignIn are a server's answers to a user and password, or to there being none.
+var wrongSignIn = []int{530, 534, 535, 538}
 
 // dialUntil dials connections that are closed when ctx ends, so that a server
 // that hangs holds nothing up. They are TLS already where that is asked for.
 func (s *SMTP) dialUntil(ctx context.Context) gomail.DialContextFunc {
 	return func(dialCtx context.Context, network, address string) (net.Conn, error) {
-		dialer := net.Dialer{Timeout: 10 * time.Second}
+		dialer := net.Dialer{Timeout: dialTimeout}
 		conn, err := dialer.DialContext(dialCtx, network, address)
 		if err != nil {
-			return nil, err
+			return nil, dialerr.WithoutResolver(err)
 		}
 		context.AfterFunc(ctx, func() { _ = conn.Close() })
 		if !s.fromTLS {
@@ -158,6 +188,10 @@ func (s *SMTP) message(m Message) (*gomail.Msg, error) {
 		first := "<" + m.Thread + "@" + s.domain + ">"
 		message.SetGenHeader(gomail.HeaderInReplyTo, first)
 		message.SetGenHeader(gomail.HeaderReferences, first)
+	}
+	if m.Unsubscribe != "" {
+		message.SetGenHeader(gomail.HeaderListUnsubscribe, "<"+m.Unsubscribe+">")
+		message.SetGenHeader(gomail.HeaderListUnsubscribePost, "List-Unsubscribe=One-Click")
 	}
 	message.SetGenHeader("Auto-Submitted", "auto-generated")
 	message.SetGenHeader("X-Auto-Response-Suppress", "All") // as Exchange has it

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -10,6 +11,7 @@ import (
 	"net/textproto"
 	"strings"
 	"testing"
+	"time"
 
 	"manus/internal/smtptest"
 )
@@ -130,5 +132,96 @@ func TestAMailGoesInClearOnlyWhereThatIsAllowed(t *testing.T) {
 				t.Errorf("sent in clear: %v", got)
 			}
 		})
+	}
+}
+
+func TestWhatTheServerRefuses(t *testing.T) {
+	t.Parallel()
+	server := smtptest.Start(t)
+	s, err := NewSMTP("smtp://"+server.Addr, "no-reply@app.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Refuse(554)
+	if err := s.Send(t.Context(), hello()); !errors.Is(err, ErrRefused) || errors.Is(err, ErrAddress) {
+		t.Errorf("the text: %v", err)
+	}
+	server.RefuseRecipients(450)
+	if err := s.Send(t.Context(), hello()); err == nil || errors.Is(err, ErrRefused) {
+		t.Errorf("the recipient for now: %v", err)
+	}
+	server.RefuseRecipients(550)
+	if err := s.Send(t.Context(), hello()); !errors.Is(err, ErrRefused) || !errors.Is(err, ErrAddress) || errors.Is(err, ErrSignIn) {
+		t.Errorf("the recipient: %v", err)
+	}
+}
+
+// answering is a mail server that takes passwords, and says what it is given by the verb;
+// where that is empty it says nothing and hangs.
+func answering(t *testing.T, answers map[string]string) *SMTP {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			go func() {
+				text := textproto.NewConn(conn)
+				for verb, line := "", ""; err == nil; verb, _, _ = strings.Cut(line, " ") {
+					answer, known := answers[verb]
+					if known && answer == "" {
+						return // the connection stays
+					}
+					if !known {
+						answer = map[string]string{"": "220 localhost", "EHLO": "250-localhost\r\n250 AUTH CRAM-MD5"}[verb]
+					}
+					if text.PrintfLine("%s", answer) != nil {
+						return
+					}
+					line, err = text.ReadLine()
+				}
+			}()
+		}
+	}()
+	s, err := NewSMTP("smtp://user:hunter2@"+listener.Addr().String(), "no-reply@app.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestAWrongPasswordIsNotTheMailsFault(t *testing.T) {
+	t.Parallel()
+	s := answering(t, map[string]string{"AUTH": "535 5.7.8 wrong"})
+	if err := s.Send(t.Context(), hello()); !errors.Is(err, ErrSignIn) || errors.Is(err, ErrRefused) || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("got %v", err)
+	}
+	s = answering(t, map[string]string{"AUTH": "454 4.7.0 not now"})
+	if err := s.Send(t.Context(), hello()); err == nil || errors.Is(err, ErrSignIn) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAServerThatHangsIsToldAsThat(t *testing.T) {
+	t.Parallel()
+	for _, verb := range []string{"", "EHLO", "AUTH"} {
+		s := answering(t, map[string]string{verb: ""})
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := s.Send(ctx, hello()); err == nil || err.Error() != "the mail server has not answered within 0s" {
+			t.Errorf("%q: %v", verb, err)
+		}
+		stopped, stop := context.WithCancel(t.Context())
+		context.AfterFunc(ctx, stop)
+		if err := s.Send(stopped, hello()); !errors.Is(err, context.Canceled) {
+			t.Errorf("%q when the program stops: %v", verb, err)
+		}
 	}
 }

@@ -14,7 +14,8 @@ type Channel interface {
 	// Send hands a message over and returns nil once the receiver has taken it. The same
 	// message, by its ID, may be sent again when it isn't known whether it was taken. It
 	// heeds its context. Errors don't hold the channel's secret. One that is [Refused] is
-	// for good, one made by [Later] says when to come again; any other is tried again.
+	// for good, one made by [Later] says when to come again; any other is tried again. One
+	// that is [Unusable] says that the next message will fare no better.
 	Send(ctx context.Context, m Message) error
 }
 
@@ -54,13 +55,22 @@ type Message struct {
 	// Thread is the same for all messages about one occurrence, and as simple as an ID.
 	// It is empty for digests and tests.
 	Thread string
-	State  State
+	// Follows is the ID of the digest that has told that something began, of what tells
+	// that it is over.
+	Follows string
+	State   State
+	// AllOver is set for a digest when all that it holds is over.
+	AllOver bool
+	// Source is the installation that it is from; empty where that isn't known.
+	Source string
 	Kind   string // such as "monitor.down"; "digest", "test"
 	Level  Level
 	Title  string   // one line, which begins with the state where that matters
 	Text   string   // one or a few sentences; may be empty
 	Facts  []Fact   // since when, how long, project, environment
 	Lines  []string // what was tried; of a digest, what it holds
+	// LinesLeft is how many more lines there would be.
+	LinesLeft int
 	// URL is where to look, Runbook what to do, Acknowledge where to say that somebody
 	// takes care. Each may be empty.
 	URL, Runbook, Acknowledge string
@@ -68,13 +78,27 @@ type Message struct {
 	Language                  language.Tag
 }
 
-// Refused wraps an error of a channel that would be the same the next time.
+// IsOver tells whether it says that something is over, and nothing else.
+func (m Message) IsOver() bool { return m.State == Over || m.State == Passed || m.AllOver }
+
+// Refused wraps an error of a channel that would be the same for this message the next
+// time. Another message may be taken.
 func Refused(err error) error { return refused{err} }
 
 type refused struct{ error }
 
 // Unwrap gives the cause.
 func (r refused) Unwrap() error { return r.error }
+
+// Unusable wraps an error of a channel whose address or credential isn't accepted, which
+// is the same for all messages: nothing arrives there until somebody has mended that. It
+// may be [Refused] too.
+func Unusable(err error) error { return unusable{err} }
+
+type unusable struct{ error }
+
+// Unwrap gives the cause.
+func (u unusable) Unwrap() error { return u.error }
 
 // Later wraps an error by which a receiver has said when it takes messages again, such as
 // by Retry-After: nothing is sent on the channel until then.
@@ -87,6 +111,12 @@ type later struct {
 
 // Unwrap gives the cause.
 func (l later) Unwrap() error { return l.error }
+
+// IsUnusable tells whether an error is the channel's, whatever the message.
+func IsUnusable(err error) bool {
+	_, is := errors.AsType[unusable](err)
+	return is
+}
 
 // IsRefused tells whether an error of a channel is for good.
 func IsRefused(err error) bool {

@@ -3,6 +3,7 @@ package notify
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -53,6 +54,106 @@ func TestWhatComesTooLateForItsDigestIsInTheNext(t *testing.T) {
 	r.work(t)
 	if n := r.countOf("a", Digest); n != 3 {
 		t.Errorf("there were %d digests", n)
+	}
+}
+
+// A receiver that has taken a digest without our knowing drops it when it comes again. So
+// what comes meanwhile is in the next one, and so is an end, which may not have been in
+// what it took.
+func TestADigestThatIsSentAgainHoldsTheSame(t *testing.T) {
+	t.Parallel()
+	r := setup(t, onlyA)
+	taken := map[string]string{} // by ID, as such a receiver keeps it
+	silent := true
+	r.receivers["a"].fail(func(m Message) error {
+		if _, again := taken[m.ID]; !again {
+			taken[m.ID] = m.Title + ": " + fmt.Sprint(m.Lines)
+		}
+		if m.State == Digest && silent {
+			return errors.New("no answer")
+		}
+		return nil
+	})
+	for n := range 5 {
+		r.tell(t, r.down(n))
+		r.clock.Add(time.Second)
+	}
+	r.clock.Add(10 * time.Minute)
+	r.work(t)
+	late := occurrence{ID: "late", Event: r.down(100)}
+	if err := r.hold(t.Context(), late, "a", docstore.At(r.clock.Now())); err != nil {
+		t.Fatal(err)
+	}
+	r.tell(t, r.up(3))
+	r.clock.Add(20 * time.Minute)
+	silent = false
+	r.work(t)
+	digest := r.receivers["a"].messages()[2]
+	if digest.Title != "3 alerts that were held back" || digest.Text != "1 of those held back is over." || taken[digest.ID] != "3 alerts that were held back: [Health is down (2) — 12:00 Health is down (3) — 12:00 Health is down (4) — 12:00]" {
+		t.Errorf("again it was %+v; the receiver keeps %s", digest, taken[digest.ID])
+	}
+	r.clock.Add(endsWithin)
+	r.work(t)
+	if n := r.countOf("a", Digest); n != 2 {
+		t.Fatalf("there were %d digests: %s", n, r.receivers["a"].said())
+	}
+	next := r.receivers["a"].messages()[3]
+	if taken[next.ID] != "1 alert that was held back; 1 alert is over: [Health is down (100) — 12:10 Resolved: Health is down (3) — 12:10]" {
+		t.Errorf("the next is %+v", next)
+	}
+}
+
+// What a digest has told is no other's, whatever was written down of it when the program
+// was killed: here that it was sent, and not that the alert is done.
+func TestADigestThatWasToldIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	r := setup(t, onlyA)
+	r.tell(t, r.down(0), r.down(1), r.down(2))
+	r.clock.Add(10 * time.Minute)
+	if err := r.startDigests(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waiting, _, err := r.alerts.List(t.Context(), states[Pending], 1, "")
+	if err != nil || len(waiting) != 1 {
+		t.Fatal(waiting, err)
+	}
+	if err := r.deliver(t.Context(), waiting[0]); err != nil {
+		t.Fatal(err)
+	}
+	r.work(t)
+	if err := r.discarded(t.Context(), waiting[0], errors.New("it is too old")); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.Add(holdAgain + time.Minute)
+	r.work(t)
+	if n := r.countOf("a", Digest); n != 1 {
+		t.Errorf("there were %d digests: %s", n, r.receivers["a"].said())
+	}
+	if done, err := r.alerts.Get(t.Context(), waiting[0].ID); err != nil || done.State != states[Delivered] {
+		t.Errorf("it is listed as %+v, %v", done, err)
+	}
+}
+
+// What a digest that is given up holds is in a later one: beginnings, and ends as such.
+func TestWhatADigestHeldThatIsGivenUpIsInALaterOne(t *testing.T) {
+	t.Parallel()
+	r := setup(t, onlyA)
+	r.tell(t, r.down(0), r.down(1), r.down(2), r.down(3), r.down(4))
+	r.clock.Add(10 * time.Minute)
+	r.work(t)
+	first := r.receivers["a"].messages()[2]
+	r.tell(t, r.up(2), r.up(3), r.down(5), r.down(6), r.down(7), r.down(8))
+	r.clock.Add(10 * time.Minute)
+	r.receivers["a"].fail(func(m Message) error { return Refused(errors.New("403")) })
+	r.work(t)
+	r.receivers["a"].fail(nil)
+	r.tell(t, r.up(7))
+	r.clock.Add(holdAgain)
+	r.work(t)
+	messages := slices.DeleteFunc(r.receivers["a"].messages(), func(m Message) bool { return m.State != Digest })
+	last := messages[len(messages)-1]
+	if len(messages) != 2 || last.Title != "2 alerts that were held back; 2 alerts are over" || last.Text != "1 of those held back is over." || last.ID == first.ID {
+		t.Errorf("it was told %+v of %s", last, r.receivers["a"].said())
 	}
 }
 

@@ -1,12 +1,16 @@
 package notify
 
 import (
+	"cmp"
+	"context"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"manus/docstore"
 	"manus/language"
+	"manus/queue"
 )
 
 // prefixes are what a title begins with.
@@ -32,7 +36,23 @@ var (
 	factWhere     = language.Text{En: "Environment", Ar: "البيئة"}
 	factMonitor   = language.Text{En: "Monitor", Ar: "المراقب"}
 	factComponent = language.Text{En: "Component", Ar: "المكوّن"}
+	factEvent     = language.Text{En: "Event", Ar: "الحدث"}
+	factLevel     = language.Text{En: "Level", Ar: "المستوى"}
+	factSource    = language.Text{En: "Installation", Ar: "التثبيت"}
 )
+
+// levelWords are the levels for people.
+var levelWords = map[Level]language.Text{
+	Critical: {En: "critical", Ar: "حرج"}, Error: {En: "error", Ar: "خطأ"}, Warning: {En: "warning", Ar: "تحذير"}, Info: {En: "info", Ar: "معلومة"},
+}
+
+// from says in a message which installation it is from.
+func (s *Service) from(m Message) Message {
+	if m.Source = s.c.Source; m.Source != "" {
+		m.Facts = append(m.Facts, Fact{factSource.In(m.Language), m.Source})
+	}
+	return m
+}
 
 // message is what is said of an occurrence: the same at every attempt, until there is
 // something else to say. That has another ID, as a receiver may have taken an attempt that
@@ -41,22 +61,29 @@ func (s *Service) message(l *lane, n int, at time.Time, o occurrence, say State)
 	r, e, tag := s.rules.Load(), o.Event, l.language
 	m := Message{
 		ID: alertID(o.ID, l.name, say, n), Thread: o.ID, State: say, Kind: e.Kind, Level: e.level(), At: at, Language: tag,
-		Title: titleOf(say, e.Title, tag), Text: e.Text.In(tag), Facts: r.facts(o, at, tag), Lines: e.Tried,
-		URL: e.URL, Runbook: r.runbook(e.Kind),
+		Facts: r.facts(o, at, tag), Lines: e.Tried, Runbook: r.runbook(e.Kind),
 	}
+	m.Title, m.Text, m.URL = o.words(say, tag)
 	if o.End != nil {
-		m.Text, m.Lines = paragraphs(o.End.Title.In(tag), o.End.Text.In(tag)), o.End.Tried
-		if say == Passed {
-			m.Text = paragraphs(e.Text.In(tag), m.Text)
-		}
-		if o.End.URL != "" {
-			m.URL = o.End.URL
-		}
+		m.Lines = o.End.Tried
 	}
 	if o.isOpen() && s.c.PublicURL != "" && len(s.c.Secrets) > 0 {
 		m.Acknowledge = strings.TrimSuffix(s.c.PublicURL, "/") + "/alerts/" + token(s.c.Secrets[0], o.ID)
 	}
-	return m
+	return s.from(m)
+}
+
+// words are the title, the text and the link by which an occurrence is told and listed.
+func (o occurrence) words(say State, tag language.Tag) (title, text, url string) {
+	title, text, url = titleOf(say, o.Event.Title, tag), o.Event.Text.In(tag), o.Event.URL
+	if o.End == nil {
+		return title, text, url
+	}
+	ended := paragraphs(o.End.Title.In(tag), o.End.Text.In(tag))
+	if say == Passed {
+		ended = paragraphs(text, ended)
+	}
+	return title, ended, cmp.Or(o.End.URL, url)
 }
 
 func paragraphs(texts ...string) string {
@@ -99,6 +126,10 @@ func (r *routing) facts(o occurrence, now time.Time, tag language.Tag) []Fact {
 	add(factWhere, o.Event.Environment)
 	add(factMonitor, o.Event.Monitor)
 	add(factComponent, o.Event.Component)
+	add(factEvent, o.Event.Kind)
+	if o.End == nil {
+		add(factLevel, levelWords[o.Event.level()].In(tag))
+	}
 	return facts
 }
 
@@ -108,37 +139,97 @@ var (
 		En: language.Forms{One: "# alert that was held back", Other: "# alerts that were held back"},
 		Ar: language.Forms{Zero: "لا تنبيهات أُرجئت", One: "تنبيه واحد أُرجئ", Two: "تنبيهان أُرجئا", Few: "# تنبيهات أُرجئت", Many: "# تنبيهًا أُرجئ", Other: "# تنبيه أُرجئ"},
 	}
+	digestEnded = language.Plural{
+		En: language.Forms{One: "# alert is over", Other: "# alerts are over"},
+		Ar: language.Forms{Zero: "لم ينتهِ أيّ تنبيه", One: "انتهى تنبيه واحد", Two: "انتهى تنبيهان", Few: "انتهت # تنبيهات", Many: "انتهى # تنبيهًا", Other: "انتهى # تنبيه"},
+	}
+	digestBoth = language.Text{En: "; ", Ar: "؛ "} // between these two
 	digestOver = language.Plural{
-		En: language.Forms{Zero: "None of them is over.", One: "# of them is over.", Other: "# of them are over."},
-		Ar: language.Forms{Zero: "لم ينتهِ أيّ منها.", One: "انتهى واحد منها.", Two: "انتهى اثنان منها.", Few: "انتهت # منها.", Many: "انتهى # منها.", Other: "انتهى # منها."},
+		En: language.Forms{Zero: "None of those held back is over.", One: "# of those held back is over.", Other: "# of those held back are over."},
+		Ar: language.Forms{Zero: "لم ينتهِ أيّ ممّا أُرجئ.", One: "انتهى واحد ممّا أُرجئ.", Two: "انتهى اثنان ممّا أُرجئ.", Few: "انتهت # ممّا أُرجئ.", Many: "انتهى # ممّا أُرجئ.", Other: "انتهى # ممّا أُرجئ."},
 	}
-	digestMore = language.Plural{
-		En: language.Forms{One: "and # more", Other: "and # more"},
-		Ar: language.Forms{Zero: "ولا غيرها", One: "وواحد آخر", Two: "واثنان آخران", Few: "و# أخرى", Many: "و# غيرها", Other: "و# غيرها"},
-	}
+	digestBegan = language.Text{En: "An earlier message has told that they began.", Ar: "سبق أن أُبلغ ببدايتها في رسالة سابقة."}
 )
 
-// digestMessage says what a digest holds: how much of which kind, and the worst of it.
-func (s *Service) digestMessage(l *lane, id string, d digest) Message {
+// digestMessage says what a digest holds: how much of which kind, and the worst of it. Of
+// issues it says how large they have become, as of the time that it is sent.
+// One thing that is over is told like any other that is.
+func (s *Service) digestMessage(ctx context.Context, l *lane, job queue.Job[alert], d digest) (Message, error) {
+	if d.count == 1 && d.over == 1 {
+		o, err := s.occurrences.Get(ctx, d.lines[0].Occurrence)
+		if err == nil && o.End != nil {
+			return s.endMessage(l, job, o, d.lines[0]), nil
+		}
+		if docstore.NotFoundAs(err, nil) != nil {
+			return Message{}, err
+		}
+	}
+	var w storm
+	if len(d.issues) > 0 {
+		var err error
+		if w, err = s.stormOf(ctx, d.issues); err != nil {
+			return Message{}, err
+		}
+	}
 	r, tag := s.rules.Load(), l.language
-	d.cut()
 	m := Message{
-		ID: id, State: Digest, Kind: string(Digest), Level: d.worst, At: s.c.Now(), Language: tag,
-		Title: digestCount.In(tag, d.count), Text: digestOver.In(tag, d.over),
+		ID: job.ID, State: Digest, Kind: string(Digest), Level: d.worst, At: job.QueuedAt, Language: tag,
+		Title: d.title(tag), Text: digestBegan.In(tag), AllOver: d.over == d.count,
+	}
+	if d.ended == d.count {
+		m.Follows = d.lines[0].Began
+	} else {
+		m.Text = digestOver.In(tag, d.over-d.ended)
+	}
+	switch {
+	case w.issues > 0 && d.others == 0:
+		m.Title, m.Text = w.sum(tag), d.title(tag)+"."
+		if len(w.projects) == 1 {
+			m.Facts = append(m.Facts, Fact{factProject.In(tag), w.worst[0].Project})
+		}
+	case w.issues > 0:
+		m.Text += " " + stormBeside.In(tag) + w.sum(tag) + "."
 	}
 	for _, kind := range slices.Sorted(maps.Keys(d.kinds)) {
 		m.Facts = append(m.Facts, Fact{kind, tag.Number(d.kinds[kind])})
 	}
 	m.Facts = append(m.Facts, Fact{factSince.In(tag), tag.MomentIn(d.first, r.zone)})
+	if !m.AllOver {
+		m.Facts = append(m.Facts, Fact{factLevel.In(tag), levelWords[d.worst].In(tag)})
+	}
 	for _, h := range d.lines {
-		state := Raised
+		state, at := Raised, h.At
 		if h.Over {
 			state = Over
 		}
-		m.Lines = append(m.Lines, titleOf(state, h.Title, tag)+" — "+tag.Isolate(h.At.In(r.zone).Format("15:04")))
+		if h.Began != "" {
+			at = h.Ended
+		}
+		m.Lines = append(m.Lines, titleOf(state, h.Title, tag)+" — "+tag.Isolate(at.In(r.zone).Format("15:04")))
 	}
-	if more := d.count - len(d.lines); more > 0 {
-		m.Lines = append(m.Lines, digestMore.In(tag, more))
+	m.Lines = append(m.Lines, w.lines(tag)...)
+	m.LinesLeft = max(0, d.others-len(d.lines)+w.issues-len(w.worst))
+	return s.from(m), nil
+}
+
+// title says how many began, and how many are over that an earlier digest has told of.
+func (d digest) title(tag language.Tag) string {
+	switch {
+	case d.over == d.count:
+		return digestEnded.In(tag, d.count)
+	case d.ended > 0:
+		return digestCount.In(tag, d.count-d.ended) + digestBoth.In(tag) + digestEnded.In(tag, d.ended)
 	}
+	return digestCount.In(tag, d.count)
+}
+
+// endMessage tells of the one thing in a digest that it is over.
+func (s *Service) endMessage(l *lane, job queue.Job[alert], o occurrence, h heldAlert) Message {
+	say := Passed
+	if h.Began != "" {
+		say = Over
+	}
+	m := s.message(l, 0, job.QueuedAt, o, say)
+	m.ID, m.Follows = job.ID, h.Began
 	return m
 }

@@ -20,7 +20,9 @@ type alert struct {
 	Key        string `json:"key"`
 	Kind       string `json:"kind"`
 	State      State  `json:"state"`
-	N          int    `json:"n,omitempty"` // which reminder
+	N          int    `json:"n,omitempty"`      // which reminder, or which of the lane's digests
+	Holds      int    `json:"holds,omitempty"`  // how much was put into a digest
+	Filled     bool   `json:"filled,omitempty"` // and that it is all
 	Title      string `json:"title"`
 	Text       string `json:"text,omitempty"`
 	URL        string `json:"url,omitempty"`
@@ -33,18 +35,16 @@ func alertID(occurrenceID, lane string, state State, n int) string {
 
 // put has something said of an occurrence on a lane.
 func (s *Service) put(ctx context.Context, o occurrence, lane string, state State, n int) error {
-	r := s.rules.Load()
-	shown := o.Event
-	if state == Over && o.End != nil {
-		shown = *o.End
-	}
 	return s.alerts.Put(ctx, queue.Job[alert]{
-		ID: alertID(o.ID, lane, state, n), Lane: lane, Group: o.ID,
-		Args: alert{
-			Occurrence: o.ID, Key: o.Event.Key(), Kind: o.Event.Kind, State: state, N: n,
-			Title: titleOf(state, shown.Title, r.Language), Text: shown.Text.In(r.Language), URL: shown.URL,
-		},
+		ID: alertID(o.ID, lane, state, n), Lane: lane, Group: o.ID, Args: s.listed(o, state, n),
 	})
+}
+
+// listed is what is shown of something to say of an occurrence.
+func (s *Service) listed(o occurrence, say State, n int) alert {
+	a := alert{Occurrence: o.ID, Key: o.Event.Key(), Kind: o.Event.Kind, State: say, N: n}
+	a.Title, a.Text, a.URL = o.words(say, s.rules.Load().Language)
+	return a
 }
 
 // deliver is an attempt at an alert.
@@ -91,7 +91,23 @@ func (s *Service) deliverOne(ctx context.Context, l *lane, job queue.Job[alert],
 	if until := s.rules.Load().quietUntil(o.Event, s.c.Now()); say == Reminder && !until.IsZero() {
 		return queue.Snooze(errors.New("these are quiet hours"), until.Sub(s.c.Now()))
 	}
-	if err := s.send(ctx, l, job, s.message(l, job.Args.N, job.QueuedAt, o, say)); err != nil {
+	if say != job.Args.State { // it is over by now
+		err := s.alerts.Update(ctx, job.ID, func(a *alert) { *a = s.listed(o, say, a.N) })
+		if err != nil {
+			return err
+		}
+	}
+	m := s.message(l, job.Args.N, job.QueuedAt, o, say)
+	if say == Escalated { // whom it has reached, by now
+		tried, err := s.tried(ctx, o, job.Lane)
+		if err != nil {
+			return err
+		}
+		for _, on := range tried {
+			m.Lines = append(m.Lines, on.In(l.language))
+		}
+	}
+	if err := s.send(ctx, l, job, m); err != nil {
 		return err
 	}
 	o, err := s.said(context.WithoutCancel(ctx), o.ID, job.Lane, say, job.Args.N)
@@ -150,6 +166,11 @@ func (s *Service) send(ctx context.Context, l *lane, job queue.Job[alert], m Mes
 	if wait := l.pause.Load().left(s.c.Now()); wait > 0 {
 		return queue.Snooze(errors.New("the receiver wants to be left alone for a while"), wait)
 	}
+	if m.State == Digest && m.Title != job.Args.Title { // what it holds is known by now
+		if err := s.alerts.Update(ctx, job.ID, func(a *alert) { a.Title = m.Title }); err != nil {
+			return err
+		}
+	}
 	err := l.Send(ctx, m)
 	s.metrics.sent(m, l.channel, job.QueuedAt, s.c.Now(), err)
 	noteCtx := context.WithoutCancel(ctx)
@@ -159,26 +180,64 @@ func (s *Service) send(ctx context.Context, l *lane, job queue.Job[alert], m Mes
 		return nil
 	case wait > 0:
 		l.pause.Store(&pause{s.c.Now().Add(wait), wait})
-		return queue.Snooze(err, wait)
+		return errors.Join(queue.Later(err, wait), s.failed(noteCtx, l, job, err))
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return err // this program stops
+	case IsUnusable(err) && m.State != Test: // that may be a moment of a deployment, or last until somebody mends it
+		return errors.Join(queue.Later(err, unusableWait(job.Attempt)), s.failed(noteCtx, l, job, err))
 	case IsRefused(err):
-		return cmp.Or(s.failed(noteCtx, l, err, true), queue.Cancel(err))
+		return cmp.Or(s.failed(noteCtx, l, job, err), queue.Cancel(err))
 	}
-	s.failed(noteCtx, l, err, false)
-	return err
+	return errors.Join(err, s.failed(noteCtx, l, job, err))
+}
+
+// A receiver that doesn't accept the lane's address or credential is tried as others that
+// fail for about ten minutes, and hourly then: it might take the attempts amiss.
+const unusableAttempts, unusableEvery = 8, time.Hour
+
+// unusableWait is the least that is waited after so many attempts.
+func unusableWait(attempts int) time.Duration {
+	if attempts < unusableAttempts {
+		return 0
+	}
+	return unusableEvery
 }
 
 // discarded is called before an alert is given up, of which the queue's log tells.
 func (s *Service) discarded(ctx context.Context, job queue.Job[alert], err error) error {
 	s.metrics.discarded(job.Args, job.Lane)
-	if job.Args.State == Digest {
-		return errors.Join(s.holdLonger(ctx, job.Lane), s.endDigest(ctx, job.Lane, job.Args.N))
+	switch job.Args.State {
+	case Digest:
+		return s.giveUpDigest(ctx, job)
+	case Raised, Escalated:
+		return s.giveUpForNow(ctx, job)
 	}
 	return nil
 }
 
-// Test has a test sent on a channel, or on all when channel is empty, and returns the
+// giveUpForNow notes when the beginning of what still lasts is tried again: at the next
+// reminder, or in an hour.
+func (s *Service) giveUpForNow(ctx context.Context, job queue.Job[alert]) error {
+	_, err := s.occurrences.Update(ctx, job.Args.Occurrence, func(o *occurrence) error {
+		sent := o.Lanes[job.Lane]
+		if sent == nil || sent.Told != "" || !o.lasts() {
+			return docstore.ErrUnchanged
+		}
+		wait := againEvery
+		if sent.RemindEvery > 0 {
+			wait = min(wait, sent.RemindEvery)
+		}
+		sent.RemindAt = docstore.At(s.c.Now().Add(wait))
+		o.schedule()
+		return nil
+	})
+	return docstore.NotFoundAs(err, nil)
+}
+
+// againEvery is how often what was given up is tried again while it lasts.
+const againEvery = time.Hour
+
+// Test has a test sent on a channel, or on a part of one such as mail/2, or on all when channel is empty, and returns the
 // alerts' ids, or ErrNoAlert when there is no such channel.
 func (s *Service) Test(ctx context.Context, channel string) (ids []string, err error) {
 	lanes := s.lanesToTest(channel)
@@ -196,11 +255,11 @@ func (s *Service) Test(ctx context.Context, channel string) (ids []string, err e
 	return ids, err
 }
 
-// lanesToTest are those of a channel, or all when channel is empty.
+// lanesToTest are those of a channel, or of a part of one such as mail/2, or all when channel is empty.
 func (s *Service) lanesToTest(channel string) (lanes []*lane) {
 	r := s.rules.Load()
 	for _, name := range r.lanesOf(r.ids) {
-		if l := r.lanes[name]; channel == "" || l.channel == channel {
+		if l := r.lanes[name]; channel == "" || l.channel == channel || l.name == channel {
 			lanes = append(lanes, l)
 		}
 	}
@@ -218,9 +277,9 @@ const testLifetime = time.Hour
 var testTitle = language.Text{En: "A test of this channel", Ar: "اختبار لهذه القناة"}
 
 func (s *Service) testMessage(l *lane, id string) Message {
-	return Message{
+	return s.from(Message{
 		ID: id, State: Test, Kind: string(Test), Level: Info, At: s.c.Now(), Language: l.language,
 		Title: testTitle.In(l.language),
 		Text:  language.Text{En: "Alerts arrive here. There is nothing to do.", Ar: "تصل التنبيهات إلى هنا. لا حاجة إلى فعل شيء."}.In(l.language),
-	}
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"manus/docstore"
 	"manus/language"
@@ -14,15 +15,8 @@ import (
 // listed nowhere. It returns nil when a receiver has taken it, else their errors, or
 // ErrNoAlert where there is no channel.
 func (s *Service) TellNow(ctx context.Context, e Event) error {
-	e = e.bounded()
-	o := occurrence{ID: idOf(e.Key()), Event: e, ReceivedAt: docstore.At(s.c.Now())}
-	if e.Over {
-		end := e
-		end.Title = language.Text{} // it is the message's: that of the beginning isn't known
-		o.End, o.Ended = &end, e.At
-	}
 	r := s.rules.Load()
-	r.plan(&o)
+	o := r.unkept(e.bounded(), s.c.Now())
 	lanes := make([]*lane, 0, len(o.Lanes))
 	for name := range o.Lanes {
 		lanes = append(lanes, r.lanes[name])
@@ -36,6 +30,22 @@ func (s *Service) TellNow(ctx context.Context, e Event) error {
 		m.Acknowledge = "" // nobody knows of it
 		return m
 	}, nil)
+}
+
+// unkept is an event as the occurrence that it would be, of which nothing is kept. That of
+// an end counts as told where it would have been.
+func (r *routing) unkept(e Event, now time.Time) occurrence {
+	o := occurrence{ID: idOf(e.Key()), Event: e, ReceivedAt: docstore.At(now)}
+	r.plan(&o)
+	if e.Over {
+		end := e
+		end.Title = language.Text{} // it is the message's: that of the beginning isn't known
+		o.End, o.Ended, o.Escalations = &end, e.At, nil
+		for _, sent := range o.Lanes {
+			sent.Told = Raised
+		}
+	}
+	return o
 }
 
 // TestNow sends a test on a channel, or on all when channel is empty, and says for each

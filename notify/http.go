@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"manus/docstore"
@@ -25,12 +26,13 @@ type alertBody struct {
 	Title       string  `json:"title"`
 	Text        string  `json:"text"`
 	URL         string  `json:"url"`
-	Channel     string  `json:"channel" example:"mail"`
+	Channel     string  `json:"channel" example:"mail" doc:"Or a part of one: mail/2 is the second address of mail."`
 	Status      Status  `json:"status" enum:"pending,delivered,dead"`
 	Attempts    int     `json:"attempts"`
 	LastError   string  `json:"last_error"`
 	CreatedAt   string  `json:"created_at" format:"date-time"`
 	DeliveredAt *string `json:"delivered_at" format:"date-time"`
+	HeldUntil   *string `json:"held_until" format:"date-time" doc:"When it is told in a digest, of one that is pending for that."`
 }
 
 func newAlertBody(a Alert) alertBody {
@@ -40,6 +42,9 @@ func newAlertBody(a Alert) alertBody {
 	}
 	if !a.DeliveredAt.IsZero() {
 		body.DeliveredAt = new(docstore.At(a.DeliveredAt).String())
+	}
+	if !a.HeldUntil.IsZero() {
+		body.HeldUntil = new(docstore.At(a.HeldUntil).String())
 	}
 	return body
 }
@@ -55,7 +60,7 @@ type oneInput struct {
 
 type testInput struct {
 	Body *struct {
-		Channel string `json:"channel,omitempty" maxLength:"32" doc:"The channel's id; without one, all are tested."`
+		Channel string `json:"channel,omitempty" minLength:"1" maxLength:"40" doc:"The channel's id, or that of a part, such as mail/2; without one, all are tested."`
 	}
 }
 
@@ -99,10 +104,11 @@ func (s *Service) Routes(api *httpapi.API) {
 
 // Linked is what the page behind an alert's link shows of an occurrence.
 type Linked struct {
-	Title, Text  language.Text
-	Begun        docstore.Time
-	Over         bool
-	Acknowledged bool
+	Title, Text language.Text
+	Begun       docstore.Time
+	Over        bool
+	// Acknowledged is when somebody said that they take care of it; zero when nobody has.
+	Acknowledged docstore.Time
 }
 
 // Linked returns what the token of an alert's link is about, or ErrNoAlert.
@@ -112,7 +118,7 @@ func (s *Service) Linked(ctx context.Context, token string) (Linked, error) {
 		return Linked{}, err
 	}
 	o, err := s.occurrences.Get(ctx, id)
-	return Linked{o.Event.Title, o.Event.Text, o.Event.At, o.End != nil, !o.AcknowledgedAt.IsZero()}, docstore.NotFoundAs(err, ErrNoAlert)
+	return Linked{o.Event.Title, o.Event.Text, o.Event.At, o.End != nil, o.AcknowledgedAt}, docstore.NotFoundAs(err, ErrNoAlert)
 }
 
 // AcknowledgeLinked acknowledges what the token of an alert's link is about. It returns
@@ -129,11 +135,17 @@ func (s *Service) AcknowledgeLinked(ctx context.Context, token string) error {
 // of the store.
 func (s *Service) AcknowledgeAlert(ctx context.Context, alertID string) error {
 	job, err := s.alerts.Get(ctx, alertID)
-	if err == nil && job.Args.Occurrence == "" {
-		err = docstore.ErrNotFound // a digest's or a test's
+	id := job.Args.Occurrence
+	if errors.Is(err, docstore.ErrNotFound) {
+		var h heldAlert
+		h, err = s.heldByID(ctx, alertID)
+		id = h.Occurrence
+	}
+	if err == nil && id == "" {
+		err = ErrNoAlert // a digest's or a test's
 	}
 	if err != nil {
-		return docstore.NotFoundAs(err, ErrNoAlert)
+		return err
 	}
-	return s.Acknowledge(ctx, job.Args.Occurrence)
+	return s.Acknowledge(ctx, id)
 }

@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"manus/audit"
+	"manus/docstore"
 	"manus/httpapi"
 	"manus/identity"
 )
@@ -107,9 +109,9 @@ func TestAlertsHaveTheContractsNames(t *testing.T) {
 	w.clock.Add(time.Second)
 	w.tell(t, w.down(3))
 	for status, want := range map[string]string{
-		"delivered": `"key":"monitor.down/health/1","kind":"monitor.down","state":"raised","title":"Health is down (1)","text":"It answered 500.","url":"https://app.example.com/x","channel":"a","status":"delivered","attempts":1,"last_error":"","created_at":"2026-11-23T12:00:00.000Z","delivered_at":"2026-11-23T12:00:00.000Z"}`,
-		"dead":      `"key":"monitor.down/health/2","kind":"monitor.down","state":"raised","title":"Health is down (2)","text":"It answered 500.","url":"https://app.example.com/x","channel":"a","status":"dead","attempts":1,"last_error":"410 gone","created_at":"2026-11-23T12:00:01.000Z","delivered_at":null}`,
-		"pending":   `"key":"monitor.down/health/3","kind":"monitor.down","state":"raised","title":"Health is down (3)","text":"It answered 500.","url":"https://app.example.com/x","channel":"a","status":"pending","attempts":1,"last_error":"no connection","created_at":"2026-11-23T12:00:02.000Z","delivered_at":null}`,
+		"delivered": `"key":"monitor.down/health/1","kind":"monitor.down","state":"raised","title":"Health is down (1)","text":"It answered 500.","url":"https://app.example.com/x","channel":"a","status":"delivered","attempts":1,"last_error":"","created_at":"2026-11-23T12:00:00.000Z","delivered_at":"2026-11-23T12:00:00.000Z","held_until":null}`,
+		"dead":      `"key":"monitor.down/health/2","kind":"monitor.down","state":"raised","title":"Health is down (2)","text":"It answered 500.","url":"https://app.example.com/x","channel":"a","status":"dead","attempts":1,"last_error":"410 gone","created_at":"2026-11-23T12:00:01.000Z","delivered_at":null,"held_until":null}`,
+		"pending":   `"key":"monitor.down/health/3","kind":"monitor.down","state":"raised","title":"Health is down (3)","text":"It answered 500.","url":"https://app.example.com/x","channel":"a","status":"pending","attempts":1,"last_error":"no connection","created_at":"2026-11-23T12:00:02.000Z","delivered_at":null,"held_until":null}`,
 	} {
 		code, body := w.call(t, "operator", "GET", "/ops/alerts?status="+status, "")
 		if code != 200 || !strings.Contains(body, want) || strings.Count(body, `"id"`) != 1 {
@@ -120,6 +122,25 @@ func TestAlertsHaveTheContractsNames(t *testing.T) {
 		if code, body := w.call(t, "operator", "GET", "/ops/alerts"+wrong, ""); code != 422 && code != 400 {
 			t.Errorf("%s: %d %s", wrong, code, body)
 		}
+	}
+}
+
+func TestAPartOfAChannelIsListedAndTested(t *testing.T) {
+	t.Parallel()
+	r := threeAddresses(t)
+	for channel, want := range map[string]int{"a": 3, "a/2": 1, "a/4": 0, "": 3} {
+		ids, err := r.Test(t.Context(), channel)
+		if len(ids) != want || (err != nil) != (want == 0) {
+			t.Errorf("%q: %d tests, %v", channel, len(ids), err)
+		}
+	}
+	all, _, err := r.List(t.Context(), "", 10, "")
+	listed := map[string]int{}
+	for _, a := range all {
+		listed[a.Channel]++
+	}
+	if err != nil || listed["a"] != 2 || listed["a/2"] != 3 || listed["a/3"] != 2 {
+		t.Errorf("listed are %v, %v", listed, err)
 	}
 }
 
@@ -155,6 +176,81 @@ func TestAlertsArePaged(t *testing.T) {
 	}
 	if _, body := w.call(t, "operator", "GET", "/ops/alerts?status=dead", ""); !strings.Contains(body, `"items":[]`) {
 		t.Errorf("none are %s", body)
+	}
+}
+
+func TestWhatIsHeldIsListedAsPending(t *testing.T) {
+	t.Parallel()
+	w := setupWeb(t, func(p *Policy) {
+		p.Rules = []Rule{{On: "*", Channels: []string{"a"}}}
+		p.AtMost = AtMost{1, 10 * time.Minute}
+	})
+	w.tell(t, w.down(1))
+	w.receivers["a"].fail(func(Message) error { return errors.New("no connection") })
+	for n := 2; n < 7; n++ {
+		w.clock.Add(time.Second)
+		w.tell(t, w.down(n))
+		w.clock.Add(time.Second)
+		if _, err := w.Test(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.tell(t, w.up(3))
+	_, body := w.call(t, "operator", "GET", "/ops/alerts?status=pending&limit=2", "")
+	if want := `"key":"monitor.down/health/6","kind":"monitor.down","state":"raised","title":"Health is down (6)","text":"It answered 500.","url":"https://app.example.com/x","channel":"a","status":"pending","attempts":0,"last_error":"","created_at":"2026-11-23T12:00:09.000Z","delivered_at":null,"held_until":"2026-11-23T12:10:00.000Z"}`; !strings.Contains(body, want) {
+		t.Errorf("%s\nwant %s", body, want)
+	}
+	for _, status := range []Status{Pending, ""} {
+		for limit := 1; limit < 13; limit++ {
+			var seen []string
+			held := ""
+			for cursor := ""; ; {
+				page, next, err := w.List(t.Context(), status, limit, cursor)
+				if err != nil || len(page) > limit || len(page) == 0 && next != "" {
+					t.Fatal(page, next, err)
+				}
+				for _, a := range page {
+					seen = append(seen, a.Title)
+					if !a.HeldUntil.IsZero() {
+						held = a.ID
+					}
+				}
+				if cursor = next; cursor == "" {
+					break
+				}
+			}
+			want := "A test of this channel | Health is down (6) | A test of this channel | Health is down (5) | A test of this channel | Health is down (4) | A test of this channel | Resolved already: Health is down (3) | A test of this channel | Health is down (2)"
+			if status == "" {
+				want += " | Health is down (1)"
+			}
+			if got := strings.Join(seen, " | "); got != want {
+				t.Errorf("%d at a time: %s", limit, got)
+			}
+			if code, body := w.call(t, "operator", "POST", "/ops/alerts/"+held+"/retry", ""); code != 409 {
+				t.Errorf("tried again: %d %s", code, body)
+			}
+			if code, body := w.call(t, "operator", "POST", "/ops/alerts/"+held+"/acknowledge", ""); code != 204 {
+				t.Errorf("acknowledged: %d %s", code, body)
+			}
+		}
+	}
+	if o, err := w.occurrences.Get(t.Context(), idOf(w.down(2).Key())); err != nil || o.AcknowledgedAt.IsZero() {
+		t.Errorf("it isn't acknowledged: %+v, %v", o, err)
+	}
+	for _, wrong := range []string{"x", "x.y", "-.x", "..", "-.-.-"} {
+		if _, _, err := w.List(t.Context(), Pending, 10, wrong); !errors.Is(err, docstore.ErrCursor) {
+			t.Errorf("the cursor %q: %v", wrong, err)
+		}
+	}
+	w.receivers["a"].fail(nil)
+	w.clock.Add(10 * time.Minute)
+	w.work(t)
+	if left, _, err := w.List(t.Context(), Pending, 10, ""); err != nil || len(left) != 0 {
+		t.Errorf("after the digest there are left %+v, %v", left, err)
+	}
+	w.tell(t, w.up(4))
+	if left, _, err := w.List(t.Context(), Pending, 10, ""); err != nil || len(left) != 1 || left[0].Title != "Resolved: Health is down (4)" || left[0].State != Over || left[0].HeldUntil.IsZero() {
+		t.Errorf("of ends there are left %+v, %v", left, err)
 	}
 }
 
@@ -228,5 +324,45 @@ func TestADigestIsNotAcknowledged(t *testing.T) {
 	}
 	if status, body := w.call(t, "operator", "POST", fmt.Sprintf("/ops/alerts/%s/acknowledge", ids[0]), ""); status != 404 || !strings.Contains(body, "no such alert") {
 		t.Errorf("%d %s", status, body)
+	}
+}
+
+// The list has what is sent: of an end too, and of what was over before it was sent.
+func TestTheListShowsWhatIsSent(t *testing.T) {
+	t.Parallel()
+	r := setup(t, func(p *Policy) { p.Rules = []Rule{{On: "*", Channels: []string{"a"}}} })
+	r.tell(t, r.down(1))
+	r.tell(t, r.up(1))
+	r.receivers["a"].fail(func(Message) error { return errors.New("no connection") })
+	r.tell(t, r.down(2))
+	r.tell(t, r.up(2))
+	r.receivers["a"].fail(nil)
+	r.clock.Add(time.Minute)
+	r.work(t)
+	listed, _, err := r.List(t.Context(), "", 10, "")
+	if err != nil || len(listed) != 3 {
+		t.Fatalf("listed are %+v, %v", listed, err)
+	}
+	for _, m := range r.receivers["a"].messages() {
+		if !slices.ContainsFunc(listed, func(a Alert) bool {
+			return a.State == m.State && a.Title == m.Title && a.Text == m.Text && a.URL == m.URL
+		}) {
+			t.Errorf("%+v isn't listed: %+v", m, listed)
+		}
+	}
+	r.expect(t, "a", "Health is down (1)", "Resolved: Health is down (1)", "Resolved already: Health is down (2)")
+}
+
+func TestTheListShowsWhatADigestHolds(t *testing.T) {
+	t.Parallel()
+	r := setup(t, onlyA)
+	for n := range 5 {
+		r.tell(t, r.down(n))
+	}
+	r.clock.Add(10 * time.Minute)
+	r.work(t)
+	listed, _, err := r.List(t.Context(), Delivered, 10, "")
+	if err != nil || !slices.ContainsFunc(listed, func(a Alert) bool { return a.State == Digest && a.Title == "3 alerts that were held back" }) {
+		t.Errorf("listed are %+v, %v", listed, err)
 	}
 }

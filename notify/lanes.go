@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"manus/docstore"
 	"manus/language"
+	"manus/queue"
 )
 
 // laneState is what is known of a lane, by all copies.
@@ -26,7 +28,10 @@ type laneState struct {
 	// FailingSince is the first failure since something was delivered; Dead is set, and
 	// has been told of, when that goes on for too long.
 	FailingSince docstore.Time `json:"failing_since,omitzero"`
-	Dead         bool          `json:"dead,omitempty"`
+	// Refused is what the one message was about that was refused since something was
+	// delivered: that may be the message's fault.
+	Refused string `json:"refused,omitempty"`
+	Dead    bool   `json:"dead,omitempty"`
 	// UnprovenTold is set when it was told that nothing was delivered for a month.
 	UnprovenTold docstore.Time `json:"unproven_told,omitzero"`
 }
@@ -60,7 +65,7 @@ func (s *Service) admit(ctx context.Context, o *occurrence) error {
 		if err != nil {
 			return err
 		}
-		sent.HeldUntil = docstore.At(until)
+		sent.HeldUntil, sent.Quiet = docstore.At(until), !s.rules.Load().quietUntil(o.Event, s.c.Now()).IsZero()
 	}
 	return nil
 }
@@ -105,15 +110,16 @@ func (s *Service) holdUntil(ctx context.Context, o occurrence, lane, id string) 
 // proved notes that a lane delivers, and tells that it does again.
 func (s *Service) proved(ctx context.Context, l *lane) {
 	state, err := s.lanes.Get(ctx, l.name)
-	if err != nil && !errors.Is(err, docstore.ErrNotFound) {
+	if err = docstore.NotFoundAs(err, nil); err != nil {
 		s.c.Log.WarnContext(ctx, "it wasn't noted that a channel delivers", "channel", l.name, "error", err)
 		return
 	}
 	now := docstore.At(s.c.Now())
-	if state.FailingSince.IsZero() && now.Sub(state.DeliveredAt.Time).Abs() < provedEvery {
+	if state.FailingSince.IsZero() && state.Refused == "" && now.Sub(state.DeliveredAt.Time).Abs() < provedEvery {
 		return
 	}
-	if state.Dead {
+	wasDead := state.Dead
+	if wasDead {
 		err = s.Tell(ctx, s.deadEvent(l, state, true))
 	}
 	if !state.UnprovenTold.IsZero() {
@@ -121,7 +127,10 @@ func (s *Service) proved(ctx context.Context, l *lane) {
 	}
 	if err == nil {
 		_, err = s.lanes.Upsert(ctx, laneState{ID: l.name, Since: now}, func(state *laneState, _ bool) error {
-			state.DeliveredAt, state.FailingSince, state.Dead, state.UnprovenTold = now, docstore.Time{}, false, docstore.Time{}
+			if state.Dead && !wasDead {
+				return docstore.ErrUnchanged // told meanwhile: its end comes with the next delivery
+			}
+			state.DeliveredAt, state.FailingSince, state.Refused, state.Dead, state.UnprovenTold = now, docstore.Time{}, "", false, docstore.Time{}
 			return nil
 		})
 	}
@@ -130,11 +139,16 @@ func (s *Service) proved(ctx context.Context, l *lane) {
 	}
 }
 
-// failed notes that a lane fails, and tells on other channels when that is for good, or
-// has been for too long.
-func (s *Service) failed(ctx context.Context, l *lane, cause error, forGood bool) error {
-	now := docstore.At(s.c.Now())
+// failed notes that a lane fails, and tells on other channels when it takes nothing any
+// more: when its address or credential, a test, or a second message in a row is refused,
+// or when it has failed for too long.
+func (s *Service) failed(ctx context.Context, l *lane, job queue.Job[alert], cause error) error {
+	now, dead := docstore.At(s.c.Now()), false
 	state, err := s.lanes.Upsert(ctx, laneState{ID: l.name, Since: now}, func(state *laneState, _ bool) error {
+		if dead = state.takesNothing(job, cause); IsRefused(cause) && !dead {
+			state.Refused = about(job)
+			return nil
+		}
 		ahead := !state.Dead && state.FailingSince.After(now.Time) // by a clock that was
 		if !state.FailingSince.IsZero() && !ahead {
 			return docstore.ErrUnchanged
@@ -142,30 +156,80 @@ func (s *Service) failed(ctx context.Context, l *lane, cause error, forGood bool
 		state.FailingSince = now
 		return nil
 	})
-	if err != nil || state.Dead || !forGood && now.Sub(state.FailingSince.Time) < deadAfter {
+	if err != nil || state.Dead || !dead && !state.failsForLong(now, job) {
 		return err
 	}
+	return s.tellDead(ctx, l, state, cause)
+}
+
+// failsForLong tells whether nothing has been delivered for so long, with something that
+// waits for it, that the lane is dead: whatever the receiver says, and also when it asks to
+// be left alone.
+func (l laneState) failsForLong(now docstore.Time, waits queue.Job[alert]) bool {
+	return !l.FailingSince.IsZero() && now.Sub(l.FailingSince.Time) >= deadAfter && now.Sub(waits.QueuedAt) >= deadAfter
+}
+
+// findDead finds the lanes that have failed for too long and are tried only later: attempts
+// may be far apart.
+func (s *Service) findDead(ctx context.Context) error {
+	now := docstore.At(s.c.Now())
+	var failure error
+	for name, l := range s.rules.Load().lanes {
+		state, err := s.lanes.Get(ctx, name)
+		if err != nil || state.Dead || now.Sub(state.FailingSince.Time) < deadAfter || state.FailingSince.IsZero() {
+			failure = errors.Join(failure, docstore.NotFoundAs(err, nil))
+			continue
+		}
+		oldest, err := s.alerts.Oldest(ctx, name)
+		if err == nil && state.failsForLong(now, oldest) {
+			err = s.tellDead(ctx, l, state, errors.New(oldest.Error))
+		}
+		failure = errors.Join(failure, docstore.NotFoundAs(err, nil))
+	}
+	return failure
+}
+
+// tellDead tells on other channels that a lane is dead, and notes that.
+func (s *Service) tellDead(ctx context.Context, l *lane, state laneState, cause error) error {
 	s.c.Log.ErrorContext(ctx, "an alert channel is dead", "channel", l.name, "error", cause)
 	e := s.deadEvent(l, state, false)
 	e.Tried = []string{cause.Error()}
 	if err := s.Tell(ctx, e); err != nil {
 		return err
 	}
-	_, err = s.lanes.Update(ctx, l.name, func(state *laneState) error {
+	now, err := s.lanes.Update(ctx, l.name, func(state *laneState) error {
 		if state.FailingSince.IsZero() || state.Dead {
 			return docstore.ErrUnchanged
 		}
 		state.Dead = true
 		return nil
 	})
+	if err == nil && !now.Dead { // it has delivered meanwhile
+		return s.Tell(ctx, s.deadEvent(l, state, true))
+	}
 	return err
 }
+
+// takesNothing tells whether an error is the lane's, whatever is sent: its address or
+// credential isn't accepted, a test is refused, or a second message in a row.
+func (l laneState) takesNothing(job queue.Job[alert], cause error) bool {
+	switch {
+	case IsUnusable(cause):
+		return true
+	case !IsRefused(cause):
+		return false
+	}
+	return job.Args.State == Test || l.Refused != "" && l.Refused != about(job)
+}
+
+// about is what a job speaks of: what is said of an occurrence is alike.
+func about(job queue.Job[alert]) string { return cmp.Or(job.Args.Occurrence, job.ID) }
 
 func (s *Service) deadEvent(l *lane, state laneState, over bool) Event {
 	e := Event{
 		Kind: ChannelDead, Subject: l.name, Occurrence: state.FailingSince.UTC().Format(time.RFC3339), Over: over, At: state.FailingSince,
 		Title: language.Text{En: "The alert channel " + l.name + " is dead", Ar: "قناة التنبيه " + l.name + " معطّلة"},
-		Text:  language.Text{En: "Alerts don't arrive there. Those that it refuses are given up, the others wait and are tried again. Look at its settings; 'manus notify retry' sends again what was given up.", Ar: "لا تصل التنبيهات إليها. يُترك ما ترفضه وينتظر غيره وتُعاد محاولته. انظر في إعداداتها؛ ويعيد الأمر manus notify retry إرسال ما تُرك."},
+		Text:  language.Text{En: "Alerts don't arrive there. They wait and are tried again. Look at its settings. What was given up is listed by 'manus notify list --failed', and sent again by 'manus notify retry --failed'.", Ar: "لا تصل التنبيهات إليها، بل تنتظر وتُعاد محاولتها. انظر في إعداداتها. ما تُرك يسرده الأمر manus notify list --failed، ويعيد الأمر manus notify retry --failed إرساله."},
 	}
 	if over {
 		e.At = docstore.At(s.c.Now())
@@ -212,8 +276,14 @@ func (s *Service) prove(ctx context.Context) error {
 			last = state.Since
 		}
 		age := now.Sub(last.Time)
-		if err == nil && age >= testEvery && l.testsQuietly() {
-			err = s.putTest(ctx, name, idOf("test", name, last.UTC().Format(time.RFC3339), now.UTC().Format(time.DateOnly)))
+		if err == nil && l.testsQuietly() {
+			since := last.UTC().Format(time.RFC3339)
+			switch {
+			case state.Dead: // nothing else may be there to try it with
+				err = s.putTest(ctx, name, idOf("test", name, since, now.UTC().Format("2006-01-02T15")))
+			case age >= testEvery:
+				err = s.putTest(ctx, name, idOf("test", name, since, now.UTC().Format(time.DateOnly)))
+			}
 		}
 		if err == nil && age >= proofLasts && state.UnprovenTold.IsZero() {
 			if err = s.Tell(ctx, s.unprovenEvent(l, now, false)); err == nil {

@@ -46,6 +46,10 @@ type Event struct {
 	Occurrence string `json:"occurrence"`
 	// Over is set for the end. The other fields are then of the end.
 	Over bool `json:"over,omitempty"`
+	// Unkept is set for an end whose beginning may have been told by [Service.TellNow],
+	// which keeps nothing: where the beginning isn't known, its end goes to where that
+	// would have gone, instead of nowhere.
+	Unkept bool `json:"-"`
 	// At is when it happened, or ended.
 	At docstore.Time `json:"at"`
 	// Level is how bad it is; empty is that of the kind.
@@ -57,31 +61,57 @@ type Event struct {
 	URL   string        `json:"url,omitempty"`   // where to look
 	Tried []string      `json:"tried,omitempty"` // what was tried before it was told
 	// What rules filter by.
-	Project     string `json:"project,omitempty"`
-	Environment string `json:"environment,omitempty"`
-	Monitor     string `json:"monitor,omitempty"`
-	Component   string `json:"component,omitempty"`
+	Project string `json:"project,omitempty"`
+	// ProjectAlso are what else rules may call the project, such as its slug.
+	ProjectAlso []string `json:"project_also,omitempty"`
+	Environment string   `json:"environment,omitempty"`
+	Monitor     string   `json:"monitor,omitempty"` // or the job, of check-ins
+	Component   string   `json:"component,omitempty"`
+	Release     string   `json:"release,omitempty"`
+	Tags        []Tag    `json:"tags,omitempty"`
+	// Events and Within are the rule's of a spike that has met them.
+	Events int           `json:"events,omitempty"`
+	Within time.Duration `json:"within,omitempty"`
+	// Before is, of an event of an issue, how many events that had before those that this one
+	// tells of: a digest says how many there were since.
+	Before int64 `json:"before,omitempty"`
+}
+
+// Tag is what an event says of where it happened, such as browser: chrome.
+type Tag struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
 }
 
 // Key names the occurrence: the same for its beginning and its end.
 func (e Event) Key() string { return strings.Join([]string{e.Kind, e.Subject, e.Occurrence}, "/") }
 
-// Bounds of an event's texts, in characters, and of what was tried.
+// Bounds of an event's texts, in characters, of what was tried, and of tags.
 const (
 	maxTitle = 300
 	maxText  = 4000
 	maxTried = 20
+	maxTags  = 50
+	maxTag   = 200
 )
 
-// bounded is the event with what is too long cut.
+// bounded is the event with what is too long cut, and all but its text in one line each.
 func (e Event) bounded() Event {
 	cut := func(t language.Text, n int) language.Text {
 		return language.Text{En: language.Cut(t.En, n), Ar: language.Cut(t.Ar, n)}
 	}
+	e.Title.En, e.Title.Ar = language.Line(e.Title.En), language.Line(e.Title.Ar)
 	e.Title, e.Text = cut(e.Title, maxTitle), cut(e.Text, maxText)
 	e.Tried = append([]string(nil), e.Tried[:min(len(e.Tried), maxTried)]...)
 	for i := range e.Tried {
-		e.Tried[i] = language.Cut(e.Tried[i], maxTitle)
+		e.Tried[i] = language.Cut(language.Line(e.Tried[i]), maxTitle)
+	}
+	for _, value := range []*string{&e.Project, &e.Environment, &e.Monitor, &e.Component, &e.Release} { // which may be strangers'
+		*value = language.Cut(language.Line(*value), maxTag)
+	}
+	e.Tags = append([]Tag(nil), e.Tags[:min(len(e.Tags), maxTags)]...)
+	for i, tag := range e.Tags {
+		e.Tags[i] = Tag{language.Cut(language.Line(tag.Key), maxTag), language.Cut(language.Line(tag.Value), maxTag)}
 	}
 	return e
 }
@@ -96,13 +126,19 @@ type Config struct {
 	// Policy is manus.yaml's, see SetPolicy; Channels makes the parts of a channel.
 	Policy   Policy
 	Channels func(ChannelConfig) ([]Channel, error)
+	// Issue says how an issue stands, by the subject of its events; ErrNoAlert is that there is
+	// none any more. nil: digests tell of issues as of all else.
+	Issue func(ctx context.Context, subject string) (Standing, error)
 	// Secrets sign the links by which alerts are acknowledged; the first signs.
 	Secrets []string
 	// PublicURL is where this program is reached; without one alerts have no links to it.
 	PublicURL string
-	Metrics   prometheus.Registerer // nil: nobody counts
-	Now       func() time.Time      // the clock; nil means time.Now
-	Log       *slog.Logger
+	// Source is what this installation is called in messages, such as "production
+	// (app.example.com)"; empty leaves that out.
+	Source  string
+	Metrics prometheus.Registerer // nil: nobody counts
+	Now     func() time.Time      // the clock; nil means time.Now
+	Log     *slog.Logger
 }
 
 // Service is what events are told to. It is safe for concurrent use.
@@ -114,6 +150,7 @@ type Service struct {
 	conditions  *docstore.Collection[condition]
 	alerts      *queue.Queue[alert]
 	rules       atomic.Pointer[routing]
+	digests     chan struct{} // held by what puts a digest together
 	metrics     metrics
 }
 
@@ -129,6 +166,7 @@ func New(c Config) (*Service, error) {
 		lanes:       docstore.NewCollection[laneState](c.Store, laneSpec),
 		held:        docstore.NewCollection[heldAlert](c.Store, heldSpec),
 		conditions:  docstore.NewCollection[condition](c.Store, conditionSpec),
+		digests:     make(chan struct{}, 1),
 		metrics:     newMetrics(c.Metrics),
 	}
 	s.alerts = queue.New(queue.Config[alert]{
@@ -168,8 +206,12 @@ type occurrence struct {
 	Ended docstore.Time `json:"ended_at,omitzero"`
 	// AcknowledgedAt is when somebody has said that they take care.
 	AcknowledgedAt docstore.Time `json:"acknowledged_at,omitzero"`
-	// Lanes are where it goes, by the lane's name.
-	Lanes map[string]*sending `json:"lanes,omitempty"`
+	// Lanes are where it goes, by the lane's name: a channel's id, which has letters, digits
+	// and dashes, and a number.
+	Lanes map[string]*sending `json:"lanes,omitempty" docstore:"plainkeys"`
+	// Unheard is why it goes nowhere, by the rules of when it began; none is that there was no
+	// channel.
+	Unheard []unheard `json:"unheard,omitempty"`
 	// Escalations are those that haven't happened.
 	Escalations []escalation `json:"escalations,omitempty"`
 	// NextAt is when something is to be done that nobody tells of: a reminder, an
@@ -188,10 +230,13 @@ type sending struct {
 	As State `json:"as"`
 	// HeldUntil is when it is told in a digest; zero where it is told by itself.
 	HeldUntil docstore.Time `json:"held_until,omitzero"`
+	// Quiet tells that it is held for quiet hours; else it is as the lane has had its share.
+	Quiet bool `json:"quiet,omitempty"`
 	// RemindEvery is how often it is told again while it lasts; zero is never.
 	RemindEvery time.Duration `json:"remind_every,omitempty"`
 	Reminded    int           `json:"reminded,omitempty"`
-	RemindAt    docstore.Time `json:"remind_at,omitzero"`
+	// RemindAt is when that is next, or when the beginning is tried again that was given up.
+	RemindAt docstore.Time `json:"remind_at,omitzero"`
 }
 
 type escalation struct {
@@ -273,17 +318,26 @@ func (s *Service) begin(ctx context.Context, e Event) (occurrence, error) {
 }
 
 // end notes that an occurrence is over, and has that told where it was told. One whose
-// beginning isn't known was told nowhere.
+// beginning isn't known was told nowhere, unless it may have been told at once.
 func (s *Service) end(ctx context.Context, e Event) error {
 	known := false
-	o, err := s.occurrences.Update(ctx, idOf(e.Key()), func(o *occurrence) error {
+	note := func(o *occurrence) error {
 		if known = o.End != nil; known {
 			return docstore.ErrUnchanged
 		}
 		o.End, o.Ended = &e, e.At
 		o.schedule()
 		return nil
-	})
+	}
+	o, err := s.occurrences.Update(ctx, idOf(e.Key()), note)
+	if errors.Is(err, docstore.ErrNotFound) && e.Unkept {
+		o, err = s.occurrences.Upsert(ctx, s.rules.Load().unkept(e, s.c.Now()), func(o *occurrence, exists bool) error {
+			if exists {
+				return note(o)
+			}
+			return nil
+		})
+	}
 	if err != nil {
 		return docstore.NotFoundAs(err, nil)
 	}

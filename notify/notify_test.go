@@ -109,7 +109,7 @@ func (r *rig) parts(c ChannelConfig) ([]Channel, error) {
 // work does what is due, and all that follows from it.
 func (r *rig) work(t *testing.T) {
 	t.Helper()
-	if err := errors.Join(r.doDue(t.Context()), r.startDigests(t.Context()), r.alerts.Drain(t.Context())); err != nil {
+	if err := errors.Join(r.doDue(t.Context()), r.startDigests(t.Context()), r.findDead(t.Context()), r.alerts.Drain(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -284,7 +284,7 @@ func TestWhatNobodyAcknowledgesIsEscalated(t *testing.T) {
 	one := slices.IndexFunc(messages, func(m Message) bool { return m.Title == "Health is down (1)" })
 	link := messages[one].Acknowledge
 	token := strings.TrimPrefix(link, "https://app.example.com/alerts/")
-	if linked, err := r.Linked(t.Context(), token); err != nil || linked.Acknowledged || linked.Over {
+	if linked, err := r.Linked(t.Context(), token); err != nil || !linked.Acknowledged.IsZero() || linked.Over {
 		t.Errorf("the link shows %+v, %v", linked, err)
 	}
 	if err := r.AcknowledgeLinked(t.Context(), token); err != nil {
@@ -336,17 +336,24 @@ func TestMoreThanAtMostBecomesADigest(t *testing.T) {
 	r.work(t)
 	messages := r.receivers["a"].messages()
 	digest := messages[len(messages)-1]
-	if len(messages) != 5 || digest.Title != "47 alerts that were held back" || digest.State != Digest || digest.Text != "1 of them is over." ||
-		!strings.Contains(fmt.Sprint(digest.Facts), "{monitor.down 47}") || len(digest.Lines) != maxLines+1 || digest.Lines[maxLines] != "and 32 more" {
+	if len(messages) != 5 || digest.Title != "47 alerts that were held back" || digest.State != Digest || digest.Text != "1 of those held back is over." ||
+		!strings.Contains(fmt.Sprint(digest.Facts), "{monitor.down 47}") || len(digest.Lines) != maxLines || digest.LinesLeft != 32 || digest.Level != Critical || digest.AllOver {
 		t.Errorf("the digest, of %d messages: %+v", len(messages), digest)
 	}
 	r.tell(t, r.up(41), r.up(40))
 	r.clock.Add(endsWithin)
 	r.work(t)
+	messages = r.receivers["a"].messages()
+	if last := messages[len(messages)-1]; len(messages) != 6 || last.Title != "Resolved: Health is down (41)" || last.State != Over || last.Follows != digest.ID || last.Text != "Health is up" {
+		t.Errorf("the end of what a digest told: %+v", last)
+	}
+	r.tell(t, r.up(42), r.up(43))
+	r.clock.Add(endsWithin)
 	r.work(t)
 	messages = r.receivers["a"].messages()
-	if last := messages[len(messages)-1]; len(messages) != 6 || len(last.Lines) != 1 || !strings.HasPrefix(last.Lines[0], "Resolved: Health is up") {
-		t.Errorf("the end of what a digest told: %+v", last)
+	if last := messages[len(messages)-1]; len(messages) != 7 || last.Title != "2 alerts are over" || last.State != Digest || last.Follows != digest.ID || last.Level != Info || !last.AllOver ||
+		last.Text != "An earlier message has told that they began." || strings.Join(last.Lines, " ") != "Resolved: Health is down (42) — 12:11 Resolved: Health is down (43) — 12:11" {
+		t.Errorf("the ends of what a digest told: %+v", last)
 	}
 	r.tell(t, r.down(100))
 	if last := r.receivers["a"].messages(); last[len(last)-1].Title != "Health is down (100)" {
@@ -492,6 +499,64 @@ func TestAReceiverThatWantsToBeLeftAloneIs(t *testing.T) {
 	}
 }
 
+// A receiver that answers 429 for ever delivers nothing, however politely, and may be asked
+// once an hour only.
+func TestAChannelThatOnlyEverAsksToWaitIsDead(t *testing.T) {
+	t.Parallel()
+	for _, wait := range []time.Duration{time.Second, 30 * time.Second, time.Hour} {
+		r := setup(t, func(p *Policy) {
+			p.Rules = []Rule{
+				{On: "backup.*", Channels: []string{"a"}},
+				{On: "monitor.down", Escalate: &Escalate{After: time.Minute, Channels: []string{"a"}}},
+			}
+		})
+		r.receivers["a"].fail(func(Message) error { return Later(errors.New("429"), wait) })
+		r.tell(t, Event{Kind: "backup.failed", Occurrence: "1", At: docstore.At(r.clock.Now()), Title: language.Text{En: "No backup"}})
+		for range 9 {
+			r.clock.Add(time.Minute)
+			r.work(t)
+		}
+		r.expect(t, "b")
+		r.clock.Add(time.Minute)
+		r.work(t)
+		r.expect(t, "b", "قناة التنبيه a معطّلة")
+		r.tell(t, r.down(1))
+		r.clock.Add(2 * time.Minute)
+		r.work(t)
+		if told := r.receivers["b"].said(); !strings.Contains(told, "لم يستلمه أحد") {
+			t.Errorf("%v: the escalation went to a dead channel; b was told %q", wait, told)
+		}
+		r.receivers["a"].fail(nil)
+		r.clock.Add(time.Hour)
+		r.work(t)
+		r.work(t)
+		r.expect(t, "a", "No backup")
+		if told := r.receivers["b"].said(); !strings.HasSuffix(told, "انتهى: قناة التنبيه a معطّلة") {
+			t.Errorf("%v: b was told %q", wait, told)
+		}
+	}
+}
+
+// What a receiver asks for, such as nothing, doesn't bring more attempts than it would get
+// without.
+func TestAReceiverThatAsksForNothingIsTriedEverLessOften(t *testing.T) {
+	t.Parallel()
+	r := setup(t, func(p *Policy) { p.Rules = []Rule{{On: "*", Channels: []string{"a"}}} })
+	asked := 0
+	r.receivers["a"].fail(func(Message) error { asked++; return Later(errors.New("429"), time.Second) })
+	r.tell(t, r.down(1))
+	for range 3600 {
+		r.clock.Add(time.Second)
+		if err := r.alerts.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waits, _, err := r.List(t.Context(), Pending, 10, "")
+	if asked < 8 || asked > 14 || err != nil || len(waits) != 1 || waits[0].Attempts != asked {
+		t.Errorf("it was asked %d times in an hour; %+v, %v", asked, waits, err)
+	}
+}
+
 func TestChannelsAreProved(t *testing.T) {
 	t.Parallel()
 	r := setup(t, nil)
@@ -620,5 +685,46 @@ func TestWithoutAStoreAnEventIsSentAtOnce(t *testing.T) {
 	r.receivers["a"].fail(func(Message) error { return errors.New("no connection") })
 	if err := r.TellNow(t.Context(), e); err == nil {
 		t.Error("nobody has taken it, and nobody says so")
+	}
+}
+
+// What was told at once while the store was gone isn't kept, and has an end all the same.
+func TestWhatWasToldAtOnceHasAnEndOnceTheStoreIsBack(t *testing.T) {
+	t.Parallel()
+	store := storetest.NewUnsteady(t, Specs()...)
+	r := &rig{clock: clocktest.New(), store: store, receivers: map[string]*receiver{"a": {}, "b": {}}}
+	p := DefaultPolicy()
+	p.Channels = []ChannelConfig{{ID: "a", Type: "webhook"}, {ID: "b", Type: "slack", Language: language.Arabic}}
+	p.Rules = []Rule{{On: "backup.*", Channels: []string{"a"}, RemindEvery: time.Hour, Escalate: &Escalate{time.Minute, []string{"b"}}}}
+	r.Service = r.another(t, p)
+	e := Event{Kind: "backup.overdue", Occurrence: "1", At: docstore.At(r.clock.Now()), Title: language.Text{En: "There is no recent backup"}}
+	store.SetGone(true)
+	if err := errors.Join(r.TellNow(t.Context(), e), r.TellNow(t.Context(), e)); err != nil {
+		t.Fatal(err)
+	}
+	store.SetGone(false)
+	over := e
+	over.Over, over.Unkept, over.Title = true, true, language.Text{En: "There is a backup again"}
+	for range 3 { // it may be told again
+		r.tell(t, over)
+		r.clock.Add(2 * time.Hour)
+	}
+	r.expect(t, "a", "There is no recent backup", "There is no recent backup", "Resolved: There is a backup again")
+	r.expect(t, "b")
+	if state, err := r.lanes.Get(t.Context(), "a"); err != nil || state.DeliveredAt.IsZero() {
+		t.Errorf("it isn't noted that a delivers: %+v, %v", state, err)
+	}
+	if m := r.receivers["a"].messages(); m[0].Thread != m[2].Thread || m[0].ID != m[1].ID {
+		t.Errorf("they are %+v", m)
+	}
+	// Where the beginning is known, or may not have been told, it is as ever.
+	known, unknown := e, over
+	known.Occurrence, unknown.Occurrence, unknown.Unkept = "2", "3", false
+	ended := over
+	ended.Occurrence = "2"
+	r.tell(t, known)
+	r.tell(t, ended, unknown)
+	if said := r.receivers["a"].said(); !strings.HasSuffix(said, "again | There is no recent backup | Resolved: There is no recent backup") {
+		t.Errorf("a was told %s", said)
 	}
 }

@@ -41,9 +41,12 @@ type Rule struct {
 	Environment string `yaml:"environment"`
 	Monitor     string `yaml:"monitor"`
 	Component   string `yaml:"component"`
+	Release     string `yaml:"release"`
+	// Tags are those that the event has to have, each with a value that matches.
+	Tags map[string]string `yaml:"tags"`
 	// Level is how bad it has to be at least.
 	Level Level `yaml:"level"`
-	// Channels are the ids of channels; none is to tell nobody.
+	// Channels are the ids of channels. None, which has to be written, is to tell nobody.
 	Channels []string `yaml:"channels"`
 	// RemindEvery has it told again while it lasts and nobody has acknowledged it.
 	RemindEvery time.Duration `yaml:"remind_every"`
@@ -122,6 +125,7 @@ const (
 	minReminder  = time.Minute
 	longest      = 30 * 24 * time.Hour
 	maxPerWindow = 100
+	maxRuleTags  = 20
 )
 
 var channelID = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
@@ -157,6 +161,56 @@ func (p Policy) Problems(elsewhere ...string) []string {
 	return c.problems
 }
 
+// has tells whether there is a channel.
+func (p Policy) has(id string) bool {
+	return slices.ContainsFunc(p.Channels, func(c ChannelConfig) bool { return c.ID == id })
+}
+
+// named are the channels that a rule names, each once.
+func (r Rule) named() []string {
+	named := slices.Clone(r.Channels)
+	if r.Escalate != nil {
+		named = append(named, r.Escalate.Channels...)
+	}
+	slices.Sort(named)
+	return slices.Compact(named)
+}
+
+// Missing are the channels that rules name and that there aren't, each once.
+func (p Policy) Missing() (ids []string) {
+	for _, rule := range p.Rules {
+		ids = append(ids, slices.DeleteFunc(rule.named(), p.has)...)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// Warnings says in a sentence each what of a policy that is right keeps everybody from being
+// told: rules for channels that aren't set up, and kinds of events that go to nobody when
+// all do.
+func (p Policy) Warnings() []string {
+	if len(p.Channels) == 0 {
+		return []string{"nobody is told when something goes wrong: set ALERT_EMAIL, SLACK_WEBHOOK_URL or ALERT_WEBHOOK_URL, or add alerts.channels to manus.yaml"}
+	}
+	var warnings []string
+	for i, rule := range p.Rules {
+		for _, id := range rule.named() {
+			if !p.has(id) {
+				warnings = append(warnings, fmt.Sprintf("alerts.rules[%d] of manus.yaml tells nobody on %s: there is no such channel, as its variable isn't set", i, id))
+			}
+		}
+	}
+	told := slices.ContainsFunc(Kinds, func(k Kind) bool {
+		about := func(r Rule) bool { return names(r.On, k.Name) }
+		return !slices.ContainsFunc(p.Rules, about) ||
+			slices.ContainsFunc(p.Rules, func(r Rule) bool { return about(r) && slices.ContainsFunc(r.Channels, p.has) })
+	})
+	if !told {
+		warnings = append(warnings, "nobody is told when something goes wrong: no rule of alerts.rules in manus.yaml names a channel that is set up")
+	}
+	return warnings
+}
+
 // checker collects what is wrong.
 type checker struct {
 	known    []string // ids of channels
@@ -182,12 +236,24 @@ func (c *checker) channels(all []ChannelConfig) {
 
 func (c *checker) rule(name string, r Rule) {
 	c.on(name+".on", r.On)
-	for _, pattern := range []string{r.Project, r.Environment, r.Monitor, r.Component} {
-		_, err := path.Match(pattern, "")
-		c.add(err != nil, "%s: %q is no pattern", name, pattern)
+	for _, f := range r.filters(Event{}) {
+		c.pattern(name, f.Takes)
 	}
+	c.add(len(r.Tags) > maxRuleTags, "%s.tags: there are more than %d", name, maxRuleTags)
+	for _, key := range slices.Sorted(maps.Keys(r.Tags)) {
+		c.add(key == "" || len(key) > maxTag, "%s.tags: %q is no tag's name", name, key)
+		c.add(r.Tags[key] == "", `%s.tags: say which values of %s, such as "a*"; "*" is any`, name, key)
+		c.pattern(name+".tags", r.Tags[key])
+	}
+	for _, f := range r.filters(Event{}) {
+		c.had(name, f.Name, r.On, f.Takes != "")
+	}
+	c.had(name, "tags", r.On, len(r.Tags) > 0)
 	c.add(r.Level != "" && !slices.Contains(levels, r.Level), "%s.level: use one of %s", name, levels)
+	c.add(r.Channels == nil, "%s.channels: say who is told; [] is nobody", name)
 	c.listed(name+".channels", r.Channels)
+	ends := slices.ContainsFunc(Kinds, func(k Kind) bool { return k.Ends && names(r.On, k.Name) })
+	c.add(r.RemindEvery != 0 && !ends, "%s.remind_every: take it out; the end of %s isn't told, so nothing is reminded of", name, r.On)
 	c.add(r.RemindEvery != 0 && r.RemindEvery < minReminder, "%s.remind_every: use a duration such as 1h, at least 1m", name)
 	c.add(r.RemindEvery > longest, "%s.remind_every: use a duration such as 1h, at most %s", name, longest)
 	if e := r.Escalate; e != nil {
@@ -196,14 +262,27 @@ func (c *checker) rule(name string, r Rule) {
 		c.add(len(e.Channels) == 0, "%s.escalate.channels: say who is told then", name)
 	}
 	spike := r.Events != 0 || r.Within != 0
-	c.add(spike && r.On != "issue.spike", "%s: events and within are for issue.spike alone", name)
+	c.add(spike && r.On != spikeKind, "%s: events and within are for issue.spike alone", name)
+	c.add(!spike && r.On == spikeKind, "%s: say how many events make a spike, such as events: 100, within: 5m", name)
 	c.add(spike && (r.Events < 1 || r.Within < time.Second), "%s: events and within go together, such as 100 and 5m", name)
+}
+
+// had looks whether an event that a rule names can have what a filter asks for.
+func (c *checker) had(name, filter, on string, asked bool) {
+	of := having(filter)
+	has := slices.ContainsFunc(of, func(k Kind) bool { return names(on, k.Name) })
+	c.add(asked && !has, "%s.%s: take it out; no event of %q has any, those of %s have", name, filter, on, strings.Join(kindNames(of), ", "))
 }
 
 // on looks at what names kinds.
 func (c *checker) on(name, on string) {
 	known := slices.ContainsFunc(Kinds, func(k Kind) bool { return names(on, k.Name) })
-	c.add(!known, "%s: there are no events %q; use one of %s, a part such as backup.*, or *", name, on, strings.Join(kindNames(), ", "))
+	c.add(!known, "%s: there are no events %q; use one of %s, a part such as backup.*, or *", name, on, strings.Join(kindNames(Kinds), ", "))
+}
+
+func (c *checker) pattern(name, pattern string) {
+	_, err := path.Match(pattern, "")
+	c.add(err != nil, "%s: %q is no pattern", name, pattern)
 }
 
 func (c *checker) listed(name string, ids []string) {

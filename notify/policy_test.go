@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ func good() Policy {
 	p.Rules = []Rule{
 		{On: "*", Channels: []string{"mail"}},
 		{On: "backup.*", Channels: []string{}, Level: Warning},
-		{On: "issue.spike", Events: 100, Within: 5 * time.Minute, Project: "web-*"},
+		{On: "issue.spike", Channels: []string{}, Events: 100, Within: 5 * time.Minute, Project: "web-*", Release: "web@*", Tags: map[string]string{"browser": "Chrome*", "os.name": "*"}},
 		{On: "monitor.down", Channels: []string{"mail", "pager"}, RemindEvery: time.Hour, Escalate: &Escalate{15 * time.Minute, []string{"pager"}}},
 	}
 	p.QuietHours = &QuietHours{From: "23:00", Until: "07:00", Timezone: "Europe/Berlin", Except: []string{"monitor.*"}}
@@ -48,26 +49,43 @@ func TestEachMistakeInAPolicyIsTold(t *testing.T) {
 		`alerts.rules[3].on: there are no events ""`:                                      rule(func(r *Rule) { r.On = "" }),
 		`alerts.rules[3].on: there are no events "nothing.*"`:                             rule(func(r *Rule) { r.On = "nothing.*" }),
 		`alerts.rules[3]: "[" is no pattern`:                                              rule(func(r *Rule) { r.Component = "[" }),
-		"alerts.rules[3].level: use one of [info warning error critical]":                 rule(func(r *Rule) { r.Level = "fatal" }),
-		`alerts.rules[3].channels: there is no channel "phone"; there are mail, pager`:    rule(func(r *Rule) { r.Channels = []string{"phone"} }),
-		"alerts.rules[3].remind_every: use a duration such as 1h":                         rule(func(r *Rule) { r.RemindEvery = time.Second }),
-		"alerts.rules[3].remind_every: use a duration such as 1h, at least 1m":            rule(func(r *Rule) { r.RemindEvery = -time.Hour }),
-		"alerts.rules[3].escalate.after: use a duration from 1s to 720h0m0s":              rule(func(r *Rule) { r.Escalate.After = 0 }),
-		"alerts.rules[3].escalate.channels: say who is told":                              rule(func(r *Rule) { r.Escalate.Channels = nil }),
-		`alerts.rules[3].escalate.channels: there is no channel "x"`:                      rule(func(r *Rule) { r.Escalate.Channels = []string{"x"} }),
-		"alerts.rules[3]: events and within are for issue.spike alone":                    rule(func(r *Rule) { r.Events, r.Within = 1, time.Minute }),
-		"alerts.rules[2]: events and within go together, such as 100 and 5m":              func(p *Policy) { p.Rules[2].Within = 0 },
-		`alerts.quiet_hours: from and until are times such as "23:00"`:                    quiet(func(q *QuietHours) { q.From = "24:00" }),
-		"alerts.quiet_hours: from and until are times":                                    quiet(func(q *QuietHours) { q.Until = "" }),
-		"alerts.quiet_hours: from and until are the same":                                 quiet(func(q *QuietHours) { q.From = "07:00" }),
-		"alerts.quiet_hours: from and until are the sam":                                  quiet(func(q *QuietHours) { q.From = "7:00" }),
-		"alerts.quiet_hours.timezone: use a name":                                         quiet(func(q *QuietHours) { q.Timezone = "CEST" }),
-		`alerts.quiet_hours.except: there are no events "x"`:                              quiet(func(q *QuietHours) { q.Except = []string{"x"} }),
-		"alerts.at_most.alerts: use a number from 1 to 100":                               func(p *Policy) { p.AtMost.Alerts = 0 },
-		"alerts.at_most.alerts: use a number from 1":                                      func(p *Policy) { p.AtMost.Alerts = 101 },
-		"alerts.at_most.within: use a duration from 1s to 24h0m0s":                        func(p *Policy) { p.AtMost.Within = 0 },
-		`alerts.runbooks: there are no events "x"`:                                        func(p *Policy) { p.Runbooks["x"] = "https://wiki.example.com" },
-		"alerts.runbooks.*: use the address of a page":                                    func(p *Policy) { p.Runbooks["*"] = "javascript:alert(1)" },
+		`alerts.rules[3].release: take it out; no event of "monitor.down" has any, those of issue.new, issue.regressed, issue.spike have`:                     rule(func(r *Rule) { r.Release = "1" }),
+		`alerts.rules[3].tags: take it out; no event of "monitor.down" has any`:                                                                               rule(func(r *Rule) { r.Tags = map[string]string{"a": "b"} }),
+		`alerts.rules[3].component: take it out; no event of "check_in.missed" has any, those of monitor.down, monitor.flapping, slo.burning have`:            rule(func(r *Rule) { r.On, r.Component = "check_in.missed", "api" }),
+		`alerts.rules[2].monitor: take it out; no event of "issue.spike" has any, those of check_in.missed, monitor.down, monitor.flapping, slo.burning have`: func(p *Policy) { p.Rules[2].Monitor = "*" },
+		`alerts.rules[1].project: take it out; no event of "backup.*" has any`:                                                                                func(p *Policy) { p.Rules[1].Project = "shop" },
+		`alerts.rules[1].environment: take it out; no event of "backup.*" has any`:                                                                            func(p *Policy) { p.Rules[1].Environment = "production" },
+		`alerts.rules[2]: "[" is no pattern`:                                          func(p *Policy) { p.Rules[2].Release = "[" },
+		`alerts.rules[2].tags: "[" is no pattern`:                                     func(p *Policy) { p.Rules[2].Tags["os.name"] = "[" },
+		`alerts.rules[2].tags: say which values of os.name, such as "a*"; "*" is any`: func(p *Policy) { p.Rules[2].Tags["os.name"] = "" },
+		`alerts.rules[2].tags: "" is no tag's name`:                                   func(p *Policy) { p.Rules[2].Tags[""] = "a" },
+		"alerts.rules[2].tags: there are more than 20": func(p *Policy) {
+			for n := range 20 {
+				p.Rules[2].Tags[fmt.Sprint(n)] = "a"
+			}
+		},
+		"alerts.rules[3].level: use one of [info warning error critical]":              rule(func(r *Rule) { r.Level = "fatal" }),
+		`alerts.rules[3].channels: there is no channel "phone"; there are mail, pager`: rule(func(r *Rule) { r.Channels = []string{"phone"} }),
+		"alerts.rules[3].remind_every: use a duration such as 1h":                      rule(func(r *Rule) { r.RemindEvery = time.Second }),
+		"alerts.rules[3].remind_every: use a duration such as 1h, at least 1m":         rule(func(r *Rule) { r.RemindEvery = -time.Hour }),
+		"alerts.rules[3].channels: say who is told; [] is nobody":                      rule(func(r *Rule) { r.Channels = nil }),
+		"alerts.rules[3].remind_every: take it out; the end of issue.*":                rule(func(r *Rule) { r.On = "issue.*" }),
+		"alerts.rules[3].escalate.after: use a duration from 1s to 720h0m0s":           rule(func(r *Rule) { r.Escalate.After = 0 }),
+		"alerts.rules[3].escalate.channels: say who is told":                           rule(func(r *Rule) { r.Escalate.Channels = nil }),
+		`alerts.rules[3].escalate.channels: there is no channel "x"`:                   rule(func(r *Rule) { r.Escalate.Channels = []string{"x"} }),
+		"alerts.rules[3]: events and within are for issue.spike alone":                 rule(func(r *Rule) { r.Events, r.Within = 1, time.Minute }),
+		"alerts.rules[2]: events and within go together, such as 100 and 5m":           func(p *Policy) { p.Rules[2].Within = 0 },
+		`alerts.quiet_hours: from and until are times such as "23:00"`:                 quiet(func(q *QuietHours) { q.From = "24:00" }),
+		"alerts.quiet_hours: from and until are times":                                 quiet(func(q *QuietHours) { q.Until = "" }),
+		"alerts.quiet_hours: from and until are the same":                              quiet(func(q *QuietHours) { q.From = "07:00" }),
+		"alerts.quiet_hours: from and until are the sam":                               quiet(func(q *QuietHours) { q.From = "7:00" }),
+		"alerts.quiet_hours.timezone: use a name":                                      quiet(func(q *QuietHours) { q.Timezone = "CEST" }),
+		`alerts.quiet_hours.except: there are no events "x"`:                           quiet(func(q *QuietHours) { q.Except = []string{"x"} }),
+		"alerts.at_most.alerts: use a number from 1 to 100":                            func(p *Policy) { p.AtMost.Alerts = 0 },
+		"alerts.at_most.alerts: use a number from 1":                                   func(p *Policy) { p.AtMost.Alerts = 101 },
+		"alerts.at_most.within: use a duration from 1s to 24h0m0s":                     func(p *Policy) { p.AtMost.Within = 0 },
+		`alerts.runbooks: there are no events "x"`:                                     func(p *Policy) { p.Runbooks["x"] = "https://wiki.example.com" },
+		"alerts.runbooks.*: use the address of a page":                                 func(p *Policy) { p.Runbooks["*"] = "javascript:alert(1)" },
 	} {
 		p := good()
 		change(&p)
@@ -89,6 +107,18 @@ func TestProblemsAreInTheSameOrderEachTime(t *testing.T) {
 	for range 50 {
 		if got := strings.Join(p.Problems(), "\n"); got != want {
 			t.Fatalf("got\n%s\nafter\n%s", got, want)
+		}
+	}
+}
+
+// TestWhatAnEventSaysOfWhereIsOneLine, also where a stranger said it.
+func TestWhatAnEventSaysOfWhereIsOneLine(t *testing.T) {
+	t.Parallel()
+	const said = "a\r\n\nb\u2066\u200b"
+	e := Event{Title: language.Text{En: said}, Project: said, Environment: said, Monitor: said, Component: said, Release: said, Tags: []Tag{{said, said}}, Tried: []string{said}}.bounded()
+	for n, got := range []string{e.Title.En, e.Project, e.Environment, e.Monitor, e.Component, e.Release, e.Tags[0].Key, e.Tags[0].Value, e.Tried[0]} {
+		if got != "a b" {
+			t.Errorf("%d is told as %q", n, got)
 		}
 	}
 }

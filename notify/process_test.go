@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,7 +29,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	processtest.Play(processtest.Roles{"breaks": breakForever})
+	processtest.Play(processtest.Roles{"breaks": breakForever, "digests": sendDigests})
 	m.Run()
 }
 
@@ -338,4 +339,110 @@ func finish(t *testing.T, path string, urls []string) (machines []machine) {
 		machines = append(machines, m)
 	}
 	return machines
+}
+
+// digestService is a service by a clock of its own, that holds all but the first alert.
+func digestService(store docstore.Store, by, url string, ahead *atomic.Int64) (*Service, error) {
+	policy := DefaultPolicy()
+	policy.AtMost = AtMost{1, time.Minute}
+	policy.Channels = []ChannelConfig{{ID: "c", Type: "webhook", URL: url}}
+	return New(Config{
+		Store: store, Policy: policy, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) },
+		Channels: func(c ChannelConfig) ([]Channel, error) { return []Channel{poster{c.URL, by}}, nil },
+	})
+}
+
+func outage(n int, over bool) Event {
+	return Event{Kind: "monitor.down", Subject: "m", Occurrence: fmt.Sprint(n), Over: over, At: docstore.At(time.Now()), Title: language.Text{En: fmt.Sprint("outage ", n)}}
+}
+
+// sendDigests tells of outages, and goes on to when their digest is due.
+func sendDigests(args []string) error {
+	ctx := context.Background()
+	store, err := sqlitedocs.Open(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	if err := store.Declare(ctx, Specs()...); err != nil {
+		return err
+	}
+	var ahead atomic.Int64
+	s, err := digestService(store, "killed", args[1], &ahead)
+	if err != nil {
+		return err
+	}
+	for n := range 4 {
+		if err := s.Tell(ctx, outage(n, false)); err != nil {
+			return err
+		}
+	}
+	ahead.Store(int64(time.Minute))
+	s.Run(ctx)
+	return nil
+}
+
+// A process is killed when a receiver has its digest, and before that is written down.
+// What comes until another sends it again isn't lost to a receiver that drops it then.
+func TestADigestOfAKilledProcessHoldsTheSameWhenItIsSentAgain(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "data.db")
+	came := make(chan delivery)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var d delivery
+		if json.NewDecoder(r.Body).Decode(&d) != nil || d.State != Digest && d.State != Over {
+			return
+		}
+		select {
+		case came <- d:
+		case <-r.Context().Done():
+		}
+		if d.By == "killed" {
+			<-r.Context().Done() // it is killed
+		}
+	}))
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	p := processtest.Start(t, "digests", path, server.URL)
+	first := awaitOne(t, came)
+	p.Kill(t)
+	store := storetest.File(t, path, Specs()...)
+	var ahead atomic.Int64
+	ahead.Store(int64(3 * time.Minute)) // the killed one's claim has run out
+	s, err := digestService(store, "another", server.URL, &ahead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := occurrence{ID: "late", Event: outage(9, false)}
+	if err := errors.Join(s.hold(t.Context(), late, "c", docstore.At(s.c.Now())), s.Tell(t.Context(), outage(1, true))); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var running sync.WaitGroup
+	running.Go(func() { s.Run(ctx) })
+	again := awaitOne(t, came)
+	waittest.Poll(t, func() bool { // what it is sent again for
+		state, err := s.lanes.Get(t.Context(), "c")
+		return err == nil && state.Digests == 1
+	})
+	ahead.Add(int64(2 * time.Minute))
+	next := awaitOne(t, came)
+	stop()
+	running.Wait()
+	if first.Title != "3 alerts that were held back" || again.ID != first.ID || again.Title != first.Title {
+		t.Errorf("at first it was %+v, then %+v", first, again)
+	}
+	if next.ID == first.ID || next.Title != "1 alert that was held back; 1 alert is over" {
+		t.Errorf("the next is %+v", next)
+	}
+}
+
+func awaitOne(t *testing.T, came <-chan delivery) delivery {
+	t.Helper()
+	select {
+	case d := <-came:
+		return d
+	case <-time.After(time.Minute):
+		t.Fatal("nothing came")
+		return delivery{}
+	}
 }

@@ -1,7 +1,10 @@
 package notify
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +46,27 @@ func TestAReplaySaysWhoWouldHaveBeenTold(t *testing.T) {
 	expectLines(t, replayed(t, r, p), "0 [x] [] [] [b]", "1 [x] [] [] [b]", "2 [] [x] [] [b]", "3 [x] [] [] [b]")
 	p.Rules[0].Channels = nil
 	expectLines(t, replayed(t, r, p), "0 [] [] [] [b]", "1 [] [] [] [b]", "2 [] [] [] [b]", "3 [] [] [] [b]")
+	why := func(want string) {
+		t.Helper()
+		err := Replay(t.Context(), r.store, p, r.clock.Now().Add(-24*time.Hour), func(told Told) error {
+			var all []string
+			for _, one := range told.Why {
+				all = append(all, one.En)
+			}
+			if got := strings.Join(all, " "); got != want {
+				t.Errorf("it says %q, not %q", got, want)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	why("alerts.rules[0] tells nobody: its channels are [].")
+	p.Rules[0].Monitor, p.Rules[0].Channels = "elsewhere", []string{"x"}
+	why("alerts.rules[0] is for monitor elsewhere; this is of health.")
+	p.Rules[0].Monitor = ""
+	why("")
 	p.Rules[0].Channels, p.QuietHours = []string{"x"}, &QuietHours{From: "12:02", Until: "12:10"}
 	expectLines(t, replayed(t, r, p), "0 [x] [] [] [b]", "1 [] [x] [] [b]", "2 [] [x] [] [b]", "3 [x] [] [] [b]")
 	r.clock.Add(24 * time.Hour)
@@ -50,6 +74,23 @@ func TestAReplaySaysWhoWouldHaveBeenTold(t *testing.T) {
 	p.Timezone = "nowhere"
 	if err := Replay(t.Context(), r.store, p, time.Time{}, nil); err == nil {
 		t.Error("a policy without a zone is replayed")
+	}
+}
+
+func TestAReplaySaysWhoHasTakenIt(t *testing.T) {
+	t.Parallel()
+	r := setup(t, func(p *Policy) { p.AtMost = AtMost{1, 10 * time.Minute} })
+	r.receivers["b"].fail(func(Message) error { return errors.New("no connection") })
+	r.tell(t, r.down(0))
+	r.clock.Add(time.Second)
+	r.tell(t, r.down(1))
+	p := r.rules.Load().Policy
+	p.Rules = []Rule{{On: "*"}}
+	expectLines(t, replayed(t, r, p), "0 [] [] [] [a]", "1 [] [] [] []")
+	r.clock.Add(10*time.Minute + time.Second)
+	r.work(t)
+	if got := replayed(t, r, p)[1]; got != "1 [] [] [] [a b]" { // in a digest, which b gets some day
+		t.Errorf("then %s", got)
 	}
 }
 
@@ -89,6 +130,22 @@ func TestAReplayEscalatesWhatNobodyHadAcknowledgedInTime(t *testing.T) {
 	if got := fmt.Sprint(of(p)); got != "map[0:true 1:false 2:false 3:false 4:false]" {
 		t.Errorf("with quiet hours, escalated were %s", got)
 	}
+}
+
+func TestAReplayKnowsReleasesAndTags(t *testing.T) {
+	t.Parallel()
+	r := setup(t, nil)
+	for n, browser := range []string{"Chrome", "Firefox"} {
+		r.tell(t, Event{Kind: "issue.new", Occurrence: fmt.Sprint(n), At: docstore.At(r.clock.Now()), Release: fmt.Sprint("shop@", n), Tags: []Tag{{"browser.name", browser}}})
+	}
+	p := DefaultPolicy()
+	p.Channels = []ChannelConfig{{ID: "x"}, {ID: "y"}}
+	p.Rules = []Rule{
+		{On: "issue.*", Tags: map[string]string{"browser.name": "Fire*"}, Channels: []string{"x"}}, {On: "issue.*", Release: "shop@0", Channels: []string{"y"}},
+	}
+	lines := replayed(t, r, p)
+	slices.Sort(lines)
+	expectLines(t, lines, "0 [y] [] [] [a b]", "1 [x] [] [] [a b]")
 }
 
 func TestAReplayPassesErrorsOn(t *testing.T) {

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -29,8 +30,14 @@ type lane struct {
 	Channel
 	language language.Tag
 	config   ChannelConfig
-	// pause is for how long the receiver wants to be left alone.
-	pause atomic.Pointer[pause]
+	// pause is for how long the receiver wants to be left alone, whatever else changes in
+	// the settings.
+	pause *atomic.Pointer[pause]
+}
+
+// reaches tells whether a channel's messages go to the same receiver as another's.
+func (c ChannelConfig) reaches(o ChannelConfig) bool {
+	return c.Type == o.Type && c.URL == o.URL && c.Secret == o.Secret && c.Chat == o.Chat && slices.Equal(c.To, o.To)
 }
 
 // pause is a time in which a lane sends nothing.
@@ -57,8 +64,8 @@ func channelOf(lane string) string {
 	return channel
 }
 
-// newRouting makes the channels of a policy.
-func newRouting(p Policy, build func(ChannelConfig) ([]Channel, error)) (*routing, error) {
+// newRouting makes the channels of a policy that takes the place of another, or of nil.
+func newRouting(p Policy, before *routing, build func(ChannelConfig) ([]Channel, error)) (*routing, error) {
 	r := &routing{Policy: p, lanes: map[string]*lane{}}
 	var err error
 	if r.zone, err = time.LoadLocation(p.Timezone); err != nil {
@@ -80,7 +87,7 @@ func newRouting(p Policy, build func(ChannelConfig) ([]Channel, error)) (*routin
 			if i > 0 {
 				name = fmt.Sprintf("%s/%d", c.ID, i+1)
 			}
-			l := &lane{name: name, channel: c.ID, Channel: part, language: c.Language, config: c}
+			l := &lane{name: name, channel: c.ID, Channel: part, language: c.Language, config: c, pause: before.pauseOf(name, c)}
 			if l.language == "" {
 				l.language = p.Language
 			}
@@ -88,6 +95,16 @@ func newRouting(p Policy, build func(ChannelConfig) ([]Channel, error)) (*routin
 		}
 	}
 	return r, nil
+}
+
+// pauseOf is the pause of a lane that a channel goes on with, or a new one.
+func (r *routing) pauseOf(name string, c ChannelConfig) *atomic.Pointer[pause] {
+	if r != nil {
+		if l := r.lanes[name]; l != nil && l.config.reaches(c) {
+			return l.pause
+		}
+	}
+	return new(atomic.Pointer[pause])
 }
 
 // SetPolicy puts a policy in force for what is told and sent from now on. Errors are
@@ -102,7 +119,7 @@ func (s *Service) SetPolicy(p Policy) error {
 
 // PreparePolicy is SetPolicy in two steps: put puts the policy in force.
 func (s *Service) PreparePolicy(p Policy) (put func(), err error) {
-	r, err := newRouting(p, s.c.Channels)
+	r, err := newRouting(p, s.rules.Load(), s.c.Channels)
 	return func() { s.rules.Store(r) }, err
 }
 
@@ -129,15 +146,78 @@ func names(on, kind string) bool {
 // levels from the least to the worst.
 var levels = []Level{Info, Warning, Error, Critical}
 
-// matches tells whether the rule is about an event.
-func (r Rule) matches(e Event) bool {
-	is := func(pattern, value string) bool {
-		matched, _ := path.Match(pattern, value)
-		return pattern == "" || pattern == "*" || matched
+// filter is one that a rule has, what it takes, and what an event has of that.
+type filter struct {
+	Name  string `json:"name"`
+	Takes string `json:"takes"`
+	Has   string `json:"has,omitempty"`
+}
+
+// filters are those of a rule that are patterns, but for tags, with what an event has of each.
+func (r Rule) filters(e Event) []filter {
+	return []filter{
+		{"project", r.Project, e.Project}, {"environment", r.Environment, e.Environment}, {"monitor", r.Monitor, e.Monitor},
+		{"component", r.Component, e.Component}, {"release", r.Release, e.Release},
 	}
-	return names(r.On, e.Kind) && is(r.Project, e.Project) && is(r.Environment, e.Environment) &&
-		is(r.Monitor, e.Monitor) && is(r.Component, e.Component) &&
-		slices.Index(levels, e.level()) >= slices.Index(levels, r.Level)
+}
+
+// misses is the first filter of a rule for its kind that an event doesn't meet; without a
+// name when it meets all.
+func (r Rule) misses(e Event) filter {
+	if r.On == spikeKind && (r.Events != e.Events || r.Within != e.Within) {
+		spike := func(events int, within time.Duration) string { return fmt.Sprint(events, " within ", within) }
+		return filter{"events", spike(r.Events, r.Within), spike(e.Events, e.Within)} // it was another rule's spike
+	}
+	for _, f := range r.filters(e) {
+		also := f.Name == "project" && slices.ContainsFunc(e.ProjectAlso, func(name string) bool { return filter{Takes: f.Takes, Has: name}.takes() })
+		if f.Takes != "" && !f.takes() && !also {
+			return f
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(r.Tags)) {
+		i := slices.IndexFunc(e.Tags, func(t Tag) bool { return t.Key == key })
+		f := filter{Name: "tags." + key, Takes: r.Tags[key]}
+		if i >= 0 {
+			f.Has = e.Tags[i].Value
+		}
+		if i < 0 || !f.takes() {
+			return f
+		}
+	}
+	if slices.Index(levels, e.level()) < slices.Index(levels, r.Level) {
+		return filter{"level", string(r.Level), string(e.level())}
+	}
+	return filter{}
+}
+
+func (f filter) takes() bool {
+	matched, _ := path.Match(f.Takes, f.Has)
+	return matched || f.Takes == "*"
+}
+
+// unheard is why a rule that names an event's kind has told nobody of it: by a filter, or
+// as its channels aren't set up, or as it has none.
+type unheard struct {
+	Rule     int      `json:"rule"` // its place in the file
+	Filter   filter   `json:"filter,omitzero"`
+	Channels []string `json:"channels,omitempty"`
+}
+
+// maxUnheard bounds of how many rules it is kept.
+const maxUnheard = 20
+
+// unheard says why nobody is told of an event.
+func (r *routing) unheard(e Event) (all []unheard) {
+	for i, rule := range r.Rules {
+		if names(rule.On, e.Kind) && len(all) < maxUnheard {
+			u := unheard{Rule: i, Filter: rule.misses(e)}
+			if u.Filter.Name == "" {
+				u.Channels = rule.Channels
+			}
+			all = append(all, u)
+		}
+	}
+	return all
 }
 
 func (e Event) level() Level {
@@ -156,7 +236,7 @@ func (r *routing) matching(e Event) []Rule {
 	if !slices.ContainsFunc(r.Rules, named) {
 		return []Rule{{On: e.Kind, Channels: r.ids, RemindEvery: remindDaily}}
 	}
-	return slices.DeleteFunc(slices.Clone(r.Rules), func(rule Rule) bool { return !rule.matches(e) })
+	return slices.DeleteFunc(slices.Clone(r.Rules), func(rule Rule) bool { return !named(rule) || rule.misses(e).Name != "" })
 }
 
 // plan says where a new occurrence goes, and when it is escalated.
@@ -171,6 +251,9 @@ func (r *routing) plan(o *occurrence) {
 			at := docstore.At(o.ReceivedAt.Add(rule.Escalate.After))
 			o.Escalations = append(o.Escalations, escalation{At: at, Channels: rule.Escalate.Channels})
 		}
+	}
+	if len(o.Lanes) == 0 {
+		o.Unheard = r.unheard(o.Event)
 	}
 }
 

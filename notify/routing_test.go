@@ -15,7 +15,7 @@ func routes(t *testing.T, e Event, rules ...Rule) string {
 	t.Helper()
 	p := DefaultPolicy()
 	p.Channels, p.Rules = []ChannelConfig{{ID: "a"}, {ID: "b"}}, rules
-	r, err := newRouting(p, func(ChannelConfig) ([]Channel, error) { return []Channel{&receiver{}}, nil })
+	r, err := newRouting(p, nil, func(ChannelConfig) ([]Channel, error) { return []Channel{&receiver{}}, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,6 +29,14 @@ func TestWhereRulesTakeAnEvent(t *testing.T) {
 	a, b := []string{"a"}, []string{"b"}
 	down := Event{Kind: "monitor.down", Monitor: "health", Project: "web-shop", Environment: "production", Component: "api/v1"}
 	mild := Event{Kind: "monitor.down", Level: Warning}
+	bug := Event{Kind: "issue.new", Release: "shop@1.4.2", Tags: []Tag{{"browser", "Chrome 130"}, {"os.name", "Android"}}}
+	tags := func(of ...string) map[string]string {
+		all := map[string]string{}
+		for i := 0; i < len(of); i += 2 {
+			all[of[i]] = of[i+1]
+		}
+		return all
+	}
 	for _, c := range []struct {
 		name  string
 		event Event
@@ -46,10 +54,17 @@ func TestWhereRulesTakeAnEvent(t *testing.T) {
 		{"at least that level", mild, []Rule{{On: "*", Level: Info, Channels: a}, {On: "*", Level: Error, Channels: b}}, "a"},
 		{"exactly that level", mild, []Rule{{On: "*", Level: Warning, Channels: a}}, "a"},
 		{"a pattern", down, []Rule{{On: "*", Project: "web-*", Channels: a}, {On: "*", Project: "shop-*", Channels: b}}, "a"},
+		{"a project's slug", Event{Kind: "issue.new", Project: "My Web", ProjectAlso: []string{"my-web", "7"}}, []Rule{{On: "*", Project: "my-*", Channels: a}, {On: "*", Project: "web-*", Channels: b}}, "a"},
+		{"a project's number", Event{Kind: "issue.new", Project: "My Web", ProjectAlso: []string{"my-web", "7"}}, []Rule{{On: "*", Project: "7", Channels: a}, {On: "*", Project: "8", Channels: b}}, "a"},
 		{"a pattern of one character", down, []Rule{{On: "*", Monitor: "healt?", Channels: a}}, "a"},
 		{"all filters at once", down, []Rule{{On: "*", Monitor: "health", Environment: "staging", Channels: a}}, ""},
 		{"anything, also with a slash", down, []Rule{{On: "*", Component: "*", Channels: a}}, "a"},
 		{"nothing isn't everything", mild, []Rule{{On: "*", Project: "web-*", Channels: a}, {On: "*", Project: "*", Channels: b}}, "b"},
+		{"releases", bug, []Rule{{On: "issue.*", Release: "shop@1.*", Channels: a}, {On: "*", Release: "shop@2.*", Channels: b}}, "a"},
+		{"no release", down, []Rule{{On: "*", Release: "shop@*", Channels: a}, {On: "*", Channels: b}}, "b"},
+		{"all tags", bug, []Rule{{On: "*", Tags: tags("browser", "Chrome*", "os.name", "Android"), Channels: a}, {On: "*", Tags: tags("browser", "Chrome*", "os.name", "iOS"), Channels: b}}, "a"},
+		{"a tag that has to be there", bug, []Rule{{On: "*", Tags: tags("browser", "*"), Channels: a}, {On: "*", Tags: tags("customer", "*"), Channels: b}}, "a"},
+		{"a tag and a release", bug, []Rule{{On: "*", Tags: tags("browser", "*"), Release: "shop@2", Channels: a}, {On: "*", Tags: tags("browser", "*"), Release: "shop@*", Channels: b}}, "b"},
 		{"a channel that isn't set up", down, []Rule{{On: "*", Channels: []string{"slack", "a"}}}, "a"},
 		{"a dead channel isn't told of itself", Event{Kind: ChannelDead, Subject: "a"}, nil, "b"},
 	} {
@@ -103,7 +118,7 @@ func TestQuietHoursByTheClockOnTheWall(t *testing.T) {
 	} {
 		p := DefaultPolicy()
 		p.QuietHours = &QuietHours{From: c.from, Until: c.until, Timezone: c.zone}
-		r, err := newRouting(p, nil)
+		r, err := newRouting(p, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +136,7 @@ func TestQuietHoursAreInTheZoneOfTheAlertsUnlessTheySayAnother(t *testing.T) {
 	t.Parallel()
 	p := DefaultPolicy()
 	p.Timezone, p.QuietHours = "Asia/Riyadh", &QuietHours{From: "23:00", Until: "07:00", Except: []string{"monitor.*"}}
-	r, err := newRouting(p, nil)
+	r, err := newRouting(p, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

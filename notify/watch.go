@@ -9,19 +9,26 @@ import (
 	"manus/docstore"
 )
 
-// watchEvery is how soon it is seen that something is due.
-const watchEvery = time.Second
+// watchEvery is how soon it is seen that something is due, and deadEvery that a lane is
+// dead.
+const (
+	watchEvery = time.Second
+	deadEvery  = 15 * time.Second
+)
 
 // watch does what is due until ctx ends. Several copies may: whatever they do at once is
 // done once.
 func (s *Service) watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	failing := false
+	failing, looked := false, time.Time{}
 	for {
 		err := errors.Join(s.doDue(ctx), s.startDigests(ctx))
+		if time.Since(looked) >= deadEvery {
+			err, looked = errors.Join(err, s.findDead(ctx)), time.Now()
+		}
 		if err != nil && !failing && ctx.Err() == nil { // once, not once a second
-			s.c.Log.ErrorContext(ctx, "reminders, escalations and digests wait; they will be tried again", "error", err)
+			s.c.Log.ErrorContext(ctx, "reminders, escalations and digests wait, and dead channels aren't found; they will be tried again", "error", err)
 		}
 		failing = err != nil
 		select {
@@ -62,7 +69,7 @@ func (s *Service) doDueOf(ctx context.Context, o occurrence) error {
 	}
 	for lane, sent := range o.Lanes {
 		if due(sent.RemindAt) && s.rules.Load().lanes[lane] != nil {
-			err = errors.Join(err, s.put(ctx, o, lane, Reminder, sent.Reminded+1))
+			err = errors.Join(err, s.remind(ctx, o, lane, *sent))
 		}
 	}
 	if err != nil {
@@ -71,7 +78,10 @@ func (s *Service) doDueOf(ctx context.Context, o occurrence) error {
 	_, err = s.occurrences.Update(ctx, o.ID, func(o *occurrence) error {
 		for _, sent := range o.Lanes {
 			if due(sent.RemindAt) {
-				sent.RemindAt = docstore.At(now.Add(sent.RemindEvery)) // unless the reminder is said before
+				sent.RemindAt = docstore.Time{}
+				if sent.RemindEvery > 0 {
+					sent.RemindAt = docstore.At(now.Add(sent.RemindEvery)) // unless the reminder is said before
+				}
 			}
 		}
 		o.Escalations = slices.DeleteFunc(o.Escalations, func(e escalation) bool { return due(e.At) && escalated })
@@ -79,6 +89,15 @@ func (s *Service) doDueOf(ctx context.Context, o occurrence) error {
 		return nil
 	})
 	return docstore.NotFoundAs(err, nil)
+}
+
+// remind has a lane told again what lasts. Where the beginning was given up it is that which
+// is sent, as nobody there knows of it.
+func (s *Service) remind(ctx context.Context, o occurrence, lane string, sent sending) error {
+	if sent.Told != "" {
+		return s.put(ctx, o, lane, Reminder, sent.Reminded+1)
+	}
+	return docstore.NotFoundAs(s.alerts.Retry(ctx, alertID(o.ID, lane, sent.As, 0)), nil)
 }
 
 // escalate tells others of what nobody has acknowledged. It isn't done, and is asked for

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"manus/docstore"
+	"manus/language"
 )
 
 // Keep is returned by Work for a job that is done, and is kept until it expires, however
@@ -23,6 +24,13 @@ func Snooze(err error, wait time.Duration) error {
 	return told{cmp.Or(err, errNoReason), jobSnoozed, min(max(wait, time.Second), MaxWait)}
 }
 
+// Later is returned by Work for a job that has failed as by any other error, and is to be
+// tried again no sooner than after a wait, which a server has asked for. MaxWait is the
+// most that counts.
+func Later(err error, wait time.Duration) error {
+	return told{cmp.Or(err, errNoReason), jobFailed, min(wait, MaxWait)}
+}
+
 // Cancel is returned by Work for a job that would fail again: it is discarded.
 func Cancel(err error) error { return told{error: cmp.Or(err, errNoReason), outcome: jobDiscarded} }
 
@@ -32,7 +40,7 @@ var errNoReason = errors.New("no reason was given")
 type told struct {
 	error
 	outcome outcome
-	wait    time.Duration // of a snooze
+	wait    time.Duration // of a snooze; the least of a failure
 }
 
 // Unwrap gives the cause.
@@ -57,8 +65,11 @@ const (
 func (q *Queue[T]) verdict(ctx context.Context, d document[T], result error) (outcome, func(*document[T]) error) {
 	now := q.c.Now()
 	told, _ := errors.AsType[told](result)
-	again := now.Add(cmp.Or(told.wait, q.backoff(d.Attempts)))
 	cancel, snoozed := told.outcome == jobDiscarded, told.outcome == jobSnoozed
+	again := now.Add(max(told.wait, q.backoff(d.Attempts)))
+	if snoozed {
+		again = now.Add(told.wait)
+	}
 	switch {
 	case errors.Is(result, errLost):
 		return jobLost, nil
@@ -157,7 +168,7 @@ const maxError = 1000
 // failed notes the error of an attempt.
 func (d *document[T]) failed(err error) *document[T] {
 	text := err.Error()
-	d.Error = strings.ToValidUTF8(text[:min(len(text), maxError)], "")
+	d.Error = language.Line(strings.ToValidUTF8(text[:min(len(text), maxError)], ""))
 	return d
 }
 

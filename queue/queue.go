@@ -31,6 +31,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -404,6 +405,20 @@ func (q *Queue[T]) Ahead(ctx context.Context, job Job[T], limit int) (int, error
 		place = len(first)
 	}
 	return place, err
+}
+
+// Oldest is the pending job of a lane that was put first, of as many as are counted. It
+// returns docstore.ErrNotFound when there is none, and while one of them is due or in hand.
+func (q *Queue[T]) Oldest(ctx context.Context, lane string) (Job[T], error) {
+	found, _, err := q.jobs.Find(ctx, docstore.Query{Index: "by_due", Equal: []any{lane}, Limit: maxCounted})
+	if err != nil || len(found) == 0 {
+		return Job[T]{}, cmp.Or(err, error(docstore.ErrNotFound))
+	}
+	now := q.c.Now()
+	if slices.ContainsFunc(found, func(d document[T]) bool { return d.Claim != "" || !d.DueAt.After(now) }) {
+		return Job[T]{}, docstore.ErrNotFound
+	}
+	return q.open(slices.MinFunc(found, func(a, b document[T]) int { return a.QueuedAt.Compare(b.QueuedAt.Time) }))
 }
 
 func (q *Queue[T]) count(ctx context.Context, query docstore.Query) (int, error) {

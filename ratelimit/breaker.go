@@ -23,8 +23,9 @@ import (
 // has been without an answer for patience, and then silentTicks more timers of this
 // process have gone off, one after the other, while nothing was heard of any call. What
 // holds this process up holds its timers up too, so it doesn't take its own slowness for
-// the engine's. While the breaker is open nobody waits for the shared engine; trial
-// decisions are made in the background, and the first that succeeds closes it.
+// the engine's. Where nobody calls, it notices the same by a trial every few seconds. While it
+// is open nobody waits for the shared engine; trial decisions are made in the background,
+// and the first that succeeds closes it.
 //
 // The local engine learns what the shared one decides, so that it begins where the shared
 // counts were. What it has admitted is owed to the shared counts, and repaid before the
@@ -60,10 +61,11 @@ const (
 	// tick and silentTicks are how long there must be silence after that.
 	tick        = 10 * time.Millisecond
 	silentTicks = 10
-	// trialEvery is the least time between trials, reachWithin how long they hold up a
-	// start.
+	// trialEvery is the least time between trials while the breaker is open, reachWithin how
+	// long they hold up a start, and probeEvery the time between trials while it is closed.
 	trialEvery  = 200 * time.Millisecond
 	reachWithin = 5 * time.Second
+	probeEvery  = 3 * time.Second
 	// maxFlying bounds the calls that have not come back.
 	maxFlying = 4096
 )
@@ -76,10 +78,10 @@ var (
 	errBusy       = errors.New("too many calls are waiting")
 )
 
-// state is whether the breaker is open, until that changes.
+// state is whether the breaker is open and why, until that changes.
 type state struct {
-	cause   error // of its being open; nil while it is closed
-	since   time.Time
+	cause   error         // of its being open, as the last trial has it; nil while it is closed
+	since   time.Time     // when it was opened or closed
 	changed chan struct{} // is closed when this is over
 }
 
@@ -104,6 +106,16 @@ func NewBreaker(c BreakerConfig) *Breaker {
 // Err is why the breaker is open; nil while it is closed.
 func (b *Breaker) Err() error { return b.state.Load().cause }
 
+// Outage is why the breaker is open, in the words of its Cause, and since when; empty while
+// it is closed.
+func (b *Breaker) Outage() (cause string, since time.Time) {
+	st := b.state.Load()
+	if st.cause == nil {
+		return "", time.Time{}
+	}
+	return b.c.Cause(st.cause), st.since
+}
+
 // Reach waits until the shared engine counts, for reachWithin at most. It is called
 // before there are requests, so that none is decided by this copy alone for no other
 // reason than that it has just started.
@@ -113,9 +125,11 @@ func (b *Breaker) Reach(ctx context.Context) {
 	b.recover(ctx)
 }
 
-// Run closes the breaker again whenever it has opened, and repays what is owed, until ctx
-// ends.
+// Run closes the breaker again whenever it has opened, opens it also when nobody asks the
+// shared engine for anything, and repays what is owed, until ctx ends.
 func (b *Breaker) Run(ctx context.Context) {
+	probe := time.NewTicker(probeEvery)
+	defer probe.Stop()
 	for ctx.Err() == nil {
 		st := b.state.Load()
 		if st.cause != nil {
@@ -124,12 +138,32 @@ func (b *Breaker) Run(ctx context.Context) {
 		}
 		select {
 		case <-st.changed:
+		case <-probe.C:
+			b.probe(ctx, st)
 		case <-b.debts.come:
 			if err := b.repay(ctx); err != nil {
 				b.failed(st, err)
 			}
 		case <-ctx.Done():
 		}
+	}
+}
+
+// probe makes a trial while the breaker is closed, and takes its answer, or silence, as it
+// would a request's.
+func (b *Breaker) probe(ctx context.Context, st *state) {
+	c := &call{st: st, done: make(chan struct{}, 1)}
+	go func() {
+		if err := b.c.Shared.Try(ctx); err != nil {
+			b.failed(st, err)
+		}
+		c.done <- struct{}{}
+	}()
+	select {
+	case <-c.done:
+	case <-time.After(patience):
+		b.listen(ctx, c)
+	case <-ctx.Done():
 	}
 }
 
@@ -152,6 +186,7 @@ func (b *Breaker) recover(ctx context.Context) {
 		}
 		if ctx.Err() == nil {
 			b.tell(ctx, err)
+			st = b.enter(st, err)
 		}
 		select {
 		case <-next:
@@ -178,18 +213,24 @@ func (b *Breaker) tellClosed(ctx context.Context, since time.Time) {
 }
 
 // enter changes the state, if it is still what it was: to open, or where there is no
-// cause, to closed.
-func (b *Breaker) enter(was *state, cause error) {
+// cause, to closed. It returns what the state is then.
+func (b *Breaker) enter(was *state, cause error) *state {
 	now := &state{cause: cause, since: time.Now(), changed: make(chan struct{})}
+	if was != nil && was.cause != nil && cause != nil { // it stays open
+		now.since = was.since
+	}
 	if !b.state.CompareAndSwap(was, now) {
-		return
+		return b.state.Load()
 	}
-	if b.gauge.Set(0); cause != nil {
-		b.gauge.Set(1)
+	open := 0.0
+	if cause != nil {
+		open = 1
 	}
+	b.gauge.Set(open)
 	if was != nil {
 		close(was.changed)
 	}
+	return now
 }
 
 // failed opens the breaker if an error says that the shared engine can't count. That
@@ -203,6 +244,7 @@ func (b *Breaker) failed(st *state, err error) {
 
 // call is a decision that the shared engine was asked for.
 type call struct {
+	asker    asker
 	st       *state
 	checks   []Check
 	decision Decision
@@ -212,6 +254,19 @@ type call struct {
 	timer    *time.Timer
 	loan     *Loan // of one that was left
 }
+
+// asker is the context of whoever asks, with its values, such as a trace, and without its
+// end. It is [context.WithoutCancel] that takes no memory.
+type asker struct{ context.Context }
+
+// Deadline is none.
+func (*asker) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+
+// Done never comes.
+func (*asker) Done() <-chan struct{} { return nil }
+
+// Err is none.
+func (*asker) Err() error { return nil }
 
 // The progress of a call.
 const (
@@ -243,7 +298,7 @@ func (b *Breaker) Take(ctx context.Context, checks []Check, into *Decision, pati
 		return b.lend(checks), unavailable(errBusy)
 	}
 	c := b.calls.Get().(*call)
-	c.st, c.checks, c.err = st, checks, nil
+	c.asker.Context, c.st, c.checks, c.err = ctx, st, checks, nil
 	c.decision, *into = *into, Decision{} // its memory is used again
 	c.progress.Store(asked)
 	go b.ask(c)
@@ -252,7 +307,7 @@ func (b *Breaker) Take(ctx context.Context, checks []Check, into *Decision, pati
 	}
 	err := c.err
 	*into = c.decision
-	c.decision, c.checks, c.loan = Decision{}, nil, nil
+	c.asker.Context, c.decision, c.checks, c.loan = nil, Decision{}, nil, nil
 	b.calls.Put(c)
 	if err != nil {
 		return b.lend(checks), err
@@ -293,7 +348,7 @@ func unavailable(cause error) error {
 
 // ask asks the shared engine, for as long as it takes.
 func (b *Breaker) ask(c *call) {
-	c.err = b.c.Shared.Take(context.Background(), c.checks, &c.decision)
+	c.err = b.c.Shared.Take(&c.asker, c.checks, &c.decision)
 	b.flying.Add(-1)
 	if c.err != nil {
 		b.failed(c.st, c.err)

@@ -108,6 +108,64 @@ func TestASilentEngineIsGone(t *testing.T) {
 	}
 }
 
+// In a quiet night nobody asks for a decision, and still it is known whether one could be
+// made, and why not.
+func TestAnEngineThatNobodyAsksIsLookedAfter(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		leave, back func(*flaky)
+		cause       string
+	}{
+		"gone":   {func(f *flaky) { f.gone.Store(true) }, func(f *flaky) { f.gone.Store(false) }, "gone"},
+		"silent": {(*flaky).freeze, (*flaky).thaw, "no answer"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			shared := newFlaky()
+			b := shared.around(t, nil)
+			time.Sleep(time.Hour)
+			if cause, since := b.Outage(); cause != "" || !since.IsZero() || b.Err() != nil {
+				t.Errorf("%s: before, it is open: %s", name, cause)
+			}
+			c.leave(shared)
+			went := time.Now()
+			time.Sleep(4 * time.Second)
+			synctest.Wait()
+			cause, since := b.Outage()
+			if took := since.Sub(went); !strings.Contains(cause, c.cause) || took > 4*time.Second {
+				t.Errorf("%s: it is noticed after %v: %q", name, took, cause)
+			}
+			time.Sleep(time.Hour)
+			if _, still := b.Outage(); still != since {
+				t.Errorf("%s: an outage since %v has become one since %v", name, since, still)
+			}
+			c.back(shared)
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if b.Err() != nil {
+				t.Errorf("%s: a second after it is back: %v", name, b.Err())
+			}
+			if asked := shared.asked.Load(); asked != 0 {
+				t.Errorf("%s: somebody has asked", name)
+			}
+		})
+	}
+}
+
+// What an outage is told by is what keeps the engine from counting now, not what did at first.
+func TestAnOutageHasItsLatestCause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared := newFlaky()
+		shared.gone.Store(true)
+		begin := time.Now()
+		b := shared.around(t, nil)
+		cause, since := b.Outage()
+		if !strings.Contains(cause, "gone") || since != begin {
+			t.Errorf("after a start without it: %q since %v", cause, since)
+		}
+	})
+}
+
 func TestAStartWaitsForTheSharedCountsButNotForEver(t *testing.T) {
 	t.Parallel()
 	for after, wait := range map[time.Duration]time.Duration{900 * time.Millisecond: time.Second, time.Minute: 5 * time.Second} {

@@ -129,9 +129,13 @@ empty() {
 		return
 	fi
 	echo "stranger: making a root with Go, Node, git and curl alone"
-	debootstrap --variant=minbase --include=ca-certificates,curl,git,nodejs \
+	debootstrap --variant=minbase --include=ca-certificates,curl,git,libstdc++6 \
 		"${STRANGER_SUITE:-bookworm}" "$dir/system" "${STRANGER_MIRROR:-http://deb.debian.org/debian}" >"$dir/log" || fail "$(tail "$dir/log")"
-	mkdir "$dir/system/usr/local/go"
+	mkdir "$dir/system/usr/local/go" "$dir/system/usr/lib/node_modules"
+	# Node as this machine has it: Debian's is too old for the SDKs of the tests, and has no npm.
+	cp "$(readlink -f "$(command -v node)")" "$dir/system/usr/bin/node"
+	cp -R "$(dirname "$(dirname "$(readlink -f "$(command -v npm)")")")" "$dir/system/usr/lib/node_modules/npm"
+	ln -s ../lib/node_modules/npm/bin/npm-cli.js "$dir/system/usr/bin/npm"
 	cp /etc/resolv.conf "$dir/system/etc/"
 	cp /etc/ssl/certs/ca-certificates.crt "$dir/system/etc/ssl/certs/" # as this machine trusts
 	cp "$0" "$dir/system/stranger.sh"
@@ -145,6 +149,7 @@ empty() {
 		mkdir old
 		pivot_root . old
 		exec chroot . env -i HOME=/root PATH=/usr/local/go/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+			NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
 			sh -c "umount -l /old; exec sh /stranger.sh --whole /repository"
 	' sh "$dir/system" "$goroot"
 }

@@ -370,8 +370,7 @@ func TestACommitSaysWhyAPartHasFailedMeanwhile(t *testing.T) {
 	r := newRig(t, func(request s3test.Request) s3test.Fault {
 		switch {
 		case request.Operation == "UploadPart":
-			<-claiming
-			return s3test.Answer(403, "AccessDenied")
+			return s3test.Answer(403, "AccessDenied").After(claiming)
 		case request.Operation == "CreateMultipartUpload" && request.Attempt == 2:
 			close(claiming)
 			return s3test.Stall

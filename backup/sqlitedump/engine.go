@@ -15,6 +15,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"manus/backup"
+	"manus/docstore/sqlitedocs"
 )
 
 // How files are opened. None of it makes a file that isn't there.
@@ -76,11 +77,12 @@ func translateError(ctx context.Context, path string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if sqlitedocs.IsFull(err) {
+		return fmt.Errorf("%w: there is no space left for the database file %s: free some and try again: %w", backup.ErrUnavailable, path, err)
+	}
 	switch primary(err) {
 	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
 		return fmt.Errorf("%w: the database file %s is locked by another process: try again later: %w", backup.ErrUnavailable, path, err)
-	case lib.SQLITE_FULL:
-		return fmt.Errorf("%w: there is no space left for the database file %s: free some and try again: %w", backup.ErrUnavailable, path, err)
 	case lib.SQLITE_IOERR, lib.SQLITE_NOMEM:
 		return fmt.Errorf("%w: the database file %s can't be read: look after its disk and try again: %w", backup.ErrUnavailable, path, err)
 	case lib.SQLITE_CANTOPEN, lib.SQLITE_PERM, lib.SQLITE_READONLY:

@@ -172,7 +172,20 @@ func (s *seized) release() error {
 			_, _ = s.conn.ExecContext(context.Background(), "PRAGMA journal_mode = WAL")
 		}
 	}
-	return errors.Join(append(errs, s.closeConn())...)
+	errs = append(errs, s.closeConn())
+	if s.made && !s.held { // there was no space to lock it
+		errs = append(errs, removeUnused(s.path))
+	}
+	return errors.Join(errs...)
+}
+
+// removeUnused removes an empty file that nobody has open. Between the two looks at it no
+// server can have begun with it: it would take it for one that was cut off.
+func removeUnused(path string) error {
+	if info, err := os.Stat(path); err != nil || info.Size() > 0 || isLocked(path) != nil {
+		return nil
+	}
+	return os.Remove(path)
 }
 
 func (s *seized) closeConn() error {

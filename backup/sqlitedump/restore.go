@@ -3,6 +3,7 @@ package sqlitedump
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 
 	"manus/backup"
 	"manus/docstore/sqlitedocs"
+	"manus/internal/lockedfile"
 )
 
 var _ backup.Restorer = (*Restorer)(nil)
@@ -23,7 +25,8 @@ var _ backup.Restorer = (*Restorer)(nil)
 // Restorer is a SQLite file that dumps are restored into.
 //
 // All of a dump takes the place of the file at once: whoever opens it sees the old
-// database or the new one, whenever this process is killed. Single tables are copied into
+// database or the new one, whenever this process is killed; where there was none, an empty
+// file, which no server takes for a store that is yet to be made. Single tables are copied into
 // it in one transaction. No other process may have the file open: it would go on with the
 // old one, or with what it remembers of tables that are others by then.
 type Restorer struct{ path string }
@@ -131,11 +134,32 @@ func (r *Restorer) look(ctx context.Context) (existing, error) {
 // would take it for that of the next database of this name.
 func (r *Restorer) strayLog() string {
 	for _, ending := range []string{"-wal", "-journal"} {
-		if info, err := os.Stat(r.path + ending); err == nil && info.Size() > 0 {
+		info, err := os.Stat(r.path + ending)
+		if err == nil && info.Size() > 0 && !(ending == "-journal" && wasEmpty(r.path+ending)) {
 			return r.path + ending + " may have the last changes of a database of which nothing else is left"
 		}
 	}
 	return ""
+}
+
+// Where a rollback journal says how many pages the database had.
+// See https://www.sqlite.org/fileformat2.html#the_rollback_journal.
+const (
+	journalPagesAt = 16
+	journalPagesTo = 20
+)
+
+// wasEmpty tells whether a journal is that of a database in which nothing was, as a
+// restore into a new file has that is killed.
+func wasEmpty(journal string) bool {
+	file, err := os.Open(journal)
+	if err != nil {
+		return false
+	}
+	defer file.Close() //nolint:errcheck // it was read
+	start := make([]byte, journalPagesTo)
+	_, err = io.ReadFull(file, start)
+	return err == nil && binary.BigEndian.Uint32(start[journalPagesAt:]) == 0
 }
 
 // judge takes a file that SQLite can't read for one that something is in.
@@ -185,15 +209,48 @@ func (r *Restorer) Restore(ctx context.Context, dump io.Reader, o backup.Restore
 	if err != nil {
 		return backup.Contents{}, err
 	}
-	if err := os.MkdirAll(filepath.Dir(r.path), 0o700); err != nil {
+	made, err := makeFolder(filepath.Dir(r.path))
+	if err != nil {
+		removeEmpty(made)
 		return backup.Contents{}, fmt.Errorf("there can't be a folder for %s: name another one after --to: %w", r.path, cause(err))
 	}
-	return r.alone(ctx, o, func(old *seized) (backup.Contents, error) {
+	restored, err := r.alone(ctx, o, func(old *seized) (backup.Contents, error) {
 		if len(o.Collections) > 0 {
 			return r.copy(ctx, old, dump, o, progress)
 		}
 		return r.replace(ctx, old, dump, progress)
 	})
+	if err != nil {
+		removeEmpty(made)
+	}
+	return restored, err
+}
+
+// makeFolder makes a folder durably, for the owner's eyes only, with those above it that
+// are missing. It returns those that it has made, the lowest first.
+func makeFolder(path string) (made []string, err error) {
+	for above := path; ; above = filepath.Dir(above) {
+		if _, err := os.Lstat(above); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		made = append(made, above)
+	}
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return made, err
+	}
+	for _, folder := range made {
+		if err := lockedfile.SyncFolder(filepath.Dir(folder)); err != nil {
+			return made, err
+		}
+	}
+	return made, nil
+}
+
+// removeEmpty removes folders, the lowest of which are first, until one isn't empty.
+func removeEmpty(folders []string) {
+	for _, folder := range folders {
+		_ = os.Remove(folder) // or it is somebody's
+	}
 }
 
 // alone changes the file while nobody else has it open, or returns ErrInUse.

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -494,6 +496,69 @@ func TestARestoreKilledAtAnyMomentLeavesTheOldDatabaseOrTheNewOne(t *testing.T) 
 func TestARestoreOfCollectionsKilledAtAnyMomentLeavesTheOldOnesOrTheNewOnes(t *testing.T) {
 	t.Parallel()
 	killRestores(t, "extra", "state")
+}
+
+// Killed where there was no database, a restore leaves none, or all of it, or an empty file
+// that no server takes for a store that is yet to be made; and it can be made again.
+func TestARestoreIntoNothingKilledAtAnyMomentIsNoNewStore(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	dump, out := filepath.Join(folder, "dump"), makeState(t, "one")
+	if err := os.WriteFile(dump, out, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(4, 4))
+	seen := map[string]int{}
+	for round := range processtest.Size(processtest.CrashRounds, 8) {
+		path := filepath.Join(folder, strconv.Itoa(round), "manus.db")
+		p := processtest.Start(t, "restore", path, dump, dump)
+		for range random.IntN(35) {
+			p.Await(t, "")
+		}
+		for range random.IntN(200_000) { // to be between two lines too
+		}
+		if p.Kill(t); p.Log.Len() > 0 {
+			t.Fatalf("it failed: %s", &p.Log)
+		}
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			seen["none"]++
+		case err == nil && info.Size() == 0:
+			seen["empty"]++
+			if err := sqlitedocs.CheckFile(t.Context(), path); !errors.Is(err, docstore.ErrCorrupt) {
+				t.Errorf("a server would begin with it: %v", err)
+			}
+		default:
+			seen[checkState(t, path)]++
+		}
+		restore(t, path, out, backup.RestoreOptions{Drop: info != nil && info.Size() > 0})
+		if there := names(t, filepath.Dir(path)); !slices.Equal(there, []string{"manus.db"}) || checkState(t, path) != "one" {
+			t.Errorf("made again, it leaves %v", there)
+		}
+	}
+	t.Logf("seen were %v", seen)
+}
+
+func TestAStartDuringARestoreSaysSo(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	path, dump := filepath.Join(folder, "manus.db"), filepath.Join(folder, "dump")
+	if err := os.WriteFile(dump, makeState(t, "one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := processtest.Start(t, "restore", path, dump, dump)
+	p.Await(t, "read") // and more is to come
+	p.Kill(t)
+	_, err := sqlitedocs.Open(t.Context(), path)
+	if !errors.Is(err, docstore.ErrCorrupt) || !strings.Contains(err.Error(), "is being restored into it or that was cut short") {
+		t.Errorf("it says %v", err)
+	}
+	out, err := os.ReadFile(dump)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restore(t, path, out, backup.RestoreOptions{}) // nothing has to be dropped for that
 }
 
 // killRestores kills restores of collections, or of all, and looks at what is left.

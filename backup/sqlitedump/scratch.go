@@ -15,6 +15,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"manus/backup"
+	"manus/docstore/sqlitedocs"
 	"manus/internal/lockedfile"
 	"manus/internal/words"
 )
@@ -22,7 +23,7 @@ import (
 // What scratch files are for; a part of their names.
 const (
 	forDrill   = ".drill-"
-	forRestore = ".restore-"
+	forRestore = sqlitedocs.Restoring
 )
 
 // newScratch makes an empty file beside the database at path, which belongs to this

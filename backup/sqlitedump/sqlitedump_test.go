@@ -355,6 +355,26 @@ func TestADumpCanBeMadeWhenTheDiskIsFull(t *testing.T) {
 	}
 }
 
+// To read a database with a log that nobody has open takes a little space.
+func TestADiskThatIsTooFullToReadIsToldAsThat(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "manus.db")
+	db, err := openLogged(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec1(t, db, "CREATE TABLE t (x)")
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := NewSubprocess(path, func(ctx context.Context, args ...string) *exec.Cmd {
+		return processtest.Command(ctx, "work, when the disk is almost full", args...)
+	})
+	if _, err := s.Dump(t.Context(), io.Discard, noProgress); !errors.Is(err, backup.ErrUnavailable) || !strings.Contains(err.Error(), "no space left") || strings.Contains(err.Error(), "can't be read") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestADatabaseWithoutTablesOrPagesCanBeDumped(t *testing.T) {
 	t.Parallel()
 	eachSource(t, func(t *testing.T, s *Source) {

@@ -300,31 +300,33 @@ func storm(n int) error {
 			_ = a.Tell(context.Background(), event("store.damaged", i))
 		}
 	}()
-	step := func(name string, events int, do func() ([]arrival, error)) error {
+	step := func(name string, events int, do func() (mails, web []arrival, err error)) error {
 		begin := time.Now()
-		mails, err := do()
+		mails, web, err := do()
 		if err != nil {
 			return err
 		}
 		took := time.Since(begin)
 		time.Sleep(3 * time.Second) // what is under way
-		web, err := taken(a.web, "web")
+		moreWeb, err := taken(a.web, "web")
 		more, mailErr := taken(a.web, "mail")
-		mails = append(mails, more...)
+		mails, web = append(mails, more...), append(web, moreWeb...)
 		if err := errors.Join(err, mailErr); err != nil {
 			return err
 		}
 		fmt.Printf("| %s | %d | %v | %.0f | %s | %d | %s | %s |\n", name, events, took.Round(10*time.Millisecond), float64(events)/took.Seconds(), summary(web), len(mails), memory("VmRSS"), memory("VmHWM"))
 		return nil
 	}
-	jump := func(d time.Duration) func() ([]arrival, error) {
-		return func() ([]arrival, error) {
+	jump := func(d time.Duration) func() (mails, web []arrival, err error) {
+		return func() (mails, web []arrival, err error) {
 			a.ahead.Add(int64(d))
-			return a.await("mail", 1)
+			mails, err = a.await("mail", 1)
+			web, webErr := a.await("web", 1)
+			return mails, web, errors.Join(err, webErr)
 		}
 	}
-	all := func(over bool) func() ([]arrival, error) {
-		return func() ([]arrival, error) { return nil, tellAll(a, "monitor.down", n, over) }
+	all := func(over bool) func() (mails, web []arrival, err error) {
+		return func() (mails, web []arrival, err error) { return nil, nil, tellAll(a, "monitor.down", n, over) }
 	}
 	if err := step("beginnings", n, all(false)); err != nil {
 		return err

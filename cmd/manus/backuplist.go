@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -34,8 +35,11 @@ func (c backupList) Run(p *process, parent *backupCommand) error {
 		for i := range all {
 			all[i].Problem, all[i].Doubt = p.paste.complete(all[i].Problem), p.paste.complete(all[i].Doubt)
 		}
-		return errors.Join(err, unseen, printBackups(p.out, all, time.Now()),
-			printNext(p.out, v.settings.Backup.Schedule, time.Now()), printStrays(p.out, strays))
+		err = errors.Join(err, unseen, printBackups(p.out, all, time.Now()))
+		if !errors.Is(v.rooms.StoreExists(p.ctx), fs.ErrNotExist) { // else no server has these settings
+			err = errors.Join(err, printNext(p.out, v.settings.Backup.Schedule, time.Now()))
+		}
+		return errors.Join(err, printStrays(p.out, strays))
 	})
 }
 

@@ -39,17 +39,24 @@ func (c devCommand) Run(p *process) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprint(p.out, c.welcome("http://"+a.Addr(), password))
+		own, err := a.Errors.OwnProject(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprint(p.out, c.welcome("http://"+a.Addr(), a.Errors.DSN(own), password))
 		return err
 	})
 }
 
 // welcome is what the person sees who has started it.
-func (c devCommand) welcome(url, password string) string {
+func (c devCommand) welcome(url, dsn, password string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Manus is running. Its data is in %s.\n\n", c.Data)
-	for _, line := range [][2]string{{"Home", "/"}, {"API", "/docs"}, {"Readiness", "/ready"}, {"Mails", "/dev/mails"}} {
+	for _, line := range [][2]string{{"Home", "/"}, {"Status", "/status"}, {"API", "/docs"}, {"Readiness", "/ready"}, {"Mails", "/dev/mails"}} {
 		fmt.Fprintf(&b, "  %-10s %s%s\n", line[0], url, line[1])
+	}
+	if dsn != "" { // empty when its keys are disabled
+		fmt.Fprintf(&b, "  %-10s %s  (the DSN for Sentry's SDKs)\n", "Errors", dsn)
 	}
 	if password != "" {
 		fmt.Fprintf(&b, "\nAn operator account was made for you. Its password is shown only now:\n\n  %-10s %s\n  %-10s %s\n", "E-mail", app.DevOperator, "Password", password)

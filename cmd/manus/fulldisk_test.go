@@ -46,6 +46,15 @@ func TestNoSpaceForTheDataIsSaidInPlainWords(t *testing.T) {
 	}
 }
 
+// TestNoSpaceForARestoreLeavesWhatWasThere restores into less and less space, where there is
+// a store and where there is none.
+func TestNoSpaceForARestoreLeavesWhatWasThere(t *testing.T) {
+	t.Parallel()
+	if out := onSmallDisk(t, "TestFullRestoreProcess"); !bytes.Contains(out, []byte("sizes of the disk were too small")) {
+		t.Fatalf("%s", out)
+	}
+}
+
 // onSmallDisk plays a test of this file in a mount namespace of its own, and returns what
 // it says.
 func onSmallDisk(t *testing.T, test string) []byte {
@@ -140,6 +149,112 @@ func isUnavailable(err error) bool {
 	return ok && status.status == http.StatusServiceUnavailable
 }
 
+// TestFullRestoreProcess is one such process.
+func TestFullRestoreProcess(t *testing.T) {
+	dir := os.Getenv(diskVariable)
+	if dir == "" {
+		return // the test above starts it
+	}
+	d := &smallDisk{t: t, dir: dir}
+	d.begin()
+	kept := filepath.Join(d.dir, "kept")
+	backupTo := func(args ...string) (string, error) {
+		cmd := manus(t.Context(), d.dir, append([]string{"backup"}, args...)...)
+		cmd.Env = []string{"BACKUP_DIR=" + kept, "PATH=" + os.Getenv("PATH")}
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := backupTo("create", "--data", d.data()); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	tooSmall := 0
+	for _, c := range []struct {
+		there bool // is a store
+		of    []string
+	}{{of: []string{"--collection", "bulk"}}, {}, {there: true}} {
+		there, to := c.there, filepath.Join(d.backups(), "new", "data")
+		if there {
+			to = filepath.Join(d.backups(), "old")
+			d.leave(diskPages())
+			if out, err := backupTo("restore", "--latest", "--data", d.data(), "--to", to); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			d.mark(to)
+		}
+		for free, restored := 0, false; !restored; free += diskStep {
+			d.leave(free)
+			before := tree(t, d.backups())
+			out, err := backupTo(append([]string{"restore", "--latest", "--drop", "--data", d.data(), "--to", to}, c.of...)...)
+			if restored = err == nil; restored {
+				break
+			}
+			tooSmall++
+			if !strings.Contains(err.Error(), "exit status 75") || !strings.Contains(out, "no space left") || !strings.Contains(out, "free some") {
+				t.Errorf("with %d pages, over a store %v: %v: %s", free, there, err, out)
+			}
+			if after := tree(t, d.backups()); after != before || there != d.isMarked(to) {
+				t.Errorf("with %d pages, over a store %v, there was %s, and then %s, saying %s", free, there, before, after, out)
+			}
+		}
+		if d.isMarked(to) {
+			t.Error("it is still the old store")
+		}
+		if err := os.RemoveAll(filepath.Join(d.backups(), "new")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if tooSmall < diskSizes() {
+		t.Errorf("only %d sizes were tried", tooSmall)
+	}
+	t.Logf("%d sizes of the disk were too small", tooSmall)
+}
+
+// tree names the files and folders in a folder.
+func tree(t *testing.T, folder string) string {
+	t.Helper()
+	var all []string
+	err := filepath.WalkDir(folder, func(path string, _ os.DirEntry, err error) error {
+		all = append(all, path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(all, " ")
+}
+
+// mark makes a store one that no backup is of.
+func (d *smallDisk) mark(data string) {
+	d.t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(data, "manus.db"))
+	if err == nil {
+		_, err = db.Exec("CREATE TABLE mark (a)")
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// isMarked tells whether there is that store, and it is whole.
+func (d *smallDisk) isMarked(data string) bool {
+	d.t.Helper()
+	path := filepath.Join(data, "manus.db")
+	if _, err := os.Stat(path); err != nil {
+		return false
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer db.Close()
+	verdict, marks := "", 0
+	err = errors.Join(db.QueryRow("PRAGMA integrity_check").Scan(&verdict), db.QueryRow("SELECT count(*) FROM sqlite_schema WHERE name = 'mark'").Scan(&marks))
+	if err != nil || verdict != "ok" {
+		d.t.Errorf("the store: %s, %v", verdict, err)
+	}
+	return marks == 1
+}
+
 // TestFullDiskProcess is one such process.
 func TestFullDiskProcess(t *testing.T) {
 	dir := os.Getenv(diskVariable)
@@ -208,16 +323,7 @@ func (d *smallDisk) begin() {
 	}
 	p.kill()
 	// What the server had started to read the store may need a moment to end.
-	db, err := sql.Open("sqlite", filepath.Join(d.data(), "manus.db")+"?_pragma=busy_timeout(60000)")
-	if err == nil {
-		_, err = db.Exec("CREATE TABLE bulk (data BLOB); INSERT INTO bulk VALUES (randomblob(?))", diskSizes()*diskStep*os.Getpagesize())
-	}
-	if err == nil {
-		err = db.Close()
-	}
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	fill(d.t, filepath.Join(d.data(), "manus.db"), diskSizes()*diskStep*os.Getpagesize())
 }
 
 // backUp runs the command, and returns the ID of the backup that it says it has made.

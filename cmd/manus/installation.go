@@ -19,18 +19,24 @@ func (c installation) source(p *process) config.Source {
 	return config.Source{Environ: p.environ, EnvFile: c.EnvFile, ConfigFile: c.Config, Routes: app.Routes()}
 }
 
-// with joins the rooms of the installation, its store opened, and runs f on them. Where its
-// backups are is for what is said of a damaged store: without that, or with mistakes in it,
-// the command works all the same.
+// with joins the rooms of the installation, its store opened, and runs f on them.
 func (c installation) with(p *process, f func(*app.App) error) error {
-	settings, err := config.LoadBackup(c.source(p), c.Data)
-	if err != nil {
-		settings, err = config.LoadSome(c.source(p), c.Data)
-	}
+	settings, err := c.settings(p)
 	if err != nil {
 		return err
 	}
 	return withRooms(p, app.Options{Settings: settings}, f)
+}
+
+// settings are those of the installation that rooms are joined by, and those named. Where its
+// backups are is for what is said of a damaged store: without that, or with mistakes in it,
+// the command works all the same.
+func (c installation) settings(p *process, names ...string) (config.Settings, error) {
+	settings, err := config.LoadBackup(c.source(p), c.Data, names...)
+	if err != nil {
+		settings, err = config.LoadSome(c.source(p), c.Data, names...)
+	}
+	return settings, err
 }
 
 // withRooms joins the rooms for a command and runs f on them.

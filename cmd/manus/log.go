@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"io"
+	"log"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,7 +20,7 @@ const (
 )
 
 // newLogger makes the log, and what writes the lines that are still gathered.
-func newLogger(w io.Writer, s config.Settings) (log *slog.Logger, flush func()) {
+func newLogger(w io.Writer, s config.Settings) (logger *slog.Logger, flush func()) {
 	lines := &gatherer{w: w}
 	options := &slog.HandlerOptions{Level: s.LogLevel}
 	var handler slog.Handler = slog.NewJSONHandler(lines, options)
@@ -86,4 +88,25 @@ func (h promptHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup is the same handler with a group around what follows.
 func (h promptHandler) WithGroup(name string) slog.Handler {
 	return promptHandler{h.Handler.WithGroup(name), h.lines}
+}
+
+// logLibraries has what libraries write to the standard logger, such as net/http of its
+// connections, go into a log.
+func logLibraries(to *slog.Logger) {
+	log.SetFlags(0)
+	log.SetOutput(libraryWriter{to})
+}
+
+// libraryWriter logs lines of libraries. What they quote is foreign, such as an answer that
+// nobody has asked for, and may have a secret in it: a line is cut where that begins.
+type libraryWriter struct{ log *slog.Logger }
+
+// Write logs a line.
+func (w libraryWriter) Write(line []byte) (int, error) {
+	said, _, quotes := strings.Cut(string(line), `"`)
+	if said = strings.TrimSpace(said); quotes {
+		said += " …"
+	}
+	w.log.Warn("a library warns", "text", said)
+	return len(line), nil
 }

@@ -1,6 +1,14 @@
 package main
 
 import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -63,4 +71,77 @@ func TestLinesAreGatheredButNotWhatIsWrong(t *testing.T) {
 		flush()
 		want("at the end", "level=INFO msg=e\n")
 	})
+}
+
+func TestLinesOfLibrariesAreLoggedWithoutWhatTheyQuote(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"Unsolicited response received on idle HTTP channel starting with \"a\\\"secret\"; err=<nil>\n": "Unsolicited response received on idle HTTP channel starting with …",
+		"something is deprecated\n": "something is deprecated",
+		"\n":                        "",
+	} {
+		var w written
+		logger := slog.New(slog.NewTextHandler(&w, nil))
+		log.New(libraryWriter{logger}, "", 0).Print(line)
+		logger.Warn("a library warns", "text", want)
+		if got := w.take(); got[0] != got[1] {
+			t.Errorf("%q: %s", line, got[0])
+		}
+	}
+}
+
+// TestWhatAReceiverSendsUnaskedIsNoLineOfTheLog has a receiver of alerts that takes each, and
+// then sends on the idle connection what it was sent, and more.
+func TestWhatAReceiverSendsUnaskedIsNoLineOfTheLog(t *testing.T) {
+	t.Parallel()
+	const secret = "whsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
+	receiver, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = receiver.Close() })
+	go func() {
+		for {
+			conn, err := receiver.Accept()
+			if err != nil {
+				return
+			}
+			go sendUnasked(conn, secret)
+		}
+	}()
+	dir := serverDir(t)
+	server := startServer(t, dir, "ALERT_WEBHOOK_URL=http://"+receiver.Addr().String(), "ALERT_WEBHOOK_SECRET="+secret, "ALLOW_PRIVATE_TARGETS=true")
+	operator := newClient(server.url)
+	if err := operator.signIn("register"); err != nil {
+		t.Fatal(err)
+	}
+	typed(t, dir, serveEnv(t, dir), exitDone, "user", "set-role", "amal@example.com", "operator")
+	if err := operator.signIn("login"); err != nil {
+		t.Fatal(err)
+	}
+	if err := operator.call("POST", "/api/v1/ops/alerts/test", struct{}{}, &struct{}{}); err != nil {
+		t.Fatal(err)
+	}
+	server.stderr.Until(t, func() bool {
+		return strings.Contains(server.stderr.String(), "Unsolicited response received on idle HTTP channel")
+	})
+	server.kill()
+	for line := range strings.Lines(server.stderr.String()) {
+		var entry struct{ Msg string }
+		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Msg == "" || strings.Contains(line, secret) || strings.Contains(line, "v1,") {
+			t.Errorf("a line of the log: %s", line)
+		}
+	}
+}
+
+// sendUnasked takes a webhook, and sends more than an answer.
+func sendUnasked(conn net.Conn, secret string) {
+	defer conn.Close()
+	r, err := http.ReadRequest(bufio.NewReader(conn))
+	if err != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, r.Body)
+	_, _ = fmt.Fprintf(conn, "HTTP/1.1 204 No Content\r\n\r\n{\"secret\": \"%s\"}\n%s\n", secret, r.Header.Get("webhook-signature"))
+	_, _ = io.Copy(io.Discard, conn) // until the client has closed it
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -31,6 +32,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	logLibraries(slog.New(slog.NewTextHandler(os.Stderr, nil))) // until there is a log
 	code := run(ctx, stop, os.Args[1:], os.Environ(), stdio{os.Stdin, os.Stdout, os.Stderr})
 	stop()
 	os.Exit(code)
@@ -44,15 +46,21 @@ type stdio struct {
 
 // commands is the command line, one command a file.
 type commands struct {
-	Dev     devCommand     `cmd:"" help:"Run the whole product on this machine, with nothing configured."`
-	Serve   serveCommand   `cmd:"" help:"Run in production, by settings from the environment."`
-	Init    initCommand    `cmd:"" help:"Write a .env with fresh secrets and every setting explained."`
-	User    userCommand    `cmd:"" help:"Work on accounts, as an operator."`
-	Backup  backupCommand  `cmd:"" help:"Make, list, verify, restore and prune backups."`
-	Data    dataCommand    `cmd:"" help:"Move the data to another store."`
-	Notify  notifyCommand  `cmd:"" help:"List, retry and test alerts, and try rules."`
-	Limits  limitsCommand  `cmd:"" help:"Tell and forget what rate limits have counted."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Dev         devCommand         `cmd:"" help:"Run the whole product on this machine, with nothing configured."`
+	Serve       serveCommand       `cmd:"" help:"Run in production, by settings from the environment."`
+	Init        initCommand        `cmd:"" help:"Write a .env with fresh secrets and every setting explained."`
+	User        userCommand        `cmd:"" help:"Work on accounts, as an operator."`
+	Backup      backupCommand      `cmd:"" help:"Make, list, verify, restore and prune backups."`
+	Data        dataCommand        `cmd:"" help:"Move the data to another store."`
+	Notify      notifyCommand      `cmd:"" help:"List, retry and test alerts, and try rules."`
+	Errors      errorsCommand      `cmd:"" help:"See the errors that programs report, and make projects for them."`
+	Monitor     monitorCommand     `cmd:"" help:"See what is watched, check it now, pause or mute it."`
+	Watch       watchCommand       `cmd:"" help:"Watch monitors from another place, and hand in to a server what is found."`
+	Incident    incidentCommand    `cmd:"" help:"Tell people of trouble: open, update and resolve incidents."`
+	Status      statusCommand      `cmd:"" help:"Write the status page as files."`
+	Limits      limitsCommand      `cmd:"" help:"Tell and forget what rate limits have counted."`
+	Maintenance maintenanceCommand `cmd:"" help:"Plan work that people are told of: plan, list and cancel it."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
 
 	BackupWork workCommand `cmd:"" hidden:""`
 }

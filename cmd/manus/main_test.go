@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -76,9 +77,13 @@ func runScripts(t *testing.T, dir string, setup func(*testscript.Env)) {
 			"damage":    damage,
 			"keys":      keys,
 
+			"await-log":    awaitLog,
 			"await-backup": awaitBackup,
 			"await-alert":  awaitAlert,
 			"receiver":     receiver,
+
+			"capture": capture,
+			"report":  report,
 		},
 	})
 }
@@ -117,6 +122,16 @@ func interrupt(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(p.cmd.Process.Signal(os.Interrupt))
 	if err := p.wait(); err != nil {
 		ts.Fatalf("it ended with %v: %s", err, &p.stderr)
+	}
+}
+
+// awaitLog waits until the running program has logged a text.
+func awaitLog(ts *testscript.TestScript, _ bool, args []string) {
+	p := of(ts).running
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if p.stderr.Wait(ctx, func() bool { return strings.Contains(p.stderr.String(), args[0]) }) != nil {
+		ts.Fatalf("it hasn't logged %q: %s", args[0], &p.stderr)
 	}
 }
 
@@ -195,8 +210,14 @@ type program struct {
 
 // startProgram runs manus until it serves.
 func startProgram(dir string, env []string, args ...string) (*program, error) {
+	return startCommand(manus(context.Background(), dir, args...), env, func(int) {})
+}
+
+// startCommand runs a command that becomes manus, until it serves. Of the process is told as soon
+// as it runs.
+func startCommand(cmd *exec.Cmd, env []string, runs func(pid int)) (*program, error) {
 	serving := make(chan string, 1)
-	p := &program{cmd: manus(context.Background(), dir, args...), stdout: welcome{serving: serving}, ended: make(chan struct{})}
+	p := &program{cmd: cmd, stdout: welcome{serving: serving}, ended: make(chan struct{})}
 	p.cmd.Env, p.cmd.Stdout = env, &p.stdout
 	logged, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -205,6 +226,7 @@ func startProgram(dir string, env []string, args ...string) (*program, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
+	runs(p.cmd.Process.Pid)
 	go func() {
 		defer close(p.ended)
 		for lines := bufio.NewScanner(logged); lines.Scan(); {

@@ -3,19 +3,26 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
+
+	"manus/internal/processtest"
+	"manus/internal/waittest"
 )
 
 // unlimited is a manus.yaml without a quota, and without rate limits for this
@@ -292,4 +299,111 @@ func TestAStartThatFailsSaysWhy(t *testing.T) {
 			t.Errorf("%v: %v", c.args, err)
 		}
 	}
+}
+
+// TestARestoreThatIsKilledIsNoFreshInstallation kills the command at random moments, and has
+// a server start with what is left.
+func TestARestoreThatIsKilledIsNoFreshInstallation(t *testing.T) {
+	t.Parallel()
+	dir := serverDir(t)
+	server := startServer(t, dir)
+	owner := newClient(server.url)
+	if err := owner.signIn("register"); err != nil {
+		t.Fatal(err)
+	}
+	server.kill()
+	fill(t, filepath.Join(dir, "data", "manus.db"), 8<<20)
+	kept := "BACKUP_DIR=" + filepath.Join(dir, "kept")
+	backups := func(ctx context.Context, args ...string) (string, error) {
+		cmd := manus(ctx, dir, append([]string{"backup"}, args...)...)
+		cmd.Env = append(serveEnv(t, dir), kept)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := backups(t.Context(), "create"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	begun := time.Now()
+	if out, err := backups(t.Context(), "restore", "--latest", "--to", "whole"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	takes := time.Since(begun)
+	seen := map[string]int{}
+	for round := range processtest.Size(processtest.CrashRounds, 8) {
+		there := filepath.Join(dir, strconv.Itoa(round))
+		ctx, cancel := context.WithTimeout(t.Context(), rand.N(takes))
+		_, _ = backups(ctx, "restore", "--latest", "--to", there) // it is killed, or not
+		cancel()
+		if _, err := os.Stat(filepath.Join(there, "manus.db")); errors.Is(err, fs.ErrNotExist) {
+			seen["nothing"]++
+			continue
+		}
+		start := func() error {
+			server, err := startProgram(dir, append(serveEnv(t, dir), "DATA_DIR="+there, kept), "serve", "--config", "manus.yaml")
+			if err != nil {
+				return err
+			}
+			defer server.kill()
+			return newClient(server.url).signIn("login")
+		}
+		err := start()
+		if err == nil {
+			seen["all"]++
+			continue
+		}
+		seen["refused"]++
+		if !strings.Contains(err.Error(), "it is empty") || !strings.Contains(err.Error(), "manus backup restore") {
+			t.Errorf("it leaves what a server says of: %v", err)
+		}
+		if out, err := backups(t.Context(), "restore", "--latest", "--to", there); err != nil {
+			t.Errorf("it can't be made again: %v: %s", err, out)
+		}
+		if err := start(); err != nil {
+			t.Errorf("made again, it isn't good: %v", err)
+		}
+	}
+	t.Logf("of restores that were killed within %v there was %v", takes, seen)
+}
+
+// fill adds so many bytes to a store.
+func fill(t *testing.T, path string, bytes int) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path+"?_pragma=busy_timeout(60000)")
+	if err == nil {
+		_, err = db.Exec("CREATE TABLE bulk (data BLOB); INSERT INTO bulk VALUES (randomblob(?))", bytes)
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestASecondServerOnADataFolderSaysSo starts two, and kills the first.
+func TestASecondServerOnADataFolderSaysSo(t *testing.T) {
+	t.Parallel()
+	dir := serverDir(t)
+	first := startServer(t, dir)
+	hints := func(p *program) string {
+		var ready struct{ Hints []string }
+		if err := newClient(p.url).call("GET", "/ready", nil, &ready); err != nil {
+			t.Error(err)
+		}
+		return strings.Join(ready.Hints, " ")
+	}
+	second := startServer(t, dir)
+	waittest.Poll(t, func() bool { return strings.Contains(hints(second), "data-folder-shared") })
+	if said := second.stderr.String(); strings.Count(said, "another server is at work on this data folder: each counts rate limits by itself") != 1 {
+		t.Errorf("it says %s", said)
+	}
+	owner := newClient(second.url)
+	if err := owner.signIn("register"); err != nil { // as two have to work while one takes the other's place
+		t.Error(err)
+	}
+	first.kill()
+	waittest.Poll(t, func() bool { return !strings.Contains(hints(second), "data-folder-shared") })
+	second.stderr.Until(t, func() bool { return strings.Contains(second.stderr.String(), "alone on its data folder again") })
+	if said := first.stderr.String() + hints(second); strings.Contains(said, "another server") || strings.Contains(said, "shared") {
+		t.Errorf("the first says %s", said)
+	}
+	third := startServer(t, dir)
+	waittest.Poll(t, func() bool { return strings.Contains(hints(third), "data-folder-shared") })
 }

@@ -36,17 +36,29 @@ func (c serveCommand) Run(p *process) error {
 
 // serve runs the product: it starts it, calls ready, and stops it when a signal comes.
 func serve(p *process, settings config.Settings, ready func(context.Context, *app.App) error) error {
-	setGC(200) // the living heap is a few MiB: collections would come every few thousand requests
 	log, flush := newLogger(p.err, settings)
 	defer flush()
+	logLibraries(log)
+	if len(settings.Monitors) > manyMonitors {
+		setGC(25)
+	}
 	a, err := app.New(p.ctx, app.Options{
 		Settings:   settings,
 		Version:    buildVersion(settings.Environment),
 		Log:        slog.New(pastingHandler{log.Handler(), p.paste}),
+		CrashDir:   settings.DataDir,
 		Subprocess: subprocess,
 	})
 	if err != nil {
 		return err
+	}
+	if settings.DataDir != "" {
+		end, err := a.KeepCrash(settings.DataDir)
+		if err != nil {
+			log.Warn("a crash of this program will be in its log alone", "error", err)
+		} else {
+			defer end()
+		}
 	}
 	failed := a.Start(p.ctx)
 	if failed == nil {
@@ -97,6 +109,11 @@ func (c workCommand) Run(p *process) error {
 	}
 	return nil
 }
+
+// manyMonitors are so many that what is known of them, and the checks under way, are most of the
+// heap. Then it may grow by a quarter between collections, which takes a few per cent of a
+// processor, and not by as much again.
+const manyMonitors = 1000
 
 // setGC says how far the heap may grow between collections. GOGC in the environment has
 // the last word.

@@ -1,14 +1,25 @@
 package main
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"manus/docstore"
 )
 
 // usageError is a command line that can't be understood.
 type usageError struct{ error }
+
+// checkLimit returns a usageError for a --limit that is more than a list gives.
+func checkLimit(limit int) error {
+	if limit < 1 || limit > docstore.MaxLimit {
+		return usageError{fmt.Errorf("--limit: use a number from 1 to %d", docstore.MaxLimit)}
+	}
+	return nil
+}
 
 // nameOf is how the command is called that a command line has, as far as it has one.
 func nameOf(line *kong.Context) string {
@@ -29,6 +40,7 @@ var unclear = []struct {
 }{
 	{regexp.MustCompile(`^(\S+): expected .* but got "EOL" \(.*\)$`), "$1 needs a value"},
 	{regexp.MustCompile(`^(\S+): expected .* but got "(-.*)" \(.*\)(; perhaps .*)?$`), "$1 needs a value, and $2 is none"},
+	{regexp.MustCompile(`^(\S+): expected duration but got (".*"): time: .*$`), "$1: $2 is no span of time; write one such as 72h, 90m or 1h30m"},
 	{regexp.MustCompile(`^(?:expected "(<.*>)"|missing flags: (.*))$`), "missing: $1$2"},
 	{regexp.MustCompile(`^expected (?:one of )?".*$`), "missing: a command"},
 	{regexp.MustCompile(`^unexpected argument ([^,]*)`), "unexpected argument '$1'"},
@@ -44,7 +56,7 @@ func inWords(text string) string {
 
 // sentence is a text with the stop that it hasn't yet.
 func sentence(text string) string {
-	if strings.HasSuffix(text, "?") {
+	if strings.HasSuffix(text, "?") || strings.HasSuffix(text, ".") {
 		return text
 	}
 	return text + "."

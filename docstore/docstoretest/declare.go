@@ -1,6 +1,8 @@
 package docstoretest
 
 import (
+	"encoding/json"
+	"fmt"
 	"sync"
 	"testing"
 
@@ -15,6 +17,7 @@ func declareRules() []rule {
 		{"Declare refuses a unique index that documents violate", declareViolated},
 		{"Declare lets collections have indexes of the same name", declareSameNames},
 		{"Declare refuses names with other characters", declareNames},
+		{"Declare refuses maps that don't say what their keys are", declareMaps},
 		{"a collection must be declared", undeclared},
 	}
 }
@@ -94,6 +97,39 @@ func declareNames(t *testing.T, s *subject) {
 	}
 	none := docstore.Spec{Collection: "ok", Indexes: []docstore.Index{{Name: "ok"}}}
 	wantError(t, "an index on nothing", s.Declare(t.Context(), none), docstore.ErrInvalid)
+}
+
+// mapped is a document with maps in all the places where one may hide.
+type mapped[T any] struct {
+	ID    string `json:"_id"`
+	Inner *struct {
+		List []T `json:"list"`
+	} `json:"inner"`
+	Skipped map[string]int `json:"-"`
+}
+
+func (m mapped[T]) DocumentID() string { return m.ID }
+
+func declareMaps(t *testing.T, s *subject) {
+	type tree struct {
+		Children []tree         `json:"children"`
+		Named    map[string]int `json:"named" docstore:"plainkeys"`
+	}
+	type deep struct {
+		Trees map[string][]map[string]tree `json:"trees" docstore:"plainkeys"`
+	}
+	for _, of := range []docstore.Entity{mapped[string]{}, mapped[tree]{}, mapped[deep]{}, &mapped[json.RawMessage]{}} {
+		must(t, s.Declare(t.Context(), docstore.Spec{Collection: "mapped", Of: of}))
+	}
+	type unsaid struct {
+		Named map[string]int `json:"named"`
+	}
+	type below struct {
+		Trees map[string]unsaid `json:"trees" docstore:"plainkeys"`
+	}
+	for _, of := range []docstore.Entity{mapped[map[string]int]{}, mapped[unsaid]{}, mapped[[]*unsaid]{}, mapped[below]{}} {
+		wantError(t, fmt.Sprintf("%T", of), s.Declare(t.Context(), docstore.Spec{Collection: "mapped", Of: of}), docstore.ErrInvalid)
+	}
 }
 
 func undeclared(t *testing.T, s *subject) {

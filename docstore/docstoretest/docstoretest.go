@@ -213,8 +213,9 @@ func put(raw docstore.Raw) func(docstore.Raw) (docstore.Raw, error) {
 func (s *subject) methods(t *testing.T, collection string) map[string]func(context.Context) error {
 	raw := s.encode(t, thing{ID: "z"})
 	return map[string]func(context.Context) error{
-		"Get":  func(ctx context.Context) error { _, err := s.Get(ctx, collection, "a"); return err },
-		"Find": func(ctx context.Context) error { _, err := s.Find(ctx, collection, docstore.Query{}); return err },
+		"Get":    func(ctx context.Context) error { _, err := s.Get(ctx, collection, "a"); return err },
+		"GetAll": func(ctx context.Context) error { _, err := s.GetAll(ctx, collection, "a", "b"); return err },
+		"Find":   func(ctx context.Context) error { _, err := s.Find(ctx, collection, docstore.Query{}); return err },
 		"Insert": func(ctx context.Context) error {
 			return s.Insert(ctx, collection, docstore.Document{ID: "z", Body: raw})
 		},
@@ -225,7 +226,7 @@ func (s *subject) methods(t *testing.T, collection string) map[string]func(conte
 			return err
 		},
 		"Batch": func(ctx context.Context) error {
-			return s.Batch(ctx, []docstore.Change{{Collection: collection, ID: "z", Apply: put(raw)}})[0]
+			return s.Batch(ctx, []docstore.Change{{Collection: collection, ID: "z", Apply: put(raw)}, {Collection: collection, ID: "y", Apply: put(raw)}})[0]
 		},
 	}
 }

@@ -15,6 +15,7 @@ import (
 func getRules() []rule {
 	return []rule{
 		{"Get returns the document or ErrNotFound", get},
+		{"GetAll returns documents in the order of the ids", getAll},
 		{"text of any kind is kept and found", texts},
 		{"a big document is kept and found", bigDocument},
 	}
@@ -30,6 +31,31 @@ func get(t *testing.T, s *subject) {
 	for _, id := range []string{"", "B", "bb", "b\x00", "%", "nobody"} {
 		_, err := s.Get(t.Context(), things, id)
 		wantError(t, fmt.Sprintf("the id %q", id), err, docstore.ErrNotFound)
+	}
+}
+
+func getAll(t *testing.T, s *subject) {
+	must(t, s.things.Insert(t.Context(), sample()...))
+	ids := []string{"c", "nobody", "a", "", "c", "i"}
+	docs, err := s.GetAll(t.Context(), things, ids...)
+	must(t, err)
+	if len(docs) != len(ids) || docs[1] != nil || docs[3] != nil {
+		t.Fatalf("got %d documents, and of those that there aren't %q and %q", len(docs), docs[1], docs[3])
+	}
+	wantIDs(t, "the documents", s.ids(t, []docstore.Raw{docs[0], docs[2], docs[4], docs[5]}), "caci")
+	if docs, err := s.GetAll(t.Context(), things); err != nil || len(docs) != 0 {
+		t.Errorf("of no ids: %d documents, %v", len(docs), err)
+	}
+	many := make([]string, 1500)
+	for i := range many {
+		many[i] = string(rune('a' + i%26))
+	}
+	found, err := s.GetAll(t.Context(), things, many...)
+	must(t, err)
+	for i, doc := range found {
+		if there := i%26 < len(sample()); there != (doc != nil) {
+			t.Fatalf("the document %s at %d is there: %v", many[i], i, doc != nil)
+		}
 	}
 }
 

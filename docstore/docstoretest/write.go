@@ -291,6 +291,7 @@ func batchRules() []rule {
 	return []rule{
 		{"Batch has an error for each change and each stands alone", batch},
 		{"Batch applies changes of one document one after another", batchSame},
+		{"Batch takes many changes of every kind", batchMany},
 	}
 }
 
@@ -329,6 +330,9 @@ func batch(t *testing.T, s *subject) {
 	if v, err := s.things.Get(t.Context(), "b"); err != nil || v.Note != "new" {
 		t.Errorf("got %+v, %v", v, err)
 	}
+	added := []docstore.Change{{Collection: things, ID: "n", New: s.encode(t, thing{ID: "n"})}}
+	must(t, s.Batch(t.Context(), added)[0])
+	wantConflict(t, "adding it again", s.Batch(t.Context(), added)[0], things, docstore.IDIndex)
 	if errs := s.Batch(t.Context(), nil); len(errs) != 0 {
 		t.Errorf("an empty batch has the errors %v", errs)
 	}
@@ -339,6 +343,41 @@ func batchSame(t *testing.T, s *subject) {
 	must(t, errors.Join(errs...))
 	if v, err := s.counters.Get(t.Context(), "a"); err != nil || v.Count != 50 || v.Twin != 50 {
 		t.Errorf("got %+v, %v", v, err)
+	}
+}
+
+func batchMany(t *testing.T, s *subject) {
+	const n = 700
+	id := func(i int) string { return fmt.Sprintf("%04d", i) }
+	for i := range n {
+		if i%7 < 5 {
+			must(t, s.counters.Insert(t.Context(), counter{ID: id(i), Kind: "old", Count: 1, Twin: 1}))
+		}
+	}
+	changes := make([]docstore.Change, n)
+	for i := range changes {
+		changes[i] = s.increment(id(i))
+		switch i % 7 {
+		case 0: // and 2, 3: replaced
+		case 1:
+			changes[i].Apply = func(docstore.Raw) (docstore.Raw, error) { return docstore.Removed, nil }
+		case 4:
+			changes[i].Apply = func(docstore.Raw) (docstore.Raw, error) { return nil, nil }
+		case 6: // and 5: made
+			changes[i].Apply = func(docstore.Raw) (docstore.Raw, error) { return nil, errOwn }
+		}
+	}
+	for i, err := range s.Batch(t.Context(), changes) {
+		if want := []error{6: errOwn}[i%7]; !errors.Is(err, want) {
+			t.Fatalf("the change of %s: %v, not %v", id(i), err, want)
+		}
+	}
+	want := []int{2, 0, 2, 2, 1, 1, 0}
+	for i := range n {
+		v, err := s.counters.Get(t.Context(), id(i))
+		if docstore.NotFoundAs(err, nil) != nil || v.Count != want[i%7] {
+			t.Fatalf("%s is %d, not %d: %v", id(i), v.Count, want[i%7], err)
+		}
 	}
 }
 

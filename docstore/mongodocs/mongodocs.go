@@ -167,19 +167,23 @@ func (s *Store) Find(ctx context.Context, collection string, q docstore.Query) (
 // Codec is BSON by the documents' json tags. Raw JSON is kept as its text.
 func (s *Store) Codec() docstore.Codec { return s.codec }
 
-// Ping proves that a server answers that takes writes.
+// Ping proves that a server takes a write and that a majority has it, by a
+// deletion that finds nothing: nothing is written.
 func (s *Store) Ping(ctx context.Context) error {
 	done, err := s.enter(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	err = s.ping(ctx)
+	_, err = s.database.Collection(probe).DeleteOne(mongodriver.Unhurried{Context: ctx}, bson.D{{Key: id, Value: probe}})
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return translateError(err)
+	return translateError(failed(err))
 }
+
+// probe is a collection that there isn't, and the id of what isn't in it.
+const probe = "write_probe"
 
 func (s *Store) ping(ctx context.Context) error {
 	ping := bson.D{{Key: "ping", Value: 1}}

@@ -216,6 +216,88 @@ func forward(to io.Writer, from io.Reader, hear func([]byte) error) error {
 	return err
 }
 
+// TestABatchIsFewCommands: what is read, and what is added, is so together.
+func TestABatchIsFewCommands(t *testing.T) {
+	t.Parallel()
+	var reads, inserts, others atomic.Int64
+	s, c := declared(t, relayed(t, mongotest.URI(t), func(message []byte) error {
+		switch {
+		case bytes.Contains(message, []byte("\x02find\x00")):
+			reads.Add(1)
+		case bytes.Contains(message, []byte("\x02insert\x00")):
+			inserts.Add(1)
+		case bytes.Contains(message, []byte("\x02update\x00")), bytes.Contains(message, []byte("\x02delete\x00")):
+			others.Add(1)
+		}
+		return nil
+	}), database(t))
+	var ids []string
+	var people []docstore.Change
+	for i := range 200 {
+		ids = append(ids, fmt.Sprint(i))
+		one, err := c.InsertChange(person{ID: ids[i], Email: ids[i]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		people = append(people, one)
+	}
+	look := func(what string, errs []error, wantReads, wantInserts, wantOthers int64) {
+		t.Helper()
+		if err := errors.Join(errs...); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if r, i, o := reads.Swap(0), inserts.Swap(0), others.Swap(0); r != wantReads || i != wantInserts || o != wantOthers {
+			t.Errorf("%s took %d reads, %d insertions and %d others", what, r, i, o)
+		}
+	}
+	look("to add one", s.Batch(t.Context(), people[:1]), 0, 1, 0)
+	look("to add 199", s.Batch(t.Context(), people[1:]), 0, 1, 0)
+	_, errs := c.UpdateAll(t.Context(), ids[:20], func(_ int, p *person) error { p.Count++; return nil })
+	look("to change 20", errs, 1, 0, 20)
+	_, errs = c.UpdateAll(t.Context(), ids, func(int, *person) error { return docstore.ErrUnchanged })
+	look("to change none", errs, 1, 0, 0)
+	all, err := c.GetAll(t.Context(), ids...)
+	look("to read all", []error{err}, 1, 0, 0)
+	if len(all) != 200 || all["7"].Count != 1 || all["77"].Count != 0 {
+		t.Errorf("there are %d", len(all))
+	}
+}
+
+// TestALostAnswerDoublesNothingOfABatch: what was added all the same is not added to again.
+func TestALostAnswerDoublesNothingOfABatch(t *testing.T) {
+	t.Parallel()
+	var asked, lost atomic.Bool
+	s, c := declared(t, relayed(t, mongotest.URI(t), func(message []byte) error {
+		if bytes.Contains(message, []byte("\x02insert\x00")) {
+			asked.Store(true)
+		} else if asked.Load() && bytes.Contains(message, []byte("\x10n\x00")) && lost.CompareAndSwap(false, true) {
+			return errors.New("broken")
+		}
+		return nil
+	}), database(t))
+	if err := c.Insert(t.Context(), person{ID: "0", Email: "0", Count: 7}); err != nil || !lost.Load() {
+		t.Fatalf("an insertion whose answer is lost (%v): %v", lost.Load(), err)
+	}
+	asked.Store(false)
+	lost.Store(false)
+	changes, now := make([]docstore.Change, 8), make([]person, 8)
+	for k := range changes {
+		id := fmt.Sprint(k)
+		var err error
+		if changes[k], err = c.UpsertChange(person{ID: id, Email: id}, &now[k], func(p *person, _ bool) error { p.Count++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(s.Batch(t.Context(), changes)...); err != nil || !lost.Load() {
+		t.Fatalf("a batch whose answer is lost (%v): %v", lost.Load(), err)
+	}
+	for k := range changes {
+		if p, err := c.Get(t.Context(), fmt.Sprint(k)); err != nil || p.Count != []int{8, 1}[min(k, 1)] {
+			t.Errorf("%d is %d: %v", k, p.Count, err)
+		}
+	}
+}
+
 func TestBrokenConnectionsLoseAndDoubleNothing(t *testing.T) {
 	t.Parallel()
 	name := database(t)
@@ -337,7 +419,7 @@ func TestAPingOnAConnectionThatHasGoneSilentEndsWhenItShould(t *testing.T) {
 	t.Parallel()
 	var silent atomic.Bool
 	s := open(t, relayed(t, mongotest.URI(t), func(message []byte) error {
-		if silent.Load() && bytes.Contains(message, []byte("ping")) { // heartbeats are something else
+		if silent.Load() && bytes.Contains(message, []byte(probe)) { // heartbeats are something else
 			<-t.Context().Done()
 			return t.Context().Err()
 		}
@@ -351,6 +433,36 @@ func TestAPingOnAConnectionThatHasGoneSilentEndsWhenItShould(t *testing.T) {
 	defer cancel()
 	if err := s.Ping(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A server that answers everything but writes isn't ready: here between it and the store is
+// somebody who makes its answers to writes refusals.
+func TestAServerThatRefusesWritesIsNotReady(t *testing.T) {
+	t.Parallel()
+	var refuses atomic.Bool
+	s := open(t, relayed(t, mongotest.URI(t), func(message []byte) error {
+		if at := bytes.Index(message, []byte("\x01ok\x00")); refuses.Load() && at >= 0 && bytes.Contains(message, []byte("\x10n\x00")) {
+			clear(message[at+4 : at+12]) // 1, as a number of 8 bytes
+		}
+		return nil
+	}), database(t))
+	if err := s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := s.database.ListCollectionNames(t.Context(), bson.D{}); err != nil || len(names) > 0 {
+		t.Errorf("to ask has made %v, %v", names, err)
+	}
+	refuses.Store(true)
+	if err := s.ping(t.Context()); err != nil {
+		t.Errorf("it doesn't answer: %v", err)
+	}
+	if err := s.Ping(t.Context()); !errors.Is(err, docstore.ErrUnavailable) {
+		t.Errorf("while writes are refused: %v", err)
+	}
+	refuses.Store(false)
+	if err := s.Ping(t.Context()); err != nil {
+		t.Errorf("and then: %v", err)
 	}
 }
 

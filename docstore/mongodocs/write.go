@@ -9,7 +9,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"golang.org/x/sync/errgroup"
 
 	"manus/docstore"
 )
@@ -132,23 +131,48 @@ func (s *Store) Upsert(ctx context.Context, collection, docID string, change fun
 		return err
 	}
 	defer done()
-	w := &write{}
+	return s.upsert(ctx, c, docstore.Change{Collection: collection, ID: docID, Apply: change}, &write{}, nil)
+}
+
+// step is what a change makes of a document as it was read; next is empty for a removal.
+type step struct{ old, next docstore.Raw }
+
+// stepOf is what a change makes of a document; nil where it leaves it as it is.
+func stepOf(change docstore.Change, old docstore.Raw) (*step, error) {
+	if change.Apply == nil {
+		if old != nil {
+			return nil, &docstore.ConflictError{Collection: change.Collection, Index: docstore.IDIndex}
+		}
+		return &step{nil, change.New}, nil
+	}
+	next, err := change.Apply(old)
+	if err != nil || next == nil || old == nil && len(next) == 0 {
+		return nil, err
+	}
+	return &step{old, next}, nil
+}
+
+// upsert makes a change whose turn it is. What was made of it already, if anything, is the
+// first attempt.
+func (s *Store) upsert(ctx context.Context, c *collection, change docstore.Change, w *write, made *step) error {
 	return s.retry(ctx, func(ctx context.Context) error {
-		old, err := c.get(ctx, docID)
-		if err != nil {
-			return err
+		next := made
+		if made = nil; next == nil {
+			old, err := c.get(ctx, change.ID)
+			if err != nil {
+				return err
+			}
+			if done, err := w.resolve(old); done || err != nil {
+				return err
+			}
+			if next, err = stepOf(change, old); err != nil || next == nil {
+				return err
+			}
 		}
-		if done, err := w.resolve(old); done || err != nil {
-			return err
+		if len(next.next) == 0 {
+			return c.remove(ctx, w, change.ID, next.old)
 		}
-		next, err := change(old)
-		switch {
-		case err != nil || next == nil, old == nil && len(next) == 0:
-			return err
-		case len(next) == 0:
-			return c.remove(ctx, w, docID, old)
-		}
-		return c.swap(ctx, w, docID, old, next)
+		return c.swap(ctx, w, change.ID, next.old, next.next)
 	})
 }
 
@@ -272,24 +296,6 @@ func (c *collection) deleteSome(ctx context.Context, plan docstore.Plan, limit i
 		return len(docs), 0, failed(err)
 	}
 	return len(docs), int(result.DeletedCount), nil
-}
-
-// batchAtOnce is how many changes of a batch are made at a time.
-const batchAtOnce = 16
-
-// Batch applies independent changes, several at a time.
-func (s *Store) Batch(ctx context.Context, changes []docstore.Change) []error {
-	errs := make([]error, len(changes))
-	var group errgroup.Group
-	group.SetLimit(batchAtOnce)
-	for i, change := range changes {
-		group.Go(func() error {
-			errs[i] = s.Upsert(ctx, change.Collection, change.ID, change.Apply)
-			return nil
-		})
-	}
-	_ = group.Wait() // each has an error of its own
-	return errs
 }
 
 // turns lets one writer of this process at a time change a document.

@@ -133,7 +133,7 @@ type rawPeople struct {
 
 func openRaw(b *testing.B, path string) peopleAt {
 	pool := func(pragma string, connections int) *sql.DB {
-		db, err := sql.Open("sqlite", dsn(path, pragma)+"&_txlock=immediate")
+		db, err := sql.Open("sqlite", dsn(path, pragma, cacheSize)+"&_txlock=immediate")
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -149,7 +149,7 @@ func openRaw(b *testing.B, path string) peopleAt {
 		}
 		return stmt
 	}
-	reader, writer := pool("query_only(1)", readers()), pool("query_only(0)", 1)
+	reader, writer := pool("query_only(1)", readersAtOnce()), pool("query_only(0)", 1)
 	return rawPeople{
 		writer: writer,
 		get:    prepare(reader, "SELECT doc FROM people WHERE id = ?"),

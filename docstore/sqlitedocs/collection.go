@@ -134,24 +134,32 @@ func (c *collection) selection(plan docstore.Plan) selection {
 	if plan.Until != nil {
 		s.add(s.order[0]+" < ?", plan.Until)
 	}
-	if plan.After != nil {
-		s.after(plan)
-	}
 	return s
 }
 
-// after goes on behind the position of a cursor, by comparing row values.
-// SQLite doesn't search an index on expressions by a row value, so the first of
-// them is given as a bound of its own.
-func (s *selection) after(plan docstore.Plan) {
-	compare := " > "
-	if plan.Descending {
-		compare = " < "
+// parts are the ranges that a plan's is read as, one after another. Behind the position of a
+// cursor they are what is equal to it but for the last of what it is ordered by, what is equal
+// but for the last two, and so on: each is found by the index at once, however many
+// documents are equal.
+func (c *collection) parts(plan docstore.Plan) []selection {
+	if plan.After == nil {
+		return []selection{c.selection(plan)}
 	}
-	n := len(s.order) // without the id where the fields are unique
-	marks := strings.TrimSuffix(strings.Repeat("?, ", n), ", ")
-	s.add(s.order[0]+strings.TrimSpace(compare)+"= ?", plan.After[0])
-	s.add("("+strings.Join(s.order, ", ")+")"+compare+"("+marks+")", plan.After[:n]...)
+	beyond := " > ?"
+	if plan.Descending {
+		beyond = " < ?"
+	}
+	var all []selection
+	for n := len(c.selection(plan).order) - 1; n >= 0; n-- { // the id isn't of it where the fields are unique
+		s := c.selection(plan)
+		for i, value := range plan.After[:n] {
+			s.add(s.order[i]+" = ?", value)
+		}
+		s.order = s.order[n:] // what is equal isn't ordered
+		s.add(s.order[0]+beyond, plan.After[n])
+		all = append(all, s)
+	}
+	return all
 }
 
 func (s *selection) add(condition string, values ...any) {
@@ -186,7 +194,6 @@ func (s *selection) text(columns string, plan docstore.Plan) string {
 
 // find reads one document more than the limit to know whether more follow.
 func (c *collection) find(r *conn, plan docstore.Plan) (docstore.Page, error) {
-	s := c.selection(plan)
 	columns := []string{"doc"}
 	for _, name := range plan.Rest {
 		columns = append(columns, field(name))
@@ -194,23 +201,33 @@ func (c *collection) find(r *conn, plan docstore.Plan) (docstore.Page, error) {
 	columns = append(columns, "id")
 	var page docstore.Page
 	position := make([]any, len(plan.Rest)+1) // of the page's last document
-	err := r.query(func(row []driver.Value) bool {
-		if len(page.Documents) == plan.Limit {
-			page.Next = docstore.EncodeCursor(position)
-			return false
+	for _, s := range c.parts(plan) {
+		left := plan.Limit + 1 - len(page.Documents)
+		err := r.query(func(row []driver.Value) bool {
+			if len(page.Documents) == plan.Limit {
+				page.Next = docstore.EncodeCursor(position)
+				return false
+			}
+			page.Documents = append(page.Documents, docstore.Raw(row[0].(string)))
+			for i, value := range row[1:] {
+				position[i] = value
+			}
+			return true
+		}, s.text(strings.Join(columns, ", "), plan), append(s.args, left)...)
+		if err != nil || page.Next != "" {
+			return page, unavailable(err)
 		}
-		page.Documents = append(page.Documents, docstore.Raw(row[0].(string)))
-		for i, value := range row[1:] {
-			position[i] = value
-		}
-		return true
-	}, s.text(strings.Join(columns, ", "), plan), append(s.args, plan.Limit+1)...)
-	return page, unavailable(err)
+	}
+	return page, nil
 }
 
-func (c *collection) deleteRange(w *conn, plan docstore.Plan) (int, error) {
-	s := c.selection(plan)
-	text := "DELETE FROM " + c.table + " WHERE id IN (" + s.text("id", plan) + ")"
-	n, err := w.exec(text, append(s.args, plan.Limit)...)
-	return int(n), unavailable(err)
+func (c *collection) deleteRange(w *conn, plan docstore.Plan) (deleted int, err error) {
+	for _, s := range c.parts(plan) {
+		text := "DELETE FROM " + c.table + " WHERE id IN (" + s.text("id", plan) + ")"
+		n, err := w.exec(text, append(s.args, plan.Limit-deleted)...)
+		if deleted += int(n); err != nil || deleted == plan.Limit {
+			return deleted, unavailable(err)
+		}
+	}
+	return deleted, nil
 }

@@ -187,7 +187,7 @@ func unavailable(err error) error {
 		return err
 	case isDamage(err):
 		return fmt.Errorf("%w: %w", docstore.ErrCorrupt, err)
-	case isFull(err):
+	case IsFull(err):
 		return fmt.Errorf("%w: there is no space left on the disk with the data: free some, and writing goes on by itself: %w", docstore.ErrUnavailable, err)
 	}
 	return fmt.Errorf("%w: %w", docstore.ErrUnavailable, err)
@@ -199,9 +199,9 @@ func isDamage(err error) bool {
 	return result == lib.SQLITE_CORRUPT || result == lib.SQLITE_NOTADB
 }
 
-// isFull tells whether the disk or the user's share of it is full. The file of the
+// IsFull tells whether the disk or the user's share of it is full. The file of the
 // shared memory, which SQLite makes longer first, has an error of its own.
-func isFull(err error) bool {
+func IsFull(err error) bool {
 	return primary(err) == lib.SQLITE_FULL || code(err) == lib.SQLITE_IOERR_SHMSIZE || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 

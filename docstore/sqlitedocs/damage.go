@@ -72,11 +72,23 @@ func checkLost(path string) error {
 		trace, mend = "nothing is left of it but its log", fmt.Sprintf("remove %s-wal", path)
 	case err == nil && info.Size() == 0 && isMissing(path+newMark):
 		trace, mend = "it is empty", "remove it"
+		if isRestoring(path) {
+			trace = "it is empty, as a backup is being restored into it or that was cut short: let it end, or restore it again"
+		}
 	}
 	if trace == "" || !isEmpty(path) { // as another process may just have begun to fill it
 		return nil
 	}
 	return fmt.Errorf("the data file %s: %w: %s; to begin with an empty store, %s", path, docstore.ErrCorrupt, trace, mend)
+}
+
+// Restoring is behind the name of a store's file in those of files in which a backup is put
+// together that is to take its place.
+const Restoring = ".restore-"
+
+func isRestoring(path string) bool {
+	files, _ := fs.Glob(os.DirFS(filepath.Dir(path)), filepath.Base(path)+Restoring+"*") // none where it can't be told
+	return len(files) > 0
 }
 
 func isMissing(path string) bool {

@@ -35,7 +35,8 @@ var _ docstore.Store = (*Store)(nil)
 
 // Store is an open SQLite file. It is a [docstore.Store].
 type Store struct {
-	readers chan *conn // idle ones
+	idle    chan struct{} // one for each idle reader
+	readers readers
 	writer  *writer
 	conns   []*conn // all of them
 	turn    turn
@@ -55,7 +56,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{closed: make(chan struct{})}
-	writing, err := s.connect(ctx, dsn(path, "query_only(0)"))
+	writing, err := s.connect(ctx, dsn(path, "query_only(0)", cacheSize))
 	if err != nil {
 		return nil, s.abandon(translateError(path, err))
 	}
@@ -66,13 +67,14 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, s.abandon(translateError(path, err))
 	}
 	_ = os.Remove(path + newMark) // beside a file that isn't empty it says nothing
-	s.readers = make(chan *conn, readers())
-	for range cap(s.readers) {
-		reading, err := s.connect(ctx, dsn(path, "query_only(1)"))
+	s.idle = make(chan struct{}, readersAtOnce())
+	for range cap(s.idle) {
+		reading, err := s.connect(ctx, dsn(path, "query_only(1)", readingSize))
 		if err != nil {
 			return nil, s.abandon(translateError(path, err))
 		}
-		s.readers <- reading
+		s.readers.conns, s.readers.taken = append(s.readers.conns, reading), append(s.readers.taken, false)
+		s.idle <- struct{}{}
 	}
 	if s.turn, err = openTurn(path); err != nil {
 		return nil, s.abandon(translateError(path, err))
@@ -110,9 +112,9 @@ func CheckUnused(ctx context.Context, path string) error {
 	return ctx.Err()
 }
 
-// readers is how many reads may run at once. SQLite computes more than it
+// readersAtOnce is how many reads may run at once. SQLite computes more than it
 // waits, so a few more than there are processors are enough.
-func readers() int { return max(4, 2*runtime.GOMAXPROCS(0)) }
+func readersAtOnce() int { return max(4, 2*runtime.GOMAXPROCS(0)) }
 
 // newMark is behind the name of a file that lies beside one that nothing was written to yet.
 // An empty file without it was cut off.
@@ -148,7 +150,7 @@ func translateError(path string, err error) error {
 	switch result := primary(err); {
 	case err == nil:
 		return nil
-	case isFull(err):
+	case IsFull(err):
 		return fmt.Errorf("there is no space left for the data file %s: free some and try again: %w", path, unavailable(err))
 	case errors.Is(err, fs.ErrPermission), result == lib.SQLITE_READONLY, result == lib.SQLITE_CANTOPEN:
 		return fmt.Errorf("the data file %s can't be written: make its folder writable for this user, or name another folder: %w", path, err)
@@ -213,14 +215,18 @@ func (s *Store) release() error {
 	return errors.Join(append(errs, s.turn.close())...)
 }
 
-// cacheSize is how much each connection caches, in KiB, which SQLite wants negative.
-const cacheSize = -16384
+// What connections cache, in KiB, which SQLite wants negative: the one that writes, and each of
+// those that read, whose caches any write empties.
+const (
+	cacheSize   = -8192
+	readingSize = -2048
+)
 
 // dsn names the file and how each connection is set up. A commit waits for the
 // disk (synchronous=FULL); a read waits up to 5 s for another process's lock (it has to
 // only while that recovers the log), a write as whenFree says; what is deleted or replaced
 // is overwritten (secure_delete), so that the file forgets it.
-func dsn(path, pragma string) string {
+func dsn(path, pragma string, cache int) string {
 	absolute, err := filepath.Abs(path)
 	if err != nil { // only when the working folder is gone
 		absolute = path
@@ -231,11 +237,11 @@ func dsn(path, pragma string) string {
 		"journal_mode(WAL)",
 		"synchronous(FULL)",
 		"journal_size_limit(67108864)",
-		fmt.Sprintf("cache_size(%d)", cacheSize),
 		"temp_store(MEMORY)",
 		"trusted_schema(0)",
 		"secure_delete(1)",
 		pragma,
+		fmt.Sprintf("cache_size(%d)", cache),
 	}}.Encode()
 	return file.String()
 }
@@ -274,13 +280,13 @@ func (s *Store) read(ctx context.Context, f func(*conn) error) error {
 	default:
 	}
 	select {
-	case reader := <-s.readers:
-		return s.lend(reader, f)
+	case <-s.idle:
+		return s.lend(f)
 	default:
 	}
 	select {
-	case reader := <-s.readers:
-		return s.lend(reader, f)
+	case <-s.idle:
+		return s.lend(f)
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.closed:
@@ -288,9 +294,35 @@ func (s *Store) read(ctx context.Context, f func(*conn) error) error {
 	}
 }
 
-func (s *Store) lend(reader *conn, f func(*conn) error) error {
-	defer func() { s.readers <- reader }()
-	return f(reader)
+func (s *Store) lend(f func(*conn) error) error {
+	i := s.readers.take()
+	defer func() {
+		s.readers.giveBack(i)
+		s.idle <- struct{}{}
+	}()
+	return f(s.readers.conns[i])
+}
+
+// readers are the connections to read by. The first that is idle is used, so that the
+// caches of those that are needed now and then stay small.
+type readers struct {
+	conns []*conn
+	mu    sync.Mutex
+	taken []bool
+}
+
+func (r *readers) take() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.Index(r.taken, false)
+	r.taken[i] = true
+	return i
+}
+
+func (r *readers) giveBack(i int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.taken[i] = false
 }
 
 // Get returns the document with the id, or ErrNotFound.
@@ -305,6 +337,26 @@ func (s *Store) Get(ctx context.Context, collection, id string) (docstore.Raw, e
 		return err
 	})
 	return doc, err
+}
+
+// GetAll returns the documents with the ids.
+func (s *Store) GetAll(ctx context.Context, collection string, ids ...string) ([]docstore.Raw, error) {
+	c, err := s.collections.Get(collection)
+	if err != nil {
+		return nil, err
+	}
+	docs := make([]docstore.Raw, len(ids))
+	err = s.read(ctx, func(r *conn) error {
+		for i, id := range ids {
+			doc, err := c.get(r, id)
+			if docstore.NotFoundAs(err, nil) != nil {
+				return err
+			}
+			docs[i] = doc
+		}
+		return nil
+	})
+	return docs, err
 }
 
 // Find returns a page of documents in index order.
@@ -383,7 +435,12 @@ func (s *Store) Batch(ctx context.Context, changes []docstore.Change) []error {
 			errs[i] = err
 			continue
 		}
-		ops[i] = s.writer.enqueue(ctx, func(w *conn) error { return c.modify(w, change.ID, change.Apply) })
+		ops[i] = s.writer.enqueue(ctx, func(w *conn) error {
+			if change.Apply == nil {
+				return c.insert(w, change.ID, change.New)
+			}
+			return c.modify(w, change.ID, change.Apply)
+		})
 	}
 	for i, o := range ops {
 		if o != nil {
@@ -415,8 +472,8 @@ func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.writer.stop()
 		close(s.closed)
-		for range cap(s.readers) {
-			<-s.readers
+		for range cap(s.idle) {
+			<-s.idle
 		}
 		s.closeErr = s.release()
 	})

@@ -10,6 +10,7 @@ package cron
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -54,7 +55,7 @@ func Parse(text string) (*Schedule, error) {
 	parsed, err := parser.Parse("CRON_TZ=UTC " + text)
 	fields, ok := parsed.(*library.SpecSchedule)
 	if err != nil || !ok { // @every is no time of day
-		return nil, errors.New("it isn't five fields as in a crontab")
+		return nil, wrongField(text)
 	}
 	s := &Schedule{fields: fields, everyHour: everyHour(text), zone: zone}
 	if s.Next(time.Now()).IsZero() {
@@ -62,6 +63,33 @@ func Parse(text string) (*Schedule, error) {
 	}
 	return s, nil
 }
+
+// wrongField says which field of a line is wrong, where it is a line of five.
+func wrongField(text string) error {
+	fields := strings.Fields(text)
+	kinds := []string{"minute (0-59)", "hour (0-23)", "day of the month (1-31)", "month (1-12)", "day of the week (0-7)"}
+	for i, kind := range kinds {
+		if len(fields) != len(kinds) {
+			break
+		}
+		alone := []string{"*", "*", "*", "*", "*"}
+		alone[i] = fields[i]
+		if _, err := parser.Parse(strings.Join(alone, " ")); err != nil {
+			return fmt.Errorf("%q is no %s as in a crontab", fields[i], kind)
+		}
+	}
+	return errors.New("it isn't five fields as in a crontab")
+}
+
+// In is the same line by the clocks of another zone.
+func (s *Schedule) In(zone *time.Location) *Schedule {
+	other := *s
+	other.zone = zone
+	return &other
+}
+
+// Zone is the one whose clocks the schedule goes by.
+func (s *Schedule) Zone() *time.Location { return s.zone }
 
 // cutZone takes CRON_TZ= or TZ= and a zone's name off.
 func cutZone(text string) (*time.Location, string, error) {

@@ -158,3 +158,21 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestAWrongFieldIsNamed(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"61 * * * *":    `"61" is no minute (0-59) as in a crontab`,
+		"0 25 * * *":    `"25" is no hour (0-23) as in a crontab`,
+		"0 0 32 * *":    `"32" is no day of the month (1-31) as in a crontab`,
+		"0 0 * foo *":   `"foo" is no month (1-12) as in a crontab`,
+		"0 0 * * */":    `"*/" is no day of the week (0-7) as in a crontab`,
+		"0 0 * *":       "it isn't five fields as in a crontab",
+		"0 0 * * * * *": "it isn't five fields as in a crontab",
+		"@every 5m":     "it isn't five fields as in a crontab",
+	} {
+		if _, err := Parse(text); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}

@@ -42,6 +42,54 @@ func Create(dir, pattern string) (*os.File, error) {
 	}
 }
 
+// ErrHeld is returned by Hold and Adopt while another process, or this one, has the file.
+var ErrHeld = errors.New("another has locked the file")
+
+// Hold locks the file at path, which it makes for the owner's eyes only if there is none,
+// until it is closed. Nobody removes it, so whoever comes next holds the same one.
+func Hold(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = lock(file, syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return file, nil
+	}
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = ErrHeld
+	}
+	return nil, errors.Join(err, file.Close())
+}
+
+// Adopt takes over the file at path, which another process has left behind, for reading and
+// writing: it belongs to this one until it is closed. It returns ErrHeld while its owner
+// lives, or another has adopted it, and fs.ErrNotExist where there is no such regular file.
+func Adopt(path string) (*os.File, error) {
+	// NOFOLLOW and NONBLOCK: it may have become a link or a pipe since it was listed.
+	file, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = lock(file, syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = ErrHeld
+	}
+	if err == nil { // its owner may have renamed or removed it between the two
+		var there bool
+		if there, err = isAt(file, path); err == nil && !there {
+			err = fs.ErrNotExist
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
 // Discard removes the file from the path that it was made at, if it is still there,
 // and closes it. It may be called again, and does nothing then.
 func Discard(file *os.File) error {
@@ -84,25 +132,16 @@ func Sweep(dir string, orphan func(name string) bool) ([]string, error) {
 // whether it has. One that is gone, or has become another, is left to whom it
 // concerns.
 func removeOrphan(path string, orphan func(name string) bool) (bool, error) {
-	// NOFOLLOW and NONBLOCK: it may have become a link or a pipe since it was listed.
-	file, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP) {
+	file, err := Adopt(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrHeld) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	defer file.Close() //nolint:errcheck // nothing was written
-	err = lock(file, syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	defer file.Close()                //nolint:errcheck // nothing was written
+	if !orphan(filepath.Base(path)) { // its owner has made something else of it
 		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	// Its owner may have renamed and closed it between the two.
-	if there, err := isAt(file, path); err != nil || !there || !orphan(filepath.Base(path)) {
-		return false, err
 	}
 	err = os.Remove(path)
 	return err == nil, err

@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	processtest.Play(processtest.Roles{"owner": own})
+	processtest.Play(processtest.Roles{"owner": own, "holds": hold})
 	m.Run()
 }
 
@@ -29,6 +29,17 @@ func own(args []string) error {
 	fmt.Println(filepath.Base(file.Name()))
 	processtest.UntilInputEnds()
 	return nil
+}
+
+// hold prints a line when it holds the file, and ends with its standard input.
+func hold(args []string) error {
+	file, err := Hold(args[0])
+	if err != nil {
+		return err
+	}
+	fmt.Println("held")
+	processtest.UntilInputEnds()
+	return file.Close()
 }
 
 func parts(name string) bool { return strings.HasPrefix(name, "part-") }
@@ -106,6 +117,67 @@ func TestAFileBelongsToItsMakerUntilItIsClosed(t *testing.T) {
 	}
 	if removed := sweep(t, dir); !slices.Equal(removed, []string{"part-renamed"}) {
 		t.Errorf("%v were removed once it was closed", removed)
+	}
+}
+
+func TestAFileIsHeldUntilItsProcessIsGone(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "held")
+	p := processtest.Start(t, "holds", path)
+	p.Await(t, "held")
+	if file, err := Hold(path); !errors.Is(err, ErrHeld) || file != nil {
+		t.Errorf("beside its process: %v", err)
+	}
+	p.Kill(t)
+	file, err := Hold(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Hold(path); !errors.Is(err, ErrHeld) {
+		t.Errorf("beside this one: %v", err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if file, err = Hold(path); err != nil {
+		t.Fatalf("once it is closed: %v", err)
+	}
+	_ = file.Close()
+	if _, err := Hold(t.TempDir()); err == nil || errors.Is(err, ErrHeld) {
+		t.Errorf("a folder: %v", err)
+	}
+}
+
+// TestAnOrphanIsAdoptedByOne: once its owner has closed it, and until the one who has adopted it does.
+func TestAnOrphanIsAdoptedByOne(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	owned, err := Create(dir, "a-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := owned.Name()
+	for _, have := range []*os.File{owned, nil} {
+		if have == nil {
+			if have, err = Adopt(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := Adopt(path); !errors.Is(err, ErrHeld) {
+			t.Errorf("another adopts it meanwhile: %v", err)
+		}
+		if err := have.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{link, filepath.Join(dir, "none")} {
+		if _, err := Adopt(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", filepath.Base(path), err)
+		}
 	}
 }
 

@@ -5,12 +5,17 @@ package redistest
 import (
 	"bufio"
 	"bytes"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,6 +34,7 @@ type Server struct {
 
 	dir  string
 	args []string
+	tls  []string // arguments of one that speaks nothing else
 	cmd  *exec.Cmd
 	in   io.Closer
 	log  waittest.Log
@@ -40,7 +46,32 @@ const patience = 20 * time.Second
 // Start runs a server, with more arguments if there are some.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := &Server{dir: t.TempDir(), args: args}
+	return start(t, &Server{dir: t.TempDir(), args: args})
+}
+
+// StartTLS runs a server that speaks TLS alone, by a certificate that nobody trusts. Do and
+// Try don't reach it.
+func StartTLS(t testing.TB) *Server {
+	t.Helper()
+	authority := httptest.NewTLSServer(http.NotFoundHandler())
+	defer authority.Close()
+	pair := authority.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{dir: t.TempDir()}
+	file := filepath.Join(s.dir, "tls.pem")
+	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
+	if err := os.WriteFile(file, both, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.tls = []string{"--tls-cert-file", file, "--tls-key-file", file, "--tls-ca-cert-file", file, "--tls-auth-clients", "no"}
+	return start(t, s)
+}
+
+func start(t testing.TB, s *Server) *Server {
+	t.Helper()
 	t.Cleanup(func() {
 		s.end()
 		if t.Failed() {
@@ -88,7 +119,11 @@ func (s *Server) run(t testing.TB) error {
 	if err != nil {
 		return err
 	}
-	redis := append([]string{testprogram.Redis.Path(), "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.dir}, s.args...)
+	redis := []string{testprogram.Redis.Path(), "--port", port}
+	if s.tls != nil {
+		redis = append([]string{testprogram.Redis.Path(), "--port", "0", "--tls-port", port}, s.tls...)
+	}
+	redis = append(append(redis, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.dir), s.args...)
 	const watch = `"$@" & child=$!; trap 'kill -9 $child' TERM; cat >/dev/null; kill -9 $child 2>/dev/null; wait $child`
 	s.cmd = exec.Command("sh", append([]string{"-c", watch, "sh"}, redis...)...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
@@ -164,18 +199,22 @@ func (s *Server) Restart(t testing.TB) {
 	}
 }
 
+// Dir is the folder in which it saves, where it does.
+func (s *Server) Dir() string { return s.dir }
+
 // Do sends one command, and returns the answer as a string, an int64, nil or a
 // []any of them.
 func (s *Server) Do(t testing.TB, args ...string) any {
 	t.Helper()
-	answer, err := s.do(args...)
+	answer, err := s.Try(args...)
 	if err != nil {
 		t.Fatalf("%s: %v", args[0], err)
 	}
 	return answer
 }
 
-func (s *Server) do(args ...string) (any, error) {
+// Try is Do that may fail.
+func (s *Server) Try(args ...string) (any, error) {
 	conn, err := net.DialTimeout("tcp", s.Addr, time.Second)
 	if err != nil {
 		return nil, err

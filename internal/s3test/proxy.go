@@ -82,6 +82,13 @@ func Answer(status int, code string) Fault {
 	return Fault{kind: answer, status: status, body: body}
 }
 
+// After has a fault that answers wait until the channel is closed. A plan itself doesn't
+// wait: no other request is noted meanwhile.
+func (f Fault) After(until <-chan struct{}) Fault {
+	f.until = until
+	return f
+}
+
 // Redirect sends the client to another place.
 func Redirect(status int, location string) Fault {
 	return Fault{kind: answer, status: status, location: location}
@@ -237,6 +244,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case pass:
 		p.forward.ServeHTTP(w, r)
 	case answer:
+		if fault.until != nil {
+			<-fault.until
+		}
 		if fault.location != "" {
 			w.Header().Set("Location", fault.location)
 		}

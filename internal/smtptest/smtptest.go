@@ -27,6 +27,7 @@ type Server struct {
 	mu     sync.Mutex
 	mails  []Mail
 	refuse []*smtp.SMTPError // the next answers to DATA
+	nobody *smtp.SMTPError   // the answer to every recipient; nil takes them
 	hang   chan struct{}     // closed at the end; nil doesn't hang
 	came   chan struct{}
 }
@@ -118,6 +119,13 @@ func (s *Server) Refuse(code int) {
 	s.refuse = append(s.refuse, &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 0, 0}, Message: "not this one"})
 }
 
+// RefuseRecipients makes the server answer every recipient with a code, such as 550.
+func (s *Server) RefuseRecipients(code int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nobody = &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 1, 1}, Message: "no such mailbox\nhere"}
+}
+
 // Hang makes the server never answer a mail.
 func (s *Server) Hang() {
 	s.mu.Lock()
@@ -141,9 +149,19 @@ type session struct {
 }
 
 func (s *session) Mail(from string, _ *smtp.MailOptions) error { s.from = from; return nil }
-func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error   { s.to = to; return nil }
 func (s *session) Reset()                                      {}
 func (s *session) Logout() error                               { return nil }
+
+// Rcpt takes a recipient, unless the test has it refuse them.
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	s.to = to
+	if s.server.nobody != nil {
+		return s.server.nobody
+	}
+	return nil
+}
 
 // Data takes a mail, or does what the test has asked for.
 func (s *session) Data(r io.Reader) error {

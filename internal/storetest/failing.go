@@ -35,10 +35,27 @@ func CutShort(t *testing.T, specs []docstore.Spec, test func(store docstore.Stor
 	t.Errorf("the steps have no end")
 }
 
-// failing is a store of which one call fails.
+// Unsteady is a store that is gone for a while when a test says so.
+type Unsteady struct{ failing }
+
+// NewUnsteady opens an Unsteady that is there. It is closed when the test ends.
+func NewUnsteady(t testing.TB, specs ...docstore.Spec) *Unsteady {
+	t.Helper()
+	return &Unsteady{failing{Store: New(t, specs...)}}
+}
+
+// SetGone has every call fail with docstore.ErrUnavailable and do nothing, or no more.
+func (u *Unsteady) SetGone(gone bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.gone = gone
+}
+
+// failing is a store of which one call fails, or all.
 type failing struct {
 	docstore.Store
 	mu    sync.Mutex
+	gone  bool // all fail
 	armed bool
 	left  int // calls before the one that fails
 }
@@ -62,6 +79,9 @@ func (f *failing) disarm() bool {
 func (f *failing) call() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.gone {
+		return docstore.ErrUnavailable
+	}
 	if !f.armed || f.left < 0 {
 		return nil
 	}
@@ -76,6 +96,13 @@ func (f *failing) Get(ctx context.Context, collection, id string) (docstore.Raw,
 		return nil, err
 	}
 	return f.Store.Get(ctx, collection, id)
+}
+
+func (f *failing) GetAll(ctx context.Context, collection string, ids ...string) ([]docstore.Raw, error) {
+	if err := f.call(); err != nil {
+		return nil, err
+	}
+	return f.Store.GetAll(ctx, collection, ids...)
 }
 
 func (f *failing) Find(ctx context.Context, collection string, q docstore.Query) (docstore.Page, error) {

@@ -17,6 +17,18 @@ import (
 	"manus/internal/mongotest"
 )
 
+// onMongoDB tells whether stores are databases on the MongoDB of the tests.
+func onMongoDB() bool { return os.Getenv("MANUS_TEST_STORE") == "mongodb" }
+
+// Size is how many of something a test has: full, or few on the MongoDB of the tests, which
+// reads a whole collection to answer most questions.
+func Size(full, few int) int {
+	if onMongoDB() {
+		return few
+	}
+	return full
+}
+
 // New is an empty store with the collections, closed when t ends.
 func New(t testing.TB, specs ...docstore.Spec) docstore.Store {
 	t.Helper()
@@ -27,7 +39,7 @@ func New(t testing.TB, specs ...docstore.Spec) docstore.Store {
 // open it, closed when t ends. In MongoDB, each path stands for a database.
 func Open(t testing.TB, path string, specs ...docstore.Spec) docstore.Store {
 	t.Helper()
-	if os.Getenv("MANUS_TEST_STORE") != "mongodb" {
+	if !onMongoDB() {
 		return File(t, path, specs...)
 	}
 	sum := sha256.Sum256([]byte(path))

@@ -23,9 +23,10 @@ import (
 // patience bounds how long a program is waited for.
 const patience = 30 * time.Second
 
-// A Package is one of the system's, for the command that it brings.
+// A Package is one of the system's, for the command that it brings, or the module of
+// the system's Python.
 type Package struct {
-	Command string
+	Command string // a name, or the path of a module's folder
 	Name    string // of Debian's package
 }
 
@@ -36,16 +37,23 @@ var (
 	HAProxy  = Package{"haproxy", "haproxy"}
 	Pgrep    = Package{"pgrep", "procps"}
 	Curl     = Package{"curl", "curl"}
+	IP       = Package{"ip", "iproute2"}
+	Chromium = Package{"chromium", "chromium"}
 
-	Packages = []Package{Redis, RedisCLI, HAProxy, Pgrep, Curl}
+	PythonSentry  = Package{"/usr/lib/python3/dist-packages/sentry_sdk", "python3-sentry-sdk"}
+	PythonFastAPI = Package{"/usr/lib/python3/dist-packages/fastapi", "python3-fastapi"}
+	PythonUvicorn = Package{"/usr/lib/python3/dist-packages/uvicorn", "python3-uvicorn"}
+
+	Packages = []Package{Redis, RedisCLI, HAProxy, Pgrep, Curl, IP, Chromium, PythonSentry, PythonFastAPI, PythonUvicorn}
 )
 
-// A Program is built of a module of its own.
+// A Program is built of a module of its own, or installed as a package of npm is, which
+// locks its dependencies and has a script "build".
 type Program struct {
 	Name  string
 	What  string   // for people
-	Dir   string   // the module's folder
-	Build []string // what go build is told: flags, and the package
+	Dir   string   // the module's folder, or the package's
+	Build []string // what go build is told: flags, and the package; none for a package of npm
 }
 
 // What tests start of programs, and all of it.
@@ -56,7 +64,12 @@ var (
 	Versitygw      = Program{"versitygw", "an S3 server", ours("s3test/server"), []string{"."}}
 	OpenIDProvider = Program{"openid-provider", "an OpenID Connect provider", ours("oidctest/provider"), []string{"."}}
 
-	Programs = []Program{FerretDB, Mongodump, Mongorestore, Versitygw, OpenIDProvider}
+	SentryGo         = Program{"sentry-go", "a program that reports to Sentry", ours("sentrytest/go"), []string{"-trimpath", "."}}
+	SentryJavaScript = Program{"sentry-javascript", "programs and a page that report to Sentry", ours("sentrytest/javascript"), nil}
+
+	StatusClients = Program{"status-clients", "clients of status pages", ours("statustest"), nil}
+
+	Programs = []Program{FerretDB, Mongodump, Mongorestore, Versitygw, OpenIDProvider, SentryGo, SentryJavaScript, StatusClients}
 )
 
 // ours is a folder in internal.
@@ -71,6 +84,10 @@ func mongoTool(name string) Program {
 
 // Find is the path of the command, or an error. Daemons are where only root looks.
 func (p Package) Find() (string, error) {
+	if filepath.IsAbs(p.Command) {
+		_, err := os.Stat(p.Command)
+		return p.Command, err
+	}
 	path, err := exec.LookPath(p.Command)
 	if err == nil {
 		return path, nil
@@ -93,7 +110,8 @@ func (p Program) Find() (string, error) {
 	return path, err
 }
 
-// Path is the path of the program. Where it hasn't been built, the test process ends.
+// Path is the path of the program, or of the installed package's folder. Where it hasn't
+// been built, the test process ends.
 func (p Program) Path() string {
 	path, err := p.Find()
 	return orEnd(p.Name, path, err)
@@ -146,17 +164,13 @@ func (p Program) cached() (string, error) {
 
 // sum tells the program's sources, and what would build them, from others.
 func (p Program) sum() (string, error) {
-	entries, err := os.ReadDir(p.Dir)
+	names, err := p.sources()
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.New()
 	fmt.Fprintln(sum, runtime.Version(), runtime.GOOS, runtime.GOARCH, p.Build)
-	for _, entry := range entries {
-		name := entry.Name()
-		if ext := filepath.Ext(name); ext != ".go" && ext != ".mod" && ext != ".sum" || strings.HasSuffix(name, "_test.go") {
-			continue
-		}
+	for _, name := range names {
 		text, err := os.ReadFile(filepath.Join(p.Dir, name))
 		if err != nil {
 			return "", err
@@ -165,6 +179,20 @@ func (p Program) sum() (string, error) {
 		sum.Write(text)
 	}
 	return fmt.Sprintf("%x", sum.Sum(nil)[:12]), nil
+}
+
+// sources are the names of the files that the program is made of.
+func (p Program) sources() (names []string, err error) {
+	entries, err := os.ReadDir(p.Dir)
+	for _, entry := range entries {
+		switch name := entry.Name(); filepath.Ext(name) {
+		case ".go", ".mod", ".sum", ".json", ".mjs":
+			if !strings.HasSuffix(name, "_test.go") {
+				names = append(names, name)
+			}
+		}
+	}
+	return names, err
 }
 
 // flock waits for the file's lock and takes it.
@@ -181,13 +209,57 @@ func flock(file *os.File) error {
 // killed at any time.
 func (p Program) build(path string) error {
 	unfinished := path + ".unfinished"
-	command := exec.Command("go", append([]string{"build", "-buildvcs=false", "-o", unfinished}, p.Build...)...)
-	command.Dir = p.Dir
-	command.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
-	if out, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s can't be built in %s: %w\n%s", p.Name, p.Dir, err, out)
+	make := p.compile
+	if p.Build == nil {
+		make = p.install
+	}
+	if err := make(unfinished); err != nil {
+		return fmt.Errorf("%s can't be built in %s: %w", p.Name, p.Dir, err)
 	}
 	return os.Rename(unfinished, path)
+}
+
+func (p Program) compile(path string) error {
+	return run(p.Dir, "go", append([]string{"build", "-buildvcs=false", "-o", path}, p.Build...)...)
+}
+
+// install copies the package's files and has npm fetch what the lock file names, whose
+// own scripts don't run.
+func (p Program) install(path string) error {
+	if err := os.RemoveAll(path); err != nil { // what a killed process has left
+		return err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return err
+	}
+	names, err := p.sources()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(p.Dir, name))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(path, name), text, 0o600); err != nil {
+			return err
+		}
+	}
+	if err := run(path, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"); err != nil {
+		return err
+	}
+	return run(path, "npm", "run", "build")
+}
+
+func run(dir, name string, args ...string) error {
+	command := exec.Command(name, args...)
+	command.Dir = dir
+	command.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
+	out, err := command.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, out)
+	}
+	return nil
 }
 
 // Process is a running program. It runs until its input ends, which this process

@@ -65,6 +65,31 @@ func TestAProgramIsBuiltOnceAndRunsUntilItIsEnded(t *testing.T) {
 	}
 }
 
+func TestAPackageOfNpmIsInstalledAsItsLockFileSays(t *testing.T) {
+	ownCache(t)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "package.json"), `{"name": "program", "version": "1.0.0", "scripts": {"build": "cp main.mjs built"}}`)
+	write(t, filepath.Join(dir, "package-lock.json"), `{"name": "program", "version": "1.0.0", "lockfileVersion": 3, "requires": true, "packages": {"": {"name": "program", "version": "1.0.0"}}}`)
+	write(t, filepath.Join(dir, "main.mjs"), "// a program")
+	program := testprogram.Program{Name: "package", Dir: dir}
+	if err := program.Make(); err != nil {
+		t.Fatal(err)
+	}
+	folder, err := program.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(folder, "built")); err != nil || string(text) != "// a program" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if err := os.Remove(filepath.Join(dir, "package-lock.json")); err != nil {
+		t.Fatal(err)
+	}
+	if err := program.Make(); err == nil || !strings.Contains(err.Error(), "package-lock.json") {
+		t.Errorf("without a lock file: %v", err)
+	}
+}
+
 func TestOtherSourcesMakeAnotherProgram(t *testing.T) {
 	ownCache(t)
 	program := module(t, echo)

@@ -1,9 +1,13 @@
-// Package words writes numbers of things and spans of time for operators, in English.
+// Package words writes numbers of things and spans of time for operators, in English, and reads
+// spans as they write them.
 // What people of the product read stands in two languages and has language.Plural.
 package words
 
 import (
+	"errors"
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -39,4 +43,22 @@ func Span(d time.Duration) string {
 		return Count(int(d/time.Hour), "hour")
 	}
 	return Count(int(d/day), "day")
+}
+
+// ReadSpan is a span of time as people write it: 30m, 24h, 7d, 2w. It isn't negative.
+func ReadSpan(text string) (time.Duration, error) {
+	for unit, is := range map[string]time.Duration{"d": day, "w": 7 * day} {
+		if number, ok := strings.CutSuffix(text, unit); ok {
+			n, err := strconv.ParseUint(number, 10, 16)
+			if err == nil && time.Duration(n) > math.MaxInt64/is {
+				err = strconv.ErrRange
+			}
+			return time.Duration(n) * is, err
+		}
+	}
+	span, err := time.ParseDuration(text)
+	if err == nil && span < 0 {
+		err = errors.New("it is negative")
+	}
+	return span, err
 }

@@ -64,7 +64,7 @@ func eachService(t *testing.T, test func(t *testing.T, s service)) {
 
 func down() notify.Message {
 	return notify.Message{
-		ID: "0199-1", Thread: "0199-t", State: notify.Raised, Kind: "monitor.down", Level: notify.Critical,
+		ID: "0199-1", Thread: "0199-t", State: notify.Raised, Source: "production (app.example.com)", Kind: "monitor.down", Level: notify.Critical,
 		Title: "Down: API", Text: "It has not answered since 03:12.",
 		Facts: []notify.Fact{{Name: "Since", Value: "26 November 2026, 03:12 (Europe/Berlin)"}, {Name: "Environment", Value: "production"}},
 		Lines: []string{"03:12:05 from Frankfurt: connection refused", "03:12:15 from Frankfurt: connection refused"},
@@ -98,6 +98,40 @@ func digest(m notify.Message) notify.Message {
 	if m.Language == language.Arabic {
 		m.Title, m.Text = "14 تنبيهًا في 10 دقائق", "لم تُرسل واحدًا واحدًا."
 		m.Lines = []string{"API متوقّف", "المتجر متوقّف", "خطأ جديد: TypeError: x is undefined (41,000 حدث)"}
+	}
+	return m
+}
+
+// storm is a digest of errors of programs.
+func storm(m notify.Message) notify.Message {
+	m = digest(m)
+	m.Level = notify.Error
+	m.Title, m.Text = "3 bugs, 41,212 events, 4 releases, 2 projects", "14 alerts that were held back."
+	m.Facts = []notify.Fact{{Name: "issue.new", Value: "3"}, {Name: "issue.spike", Value: "11"}, {Name: "Since", Value: "2026-11-26 03:12 CET"}, {Name: "Level", Value: "error"}, {Name: "Installation", Value: "production (app.example.com)"}}
+	m.Lines = []string{
+		"41,000 events, 3 releases — SHOP-4F7K2 — TypeError: Cannot read properties of undefined (reading 'id') (shop)",
+		"211 events, 1 release — WAREHOUSE-9QX3M — ConnectionRefusedError: [Errno 111] Connection refused while asking inventory.internal.example.com for the stock of an article (warehouse)",
+		"1 event — SHOP-1A2B3 — *errors.errorString: tea is out (shop)",
+	}
+	if m.Language == language.Arabic {
+		m.Title, m.Text = "3 أخطاء، 41,212 حدثًا، 4 إصدارات، مشروعان", "14 تنبيهًا أُرجئ."
+		m.Facts[2], m.Facts[3], m.Facts[4] = notify.Fact{Name: "منذ", Value: "26 نوفمبر 2026، الساعة 03:12 بتوقيت Europe/Berlin"}, notify.Fact{Name: "المستوى", Value: "خطأ"}, notify.Fact{Name: "التثبيت", Value: "production (app.example.com)"}
+		m.Lines = []string{
+			"41,000 حدث، 3 إصدارات — \u2068SHOP-4F7K2\u2069 — \u2068TypeError: Cannot read properties of undefined (reading 'id') (shop)\u2069",
+			"211 حدثًا، إصدار واحد — \u2068WAREHOUSE-9QX3M\u2069 — \u2068ConnectionRefusedError: [Errno 111] Connection refused while asking inventory.internal.example.com for the stock of an article (warehouse)\u2069",
+			"حدث واحد — \u2068SHOP-1A2B3\u2069 — \u2068*errors.errorString: tea is out (shop)\u2069",
+		}
+	}
+	return m
+}
+
+// ends is a digest of what is over of another one.
+func ends(m notify.Message) notify.Message {
+	m = digest(m)
+	m.ID, m.Follows, m.Level, m.AllOver = "0199-6", "0199-3", notify.Info, true
+	m.Title, m.Text, m.Lines = "2 alerts are over", "An earlier message has told that they began.", []string{"Resolved: Down: API", "Resolved: Down: Shop"}
+	if m.Language == language.Arabic {
+		m.Title, m.Text, m.Lines = "انتهى تنبيهان", "سبق أن أُبلغ ببدايتها في رسالة سابقة.", []string{"انتهى: API متوقّف", "انتهى: المتجر متوقّف"}
 	}
 	return m
 }
@@ -170,6 +204,10 @@ func TestWhatIsWrongWithAChannelIsSaid(t *testing.T) {
 		{notify.ChannelConfig{ID: "x", Type: "telegram", Chat: "my chat", Secret: token}, "alerts.channels.x.chat: use the chat's id, a number such as -1001234567890, or a public channel's @name|ALERT_X_SECRET: set it to a bot's token, such as 123456:ABC…"},
 		{notify.ChannelConfig{ID: "x", Type: "teams", Secret: "https://acme.webhook.office.com/webhookb2/" + token}, "ALERT_X_SECRET: set it to the https address of a workflow that begins with a Teams webhook request; connectors (webhook.office.com) have ended"},
 		{notify.ChannelConfig{ID: "x", Type: "ntfy", URL: "https://ntfy.sh/", Secret: "a b"}, "alerts.channels.x.url: use the topic's https address, such as https://ntfy.sh/topic (http is for ALLOW_PRIVATE_TARGETS=true)|ALERT_X_SECRET: set it to an access token, such as tk_…"},
+		{notify.ChannelConfig{ID: "x", Type: "webhook", URL: "https://169.254.169.254/" + token, Secret: key, AllowPrivate: true}, "alerts.channels.x.url: is a link-local or metadata address, which is never dialled"},
+		{notify.ChannelConfig{ID: "x", Type: "ntfy", URL: "https://[::ffff:169.254.169.254]:8443/topic", AllowPrivate: true}, "alerts.channels.x.url: is a link-local or metadata address, which is never dialled"},
+		{notify.ChannelConfig{ID: "x", Type: "webhook", URL: "https://10.1.2.3/" + token, Secret: key}, "alerts.channels.x.url: is an address of a private network, which isn't dialled (ALLOW_PRIVATE_TARGETS=true lets it, and private: true a monitor)"},
+		{notify.ChannelConfig{ID: "x", Type: "mattermost", Secret: "http://0.0.0.0/hooks/" + token, AllowPrivate: true}, "ALERT_X_SECRET: is an address that no server has on the internet or in a private network, which is never dialled"},
 		{notify.ChannelConfig{ID: "x", Type: "pagerduty", Secret: "short" + token, To: []string{"a@example.com"}}, "alerts.channels.x.to: is for mail; take it out|ALERT_X_SECRET: set it to the integration key of an Events API v2 integration, 32 letters and digits"},
 	} {
 		got := strings.Join(Problems(c.config), "|")

@@ -34,8 +34,9 @@ const (
 
 // tidy makes a draft of a message. A link that isn't a web page's address is told as a fact.
 func tidy(m notify.Message) draft {
-	d := draft{Message: m, left: max(len(m.Lines)-maxLines, 0)}
+	d := draft{Message: m, left: m.LinesLeft + max(len(m.Lines)-maxLines, 0)}
 	d.Title, d.Text = cmp.Or(oneLine(m.Title, maxTitle), oneLine(m.Kind, maxTitle), noText), paragraphs(m.Text, maxText)
+	d.Source = dropIsolates(oneLine(m.Source, maxFact))
 	d.Facts, d.Lines = nil, nil
 	for _, fact := range m.Facts[:min(len(m.Facts), maxFacts)] {
 		if value := dropIsolates(oneLine(fact.Value, maxFact)); value != "" {
@@ -93,11 +94,13 @@ func asPage(address string) string {
 	return address
 }
 
-// Control characters of the direction of text: of the older ones none can stay, as they
-// turn around what comes after them; of the isolates one mustn't end ours.
+// Characters of format (Unicode's category Cf), none of which can be seen. Those of direction
+// that turn around what comes after them can't stay; of the isolates one mustn't end ours. The
+// others that stay are marks of direction, and what joins letters and parts them.
 const (
 	overrides = "\u202a\u202b\u202c\u202d\u202e"
 	isolates  = "\u2066\u2067\u2068\u2069"
+	stays     = isolates + "\u200c\u200d\u200e\u200f\u061c"
 )
 
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n", "\t", " ")
@@ -106,15 +109,42 @@ var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u
 func paragraphs(text string, n int) string {
 	text = lineEnds.Replace(language.Cut(text, 2*n))
 	text = strings.Map(func(c rune) rune {
-		if c != '\n' && unicode.IsControl(c) || strings.ContainsRune(overrides, c) {
+		if c != '\n' && unicode.IsControl(c) || unicode.Is(unicode.Cf, c) && !strings.ContainsRune(stays, c) {
 			return -1
 		}
 		return c
 	}, text)
+	text = closed(text)
 	for strings.Contains(text, "\n\n\n") {
 		text = strings.ReplaceAll(text, "\n\n\n", "\n\n")
 	}
 	return cut(strings.TrimSpace(text), n, characters, as)
+}
+
+// closed is text whose isolates end where they begin: in the same line.
+func closed(text string) string {
+	if !strings.ContainsAny(text, isolates) {
+		return text
+	}
+	const pop = "\u2069"
+	lines := strings.Split(text, "\n")
+	for n, line := range lines {
+		open := 0
+		line = strings.Map(func(c rune) rune {
+			switch {
+			case !strings.ContainsRune(isolates, c):
+			case string(c) != pop:
+				open++
+			case open == 0:
+				return -1
+			default:
+				open--
+			}
+			return c
+		}, line)
+		lines[n] = line + strings.Repeat(pop, open)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // oneLine is text in one line, as paragraphs.
@@ -274,7 +304,7 @@ func escaper(characters string) func(string) string {
 // it says the title says too.
 func (d draft) colour() int {
 	switch {
-	case d.State == notify.Over || d.State == notify.Passed:
+	case d.IsOver():
 		return 0x009e73
 	case d.State == notify.Test:
 		return 0x0072b2

@@ -15,34 +15,11 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"manus/internal/guard"
 	"manus/notify"
 )
 
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
-
-func TestWhichAddressesAreDialled(t *testing.T) {
-	t.Parallel()
-	for address, want := range map[string][2]error{ // by default, and with ALLOW_PRIVATE_TARGETS
-		"93.184.215.14": {nil, nil}, "2606:4700::1111": {nil, nil}, "64:ff9b::5db8:d70e": {nil, nil},
-		"127.0.0.1": {errPrivate, nil}, "127.255.0.9": {errPrivate, nil}, "::1": {errPrivate, nil}, "::ffff:127.0.0.1": {errPrivate, nil},
-		"10.0.0.1": {errPrivate, nil}, "172.16.9.9": {errPrivate, nil}, "192.168.1.1": {errPrivate, nil}, "100.64.0.1": {errPrivate, nil},
-		"fd12:3456::1": {errPrivate, nil}, "::ffff:10.0.0.1": {errPrivate, nil}, "64:ff9b::a00:1": {errPrivate, nil}, "64:ff9b::7f00:1": {errPrivate, nil},
-		"0.0.0.0": {errPrivate, errPrivate}, "::": {errPrivate, errPrivate}, "224.0.0.1": {errPrivate, errPrivate}, "255.255.255.255": {errPrivate, errPrivate},
-		"2001:db8::1": {errPrivate, errPrivate}, "2002:7f00:1::": {errPrivate, errPrivate}, "::127.0.0.1": {errPrivate, errPrivate}, "ff02::1": {errPrivate, errPrivate}, "fec0::1": {errPrivate, errPrivate},
-		"169.254.169.254": {errNever, errNever}, "169.254.0.1": {errNever, errNever}, "::ffff:169.254.169.254": {errNever, errNever}, "64:ff9b::a9fe:a9fe": {errNever, errNever},
-		"fe80::1": {errNever, errNever}, "fe80::1%eth0": {errNever, errNever}, "fd00:ec2::254": {errNever, errNever}, "fd20:ce::254": {errNever, errNever}, "100.100.100.200": {errNever, errNever}, "168.63.129.16": {errNever, errNever}, "192.0.0.192": {errNever, errNever},
-	} {
-		for i, allowed := range []bool{false, true} {
-			at := netip.AddrPortFrom(netip.MustParseAddr(address), 8443).String()
-			if err := guard(allowed)("tcp", at, nil); !errors.Is(err, want[i]) || want[i] == nil && err != nil {
-				t.Errorf("%s, allowed %v: %v", address, allowed, err)
-			}
-		}
-	}
-	if guard(true)("tcp", "nonsense", nil) == nil {
-		t.Error("nonsense is dialled")
-	}
-}
 
 // resolveTo answers every name with an address.
 func resolveTo(t *testing.T, address string) *net.Resolver {
@@ -108,9 +85,9 @@ func TestANameThatLeadsToOurOwnIsNotFollowed(t *testing.T) {
 		allowed  bool
 		want     error
 	}{
-		{"127.0.0.1", false, errPrivate}, {"127.0.0.1", true, nil}, {"169.254.169.254", false, errNever}, {"169.254.169.254", true, errNever},
-		{"::ffff:127.0.0.1", false, errPrivate}, {"::ffff:169.254.169.254", true, errNever}, {"::1", false, errPrivate}, {"10.1.2.3", false, errPrivate},
-		{"fe80::1", true, errNever}, {"fd00:ec2::254", true, errNever},
+		{"127.0.0.1", false, guard.ErrPrivate}, {"127.0.0.1", true, nil}, {"169.254.169.254", false, guard.ErrNever}, {"169.254.169.254", true, guard.ErrNever},
+		{"::ffff:127.0.0.1", false, guard.ErrPrivate}, {"::ffff:169.254.169.254", true, guard.ErrNever}, {"::1", false, guard.ErrPrivate}, {"10.1.2.3", false, guard.ErrPrivate},
+		{"fe80::1", true, guard.ErrNever}, {"fd00:ec2::254", true, guard.ErrNever},
 	} {
 		config := services["slack"].config("https://hooks.example.com:" + port)
 		config.AllowPrivate = c.allowed
@@ -141,8 +118,23 @@ func TestNoFormOfAnAddressLeadsAroundTheGuard(t *testing.T) {
 	for _, host := range []string{"localhost", "127.0.0.1", "127.1", "0x7f000001", "2130706433", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]", "LOCALHOST.", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]"} {
 		config := services["webhook"].config("https://" + host + ":" + port)
 		config.AllowPrivate = false
+		if problems := Problems(config); len(problems) > 0 {
+			continue // it is refused before anything is sent
+		}
 		if err := one(t, config, Dependencies{}).Send(t.Context(), down()); err == nil || notify.IsRefused(err) {
 			t.Errorf("%s: %v", host, err)
+		}
+	}
+}
+
+func TestAnAddressWhosePortCannotBeDialledIsAProblem(t *testing.T) {
+	t.Parallel()
+	for address, right := range map[string]bool{
+		"https://example.com/x": true, "https://example.com:8443/x": true, "https://example.com:65535/x": true,
+		"https://example.com:0/x": false, "https://example.com:65536/x": false, "https://example.com:99999/": false,
+	} {
+		if found := Problems(notify.ChannelConfig{ID: "ours", Type: "webhook", URL: address, Secret: key}); (len(found) == 0) != right {
+			t.Errorf("%s: %q", address, found)
 		}
 	}
 }

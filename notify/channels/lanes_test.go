@@ -44,7 +44,7 @@ func (b *badly) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		<-b.over
 		return
 	case name == "refuse":
-		w.WriteHeader(http.StatusForbidden)
+		w.WriteHeader(http.StatusUnprocessableEntity)
 		return
 	case name == "later" && first:
 		w.Header().Set("Retry-After", "1")

@@ -19,7 +19,7 @@ func TestWriteWhatIsToBeLookedAt(t *testing.T) {
 	}
 	for name, m := range map[string]notify.Message{
 		"raised-en": down(), "raised-ar": downInArabic(), "over-en": over(down()), "over-ar": over(downInArabic()),
-		"digest-en": digest(down()), "digest-ar": digest(downInArabic()), "long-en": huge("en"),
+		"digest-en": digest(down()), "digest-ar": digest(downInArabic()), "storm-en": storm(down()), "storm-ar": storm(downInArabic()), "ends-en": ends(down()), "ends-ar": ends(downInArabic()), "long-en": huge("en"),
 	} {
 		html, text, err := mailTexts(tidy(m))
 		if err != nil {

@@ -2,6 +2,7 @@ package channels
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	_ "embed"
@@ -42,23 +43,26 @@ func (b mailbox) Send(ctx context.Context, m notify.Message) error {
 	if err != nil {
 		return notify.Refused(err)
 	}
-	err = b.send(ctx, message)
-	switch {
-	case err == nil:
+	if err = b.send(ctx, message); err == nil {
 		return nil
-	case errors.Is(err, mail.ErrRefused), errors.Is(err, mail.ErrInvalid):
-		return notify.Refused(mail.Anonymous(err, b.address))
 	}
-	return mail.Anonymous(err, b.address)
+	told := mail.Anonymous(err, b.address)
+	if errors.Is(err, mail.ErrRefused) || errors.Is(err, mail.ErrInvalid) {
+		told = notify.Refused(told)
+	}
+	if errors.Is(err, mail.ErrAddress) || errors.Is(err, mail.ErrSignIn) {
+		told = notify.Unusable(told)
+	}
+	return told
 }
 
 // message is the mail for the address. The first one of a thread has the thread's own id,
 // so that mail programs show the later ones, which refer to it, as its answers; everybody
 // has a thread of their own, as a mail that is kept is known by its id.
 func (b mailbox) message(m notify.Message) (mail.Message, error) {
-	id, thread := b.own(m.ID), ""
-	if m.Thread != "" {
-		thread = b.own(m.Thread)
+	id, thread := b.own(m.ID), cmp.Or(m.Follows, m.Thread)
+	if thread != "" {
+		thread = b.own(thread)
 	}
 	if m.State == notify.Raised && thread != "" {
 		id = thread

@@ -43,13 +43,13 @@ func TestTheMailsOfAnOccurrenceAreAThread(t *testing.T) {
 	again := down()
 	again.ID, again.State = "0199-4", notify.Reminder
 	for _, part := range mailing(t, server) {
-		send(t, part, down(), down(), again, over(down()), digest(down()))
+		send(t, part, down(), down(), again, over(down()), digest(down()), ends(down()))
 	}
-	mails := server.Wait(t, 10)
-	if mails[0].To != "amal@example.com" || mails[5].To != "ops@example.com" || mails[0].Header.Get("Message-Id") == mails[5].Header.Get("Message-Id") {
+	mails := server.Wait(t, 12)
+	if mails[0].To != "amal@example.com" || mails[6].To != "ops@example.com" || mails[0].Header.Get("Message-Id") == mails[6].Header.Get("Message-Id") {
 		t.Errorf("%+v", mails)
 	}
-	for _, mails := range [][]smtptest.Mail{mails[:5], mails[5:]} {
+	for _, mails := range [][]smtptest.Mail{mails[:6], mails[6:]} {
 		first := mails[0].Header.Get("Message-Id")
 		if mails[1].Header.Get("Message-Id") != first {
 			t.Error("the same message is another mail")
@@ -59,6 +59,9 @@ func TestTheMailsOfAnOccurrenceAreAThread(t *testing.T) {
 			want := first
 			if i == 0 || i == 3 { // the first one again, and the digest
 				want = ""
+			}
+			if i == 4 { // the ends of what that digest has told
+				want = mails[4].Header.Get("Message-Id")
 			}
 			if m.Header.Get("References") != want || m.Header.Get("In-Reply-To") != want || seen[m.Header.Get("Message-Id")] {
 				t.Errorf("mail %d: %v", i+1, m.Header)
@@ -92,14 +95,21 @@ func TestARefusedAddressIsToldWithoutItsName(t *testing.T) {
 	server := smtptest.Start(t)
 	part := mailing(t, server)[0]
 	for _, c := range []struct {
-		code    int
-		refused bool
-	}{{451, false}, {550, true}} {
-		server.Refuse(c.code)
-		err := part.Send(t.Context(), down())
-		if err == nil || notify.IsRefused(err) != c.refused || strings.Contains(strings.ToLower(err.Error()), "amal") {
-			t.Errorf("%d: refused %v, %v", c.code, notify.IsRefused(err), err)
+		code              int
+		toAll             bool
+		refused, unusable bool
+	}{{451, false, false, false}, {554, false, true, false}, {450, true, false, false}, {550, true, true, true}} {
+		if server.Refuse(c.code); c.toAll {
+			server.RefuseRecipients(c.code)
 		}
+		err := part.Send(t.Context(), down())
+		if err == nil || notify.IsRefused(err) != c.refused || notify.IsUnusable(err) != c.unusable || strings.Contains(strings.ToLower(err.Error()), "amal") {
+			t.Errorf("%d: refused %v, unusable %v, %v", c.code, notify.IsRefused(err), notify.IsUnusable(err), err)
+		}
+	}
+	wrong := mailbox{"amal@example.com", func(context.Context, manusmail.Message) error { return manusmail.ErrSignIn }}
+	if err := wrong.Send(t.Context(), down()); notify.IsRefused(err) || !notify.IsUnusable(err) {
+		t.Errorf("got %v", err)
 	}
 	invalid := mailbox{"amal@example.com", func(context.Context, manusmail.Message) error { return manusmail.ErrInvalid }}
 	if err := invalid.Send(t.Context(), down()); !notify.IsRefused(err) || !errors.Is(err, manusmail.ErrInvalid) {

@@ -33,7 +33,8 @@ type mattermostField struct {
 
 func newMattermost(c notify.ChannelConfig, _ Dependencies) receiver {
 	return receiver{
-		took: func(body []byte) bool { return strings.TrimSpace(string(body)) == "ok" },
+		unusable: []string{"incoming_webhook.invalid.", "incoming_webhook.channel."},
+		took:     func(body []byte) bool { return strings.TrimSpace(string(body)) == "ok" },
 		compose: func(d draft) request {
 			body := shortened(d, func(d draft) []byte { return encode(mattermostMessageOf(d)) }, func(body []byte) bool { return characters(string(body)) <= mattermostAll })
 			return request{url: c.Secret, body: body}

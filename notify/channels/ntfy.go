@@ -67,7 +67,7 @@ func ntfyPriority(d draft) int {
 	switch {
 	case d.State == notify.Test:
 		return 1
-	case d.State == notify.Over || d.State == notify.Passed:
+	case d.IsOver():
 		return 3
 	}
 	priority, ok := map[notify.Level]int{notify.Critical: 5, notify.Error: 4, notify.Warning: 3}[d.Level]
@@ -80,7 +80,7 @@ func ntfyPriority(d draft) int {
 // ntfyTag is the name of the sign that is shown before the title.
 func ntfyTag(d draft) string {
 	switch {
-	case d.State == notify.Over || d.State == notify.Passed:
+	case d.IsOver():
 		return "white_check_mark"
 	case d.State == notify.Test:
 		return "test_tube"

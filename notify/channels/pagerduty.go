@@ -43,6 +43,7 @@ type pagerDutyLink struct {
 func newPagerDuty(c notify.ChannelConfig, _ Dependencies) receiver {
 	server := strings.TrimSuffix(cmp.Or(c.URL, pagerDutyServer), "/")
 	return receiver{
+		unusable: []string{"invalid routing key", "'routing_key'"},
 		took: func(body []byte) bool {
 			var a struct{ Status string }
 			return json.Unmarshal(body, &a) == nil && a.Status == "success"
@@ -58,14 +59,14 @@ func newPagerDuty(c notify.ChannelConfig, _ Dependencies) receiver {
 // again has the same key, and so is one incident.
 func pagerDutyEventOf(d draft, key string) (path string, event pagerDutyEvent) {
 	event = pagerDutyEvent{RoutingKey: key, Links: pagerDutyLinks(d), Payload: pagerDutyPayloadOf(d)}
-	if d.State == notify.Test {
+	if d.State == notify.Test || d.State == notify.Digest && d.IsOver() { // others that the digest told of may last
 		event.Payload.Severity, event.Payload.Class = "", "" // which changes don't have
 		return "/v2/change/enqueue", event
 	}
 	event.DedupKey = cmp.Or(d.Thread, d.ID)
 	// What was over before it was told resolves too: an earlier attempt may have been taken
 	// without anybody knowing. Without an incident PagerDuty leaves it alone.
-	if d.State == notify.Over || d.State == notify.Passed {
+	if d.IsOver() {
 		return "/v2/enqueue", pagerDutyEvent{RoutingKey: key, Action: "resolve", DedupKey: event.DedupKey}
 	}
 	event.Action, event.Client, event.ClientURL = "trigger", "Manus", d.URL
@@ -74,7 +75,7 @@ func pagerDutyEventOf(d draft, key string) (path string, event pagerDutyEvent) {
 
 func pagerDutyPayloadOf(d draft) *pagerDutyPayload {
 	payload := pagerDutyPayload{
-		Summary: cut(d.Title, pagerDutySummary, units, as), Source: "Manus", Severity: pagerDutySeverity(d.Level), Class: d.Kind,
+		Summary: cut(d.Title, pagerDutySummary, units, as), Source: cmp.Or(d.Source, "Manus"), Severity: pagerDutySeverity(d.Level), Class: d.Kind,
 		Details: map[string]string{"details": d.details()},
 	}
 	if !d.At.IsZero() {

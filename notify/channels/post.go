@@ -11,11 +11,14 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"manus/internal/dialerr"
+	"manus/internal/guard"
 	"manus/notify"
 )
 
@@ -29,6 +32,10 @@ type receiver struct {
 	// wait is for how many seconds a receiver that refuses says to be left alone in its
 	// answer's body; nil, or zero where it doesn't.
 	wait func(body []byte) float64
+	// unusable are what the body of a 4xx has, in lower case, by which the receiver refuses
+	// the address or the credential rather than the message. Some statuses say that by
+	// themselves.
+	unusable []string
 	// every is the least time between two messages.
 	every time.Duration
 }
@@ -84,7 +91,7 @@ func newPoster(c notify.ChannelConfig, d Dependencies, r receiver) *poster {
 // environment aren't used: they would be asked for a name, and dial what the guard can't
 // see. HTTP/2 is left out, and so are answers that unpack to more than came.
 func newClient(allowPrivate bool, d Dependencies) *http.Client {
-	dialer := &net.Dialer{Timeout: dialTimeout, Control: guard(allowPrivate), Resolver: d.resolver}
+	dialer := &net.Dialer{Timeout: dialTimeout, Control: guard.Control(allowPrivate), Resolver: d.resolver}
 	return &http.Client{
 		Timeout:       exchangeTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -149,33 +156,27 @@ func (p *poster) unreached(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s was not waited for: %w", p.name, context.Cause(ctx))
-	case errors.Is(err, errNever), errors.Is(err, errPrivate):
-		return fmt.Errorf("the name of %s leads to %w", p.name, whichGuarded(err))
+	case guard.Cause(err) != nil:
+		return fmt.Errorf("the name of %s leads to %w", p.name, guard.Cause(err))
 	case ok && timeout.Timeout():
 		return fmt.Errorf("%s has not answered within %v", p.name, exchangeTimeout)
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("%s closed the connection without an answer", p.name)
 	}
-	return p.fault("%s can't be reached: %v", p.name, err)
-}
-
-// whichGuarded is the guard's error without the address, which may be a secret.
-func whichGuarded(err error) error {
-	if errors.Is(err, errNever) {
-		return errNever
-	}
-	return errPrivate
+	return p.fault("%s can't be reached: %v", p.name, dialerr.WithoutResolver(err))
 }
 
 // judge tells what an answer means: the one place that does, for all receivers.
 func (p *poster) judge(a answer) error {
 	switch {
 	case a.status >= 200 && a.status <= 299:
-		if p.took == nil || p.took(a.body) {
-			return nil
-		}
-		if a.torn {
+		switch {
+		case p.took == nil:
+			return nil // the status is the answer
+		case a.torn: // what is to say so is in the body, and a message that comes twice is better than none
 			return p.fault("%s broke its answer off", p.name)
+		case p.took(a.body):
+			return nil
 		}
 		return p.fault("%s answered %d, but not that it took the message%s", p.name, a.status, p.excerpt(a))
 	case a.status >= 300 && a.status <= 399:
@@ -191,10 +192,23 @@ func (p *poster) judge(a answer) error {
 	case http.StatusRequestTimeout, http.StatusTooEarly:
 		return err
 	}
-	if a.status >= 400 && a.status <= 499 {
-		return notify.Refused(err)
+	switch {
+	case a.status < 400 || a.status > 499:
+		return err
+	case p.refusesAll(a):
+		return notify.Unusable(notify.Refused(err))
 	}
-	return err
+	return notify.Refused(err)
+}
+
+// refusesAll tells of a 4xx whether it is the address or the credential that is refused.
+func (p *poster) refusesAll(a answer) bool {
+	switch a.status {
+	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusProxyAuthRequired, http.StatusGone:
+		return true
+	}
+	body := strings.ToLower(string(a.body))
+	return slices.ContainsFunc(p.unusable, func(piece string) bool { return strings.Contains(body, piece) })
 }
 
 // asked is how long the receiver asks to be left alone; zero where it doesn't say.

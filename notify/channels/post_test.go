@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -90,9 +91,37 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 				if err == nil || notify.IsRefused(err) != c.refused || notify.Wait(err) < c.least || notify.Wait(err) > c.most {
 					t.Fatalf("refused %v, wait %v: %v", notify.IsRefused(err), notify.Wait(err), err)
 				}
+				if address := slices.Contains([]int{401, 403, 404, 410}, c.status); notify.IsUnusable(err) != address {
+					t.Errorf("that the address or the credential is wrong: %v", !address)
+				}
 				told(t, err, fmt.Sprint(" answered ", c.status))
 			})
 		})
+	}
+}
+
+// Some say only in the body that it is the address or the credential that they refuse.
+func TestABodyThatSaysThatItIsNotTheMessage(t *testing.T) {
+	t.Parallel()
+	for kind, bodies := range map[string]map[string]bool{
+		"slack":      {"invalid_token": true, "no_active_hooks": true, "user_not_found": true, "invalid_blocks": false, "invalid_payload": false},
+		"telegram":   {`{"ok":false,"error_code":400,"description":"Bad Request: chat not found"}`: true, `{"ok":false,"error_code":400,"description":"Bad Request: group chat was upgraded to a supergroup chat","parameters":{"migrate_to_chat_id":-1}}`: true, `{"ok":false,"error_code":400,"description":"Bad Request: message is too long"}`: false},
+		"teams":      {`{"error":{"code":"WorkflowTriggerIsNotEnabled"}}`: true, `{"error":{"code":"InvalidRequestContent"}}`: false},
+		"mattermost": {`{"id":"web.incoming_webhook.invalid.app_error","message":"Invalid webhook."}`: true, `{"id":"web.incoming_webhook.parse.app_error"}`: false},
+		"pagerduty":  {`{"status":"invalid event","errors":["Length of 'routing_key' is incorrect (should be 32 characters)"]}`: true, `{"status":"invalid event","errors":["'payload.summary' is blank"]}`: false},
+		"discord":    {`{"message":"Invalid Form Body","code":50035}`: false},
+		"ntfy":       {`{"code":40024,"http":400,"error":"invalid request: request body must be valid JSON"}`: false},
+		"webhook":    {"nothing is said": false},
+	} {
+		for body, unusable := range bodies {
+			channel := to(t, services[kind], func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = io.WriteString(w, body)
+			})
+			if err := channel.Send(t.Context(), down()); !notify.IsRefused(err) || notify.IsUnusable(err) != unusable {
+				t.Errorf("%s: unusable %v: %v", kind, notify.IsUnusable(err), err)
+			}
+		}
 	}
 }
 
@@ -245,13 +274,29 @@ func TestReceiversThatMisbehave(t *testing.T) {
 	}
 }
 
-func TestATakenMessageIsTakenHoweverItsAnswerEnds(t *testing.T) {
+// Where the status says that a message is taken, it is, however the answer ends. Where
+// the body says it, half of one says nothing, also when it looks like a yes.
+func TestAnAnswerThatIsBrokenOff(t *testing.T) {
 	t.Parallel()
-	channel := one(t, services["webhook"].config(raw(t, func(c net.Conn) {
-		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\nhalf of")
-	})), Dependencies{})
-	if err := channel.Send(t.Context(), down()); err != nil {
-		t.Error(err)
+	for kind, taken := range map[string]string{
+		"webhook": "half of", "teams": "half of", "slack": "ok", "mattermost": "ok", "telegram": `{"ok":true}`, "discord": `{"id":"1234"}`, "ntfy": `{"id":"1234"}`, "pagerduty": `{"status":"success"}`,
+	} {
+		for _, whole := range []bool{true, false} {
+			length := len(taken)
+			if !whole {
+				length++
+			}
+			channel := one(t, services[kind].config(raw(t, func(c net.Conn) {
+				_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", length, taken)
+			})), Dependencies{})
+			err := channel.Send(t.Context(), down())
+			if want := whole || channel.took == nil; (err == nil) != want || notify.IsRefused(err) {
+				t.Errorf("%s, whole %v: %v", kind, whole, err)
+			}
+			if err != nil {
+				told(t, err, " broke its answer off")
+			}
+		}
 	}
 }
 

@@ -2,12 +2,16 @@ package channels
 
 import (
 	"encoding/base64"
+	"fmt"
 	stdmail "net/mail"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
+	"manus/internal/guard"
 	"manus/notify"
 )
 
@@ -39,7 +43,9 @@ func Problems(c notify.ChannelConfig) []string {
 	add(k.to && slices.ContainsFunc(c.To, isNoAddress), place(c, "to"), "use e-mail addresses like ops@example.com")
 	add(k.chat && !isChat.MatchString(c.Chat), place(c, "chat"), "use the chat's id, a number such as -1001234567890, or a public channel's @name")
 	add(!k.chat && c.Chat != "", place(c, "chat"), "is for Telegram; take it out")
+	add(c.URL != "" && k.url != unused && k.isAddress(c) && refusedAddress(c, c.URL) != nil, place(c, "url"), fmt.Sprintf("is %v", refusedAddress(c, c.URL)))
 	secret := c.SecretVariable()
+	add(c.Secret != "" && k.secret != unused && k.fits(c, c.Secret) && refusedAddress(c, c.Secret) != nil, secret, fmt.Sprintf("is %v", refusedAddress(c, c.Secret)))
 	add(c.Secret == "" && k.secret == required, secret, "is missing; set it to "+k.shape)
 	add(c.Secret != "" && k.secret == unused, secret, "isn't used by "+k.name+"; remove it")
 	add(c.Secret != "" && k.secret != unused && !k.fits(c, c.Secret), secret, "set it to "+k.shape)
@@ -96,8 +102,28 @@ func (k kind) isAddress(c notify.ChannelConfig) bool {
 // network.
 func isURL(c notify.ChannelConfig, address string) bool {
 	u, err := url.Parse(address)
-	return err == nil && len(address) <= maxURL && u.Hostname() != "" && u.User == nil && u.Fragment == "" &&
+	return err == nil && len(address) <= maxURL && u.Hostname() != "" && isPort(u.Port()) && u.User == nil && u.Fragment == "" &&
 		(u.Scheme == "https" || u.Scheme == "http" && c.AllowPrivate)
+}
+
+// isPort tells whether an address's port can be dialled; none is that of the scheme.
+func isPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
+}
+
+// refusedAddress is why nothing is dialled that a URL names by its IP address; nil for
+// another. Where a name leads is seen when it is dialled.
+func refusedAddress(c notify.ChannelConfig, address string) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	if err != nil {
+		return nil
+	}
+	return guard.Check(ip, c.AllowPrivate)
 }
 
 func isHook(c notify.ChannelConfig, secret string) bool { return isURL(c, secret) }

@@ -175,14 +175,14 @@ func TestPagerDutyHasOneIncidentOfAnOccurrence(t *testing.T) {
 	again, passed, test := down(), down(), down()
 	again.ID, again.State = "0199-5", notify.Reminder
 	passed.State, test.State = notify.Passed, notify.Test
-	came := post(t, "pagerduty", down(), again, over(down()), passed, test, digest(down()))
+	came := post(t, "pagerduty", down(), again, over(down()), passed, test, digest(down()), ends(down()))
 	routing := `"routing_key": "` + strings.ReplaceAll(token, "_", "0") + `0"`
 	same(t, came[0].body, `{`+routing+`, "event_action": "trigger", "dedup_key": "0199-t", "client": "Manus", "client_url": "https://app.example.com/console/monitors/api?a=1&b=2",
 		"links": [{"href": "https://app.example.com/console/monitors/api?a=1&b=2", "text": "Details"}, {"href": "https://wiki.example.com/api-down", "text": "Runbook"}, {"href": "https://app.example.com/alerts/al_abc", "text": "Acknowledge"}],
-		"payload": {"summary": "Down: API", "source": "Manus", "severity": "critical", "class": "monitor.down", "timestamp": "2026-11-26T02:12:00Z", "custom_details": {
+		"payload": {"summary": "Down: API", "source": "production (app.example.com)", "severity": "critical", "class": "monitor.down", "timestamp": "2026-11-26T02:12:00Z", "custom_details": {
 			"details": "It has not answered since 03:12.\n\nSince: 26 November 2026, 03:12 (Europe/Berlin)\nEnvironment: production\n\nWhat was tried:\n- 03:12:05 from Frankfurt: connection refused\n- 03:12:15 from Frankfurt: connection refused"}}}`)
 	same(t, came[2].body, `{`+routing+`, "event_action": "resolve", "dedup_key": "0199-t"}`)
-	for i, want := range []string{"/v2/enqueue trigger 0199-t", "/v2/enqueue trigger 0199-t", "/v2/enqueue resolve 0199-t", "/v2/enqueue resolve 0199-t", "/v2/change/enqueue  ", "/v2/enqueue trigger 0199-3"} {
+	for i, want := range []string{"/v2/enqueue trigger 0199-t", "/v2/enqueue trigger 0199-t", "/v2/enqueue resolve 0199-t", "/v2/enqueue resolve 0199-t", "/v2/change/enqueue  ", "/v2/enqueue trigger 0199-3", "/v2/change/enqueue  "} {
 		var event pagerDutyEvent
 		if err := json.Unmarshal(came[i].body, &event); err != nil {
 			t.Fatal(err)
@@ -242,9 +242,9 @@ func TestTheStandardsOwnSignature(t *testing.T) {
 
 func TestAWebhookHasEveryFieldOfTheMessage(t *testing.T) {
 	t.Parallel()
-	came := post(t, "webhook", down(), notify.Message{ID: "0199-9", State: notify.Test})
+	came := post(t, "webhook", down(), notify.Message{ID: "0199-9", State: notify.Test}, notify.Message{ID: "0199-10", State: notify.Digest, Lines: []string{"one"}, LinesLeft: 32})
 	same(t, came[0].body, `{"type": "alert.raised", "timestamp": "2026-11-26T02:12:00Z", "data": {
-		"id": "0199-1", "thread": "0199-t", "state": "raised", "kind": "monitor.down", "level": "critical", "title": "Down: API", "text": "It has not answered since 03:12.",
+		"id": "0199-1", "thread": "0199-t", "follows": "", "state": "raised", "kind": "monitor.down", "level": "critical", "title": "Down: API", "text": "It has not answered since 03:12.",
 		"facts": [{"name": "Since", "value": "26 November 2026, 03:12 (Europe/Berlin)"}, {"name": "Environment", "value": "production"}],
 		"lines": ["03:12:05 from Frankfurt: connection refused", "03:12:15 from Frankfurt: connection refused"], "lines_left": 0,
 		"url": "https://app.example.com/console/monitors/api?a=1&b=2", "runbook": "https://wiki.example.com/api-down", "acknowledge": "https://app.example.com/alerts/al_abc",
@@ -252,13 +252,28 @@ func TestAWebhookHasEveryFieldOfTheMessage(t *testing.T) {
 	if body := string(came[1].body); !strings.Contains(body, `"type":"alert.test"`) || !strings.Contains(body, `"facts":[],"lines":[]`) {
 		t.Errorf("got %s", body)
 	}
+	if body := string(came[2].body); !strings.Contains(body, `"lines":["one"],"lines_left":32`) {
+		t.Errorf("a digest is %s", body)
+	}
+}
+
+func TestADigestOfEndsLooksLikeAnEnd(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[string]string{
+		"slack": `"color":"#009e73"`, "discord": `"color":40563`, "mattermost": `"color":"#009e73"`, "teams": `"style":"good"`,
+		"ntfy": `"white_check_mark"`, "pagerduty": `"summary":"2 alerts are over"`, "webhook": `"follows":"0199-3","state":"digest","kind":"digest","level":"info"`,
+	} {
+		if body := string(post(t, kind, ends(down()))[0].body); !strings.Contains(body, want) {
+			t.Errorf("%s: %s", kind, body)
+		}
+	}
 }
 
 func TestATestAsksForNobodysAttention(t *testing.T) {
 	t.Parallel()
 	m := down()
 	m.State = notify.Test
-	for kind, want := range map[string]string{"telegram": `"disable_notification":true`, "discord": `"flags":4096`, "ntfy": `"priority":1`, "webhook": `"type":"alert.test"`, "pagerduty": `"source":"Manus"`} {
+	for kind, want := range map[string]string{"telegram": `"disable_notification":true`, "discord": `"flags":4096`, "ntfy": `"priority":1`, "webhook": `"type":"alert.test"`, "pagerduty": `"source":"production (app.example.com)"`} {
 		came := post(t, kind, m)[0]
 		if !strings.Contains(string(came.body), want) || kind == "pagerduty" && came.url != "/v2/change/enqueue" {
 			t.Errorf("%s: %s %s", kind, came.url, came.body)
@@ -362,19 +377,19 @@ func overLimit(kind string, body []byte) string {
 func TestWhatWasLeftOutIsSaid(t *testing.T) {
 	t.Parallel()
 	m := digest(down())
-	m.Lines = nil
+	m.Lines, m.LinesLeft = nil, 5
 	for n := range 100 {
 		m.Lines = append(m.Lines, fmt.Sprint("Down: monitor ", n))
 	}
-	if text := tidy(m).plainText(); !strings.Contains(text, "- Down: monitor 59\n- … and 40 more") {
+	if text := tidy(m).plainText(); !strings.Contains(text, "- Down: monitor 59\n- … and 45 more") {
 		t.Errorf("got %s", text)
 	}
 	m.Language = language.Arabic
-	if text := tidy(m).plainText(); !strings.Contains(text, "… و40 غيرها") {
+	if text := tidy(m).plainText(); !strings.Contains(text, "… و45 غيرها") {
 		t.Errorf("got %s", text)
 	}
 	short := shortened(tidy(m), draft.plainText, func(text string) bool { return len(text) < 600 })
-	left := fmt.Sprintf("… و%d غيرها", 100-strings.Count(short, "monitor "))
+	left := fmt.Sprintf("… و%d غيرها", 105-strings.Count(short, "monitor "))
 	if !strings.Contains(short, left) || !strings.Contains(short, m.Title) || !strings.Contains(short, m.URL) {
 		t.Errorf("without %q: %s", left, short)
 	}
@@ -423,9 +438,19 @@ func TestArabicRunsFromTheRight(t *testing.T) {
 	}
 }
 
+// TestIsolatesEndInTheirLine: one that stays open would turn around all that comes after it.
+func TestIsolatesEndInTheirLine(t *testing.T) {
+	t.Parallel()
+	m := down()
+	m.Title, m.Text = "a\u2066b\u2068c", "\u2069d\u2067e\n\u2069f \u2068g\u2069"
+	if d := tidy(m); d.Title != "a\u2066b\u2068c\u2069\u2069" || d.Text != "d\u2067e\u2069\nf \u2068g\u2069" {
+		t.Errorf("it is told as %q and %q", d.Title, d.Text)
+	}
+}
+
 // FuzzTexts looks for a text that becomes more than text anywhere.
 func FuzzTexts(f *testing.F) {
-	for _, text := range []string{"<!channel>", "<https://evil.example.com|x>", "&lt;!here&gt;", "@everyone @here @all @channel", "<@U123>", "[x](https://evil.example.com)", "**b** __i__ `c` ||s|| > q\n# h", `\`, `\\@everyone`, "\u202etxt.exe", "a\x00b", "</title><script>alert(1)</script>", "<b>&amp;", "💥\u0301", "ا\u2069ب\u2066", "{{DATE(2026-01-01T00:00:00Z)}}", "\r\nBcc: x@example.com", strings.Repeat("&", 5000)} {
+	for _, text := range []string{"<!channel>", "<https://evil.example.com|x>", "&lt;!here&gt;", "@everyone @here @all @channel", "<@U123>", "[x](https://evil.example.com)", "**b** __i__ `c` ||s|| > q\n# h", `\`, `\\@everyone`, "\u202etxt.exe", "a\x00b", "</title><script>alert(1)</script>", "<b>&amp;", "💥\u0301", "ا\u2069ب\u2066", "a\u200bb\ufeffc", "{{DATE(2026-01-01T00:00:00Z)}}", "\r\nBcc: x@example.com", strings.Repeat("&", 5000)} {
 		f.Add(text, true)
 		f.Add(text, false)
 	}
@@ -436,7 +461,7 @@ func FuzzTexts(f *testing.F) {
 		}
 		m.Facts, m.Lines = []notify.Fact{{Name: text, Value: text}}, []string{text}
 		d := tidy(m)
-		if strings.ContainsAny(d.Title+d.Text, overrides+"\x00\r") || strings.Contains(d.Title, "\n") || d.Title == "" {
+		if strings.ContainsAny(d.Title+d.Text, overrides+"\u200b\u2060\ufeff\x00\r") || strings.Contains(d.Title, "\n") || d.Title == "" {
 			t.Errorf("%q is told as %q", text, d.Title)
 		}
 		slack, _ := json.Marshal(slackMessageOf(d))

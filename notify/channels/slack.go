@@ -20,6 +20,9 @@ const (
 	slackPreview = 300
 )
 
+// slackUnusable are Slack's errors that a webhook has for good, whatever their status.
+var slackUnusable = []string{"invalid_token", "no_active_hooks", "no_service", "no_team", "team_disabled", "channel_not_found", "channel_is_archived", "action_prohibited", "posting_to_general_channel_denied", "user_not_found"}
+
 // slackMessage is a title and, beside a bar of the level's colour, all else. There are no
 // buttons: Slack asks the app about a click on one even if it is only a link, and where an
 // incoming webhook's app has nothing to answer with, it shows its user a warning.
@@ -55,8 +58,9 @@ type slackObject struct {
 
 func newSlack(c notify.ChannelConfig, _ Dependencies) receiver {
 	return receiver{
-		every: slackEvery,
-		took:  func(body []byte) bool { return strings.TrimSpace(string(body)) == slackTaken },
+		every:    slackEvery,
+		unusable: slackUnusable,
+		took:     func(body []byte) bool { return strings.TrimSpace(string(body)) == slackTaken },
 		compose: func(d draft) request {
 			return request{url: c.Secret, body: encode(slackMessageOf(d))}
 		},

@@ -71,7 +71,8 @@ type teamsAction struct {
 
 func newTeams(c notify.ChannelConfig, _ Dependencies) receiver {
 	return receiver{
-		every: teamsEvery,
+		every:    teamsEvery,
+		unusable: []string{"workflowtriggerisnotenabled", "workflownotfound"},
 		compose: func(d draft) request {
 			body := shortened(d, func(d draft) []byte { return encode(teamsMessageOf(d)) }, func(body []byte) bool { return len(body) <= teamsAll })
 			return request{url: c.Secret, body: body}
@@ -124,7 +125,7 @@ func (d draft) teamsLine(spacing string, runs ...teamsRun) teamsElement {
 // teamsStyle is the container's style whose colour is nearest.
 func teamsStyle(d draft) string {
 	switch {
-	case d.State == notify.Over || d.State == notify.Passed:
+	case d.IsOver():
 		return "good"
 	case d.State == notify.Test || d.Level == notify.Info:
 		return "accent"

@@ -50,9 +50,10 @@ func newTelegram(c notify.ChannelConfig, _ Dependencies) receiver {
 		return a
 	}
 	return receiver{
-		every: telegramEvery,
-		took:  func(body []byte) bool { return read(body).OK },
-		wait:  func(body []byte) float64 { return read(body).Parameters.RetryAfter },
+		every:    telegramEvery,
+		unusable: []string{"chat not found", "upgraded to a supergroup", "not enough rights", "have no rights to send"},
+		took:     func(body []byte) bool { return read(body).OK },
+		wait:     func(body []byte) float64 { return read(body).Parameters.RetryAfter },
 		compose: func(d draft) request {
 			return request{url: address, body: encode(telegramMessageOf(d, c.Chat))}
 		},

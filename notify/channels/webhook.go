@@ -32,6 +32,7 @@ type event struct {
 type eventData struct {
 	ID          string   `json:"id"`
 	Thread      string   `json:"thread"`
+	Follows     string   `json:"follows"`
 	State       string   `json:"state"`
 	Kind        string   `json:"kind"`
 	Level       string   `json:"level"`
@@ -68,7 +69,7 @@ func newWebhook(c notify.ChannelConfig, d Dependencies) receiver {
 func eventOf(m draft) event {
 	at := m.At.UTC()
 	data := eventData{
-		ID: m.ID, Thread: m.Thread, State: string(m.State), Kind: m.Kind, Level: string(m.Level), Title: m.Title, Text: m.Text,
+		ID: m.ID, Thread: m.Thread, Follows: m.Follows, State: string(m.State), Kind: m.Kind, Level: string(m.Level), Title: m.Title, Text: m.Text,
 		Facts: []named{}, Lines: append([]string{}, m.Lines...), LinesLeft: m.left, URL: m.URL, Runbook: m.Runbook,
 		Acknowledge: m.Acknowledge, At: at.Format(time.RFC3339), Language: m.Language.String(),
 	}

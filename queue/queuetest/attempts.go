@@ -19,6 +19,7 @@ func attemptRules() []rule {
 	return []rule{
 		{"what fails is tried again after waits that grow", retries},
 		{"a snoozed job waits as it says and no attempt is counted", snoozes},
+		{"a job that a server wants later has failed, and waits no less than others", later},
 		{"a job is discarded when it is canceled or its attempts are used up", discards},
 		{"a dead job is listed and can be retried until it is swept", dead},
 		{"what is retried isn't swept with the dead", retriedInTime},
@@ -84,6 +85,26 @@ func snoozes(t *testing.T, s *site) {
 		w.clock.Add(nap)
 	}
 	if !errors.Is(queue.Snooze(errNo, 0), errNo) || !errors.Is(queue.Cancel(errNo), errNo) {
+		t.Error("the cause is lost")
+	}
+}
+
+// later waits for as long as it is asked to, and for as long as it would anyway.
+func later(t *testing.T, s *site) {
+	waits := []time.Duration{0, 10 * time.Minute, time.Second, 20 * queue.MaxWait}
+	w := s.worker(t, func(_ context.Context, job queue.Job[task]) error {
+		return fmt.Errorf("it says: %w", queue.Later(errNo, waits[job.Attempt-1]))
+	}, func(c *queue.Config[task]) { c.KeepDead, c.MaxAttempts = time.Hour, len(waits)+1 })
+	w.put(t, queue.Job[task]{ID: "a"})
+	for i, least := range []time.Duration{4 * time.Second, 10 * time.Minute, 16 * time.Second, queue.MaxWait} {
+		w.drain(t)
+		stored := w.raw(t, "a")
+		if wait := stored.DueAt.Sub(w.clock.Now()); wait < least || wait > least*5/4 || stored.Attempts != i+1 {
+			t.Errorf("after %d attempts it waits %v, not %v", stored.Attempts, wait, least)
+		}
+		w.clock.Add(queue.MaxWait)
+	}
+	if !errors.Is(queue.Later(errNo, 0), errNo) {
 		t.Error("the cause is lost")
 	}
 }

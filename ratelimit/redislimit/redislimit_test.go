@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -344,6 +345,86 @@ func TestCausesAreNamed(t *testing.T) {
 	server.Do(t, "REPLICAOF", "127.0.0.1", "1")
 	if err := e.Try(t.Context()); !strings.Contains(explained(err), "replica") {
 		t.Errorf("a replica: %v", err)
+	}
+}
+
+// A Redis that can't save refuses writes, and goes on taking them once it can: the folder
+// that it saves to is a file here, whoever runs the test.
+func TestARedisThatCantSaveIsNamed(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, "--stop-writes-on-bgsave-error", "yes", "--dbfilename", "dump.rdb")
+	e := connect(t, Config{}, server.Addr)
+	blocked := filepath.Join(server.Dir(), "dump.rdb")
+	if err := os.MkdirAll(filepath.Join(blocked, "full"), 0o700); err != nil { // it can't be renamed over
+		t.Fatal(err)
+	}
+	server.Do(t, "CONFIG", "SET", "save", "3600 1000000")
+	save := func(status string) {
+		t.Helper()
+		server.Do(t, "BGSAVE")
+		waittest.Poll(t, func() bool {
+			info := server.Do(t, "INFO", "persistence").(string)
+			return strings.Contains(info, "rdb_bgsave_in_progress:0") && strings.Contains(info, "rdb_last_bgsave_status:"+status)
+		})
+	}
+	save("err")
+	if err := e.Try(t.Context()); !errors.Is(err, ratelimit.ErrUnavailable) || !strings.Contains(explained(err), "can't save to its disk") {
+		t.Errorf("it says %v", err)
+	}
+	if err := os.RemoveAll(blocked); err != nil {
+		t.Fatal(err)
+	}
+	save("ok")
+	if err := e.Try(t.Context()); err != nil {
+		t.Errorf("once it can save: %v", err)
+	}
+}
+
+// A Redis that reads its data after a start is named to who was connected before, and to who
+// connects meanwhile.
+func TestARedisThatIsLoadingIsNamed(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, "--enable-debug-command", "yes")
+	before := connect(t, Config{}, server.Addr)
+	server.Do(t, "DEBUG", "POPULATE", "2000", "key", "1024")
+	server.Do(t, "SAVE")
+	server.Do(t, "CONFIG", "SET", "key-load-delay", "10000", "loading-process-events-interval-bytes", "1024") // it answers after each key; 20 s in all
+	loaded := make(chan struct{})
+	go func() {
+		defer close(loaded)
+		_, _ = server.Try("DEBUG", "RELOAD", "NOSAVE")
+	}()
+	waittest.Poll(t, func() bool { return strings.Contains(server.Do(t, "INFO", "persistence").(string), "loading:1") })
+	client, err := redisclient.New(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	for who, e := range map[string]*Engine{"who was there": before, "who comes": New(Config{Client: client})} {
+		err := e.Try(t.Context())
+		if !errors.Is(err, ratelimit.ErrUnavailable) || !strings.Contains(explained(err), "is loading its data") {
+			t.Errorf("%s hears %v", who, err)
+		}
+	}
+	server.Do(t, "CONFIG", "SET", "key-load-delay", "0")
+	<-loaded
+	if err := before.Try(t.Context()); err != nil {
+		t.Errorf("once it is loaded: %v", err)
+	}
+}
+
+// Redis's certificate has to be one that this system trusts.
+func TestARedisWithAnotherCAIsNamed(t *testing.T) {
+	t.Parallel()
+	server := redistest.StartTLS(t)
+	client, err := redisclient.New("rediss://" + server.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	err = New(Config{Client: client}).Try(t.Context())
+	if !errors.Is(err, ratelimit.ErrUnavailable) || !strings.Contains(explained(err), "certificate isn't trusted") {
+		t.Errorf("%s: %v", explained(err), err)
 	}
 }
 

@@ -15,12 +15,14 @@ import (
 )
 
 // relay stands between clients and FerretDB and forwards messages of MongoDB's
-// wire protocol, whatever they are, with two differences:
+// wire protocol, whatever they are, with three differences:
 //
 //   - One request at a time is with FerretDB, from its first byte to the last of
 //     its reply, whoever sent it. MongoDB changes a document atomically; FerretDB 1
 //     reads it, changes it and writes it, and loses what was written in between.
 //   - Indexes lose what FerretDB refuses, see withoutRefusedOptions.
+//   - A change of the document that has an id, and something else as it is to be, is made of
+//     the document that has the id, see byIDAlone.
 //
 // Every client has a connection to FerretDB of its own, because a connection has
 // a state: FerretDB refuses a second handshake. So a client that sends nonsense,
@@ -101,10 +103,17 @@ func (r *relay) serve(client net.Conn) {
 func (r *relay) exchange(store io.Writer, replies *bufio.Reader, request message) (message, error) {
 	r.turn.Lock()
 	defer r.turn.Unlock()
-	if _, err := store.Write(request); err != nil {
+	ask := func(request message) (message, error) {
+		if _, err := store.Write(request); err != nil {
+			return nil, err
+		}
+		return readMessage(replies)
+	}
+	request, err := byIDAlone(request, ask)
+	if err != nil {
 		return nil, err
 	}
-	return readMessage(replies)
+	return ask(request)
 }
 
 // message is a message of the wire protocol, with its header: four numbers of 32
@@ -120,8 +129,10 @@ const (
 	opMsg = 2013
 	// flagMoreToCome says that the sender doesn't want a reply.
 	flagMoreToCome = 1 << 1
-	// sectionBody is the kind of the section that is the command: a document.
-	sectionBody = 0
+	// sectionBody is the kind of the section that is the command: a document; sectionSequence
+	// that of one that has a length, a name and documents.
+	sectionBody     = 0
+	sectionSequence = 1
 	// bodyStart is where the document of the first section begins.
 	bodyStart = headerLen + 4 + 1
 )
@@ -207,5 +218,90 @@ func withoutRefusedOptions(m message) message {
 	}
 	m = slices.Concat(m[:bodyStart], changed, rest)
 	binary.LittleEndian.PutUint32(m, uint32(len(m)))
+	return m
+}
+
+// byIDAlone has a command that changes or deletes one document, selected by its id and
+// another field, select it by its id alone, where the document that has the id has the other
+// field as it is to be. MongoDB looks at that document only; FerretDB 1 reads the whole collection,
+// unless the id is all that it is told. It asks FerretDB in the turn of the command. Everything
+// else is as it was.
+func byIDAlone(m message, ask func(message) (message, error)) (message, error) {
+	body, ok := m.body()
+	if !ok || binary.LittleEndian.Uint32(m[headerLen:]) != 0 {
+		return m, nil
+	}
+	first, err := body.IndexErr(0)
+	if err != nil || first.Key() != "update" && first.Key() != "delete" {
+		return m, nil
+	}
+	statement, ok := m.onlyStatement(body, first.Key()+"s")
+	if !ok {
+		return m, nil
+	}
+	q, _ := statement.Lookup("q").DocumentOK()
+	selected, err := q.Elements()
+	if err != nil || len(selected) != 2 || selected[0].Key() != "_id" || selected[0].Value().Type != bson.TypeString || selected[1].Value().Type != bson.TypeInt64 {
+		return m, nil
+	}
+	byID := bson.D{{Key: "_id", Value: selected[0].Value()}}
+	found, err := ask(newCommand(bson.D{
+		{Key: "find", Value: first.Value()}, {Key: "filter", Value: byID}, {Key: "limit", Value: int32(1)}, {Key: "singleBatch", Value: true}, {Key: "$db", Value: body.Lookup("$db")},
+	}))
+	if err != nil {
+		return nil, err
+	}
+	answer, _ := found.body()
+	document, ok := answer.Lookup("cursor", "firstBatch", "0").DocumentOK()
+	if !ok || !document.Lookup(selected[1].Key()).Equal(selected[1].Value()) {
+		return m, nil
+	}
+	var changed bson.D
+	if err := bson.Unmarshal(statement, &changed); err != nil {
+		return m, nil //nolint:nilerr // FerretDB says what is wrong with it
+	}
+	for i := range changed {
+		if changed[i].Key == "q" {
+			changed[i].Value = byID
+		}
+	}
+	raw, err := bson.Marshal(changed)
+	if err != nil {
+		return m, nil //nolint:nilerr // as above
+	}
+	return withStatement(m[:bodyStart+len(body)], first.Key()+"s", raw), nil
+}
+
+// onlyStatement is the one document of a sequence that is all that comes after the command.
+func (m message) onlyStatement(body bson.Raw, name string) (bson.Raw, bool) {
+	start := []byte{sectionSequence, 0, 0, 0, 0}
+	rest := m[bodyStart+len(body):]
+	if len(rest) < len(start)+len(name)+1+4 || rest[0] != sectionSequence || string(rest[len(start):len(start)+len(name)+1]) != name+"\x00" {
+		return nil, false
+	}
+	statement := bson.Raw(rest[len(start)+len(name)+1:])
+	if uint64(binary.LittleEndian.Uint32(statement)) != uint64(len(statement)) || statement.Validate() != nil {
+		return nil, false
+	}
+	return statement, true
+}
+
+// withStatement is a message with a sequence of one document behind its command.
+func withStatement(m message, name string, statement bson.Raw) message {
+	sequence := binary.LittleEndian.AppendUint32(nil, uint32(4+len(name)+1+len(statement)))
+	whole := slices.Concat(m, []byte{sectionSequence}, sequence, []byte(name), []byte{0}, []byte(statement))
+	binary.LittleEndian.PutUint32(whole, uint32(len(whole)))
+	return whole
+}
+
+// newCommand is a message that has a command alone.
+func newCommand(body bson.D) message {
+	raw, err := bson.Marshal(body)
+	if err != nil {
+		panic(err) // it is of our own making
+	}
+	m := append(make(message, bodyStart), raw...)
+	binary.LittleEndian.PutUint32(m, uint32(len(m)))
+	binary.LittleEndian.PutUint32(m[12:], opMsg)
 	return m
 }

@@ -90,7 +90,7 @@ func TestClientsMayHangUpAtAnyMoment(t *testing.T) {
 	if _, err := documents.InsertMany(t.Context(), []document{{ID: "counter"}, {ID: "theirs"}}); err != nil {
 		t.Fatal(err)
 	}
-	request := command(t, ordered(
+	request := newCommand(ordered(
 		"update", "documents",
 		"updates", bson.A{bson.M{"q": bson.M{"_id": "theirs"}, "u": bson.M{"$inc": bson.M{"n": 1}}}},
 		"$db", "test",
@@ -215,7 +215,7 @@ func TestNothingIsTakenButWhatFerretDBRefuses(t *testing.T) {
 		)
 	}
 	filter := []any{"partialFilterExpression", bson.M{"a": bson.M{"$exists": true}}, "ns", "test.documents"}
-	with, without := command(t, indexes(filter...)), command(t, indexes())
+	with, without := newCommand(indexes(filter...)), newCommand(indexes())
 	if got := withoutRefusedOptions(with); !bytes.Equal(got, without) {
 		t.Errorf("\n%q instead of\n%q", got, without)
 	}
@@ -231,10 +231,10 @@ func TestNothingIsTakenButWhatFerretDBRefuses(t *testing.T) {
 	}
 	for _, same := range []message{
 		without,
-		command(t, ordered("find", "createIndexes", "indexes", bson.A{ordered(filter...)})),
-		command(t, ordered("createIndexes", "documents", "indexes", "none")),
-		command(t, ordered("createIndexes", "documents", "indexes", bson.A{"none"})),
-		command(t, ordered()),
+		newCommand(ordered("find", "createIndexes", "indexes", bson.A{ordered(filter...)})),
+		newCommand(ordered("createIndexes", "documents", "indexes", "none")),
+		newCommand(ordered("createIndexes", "documents", "indexes", bson.A{"none"})),
+		newCommand(ordered()),
 		with[:len(with)-1],
 		with[:bodyStart+2],
 		with[:headerLen],
@@ -242,6 +242,83 @@ func TestNothingIsTakenButWhatFerretDBRefuses(t *testing.T) {
 		if got := withoutRefusedOptions(slices.Clone(same)); !bytes.Equal(got, same) {
 			t.Errorf("\n%q became\n%q", same, got)
 		}
+	}
+}
+
+// TestADocumentIsChangedAsItIsToBe: what selects a document by its id and another field
+// changes it where it has that, and only there.
+func TestADocumentIsChangedAsItIsToBe(t *testing.T) {
+	t.Parallel()
+	documents := collection(t, relayed(t))
+	if _, err := documents.InsertMany(t.Context(), []document{{"a", 1}, {"b", 1}}); err != nil {
+		t.Fatal(err)
+	}
+	as := func(id string, n int64) bson.D { return ordered("_id", id, "n", n) }
+	for i, step := range []struct {
+		id      string
+		n       int64
+		changed int64
+	}{{"a", 2, 0}, {"a", 1, 1}, {"a", 1, 0}, {"nobody", 1, 0}, {"b", 1, 1}} {
+		result, err := documents.ReplaceOne(t.Context(), as(step.id, step.n), document{step.id, 7})
+		if err != nil || result.MatchedCount != step.changed {
+			t.Errorf("step %d changes %d: %v", i, result.MatchedCount, err)
+		}
+	}
+	for i, step := range []struct {
+		id      string
+		n       int64
+		deleted int64
+	}{{"a", 1, 0}, {"a", 7, 1}, {"a", 7, 0}} {
+		result, err := documents.DeleteOne(t.Context(), as(step.id, step.n))
+		if err != nil || result.DeletedCount != step.deleted {
+			t.Errorf("step %d deletes %d: %v", i, result.DeletedCount, err)
+		}
+	}
+	if n, err := documents.CountDocuments(t.Context(), bson.D{}); err != nil || n != 1 {
+		t.Errorf("%d are left: %v", n, err)
+	}
+}
+
+func TestAChangeIsByTheIDAloneWhereThatIsTheSame(t *testing.T) {
+	t.Parallel()
+	change := func(name string, more ...any) message {
+		statement, err := bson.Marshal(ordered(append(more, "limit", int32(1))...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return withStatement(newCommand(ordered(name, "documents", "$db", "test")), name+"s", statement)
+	}
+	there := newCommand(ordered("cursor", ordered("firstBatch", bson.A{ordered("_id", "a", "rev", int64(7))}, "id", int64(0)), "ok", 1.0))
+	none := newCommand(ordered("cursor", ordered("firstBatch", bson.A{}), "ok", 1.0))
+	byBoth, byID := ordered("_id", "a", "rev", int64(7)), ordered("_id", "a")
+	for i, test := range []struct{ from, answer, to message }{
+		{change("update", "q", byBoth, "u", byID), there, change("update", "q", byID, "u", byID)},
+		{change("delete", "q", byBoth), there, change("delete", "q", byID)},
+		{change("delete", "q", byBoth), none, nil},
+		{change("delete", "q", byBoth), newCommand(ordered("ok", 0.0)), nil},
+		{change("delete", "q", byBoth), message("?"), nil},
+		{change("delete", "q", ordered("_id", "a", "rev", int64(8))), there, nil},
+		{change("delete", "q", ordered("_id", "a", "rev", nil)), there, nil},
+		{change("delete", "q", ordered("_id", "a", "rev", int64(7), "more", 1)), there, nil},
+		{change("delete", "q", ordered("rev", int64(7), "_id", "a")), there, nil},
+		{change("delete", "q", "all"), there, nil},
+		{change("delete"), there, nil},
+		{change("find", "q", byBoth), there, nil},
+		{newCommand(ordered("delete", "documents")), there, nil},
+		{slices.Concat(change("delete", "q", byBoth), message("tail")), there, nil},
+		{change("delete", "q", byBoth)[:bodyStart+45], there, nil},
+	} {
+		if test.to == nil {
+			test.to = test.from
+		}
+		got, err := byIDAlone(slices.Clone(test.from), func(message) (message, error) { return test.answer, nil })
+		if err != nil || !bytes.Equal(got, test.to) {
+			t.Errorf("%d:\n%q instead of\n%q: %v", i, got, test.to, err)
+		}
+	}
+	gone := errors.New("gone")
+	if _, err := byIDAlone(change("delete", "q", byBoth), func(message) (message, error) { return nil, gone }); !errors.Is(err, gone) {
+		t.Errorf("FerretDB is gone: %v", err)
 	}
 }
 
@@ -273,19 +350,6 @@ func dial(t *testing.T, addr string) net.Conn {
 		t.Fatal(err)
 	}
 	return conn
-}
-
-// command is a message with the command.
-func command(t *testing.T, document bson.D) message {
-	t.Helper()
-	body, err := bson.Marshal(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := append(make(message, bodyStart), body...)
-	binary.LittleEndian.PutUint32(m, uint32(len(m)))
-	binary.LittleEndian.PutUint32(m[12:], opMsg)
-	return m
 }
 
 // ordered is a document of names and values.

@@ -1,0 +1,340 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"manus/config"
+	"manus/console"
+	"manus/httpapi"
+	"manus/identity"
+	"manus/incident"
+	"manus/language"
+	"manus/ratelimit"
+	"manus/statuspage"
+	"manus/uptime"
+	"manus/uptime/remote"
+)
+
+// addStatusPage adds the public page. It shows what uptime and incidents know, of what it
+// lists.
+func (a *App) addStatusPage() error {
+	settings, err := a.statusSettings(a.settings)
+	if err != nil && !a.options.Offline { // a command has no use for a logo, or says so itself
+		return err
+	}
+	a.listed.Store(&settings.Components)
+	a.Status = statuspage.New(statuspage.Config{
+		Read: a.statusModel, Incident: a.publicIncident, Markdown: incident.HTML, Log: a.log,
+	}, settings)
+	a.add(room{
+		name: "statuspage", routes: a.statusRoutes, run: a.Status.Run,
+		reach: func(ctx context.Context) {
+			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+			defer cancel()
+			_ = a.Status.Refresh(ctx) // it is tried again, and said then
+		},
+		apply: func(s config.Settings) (func(), error) {
+			changed, err := a.statusSettings(s)
+			return func() {
+				a.listed.Store(&changed.Components)
+				a.Status.Set(changed)
+			}, err
+		},
+	})
+	return nil
+}
+
+// subscribeHere is where people ask to be told, from the root of the site.
+const subscribeHere = "status/subscribe"
+
+// statusSettings are the page's, with its logo.
+func (a *App) statusSettings(s config.Settings) (statuspage.Settings, error) {
+	settings := statuspage.Settings{Policy: s.StatusPage, URL: s.StatusURL, Root: s.StatusURL != "", Subscribe: subscribeHere}
+	if settings.URL == "" {
+		settings.URL = a.watchedURL()
+	}
+	var err error
+	settings.Picture, err = s.StatusPage.ReadLogo(filepath.Dir(s.ConfigPath))
+	return settings, err
+}
+
+// statusLook is how the page looks, for pages that belong to it.
+func (a *App) statusLook(tag language.Tag) console.Look {
+	l := a.Status.Look(tag)
+	return console.Look{Style: l.Style, Icon: l.Logo, Name: l.Name}
+}
+
+// statusParts are the components on the page.
+func (a *App) statusParts() (parts []console.Part) {
+	for _, c := range a.Status.Listed() {
+		parts = append(parts, console.Part{ID: c.ID, Name: c.Name})
+	}
+	return parts
+}
+
+// statusRoot is what is answered at the root of a host of the page's own.
+func (a *App) statusRoot() map[string]string {
+	if host := a.settings.StatusHost(); host != "" {
+		return map[string]string{host: "/status"}
+	}
+	return nil
+}
+
+// RenderStatus writes the page as files below a folder, whose root is at a URL, and returns how many.
+// Empty is where the settings say.
+func (a *App) RenderStatus(ctx context.Context, dir, url string) (int, error) {
+	settings, err := a.statusSettings(a.settings)
+	if err != nil {
+		return 0, err
+	}
+	settings.Subscribe = a.subscribeElsewhere()
+	if url != "" {
+		settings.URL, settings.Root = strings.TrimSuffix(url, "/"), true
+	}
+	a.Status.Set(settings)
+	if err := a.Status.Refresh(ctx); err != nil {
+		return 0, err
+	}
+	return a.Status.Export(dir)
+}
+
+// subscribeElsewhere is where people subscribe from a copy of the page that is files, which take
+// no forms; empty where that isn't known.
+func (a *App) subscribeElsewhere() string {
+	if a.settings.PublicURL == "" {
+		return ""
+	}
+	return strings.TrimSuffix(a.settings.PublicURL, "/") + "/" + subscribeHere
+}
+
+// statusRoutes are those of the page, and one for a copy of it elsewhere. What that is told is
+// what everybody can read.
+func (a *App) statusRoutes(api *httpapi.API) {
+	a.Status.Routes(api)
+	api.Handle(httpapi.Route{
+		Access: httpapi.Operators, Scope: identity.Probe, Pattern: "GET " + httpapi.Prefix + remote.PagePath,
+		Limits: []ratelimit.Rule{ratelimit.NewRule("600/minute", ratelimit.ByUser)},
+	}, http.HandlerFunc(a.serveSnapshot))
+}
+
+func (a *App) serveSnapshot(w http.ResponseWriter, r *http.Request) {
+	page, err := a.Status.Snapshot(r.Context())
+	if err != nil {
+		httpapi.WriteError(w, r, nil, err)
+		return
+	}
+	page.Settings.Subscribe = a.subscribeElsewhere()
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(page)
+}
+
+// ownComponents are what the page lists where manus.yaml says nothing: the product's own
+// monitors. Those of manus.yaml may be nobody's business.
+var ownComponents = []statuspage.Listed{
+	{ID: "health", Name: language.Text{En: "Health", Ar: "سلامة الخدمة"}, Monitors: []string{"health"}},
+	{ID: "ready", Name: language.Text{En: "Readiness", Ar: "الجاهزية"}, Monitors: []string{"ready"}},
+	{ID: "homepage", Name: language.Text{En: "Homepage", Ar: "الصفحة الرئيسية"}, Monitors: []string{"homepage"}},
+}
+
+// components are what the page lists.
+func (a *App) components() []statuspage.Listed {
+	if listed := a.listed.Load(); listed != nil && len(*listed) > 0 {
+		return *listed
+	}
+	return ownComponents
+}
+
+// statusModel is all that the page tells, as it is now.
+func (a *App) statusModel(ctx context.Context) (m statuspage.Model, err error) {
+	if m.Components, err = a.publicComponents(ctx); err != nil {
+		return m, err
+	}
+	if m.Incidents, err = a.publicIncidents(ctx); err != nil {
+		return m, err
+	}
+	planned, err := a.Incidents.PlannedNow(ctx)
+	if err != nil {
+		return m, err
+	}
+	now := time.Now()
+	for _, p := range planned {
+		m.Maintenances = append(m.Maintenances, a.publishedTimes(p, now)...)
+	}
+	slices.SortStableFunc(m.Maintenances, func(x, y statuspage.Maintenance) int { return x.From.Compare(y.From) })
+	return m, nil
+}
+
+func (a *App) publicComponents(ctx context.Context) ([]statuspage.Component, error) {
+	listed := a.components()
+	var ids []string
+	for _, l := range listed {
+		ids = append(ids, l.Monitors...)
+	}
+	slices.Sort(ids)
+	pasts, err := a.Uptime.Pasts(ctx, statuspage.HistoryDays, slices.Compact(ids)...)
+	if err != nil {
+		return nil, err
+	}
+	states := map[uptime.Status]statuspage.State{uptime.Up: statuspage.IsUp, uptime.Down: statuspage.IsDown, uptime.Maintenance: statuspage.IsWork}
+	var all []statuspage.Component
+	for _, l := range listed {
+		c := statuspage.Component{ID: l.ID, Name: l.Name, About: l.About, Group: l.Group}
+		for _, id := range l.Monitors {
+			if p, there := pasts[id]; there {
+				c.Watched = append(c.Watched, statuspage.Watched{State: states[p.Status], History: p.History})
+			}
+		}
+		if len(c.Watched) == 0 && &listed[0] == &ownComponents[0] { // the product isn't watched
+			continue
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// maxIncidents is how many of the latest incidents the page knows by itself, and how many open ones.
+const maxIncidents = 100
+
+func (a *App) publicIncidents(ctx context.Context) ([]statuspage.Incident, error) {
+	open, _, err := a.Incidents.Incidents(ctx, true, maxIncidents, "")
+	if err != nil {
+		return nil, err
+	}
+	latest, _, err := a.Incidents.Incidents(ctx, false, maxIncidents, "")
+	if err != nil {
+		return nil, err
+	}
+	since := time.Now().AddDate(0, 0, -statuspage.HistoryDays)
+	var all []statuspage.Incident
+	seen := map[string]bool{}
+	for _, i := range append(latest, open...) {
+		if seen[i.ID] || i.Status() == incident.Resolved && i.ResolvedAt.Before(since) {
+			continue
+		}
+		seen[i.ID] = true
+		if public, is := a.published(i); is {
+			all = append(all, public)
+		}
+	}
+	slices.SortStableFunc(all, func(x, y statuspage.Incident) int { return y.StartedAt.Compare(x.StartedAt) })
+	return all, nil
+}
+
+// publicIncident is one of any age.
+func (a *App) publicIncident(ctx context.Context, id string) (statuspage.Incident, bool, error) {
+	i, err := a.Incidents.Incident(ctx, id)
+	if errors.Is(err, incident.ErrNone) {
+		return statuspage.Incident{}, false, nil
+	}
+	if err != nil {
+		return statuspage.Incident{}, false, err
+	}
+	public, is := a.published(i)
+	return public, is, nil
+}
+
+// What is told of an outage that nobody has written of. What a look has found may name
+// machines that are nobody's business.
+var (
+	outageBegan = language.Text{En: "Our monitoring finds that this doesn’t work as it should. We are looking into it.", Ar: "كشفت المراقبة أنّ هذا لا يعمل كما ينبغي، ونحن نتحقّق من السبب."}
+	outageEnded = language.Text{En: "It works again.", Ar: "عاد إلى العمل."}
+)
+
+// published is an incident as everybody may see it; false where it is of a monitor that the page doesn't
+// list.
+func (a *App) published(i incident.Incident) (statuspage.Incident, bool) {
+	p := statuspage.Incident{
+		ID: i.ID, Title: i.Title, Severity: statuspage.Severity(i.Severity), StartedAt: i.StartedAt.Time, ResolvedAt: i.ResolvedAt.Time, Automatic: i.Monitor != "",
+	}
+	var names []language.Text
+	p.Components, names = a.concerned(append(slices.Clone(i.Components), i.Monitor)...)
+	if p.Automatic && len(names) == 0 {
+		return p, false
+	}
+	if p.Automatic && strings.HasSuffix(i.Title.En, " is down") { // nobody has given it another one
+		p.Title = language.Text{En: joined(names, language.English, ", ") + ": outage", Ar: joined(names, language.Arabic, "، ") + ": انقطاع"}
+	}
+	for _, u := range i.Updates {
+		public := statuspage.Update{ID: u.ID, At: u.At.Time, Stage: statuspage.Stage(u.Status), Text: publicText(u)}
+		for _, e := range u.Earlier {
+			public.Earlier = append(public.Earlier, statuspage.Earlier{Text: e.Text, Until: e.Until.Time})
+		}
+		p.Updates = append(p.Updates, public)
+	}
+	if at := i.Postmortem.PublishedAt; !at.IsZero() {
+		p.Updates = append(p.Updates, statuspage.Update{ID: i.ID + "-postmortem", At: at.Time, Stage: statuspage.Postmortem, Text: i.Postmortem.Text})
+	}
+	return p, true
+}
+
+// concerned are the listed components that ids are of, or of monitors of, and their names.
+func (a *App) concerned(ids ...string) (components []string, names []language.Text) {
+	for _, c := range a.components() {
+		if c.Concerns(ids...) {
+			components, names = append(components, c.ID), append(names, c.Name)
+		}
+	}
+	return components, names
+}
+
+// publicText is what an update says to everybody.
+func publicText(u incident.Update) language.Text {
+	switch {
+	case !u.Automatic:
+		return u.Text
+	case u.Status == incident.Resolved:
+		return outageEnded
+	}
+	return outageBegan
+}
+
+func joined(names []language.Text, tag language.Tag, by string) string {
+	var all []string
+	for _, name := range names {
+		all = append(all, name.In(tag))
+	}
+	return strings.Join(all, by)
+}
+
+// How many times of one planned work the page tells of.
+const (
+	maxOver   = 10
+	maxComing = 5
+)
+
+// publishedTimes are the times of a planned work that the page tells of.
+func (a *App) publishedTimes(t incident.Timed, now time.Time) (all []statuspage.Maintenance) {
+	times := t.Occurrences(now.AddDate(0, 0, -statuspage.HistoryDays), now.AddDate(1, 0, 0))
+	coming := slices.IndexFunc(times, func(o incident.Occurrence) bool { return o.Until.After(now) })
+	if coming < 0 {
+		coming = len(times)
+	}
+	for _, o := range times[max(0, coming-maxOver):min(len(times), coming+maxComing)] {
+		if m, is := a.publishedTime(o, now); is {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// publishedTime is a time of a planned work as everybody may see it; false where it is at nothing that the
+// page lists.
+func (a *App) publishedTime(o incident.Occurrence, now time.Time) (statuspage.Maintenance, bool) {
+	ids, _ := a.concerned(o.Components...)
+	if len(o.Components) > 0 && len(ids) == 0 {
+		return statuspage.Maintenance{}, false
+	}
+	reached := o.History(now)
+	last := reached[len(reached)-1]
+	return statuspage.Maintenance{
+		ID: o.Key(), Title: o.Title, Text: o.Text, Components: ids, From: o.From, Until: o.Until, CreatedAt: o.CreatedAt.Time,
+		Progress: statuspage.Progress(last.Stage), ChangedAt: last.At,
+	}, true
+}

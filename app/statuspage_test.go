@@ -1,0 +1,177 @@
+package app
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"manus/config"
+	"manus/docstore"
+	"manus/incident"
+	"manus/internal/timeline"
+	"manus/internal/waittest"
+	"manus/language"
+	"manus/statuspage"
+	"manus/uptime"
+	"manus/uptime/probe"
+)
+
+// summary is the page as its clients see it.
+type summary struct {
+	Page       struct{ Name, URL string }
+	Components []struct{ ID, Name, Status string }
+	Incidents  []struct {
+		ID, Name string
+		Updates  []struct{ Body string } `json:"incident_updates"`
+	}
+	Maintenances []struct{ ID, Name, Status string } `json:"scheduled_maintenances"`
+	Status       struct{ Indicator string }
+}
+
+func summaryOf(t *testing.T, a *App) (s summary) {
+	t.Helper()
+	code, body := call(t, a, "GET", "/api/v2/summary.json", "", "")
+	if err := json.Unmarshal([]byte(body), &s); code != 200 || err != nil {
+		t.Fatal(code, body, err)
+	}
+	return s
+}
+
+func TestTheStatusPageShowsTheProductByDefault(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t)
+	waittest.Poll(t, func() bool { return len(summaryOf(t, a).Components) == 3 })
+	for _, path := range []string{"/status", "/status/history", "/status/components/health", "/status/feed.atom", "/status/calendar.ics", "/status/badge/ready.svg", "/status/widget.js"} {
+		if code, body := call(t, a, "GET", path, "", ""); code != 200 {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+	if s := summaryOf(t, a); !strings.HasPrefix(s.Page.URL, "http://localhost:") {
+		t.Errorf("it says that it is at %s", s.Page.URL)
+	}
+}
+
+// What people say is on the page within a second or so, and what a monitor that nobody was to
+// know of has found never is.
+func TestTheStatusPageShowsWhatIsForEverybody(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t, func(s *config.Settings) {
+		s.Monitors = uptime.Policy{{ID: "db", Name: "db-1.internal", Type: probe.TCP, URL: "127.0.0.1:1", Private: true, Paused: true}, {ID: "shop", Name: "Shop", Type: probe.TCP, URL: "127.0.0.1:1", Private: true, Paused: true}}
+		s.StatusPage.Components = []statuspage.Listed{{ID: "store", Name: language.Text{En: "The store", Ar: "المتجر"}, Monitors: []string{"shop"}}}
+	})
+	at := docstore.At(time.Now())
+	for _, id := range []string{"db", "shop"} {
+		err := a.tellMonitor(t.Context(), uptime.Told{Monitor: uptime.Monitor{ID: id}, Alert: uptime.Alert{
+			ID: "a", Kind: uptime.MonitorDown, Occurrence: "1", At: at, Title: language.Text{En: "secret-" + id + " is down"}, Text: language.Text{En: "refused by 10.1.2.3"},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := a.Incidents.Open(t.Context(), incident.Opening{Title: language.Text{En: "Payments fail"}, Severity: incident.Critical, Components: []string{"store"}, Text: language.Text{En: "We **look**."}}); err != nil {
+		t.Fatal(err)
+	}
+	planned, err := a.Incidents.Plan(t.Context(), incident.Maintenance{Title: language.Text{En: "New disks"}, StartsAt: docstore.At(time.Now().Add(time.Hour)), EndsAt: docstore.At(time.Now().Add(2 * time.Hour)), Rule: "FREQ=DAILY;COUNT=3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waittest.Poll(t, func() bool { s := summaryOf(t, a); return len(s.Incidents) == 2 && len(s.Maintenances) == 3 })
+	s := summaryOf(t, a)
+	if s.Status.Indicator != "critical" || s.Components[0].Status != "major_outage" || !strings.HasPrefix(s.Maintenances[0].ID, planned.ID+".") {
+		t.Errorf("%+v", s)
+	}
+	for _, path := range []string{"/status", "/status/history", "/status/feed.atom", "/api/v2/incidents.json", "/status/components/store"} {
+		_, body := call(t, a, "GET", path, "", "")
+		if strings.Contains(body, "secret") || strings.Contains(body, "10.1.2.3") || strings.Contains(body, "internal") {
+			t.Errorf("%s says what is nobody's business: %s", path, body)
+		}
+		if !strings.Contains(body, "The store: outage") || !strings.Contains(body, "Payments fail") {
+			t.Errorf("%s doesn't say what there is: %s", path, body)
+		}
+	}
+	if code, body := call(t, a, "GET", "/status/incidents/db-1", "", ""); code != http.StatusNotFound {
+		t.Errorf("an incident that isn't public: %d %s", code, body)
+	}
+	if code, body := call(t, a, "GET", "/status/incidents/shop-1?lang=ar", "", ""); code != 200 || !strings.Contains(body, "المتجر: انقطاع") {
+		t.Errorf("%d %s", code, body)
+	}
+}
+
+// During a planned work at a component nobody is told of the monitors that it is made of.
+func TestAPlannedWorkAtAComponentIsOneAtItsMonitors(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t, func(s *config.Settings) {
+		s.StatusPage.Components = []statuspage.Listed{{ID: "api", Name: language.Text{En: "API"}, Monitors: []string{"health"}}}
+	})
+	_, err := a.Incidents.Plan(t.Context(), incident.Maintenance{Title: language.Text{En: "Work"}, Components: []string{"api"}, StartsAt: docstore.At(time.Now().Add(-time.Minute)), EndsAt: docstore.At(time.Now().Add(time.Hour))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	window := timeline.Since(time.Now())
+	if a.plannedOf(t.Context(), "health", window) == nil || a.plannedOf(t.Context(), "ready", window) != nil {
+		t.Error("it isn't that of the component's monitor alone")
+	}
+	waittest.Poll(t, func() bool { return summaryOf(t, a).Components[0].Status == "under_maintenance" })
+}
+
+func TestTheStatusPageHasAHostOfItsOwn(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t, func(s *config.Settings) { s.StatusURL = "http://status.localhost" })
+	ask := func(host, path string) string {
+		r := httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		a.api.ServeHTTP(w, r)
+		if w.Code != 200 {
+			t.Errorf("%s%s: %d", host, path, w.Code)
+		}
+		return w.Body.String()
+	}
+	if page := ask("status.localhost:8080", "/"); !strings.Contains(page, "data-live") {
+		t.Errorf("its root is %.200s", page)
+	}
+	if home := ask("localhost:8080", "/"); strings.Contains(home, "data-live") {
+		t.Error("the product's root is the page, too")
+	}
+	if answer := ask("status.localhost", "/api/v2/status.json"); !strings.Contains(answer, `"url":"http://status.localhost/"`) {
+		t.Error(answer)
+	}
+}
+
+func TestTheStatusPageIsWrittenByACommand(t *testing.T) {
+	t.Parallel()
+	logo := filepath.Join(t.TempDir(), "logo.svg")
+	if err := os.WriteFile(logo, []byte(`<svg xmlns="http://www.w3.org/2000/svg"/>`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a, _ := setup(t, func(s *config.Settings) { s.StatusPage.Logo = logo })
+	dir := t.TempDir()
+	if n, err := a.RenderStatus(t.Context(), dir, "https://static.example/"); err != nil || n < 20 {
+		t.Fatal(n, err)
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "index.html"))
+	if err != nil || !strings.Contains(string(page), "status/history.html") || strings.Contains(string(page), "subscribe") {
+		t.Errorf("%v %.300s", err, page)
+	}
+	a.settings.PublicURL = "https://app.example/"
+	if _, err := a.RenderStatus(t.Context(), dir, "https://static.example/"); err != nil {
+		t.Fatal(err)
+	}
+	component, err := os.ReadFile(filepath.Join(dir, "status", "components", "health.html"))
+	if err != nil || !strings.Contains(string(component), `href="https://app.example/status/subscribe?lang=en&amp;component=health"`) {
+		t.Errorf("%v %s", err, component)
+	}
+	summary, err := os.ReadFile(filepath.Join(dir, "api", "v2", "summary.json"))
+	if err != nil || !strings.Contains(string(summary), `"url":"https://static.example/"`) {
+		t.Errorf("%v %.300s", err, summary)
+	}
+	a.settings.StatusPage.Logo = "none.svg"
+	if _, err := a.RenderStatus(t.Context(), dir, ""); err == nil || !strings.Contains(err.Error(), "status_page.logo") {
+		t.Errorf("a logo that isn't there: %v", err)
+	}
+}

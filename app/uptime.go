@@ -1,0 +1,124 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"manus/config"
+	"manus/incident"
+	"manus/internal/timeline"
+	"manus/lease"
+	"manus/notify"
+	"manus/uptime"
+	"manus/uptime/probe"
+)
+
+// watchTTL is how long nobody watches monitors after the copy that did has died: another one
+// takes over within it and a few seconds.
+const watchTTL = 9 * time.Second
+
+// addUptime adds what watches the product, and whatever manus.yaml says.
+func (a *App) addUptime() error {
+	a.Uptime = uptime.New(uptime.Config{
+		Store: a.store, Audit: a.audit, Leases: lease.New(lease.Config{Store: a.store, TTL: watchTTL, OnLost: a.tellLostLease, Log: a.log}),
+		Prober:   probe.New(probe.Options{Version: a.options.Version.Version}),
+		Monitors: a.settings.Monitors, Own: a.ownMonitors(a.settings.PublicURL), Secrets: monitorSecrets(a.settings), URL: URLOf(a.settings),
+		AllowPrivate: a.settings.Dev || a.settings.Alerts.AllowPrivate,
+		Place:        a.settings.Probe.Name, Planned: a.plannedOf, Tell: a.tellMonitor, Metrics: a.registry, Log: a.log,
+	})
+	a.add(room{
+		name: "uptime", specs: uptime.Specs(), routes: a.Uptime.Routes, run: a.runUptime, sweep: a.Uptime.Sweep,
+		apply: func(s config.Settings) (func(), error) {
+			return func() { a.Uptime.SetMonitors(s.Monitors) }, nil
+		},
+	})
+	return nil
+}
+
+// runUptime watches, and says outward that somebody does.
+func (a *App) runUptime(ctx context.Context) {
+	var working sync.WaitGroup
+	defer working.Wait()
+	if !a.settings.Heartbeat.Empty() {
+		pulse := &uptime.Pulse{URL: a.settings.Heartbeat.Reveal(), Works: a.Uptime.Watches, Log: a.log}
+		working.Go(func() { pulse.Run(ctx) })
+	}
+	a.Uptime.Run(ctx)
+}
+
+// watchedURL is where the product watches itself: PUBLIC_URL, or in development where it
+// listens; empty where it doesn't.
+func (a *App) watchedURL() string {
+	if !a.settings.Dev {
+		return a.settings.PublicURL
+	}
+	return a.siteURL()
+}
+
+// ownMonitors are the product's own, which are watched at an address. A command that doesn't
+// know it leaves them to the copy that watches: it returns nil.
+func (a *App) ownMonitors(url string) uptime.Policy {
+	if url == "" && a.options.Offline {
+		return nil
+	}
+	own := uptime.Policy{}
+	if url == "" {
+		return own
+	}
+	for _, one := range []struct{ id, name, path string }{{"health", "Health", "/api/v1/health"}, {"ready", "Readiness", "/api/v1/ready"}, {"homepage", "Homepage", "/"}} {
+		own = append(own, uptime.Monitor{ID: one.id, Name: one.name, Type: probe.HTTP, URL: strings.TrimSuffix(url, "/") + one.path, Private: true})
+	}
+	return own
+}
+
+func monitorSecrets(s config.Settings) uptime.Secrets {
+	secrets := uptime.Secrets{}
+	for variable, secret := range s.MonitorSecrets {
+		secrets[variable] = secret.Reveal()
+	}
+	return secrets
+}
+
+// plannedOf are the times of maintenance of a monitor: those that name it or a component that
+// it is a part of, and those that name none.
+func (a *App) plannedOf(ctx context.Context, monitor string, window timeline.Span) (all timeline.Spans) {
+	planned, _ := a.Incidents.Planned(ctx) // those of before, while the store is gone
+	concerned := []string{monitor}
+	for _, c := range a.components() {
+		if slices.Contains(c.Monitors, monitor) {
+			concerned = append(concerned, c.ID)
+		}
+	}
+	for _, m := range planned {
+		if len(m.Components) == 0 || slices.ContainsFunc(m.Components, func(id string) bool { return slices.Contains(concerned, id) }) {
+			all = all.Or(m.Within(window)...)
+		}
+	}
+	return all
+}
+
+// tellMonitor opens or resolves the incident of an outage, and then tells of it: so nobody is
+// told of what can't be looked up.
+func (a *App) tellMonitor(ctx context.Context, told uptime.Told) error {
+	if told.Kind == uptime.MonitorDown {
+		err := a.Incidents.Tell(ctx, incident.Outage{
+			Key: told.Monitor.ID + "-" + told.Occurrence, Monitor: told.Monitor.ID, Components: []string{told.Monitor.ID}, Severity: incident.Major,
+			Title: told.Title, Text: told.Text, At: told.At, Over: told.Over,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	level := notify.Level("") // the kind's
+	if told.Severity == uptime.Page {
+		level = notify.Critical
+	}
+	return a.Alerts.Tell(ctx, notify.Event{
+		Kind: told.Kind, Level: level, Subject: cmp.Or(told.Monitor.ID, told.Place), Occurrence: told.Occurrence, Over: told.Over, At: told.At, Title: told.Title, Text: told.Text, Tried: told.Tried,
+		Monitor: told.Monitor.ID,
+	})
+}

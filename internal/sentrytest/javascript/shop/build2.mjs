@@ -1,0 +1,2 @@
+import './offers.mjs';
+export { checkout } from './cart.mjs';

@@ -1,0 +1,205 @@
+package statuspage
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"manus/internal/browsertest"
+	"manus/internal/testprogram"
+)
+
+// features has the browser prefer something, as its user may.
+func features(namesAndValues ...string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		var all []*emulation.MediaFeature
+		for i := 0; i+1 < len(namesAndValues); i += 2 {
+			all = append(all, &emulation.MediaFeature{Name: namesAndValues[i], Value: namesAndValues[i+1]})
+		}
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: all})
+		return err
+	})
+}
+
+func evaluate[T any](t *testing.T, tab context.Context, script string) T {
+	t.Helper()
+	value, err := chromedp.Run(tab, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// photograph keeps what the page looks like on a phone and on a desk, in the folder
+// MANUS_SCREENSHOTS, where that is set.
+func photograph(t *testing.T, tab context.Context, name string) {
+	t.Helper()
+	dir := os.Getenv("MANUS_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	for _, width := range []int64{390, 1280} {
+		err := chromedp.Do(tab, chromedp.EmulateViewport(width, 900), chromedp.Reload())
+		var picture []byte
+		if err == nil {
+			picture, err = chromedp.Run(tab, chromedp.FullScreenshot(100))
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d.png", name, width)), picture, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// everyPage are a page's pages.
+var everyPage = []string{"status", "status/history", "status/incidents/i1", "status/incidents/i2", "status/incidents/i3", "status/components/mail", "status/components/support", "status/nothing"}
+
+// wide is a model with words that don't fit.
+func wide() Model {
+	m := busy()
+	m.Components[0].Name.En = strings.Repeat("unbreakable", 9)
+	m.Components[1].Name.Ar = strings.Repeat("طويلة", 18)
+	m.Incidents[0].Title.En = strings.Repeat("verylongword", 15)
+	m.Incidents[0].Updates[0].Text.En = strings.Repeat("https://example.com/", 20)
+	return m
+}
+
+// Nothing is wider than the smallest phone, nothing is refused by the policy, and axe finds
+// nothing, in both languages and themes.
+func TestPagesFitAndAreRightForEverybody(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(refreshed(t, wide()).handler)
+	t.Cleanup(server.Close)
+	axe, err := os.ReadFile(filepath.Join(testprogram.StatusClients.Path(), "node_modules/axe-core/axe.min.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tab := browsertest.Open(t)
+	var mu sync.Mutex
+	var said []string
+	if err := chromedp.Listen(tab, func(event any) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch e := event.(type) {
+		case *log.EventEntryAdded:
+			said = append(said, e.Entry.Text)
+		case *runtime.EventExceptionThrown:
+			said = append(said, e.ExceptionDetails.Text)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range everyPage {
+		for _, lang := range []string{"en", "ar"} {
+			for _, theme := range []string{"light", "dark"} {
+				url := server.URL + "/" + path + "?lang=" + lang
+				if err := chromedp.Do(tab, features("prefers-color-scheme", theme), chromedp.EmulateViewport(320, 700), chromedp.Navigate(url)); err != nil {
+					t.Fatal(err)
+				}
+				if width := evaluate[int](t, tab, "document.documentElement.scrollWidth"); width > 320 {
+					t.Errorf("%s is %d wide", url, width)
+				}
+				found := evaluate[[]string](t, tab, string(axe)+`; document.querySelectorAll("details").forEach((d) => d.open = true); new Promise((done, no) => axe.run().then(
+					(r) => done(r.violations.map((v) => v.id + ": " + v.help + " " + v.nodes.map((n) => n.html).join(" | ").slice(0, 300))), no))`)
+				if len(found) > 0 {
+					t.Errorf("%s in %s: %s", url, theme, strings.Join(found, "\n"))
+				}
+				photograph(t, tab, strings.ReplaceAll(path, "/", "-")+"-"+theme+"-"+lang)
+			}
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	said = slices.DeleteFunc(said, func(s string) bool { return strings.Contains(s, "404") })
+	if len(said) > 0 {
+		t.Errorf("the console says %s", strings.Join(said, "\n"))
+	}
+}
+
+// In Arabic everything runs the other way: today's bar is at the left end, where the word for
+// it is.
+func TestArabicRunsFromRightToLeft(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(refreshed(t, busy()).handler)
+	t.Cleanup(server.Close)
+	tab := browsertest.Open(t)
+	const today = `(() => {
+		const row = [...document.querySelectorAll(".rows > li")].find((li) => li.querySelector("a[href*='components/mail']"));
+		const middle = (e) => { const b = e.getBoundingClientRect(); return b.left + b.width / 2; };
+		const bars = row.querySelector(".bars");
+		return [row.querySelector("path.partial"), row.querySelector(".scale").lastChild, row.querySelector("a"), row.querySelector(".badge")].map((e) => middle(e) < middle(bars) ? "left" : "right").join(" ");
+	})()`
+	for lang, want := range map[string]string{"en": "right right left right", "ar": "left left right left"} {
+		if err := chromedp.Do(tab, chromedp.EmulateViewport(800, 900), chromedp.Navigate(server.URL+"/status?lang="+lang)); err != nil {
+			t.Fatal(err)
+		}
+		if got := evaluate[string](t, tab, today); got != want {
+			t.Errorf("in %s today's bar, its word, the name and the state are %s, not %s", lang, got, want)
+		}
+	}
+}
+
+// The script has the page be as it is now, and keeps what its reader has opened.
+func TestTheScriptReadsThePageAgain(t *testing.T) {
+	t.Parallel()
+	h := refreshed(t, busy())
+	server := httptest.NewServer(h.handler)
+	t.Cleanup(server.Close)
+	tab := browsertest.Open(t)
+	if err := chromedp.Do(tab, chromedp.Navigate(server.URL+"/status?lang=en")); err != nil {
+		t.Fatal(err)
+	}
+	evaluate[bool](t, tab, `document.querySelector("details.group:not([open]) summary").click(), true`)
+	h.set(func(h *house) { h.model.Incidents = nil })
+	if err := h.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := evaluate[string](t, tab, `new Promise((done) => {
+		new MutationObserver(() => done([document.querySelectorAll("article.incident").length, document.querySelectorAll("details.group:not([open])").length, document.title].join(" "))).observe(document.querySelector("[data-live]"), { childList: true });
+		document.dispatchEvent(new Event("visibilitychange"));
+	})`)
+	if want := "3 0 Status: Some systems are down"; got != want {
+		t.Errorf("incidents and works, closed groups, title: %s, not %s", got, want)
+	}
+}
+
+// The widget shows in another site's page how everything is, under a policy that allows
+// nothing but it.
+func TestTheWidgetWorksInAnotherSite(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(refreshed(t, busy()).handler)
+	t.Cleanup(server.Close)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src "+server.URL+"; connect-src "+server.URL)
+		_, _ = io.WriteString(w, `<!doctype html><html lang="ar"><link rel="icon" href="data:,"><p id="here"><script src="`+server.URL+`/status/widget.js"></script></p>`)
+	}))
+	t.Cleanup(other.Close)
+	tab := browsertest.Open(t)
+	if err := chromedp.Do(tab, chromedp.Navigate(other.URL)); err != nil {
+		t.Fatal(err)
+	}
+	got := evaluate[string](t, tab, `new Promise((done) => {
+		const look = () => { const is = document.querySelector("#here > span")?.dataset.is; is && is !== "unknown" ? done(is) : requestAnimationFrame(look); };
+		look();
+	})`)
+	if got != "major" {
+		t.Errorf("it shows %q", got)
+	}
+}

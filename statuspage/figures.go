@@ -1,0 +1,197 @@
+package statuspage
+
+import (
+	"math"
+	"strconv"
+	"time"
+
+	"manus/design"
+	"manus/internal/timeline"
+)
+
+// Status is how a component is, in the words of Statuspage's API, and one more.
+type Status string
+
+// The statuses, the best first; of several the last one counts.
+const (
+	Operational      Status = "operational"
+	Unknown          Status = "unknown" // nobody looks; Statuspage has no such word
+	UnderMaintenance Status = "under_maintenance"
+	Degraded         Status = "degraded_performance"
+	PartialOutage    Status = "partial_outage"
+	MajorOutage      Status = "major_outage"
+)
+
+var statuses = []Status{Operational, Unknown, UnderMaintenance, Degraded, PartialOutage, MajorOutage}
+
+// worse is the one of two that counts.
+func worse(a, b Status) Status {
+	for _, s := range statuses {
+		if s == a {
+			return b
+		}
+		if s == b {
+			return a
+		}
+	}
+	return a
+}
+
+// level is how a status is drawn.
+func (s Status) level() design.Level {
+	return map[Status]design.Level{
+		Operational: design.Up, Unknown: design.Unknown, UnderMaintenance: design.Work, Degraded: design.Degraded, PartialOutage: design.Partial, MajorOutage: design.Down,
+	}[s]
+}
+
+// isTrouble tells that something doesn't work as it should.
+func (s Status) isTrouble() bool { return s == Degraded || s == PartialOutage || s == MajorOutage }
+
+// watchedStatus is how a component is by what watches it: all of it down is a major outage,
+// a part of it a partial one.
+func watchedStatus(watched []Watched) Status {
+	var n [IsWork + 1]int
+	for _, w := range watched {
+		n[w.State]++
+	}
+	switch {
+	case len(watched) == 0:
+		return Operational
+	case n[IsDown] == len(watched)-n[IsWork] && n[IsDown] > 0:
+		return MajorOutage
+	case n[IsDown] > 0:
+		return PartialOutage
+	case n[IsWork] > 0:
+		return UnderMaintenance
+	case n[IsUnknown] == len(watched):
+		return Unknown
+	}
+	return Operational
+}
+
+// claimed is how a component is that people say has trouble.
+func (s Severity) claimed() Status {
+	switch s {
+	case Critical:
+		return MajorOutage
+	case Major:
+		return PartialOutage
+	default:
+		return Degraded
+	}
+}
+
+// Day is how long something was in which state, of a day by UTC. What is left of the day was
+// before it was first watched, or hasn't come yet.
+type Day struct{ Up, Down, Unknown, Work time.Duration }
+
+// known is for how long it was watched and not worked at.
+func (d Day) known() time.Duration { return d.Up + d.Down }
+
+// add adds up days.
+func (d Day) add(o Day) Day {
+	return Day{d.Up + o.Up, d.Down + o.Down, d.Unknown + o.Unknown, d.Work + o.Work}
+}
+
+// How much of a day has to be down for a bar to stand higher.
+const (
+	muchOfADay = 30 * time.Minute
+	mostOfADay = 4 * time.Hour
+)
+
+// level is how the day is drawn.
+func (d Day) level() design.Level {
+	switch {
+	case d.Down >= mostOfADay:
+		return design.Down
+	case d.Down >= muchOfADay:
+		return design.Partial
+	case d.Down > 0:
+		return design.Degraded
+	case d.Unknown > d.Up && d.Unknown > d.Work:
+		return design.Unknown
+	case d.Work > d.Up:
+		return design.Work
+	case d.Up > 0:
+		return design.Up
+	}
+	return design.None
+}
+
+// percent is for how much of the known time it was up, with two digits behind the point or, close
+// to 100, three. It is cut off, never rounded up: 100 is said only of what was never down.
+// Empty where nothing is known.
+func (d Day) percent() string {
+	known := d.known()
+	if known <= 0 {
+		return ""
+	}
+	if d.Down <= 0 {
+		return "100%"
+	}
+	ratio := float64(d.Up) / float64(known)
+	thousandths := min(math.Floor(ratio*100_000), 99_999)
+	digits := 2
+	if thousandths > 99_900 {
+		digits = 3
+	}
+	scale := math.Pow(10, float64(3-digits))
+	return strconv.FormatFloat(math.Floor(thousandths/scale)*scale/1000, 'f', digits, 64) + "%"
+}
+
+const dayLength = 24 * time.Hour
+
+// dayOf is the number of a moment's day, by UTC, since 1970.
+func dayOf(at time.Time) int64 { return at.UnixMilli() / dayLength.Milliseconds() }
+
+// daysOf are the last HistoryDays of a component up to a moment, today's last. A moment counts
+// as down when anything that watches has seen it down, as up when any has and none was down,
+// as maintenance when all that isn't unknown is worked at, and as unknown when nobody looked.
+func daysOf(watched []Watched, now time.Time) [HistoryDays]Day {
+	first := dayOf(now) - HistoryDays + 1
+	window := timeline.Span{From: first * dayLength.Milliseconds(), Until: now.UnixMilli()}
+	var down, up, work, covered timeline.Spans
+	folded := map[int64]int64{} // milliseconds of a day
+	for _, w := range watched {
+		h := w.History
+		all := timeline.Of(timeline.Span{From: max(window.From, h.Since), Until: window.Until})
+		excused := h.Excused.Within(window)
+		unknown := h.Unknown.Within(window)
+		known := all.Without(excused).Without(unknown)
+		isDown := h.Down.Within(window)
+		isDown = isDown.Without(isDown.Without(known)) // its known part
+		down, up = down.Or(isDown...), up.Or(known...)
+		work, covered = work.Or(excused.Without(excused.Without(all))...), covered.Or(all...)
+		for _, day := range h.Days {
+			n := day.From / dayLength.Milliseconds()
+			folded[n] = max(folded[n], day.Down)
+		}
+	}
+	var days [HistoryDays]Day
+	share := func(spans timeline.Spans, of func(*Day) *time.Duration) {
+		for _, s := range spans {
+			for s.From < s.Until {
+				day := s.From / dayLength.Milliseconds()
+				until := min(s.Until, (day+1)*dayLength.Milliseconds())
+				*of(&days[day-first]) += time.Duration(until-s.From) * time.Millisecond
+				s.From = until
+			}
+		}
+	}
+	up = up.Without(down)
+	work = work.Without(up).Without(down)
+	unknown := covered.Without(up).Without(down).Without(work)
+	share(down, func(d *Day) *time.Duration { return &d.Down })
+	share(up, func(d *Day) *time.Duration { return &d.Up })
+	share(work, func(d *Day) *time.Duration { return &d.Work })
+	share(unknown, func(d *Day) *time.Duration { return &d.Unknown })
+	for day, down := range folded {
+		if day < first || day-first >= HistoryDays {
+			continue
+		}
+		d := &days[day-first]
+		moved := min(time.Duration(down)*time.Millisecond, d.Up)
+		d.Down, d.Up = d.Down+moved, d.Up-moved
+	}
+	return days
+}

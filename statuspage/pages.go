@@ -1,0 +1,311 @@
+package statuspage
+
+import (
+	"bytes"
+	"html/template"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"manus/design"
+	"manus/language"
+)
+
+// page is what every page has.
+type page struct {
+	*site
+	Tag   language.Tag
+	path  string
+	links links
+}
+
+func (s *site) newPage(path string, tag language.Tag) *page {
+	return &page{site: s, Tag: tag, path: path, links: s.linksFrom(path, tag)}
+}
+
+func (s *site) linksFrom(path string, tag language.Tag) links {
+	l := links{tag: tag, files: s.settings.files}
+	for _, c := range path {
+		if c == '/' {
+			l.depth++
+		}
+	}
+	return l
+}
+
+// To is where another page is, In the same page in another language, Asset what is in none.
+func (p *page) To(path string) string    { return p.links.to(path) }
+func (p *page) Asset(path string) string { return p.links.asset(path) }
+func (p *page) OtherPage() string        { return p.links.in(p.path, p.Other()) }
+
+// Other is the language that the page isn't in.
+func (p *page) Other() language.Tag {
+	if p.Tag == language.Arabic {
+		return language.English
+	}
+	return language.Arabic
+}
+
+func (p *page) Name() string       { return p.Title.In(p.Tag) }
+func (p *page) Home() string       { return p.settings.Home }
+func (p *page) Style() string      { return p.Asset(p.style) }
+func (p *page) Script() string     { return p.Asset(p.script) }
+func (p *page) Logo() string       { return p.Asset(p.logo) }
+func (p *page) IsStale() bool      { return !p.stale.IsZero() }
+func (p *page) Age() time.Duration { return p.stale.Sub(p.At).Truncate(time.Second) }
+
+// mainData is what the page itself shows.
+type mainData struct {
+	*page
+	About  string
+	Recent []day
+}
+
+// recentDays are how far back the page itself goes.
+const recentDays = 15
+
+func (p *page) main() any {
+	return mainData{page: p, About: p.settings.About.In(p.Tag), Recent: p.days(recentDays)}
+}
+
+// Subscribe is where people ask to be told of everything; empty where they can't.
+func (p *page) Subscribe() string {
+	to := p.settings.Subscribe
+	switch {
+	case to == "":
+		return ""
+	case strings.Contains(to, "://"):
+		return to + "?lang=" + p.Tag.String()
+	}
+	return p.To(to)
+}
+
+// Sentence says in a few words how everything is.
+func (p *page) Sentence() language.Text {
+	if len(p.Rows) == 0 && p.Overall == Unknown {
+		return nothingWatched
+	}
+	return overallWords[p.Overall]
+}
+
+// List is the list of components.
+func (p *page) List() template.HTML { return p.rowsIn(p.Tag, p.links) }
+
+// day is what was on a day, or, where there was nothing, on several.
+type day struct {
+	From, Until time.Time // the earliest and the latest day
+	Incidents   []Incident
+}
+
+// days are the last days, the latest first, with the incidents that began on them; days on which none did
+// are put together.
+func (p *page) days(n int) (all []day) {
+	for i := range n {
+		at := p.At.UTC().Truncate(dayLength).AddDate(0, 0, -i)
+		var began []Incident
+		for _, list := range [][]Incident{p.Open, p.Past} {
+			for _, incident := range list {
+				if dayOf(incident.StartedAt) == dayOf(at) {
+					began = append(began, incident)
+				}
+			}
+		}
+		if last := len(all) - 1; last >= 0 && len(began) == 0 && len(all[last].Incidents) == 0 {
+			all[last].From = at
+			continue
+		}
+		all = append(all, day{at, at, began})
+	}
+	return all
+}
+
+func (p *page) history() any {
+	return struct {
+		*page
+		Days []day
+	}{p, p.days(HistoryDays)}
+}
+
+func (p *page) incident(i Incident) any {
+	return struct {
+		*page
+		shownIncident
+	}{p, p.Show(i)}
+}
+
+// shownIncident is an incident with how it stands in a page.
+type shownIncident struct {
+	Incident
+	Link    string
+	Words   language.Text // of its severity
+	Level   design.Level
+	Affects []string // names
+	Newest  []Update // the newest first
+	Lasted  time.Duration
+	// Became is its stage; a post-mortem changes nothing of that.
+	Became     Stage
+	IsResolved bool
+	IsAnalysed bool // there is a post-mortem
+}
+
+// Show is how an incident stands in this page.
+func (p *page) Show(i Incident) shownIncident {
+	s := shownIncident{
+		Incident: i, Link: p.To("status/incidents/" + i.ID), Words: severityWords[i.Severity], Level: severityLevels[i.Severity], Affects: p.names(i.Components, p.Tag),
+		Newest: slices.Clone(i.Updates), Became: i.Stage(), IsResolved: i.IsOver(), IsAnalysed: i.Stage() == Postmortem,
+	}
+	slices.Reverse(s.Newest)
+	if s.IsResolved {
+		s.Became, s.Level, s.Lasted = Resolved, design.Up, i.ResolvedAt.Sub(i.StartedAt).Truncate(time.Second)
+	}
+	return s
+}
+
+// Updates is what the template of updates gets.
+func (p *page) Updates(newest []Update) any {
+	return struct {
+		Page   *page
+		Newest []Update
+	}{p, newest}
+}
+
+// DaysOf is what the template of days gets.
+func (p *page) DaysOf(days []day) any {
+	return struct {
+		Page *page
+		Days []day
+	}{p, days}
+}
+
+// Planned is what the template of a planned work gets.
+func (p *page) Planned(m Maintenance) any {
+	return struct {
+		Page   *page
+		Work   Maintenance
+		Length time.Duration
+	}{p, m, m.Until.Sub(m.From)}
+}
+
+// Names are those of components.
+func (p *page) Names(ids []string) []string { return p.names(ids, p.Tag) }
+
+// Markdown is a text as it was written.
+func (p *page) Markdown(text string) template.HTML { return p.markdown(text) }
+
+// componentData is what a component's own page shows.
+type componentData struct {
+	*page
+	*row
+	Bars      template.HTML
+	Figures   template.HTML
+	Table     []tableDay // today first
+	Incidents []Incident
+}
+
+// tableDay is a day of a component in words.
+type tableDay struct {
+	At      time.Time
+	Day     Day
+	Percent string
+	Level   design.Level
+}
+
+func (p *page) component(r *row) any {
+	w := &writer{tag: p.Tag, links: p.links, durations: map[time.Duration]string{}}
+	w.bars(r)
+	d := componentData{page: p, row: r, Bars: template.HTML(w.out)} //nolint:gosec // numbers, and words of ours
+	w.out = nil
+	w.figures(r.Total)
+	d.Figures = template.HTML(w.out) //nolint:gosec // as above
+	for i := len(r.Days) - 1; i >= 0; i-- {
+		one := r.Days[i]
+		if one == (Day{}) {
+			continue
+		}
+		at := p.At.UTC().Truncate(dayLength).AddDate(0, 0, i-len(r.Days)+1)
+		d.Table = append(d.Table, tableDay{at, one, one.percent(), one.level()})
+	}
+	for _, list := range [][]Incident{p.Open, p.Past} {
+		for _, i := range list {
+			if slices.Contains(i.Components, r.ID) {
+				d.Incidents = append(d.Incidents, i)
+			}
+		}
+	}
+	return d
+}
+
+// nothing is the page for addresses at which there is nothing, gone the one for what can't be read
+// just now.
+func (s *site) nothing(tag language.Tag) *file {
+	return s.missing(404, language.Text{En: "There is nothing here", Ar: "لا شيء هنا"}, language.Text{En: "The address is wrong, or what was here is gone.", Ar: "العنوان خاطئ، أو أُزيل ما كان هنا."}, tag)
+}
+
+func (s *site) gone(tag language.Tag) *file {
+	return s.missing(503, language.Text{En: "This can’t be read just now", Ar: "تتعذّر القراءة الآن"}, language.Text{En: "Try again in a few minutes.", Ar: "حاول مرّة أخرى بعد دقائق."}, tag)
+}
+
+func (s *site) missing(status int, title, text language.Text, tag language.Tag) *file {
+	p := s.newPage(mainPage, tag)
+	p.links.root = "/"
+	f := newFile(htmlType, pages, func() []byte {
+		return s.render("missing.html", struct {
+			*page
+			What, Why language.Text
+		}{p, title, text}, tag)
+	})
+	f.status = status
+	return f
+}
+
+// render makes a page.
+func (s *site) render(name string, data any, tag language.Tag) []byte {
+	var out bytes.Buffer
+	if err := templates()[tag].ExecuteTemplate(&out, name, data); err != nil {
+		panic(err) // a mistake in the program, which tests of each page find
+	}
+	return out.Bytes()
+}
+
+// templates are those of the pages, in each language.
+var templates = sync.OnceValue(func() map[language.Tag]*template.Template {
+	all := map[language.Tag]*template.Template{}
+	for _, tag := range languages {
+		all[tag] = template.Must(template.New("").Funcs(functions(tag)).ParseFS(embedded, "pages/*.html"))
+	}
+	return all
+})
+
+// functions are how a page says something in a language.
+func functions(tag language.Tag) template.FuncMap {
+	return template.FuncMap{
+		"text":     func(english, arabic string) string { return language.Text{En: english, Ar: arabic}.In(tag) },
+		"say":      func(text language.Text) string { return text.In(tag) },
+		"duration": tag.Duration,
+		"date":     func(at time.Time) string { return tag.Date(at.UTC()) },
+		"moment":   func(at time.Time) template.HTML { return momentIn(tag, at) },
+		"status":   func(s Status) template.HTML { return badgeOf(s.level(), statusWords[s].In(tag)) },
+		"badge":    badgeOf,
+		"stage":    func(s Stage) string { return s.Words().In(tag) },
+		"sign":     design.Sign,
+		"level":    Status.level,
+		"symbols":  func() template.HTML { return design.Symbols },
+		"counted":  func(n int) string { return incidentsOf.In(tag, n) },
+		"ago":      func() string { return daysAgo.In(tag, HistoryDays) },
+		"minute":   func() time.Duration { return time.Minute },
+	}
+}
+
+// badgeOf is a state in a word, with its sign.
+func badgeOf(level design.Level, word string) template.HTML {
+	//nolint:gosec // the word is escaped, the rest ours
+	return template.HTML(`<span class="badge ` + level.Class() + `">` + string(design.Sign(level)) + template.HTMLEscapeString(word) + `</span>`)
+}
+
+// momentIn is a moment for people and for programs.
+func momentIn(tag language.Tag, at time.Time) template.HTML {
+	at = at.UTC()
+	//nolint:gosec // of times
+	return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `"><bdi>` + template.HTMLEscapeString(tag.Moment(at)) + `</bdi></time>`)
+}

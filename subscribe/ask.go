@@ -1,0 +1,173 @@
+package subscribe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"manus/docstore"
+	"manus/language"
+	"manus/mail"
+	"manus/queue"
+)
+
+// Asking is what a stranger asks for: one of the two addresses to be told.
+type Asking struct {
+	Email, Webhook string
+	Components     []string // none: all
+	Language       language.Tag
+}
+
+// request is an asking as it waits. It is written down alike for every address, and answered
+// off the request's path and to the address alone: so nobody learns who is told already.
+type request struct {
+	To   private `json:"to"`
+	Wish Wish    `json:"wish"`
+}
+
+// TakesMail tells whether anybody can be told by mail.
+func (s *Service) TakesMail() bool { return s.c.Send != nil }
+
+// Ask has an address asked whether it wants to be told. However often it is called for an
+// address at a time, it is one request. It returns ErrAddress, ErrNoMail or an error of the
+// store, whoever is told already.
+func (s *Service) Ask(ctx context.Context, a Asking) error {
+	var r request
+	var id string
+	if a.Email != "" {
+		if s.c.Send == nil {
+			return ErrNoMail
+		}
+		address, key, err := readEmail(a.Email)
+		if err != nil {
+			return err
+		}
+		id, r.To.Email = idOf("mail", key), address
+	} else {
+		address, err := s.readURL(a.Webhook)
+		if err != nil {
+			return err
+		}
+		id, r.To.URL = idOf("webhook", address), address
+	}
+	r.Wish = Wish{Components: known(a.Components), Language: a.Language}
+	return s.requests.Put(ctx, queue.Job[request]{ID: id, Group: id, Args: r})
+}
+
+// known are what can be components, each once.
+func known(components []string) []string {
+	kept := slices.DeleteFunc(slices.Clone(components), func(c string) bool { return !validComponent.MatchString(c) })
+	slices.Sort(kept)
+	kept = slices.Compact(kept)
+	return kept[:min(len(kept), maxComponents)]
+}
+
+// errEnough is that an address was written to often enough.
+var errEnough = errors.New("the address was asked often enough")
+
+// answer asks an address. Cut short, it asks again: then somebody may get two mails.
+func (s *Service) answer(ctx context.Context, job queue.Job[request]) error {
+	now, r := docstore.At(s.c.Now()), job.Args
+	initial := Subscriber{ID: job.ID, ExpiresAt: docstore.At(now.Add(confirmWithin))}
+	var p private
+	sub, err := s.subscribers.Upsert(ctx, initial, func(sub *Subscriber, exists bool) (err error) {
+		if p, err = s.open(*sub); err != nil {
+			p = r.To
+			p.Secret = newSecret()
+		}
+		sub.AskedAt = slices.DeleteFunc(sub.AskedAt, func(at docstore.Time) bool { return now.Sub(at.Time).Abs() >= confirmWithin })
+		if len(sub.AskedAt) >= maxAsked {
+			return errEnough
+		}
+		sub.AskedAt = append(sub.AskedAt, now)
+		sub.Asked = r.Wish
+		if sub.ConfirmedAt.IsZero() {
+			sub.ExpiresAt = docstore.At(now.Add(confirmWithin))
+		}
+		return s.close(sub, p)
+	})
+	switch {
+	case errors.Is(err, errEnough):
+		s.c.Log.WarnContext(ctx, "an address was asked no more whether it wants to be told: it was often enough", "subscriber", job.ID)
+		return nil
+	case err != nil:
+		return err
+	case p.URL != "":
+		err = s.challenge(ctx, sub, p)
+	default:
+		err = s.send(ctx, s.confirmation(sub, p), p.Email)
+	}
+	if errors.Is(err, errRefused) { // of an address that anybody may have written
+		s.c.Log.InfoContext(ctx, "an address could not be asked whether it wants to be told", "subscriber", job.ID, "error", err)
+		return nil
+	}
+	return err
+}
+
+// errRefused is for what an address will never take.
+var errRefused = errors.New("it is refused for good")
+
+// send sends a mail. It returns errRefused, or an error that is tried again.
+func (s *Service) send(ctx context.Context, m mail.Message, to string) error {
+	m.To = to
+	err := s.c.Send(ctx, m)
+	switch {
+	case err == nil:
+		s.taken.Store(s.c.Now().UnixMilli())
+		return nil
+	case errors.Is(err, mail.ErrRefused), errors.Is(err, mail.ErrInvalid):
+		return fmt.Errorf("%w: %w", errRefused, mail.Anonymous(err, to))
+	}
+	return mail.Anonymous(err, to)
+}
+
+// Confirm has the wish that was asked for last hold. Called again with the token, it is nil
+// each time. It returns ErrLink or an error of the store.
+func (s *Service) Confirm(ctx context.Context, text string) error {
+	sub, err := s.byToken(ctx, text)
+	if err != nil {
+		return err
+	}
+	return s.confirm(ctx, sub.ID)
+}
+
+func (s *Service) confirm(ctx context.Context, id string) error {
+	_, err := s.subscribers.Update(ctx, id, func(sub *Subscriber) error {
+		sub.Wish, sub.ExpiresAt, sub.Refused = sub.Asked, docstore.Time{}, 0
+		if sub.ConfirmedAt.IsZero() {
+			sub.ConfirmedAt = docstore.At(s.c.Now())
+		}
+		return nil
+	})
+	return docstore.NotFoundAs(err, ErrLink)
+}
+
+// Unsubscribe erases a subscriber, and what waits to be told to it. Called again, it is nil
+// too: so nobody learns by a link who is told. Errors are the store's.
+func (s *Service) Unsubscribe(ctx context.Context, text string) error {
+	sub, err := s.byToken(ctx, text)
+	if errors.Is(err, ErrLink) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.erase(ctx, sub.ID)
+}
+
+func (s *Service) erase(ctx context.Context, id string) error {
+	err := docstore.NotFoundAs(s.subscribers.Delete(ctx, id), nil)
+	return errors.Join(err, s.requests.DeleteGroup(ctx, id), s.deliveries.DeleteGroup(ctx, id))
+}
+
+// Count is how many are told, up to 100,000. Errors are the store's.
+func (s *Service) Count(ctx context.Context) (n int, err error) {
+	for _, err := range s.subscribers.All(ctx, docstore.Query{Index: byConfirmed}) {
+		if err != nil || n == 100_000 {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}

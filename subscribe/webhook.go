@@ -1,0 +1,168 @@
+package subscribe
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"manus/docstore"
+	"manus/internal/guard"
+	"manus/queue"
+)
+
+// event is what a webhook's receiver gets, as Standard Webhooks has it.
+type event struct {
+	Type      string    `json:"type"`
+	Timestamp time.Time `json:"timestamp"`
+	Data      any       `json:"data"`
+}
+
+// challengeData is what is sent first. Who has it, has the secret that all events are signed
+// with.
+type challengeData struct {
+	Challenge      string `json:"challenge"`
+	Secret         string `json:"secret"`
+	ConfirmURL     string `json:"confirm_url"`
+	UnsubscribeURL string `json:"unsubscribe_url"`
+}
+
+type noticeData struct {
+	ID             string      `json:"id"`
+	Title          string      `json:"title"`
+	TitleAr        string      `json:"title_ar"`
+	Status         string      `json:"status"`
+	Components     []string    `json:"components"`
+	Updates        []entryData `json:"updates"` // the newest first
+	URL            string      `json:"url"`
+	UnsubscribeURL string      `json:"unsubscribe_url"`
+}
+
+type entryData struct {
+	At     string `json:"at"`
+	Text   string `json:"text"` // Markdown
+	TextAr string `json:"text_ar"`
+}
+
+func (s *Service) eventData(sub Subscriber, p private, n Notice) noticeData {
+	data := noticeData{
+		ID: n.Thread, Title: n.Title.En, TitleAr: n.Title.Ar, Status: n.State, Components: append([]string{}, n.Components...), Updates: []entryData{},
+		URL: s.c.BaseURL() + n.Path, UnsubscribeURL: s.link(unsubscribePath, sub, p, ""),
+	}
+	for _, e := range append(append([]Entry{}, n.News...), n.Before...) {
+		if len(data.Updates) < maxEntries {
+			data.Updates = append(data.Updates, entryData{docstore.At(e.At).String(), e.Text.En, e.Text.Ar})
+		}
+	}
+	return data
+}
+
+// challenge asks a webhook's receiver. One that answers with the challenge has confirmed;
+// others have a person open the link.
+func (s *Service) challenge(ctx context.Context, sub Subscriber, p private) error {
+	text := newSecret()
+	answer, err := s.exchange(ctx, p, messageID("confirm", sub.ID, sub.AskedAt[len(sub.AskedAt)-1].String()), event{
+		Type: "status.confirm", Data: challengeData{text, signingKey(p), s.link(confirmPath, sub, p, ""), s.link(unsubscribePath, sub, p, "")},
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", errRefused, err) // whoever wants it asks again
+	}
+	if !strings.Contains(answer, text) {
+		return nil
+	}
+	return docstore.NotFoundAs(s.confirm(ctx, sub.ID), nil)
+}
+
+// signingKey is what events to a receiver are signed with, as Standard Webhooks has keys.
+func signingKey(p private) string {
+	return "whsec_" + base64.StdEncoding.EncodeToString([]byte("manus webhook "+p.Secret))
+}
+
+// post sends an event, which a receiver takes by any status of 2xx.
+func (s *Service) post(ctx context.Context, p private, id string, e event) error {
+	_, err := s.exchange(ctx, p, messageID(id), e)
+	return err
+}
+
+type poster struct{ client *http.Client }
+
+// Bounds of an exchange; sizes are in bytes.
+const (
+	patience  = 10 * time.Second
+	maxAnswer = 16 << 10
+	maxHeader = 32 << 10
+)
+
+func newPoster(c Config) poster {
+	dialer := &net.Dialer{Timeout: patience / 2, Control: guard.Control(c.AllowPrivate)}
+	return poster{&http.Client{
+		Timeout:       patience,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			DialContext: dialer.DialContext, TLSHandshakeTimeout: patience / 2, MaxResponseHeaderBytes: maxHeader, DisableCompression: true,
+			MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute,
+		},
+	}}
+}
+
+// exchange posts an event and returns what is answered. Its error doesn't name the address.
+func (s *Service) exchange(ctx context.Context, p private, id string, e event) (string, error) {
+	at := s.c.Now().UTC()
+	e.Timestamp = at
+	body, err := json.Marshal(e)
+	if err != nil {
+		return "", queue.Cancel(err)
+	}
+	signer, err := standardwebhooks.NewWebhook(signingKey(p))
+	if err != nil {
+		return "", queue.Cancel(err)
+	}
+	signature, err := signer.Sign(id, at, body)
+	if err != nil {
+		return "", queue.Cancel(err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL, bytes.NewReader(body))
+	if err != nil {
+		return "", queue.Cancel(ErrAddress)
+	}
+	for name, value := range map[string]string{
+		"Content-Type": "application/json", "User-Agent": "Manus/" + s.c.Version,
+		standardwebhooks.HeaderWebhookID: id, standardwebhooks.HeaderWebhookTimestamp: strconv.FormatInt(at.Unix(), 10), standardwebhooks.HeaderWebhookSignature: signature,
+	} {
+		request.Header.Set(name, value)
+	}
+	response, err := s.poster.client.Do(request)
+	if err != nil {
+		return "", unreached(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer)) // what came of it counts
+	switch {
+	case response.StatusCode >= 200 && response.StatusCode <= 299:
+		return string(answer), nil
+	case response.StatusCode == http.StatusGone:
+		return "", fmt.Errorf("%w: the receiver answered %d", errRefused, response.StatusCode)
+	}
+	return "", fmt.Errorf("the receiver answered %d", response.StatusCode)
+}
+
+// unreached is why a receiver wasn't reached, without its address.
+func unreached(err error) error {
+	if cause := guard.Cause(err); cause != nil {
+		return fmt.Errorf("%w: %w", errRefused, cause)
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return fmt.Errorf("the receiver has not answered within %v", patience)
+	}
+	return errors.New("the receiver can't be reached")
+}
