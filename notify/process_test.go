@@ -441,7 +441,7 @@ func awaitOne(t *testing.T, came <-chan delivery) delivery {
 	select {
 	case d := <-came:
 		return d
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		t.Fatal("nothing came")
 		return delivery{}
 	}

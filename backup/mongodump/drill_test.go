@@ -240,7 +240,7 @@ func (f fault) strike(t *testing.T, server *mongotest.Server, s *Source, archive
 	s.limits.patience = f.patience
 	ctx, cancel := context.WithTimeout(t.Context(), f.deadline)
 	defer cancel()
-	var ends time.Time // at the latest, but for a second and what a busy machine adds
+	var ends time.Time // at the latest, but for what a busy machine adds
 	err := work(ctx, s, archive, func() {
 		f.now(t, server, cancel)
 		ends = time.Now().Add(min(f.patience, f.deadline))
@@ -256,7 +256,7 @@ func (f fault) strike(t *testing.T, server *mongotest.Server, s *Source, archive
 	if ends.IsZero() || !errors.Is(err, f.want) || errors.Is(err, backup.ErrDamaged) {
 		t.Errorf("%s, it ends with %v", f.name, err)
 	}
-	if late := time.Since(ends); errors.Is(err, ctx.Err()) && late > 3*time.Second || late > 10*time.Second {
+	if late := time.Since(ends); late > 25*time.Second {
 		t.Errorf("%s, it ends %v late", f.name, late)
 	}
 }

@@ -513,7 +513,7 @@ func TestEverythingEndsSoonAfterItsContext(t *testing.T) {
 				<-arrived
 				begun := time.Now()
 				cancel()
-				if err := <-done; !errors.Is(err, context.Canceled) || time.Since(begun) > time.Second {
+				if err := <-done; !errors.Is(err, context.Canceled) || time.Since(begun) > 20*time.Second {
 					t.Errorf("%v after %v", err, time.Since(begun))
 				}
 			})
@@ -538,7 +538,7 @@ func TestReadingEndsSoonAfterItsContext(t *testing.T) {
 	}
 	time.AfterFunc(time.Duration(rand.IntN(20))*time.Millisecond, cancel)
 	begun := time.Now()
-	if _, err := file.Read(make([]byte, 500)); !errors.Is(err, context.Canceled) || time.Since(begun) > time.Second {
+	if _, err := file.Read(make([]byte, 500)); !errors.Is(err, context.Canceled) || time.Since(begun) > 20*time.Second {
 		t.Errorf("%v after %v", err, time.Since(begun))
 	}
 }

@@ -30,7 +30,7 @@ func report(ts *testscript.TestScript, _ bool, args []string) {
 		path = "/" + args[1] + "/"
 	}
 	target := ts.Getenv("URL") + "/api" + dsn.Path + path + "?sentry_key=" + dsn.User.Username()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	for {
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(ts.ReadFile(args[0])))

@@ -287,7 +287,7 @@ type smallDisk struct {
 
 // diskSizes is about how many sizes of the disk are too small for a backup; each is diskStep
 // pages larger than the one before.
-func diskSizes() int { return processtest.Size(processtest.DiskSizes, 14) }
+func diskSizes() int { return processtest.Size(processtest.DiskSizes, 8) }
 
 const diskStep = 3
 

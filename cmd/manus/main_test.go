@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -128,9 +127,7 @@ func interrupt(ts *testscript.TestScript, _ bool, _ []string) {
 // awaitLog waits until the running program has logged a text.
 func awaitLog(ts *testscript.TestScript, _ bool, args []string) {
 	p := of(ts).running
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if p.stderr.Wait(ctx, func() bool { return strings.Contains(p.stderr.String(), args[0]) }) != nil {
+	if p.stderr.Wait(context.Background(), func() bool { return strings.Contains(p.stderr.String(), args[0]) }) != nil {
 		ts.Fatalf("it hasn't logged %q: %s", args[0], &p.stderr)
 	}
 }

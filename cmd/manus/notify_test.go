@@ -28,7 +28,7 @@ func receiver(ts *testscript.TestScript, _ bool, args []string) {
 // awaitAlert waits until the running server has an alert of a status, and sets $ALERT to the
 // id of the first.
 func awaitAlert(ts *testscript.TestScript, _ bool, args []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	for ctx.Err() == nil {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, ts.Getenv("URL")+"/api/v1/ops/alerts?status="+args[0], nil)

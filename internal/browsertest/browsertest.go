@@ -13,7 +13,7 @@ import (
 )
 
 // patience bounds how long what a test does in a browser may take in all.
-const patience = 2 * time.Minute
+const patience = 10 * time.Minute
 
 // Open runs a browser of the test's own, headless Chromium with an empty profile, and
 // returns the context of a tab, for [chromedp.Run] and [chromedp.Do]. All host names lead to this machine, so

@@ -18,7 +18,7 @@ import (
 )
 
 // patience bounds how long a server is waited for, once it is built.
-const patience = 30 * time.Second
+const patience = 5 * time.Minute
 
 // URI is where a MongoDB is: the one that the environment variable
 // MONGODB_TEST_URI names, or else a server that is started for the first test of

@@ -41,7 +41,7 @@ type Server struct {
 }
 
 // patience bounds how long an answer is waited for.
-const patience = 20 * time.Second
+const patience = 5 * time.Minute
 
 // Start runs a server, with more arguments if there are some.
 func Start(t testing.TB, args ...string) *Server {

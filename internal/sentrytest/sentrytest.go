@@ -29,7 +29,7 @@ import (
 )
 
 // patience bounds how long a client may take in all.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // Scenario is what a client does. Which client plays which is in [Clients].
 type Scenario string

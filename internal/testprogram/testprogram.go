@@ -21,7 +21,7 @@ import (
 )
 
 // patience bounds how long a program is waited for.
-const patience = 30 * time.Second
+const patience = 5 * time.Minute
 
 // A Package is one of the system's, for the command that it brings, or the module of
 // the system's Python.

@@ -1,6 +1,7 @@
 // Package waittest is how tests wait for what others do: until they are woken by it, and
-// where nothing tells of it, by looking again and again. Who waits for longer than a
-// minute fails.
+// where nothing tells of it, by looking again and again. Who waits for longer than
+// patience fails: so long that a machine which is slow, or busy with other things, isn't told
+// from a good one.
 package waittest
 
 import (
@@ -14,7 +15,7 @@ import (
 )
 
 const (
-	patience = time.Minute
+	patience = 5 * time.Minute
 	pause    = 5 * time.Millisecond
 )
 
