@@ -128,14 +128,14 @@ func TestLimitsThatAreNotCountedTogetherAreTold(t *testing.T) {
 	}
 	settings.OpsAddr, settings.Redis = "127.0.0.1:0", config.NewSecret(redis.URL())
 	alerting(h, nil)(&settings)
-	a, _ := start(t, Options{Settings: settings, LimitsPatience: 20 * time.Millisecond})
-	for range 2 { // the second time is another occurrence
+	a, _ := start(t, Options{Settings: settings, LimitsPatience: time.Second}) // longer than a busy machine holds it up
+	for range 2 {                                                              // the second time is another occurrence
 		waittest.Poll(t, func() bool { return a.breaker.Err() == nil })
 		before := h.count()
 		redis.Kill(t) // and there is no request that would notice it
-		waittest.Poll(t, func() bool { return h.count() == before+1 })
+		waittest.Poll(t, func() bool { return h.count() >= before+1 })
 		redis.Restart(t)
-		waittest.Poll(t, func() bool { return h.count() == before+2 })
+		waittest.Poll(t, func() bool { return h.count() >= before+2 })
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -455,7 +455,10 @@ func TestRedisThatCanNotCountIsToldAtTheStart(t *testing.T) {
 			redis := redistest.Start(t)
 			url := prepare(redis)
 			a, log := setup(t, func(s *config.Settings) { s.Redis = config.NewSecret(url) })
-			if text := log.String(); strings.Count(text, "the shared limits are unavailable") != 1 || !strings.Contains(text, cause) || strings.Contains(text, "secret@") {
+			// A busy machine may have had it find something else before.
+			said := regexp.MustCompile(`the shared limits are unavailable.*` + cause)
+			log.Until(t, func() bool { return said.MatchString(log.String()) })
+			if text := log.String(); len(said.FindAllString(text, -1)) != 1 || strings.Contains(text, "secret@") {
 				t.Errorf("it says %s", text)
 			}
 			if _, ready := call(t, a, "GET", "/ready", "", ""); !strings.Contains(ready, `"limits":{"status":"failed"`) {

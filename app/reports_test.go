@@ -82,7 +82,7 @@ func breakIt(t *testing.T, url, how string) (status int, body string) {
 }
 
 // secrets are what breakIt sends.
-var secrets = []string{"querysecret1", "bodysecret", "headersecret123", "cookiesecret", "apisecret", "urlsecret1", "flagsecret1", "xmlsecret1", "pairsecret1", "listsecret1", "203.0.113.7", "4242", "amal@example.com", "Authorization"}
+var secrets = []string{"querysecret1", "bodysecret", "headersecret123", "cookiesecret", "apisecret", "urlsecret1", "flagsecret1", "xmlsecret1", "pairsecret1", "listsecret1", "203.0.113.7", "4242 4242", "amal@example.com", "Authorization"}
 
 // reported are the events of this product's own, each the latest of an issue.
 func reported(t *testing.T, a *App) (events []event.Event) {

@@ -69,7 +69,7 @@ func TestSentryCLIUploads(t *testing.T) {
 	if _, err := a.Errors.NewProject(t.Context(), "Web Shop", "javascript"); err != nil {
 		t.Fatal(err)
 	}
-	c := newCLI(t, a, "operator")
+	c, viewer := newCLI(t, a, "operator"), newCLI(t, a, "read")
 	c.write(t, "dist/app.js", "throw new Error('no');\n//# sourceMappingURL=app.js.map\n")
 	c.write(t, "dist/app.js.map", `{"version":3,"sources":["app.mjs"],"names":[],"mappings":"AAAA"}`)
 	for n, step := range []struct {
@@ -108,7 +108,6 @@ func TestSentryCLIUploads(t *testing.T) {
 			t.Errorf("sentry-cli %s says %s", step.args, said)
 		}
 	}
-	viewer := newCLI(t, a, "read")
 	viewer.dir = c.dir
 	if said := viewer.fails(t, "sourcemaps", "upload", "dist"); !strings.Contains(said, "may not do this") {
 		t.Errorf("a key that may only read: %s", said)
@@ -175,6 +174,7 @@ func TestSentryCLIUploadsInManyChunks(t *testing.T) {
 func TestMinifiedJavaScriptIsMapped(t *testing.T) {
 	t.Parallel()
 	a := newInbox(t)
+	withKey := newCLI(t, a, "operator") // while the sign-in is fresh: those below wait for their turn
 	for _, test := range []struct {
 		name, client string
 		flags        []string
@@ -193,7 +193,7 @@ func TestMinifiedJavaScriptIsMapped(t *testing.T) {
 				t.Fatal(err)
 			}
 			dsn := "http://" + p.Keys[0].Public + "@" + a.Addr() + "/" + p.ID
-			c := newCLI(t, a, "operator")
+			c := *withKey
 			var minified []string
 			for build := 1; build <= 2; build++ {
 				shop := sentrytest.NewShop(t, test.client, build, "shop@1", test.flags...)
