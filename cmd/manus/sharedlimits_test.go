@@ -201,16 +201,19 @@ func TestCopiesUnderLoadAdmitWhatIsToBeAdmitted(t *testing.T) {
 			close(over)
 			pausing.Wait()
 			stop()
-			for account := range admitted {
-				if got := admitted[account].Load(); got != 5 {
-					t.Errorf("of account %d %d attempts were admitted", account, got)
+			// That a held-up copy never opens its breaker is a test of ratelimit. Here, on a machine
+			// that is busy enough, Redis itself may be held up: then it isn't healthy, and each copy
+			// counts alone for a while.
+			most := int64(5)
+			for i, p := range c.copies {
+				if p.kill(); strings.Contains(p.stderr.String(), "the shared limits are unavailable") {
+					t.Logf("copy %d has found Redis gone", i)
+					most = 5 * int64(n)
 				}
 			}
-			for i, p := range c.copies {
-				if p.kill(); strings.Contains(p.stderr.String(), "shared limits") {
-					// That a held-up copy never opens its breaker is a test of ratelimit.
-					// Here, on a machine that is busy enough, Redis itself may be held up.
-					t.Logf("copy %d says %s", i, p.stderr.String())
+			for account := range admitted {
+				if got := admitted[account].Load(); got < 5 || got > most {
+					t.Errorf("of account %d %d attempts were admitted", account, got)
 				}
 			}
 		})
