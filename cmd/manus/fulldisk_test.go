@@ -90,7 +90,7 @@ func TestFullDataProcess(t *testing.T) {
 	env := serveEnv(t, d.backups())
 	tooSmall := 0
 	var server *program
-	for free := 0; server == nil; free += diskStep {
+	for free := 0; server == nil; free += storeStep() {
 		if err := os.RemoveAll(filepath.Join(d.backups(), "data")); err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +181,7 @@ func TestFullRestoreProcess(t *testing.T) {
 			}
 			d.mark(to)
 		}
-		for free, restored := 0, false; !restored; free += diskStep {
+		for free, restored := 0, false; !restored; free += storeStep() {
 			d.leave(free)
 			before := tree(t, d.backups())
 			out, err := backupTo(append([]string{"restore", "--latest", "--drop", "--data", d.data(), "--to", to}, c.of...)...)
@@ -290,6 +290,9 @@ type smallDisk struct {
 func diskSizes() int { return processtest.Size(processtest.DiskSizes, 8) }
 
 const diskStep = 3
+
+// storeStep is diskStep for a whole store, which has some two hundred pages.
+func storeStep() int { return max(1, 120/diskSizes()) }
 
 // diskPages has room for three backups.
 func diskPages() int { return 1024 + 3*diskStep*diskSizes() }
