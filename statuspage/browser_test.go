@@ -68,7 +68,7 @@ func photograph(t *testing.T, tab context.Context, name string) {
 }
 
 // everyPage are a page's pages.
-var everyPage = []string{"status", "status/history", "status/incidents/i1", "status/incidents/i2", "status/incidents/i3", "status/components/mail", "status/components/support", "status/nothing"}
+var everyPage = []string{"status", "status/history", "status/incidents/i1", "status/incidents/i2", "status/incidents/i3", "status/components/mail", "status/uptime/mail", "status/uptime/web", "status/components/support", "status/nothing"}
 
 // wide is a model with words that don't fit.
 func wide() Model {
