@@ -172,6 +172,19 @@ func TestWhatHasNoFiguresIsNotThere(t *testing.T) {
 	}
 }
 
+// Clients have no word for what isn't known; the sentence that people read has.
+func TestWhatIsNotWatchedIsSaidInWordsThatClientsCanRead(t *testing.T) {
+	t.Parallel()
+	h := history()
+	h.Since = timeline.End
+	body := ask(refreshed(t, Model{Components: []Component{{ID: "new", Watched: []Watched{{State: IsUnknown, History: h}}}}}), "/api/v2/summary.json").Body.String()
+	for _, want := range []string{`"indicator":"none"`, `"description":"Some systems aren’t being watched right now"`, `"status":"operational"`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s in %s", want, body)
+		}
+	}
+}
+
 // A page of a component's times.
 func BenchmarkOpened(b *testing.B) {
 	h := refreshed(b, many(100))

@@ -57,7 +57,7 @@ var (
 	noDown    = language.Text{En: "never down", Ar: "بلا انقطاع"}
 	down      = language.Text{En: "# down", Ar: "انقطاع #"}
 	notKnown  = language.Text{En: "# not known", Ar: "# غير معروف"}
-	noFigures = language.Text{En: "not watched yet", Ar: "لم تُراقَب بعد"}
+	noFigures = language.Text{En: "no figures yet", Ar: "لا أرقام بعد"}
 
 	stretchesLeft = language.Plural{
 		En: language.Forms{One: "# more time isn’t listed.", Other: "# more times aren’t listed."},
