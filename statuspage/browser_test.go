@@ -132,6 +132,25 @@ func TestPagesFitAndAreRightForEverybody(t *testing.T) {
 	}
 }
 
+// No table of figures has to be scrolled sideways on a narrow window.
+func TestTablesOfFiguresFit(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(refreshed(t, busy()).handler)
+	t.Cleanup(server.Close)
+	tab := browsertest.Open(t)
+	for _, path := range []string{"components/mail", "components/exports", "uptime/mail", "uptime/exports", "uptime/web"} {
+		for _, lang := range []string{"en", "ar"} {
+			url := server.URL + "/status/" + path + "?lang=" + lang
+			if err := chromedp.Do(tab, chromedp.EmulateViewport(500, 900), chromedp.Navigate(url)); err != nil {
+				t.Fatal(err)
+			}
+			if over := evaluate[int](t, tab, `Math.max(...[...document.querySelectorAll(".scroll")].map((e) => e.scrollWidth - e.clientWidth))`); over > 0 {
+				t.Errorf("%s: a table is %d too wide", url, over)
+			}
+		}
+	}
+}
+
 // In Arabic everything runs the other way: today's bar is at the left end, where the word for
 // it is.
 func TestArabicRunsFromRightToLeft(t *testing.T) {

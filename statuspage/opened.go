@@ -53,7 +53,7 @@ var openedWindows = []struct {
 	{"24h", language.Text{En: "24 hours", Ar: "24 ساعة"}, dayLength},
 	{"7d", language.Text{En: "7 days", Ar: "7 أيّام"}, 7 * dayLength},
 	{"30d", language.Text{En: "30 days", Ar: "30 يومًا"}, 30 * dayLength},
-	{"90d", language.Text{En: "90 days, as on the page", Ar: "90 يومًا، كما في الصفحة"}, HistoryDays * dayLength},
+	{"90d", language.Text{En: "90 days", Ar: "90 يومًا"}, HistoryDays * dayLength},
 }
 
 // open is what its figures are the sums of.

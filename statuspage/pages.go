@@ -2,6 +2,7 @@ package statuspage
 
 import (
 	"bytes"
+	"fmt"
 	"html/template"
 	"slices"
 	"strings"
@@ -289,7 +290,7 @@ func functions(tag language.Tag) template.FuncMap {
 		"text":          func(english, arabic string) string { return language.Text{En: english, Ar: arabic}.In(tag) },
 		"say":           func(text language.Text) string { return text.In(tag) },
 		"duration":      tag.Duration,
-		"seconds":       func(d time.Duration) string { return tag.Duration(d.Truncate(time.Second)) },
+		"seconds":       hours,
 		"stretchesLeft": func(n int) string { return stretchesLeft.In(tag, n) },
 		"date":          func(at time.Time) string { return tag.Date(at.UTC()) },
 		"moment":        func(at time.Time) template.HTML { return momentIn(tag, at) },
@@ -303,6 +304,12 @@ func functions(tag language.Tag) template.FuncMap {
 		"ago":           func() string { return daysAgo.In(tag, HistoryDays) },
 		"minute":        func() time.Duration { return time.Minute },
 	}
+}
+
+// hours is a time as hours, minutes and seconds, which is exact and short in tables.
+func hours(d time.Duration) template.HTML {
+	s := int64(d / time.Second)
+	return template.HTML(fmt.Sprintf("<bdi>%d:%02d:%02d</bdi>", s/3600, s/60%60, s%60)) //nolint:gosec // numbers
 }
 
 // badgeOf is a state in a word, with its sign.
