@@ -16,7 +16,7 @@ type counted struct {
 
 	Up, Down, Work, Unknown timeline.Spans
 	// Cut and Paused are the parts of Unknown in which nobody could watch anything, and in which
-	// it was paused. Of the rest is only known that nobody could tell.
+	// it was paused or not in the list. In the rest no place was heard of.
 	Cut, Paused timeline.Spans
 
 	Days [HistoryDays]Day
@@ -137,7 +137,7 @@ const (
 	kindWork    kind = "maintenance"
 	kindCut     kind = "not_watched" // nothing was
 	kindPaused  kind = "paused"
-	kindUnknown kind = "unknown" // nobody could tell
+	kindUnknown kind = "unknown" // no place was heard of
 )
 
 // stretch is a time in which it was in one state.

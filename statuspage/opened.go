@@ -98,8 +98,8 @@ var kindWords = map[kind]language.Text{
 	kindDown:    {En: "Down", Ar: "انقطاع"},
 	kindWork:    {En: "Maintenance", Ar: "صيانة"},
 	kindCut:     {En: "Not watched: our monitoring didn’t run, or was cut off itself", Ar: "بلا مراقبة: لم تعمل مراقبتنا أو انقطع اتصالها هي"},
-	kindPaused:  {En: "Not watched: paused", Ar: "بلا مراقبة: أُوقفت مؤقتًا"},
-	kindUnknown: {En: "Not known: no place could tell", Ar: "غير معروف: لم يستطع أيّ موقع الحكم"},
+	kindPaused:  {En: "Not watched: paused, or not set up", Ar: "بلا مراقبة: موقوفة مؤقتًا أو غير معدّة"},
+	kindUnknown: {En: "Not known: no place that watches was heard of", Ar: "غير معروف: لم يصل شيء من أيّ موقع مراقبة"},
 }
 
 func (s stretch) Words() language.Text  { return kindWords[s.Kind] }
