@@ -188,7 +188,7 @@ func (a *App) publicComponents(ctx context.Context) ([]statuspage.Component, err
 		c := statuspage.Component{ID: l.ID, Name: l.Name, About: l.About, Group: l.Group}
 		for _, id := range l.Monitors {
 			if p, there := pasts[id]; there {
-				c.Watched = append(c.Watched, statuspage.Watched{State: states[p.Status], History: p.History})
+				c.Watched = append(c.Watched, statuspage.Watched{State: states[p.Status], History: p.History, Cut: p.Cut, Paused: p.Paused})
 			}
 		}
 		if len(c.Watched) == 0 && &listed[0] == &ownComponents[0] { // the product isn't watched

@@ -155,13 +155,16 @@ func (s *site) indicator() statusAnswer {
 		return statusAnswer{"minor", "Minor Service Outage"}
 	case UnderMaintenance:
 		return statusAnswer{"maintenance", "Service Under Maintenance"}
+	case Unknown: // "none" is a client's word for it; people read the rest
+		return statusAnswer{"none", (&page{site: s}).Sentence().En}
 	default:
 		return statusAnswer{"none", "All Systems Operational"}
 	}
 }
 
-// word is a status as Statuspage knows it, which has no word for what isn't known. Nobody has
-// seen it fail.
+// word is a status as Statuspage knows it, which has no word for what isn't known, and clients
+// refuse or drop a component with another one. Nobody has seen it fail; the page's description says
+// that it isn't watched.
 func (s Status) word() Status {
 	if s == Unknown {
 		return Operational

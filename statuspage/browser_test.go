@@ -68,7 +68,7 @@ func photograph(t *testing.T, tab context.Context, name string) {
 }
 
 // everyPage are a page's pages.
-var everyPage = []string{"status", "status/history", "status/incidents/i1", "status/incidents/i2", "status/incidents/i3", "status/components/mail", "status/components/support", "status/nothing"}
+var everyPage = []string{"status", "status/history", "status/incidents/i1", "status/incidents/i2", "status/incidents/i3", "status/components/mail", "status/uptime/mail", "status/uptime/web", "status/components/support", "status/nothing"}
 
 // wide is a model with words that don't fit.
 func wide() Model {
@@ -129,6 +129,25 @@ func TestPagesFitAndAreRightForEverybody(t *testing.T) {
 	said = slices.DeleteFunc(said, func(s string) bool { return strings.Contains(s, "404") })
 	if len(said) > 0 {
 		t.Errorf("the console says %s", strings.Join(said, "\n"))
+	}
+}
+
+// No table of figures has to be scrolled sideways on a narrow window.
+func TestTablesOfFiguresFit(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(refreshed(t, busy()).handler)
+	t.Cleanup(server.Close)
+	tab := browsertest.Open(t)
+	for _, path := range []string{"components/mail", "components/exports", "uptime/mail", "uptime/exports", "uptime/web"} {
+		for _, lang := range []string{"en", "ar"} {
+			url := server.URL + "/status/" + path + "?lang=" + lang
+			if err := chromedp.Do(tab, chromedp.EmulateViewport(500, 900), chromedp.Navigate(url)); err != nil {
+				t.Fatal(err)
+			}
+			if over := evaluate[int](t, tab, `Math.max(...[...document.querySelectorAll(".scroll")].map((e) => e.scrollWidth - e.clientWidth))`); over > 0 {
+				t.Errorf("%s: a table is %d too wide", url, over)
+			}
+		}
 	}
 }
 

@@ -37,7 +37,9 @@ func TestLinksOfFilesLeadToFiles(t *testing.T) {
 		for _, m := range reference.FindAllStringSubmatch(string(text), -1) {
 			if link := m[1]; !strings.HasPrefix(link, "#") && !strings.HasPrefix(link, "https://") {
 				links++
-				if _, err := os.Stat(filepath.Join(filepath.Dir(path), link)); err != nil {
+				name, part, _ := strings.Cut(link, "#")
+				there, err := os.ReadFile(filepath.Join(filepath.Dir(path), name))
+				if err != nil || part != "" && !strings.Contains(string(there), `id="`+part+`"`) {
 					t.Errorf("%s leads to %s: %v", path, link, err)
 				}
 			}
@@ -47,7 +49,7 @@ func TestLinksOfFilesLeadToFiles(t *testing.T) {
 	if err != nil || files != n || links < 100 {
 		t.Errorf("%d files of %d with %d links, %v", files, n, links, err)
 	}
-	for _, name := range []string{"index.html", "index.ar.html", "status/history.html", "status/feed.atom", "status/feed.ar.atom", "status/badge/api.svg", "api/v2/summary.json", "api/v2/incidents/unresolved.json"} {
+	for _, name := range []string{"index.html", "index.ar.html", "status/history.html", "status/feed.atom", "status/feed.ar.atom", "status/badge/api.svg", "status/uptime/api.json", "api/v2/summary.json", "api/v2/incidents/unresolved.json"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			t.Error(err)
 		}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"manus/design"
-	"manus/internal/timeline"
 )
 
 // Status is how a component is, in the words of Statuspage's API, and one more.
@@ -143,55 +142,3 @@ const dayLength = 24 * time.Hour
 
 // dayOf is the number of a moment's day, by UTC, since 1970.
 func dayOf(at time.Time) int64 { return at.UnixMilli() / dayLength.Milliseconds() }
-
-// daysOf are the last HistoryDays of a component up to a moment, today's last. A moment counts
-// as down when anything that watches has seen it down, as up when any has and none was down,
-// as maintenance when all that isn't unknown is worked at, and as unknown when nobody looked.
-func daysOf(watched []Watched, now time.Time) [HistoryDays]Day {
-	first := dayOf(now) - HistoryDays + 1
-	window := timeline.Span{From: first * dayLength.Milliseconds(), Until: now.UnixMilli()}
-	var down, up, work, covered timeline.Spans
-	folded := map[int64]int64{} // milliseconds of a day
-	for _, w := range watched {
-		h := w.History
-		all := timeline.Of(timeline.Span{From: max(window.From, h.Since), Until: window.Until})
-		excused := h.Excused.Within(window)
-		unknown := h.Unknown.Within(window)
-		known := all.Without(excused).Without(unknown)
-		isDown := h.Down.Within(window)
-		isDown = isDown.Without(isDown.Without(known)) // its known part
-		down, up = down.Or(isDown...), up.Or(known...)
-		work, covered = work.Or(excused.Without(excused.Without(all))...), covered.Or(all...)
-		for _, day := range h.Days {
-			n := day.From / dayLength.Milliseconds()
-			folded[n] = max(folded[n], day.Down)
-		}
-	}
-	var days [HistoryDays]Day
-	share := func(spans timeline.Spans, of func(*Day) *time.Duration) {
-		for _, s := range spans {
-			for s.From < s.Until {
-				day := s.From / dayLength.Milliseconds()
-				until := min(s.Until, (day+1)*dayLength.Milliseconds())
-				*of(&days[day-first]) += time.Duration(until-s.From) * time.Millisecond
-				s.From = until
-			}
-		}
-	}
-	up = up.Without(down)
-	work = work.Without(up).Without(down)
-	unknown := covered.Without(up).Without(down).Without(work)
-	share(down, func(d *Day) *time.Duration { return &d.Down })
-	share(up, func(d *Day) *time.Duration { return &d.Up })
-	share(work, func(d *Day) *time.Duration { return &d.Work })
-	share(unknown, func(d *Day) *time.Duration { return &d.Unknown })
-	for day, down := range folded {
-		if day < first || day-first >= HistoryDays {
-			continue
-		}
-		d := &days[day-first]
-		moved := min(time.Duration(down)*time.Millisecond, d.Up)
-		d.Down, d.Up = d.Down+moved, d.Up-moved
-	}
-	return days
-}

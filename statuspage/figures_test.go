@@ -34,7 +34,7 @@ func TestEachMomentIsCountedOnceAsThePageSays(t *testing.T) {
 		var watched []Watched
 		for range 1 + r.IntN(3) {
 			h := timeline.History{Since: first.Add(time.Duration(r.IntN(40*144)-1000) * step).UnixMilli(), Down: some(), Unknown: some(), Excused: some()}
-			watched = append(watched, Watched{IsUp, h})
+			watched = append(watched, Watched{State: IsUp, History: h})
 		}
 		var want [HistoryDays]Day
 		for at := first; at.Before(end); at = at.Add(step) {
@@ -68,7 +68,7 @@ func TestEachMomentIsCountedOnceAsThePageSays(t *testing.T) {
 				d.Unknown += step
 			}
 		}
-		if got := daysOf(watched, end); got != want {
+		if got := count(watched, end).Days; got != want {
 			for i := range got {
 				if got[i] != want[i] {
 					t.Fatalf("day %d of %+v: got %v, want %v", i, watched, got[i], want[i])
@@ -86,7 +86,7 @@ func TestWhatWasFoldedIsOfItsDay(t *testing.T) {
 		return timeline.Day{From: from, Until: from + dayLength.Milliseconds(), Down: down.Milliseconds()}
 	}
 	h.Days = []timeline.Day{folded(200, time.Hour), folded(5, 100*time.Hour), folded(3, 10*time.Minute)}
-	days := daysOf([]Watched{{IsUp, h}}, now)
+	days := count([]Watched{{State: IsUp, History: h}}, now).Days
 	if d := days[HistoryDays-4]; d.Down != 10*time.Minute || d.Up+d.Down != dayLength {
 		t.Errorf("%+v", d)
 	}
@@ -144,7 +144,7 @@ func TestHowAComponentIs(t *testing.T) {
 func TestWhatTheBannerSays(t *testing.T) {
 	t.Parallel()
 	component := func(id string, s State) Component {
-		return Component{ID: id, Watched: []Watched{{s, history()}}}
+		return Component{ID: id, Watched: []Watched{{State: s, History: history()}}}
 	}
 	open := func(severity Severity, automatic bool, components ...string) []Incident {
 		return []Incident{{ID: "i", Severity: severity, Automatic: automatic, Components: components, Updates: []Update{{Stage: Investigating}}}}

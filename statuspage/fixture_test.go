@@ -45,12 +45,12 @@ func busy() Model {
 	young.Since = now.AddDate(0, 0, -25).UnixMilli()
 	return Model{
 		Components: []Component{
-			{ID: "web", Name: text("Website", "الموقع"), Watched: []Watched{{IsUp, calm}}},
-			{ID: "api", Name: text("API", "الواجهة البرمجية"), About: text("Requests of programs and apps", "طلبات البرامج والتطبيقات"), Group: core, Watched: []Watched{{IsUp, quiet}, {IsUp, history()}}},
-			{ID: "sign-in", Name: text("Sign-in", "تسجيل الدخول"), Group: core, Watched: []Watched{{IsUp, history()}}},
-			{ID: "mail", Name: text("Mail", "البريد"), Group: data, Watched: []Watched{{IsDown, mail}}},
-			{ID: "exports", Name: text("Exports", "التصدير"), Group: data, Watched: []Watched{{IsWork, worked}}},
-			{ID: "search", Name: text("Search", "البحث"), Group: data, Watched: []Watched{{IsUp, young}}},
+			{ID: "web", Name: text("Website", "الموقع"), Watched: []Watched{{State: IsUp, History: calm}}},
+			{ID: "api", Name: text("API", "الواجهة البرمجية"), About: text("Requests of programs and apps", "طلبات البرامج والتطبيقات"), Group: core, Watched: []Watched{{State: IsUp, History: quiet}, {State: IsUp, History: history()}}},
+			{ID: "sign-in", Name: text("Sign-in", "تسجيل الدخول"), Group: core, Watched: []Watched{{State: IsUp, History: history()}}},
+			{ID: "mail", Name: text("Mail", "البريد"), Group: data, Watched: []Watched{{State: IsDown, History: mail}}},
+			{ID: "exports", Name: text("Exports", "التصدير"), Group: data, Watched: []Watched{{State: IsWork, History: worked}}},
+			{ID: "search", Name: text("Search", "البحث"), Group: data, Watched: []Watched{{State: IsUp, History: young}}},
 			{ID: "support", Name: text("Support", "الدعم")},
 		},
 		Incidents: []Incident{
@@ -91,7 +91,7 @@ func many(n int) (m Model) {
 		}
 		m.Components = append(m.Components, Component{
 			ID: fmt.Sprintf("component-%d", i), Name: language.Text{En: fmt.Sprintf("Component %d", i), Ar: fmt.Sprintf("المكوّن %d", i)},
-			Watched: []Watched{{IsUp, h}},
+			Watched: []Watched{{State: IsUp, History: h}},
 		})
 	}
 	return m

@@ -36,6 +36,8 @@ type Component struct {
 type Watched struct {
 	State   State
 	History timeline.History
+	// Cut and Paused are why it was unknown: nothing was watched, or it was paused.
+	Cut, Paused timeline.Spans
 }
 
 // State is how something is that is watched.

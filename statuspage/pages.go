@@ -2,6 +2,7 @@ package statuspage
 
 import (
 	"bytes"
+	"fmt"
 	"html/template"
 	"slices"
 	"strings"
@@ -211,6 +212,12 @@ type tableDay struct {
 	Level   design.Level
 }
 
+// IsOpen tells that there is something to open: it wasn't up all the time.
+func (d tableDay) IsOpen() bool { return d.Day.Down+d.Day.Unknown+d.Day.Work > 0 }
+
+// ID is by which the day is linked to.
+func (d tableDay) ID() string { return d.At.Format(time.DateOnly) }
+
 func (p *page) component(r *row) any {
 	w := &writer{tag: p.Tag, links: p.links, durations: map[time.Duration]string{}}
 	w.bars(r)
@@ -280,21 +287,29 @@ var templates = sync.OnceValue(func() map[language.Tag]*template.Template {
 // functions are how a page says something in a language.
 func functions(tag language.Tag) template.FuncMap {
 	return template.FuncMap{
-		"text":     func(english, arabic string) string { return language.Text{En: english, Ar: arabic}.In(tag) },
-		"say":      func(text language.Text) string { return text.In(tag) },
-		"duration": tag.Duration,
-		"date":     func(at time.Time) string { return tag.Date(at.UTC()) },
-		"moment":   func(at time.Time) template.HTML { return momentIn(tag, at) },
-		"status":   func(s Status) template.HTML { return badgeOf(s.level(), statusWords[s].In(tag)) },
-		"badge":    badgeOf,
-		"stage":    func(s Stage) string { return s.Words().In(tag) },
-		"sign":     design.Sign,
-		"level":    Status.level,
-		"symbols":  func() template.HTML { return design.Symbols },
-		"counted":  func(n int) string { return incidentsOf.In(tag, n) },
-		"ago":      func() string { return daysAgo.In(tag, HistoryDays) },
-		"minute":   func() time.Duration { return time.Minute },
+		"text":          func(english, arabic string) string { return language.Text{En: english, Ar: arabic}.In(tag) },
+		"say":           func(text language.Text) string { return text.In(tag) },
+		"duration":      tag.Duration,
+		"seconds":       hours,
+		"stretchesLeft": func(n int) string { return stretchesLeft.In(tag, n) },
+		"date":          func(at time.Time) string { return tag.Date(at.UTC()) },
+		"moment":        func(at time.Time) template.HTML { return momentIn(tag, at) },
+		"status":        func(s Status) template.HTML { return badgeOf(s.level(), statusWords[s].In(tag)) },
+		"badge":         badgeOf,
+		"stage":         func(s Stage) string { return s.Words().In(tag) },
+		"sign":          design.Sign,
+		"level":         Status.level,
+		"symbols":       func() template.HTML { return design.Symbols },
+		"counted":       func(n int) string { return incidentsOf.In(tag, n) },
+		"ago":           func() string { return daysAgo.In(tag, HistoryDays) },
+		"minute":        func() time.Duration { return time.Minute },
 	}
+}
+
+// hours is a time as hours, minutes and seconds, which is exact and short in tables.
+func hours(d time.Duration) template.HTML {
+	s := int64(d / time.Second)
+	return template.HTML(fmt.Sprintf("<bdi>%d:%02d:%02d</bdi>", s/3600, s/60%60, s%60)) //nolint:gosec // numbers
 }
 
 // badgeOf is a state in a word, with its sign.

@@ -85,6 +85,8 @@ func (p Policy) Problems(monitors ...string) (problems []string) {
 			add(at("id"), "is lower-case letters, digits, '-', '_' and '.', at most 64")
 		case seen[c.ID]:
 			add(at("id"), "is that of another component, too")
+		case strings.HasSuffix(c.ID, ".json"), strings.HasSuffix(c.ID, ".ar"):
+			add(at("id"), "ends in .json or .ar, which is the address of something else; use another one")
 		}
 		seen[c.ID] = true
 		if c.Name == (language.Text{}) {

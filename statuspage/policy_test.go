@@ -25,6 +25,7 @@ func TestWhatIsWrongWithAPageIsSaidWithItsPlace(t *testing.T) {
 		{Policy{Home: "//example.com"}, "status_page.home: is no address"},
 		{Policy{Components: []Listed{{ID: "API", Name: name}}}, "status_page.components[0].id: is lower-case"},
 		{Policy{Components: []Listed{{ID: "../x", Name: name}}}, "status_page.components[0].id: is lower-case"},
+		{Policy{Components: []Listed{{ID: "api.json", Name: name}}}, "status_page.components[0].id: ends in .json"},
 		{Policy{Components: []Listed{{ID: "a", Name: name}, {ID: "a", Name: name}}}, "status_page.components[1].id: is that of another"},
 		{Policy{Components: []Listed{{ID: "a"}}}, "status_page.components[0].name: is missing"},
 		{Policy{Components: []Listed{{ID: "a", Name: name, Monitors: []string{"health", "shop"}}}}, "status_page.components[0].monitors: names a monitor that isn't in 'monitors'"},

@@ -98,8 +98,11 @@ func (w *writer) row(r *row, heading string) {
 	if r.IsMeasured() {
 		w.bars(r)
 		w.raw(`<p class="scale"><span>`, w.ago, `</span><span>`)
+		w.raw(`<a href="`)
+		w.text(w.links.to(openedPath(r.ID)))
+		w.raw(`">`)
 		w.figures(r.Total)
-		w.raw(`</span><span>`, w.now, `</span></p>`)
+		w.raw(`</a></span><span>`, w.now, `</span></p>`)
 	}
 	w.raw(`</li>`)
 }

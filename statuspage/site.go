@@ -129,6 +129,10 @@ func newSite(v *view, settings Settings, markdown Markdown, stale time.Time) *si
 	for i := range v.Rows {
 		r := &v.Rows[i]
 		s.page("status/components/"+r.ID, "component.html", func(p *page) any { return p.component(r) })
+		if r.IsMeasured() {
+			s.page(openedPath(r.ID), "uptime.html", func(p *page) any { return p.minutes(r) })
+			s.one(openedPath(r.ID)+".json", jsonType, func() []byte { return encode(openedAs(r)) })
+		}
 		s.each("status/badge/"+r.ID+".svg", "image/svg+xml", shared, func(tag language.Tag) []byte { return badge(r.Name.In(tag), r.Status, tag) })
 	}
 	s.each("status/badge/overall.svg", "image/svg+xml", shared, func(tag language.Tag) []byte { return badge(v.Title.In(tag), v.Overall, tag) })
@@ -141,7 +145,7 @@ func newSite(v *view, settings Settings, markdown Markdown, stale time.Time) *si
 	s.one("status/calendar.ics", "text/calendar; charset=utf-8", s.calendar)
 	s.one("status/widget.js", "text/javascript; charset=utf-8", func() []byte { return []byte(mustRead("widget.js")) })
 	for name, answer := range s.answers() {
-		s.one("api/v2/"+name+".json", "application/json; charset=utf-8", answer)
+		s.one("api/v2/"+name+".json", jsonType, answer)
 	}
 	return s
 }
@@ -177,4 +181,7 @@ func (s *site) page(path, template string, data func(*page) any) {
 	})
 }
 
-const htmlType = "text/html; charset=utf-8"
+const (
+	htmlType = "text/html; charset=utf-8"
+	jsonType = "application/json; charset=utf-8"
+)

@@ -30,8 +30,10 @@ type view struct {
 type row struct {
 	Component
 	Status Status
-	Days   [HistoryDays]Day
-	Total  Day // of all days
+	// Counted is what figures are the sums of; nil where nothing watches it.
+	Counted *counted
+	Days    [HistoryDays]Day
+	Total   Day // of all days
 	// Since is since when it is watched; zero where it isn't.
 	Since time.Time
 }
@@ -79,7 +81,8 @@ func newView(m Model, title language.Text, now time.Time) *view {
 func (v *view) newRow(c Component, now time.Time) row {
 	r := row{Component: c, Status: watchedStatus(c.Watched)}
 	if r.IsMeasured() {
-		r.Days = daysOf(c.Watched, now)
+		r.Counted = count(c.Watched, now)
+		r.Days = r.Counted.Days
 	}
 	for _, d := range r.Days {
 		r.Total = r.Total.add(d)
@@ -101,7 +104,7 @@ func (v *view) newRow(c Component, now time.Time) row {
 		}
 	}
 	for i := range r.Watched { // it has been counted, and differs from moment to moment
-		r.Watched[i].History = timeline.History{}
+		r.Watched[i] = Watched{State: r.Watched[i].State}
 	}
 	return r
 }

@@ -57,8 +57,12 @@ var (
 	noDown    = language.Text{En: "never down", Ar: "بلا انقطاع"}
 	down      = language.Text{En: "# down", Ar: "انقطاع #"}
 	notKnown  = language.Text{En: "# not known", Ar: "# غير معروف"}
-	noFigures = language.Text{En: "not watched yet", Ar: "لم تُراقَب بعد"}
+	noFigures = language.Text{En: "no figures yet", Ar: "لا أرقام بعد"}
 
+	stretchesLeft = language.Plural{
+		En: language.Forms{One: "# more time isn’t listed.", Other: "# more times aren’t listed."},
+		Ar: language.Forms{One: "وقت آخر غير مذكور.", Two: "وقتان آخران غير مذكورين.", Few: "# أوقات أخرى غير مذكورة.", Many: "# وقتًا آخر غير مذكور.", Other: "# وقت آخر غير مذكور."},
+	}
 	incidentsOf = language.Plural{
 		En: language.Forms{Zero: "No incidents", One: "# incident", Other: "# incidents"},
 		Ar: language.Forms{Zero: "لا حوادث", One: "حادثة واحدة", Two: "حادثتان", Few: "# حوادث", Many: "# حادثة", Other: "# حادثة"},

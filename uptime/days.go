@@ -13,6 +13,9 @@ type Past struct {
 	Name    string
 	Status  Status
 	History timeline.History
+	// Cut and Paused are why it was unknown at times: nobody watched anything or who did was cut
+	// off, and it was paused or not in the list.
+	Cut, Paused timeline.Spans
 }
 
 // Pasts are those of monitors by their ids, of the last so many days; of one that there isn't there
@@ -39,6 +42,7 @@ func (s *Service) Pasts(ctx context.Context, days int, ids ...string) (map[strin
 	now := s.c.Now()
 	gaps := j.unknown(now)
 	window := timeline.Between(now.AddDate(0, 0, -days), now.Add(time.Second))
+	cut := gaps.Within(window)
 	pasts := make(map[string]Past, len(monitors))
 	for _, m := range monitors {
 		st := states[m.ID]
@@ -46,7 +50,7 @@ func (s *Service) Pasts(ctx context.Context, days int, ids ...string) (map[strin
 		h := st.history(gaps, s.c.Planned(ctx, m.ID, window))
 		w.Status, w.Since = st.status(m, gaps, h.Excused, now)
 		w.showBeats(s.beats(m, hearts, h.Unknown, now))
-		pasts[m.ID] = Past{ID: m.ID, Name: m.Name, Status: w.Status, History: h}
+		pasts[m.ID] = Past{ID: m.ID, Name: m.Name, Status: w.Status, History: h, Cut: cut, Paused: st.Pauses}
 	}
 	return pasts, nil
 }

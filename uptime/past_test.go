@@ -55,3 +55,19 @@ func TestAnOutageHasItsLengthThoughTheClockIsSetBack(t *testing.T) {
 		t.Errorf("it was down for %s in %v, and longer than %s", st.Down.Length(), st.Down, lasted)
 	}
 }
+
+// What isn't known of a monitor comes with why, for whoever is told of it.
+func TestAPastSaysWhyItIsNotKnown(t *testing.T) {
+	t.Parallel()
+	api := newTarget(t)
+	r := start(t, nil, nil, api.monitor("api"))
+	api.checked(t, 2)
+	if err := r.Pause(t.Context(), "api", true); err != nil {
+		t.Fatal(err)
+	}
+	pasts, err := r.Pasts(t.Context(), 90, "api", "none")
+	p := pasts["api"]
+	if err != nil || len(pasts) != 1 || p.Status != Paused || len(p.Paused) != 1 || len(p.Cut) != 0 || len(p.Paused.Without(p.History.Unknown)) != 0 {
+		t.Errorf("%+v, %v", pasts, err)
+	}
+}
