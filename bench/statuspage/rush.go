@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -30,19 +29,22 @@ func rushes(ctx context.Context, p plan) error {
 		return err
 	}
 	defer s.stop()
-	fmt.Printf("%d connections, all begun at once and kept until the last was answered; then each asks again within ten seconds. Clients begin to count before they connect.\n\n", p.rush)
+	fmt.Printf("%d connections, all begun at once and kept until the last was answered; and as many within ten seconds. Clients begin to count before they connect, the server when it has read what is asked.\n\n", p.rush)
 	fmt.Println("| | answered | others | all of it took | clients: p50 | p99 | the server: p50 | p99 | memory, peak |")
 	fmt.Println("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
 	for range p.rounds {
-		s.forget()
-		c := newCrowd(s, p.rush)
-		if err := report("the rush", s, func() (came, error) { return c.rush(ctx) }); err != nil {
-			return err
+		for _, within := range []time.Duration{0, 10 * time.Second} {
+			s.forget()
+			c := newCrowd(s, p.rush)
+			name := "at once"
+			if within > 0 {
+				name = fmt.Sprintf("within %v", within)
+			}
+			if err := report(name, s, func() (came, error) { return c.come(ctx, within) }); err != nil {
+				return err
+			}
+			c.leave()
 		}
-		if err := report("again, 1,000 a second", s, func() (came, error) { return c.again(ctx, 10*time.Second) }); err != nil {
-			return err
-		}
-		c.leave()
 	}
 	return nil
 }
@@ -80,10 +82,9 @@ type crowd struct {
 }
 
 type person struct {
-	conn  net.Conn
-	ask   []byte
-	from  net.IP
-	enter *bufio.Reader
+	conn net.Conn
+	ask  []byte
+	from net.IP
 }
 
 // came is what became of a crowd: how long its answers took.
@@ -105,47 +106,25 @@ func newCrowd(s *server, n int) *crowd {
 	return c
 }
 
-// rush has all come at once.
-func (c *crowd) rush(ctx context.Context) (came, error) {
-	start := make(chan struct{})
-	return c.all(func(_ int, p *person) (time.Duration, error) {
-		<-start
-		begin := time.Now()
-		var err error
-		if p.conn, err = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: p.from}}).DialContext(ctx, "tcp", c.address); err != nil {
-			return 0, err
-		}
-		p.enter = bufio.NewReaderSize(p.conn, 16<<10)
-		return p.asked(begin)
-	}, func() { close(start) })
-}
-
-// again has all that are there ask once more, evenly over a time.
-func (c *crowd) again(_ context.Context, over time.Duration) (came, error) {
-	return c.all(func(i int, p *person) (time.Duration, error) {
-		if p.conn == nil {
-			return 0, errors.New("it never came")
-		}
-		time.Sleep(over * time.Duration(i) / time.Duration(len(c.people)))
-		return p.asked(time.Now())
-	}, func() {})
-}
-
-func (c *crowd) all(do func(int, *person) (time.Duration, error), start func()) (all came, err error) {
+// come has all come evenly within a time; 0 is at once.
+func (c *crowd) come(ctx context.Context, within time.Duration) (all came, err error) {
 	took := make([]time.Duration, len(c.people))
 	var failed atomic.Int64
 	var why atomic.Pointer[error]
 	var wait sync.WaitGroup
+	start := make(chan struct{})
 	for i, p := range c.people {
 		wait.Go(func() {
+			<-start
+			time.Sleep(within * time.Duration(i) / time.Duration(len(c.people)))
 			var err error
-			if took[i], err = do(i, p); err != nil {
+			if took[i], err = p.come(ctx, c.address); err != nil {
 				failed.Add(1)
 				why.Store(&err)
 			}
 		})
 	}
-	start()
+	close(start)
 	wait.Wait()
 	all.took, all.failed = slices.DeleteFunc(took, func(d time.Duration) bool { return d == 0 }), int(failed.Load())
 	if w := why.Load(); w != nil {
@@ -157,13 +136,17 @@ func (c *crowd) all(do func(int, *person) (time.Duration, error), start func()) 
 	return all, err
 }
 
-// asked asks, and reads the answer.
-func (p *person) asked(begin time.Time) (time.Duration, error) {
-	_ = p.conn.SetDeadline(time.Now().Add(time.Minute))
+// come connects, asks, and reads the answer.
+func (p *person) come(ctx context.Context, address string) (took time.Duration, err error) {
+	begin := time.Now()
+	if p.conn, err = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: p.from}}).DialContext(ctx, "tcp", address); err != nil {
+		return 0, err
+	}
+	_ = p.conn.SetDeadline(begin.Add(time.Minute))
 	if _, err := p.conn.Write(p.ask); err != nil {
 		return 0, err
 	}
-	answer, err := http.ReadResponse(p.enter, nil)
+	answer, err := http.ReadResponse(bufio.NewReaderSize(p.conn, 16<<10), nil)
 	if err != nil {
 		return 0, err
 	}
@@ -171,7 +154,10 @@ func (p *person) asked(begin time.Time) (time.Duration, error) {
 	if answer.StatusCode != http.StatusOK {
 		err = fmt.Errorf("status %d", answer.StatusCode)
 	}
-	return time.Since(begin), err
+	if err != nil {
+		return 0, err
+	}
+	return time.Since(begin), nil
 }
 
 func (c *crowd) leave() {
