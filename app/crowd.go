@@ -12,9 +12,9 @@ import (
 // at once would take more memory than all the rest, for an answer of a millisecond each.
 const (
 	// maxIdle is how many wait for their next request.
-	maxIdle = 1000
+	maxIdle = 500
 	// maxNew is how many wait for their first one before more are taken in one at a time.
-	maxNew = 200
+	maxNew = 100
 	// turn is how long the next is left to the system meanwhile, where it costs little. Who sends
 	// nothing keeps others waiting no longer than that.
 	turn = time.Millisecond
@@ -28,7 +28,7 @@ type crowd struct {
 	mu    sync.Mutex
 	idle  *list.List                 // of net.Conn, the one that has waited longest first
 	known map[net.Conn]*list.Element // that are idle; nil for those that are new
-	fresh int // how many are new
+	fresh int                        // how many are new
 }
 
 func newCrowd(listener net.Listener, maxIdle, maxNew int) *crowd {
