@@ -8,6 +8,7 @@ package console
 
 import (
 	"bytes"
+	"compress/gzip"
 	"cmp"
 	"crypto/sha256"
 	"embed"
@@ -164,11 +165,20 @@ type document struct {
 	contentType string
 	body        []byte
 	hash        string
+	packed      func() []byte // with gzip, once somebody asks
 }
 
 func newDocument(contentType string, body []byte) document {
 	sum := sha256.Sum256(body)
-	return document{contentType, body, hex.EncodeToString(sum[:8])}
+	return document{contentType, body, hex.EncodeToString(sum[:8]), sync.OnceValue(func() []byte { return pack(body) })}
+}
+
+func pack(body []byte) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, _ = w.Write(body) // into memory
+	_ = w.Close()
+	return out.Bytes()
 }
 
 // ServeHTTP sends it whole, unless the client has it.
@@ -176,8 +186,14 @@ func (d document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Header.Del("Range") // a wrong one is answered in net/http's words
 	header := w.Header()
 	header.Set("Content-Type", d.contentType)
-	header.Set("ETag", `"`+d.hash+`"`)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(d.body))
+	header.Add("Vary", "Accept-Encoding")
+	body, tag := d.body, d.hash
+	if _, packed := httpapi.Encodings(r); packed {
+		header.Set("Content-Encoding", "gzip")
+		body, tag = d.packed(), tag+"-gzip"
+	}
+	header.Set("ETag", `"`+tag+`"`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 }
 
 // frame is what the page has in the request's language.

@@ -100,7 +100,7 @@ func openOne(all []*server, token string, n int, took [][]time.Duration) error {
 		})
 	}
 	var opened struct{ ID string }
-	errs[len(all)] = call(all[0], token, "/ops/incidents", map[string]any{"title": title, "components": []string{"component-1"}}, &opened)
+	errs[len(all)] = call(all[0], token, "/ops/incidents", map[string]any{"title": title, "text": "We look into it.", "components": []string{"component-1"}}, &opened)
 	wait.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return err
