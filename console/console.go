@@ -8,8 +8,8 @@ package console
 
 import (
 	"bytes"
-	"compress/gzip"
 	"cmp"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -245,12 +245,19 @@ const (
 	immutable   = "public, max-age=31536000, immutable"
 )
 
+// homePolicy is what the homepage may do. It has no script that would connect to anything; who looks
+// at it by a browser's tools, as search engines do, asks for robots.txt from within it.
+const homePolicy = "default-src 'none'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
 // Routes adds the pages to the site's root.
 func (p *Pages) Routes(api *httpapi.API) {
 	page := func(pattern, caching string, handler http.Handler) {
 		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: pattern, Caching: caching}, handler)
 	}
-	page("GET /{$}", revalidated, localized(p.home))
+	api.Handle(httpapi.Route{
+		Access: httpapi.Public, Pattern: "GET /{$}", Caching: revalidated,
+		Headers: map[string]string{"Content-Security-Policy": homePolicy},
+	}, localized(p.home))
 	page("GET /docs", revalidated, p.ofReference(func(made reference) http.Handler { return localized(made.docs) }))
 	page("GET /openapi.json", revalidated, p.ofReference(func(made reference) http.Handler { return made.openapi }))
 	page("GET /assets/{name}", immutable, http.HandlerFunc(p.sendAsset))
