@@ -377,30 +377,3 @@ func TestWhatNeverChangesIsKeptForEver(t *testing.T) {
 		t.Error("the page has the sheet of before")
 	}
 }
-
-// The page of 100 components, with all that a browser fetches to show it first, is 20 KB at most,
-// headers included.
-func TestTheFirstViewIsSmall(t *testing.T) {
-	t.Parallel()
-	h := refreshed(t, many(100))
-	sum := 0
-	fetch := func(path string) {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody)
-		r.Header.Set("Accept-Encoding", "gzip")
-		w := httptest.NewRecorder()
-		h.handler.ServeHTTP(w, r)
-		var headers bytes.Buffer
-		if err := w.Result().Header.Write(&headers); err != nil || w.Code != http.StatusOK {
-			t.Fatal(path, w.Code, err)
-		}
-		sum += headers.Len() + w.Body.Len()
-	}
-	now := h.site.Load()
-	for _, path := range []string{mainPage, now.style, now.script, now.logo} {
-		fetch("/" + path)
-	}
-	if sum > 20<<10 {
-		t.Errorf("the first view has %d bytes", sum)
-	}
-	t.Logf("the first view has %d bytes", sum)
-}

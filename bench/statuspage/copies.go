@@ -66,7 +66,7 @@ func copies(ctx context.Context, p plan) error {
 	if err != nil {
 		return err
 	}
-	took := make([][]time.Duration, len(all))
+	took := make([][]time.Duration, len(all)+1) // the last are of the answers
 	for n := range p.incidents {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -76,13 +76,13 @@ func copies(ctx context.Context, p plan) error {
 		}
 	}
 	fmt.Printf("Three copies on one store (%s); %d incidents, opened at copy 1 one after the other. From when the request to open one was sent until it is on the page, asked for every 10 ms.\n\n", title, p.incidents)
-	fmt.Println("| the page of | p50 | p99 | most |\n| --- | ---: | ---: | ---: |")
-	for i, s := range all {
+	fmt.Println("| | p50 | p99 | most |\n| --- | ---: | ---: | ---: |")
+	for i, name := range []string{"the page of copy 1", "of copy 2", "of copy 3", "the request itself is answered"} {
 		slices.Sort(took[i])
 		at := func(q float64) time.Duration {
 			return took[i][int(q*float64(len(took[i])-1))].Round(time.Millisecond)
 		}
-		fmt.Printf("| %s | %v | %v | %v |\n", s.name, at(.5), at(.99), at(1))
+		fmt.Printf("| %s | %v | %v | %v |\n", name, at(.5), at(.99), at(1))
 	}
 	return nil
 }
@@ -101,6 +101,7 @@ func openOne(all []*server, token string, n int, took [][]time.Duration) error {
 	}
 	var opened struct{ ID string }
 	errs[len(all)] = call(all[0], token, "/ops/incidents", map[string]any{"title": title, "text": "We look into it.", "components": []string{"component-1"}}, &opened)
+	took[len(all)] = append(took[len(all)], time.Since(begin))
 	wait.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return err
