@@ -40,6 +40,7 @@ func listen(ctx context.Context, addr string, handler http.Handler, log *slog.Lo
 	if err != nil {
 		return nil, fmt.Errorf("can't listen on %s: %w", addr, err)
 	}
+	inside := newCrowd(listener, maxIdle, maxNew)
 	s := &server{
 		http: &http.Server{
 			Handler:           handler,
@@ -47,6 +48,7 @@ func listen(ctx context.Context, addr string, handler http.Handler, log *slog.Lo
 			ReadTimeout:       readTimeout,
 			WriteTimeout:      writeTimeout,
 			IdleTimeout:       idleTimeout,
+			ConnState:         inside.note,
 			MaxHeaderBytes:    maxHeader,
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 
@@ -56,7 +58,7 @@ func listen(ctx context.Context, addr string, handler http.Handler, log *slog.Lo
 		failed:   make(chan error, 1),
 	}
 	go func() {
-		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(inside); !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- err
 		}
 	}()

@@ -9,6 +9,7 @@ package console
 import (
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -164,11 +165,20 @@ type document struct {
 	contentType string
 	body        []byte
 	hash        string
+	packed      func() []byte // with gzip, once somebody asks
 }
 
 func newDocument(contentType string, body []byte) document {
 	sum := sha256.Sum256(body)
-	return document{contentType, body, hex.EncodeToString(sum[:8])}
+	return document{contentType, body, hex.EncodeToString(sum[:8]), sync.OnceValue(func() []byte { return pack(body) })}
+}
+
+func pack(body []byte) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, _ = w.Write(body) // into memory
+	_ = w.Close()
+	return out.Bytes()
 }
 
 // ServeHTTP sends it whole, unless the client has it.
@@ -176,8 +186,14 @@ func (d document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Header.Del("Range") // a wrong one is answered in net/http's words
 	header := w.Header()
 	header.Set("Content-Type", d.contentType)
-	header.Set("ETag", `"`+d.hash+`"`)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(d.body))
+	header.Add("Vary", "Accept-Encoding")
+	body, tag := d.body, d.hash
+	if _, packed := httpapi.Encodings(r); packed {
+		header.Set("Content-Encoding", "gzip")
+		body, tag = d.packed(), tag+"-gzip"
+	}
+	header.Set("ETag", `"`+tag+`"`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 }
 
 // frame is what the page has in the request's language.
@@ -229,12 +245,19 @@ const (
 	immutable   = "public, max-age=31536000, immutable"
 )
 
+// homePolicy is what the homepage may do. It has no script that would connect to anything; who looks
+// at it by a browser's tools, as search engines do, asks for robots.txt from within it.
+const homePolicy = "default-src 'none'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
 // Routes adds the pages to the site's root.
 func (p *Pages) Routes(api *httpapi.API) {
 	page := func(pattern, caching string, handler http.Handler) {
 		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: pattern, Caching: caching}, handler)
 	}
-	page("GET /{$}", revalidated, localized(p.home))
+	api.Handle(httpapi.Route{
+		Access: httpapi.Public, Pattern: "GET /{$}", Caching: revalidated,
+		Headers: map[string]string{"Content-Security-Policy": homePolicy},
+	}, localized(p.home))
 	page("GET /docs", revalidated, p.ofReference(func(made reference) http.Handler { return localized(made.docs) }))
 	page("GET /openapi.json", revalidated, p.ofReference(func(made reference) http.Handler { return made.openapi }))
 	page("GET /assets/{name}", immutable, http.HandlerFunc(p.sendAsset))

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	cldr "golang.org/x/text/language"
+
+	"manus/internal/cache"
 )
 
 // Tag names one of the two languages, as BCP 47 does. The zero Tag, and one that
@@ -108,6 +110,14 @@ func Prefer(list string) Tag {
 	if len(list) > maxPreferences {
 		return English
 	}
+	tag, _ := preferred.Load(list, func() (Tag, error) { return prefer(list), nil })
+	return tag
+}
+
+// preferred are the answers for lists that browsers have sent: they send few.
+var preferred = cache.New[string, Tag](0, 500)
+
+func prefer(list string) Tag {
 	wanted, _, err := cldr.ParseAcceptLanguage(list)
 	if err != nil {
 		return English

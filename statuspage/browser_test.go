@@ -2,6 +2,7 @@ package statuspage
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/chromedp/cdproto/accessibility"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
@@ -220,5 +222,63 @@ func TestTheWidgetWorksInAnotherSite(t *testing.T) {
 	})`)
 	if got != "major" {
 		t.Errorf("it shows %q", got)
+	}
+}
+
+// outline is what a screen reader reads, in its order: of the parts of a page and its headings the
+// names.
+func outline(t *testing.T, tab context.Context) (all []string) {
+	t.Helper()
+	var tree accessibility.GetFullAXTreeResult
+	if err := chromedp.Do(tab, chromedp.Func(func(ctx context.Context, target *chromedp.Target) (err error) {
+		tree, err = cdp.Call(ctx, target, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+		return err
+	})); err != nil {
+		t.Fatal(err)
+	}
+	byID := map[accessibility.NodeID]*accessibility.Node{}
+	for _, n := range tree.Nodes {
+		byID[n.NodeID] = n
+	}
+	var read func(n *accessibility.Node)
+	read = func(n *accessibility.Node) {
+		if role := spoken(n.Role); !n.Ignored && slices.Contains([]string{"banner", "navigation", "main", "heading", "contentinfo"}, role) {
+			all = append(all, strings.TrimSpace(role+" "+spoken(n.Name)))
+		}
+		for _, id := range n.ChildIDs {
+			if child := byID[id]; child != nil {
+				read(child)
+			}
+		}
+	}
+	read(tree.Nodes[0])
+	return all
+}
+
+func spoken(v *accessibility.Value) (text string) {
+	if v != nil {
+		_ = json.Unmarshal(v.Value, &text) // what isn't text isn't spoken
+	}
+	return text
+}
+
+// Who listens hears first how everything is, then what is wrong, what is planned, and what
+// there is in all, in both languages.
+func TestTheReadingOrderIsByWhatMatters(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(refreshed(t, busy()).handler)
+	t.Cleanup(server.Close)
+	tab := browsertest.Open(t)
+	for lang, want := range map[string][]string{
+		"en": {"banner", "navigation Pages", "main", "heading Some systems are down", "heading What is going on", "heading Mails are late", "heading Maintenance that is under way", "heading Exports move to a new machine", "heading Planned maintenance", "heading Database upgrade", "heading New firewall Cancelled", "heading Components", "heading Website", "heading Core", "heading Data & exports", "heading Mail", "heading Exports", "heading Search", "heading Support", "heading The last days", "heading 27 November 2026"},
+		"ar": {"banner", "navigation الصفحات", "main", "heading بعض الأنظمة متوقفة", "heading ما يجري الآن", "heading Mails are late", "heading صيانة جارية", "heading نقل التصدير إلى خادم جديد", "heading صيانة مقرّرة", "heading ترقية قاعدة البيانات", "heading جدار حماية جديد أُلغيت", "heading المكوّنات", "heading الموقع", "heading الأساس", "heading البيانات والتصدير", "heading البريد", "heading التصدير", "heading البحث", "heading الدعم", "heading الأيّام الأخيرة", "heading 27 نوفمبر 2026"},
+	} {
+		if err := chromedp.Do(tab, chromedp.Navigate(server.URL+"/status?lang="+lang)); err != nil {
+			t.Fatal(err)
+		}
+		got := outline(t, tab)
+		if len(got) < len(want) || !slices.Equal(got[:len(want)], want) || !strings.HasPrefix(got[len(got)-2], "contentinfo") {
+			t.Errorf("in %s it reads\n%q", lang, got)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package statuspage
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ func FuzzAcceptEncoding(f *testing.F) {
 	}
 	made := newFile(htmlType, pages, func() []byte { return []byte(strings.Repeat("tea ", 1000)) })
 	f.Fuzz(func(t *testing.T, line string) {
-		v := made.accepted([]string{line})
+		v := made.accepted(&http.Request{Header: http.Header{"Accept-Encoding": {line}}})
 		names := map[string]string{"br": "br", "gzip": "gzip", "": ""}
 		if name, known := names[v.encoding]; !known || !strings.Contains(strings.ToLower(line), name) || len(v.body) == 0 {
 			t.Errorf("%q gets %q", line, v.encoding)

@@ -95,7 +95,7 @@ const maxIncidentID = 300
 // send sends a file as the client can take it, unless it has it.
 func (s *site) send(w http.ResponseWriter, r *http.Request, f *file, tag language.Tag) {
 	header := w.Header()
-	v := f.accepted(r.Header["Accept-Encoding"])
+	v := f.accepted(r)
 	header["Content-Type"], header["Etag"] = []string{f.kind}, []string{v.etag}
 	header["Vary"] = []string{"Accept-Encoding"}
 	if v.encoding != "" {
@@ -132,23 +132,8 @@ func (s *site) send(w http.ResponseWriter, r *http.Request, f *file, tag languag
 }
 
 // accepted is the file in the best encoding that a client names.
-func (f *file) accepted(lines []string) variant {
-	br, gz := false, false
-	for _, line := range lines {
-		for entry := range strings.SplitSeq(line, ",") {
-			name, quality, _ := strings.Cut(strings.TrimSpace(entry), ";")
-			if q, found := strings.CutPrefix(strings.ReplaceAll(quality, " ", ""), "q="); found && strings.Trim(q, "0.") == "" {
-				continue // refused
-			}
-			switch strings.ToLower(strings.TrimSpace(name)) {
-			case "br":
-				br = true
-			case "gzip", "x-gzip":
-				gz = true
-			}
-		}
-	}
-	switch {
+func (f *file) accepted(r *http.Request) variant {
+	switch br, gz := httpapi.Encodings(r); {
 	case br:
 		return f.brotli()
 	case gz:

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"manus/internal/waittest"
 )
@@ -57,4 +58,17 @@ func TestManyMayAskWhileItChanges(t *testing.T) {
 		h.SetURL("https://app.example.com")
 	}
 	asking.Wait()
+}
+
+// A change is seen within a second as long as the store answers within 100 ms; one that is
+// slower has more time, but no more than three seconds.
+func TestReadingLeavesTheStoreItsTime(t *testing.T) {
+	t.Parallel()
+	for took, want := range map[time.Duration]time.Duration{
+		time.Millisecond: readEvery, 12 * time.Millisecond: 600 * time.Millisecond, 60 * time.Millisecond: readBy, 100 * time.Millisecond: readBy, 200 * time.Millisecond: 1400 * time.Millisecond, 2 * time.Second: readLast,
+	} {
+		if got := pause(took); got != want {
+			t.Errorf("after %v nothing is read for %v, not %v", took, got, want)
+		}
+	}
 }

@@ -110,10 +110,12 @@ func (s *Service) Listed() (all []Component) {
 }
 
 const (
-	// readEvery is how soon a change is seen, by whichever copy it was made. What is read
-	// takes a fiftieth of the time at most.
+	// readEvery is how soon a change is seen, by whichever copy it was made. Reading takes a
+	// fiftieth of the time at most, unless a change was seen later than readBy then, and an
+	// eighth, unless that is later than readLast: one slow answer isn't to be seen for long.
 	readEvery = 500 * time.Millisecond
-	readShare = 50
+	readBy    = 700 * time.Millisecond
+	readLast  = 3 * time.Second
 	// renderEvery is how soon what has not changed is said anew, with its time.
 	renderEvery = 30 * time.Second
 	// exact is how exact figures are while they grow.
@@ -141,8 +143,13 @@ func (s *Service) Run(ctx context.Context) {
 			s.c.Log.WarnContext(ctx, "the status page can't be read anew; it is answered as it was", "error", err)
 		}
 		failed = err != nil
-		timer.Reset(max(readEvery, readShare*time.Since(began)))
+		timer.Reset(pause(time.Since(began)))
 	}
+}
+
+// pause is how long nothing is read after something was that took so long.
+func pause(took time.Duration) time.Duration {
+	return max(readEvery, min(50*took, readBy), min(7*took, readLast))
 }
 
 // Refresh reads once. It returns the error of Read; what was shown goes on to be then.

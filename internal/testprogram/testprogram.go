@@ -68,8 +68,9 @@ var (
 	SentryJavaScript = Program{"sentry-javascript", "programs and a page that report to Sentry", ours("sentrytest/javascript"), nil}
 
 	StatusClients = Program{"status-clients", "clients of status pages", ours("statustest"), nil}
+	Lighthouse    = Program{"lighthouse", "what rates pages", ours("statustest/lighthouse"), nil}
 
-	Programs = []Program{FerretDB, Mongodump, Mongorestore, Versitygw, OpenIDProvider, SentryGo, SentryJavaScript, StatusClients}
+	Programs = []Program{FerretDB, Mongodump, Mongorestore, Versitygw, OpenIDProvider, SentryGo, SentryJavaScript, StatusClients, Lighthouse}
 )
 
 // ours is a folder in internal.
