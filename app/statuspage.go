@@ -114,14 +114,29 @@ func (a *App) subscribeElsewhere() string {
 	return strings.TrimSuffix(a.settings.PublicURL, "/") + "/" + subscribeHere
 }
 
-// statusRoutes are those of the page, and one for a copy of it elsewhere. What that is told is
-// what everybody can read.
+// statusRoutes are those of the page, and those for a copy of it elsewhere. What that is told
+// is what everybody can read.
 func (a *App) statusRoutes(api *httpapi.API) {
 	a.Status.Routes(api)
-	api.Handle(httpapi.Route{
-		Access: httpapi.Operators, Scope: identity.Probe, Pattern: "GET " + httpapi.Prefix + remote.PagePath,
-		Limits: []ratelimit.Rule{ratelimit.NewRule("600/minute", ratelimit.ByUser)},
-	}, http.HandlerFunc(a.serveSnapshot))
+	for path, serve := range map[string]http.HandlerFunc{remote.PagePath: a.serveSnapshot, remote.ShownPath: a.serveShown} {
+		api.Handle(httpapi.Route{
+			Access: httpapi.Operators, Scope: identity.Probe, Pattern: "GET " + httpapi.Prefix + path,
+			Limits: []ratelimit.Rule{ratelimit.NewRule("600/minute", ratelimit.ByUser)},
+		}, serve)
+	}
+}
+
+// serveShown answers with what strangers should be shown now, whatever is before this server.
+func (a *App) serveShown(w http.ResponseWriter, r *http.Request) {
+	shown, err := a.Status.Shown()
+	if err != nil {
+		httpapi.WriteError(w, r, statuspage.Kinds, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	answer := json.NewEncoder(w)
+	answer.SetEscapeHTML(false)
+	_ = answer.Encode(shown)
 }
 
 func (a *App) serveSnapshot(w http.ResponseWriter, r *http.Request) {
