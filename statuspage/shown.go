@@ -211,6 +211,7 @@ const maxQuoted = 80
 
 // instead says what is shown, and what should be.
 func instead(shown, is string) language.Text {
+	shown, is = apart(shown, is)
 	nothing := language.Text{En: "nothing", Ar: "لا شيء"}
 	quoted := func(tag language.Tag, text string) string {
 		if text == "" {
@@ -222,6 +223,26 @@ func instead(shown, is string) language.Text {
 		En: "Shown is " + quoted(language.English, shown) + " where it should be " + quoted(language.English, is) + ".",
 		Ar: "المعروض " + quoted(language.Arabic, shown) + " والصحيح " + quoted(language.Arabic, is) + ".",
 	}
+}
+
+// apart are two texts from where they begin to differ, if they are long.
+func apart(a, b string) (string, string) {
+	if min(len(a), len(b)) <= maxQuoted {
+		return a, b
+	}
+	same := 0 // up to the last space that both have
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			break
+		}
+		if a[i] == ' ' {
+			same = i + 1
+		}
+	}
+	if same == 0 {
+		return a, b
+	}
+	return "…" + a[same:], "…" + b[same:]
 }
 
 // maxShown bounds what is read of a file that strangers are sent, in bytes.
