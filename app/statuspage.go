@@ -118,12 +118,14 @@ func (a *App) subscribeElsewhere() string {
 // is what everybody can read.
 func (a *App) statusRoutes(api *httpapi.API) {
 	a.Status.Routes(api)
-	for path, serve := range map[string]http.HandlerFunc{remote.PagePath: a.serveSnapshot, remote.ShownPath: a.serveShown} {
+	forCopies := func(path string, serve http.HandlerFunc) {
 		api.Handle(httpapi.Route{
 			Access: httpapi.Operators, Scope: identity.Probe, Pattern: "GET " + httpapi.Prefix + path,
 			Limits: []ratelimit.Rule{ratelimit.NewRule("600/minute", ratelimit.ByUser)},
 		}, serve)
 	}
+	forCopies(remote.PagePath, a.serveSnapshot)
+	forCopies(remote.ShownPath, a.serveShown)
 }
 
 // serveShown answers with what strangers should be shown now, whatever is before this server.
@@ -262,18 +264,18 @@ var (
 	outageEnded = language.Text{En: "It works again.", Ar: "عاد إلى العمل."}
 )
 
-// published is an incident as everybody may see it; false where it is of a monitor that the page doesn't
-// list.
+// published is an incident as everybody may see it; false where it is of nothing that the page
+// lists.
 func (a *App) published(i incident.Incident) (statuspage.Incident, bool) {
 	p := statuspage.Incident{
 		ID: i.ID, Title: i.Title, Severity: statuspage.Severity(i.Severity), StartedAt: i.StartedAt.Time, ResolvedAt: i.ResolvedAt.Time, Automatic: i.Monitor != "",
 	}
 	var names []language.Text
 	p.Components, names = a.concerned(append(slices.Clone(i.Components), i.Monitor)...)
-	if p.Automatic && len(names) == 0 {
+	if len(names) == 0 && (p.Automatic || len(i.Components) > 0) {
 		return p, false
 	}
-	if p.Automatic && strings.HasSuffix(i.Title.En, " is down") { // nobody has given it another one
+	if p.Automatic && !i.Named {
 		p.Title = language.Text{En: joined(names, language.English, ", ") + ": outage", Ar: joined(names, language.Arabic, "، ") + ": انقطاع"}
 	}
 	for _, u := range i.Updates {
