@@ -338,6 +338,11 @@ func (a *App) publishedTimes(t incident.Timed, now time.Time) (all []statuspage.
 			all = append(all, m)
 		}
 	}
+	if given, is := t.Given(now); is {
+		if m, is := a.publishedTime(given, now); is {
+			all = append(all, m)
+		}
+	}
 	return all
 }
 
@@ -351,7 +356,7 @@ func (a *App) publishedTime(o incident.Occurrence, now time.Time) (statuspage.Ma
 	reached := o.History(now)
 	last := reached[len(reached)-1]
 	return statuspage.Maintenance{
-		ID: o.Key(), Title: o.Title, Text: o.Text, Components: ids, From: o.From, Until: o.Until, CreatedAt: o.CreatedAt.Time,
+		ID: o.Key(), Series: o.ID, Again: o.Again(), Title: o.Title, Text: o.Text, Components: ids, From: o.From, Until: o.Until, CreatedAt: o.CreatedAt.Time,
 		Progress: statuspage.Progress(last.Stage), ChangedAt: last.At,
 	}, true
 }
