@@ -142,16 +142,16 @@ func TestWhatStrangersAreShownOtherwiseIsFound(t *testing.T) {
 		"other words":            {replaced("Nothing is lost.", "All is lost."), "All is lost"},
 		"a work that is made up": {replaced("</main>", `<article data-is="work/x">We move</article></main>`), "“We move”"},
 		"Arabic for everybody": {func(f *front) {
-			f.does(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
+			f.does(func(w http.ResponseWriter, r *http.Request, _ *httptest.ResponseRecorder) {
 				r.Header.Set("Accept-Language", "ar")
-				answer = httptest.NewRecorder()
+				answer := httptest.NewRecorder()
 				f.handler.ServeHTTP(answer, r)
 				send(w, r, answer)
 			})
 		}, "language ar for who has asked for en"},
 		"yesterday's page": {func(f *front) {
-			f.does(func(w http.ResponseWriter, r *http.Request, answer *httptest.ResponseRecorder) {
-				answer = httptest.NewRecorder()
+			f.does(func(w http.ResponseWriter, r *http.Request, _ *httptest.ResponseRecorder) {
+				answer := httptest.NewRecorder()
 				yesterday.handler.ServeHTTP(answer, r)
 				send(w, r, answer)
 			})
