@@ -138,7 +138,7 @@ var arrows = map[string]struct {
 		"what has to hold of a check's result is a leaf: what checks are it doesn't know; what was found instead stands in two languages"},
 	"design": {nil,
 		"how every page looks, whichever it is; a leaf"},
-	"statuspage": {[]string{"design", "httpapi", "internal/timeline", "internal/words", "language", "ratelimit"},
+	"statuspage": {[]string{"design", "httpapi", "internal/guard", "internal/timeline", "internal/words", "language", "ratelimit"},
 		"a capability: the public page; who watches and who writes it doesn't know, and it stores nothing"},
 	"health": {[]string{"httpapi", "ratelimit"},
 		"it registers its routes and their limits; it is given its checks and knows no database"},

@@ -114,14 +114,31 @@ func (a *App) subscribeElsewhere() string {
 	return strings.TrimSuffix(a.settings.PublicURL, "/") + "/" + subscribeHere
 }
 
-// statusRoutes are those of the page, and one for a copy of it elsewhere. What that is told is
-// what everybody can read.
+// statusRoutes are those of the page, and those for a copy of it elsewhere. What that is told
+// is what everybody can read.
 func (a *App) statusRoutes(api *httpapi.API) {
 	a.Status.Routes(api)
-	api.Handle(httpapi.Route{
-		Access: httpapi.Operators, Scope: identity.Probe, Pattern: "GET " + httpapi.Prefix + remote.PagePath,
-		Limits: []ratelimit.Rule{ratelimit.NewRule("600/minute", ratelimit.ByUser)},
-	}, http.HandlerFunc(a.serveSnapshot))
+	forCopies := func(path string, serve http.HandlerFunc) {
+		api.Handle(httpapi.Route{
+			Access: httpapi.Operators, Scope: identity.Probe, Pattern: "GET " + httpapi.Prefix + path,
+			Limits: []ratelimit.Rule{ratelimit.NewRule("600/minute", ratelimit.ByUser)},
+		}, serve)
+	}
+	forCopies(remote.PagePath, a.serveSnapshot)
+	forCopies(remote.ShownPath, a.serveShown)
+}
+
+// serveShown answers with what strangers should be shown now, whatever is before this server.
+func (a *App) serveShown(w http.ResponseWriter, r *http.Request) {
+	shown, err := a.Status.Shown()
+	if err != nil {
+		httpapi.WriteError(w, r, statuspage.Kinds, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	answer := json.NewEncoder(w)
+	answer.SetEscapeHTML(false)
+	_ = answer.Encode(shown)
 }
 
 func (a *App) serveSnapshot(w http.ResponseWriter, r *http.Request) {
@@ -247,18 +264,18 @@ var (
 	outageEnded = language.Text{En: "It works again.", Ar: "عاد إلى العمل."}
 )
 
-// published is an incident as everybody may see it; false where it is of a monitor that the page doesn't
-// list.
+// published is an incident as everybody may see it; false where it is of nothing that the page
+// lists.
 func (a *App) published(i incident.Incident) (statuspage.Incident, bool) {
 	p := statuspage.Incident{
 		ID: i.ID, Title: i.Title, Severity: statuspage.Severity(i.Severity), StartedAt: i.StartedAt.Time, ResolvedAt: i.ResolvedAt.Time, Automatic: i.Monitor != "",
 	}
 	var names []language.Text
 	p.Components, names = a.concerned(append(slices.Clone(i.Components), i.Monitor)...)
-	if p.Automatic && len(names) == 0 {
+	if len(names) == 0 && (p.Automatic || len(i.Components) > 0) {
 		return p, false
 	}
-	if p.Automatic && strings.HasSuffix(i.Title.En, " is down") { // nobody has given it another one
+	if p.Automatic && !i.Named {
 		p.Title = language.Text{En: joined(names, language.English, ", ") + ": outage", Ar: joined(names, language.Arabic, "، ") + ": انقطاع"}
 	}
 	for _, u := range i.Updates {
@@ -321,6 +338,11 @@ func (a *App) publishedTimes(t incident.Timed, now time.Time) (all []statuspage.
 			all = append(all, m)
 		}
 	}
+	if given, is := t.Given(now); is {
+		if m, is := a.publishedTime(given, now); is {
+			all = append(all, m)
+		}
+	}
 	return all
 }
 
@@ -334,7 +356,7 @@ func (a *App) publishedTime(o incident.Occurrence, now time.Time) (statuspage.Ma
 	reached := o.History(now)
 	last := reached[len(reached)-1]
 	return statuspage.Maintenance{
-		ID: o.Key(), Title: o.Title, Text: o.Text, Components: ids, From: o.From, Until: o.Until, CreatedAt: o.CreatedAt.Time,
+		ID: o.Key(), Series: o.ID, Again: o.Again(), Title: o.Title, Text: o.Text, Components: ids, From: o.From, Until: o.Until, CreatedAt: o.CreatedAt.Time,
 		Progress: statuspage.Progress(last.Stage), ChangedAt: last.At,
 	}, true
 }

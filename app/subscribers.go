@@ -16,7 +16,7 @@ import (
 // addSubscribers adds those who are told of incidents and planned work.
 func (a *App) addSubscribers() (err error) {
 	a.Subscribers, err = subscribe.New(subscribe.Config{
-		Store: a.store, Secrets: a.secrets(), Send: a.sendToSubscribers(), Read: a.readNotice, BaseURL: func() string { return strings.TrimSuffix(a.siteURL(), "/") },
+		Store: a.store, Secrets: a.secrets(), Send: a.sendToSubscribers(), Read: a.readNotice, Names: a.namesOf, BaseURL: func() string { return strings.TrimSuffix(a.siteURL(), "/") },
 		AllowPrivate: a.settings.Alerts.AllowPrivate, Version: a.options.Version.Version, Metrics: a.registry, Log: a.log,
 	})
 	if err != nil {
@@ -24,6 +24,17 @@ func (a *App) addSubscribers() (err error) {
 	}
 	a.add(room{name: "subscribers", specs: subscribe.Specs(), run: a.Subscribers.Run, sweep: a.Subscribers.Sweep})
 	return nil
+}
+
+// namesOf are the names of those components that the page lists.
+func (a *App) namesOf(ids []string) map[string]language.Text {
+	names := map[string]language.Text{}
+	for _, l := range a.components() {
+		if slices.Contains(ids, l.ID) {
+			names[l.ID] = l.Name
+		}
+	}
+	return names
 }
 
 // siteURL is PUBLIC_URL, or where it listens.

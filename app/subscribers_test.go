@@ -152,6 +152,7 @@ func TestSubscribersAreToldWhatThePageSays(t *testing.T) {
 		s.SMTP, s.MailFrom = config.NewSecret("smtp://"+smtp.Addr), "Manus <manus@example.com>"
 		s.Incidents.Tell = incident.Telling{}
 		s.StatusPage.Components = []statuspage.Listed{{ID: "shop", Name: language.Text{En: "The shop", Ar: "المتجر"}, Monitors: []string{"shop-1"}}}
+		s.Monitors = uptime.Policy{{ID: "db-1", Type: "tcp", URL: "127.0.0.1:1", Paused: true}}
 	})
 	for mails, tag := range []language.Tag{language.English, language.Arabic} {
 		if err := a.Subscribers.Ask(t.Context(), subscribe.Asking{Email: tag.String() + "@example.com", Components: []string{"shop"}, Language: tag}); err != nil {
@@ -177,6 +178,16 @@ func TestSubscribersAreToldWhatThePageSays(t *testing.T) {
 	}
 	if _, is, err := a.readNotice(t.Context(), subscribe.Ref{Kind: noticeMaintenance, ID: work.ID, Of: string(incident.Planned)}); is || err != nil {
 		t.Errorf("they are told of work at what isn't listed: %v", err)
+	}
+	private, err := a.Incidents.Open(t.Context(), incident.Opening{Title: language.Text{En: "At a machine that isn't listed"}, Components: []string{"db-1"}, Text: language.Text{En: "x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, is, err := a.readNotice(t.Context(), subscribe.Ref{Kind: noticeIncident, ID: private.ID, Of: private.Updates[0].ID}); is || err != nil {
+		t.Errorf("they are told of trouble at what isn't listed: %v", err)
+	}
+	if _, is, err := a.publicIncident(t.Context(), private.ID); is || err != nil {
+		t.Errorf("trouble at what isn't listed is on the page: %v", err)
 	}
 	public, is, err := a.publicIncident(t.Context(), "shop-1-1")
 	if err != nil || !is || len(public.Updates) != 2 {
@@ -234,4 +245,33 @@ func TestAnOutageIsToldOnceItLastsOrAPersonHasWritten(t *testing.T) {
 	if all := told(); len(all) != 1 || all[0] != "It is the disk." {
 		t.Errorf("they are told %q", all)
 	}
+}
+
+// An incident that a monitor has opened is called by the page until a person gives it a title, whatever
+// that is.
+func TestATitleIsThePageSOwnUntilAPersonGivesOne(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t, func(s *config.Settings) {
+		s.StatusPage.Components = []statuspage.Listed{{ID: "shop", Name: language.Text{En: "The shop", Ar: "المتجر"}, Monitors: []string{"shop-1"}}}
+	})
+	told := uptime.Told{Monitor: uptime.Monitor{ID: "shop-1"}, Alert: uptime.Alert{ID: "a", Kind: uptime.MonitorDown, Occurrence: "1", At: docstore.At(time.Now()), Title: language.Text{En: "shop-1.internal doesn't answer"}}}
+	if err := a.tellMonitor(t.Context(), told); err != nil {
+		t.Fatal(err)
+	}
+	called := func(want string) {
+		t.Helper()
+		if public, is, err := a.publicIncident(t.Context(), "shop-1-1"); err != nil || !is || public.Title.En != want {
+			t.Errorf("it is called %+v, %v", public.Title, err)
+		}
+	}
+	called("The shop: outage")
+	severity, title := incident.Minor, "The till is down"
+	if _, err := a.Incidents.Change(t.Context(), "shop-1-1", incident.Change{Severity: &severity}); err != nil {
+		t.Fatal(err)
+	}
+	called("The shop: outage")
+	if _, err := a.Incidents.Change(t.Context(), "shop-1-1", incident.Change{Title: &title}); err != nil {
+		t.Fatal(err)
+	}
+	called(title)
 }

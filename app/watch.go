@@ -29,7 +29,10 @@ type WatchOptions struct {
 	// StatusDir is the folder that a copy of the status page is kept in, as files; empty for none.
 	// StatusURL is where that will be, for its feed and JSON.
 	StatusDir, StatusURL string
-	Log                  *slog.Logger
+	// CheckPace is how often it is looked what strangers are shown of the page, and how
+	// patiently; zero is the usual.
+	CheckPace statuspage.CheckPace
+	Log       *slog.Logger
 }
 
 // handoverTTL is how long nobody watches at a place that was killed and is started again.
@@ -84,8 +87,10 @@ func watchFrom(ctx context.Context, o WatchOptions, store docstore.Store, server
 	s := o.Settings
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	handover := uptime.NewHandover(uptime.HandoverConfig{Place: s.Probe.Name, Server: server, Store: store, Log: o.Log})
-	here := uptime.New(uptime.Config{
+	var here *uptime.Service
+	check := newCheck(o, server, func() bool { view, _ := here.View(); return view.CutOff })
+	handover := uptime.NewHandover(uptime.HandoverConfig{Place: s.Probe.Name, Server: server, Store: store, Pages: pagesOf(check), Log: o.Log})
+	here = uptime.New(uptime.Config{
 		Store: store, Leases: lease.New(lease.Config{Store: store, TTL: handoverTTL, Log: o.Log}), Prober: probe.New(probe.Options{Version: o.Version.Version}),
 		Place: s.Probe.Name, Kept: handover.Kept, Log: o.Log,
 		Secrets: monitorSecrets(s),
@@ -102,11 +107,13 @@ func watchFrom(ctx context.Context, o WatchOptions, store docstore.Store, server
 		}}
 		working.Go(func() { pulse.Run(ctx) })
 	}
-	if far, ok := server.(*remote.Server); ok && o.StatusDir != "" {
+	if check != nil {
+		far := server.(*remote.Server)
+		working.Go(func() { check.Run(ctx) })
 		working.Go(func() {
 			statuspage.Mirror(ctx, statuspage.MirrorConfig{
 				Fetch: func(ctx context.Context) (page statuspage.Snapshot, err error) { return page, far.Page(ctx, &page) },
-				Dir:   o.StatusDir, URL: o.StatusURL, Markdown: incident.HTML, Log: o.Log,
+				Dir:   o.StatusDir, URL: o.StatusURL, Wrote: check.Wrote, Markdown: incident.HTML, Log: o.Log,
 			})
 		})
 	}
@@ -119,6 +126,32 @@ func watchFrom(ctx context.Context, o WatchOptions, store docstore.Store, server
 	}
 	o.Log.InfoContext(context.WithoutCancel(ctx), "stopped")
 	return nil
+}
+
+// newCheck checks, where a copy of the page is kept, that strangers are shown what they should be;
+// nil elsewhere.
+func newCheck(o WatchOptions, server uptime.Server, cutOff func() bool) *statuspage.Check {
+	far, ok := server.(*remote.Server)
+	if !ok || o.StatusDir == "" {
+		return nil
+	}
+	return statuspage.NewCheck(statuspage.CheckConfig{
+		Shown:  func(ctx context.Context) (shown statuspage.Shown, err error) { return shown, far.Shown(ctx, &shown) },
+		CutOff: cutOff, Agent: "Manus/" + o.Version.Version, Pace: o.CheckPace, Log: o.Log,
+	})
+}
+
+// pagesOf are a check's findings, for the server; nil where there is none.
+func pagesOf(check *statuspage.Check) func() []uptime.PageLook {
+	if check == nil {
+		return nil
+	}
+	return func() (all []uptime.PageLook) {
+		for _, f := range check.Findings() {
+			all = append(all, uptime.PageLook{Page: f.Of, URL: f.URL, State: string(f.State), Since: f.Since, Text: f.Text})
+		}
+		return all
+	}
 }
 
 // sweepEvery sweeps at once and then every so often, until ctx ends.

@@ -16,6 +16,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/hashicorp/go-envparse"
+
+	"manus/internal/words"
 )
 
 const (
@@ -250,36 +252,11 @@ var likeName = regexp.MustCompile(`^[A-Z]{1,16}(_[A-Z]{1,16}[0-9]?){0,5}$`)
 
 // nearest is the setting that a mistyped name most likely means, if any.
 func (l *loader) nearest(name string) string {
-	best, least := "", 3
-	name = strings.ToUpper(name[:min(len(name), 64)])
-	for _, row := range l.rows {
-		for _, candidate := range []string{row.name, row.name + fileSuffix} {
-			if d := editDistance(name, candidate); d < least && d < len(candidate)/3 {
-				best, least = candidate, d
+	return words.Nearest(strings.ToUpper(name[:min(len(name), 64)]), 3, func(yield func(string) bool) {
+		for _, row := range l.rows {
+			if !yield(row.name) || !yield(row.name+fileSuffix) {
+				return
 			}
 		}
-	}
-	return best
-}
-
-// editDistance is the number of letters to insert, delete or replace to make b
-// of a (Levenshtein).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	})
 }

@@ -56,7 +56,9 @@ type Incident struct {
 	Components []string      `json:"components,omitempty"`
 	Updates    []Update      `json:"updates"` // oldest first; there is always one
 	// Monitor is what has opened it; empty where a person has.
-	Monitor   string        `json:"monitor,omitempty"`
+	Monitor string `json:"monitor,omitempty"`
+	// Named tells that a person has given one its title that a monitor has opened.
+	Named     bool          `json:"named,omitempty"`
 	StartedAt docstore.Time `json:"started_at"`
 	// ResolvedAt is zero as long as it isn't resolved. OpenSince is StartedAt until then, and
 	// is what those are found by.
@@ -129,7 +131,7 @@ var incidentSpec = docstore.Spec{Collection: "incidents", Of: Incident{}, Indexe
 }}
 
 // Specs are the collections that the store has to have.
-func Specs() []docstore.Spec { return []docstore.Spec{incidentSpec, maintenanceSpec} }
+func Specs() []docstore.Spec { return []docstore.Spec{incidentSpec, maintenanceSpec, choicesSpec} }
 
 // Errors of the room. What is an ErrInvalid says which part is wrong.
 var (
@@ -165,8 +167,11 @@ type Config struct {
 	// Nil: nobody is told.
 	OnUpdate func(ctx context.Context, i Incident, update string) error
 	OnStep   func(ctx context.Context, m Maintenance, step Step) error
-	Now      func() time.Time // the clock; nil means time.Now
-	Log      *slog.Logger
+	// Known is what incidents and planned work may be about, the usual first; none is whatever
+	// people say. Nil is as a server has noted it in the store.
+	Known func(context.Context) ([]string, error)
+	Now   func() time.Time // the clock; nil means time.Now
+	Log   *slog.Logger
 }
 
 // Service keeps incidents and maintenances. It is safe for concurrent use.
@@ -174,6 +179,7 @@ type Service struct {
 	c            Config
 	incidents    *docstore.Collection[Incident]
 	maintenances *docstore.Collection[Maintenance]
+	choices      *docstore.Collection[choices]
 	relay        *audit.Relay[Incident, noted]
 	steps        *audit.Relay[Maintenance, noted]
 	plans        plans
@@ -189,6 +195,7 @@ func New(c Config) *Service {
 		c:            c,
 		incidents:    docstore.NewCollection[Incident](c.Store, incidentSpec),
 		maintenances: docstore.NewCollection[Maintenance](c.Store, maintenanceSpec),
+		choices:      docstore.NewCollection[choices](c.Store, choicesSpec),
 	}
 	s.relay = &audit.Relay[Incident, noted]{Aggregates: s.incidents, Outbox: (*Incident).outbox, Publish: s.publish, Now: c.Now, Log: c.Log}
 	s.steps = &audit.Relay[Maintenance, noted]{Aggregates: s.maintenances, Outbox: (*Maintenance).outbox, Publish: s.publishStep, Now: c.Now, Log: c.Log}
@@ -236,7 +243,7 @@ func (s *Service) Run(ctx context.Context) {
 }
 
 func (s *Service) work(ctx context.Context) error {
-	return errors.Join(s.noteSteps(ctx), s.relay.DeliverStale(ctx), s.steps.DeliverStale(ctx))
+	return errors.Join(s.NoteChoices(ctx), s.noteSteps(ctx), s.relay.DeliverStale(ctx), s.steps.DeliverStale(ctx))
 }
 
 // Opening is an incident that is to be opened.
@@ -258,7 +265,10 @@ const keyed = "k."
 // Open opens an incident, or returns the one that was opened with the key. It returns
 // ErrInvalid or an error of the store.
 func (s *Service) Open(ctx context.Context, o Opening) (Incident, error) {
-	o, err := s.policy.Load().fill(o)
+	err := s.chosen(ctx, o.Components, nil)
+	if err == nil {
+		o, err = s.policy.Load().fill(o)
+	}
 	if err != nil {
 		return Incident{}, err
 	}
@@ -311,7 +321,17 @@ type Change struct {
 
 // Change changes an incident. It returns ErrNone, ErrInvalid or an error of the store.
 func (s *Service) Change(ctx context.Context, id string, c Change) (Incident, error) {
+	if c.Components != nil {
+		before, err := s.Incident(ctx, id)
+		if err != nil {
+			return Incident{}, err
+		}
+		if err := s.chosen(ctx, *c.Components, before.Components); err != nil {
+			return Incident{}, err
+		}
+	}
 	return s.step(ctx, id, func(i *Incident, now docstore.Time) error {
+		i.Named = i.Named || i.Monitor != "" && (c.Title != nil || c.TitleAr != nil)
 		if c.Title != nil {
 			i.Title.En = strings.TrimSpace(*c.Title)
 		}

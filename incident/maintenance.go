@@ -100,7 +100,7 @@ func (s *Service) Plan(ctx context.Context, m Maintenance) (Maintenance, error) 
 
 // checkPlan returns when a maintenance is on, or ErrInvalid for what can't be one.
 func (s *Service) checkPlan(ctx context.Context, m Maintenance) (planned.Times, error) {
-	if err := cmp.Or(checkTitle(m.Title), checkComponents(m.Components), checkText(m.Text, false), checkKey(m.ID)); err != nil {
+	if err := cmp.Or(checkTitle(m.Title), checkText(m.Text, false), checkKey(m.ID), s.chosen(ctx, m.Components, nil)); err != nil {
 		return planned.Times{}, err
 	}
 	times, err := m.times(s.c.Now())

@@ -90,6 +90,24 @@ func (t Timed) never() (Occurrence, bool) {
 	return Occurrence{t.Maintenance, t.StartsAt.UTC(), t.EndsAt.UTC()}, !t.CancelledAt.IsZero() && t.CancelledAt.Before(t.StartsAt.Time)
 }
 
+// Given is the first time that a maintenance doesn't come again, as it was cancelled after others; false
+// where there is none, or it was cancelled so long ago that nobody looks for it.
+func (t Timed) Given(now time.Time) (o Occurrence, is bool) {
+	if t.Rule == "" || t.CancelledAt.IsZero() || t.CancelledAt.Before(t.StartsAt.Time) || now.Sub(t.CancelledAt.Time) >= keepNever {
+		return o, false
+	}
+	times, err := t.work().Read(t.CancelledAt.Time)
+	if err != nil { // its rule has come to its end
+		return o, false
+	}
+	at := t.CancelledAt.Time
+	if on, is := times.Next(at); is && on.From < at.UnixMilli() { // it was on, and is over since
+		at = time.UnixMilli(on.Until)
+	}
+	span, comes := times.Next(at)
+	return t.occurrence(span), comes
+}
+
 func (m Maintenance) occurrence(span timeline.Span) Occurrence {
 	return Occurrence{m, time.UnixMilli(span.From).UTC(), time.UnixMilli(span.Until).UTC()}
 }
@@ -168,6 +186,9 @@ func (s *Service) Told(ctx context.Context, id string, step Step) (what string, 
 	from, err := strconv.ParseInt(start, 10, 64)
 	if err != nil {
 		from = max(m.StartsAt.UnixMilli(), m.CreatedAt.UnixMilli())
+		if !m.CancelledAt.IsZero() { // of those before people know
+			from = max(from, m.CancelledAt.UnixMilli())
+		}
 	}
 	span, comes := times.Next(time.UnixMilli(from))
 	cancelled := !m.CancelledAt.IsZero()

@@ -51,6 +51,7 @@ var Kinds = []Kind{
 	{Name: "slo.burning", Level: Warning, Ends: true, Has: hasOfMonitor},
 	{Name: "network.down", Level: Error, Ends: true},
 	{Name: "probe.silent", Level: Error, Ends: true},
+	{Name: "status.differs", Level: Error, Ends: true},
 	{Name: "billing.dead_letter", Level: Error},
 }
 

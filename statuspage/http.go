@@ -25,8 +25,8 @@ var limit = ratelimit.NewRule("600/minute", ratelimit.ByAddress)
 // policy is what a page may do: its own script reads the page again.
 const policy = "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// kinds maps the room's errors to what a client is answered.
-var kinds = httpapi.Kinds{
+// Kinds maps the room's errors to what a client is answered.
+var Kinds = httpapi.Kinds{
 	{Err: ErrNothingRead, Status: http.StatusServiceUnavailable, Name: "unavailable", Detail: language.Text{En: "Nothing is known yet. Try again shortly.", Ar: "لا شيء معروف بعد. حاول مرّة أخرى بعد قليل."}, RetryAfter: 2 * time.Second},
 }
 
@@ -44,7 +44,7 @@ func (s *Service) Routes(api *httpapi.API) {
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	now := s.site.Load()
 	if now == nil {
-		httpapi.WriteError(w, r, kinds, ErrNothingRead)
+		httpapi.WriteError(w, r, Kinds, ErrNothingRead)
 		return
 	}
 	path := strings.Trim(r.URL.Path, "/")

@@ -29,8 +29,10 @@ type MirrorConfig struct {
 	// Dir is the folder of the files, and URL where its root will be; empty where that isn't known.
 	Dir, URL string
 	Markdown Markdown
-	Now      func() time.Time // the clock; nil means time.Now
-	Log      *slog.Logger
+	// Wrote is told of what strangers should find at URL by now; nil where nobody asks.
+	Wrote func(Shown)
+	Now   func() time.Time // the clock; nil means time.Now
+	Log   *slog.Logger
 }
 
 // mirrorEvery is how often the page is fetched: more seldom than it says that it is old.
@@ -57,7 +59,7 @@ func Mirror(ctx context.Context, c MirrorConfig) {
 	for said := ""; ; {
 		err := page.Refresh(ctx)
 		if now := page.site.Load(); now != written {
-			_, failure := page.Export(c.Dir)
+			failure := page.keep(c)
 			if err = errors.Join(err, failure); failure == nil {
 				written = now
 			}
@@ -75,6 +77,21 @@ func Mirror(ctx context.Context, c MirrorConfig) {
 		case <-tick.C:
 		}
 	}
+}
+
+// keep writes the files, and says what is in them.
+func (s *Service) keep(c MirrorConfig) error {
+	files, err := s.exported()
+	if errors.Is(err, ErrNothingRead) { // there is nothing to write yet
+		return nil
+	}
+	if err == nil {
+		err = writeAll(c.Dir, files)
+	}
+	if err == nil && c.Wrote != nil && c.URL != "" {
+		c.Wrote(copied(files, c.URL))
+	}
+	return err
 }
 
 func textOf(err error) string {

@@ -114,6 +114,8 @@ func (i Incident) last() Update { return i.Updates[len(i.Updates)-1] }
 // Maintenance is one time of a planned work.
 type Maintenance struct {
 	ID         string
+	Series     string        // the same for all times of a work
+	Again      language.Text // how it comes again, in words; empty where it doesn't
 	Title      language.Text
 	Text       language.Text // Markdown; may be empty
 	Components []string

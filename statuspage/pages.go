@@ -179,6 +179,21 @@ func (p *page) DaysOf(days []day) any {
 	}{p, days}
 }
 
+// shownOfSeries is how many of the times of a work that comes again are on the page; how it does stands
+// there in words, and feeds and calendars have more.
+const shownOfSeries = 2
+
+// Coming is the planned work that the page shows.
+func (p *page) Coming() (some []Maintenance) {
+	times := map[string]int{}
+	for _, m := range p.Next {
+		if times[m.Series]++; m.Series == "" || times[m.Series] <= shownOfSeries {
+			some = append(some, m)
+		}
+	}
+	return some
+}
+
 // Planned is what the template of a planned work gets.
 func (p *page) Planned(m Maintenance) any {
 	return struct {

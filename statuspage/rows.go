@@ -83,7 +83,9 @@ func (w *writer) status(s Status) {
 }
 
 func (w *writer) row(r *row, heading string) {
-	w.raw(`<li><div class="name"><`, heading, `><a href="`)
+	w.raw(`<li><div class="name" data-is="component/`)
+	w.text(r.ID)
+	w.raw(`"><`, heading, `><a href="`)
 	w.text(w.links.to("status/components/" + r.ID))
 	w.raw(`">`)
 	w.text(r.Name.In(w.tag))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"manus/docstore"
 	"manus/language"
@@ -52,7 +53,11 @@ func (s *Service) Ask(ctx context.Context, a Asking) error {
 		id, r.To.URL = idOf("webhook", address), address
 	}
 	r.Wish = Wish{Components: known(a.Components), Language: a.Language}
-	return s.requests.Put(ctx, queue.Job[request]{ID: id, Group: id, Args: r})
+	lane := laneMail
+	if r.To.URL != "" {
+		lane = laneWebhook
+	}
+	return s.requests.Put(ctx, queue.Job[request]{ID: id, Lane: lane, Group: id, Args: r})
 }
 
 // known are what can be components, each once.
@@ -66,9 +71,26 @@ func known(components []string) []string {
 // errEnough is that an address was written to often enough.
 var errEnough = errors.New("the address was asked often enough")
 
+// offered are those of the components of a wish that there are; false where there is none of them.
+func (s *Service) offered(w Wish) (Wish, bool) {
+	if s.c.Names == nil || len(w.Components) == 0 {
+		return w, true
+	}
+	names := s.c.Names(w.Components)
+	w.Components = slices.DeleteFunc(slices.Clone(w.Components), func(id string) bool { _, there := names[id]; return !there })
+	return w, len(w.Components) > 0
+}
+
 // answer asks an address. Cut short, it asks again: then somebody may get two mails.
 func (s *Service) answer(ctx context.Context, job queue.Job[request]) error {
 	now, r := docstore.At(s.c.Now()), job.Args
+	wish, is := s.offered(r.Wish)
+	if !is { // no form of ours has sent it
+		return nil
+	}
+	if full, err := s.isFull(ctx, job.ID); err != nil || full {
+		return err
+	}
 	initial := Subscriber{ID: job.ID, ExpiresAt: docstore.At(now.Add(confirmWithin))}
 	var p private
 	sub, err := s.subscribers.Upsert(ctx, initial, func(sub *Subscriber, exists bool) (err error) {
@@ -76,12 +98,11 @@ func (s *Service) answer(ctx context.Context, job queue.Job[request]) error {
 			p = r.To
 			p.Secret = newSecret()
 		}
-		sub.AskedAt = slices.DeleteFunc(sub.AskedAt, func(at docstore.Time) bool { return now.Sub(at.Time).Abs() >= confirmWithin })
-		if len(sub.AskedAt) >= maxAsked {
+		sub.Asked = slices.DeleteFunc(sub.Asked, func(a asked) bool { return now.Sub(a.At.Time).Abs() >= confirmWithin })
+		if len(sub.Asked) >= maxAsked {
 			return errEnough
 		}
-		sub.AskedAt = append(sub.AskedAt, now)
-		sub.Asked = r.Wish
+		sub.Asked = append(sub.Asked, asked{docstore.NewID(), now, wish})
 		if sub.ConfirmedAt.IsZero() {
 			sub.ExpiresAt = docstore.At(now.Add(confirmWithin))
 		}
@@ -122,19 +143,25 @@ func (s *Service) send(ctx context.Context, m mail.Message, to string) error {
 	return mail.Anonymous(err, to)
 }
 
-// Confirm has the wish that was asked for last hold. Called again with the token, it is nil
-// each time. It returns ErrLink or an error of the store.
+// Confirm has the wish hold that the mail with the link has said, whatever somebody has asked for
+// since. Called again with the token, it is nil each time, for a day. It returns ErrLink or an error of
+// the store.
 func (s *Service) Confirm(ctx context.Context, text string) error {
 	sub, err := s.byToken(ctx, text)
 	if err != nil {
 		return err
 	}
-	return s.confirm(ctx, sub.ID)
+	return s.confirm(ctx, sub.ID, text[strings.LastIndexByte(text, '.')+1:])
 }
 
-func (s *Service) confirm(ctx context.Context, id string) error {
+// confirm has what was asked for hold, by its id.
+func (s *Service) confirm(ctx context.Context, id, wish string) error {
 	_, err := s.subscribers.Update(ctx, id, func(sub *Subscriber) error {
-		sub.Wish, sub.ExpiresAt, sub.Refused = sub.Asked, docstore.Time{}, 0
+		i := slices.IndexFunc(sub.Asked, func(a asked) bool { return a.ID == wish && s.c.Now().Sub(a.At.Time).Abs() < confirmWithin })
+		if i < 0 {
+			return docstore.ErrNotFound
+		}
+		sub.Wish, sub.ExpiresAt, sub.Refused = sub.Asked[i].Wish, docstore.Time{}, 0
 		if sub.ConfirmedAt.IsZero() {
 			sub.ConfirmedAt = docstore.At(s.c.Now())
 		}

@@ -19,7 +19,11 @@ const (
 
 // link is where a subscriber's link leads to.
 func (s *Service) link(path string, sub Subscriber, p private, tag language.Tag) string {
-	link := s.c.BaseURL() + path + "?token=" + url.QueryEscape(token(sub.ID, p.Secret))
+	text := token(sub.ID, p.Secret)
+	if path == confirmPath {
+		text += "." + sub.last().ID
+	}
+	link := s.c.BaseURL() + path + "?token=" + url.QueryEscape(text)
 	if tag == language.Arabic {
 		link += "&lang=ar"
 	}
@@ -29,9 +33,14 @@ func (s *Service) link(path string, sub Subscriber, p private, tag language.Tag)
 var (
 	confirmSubject = language.Text{En: "Confirm that you want to be told", Ar: "أكِّد رغبتك في تلقي الإشعارات"}
 	confirmText    = language.Text{
-		En: "Somebody, most likely you, wants this address to be told of incidents and planned work of #. Confirm it here, within a day:",
-		Ar: "طلب شخص ما، ولعله أنت، إبلاغ هذا العنوان بالحوادث وأعمال الصيانة في #. أكِّد ذلك هنا خلال يوم:",
+		En: "Somebody, most likely you, wants this address to be told of incidents and planned work of #.",
+		Ar: "طلب شخص ما، ولعله أنت، إبلاغ هذا العنوان بالحوادث وأعمال الصيانة في #.",
 	}
+	confirmWhat    = language.Text{En: "It would be told of: #.", Ar: "وسيُبلَّغ بما يخص: #."}
+	confirmAll     = language.Text{En: "It would be told of everything.", Ar: "وسيُبلَّغ بكل شيء."}
+	confirmUntil   = language.Text{En: "So far it is told of: #. That changes only if you confirm this.", Ar: "يُبلَّغ حاليًا بما يخص: #. ولا يتغير ذلك إلا إن أكّدت."}
+	confirmUntil0  = language.Text{En: "So far it is told of everything. That changes only if you confirm this.", Ar: "يُبلَّغ حاليًا بكل شيء. ولا يتغير ذلك إلا إن أكّدت."}
+	confirmHere    = language.Text{En: "Confirm it here, within a day:", Ar: "أكِّد ذلك هنا خلال يوم:"}
 	confirmElse    = language.Text{En: "If it wasn't you, do nothing: you won't be told.", Ar: "إن لم تكن أنت فلا تفعل شيئًا: لن تصلك أي إشعارات."}
 	seeAll         = language.Text{En: "All of it:", Ar: "التفاصيل كاملة:"}
 	earlierText    = language.Text{En: "Before that:", Ar: "قبل ذلك:"}
@@ -40,10 +49,36 @@ var (
 
 // confirmation is the mail that asks an address.
 func (s *Service) confirmation(sub Subscriber, p private) mail.Message {
-	tag := sub.Asked.Language
+	wish := sub.last()
+	tag, until := wish.Wish.Language, ""
+	if !sub.ConfirmedAt.IsZero() {
+		until = s.about(sub.Wish, confirmUntil, confirmUntil0).In(tag)
+	}
 	return mail.Message{
-		ID: messageID("confirm", sub.ID, sub.AskedAt[len(sub.AskedAt)-1].String()), Subject: confirmSubject.In(tag), Language: tag.String(),
-		Text: paragraphs(confirmText.Quoting(s.c.BaseURL()).In(tag), s.link(confirmPath, sub, p, tag), confirmElse.In(tag)),
+		ID: messageID("confirm", wish.ID), Subject: confirmSubject.In(tag), Language: tag.String(),
+		Text: paragraphs(confirmText.Quoting(s.c.BaseURL()).In(tag), s.about(wish.Wish, confirmWhat, confirmAll).In(tag), until, confirmHere.In(tag), s.link(confirmPath, sub, p, tag), confirmElse.In(tag)),
+	}
+}
+
+// about says of which components a wish is; all is said where it is of all.
+func (s *Service) about(w Wish, some, all language.Text) language.Text {
+	if len(w.Components) == 0 {
+		return all
+	}
+	names := map[string]language.Text{}
+	if s.c.Names != nil {
+		names = s.c.Names(w.Components)
+	}
+	list := func(tag language.Tag, by string) string {
+		var called []string
+		for _, id := range w.Components {
+			called = append(called, language.Line(cmp.Or(names[id].In(tag), id)))
+		}
+		return strings.Join(called, by)
+	}
+	return language.Text{
+		En: strings.Replace(some.En, "#", list(language.English, ", "), 1),
+		Ar: strings.Replace(some.Ar, "#", language.Arabic.Isolate(list(language.Arabic, "، ")), 1),
 	}
 }
 

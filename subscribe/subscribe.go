@@ -41,15 +41,25 @@ type Subscriber struct {
 	// ConfirmedAt is zero until the mailbox or the webhook's receiver has confirmed.
 	ConfirmedAt docstore.Time `json:"confirmed_at,omitzero"`
 	Wish        Wish          `json:"wish"` // as it was confirmed
-	// Asked is the wish that waits to be confirmed, and AskedAt when the address was last
-	// written to about one.
-	Asked   Wish            `json:"asked"`
-	AskedAt []docstore.Time `json:"asked_at,omitempty"`
+	// Asked are the wishes that the address was written to about last, which wait to be confirmed:
+	// each by the link of the mail that says it.
+	Asked []asked `json:"asked,omitempty"`
 	// ExpiresAt is when one that wasn't confirmed is removed.
 	ExpiresAt docstore.Time `json:"expires_at,omitzero"`
 	// Refused is how many notices in a row the address hasn't taken.
 	Refused int64 `json:"refused,omitempty"`
+	// Slow tells that a webhook's receiver took too long last, so that it is told beside others.
+	Slow bool `json:"slow,omitempty"`
 }
+
+// asked is what somebody has asked for, and when.
+type asked struct {
+	ID   string        `json:"id"`
+	At   docstore.Time `json:"at"`
+	Wish Wish          `json:"wish"`
+}
+
+func (s Subscriber) last() asked { return s.Asked[len(s.Asked)-1] }
 
 // Wish is what somebody wants to be told of.
 type Wish struct {
@@ -123,6 +133,10 @@ const (
 	// connections that a mail server usually takes of a client.
 	atOnce     = 48
 	noticeLife = 6 * time.Hour
+	// maxSubscribers is how many there may be, those who haven't confirmed yet among them, and recount
+	// how often they are counted.
+	maxSubscribers = 100_000
+	recount        = 10 * time.Minute
 )
 
 var validComponent = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
@@ -137,6 +151,8 @@ type Config struct {
 	// Read is a notice as it is now; false where nothing is to be told of it any more. Errors
 	// are tried again.
 	Read func(ctx context.Context, ref Ref) (Notice, bool, error)
+	// Names are what components are called; those that there aren't are left out. Nil: as their ids.
+	Names func(ids []string) map[string]language.Text
 	// BaseURL is the site's own address, without a slash at its end.
 	BaseURL func() string
 	// AllowPrivate lets webhooks be at addresses of the own network, and without TLS.
@@ -145,6 +161,9 @@ type Config struct {
 	Metrics      prometheus.Registerer // nil: nobody counts
 	Now          func() time.Time      // the clock; nil means time.Now
 	Log          *slog.Logger
+
+	most  int           // subscribers; zero: maxSubscribers
+	quick time.Duration // zero: quick
 }
 
 // Service has the subscribers. It is safe for concurrent use.
@@ -156,6 +175,8 @@ type Service struct {
 	notices     *queue.Queue[Ref]
 	deliveries  *queue.Queue[delivery]
 	poster      poster
+	crowd       crowd
+	census      census
 	taken       atomic.Int64 // when the mail server last took a mail, in milliseconds
 }
 
@@ -163,6 +184,12 @@ type Service struct {
 func New(c Config) (*Service, error) {
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.most == 0 {
+		c.most = maxSubscribers
+	}
+	if c.quick == 0 {
+		c.quick = quick
 	}
 	box, err := seal.New(c.Secrets, spec.Collection)
 	if err != nil {
@@ -266,6 +293,7 @@ func token(id, secret string) string { return tokenPrefix + id + "." + secret }
 func (s *Service) byToken(ctx context.Context, text string) (Subscriber, error) {
 	rest, ok := strings.CutPrefix(text, tokenPrefix)
 	id, secret, dot := strings.Cut(rest, ".")
+	secret, _, _ = strings.Cut(secret, ".") // behind it is which wish a link confirms
 	if !ok || !dot || len(id) > 100 || len(secret) > 100 || id == "" {
 		return Subscriber{}, ErrLink
 	}

@@ -60,6 +60,7 @@ type delivery struct {
 const (
 	laneMail    = "mail"
 	laneWebhook = "webhook"
+	laneSlow    = "webhook-slow" // receivers that took too long last
 )
 
 // parallel is how many deliveries are put at once, which the store can commit together.
@@ -88,7 +89,9 @@ func (s *Service) spread(ctx context.Context, job queue.Job[Ref]) error {
 		}
 		lane := laneMail
 		if p, err := s.open(sub); err == nil && p.URL != "" {
-			lane = laneWebhook
+			if lane = laneWebhook; sub.Slow {
+				lane = laneSlow
+			}
 		}
 		group.Go(func() error {
 			return s.deliveries.Put(ctx, queue.Job[delivery]{ID: job.Args.key() + "/" + sub.ID, Lane: lane, Group: sub.ID, Args: delivery{job.Args, sub.ID}})
@@ -112,7 +115,7 @@ func (s *Service) deliver(ctx context.Context, job queue.Job[delivery]) error {
 		return err
 	}
 	if p.URL != "" {
-		err = s.post(ctx, p, job.ID, event{Type: "status." + job.Args.Ref.Kind, Data: s.eventData(sub, p, notice)})
+		err = s.tellReceiver(ctx, job, sub, p, event{Type: "status." + job.Args.Ref.Kind, Data: s.eventData(sub, p, notice)})
 	} else {
 		err = s.send(ctx, s.compose(sub, p, job.ID, notice), p.Email)
 	}

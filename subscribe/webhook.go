@@ -31,10 +31,11 @@ type event struct {
 // challengeData is what is sent first. Who has it, has the secret that all events are signed
 // with.
 type challengeData struct {
-	Challenge      string `json:"challenge"`
-	Secret         string `json:"secret"`
-	ConfirmURL     string `json:"confirm_url"`
-	UnsubscribeURL string `json:"unsubscribe_url"`
+	Challenge      string   `json:"challenge"`
+	Secret         string   `json:"secret"`
+	Components     []string `json:"components"` // none: all
+	ConfirmURL     string   `json:"confirm_url"`
+	UnsubscribeURL string   `json:"unsubscribe_url"`
 }
 
 type noticeData struct {
@@ -71,8 +72,8 @@ func (s *Service) eventData(sub Subscriber, p private, n Notice) noticeData {
 // others have a person open the link.
 func (s *Service) challenge(ctx context.Context, sub Subscriber, p private) error {
 	text := newSecret()
-	answer, err := s.exchange(ctx, p, messageID("confirm", sub.ID, sub.AskedAt[len(sub.AskedAt)-1].String()), event{
-		Type: "status.confirm", Data: challengeData{text, signingKey(p), s.link(confirmPath, sub, p, ""), s.link(unsubscribePath, sub, p, "")},
+	answer, err := s.exchange(ctx, p, messageID("confirm", sub.last().ID), event{
+		Type: "status.confirm", Data: challengeData{text, signingKey(p), append([]string{}, sub.last().Wish.Components...), s.link(confirmPath, sub, p, ""), s.link(unsubscribePath, sub, p, "")},
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", errRefused, err) // whoever wants it asks again
@@ -80,7 +81,7 @@ func (s *Service) challenge(ctx context.Context, sub Subscriber, p private) erro
 	if !strings.Contains(answer, text) {
 		return nil
 	}
-	return docstore.NotFoundAs(s.confirm(ctx, sub.ID), nil)
+	return docstore.NotFoundAs(s.confirm(ctx, sub.ID, sub.last().ID), nil)
 }
 
 // signingKey is what events to a receiver are signed with, as Standard Webhooks has keys.
@@ -94,11 +95,15 @@ func (s *Service) post(ctx context.Context, p private, id string, e event) error
 	return err
 }
 
+// errSlow is that a receiver hasn't answered in time.
+var errSlow = errors.New("the receiver has not answered in time")
+
 type poster struct{ client *http.Client }
 
 // Bounds of an exchange; sizes are in bytes.
 const (
 	patience  = 10 * time.Second
+	quick     = 2 * time.Second // of those who aren't known to be slow
 	maxAnswer = 16 << 10
 	maxHeader = 32 << 10
 )
@@ -162,7 +167,7 @@ func unreached(err error) error {
 		return fmt.Errorf("%w: %w", errRefused, cause)
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		return fmt.Errorf("the receiver has not answered within %v", patience)
+		return errSlow
 	}
 	return errors.New("the receiver can't be reached")
 }

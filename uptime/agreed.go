@@ -122,6 +122,7 @@ func (w *watch) hear(ctx context.Context, all bool) error {
 			w.reconsider(ctx, m, all)
 		}
 	}
+	w.metrics.areShown(now)
 	if len(now) == 0 {
 		return nil
 	}

@@ -71,6 +71,15 @@ func (s *Service) Monitors(ctx context.Context) ([]Watched, error) {
 	}
 }
 
+// IDs are those of all monitors, in their order. Errors are the store's.
+func (s *Service) IDs(ctx context.Context) ([]string, error) {
+	set, _, err := s.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(set.ids), nil
+}
+
 // List are the monitors after a cursor, in the order of their ids, and where the next page
 // begins. Only what is shown is read. Errors are the store's.
 func (s *Service) List(ctx context.Context, limit int, cursor string) (all []Watched, next string, err error) {

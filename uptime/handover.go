@@ -36,6 +36,8 @@ type HandoverConfig struct {
 	Server Server
 	// Store is the one that the place keeps its results in.
 	Store docstore.Store
+	// Pages are how strangers are shown the status page; nil where nobody looks.
+	Pages func() []PageLook
 	Now   func() time.Time // the clock; nil means time.Now
 	Log   *slog.Logger
 }
@@ -249,7 +251,11 @@ func (h *Handover) handIn(ctx context.Context, results []Found) (Receipt, error)
 	if results == nil {
 		results = []Found{}
 	}
-	return h.c.Server.HandIn(ctx, Report{Place: h.c.Place, Instance: h.instance, Now: h.c.Now().UTC(), View: view, Results: results, Dropped: h.dropped})
+	r := Report{Place: h.c.Place, Instance: h.instance, Now: h.c.Now().UTC(), View: view, Results: results, Dropped: h.dropped}
+	if h.c.Pages != nil {
+		r.Pages = h.c.Pages()
+	}
+	return h.c.Server.HandIn(ctx, r)
 }
 
 // wasHeard notes that the server has taken a report.

@@ -36,12 +36,35 @@ type placeBody struct {
 	Down     int     `json:"down"`
 	ClockOff float64 `json:"clock_off_seconds" doc:"How far its clock is behind, where its times are corrected."`
 	Dropped  int64   `json:"dropped" doc:"Results that came too late to be kept."`
+	// Pages are those that it looks at as strangers do.
+	Pages []pageBody `json:"pages" doc:"How it finds that strangers are shown the status page, and a copy of it; of 'manus watch --status'."`
+}
+
+type pageBody struct {
+	Page   string  `json:"page" enum:"page,copy"`
+	URL    string  `json:"url"`
+	Status string  `json:"status" enum:"same,differs,unknown"`
+	Since  *string `json:"since" format:"date-time" doc:"Since when it differs, by what people were told."`
+	Text   string  `json:"text" doc:"How it differs."`
+	TextAr string  `json:"text_ar"`
+}
+
+func newPageBody(l PageLook) pageBody {
+	b := pageBody{Page: l.Page, URL: l.URL, Status: l.State, Text: l.Text.En, TextAr: l.Text.Ar}
+	if !l.Since.IsZero() {
+		since := l.Since.UTC().Format(time.RFC3339)
+		b.Since = &since
+	}
+	return b
 }
 
 func newPlaceBody(p Place) placeBody {
 	b := placeBody{
 		Name: p.Name, Status: "watching", Since: p.Since.UTC().Format(time.RFC3339), HeardAt: p.Heard.UTC().Format(time.RFC3339), Up: p.Up, Down: p.Down,
-		ClockOff: p.ClockOff.Seconds(), Dropped: p.Dropped,
+		ClockOff: p.ClockOff.Seconds(), Dropped: p.Dropped, Pages: []pageBody{},
+	}
+	for _, l := range p.Pages {
+		b.Pages = append(b.Pages, newPageBody(l))
 	}
 	switch {
 	case p.Silent:

@@ -37,6 +37,8 @@ type place struct {
 	Dropped  int64 `json:"dropped,omitempty"` // results that it has given up
 	// Silent is since when it is silent, while people are told so.
 	Silent docstore.Time `json:"silent,omitzero"`
+	// Pages are how strangers are shown the status page.
+	Pages []shownPage `json:"pages,omitempty"`
 
 	Pending      []Alert       `json:"pending,omitempty"`
 	PendingSince docstore.Time `json:"pending_since,omitzero"`
@@ -106,7 +108,7 @@ func (s *Service) HandIn(ctx context.Context, r Report) (Receipt, error) {
 		return Receipt{}, err
 	}
 	before, key := int64(0), identity.From(ctx).KeyID
-	_, err = s.places.Upsert(ctx, place{Name: r.Place}, func(p *place, there bool) error {
+	p, err := s.places.Upsert(ctx, place{Name: r.Place}, func(p *place, there bool) error {
 		silence := now.Sub(p.Heard.Time).Abs() // or the clock was set
 		if there && p.Instance != "" && p.Instance != r.Instance && silence < s.pace.freshFor {
 			return ErrPlaceTaken
@@ -127,6 +129,7 @@ func (s *Service) HandIn(ctx context.Context, r Report) (Receipt, error) {
 		}
 		p.Instance, p.Heard, p.View, p.CutOff = r.Instance, docstore.At(now), view, r.View.CutOff
 		p.ClockOff, p.Dropped = off.Milliseconds(), r.Dropped
+		p.judgePages(r.Pages, now)
 		return nil
 	})
 	if docstore.ConflictsOn(err, byKey) {
@@ -134,6 +137,9 @@ func (s *Service) HandIn(ctx context.Context, r Report) (Receipt, error) {
 	}
 	if err != nil {
 		return Receipt{}, err
+	}
+	if len(p.Pending) > 0 && s.c.Tell != nil { // else who tells finds it
+		s.ofPlaces.Send(ctx, p)
 	}
 	if off != 0 && before == 0 {
 		s.c.Log.WarnContext(ctx, "the clock of a place is wrong; its times are corrected", "place", r.Place, "behind", off.Round(time.Second).String())
@@ -265,6 +271,7 @@ type Place struct {
 	ClockOff     time.Duration
 	Up, Down     int   // how many monitors it sees so
 	Dropped      int64 // results that it has given up
+	Pages        []PageLook
 }
 
 // Places are the other places that were ever heard of, by their names. Errors are the store's.
@@ -279,6 +286,9 @@ func (s *Service) Places(ctx context.Context) ([]Place, error) {
 			Name: p.Name, Since: p.Since.Time, Heard: p.Heard.Time, CutOff: p.CutOff, ClockOff: time.Duration(p.ClockOff) * time.Millisecond, Dropped: p.Dropped,
 			Silent: s.c.Now().Sub(p.Heard.Time).Abs() > s.pace.freshFor,
 		}
+		for _, l := range p.Pages {
+			shown.Pages = append(shown.Pages, l.look())
+		}
 		for _, seen := range o.sees {
 			if shown.Up++; seen.Down {
 				shown.Up--
@@ -291,17 +301,20 @@ func (s *Service) Places(ctx context.Context) ([]Place, error) {
 }
 
 // ForgetPlace removes a place that is no more; one that is heard of again is there again. It
-// ends what people were told of its silence. It returns ErrNoPlace or an error of the store.
+// ends what people were told of it. It returns ErrNoPlace or an error of the store.
 func (s *Service) ForgetPlace(ctx context.Context, name string) error {
 	if err := s.audit(ctx, eventPlaceForgotten, name); err != nil {
 		return err
 	}
 	now := s.c.Now()
 	p, err := s.places.Update(ctx, name, func(p *place) error {
-		if p.Silent.IsZero() {
+		if p.Silent.IsZero() && len(p.Pages) == 0 {
 			return docstore.ErrUnchanged
 		}
-		p.note(forgottenAlert(p.Name, p.Silent, now), now)
+		p.judgePages(nil, now)
+		if !p.Silent.IsZero() {
+			p.note(forgottenAlert(p.Name, p.Silent, now), now)
+		}
 		p.Silent = docstore.Time{}
 		return nil
 	})

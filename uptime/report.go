@@ -32,6 +32,7 @@ const (
 	maxListed  = 500  // monitors that are down of which a place tells what was tried
 	maxTried   = 10   // looks that it tells of for each
 	maxTold    = 500  // bytes of a text
+	maxPages   = 4    // that a place looks at as strangers do
 	maxDropped = 1 << 40
 )
 
@@ -45,6 +46,8 @@ type Report struct {
 	Now     time.Time `json:"now" doc:"The time by the clock that all other times are of."`
 	View    View      `json:"view"`
 	Results []Found   `json:"results" maxItems:"1000" doc:"Checks, in any order. What was handed in before counts once."`
+	// Pages are what strangers are shown of the status page, where the place looks.
+	Pages []PageLook `json:"pages,omitempty" maxItems:"4" doc:"Whether strangers are shown the status page as it should be, where the place looks; what isn't listed isn't looked at any more."`
 	// Leaving is set by the last report of a program that ends.
 	Leaving bool `json:"leaving,omitempty" doc:"The program ends: another one may have its name at once."`
 	// Dropped is how many results were given up in all, as the server was gone for too long.
@@ -82,6 +85,22 @@ type Found struct {
 	// Place is where it was checked from; empty for the server's own place.
 	Place string `json:"-"`
 }
+
+// PageLook is what a place finds of a public page, or of a copy of it, as strangers are shown it.
+type PageLook struct {
+	Page  string        `json:"page" enum:"page,copy"`
+	URL   string        `json:"url" maxLength:"2000"`
+	State string        `json:"state" enum:"same,differs,unknown" doc:"Unknown ends nothing that was said before."`
+	Since time.Time     `json:"since" doc:"Since when it differs."`
+	Text  language.Text `json:"text" doc:"How it differs."`
+}
+
+// States of a PageLook.
+const (
+	PageSame    = "same"
+	PageDiffers = "differs"
+	PageUnknown = "unknown"
+)
 
 // Receipt is what the server says to a report.
 type Receipt struct {
@@ -135,12 +154,18 @@ func (r *Report) problem() error {
 		return wrongReport("now", "is no time of this century", "ليس وقتًا من هذا القرن")
 	case len(r.Results) > maxReport:
 		return wrongReport("results", "hand in at most 1000 at a time", "سلّم 1000 على الأكثر في المرة")
+	case len(r.Pages) > maxPages || slices.ContainsFunc(r.Pages, PageLook.isWrong):
+		return wrongReport("pages", "are at most 4, each a page or a copy that is same, differs or unknown", "4 على الأكثر، كل منها page أو copy وحالته same أو differs أو unknown")
 	case len(r.View.Up)+len(r.View.Seen) > MaxMonitors:
 		return wrongReport("view", "there can't be so many monitors", "لا يمكن أن يوجد هذا العدد")
 	case slices.ContainsFunc(r.View.Seen, func(s Seen) bool { return !isTime(s.Since) || len(s.Tried) > maxTried }):
 		return wrongReport("view.seen", "since is no time of this century, or more than 10 checks are listed", "الوقت ليس من هذا القرن، أو ذُكر أكثر من 10 فحوص")
 	}
 	return nil
+}
+
+func (l PageLook) isWrong() bool {
+	return l.Page != "page" && l.Page != "copy" || !slices.Contains([]string{PageSame, PageDiffers, PageUnknown}, l.State) || l.State == PageDiffers && !isTime(l.Since)
 }
 
 func isTime(at time.Time) bool { return at.Year() >= 2020 && at.Year() < 2120 }
@@ -179,6 +204,10 @@ func (r *Report) tidy(off time.Duration, now time.Time, watched map[string]Monit
 		for j := range s.Tried {
 			s.Tried[j] = Try{moment(s.Tried[j].At), tidied(s.Tried[j].Error)}
 		}
+	}
+	for i := range r.Pages {
+		l := &r.Pages[i]
+		l.URL, l.Since, l.Text = language.Line(language.Cut(l.URL, maxTold)), moment(l.Since), tidied(l.Text)
 	}
 	r.Results = slices.DeleteFunc(r.Results, func(f Found) bool {
 		at := f.At.Add(off)

@@ -98,6 +98,7 @@ const (
 	MonitorFlapping = "monitor.flapping" // has an end
 	NetworkDown     = "network.down"     // of this program; has an end
 	ProbeSilent     = "probe.silent"     // of a place; has an end
+	StatusDiffers   = "status.differs"   // of a place, of what strangers are shown; has an end
 	SLOBurning      = "slo.burning"      // has an end
 )
 

@@ -23,7 +23,7 @@ import (
 
 // TestMain lets the test binary be the program too, when it is called "manus".
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"manus": main})
+	testscript.Main(m, map[string]func(){"manus": main, impatient: watchImpatiently})
 }
 
 // TestScripts runs what a person would type, from testdata.

@@ -6,6 +6,7 @@ package words
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"strconv"
 	"strings"
@@ -61,4 +62,38 @@ func ReadSpan(text string) (time.Duration, error) {
 		err = errors.New("it is negative")
 	}
 	return span, err
+}
+
+// Nearest is the candidate that a mistyped name most likely means, of whose letters less than a part
+// are wrong, such as a third; empty where none is near.
+func Nearest(name string, part int, candidates iter.Seq[string]) string {
+	best, least := "", 3
+	for candidate := range candidates {
+		if d := editDistance(name, candidate); d < least && d < len(candidate)/part {
+			best, least = candidate, d
+		}
+	}
+	return best
+}
+
+// editDistance is the number of letters to insert, delete or replace to make b
+// of a (Levenshtein).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replace := diagonal
+			if a[i] != b[j] {
+				replace++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }

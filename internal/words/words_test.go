@@ -43,3 +43,15 @@ func TestASpanIsInItsLargestWholeUnit(t *testing.T) {
 		}
 	}
 }
+
+func TestMistypedLettersAreCounted(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"abc", "", 3}, {"", "abc", 3}, {"xabc", "abc", 1}, {"abc", "abxc", 1}, {"kitten", "sitting", 3}} {
+		if got := editDistance(c.a, c.b); got != c.want {
+			t.Errorf("from %q to %q are %d", c.a, c.b, got)
+		}
+	}
+}

@@ -100,16 +100,22 @@ func (s *Server) HandIn(ctx context.Context, r uptime.Report) (receipt uptime.Re
 	return receipt, err
 }
 
-// prefix is before the paths that a place asks for, and PagePath is that of what the status page
-// tells, both below the API's.
+// prefix is before the paths that a place asks for, PagePath is that of what the status page
+// tells, and ShownPath of what strangers are shown, all below the API's.
 const (
-	prefix   = "/ops/probe"
-	PagePath = prefix + "/status"
+	prefix    = "/ops/probe"
+	PagePath  = prefix + "/status"
+	ShownPath = PagePath + "/shown"
 )
 
 // Page reads what the status page tells, and how it looks.
 func (s *Server) Page(ctx context.Context, page any) error {
 	return s.call(ctx, http.MethodGet, "/status", nil, page)
+}
+
+// Shown reads what strangers should be shown of it.
+func (s *Server) Shown(ctx context.Context, shown any) error {
+	return s.call(ctx, http.MethodGet, "/status/shown", nil, shown)
 }
 
 func (s *Server) call(ctx context.Context, method, path string, body []byte, answer any) error {
