@@ -62,7 +62,7 @@ func setup(t *testing.T, fails error) (*API, http.Handler, *bytes.Buffer) {
 		return out, nil
 	}
 	for path, access := range map[string]Access{"/tea": Public, "/my-tea": Known, "/all-tea": Operators} {
-		Register(Group{api, "Tea", kinds}, Route{Access: access, Scope: identity.Write, Pattern: "POST " + path, ID: path[1:]}, handler)
+		Register(Group{API: api, Name: "Tea", Kinds: kinds}, Route{Access: access, Scope: identity.Write, Pattern: "POST " + path, ID: path[1:]}, handler)
 	}
 	return api, api, &logged
 }

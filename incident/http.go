@@ -230,7 +230,7 @@ type planMaintenanceInput struct {
 
 // Routes registers the room's routes for operators.
 func (s *Service) Routes(api *httpapi.API) {
-	group := httpapi.Group{API: api, Name: "Incidents", Kinds: kinds}
+	group := httpapi.Group{API: api, Name: "Incidents", About: "What is told of trouble and of planned work on the status page.", Kinds: kinds}
 	route := func(pattern, id, summary string) httpapi.Route {
 		return httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: pattern, ID: id, Summary: summary}
 	}

@@ -122,7 +122,7 @@ func eventAnswer(e Event, err error) (*eventOutput, error) {
 // Routes registers the room's routes. opening is how often sessions may be opened by
 // users on a plan, where that is not how often anybody may.
 func (s *Service) Routes(api *httpapi.API, opening map[string]ratelimit.Limit) {
-	group := httpapi.Group{API: api, Name: "Sessions", Kinds: kinds}
+	group := httpapi.Group{API: api, Name: "Sessions", About: "Metered sessions, the messages you write to them, and the log of what the product does.", Kinds: kinds}
 	limit := ratelimit.NewRule("10/minute, 100/hour", ratelimit.ByUser)
 	limit.Plans = opening
 	httpapi.Register(group, httpapi.Route{
