@@ -237,6 +237,7 @@ func (p *Pages) Routes(api *httpapi.API) {
 	page("GET /{$}", revalidated, localized(p.home))
 	page("GET /docs", revalidated, p.ofReference(func(made reference) http.Handler { return localized(made.docs) }))
 	page("GET /openapi.json", revalidated, p.ofReference(func(made reference) http.Handler { return made.openapi }))
+	p.problemRoutes(api)
 	page("GET /assets/{name}", immutable, http.HandlerFunc(p.sendAsset))
 	p.accountRoutes(api)
 	p.alertRoutes(api)

@@ -77,7 +77,7 @@ func (e *endpoint) refusals(operation *huma.Operation) []int {
 	if e.Access != Public {
 		all = append(all, http.StatusUnauthorized)
 	}
-	if e.Access == Persons || e.Access == Operators || e.Scope != "" {
+	if e.Access == Persons || e.Access == Operators || e.Access == Known && e.Scope != "" {
 		all = append(all, http.StatusForbidden)
 	}
 	if strings.Contains(e.pattern, "{") {
