@@ -26,6 +26,7 @@ import (
 	"manus/errtrack/report"
 	"manus/health"
 	"manus/httpapi"
+	"manus/idempotency"
 	"manus/incident"
 	"manus/internal/redisclient"
 	"manus/lease"
@@ -91,6 +92,7 @@ type App struct {
 	mailer   mail.Sender         // nil without a mail server
 	outbox   *mail.Outbox        // nil where no mails are sent or kept
 	sessions *session.Service
+	repeats  *idempotency.Service
 	backups  atomic.Pointer[backup.Service] // nil where none are configured
 	schedule *backup.Schedule               // nil where none are made
 	health   *health.Service

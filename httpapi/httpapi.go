@@ -60,6 +60,7 @@ type API struct {
 	endpoints []*endpoint
 	kinds     Kinds
 	limiter   Limiter // nil lets all through
+	repeats   Repeats // nil remembers nothing
 	fallback  *endpoint
 	requests  *prometheus.HistogramVec
 	draining  atomic.Bool
@@ -199,7 +200,7 @@ func (e *endpoint) Handle(operation *huma.Operation, handle func(huma.Context)) 
 				return
 			}
 		}
-		handle(humago.NewContext(operation, r, w))
+		e.serveOnce(w, r, func(w http.ResponseWriter, r *http.Request) { handle(humago.NewContext(operation, r, w)) })
 	}
 }
 

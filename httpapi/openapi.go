@@ -61,6 +61,10 @@ func (e *endpoint) complete(operation *huma.Operation) {
 	for _, status := range e.refusals(operation) {
 		operation.Responses[strconv.Itoa(status)] = &huma.Response{Ref: problemRef}
 	}
+	if e.creates() {
+		documentKey(operation)
+		operation.Responses["409"] = &huma.Response{Ref: problemRef}
+	}
 	schemas := e.api.huma.OpenAPI().Components.Schemas
 	completeSchemas(schemas)
 	if operation.RequestBody != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"manus/docstore"
+	"manus/idempotency"
 	"manus/language"
 )
 
@@ -121,6 +122,10 @@ var common = Kinds{
 	{docstore.ErrCursor, http.StatusBadRequest, "invalid-cursor", language.Text{En: "The cursor is not one that this list gave out. Start again without it.", Ar: "ليس هذا المؤشّر مما أعطته هذه القائمة. ابدأ من جديد بدونه."}, 0},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "timeout", language.Text{En: "This took too long and was given up. Try again shortly.", Ar: "استغرق ذلك وقتًا أطول من اللازم فأُوقف. حاول مرّة أخرى بعد قليل."}, 2 * time.Second},
 	{context.Canceled, http.StatusServiceUnavailable, "cancelled", language.Text{En: "The request was cancelled before it was done. Try again.", Ar: "أُلغي الطلب قبل أن يكتمل. حاول مرّة أخرى."}, time.Second},
+	{idempotency.ErrReused, http.StatusUnprocessableEntity, "idempotency-key-reused", language.Text{En: "This Idempotency-Key was sent before with another request. Make up a new key for each thing to be made.", Ar: "أُرسل مفتاح Idempotency-Key هذا من قبل مع طلب آخر. اختلق مفتاحًا جديدًا لكلّ ما تريد إنشاءه."}, 0},
+	{idempotency.ErrAtWork, http.StatusConflict, "idempotency-key-in-use", language.Text{En: "The request with this Idempotency-Key is still being worked on. Send it again shortly to get its answer.", Ar: "ما زال العمل جاريًا على الطلب ذي مفتاح Idempotency-Key هذا. أعد إرساله بعد قليل لتنال جوابه."}, time.Second},
+	{idempotency.ErrTooMany, http.StatusTooManyRequests, "too-many-idempotency-keys", language.Text{En: "You have sent as many Idempotency-Keys as are remembered. Leave the header out, or try again later.", Ar: "أرسلت من مفاتيح Idempotency-Key أقصى ما يُحفظ. اترك هذه الترويسة أو حاول مرّة أخرى لاحقًا."}, time.Hour},
+	{errInvalidKey, http.StatusBadRequest, "invalid-idempotency-key", language.Text{En: "Send 1 to 255 printable characters of ASCII as Idempotency-Key, such as a UUID.", Ar: "أرسل في Idempotency-Key من 1 إلى 255 محرفًا مطبوعًا من ASCII، مثل UUID."}, 0},
 	{errInternal, http.StatusInternalServerError, "internal", language.Text{En: "Something broke on our side. It has been recorded; quote the request id when you ask about it.", Ar: "حدث خلل لدينا وقد سُجِّل؛ اذكر معرّف الطلب حين تسأل عنه."}, 0},
 }
 
