@@ -154,6 +154,7 @@ func (a *App) prepare(ctx context.Context) error {
 	})
 	a.register(a.api)
 	a.api.Limit(a.Limits)
+	a.api.Remember(a.repeats)
 	a.warn(a.settings)
 	return a.pages.Render(a.api)
 }

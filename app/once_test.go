@@ -29,13 +29,13 @@ func (k killed) End(context.Context, idempotency.Run, idempotency.Answer) error 
 // key, where the first one's answer was lost.
 func TestWorkThatIsDoneAgainMakesTheSame(t *testing.T) {
 	t.Parallel()
-	a, _ := setup(t)
+	inbox := newInbox(t)
+	a, operator := inbox.App, inbox.token
 	a.api.Remember(killed{})
-	operator := signInOperator(t, a)
 	send := func(key, path, body string) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v1"+path, strings.NewReader(body))
 		r.RemoteAddr = "192.0.2.1:1"
-		r.Host = "127.0.0.1"
+		r.Host = "localhost:8080"
 		r.Header.Set("Authorization", "Bearer "+operator)
 		r.Header.Set("Idempotency-Key", key)
 		w := httptest.NewRecorder()

@@ -137,6 +137,9 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 	huma.Register(typed{api.huma, e}, api.operation(&e.Route), func(ctx context.Context, in *I) (*O, error) {
 		err := askDecoded(ctx, in)
 		if err == nil {
+			ctx, err = ifMatch(ctx)
+		}
+		if err == nil {
 			var out *O
 			if out, err = handler(ctx, in); err == nil {
 				return out, nil
@@ -200,7 +203,8 @@ func (e *endpoint) Handle(operation *huma.Operation, handle func(huma.Context)) 
 				return
 			}
 		}
-		e.serveOnce(w, r, func(w http.ResponseWriter, r *http.Request) { handle(humago.NewContext(operation, r, w)) })
+		do := func(w http.ResponseWriter, r *http.Request) { handle(humago.NewContext(operation, r, w)) }
+		e.serveOnce(w, r, func(w http.ResponseWriter, r *http.Request) { e.serveTagged(w, r, do) })
 	}
 }
 

@@ -65,6 +65,7 @@ func (e *endpoint) complete(operation *huma.Operation) {
 		documentKey(operation)
 		operation.Responses["409"] = &huma.Response{Ref: problemRef}
 	}
+	e.documentConditions(operation)
 	schemas := e.api.huma.OpenAPI().Components.Schemas
 	completeSchemas(schemas)
 	if operation.RequestBody != nil {

@@ -125,6 +125,7 @@ var common = Kinds{
 	{idempotency.ErrReused, http.StatusUnprocessableEntity, "idempotency-key-reused", language.Text{En: "This Idempotency-Key was sent before with another request. Make up a new key for each thing to be made.", Ar: "أُرسل مفتاح Idempotency-Key هذا من قبل مع طلب آخر. اختلق مفتاحًا جديدًا لكلّ ما تريد إنشاءه."}, 0},
 	{idempotency.ErrAtWork, http.StatusConflict, "idempotency-key-in-use", language.Text{En: "The request with this Idempotency-Key is still being worked on. Send it again shortly to get its answer.", Ar: "ما زال العمل جاريًا على الطلب ذي مفتاح Idempotency-Key هذا. أعد إرساله بعد قليل لتنال جوابه."}, time.Second},
 	{idempotency.ErrTooMany, http.StatusTooManyRequests, "too-many-idempotency-keys", language.Text{En: "You have sent as many Idempotency-Keys as are remembered. Leave the header out, or try again later.", Ar: "أرسلت من مفاتيح Idempotency-Key أقصى ما يُحفظ. اترك هذه الترويسة أو حاول مرّة أخرى لاحقًا."}, time.Hour},
+	{docstore.ErrChanged, http.StatusPreconditionFailed, "changed-meanwhile", language.Text{En: "It isn't as it was when you read it, so nothing was done: If-Match names another ETag than it has now, or it has none.", Ar: "لم يعد كما كان حين قرأته فلم يُفعل شيء: تسمّي If-Match وسمًا ETag غير الذي له الآن، أو ليس له وسم."}, 0},
 	{errInvalidKey, http.StatusBadRequest, "invalid-idempotency-key", language.Text{En: "Send 1 to 255 printable characters of ASCII as Idempotency-Key, such as a UUID.", Ar: "أرسل في Idempotency-Key من 1 إلى 255 محرفًا مطبوعًا من ASCII، مثل UUID."}, 0},
 	{errInternal, http.StatusInternalServerError, "internal", language.Text{En: "Something broke on our side. It has been recorded; quote the request id when you ask about it.", Ar: "حدث خلل لدينا وقد سُجِّل؛ اذكر معرّف الطلب حين تسأل عنه."}, 0},
 }
@@ -260,6 +261,7 @@ var titles = map[int]string{
 	http.StatusRequestTimeout:        "انتهت مهلة الطلب",
 	http.StatusConflict:              "تعارض",
 	http.StatusMisdirectedRequest:    "طلب موجّه إلى غير خادمه",
+	http.StatusPreconditionFailed:    "تغيّر في هذه الأثناء",
 	http.StatusGone:                  "لم يعد موجودًا",
 	http.StatusRequestEntityTooLarge: "الطلب أكبر من اللازم",
 	http.StatusUnsupportedMediaType:  "نوع محتوى غير مقبول",
