@@ -374,3 +374,18 @@ func TestACallerWhoCantBeToldIsNobodysRequest(t *testing.T) {
 		}
 	}
 }
+
+// Large limits are counted in steps of their window, and may take one more: no client is
+// told of a wait that is longer than the window.
+func TestNoWaitIsSaidToBeLongerThanItsWindow(t *testing.T) {
+	t.Parallel()
+	api := newAPI(slog.New(slog.DiscardHandler))
+	page := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	api.Handle(Route{Access: Public, Pattern: "GET /page", Limits: []ratelimit.Rule{ratelimit.NewRule("6000/minute", ratelimit.ByAddress)}}, page)
+	countBy(api, memorylimit.New(memorylimit.Config{}))
+	w := httptest.NewRecorder()
+	api.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/page", nil))
+	if got := w.Header().Get("RateLimit"); got != `"address-60";r=5999;t=60` {
+		t.Errorf("RateLimit: %s", got)
+	}
+}
