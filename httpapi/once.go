@@ -25,13 +25,13 @@ const (
 	replayedHeader = "Idempotency-Replayed"
 )
 
-// ErrKeyReused is answered to a request whose Idempotency-Key was sent with another one.
-var (
-	ErrKeyReused   = idempotency.ErrReused
-	errInvalidKey  = errors.New("the idempotency key isn't one")
-	endTimeout     = 5 * time.Second
-	keyDescription = "Made up by you, another for each thing to be made, such as a UUID. The same request sent again with its key within 24 hours isn't done again and has the same answer, marked Idempotency-Replayed; another request with the key is 422, and 409 as long as the first is at work. A request that was refused (4xx) frees its key."
-)
+// errInvalidKey is answered to what can't be an Idempotency-Key.
+var errInvalidKey = errors.New("the idempotency key isn't one")
+
+// endTimeout bounds how long an answer waits to be remembered.
+const endTimeout = 5 * time.Second
+
+const keyDescription = "Made up by you, another for each thing to be made, such as a UUID. The same request sent again with its key within 24 hours isn't done again and has the same answer, marked Idempotency-Replayed; another request with the key is 422, and 409 as long as the first is at work. A request that was refused (4xx) frees its key."
 
 // Remember sets what remembers the answers of requests with an Idempotency-Key.
 func (api *API) Remember(r Repeats) { api.repeats = r }

@@ -39,7 +39,18 @@ async function main() {
 
   let tokens = got(await visitor.POST("/auth/login", { body: person }));
   let client = signedIn(tokens);
-  const session = got(await client.POST("/sessions", { body: { title: "Quarterly report" } }));
+  const once = { params: { header: { "Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324" } }, body: { title: "Quarterly report" } };
+  const session = got(await client.POST("/sessions", once));
+  const again = await client.POST("/sessions", once);
+  check(again.data?.id === session.id && again.response.headers.get("Idempotency-Replayed") === "true", "the session was opened twice");
+
+  const path = { id: session.id };
+  const read = await client.GET("/sessions/{id}", { params: { path } });
+  const asRead = { path, header: { "If-Match": read.response.headers.get("ETag") ?? "" } };
+  got(await client.PATCH("/sessions/{id}", { params: asRead, body: { title: "Yearly report" } }));
+  const late = await client.PATCH("/sessions/{id}", { params: asRead, body: { title: "Monthly report" } });
+  check(late.response.status === 412 && late.error?.type === "/problems/changed-meanwhile", "a change was overwritten");
+
   const message = got(
     await client.POST("/sessions/{id}/messages", {
       params: { path: { id: session.id } },
