@@ -61,14 +61,14 @@ race: setup ## Run the tests with the race detector
 
 .PHONY: mongodb
 mongodb: setup ## Run the capabilities' tests on MongoDB too; see MONGODB_TEST_URI
-	MANUS_TEST_STORE=mongodb go test $(patient) ./account ./audit ./backup ./billing ./errtrack ./incident ./mail ./notify ./subscribe ./uptime
+	MANUS_TEST_STORE=mongodb go test $(patient) ./account ./audit ./backup ./billing ./errtrack ./idempotency ./incident ./mail ./notify ./subscribe ./uptime
 
 .PHONY: deadcode
 deadcode: ## Fail when code isn't reachable from the program or a test
 	@out=$$($(tool) deadcode -test ./...) && test -z "$$out" || { echo "$$out"; exit 1; }
 
 # The rooms with rules; of backup, the files that have them.
-mutated = account audit billing config lease notify queue ratelimit session
+mutated = account audit billing config idempotency lease notify queue ratelimit session
 
 .PHONY: mutate
 mutate: setup ## Change each rule a little, and list the changes that no test sees

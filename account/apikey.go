@@ -92,12 +92,16 @@ func (s *Service) makeKey(ctx context.Context, userID, name string, scopes []ide
 	if !expires.IsZero() && !s.c.Now().Before(expires) {
 		return apiKey{}, "", errInvalidTime
 	}
-	id, secret := uuid.Must(uuid.Parse(docstore.NewID())), newSecret()
+	id, secret := uuid.Must(uuid.Parse(cmp.Or(docstore.IDFrom(ctx), docstore.NewID()))), newSecret()
 	key := apiKey{
 		ID: id.String(), UserID: userID, Name: name, SecretHash: secret.hash(), Scopes: scopes,
 		CreatedAt: docstore.At(s.c.Now()), ExpiresAt: docstore.At(expires),
 	}
 	err = insertInSlot(ctx, s.apiKeys, userID, maxKeys, errTooManyKeys, &key, func(k *apiKey) *int { return &k.Slot })
+	if docstore.ConflictsOn(err, docstore.IDIndex) { // made by somebody who was killed, and known to nobody
+		key, err = s.apiKeys.Update(ctx, key.ID, func(k *apiKey) error { k.SecretHash = secret.hash(); return nil })
+		s.states.Forget()
+	}
 	if err != nil {
 		return apiKey{}, "", err
 	}

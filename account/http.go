@@ -232,14 +232,14 @@ func (in *refreshInput) LimitRefresh() string { return in.Body.RefreshToken }
 
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
-	s.signInRoutes(httpapi.Group{API: api, Name: "Signing in", Kinds: Kinds})
-	s.accountRoutes(httpapi.Group{API: api, Name: "Your account", Kinds: Kinds})
-	s.factorRoutes(httpapi.Group{API: api, Name: "Second factors and passkeys", Kinds: Kinds})
-	s.keyRoutes(httpapi.Group{API: api, Name: "API keys", Kinds: Kinds})
+	s.signInRoutes(httpapi.Group{API: api, Name: "Signing in", About: "Opening an account, signing in and out, and getting new tokens.", Kinds: Kinds})
+	s.accountRoutes(httpapi.Group{API: api, Name: "Your account", About: "Your profile, password and devices, a copy of your data, and its erasure.", Kinds: Kinds})
+	s.factorRoutes(httpapi.Group{API: api, Name: "Second factors and passkeys", About: "Authenticator apps, recovery codes and passkeys.", Kinds: Kinds})
+	s.keyRoutes(httpapi.Group{API: api, Name: "API keys", About: "Keys for programs that act for you.", Kinds: Kinds})
 	if len(s.c.Origins) > 0 {
 		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET /.well-known/webauthn", Caching: "public, max-age=300"}, http.HandlerFunc(s.serveOrigins))
 	}
-	s.providerRoutes(httpapi.Group{API: api, Name: "Other providers", Kinds: slices.Concat(providerKinds, Kinds)})
+	s.providerRoutes(httpapi.Group{API: api, Name: "Other providers", About: "Signing in by another provider, and which of them your account is linked with.", Kinds: slices.Concat(providerKinds, Kinds)})
 }
 
 func (s *Service) signInRoutes(group httpapi.Group) {

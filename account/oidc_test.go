@@ -629,7 +629,7 @@ func TestBehindAProviderNothingIsSaidOfPasswords(t *testing.T) {
 		for _, lang := range []string{"en", "ar"} {
 			got := call(t, server, "POST", "/auth/providers/finish?lang="+lang, "", string(body)).want(t, status)
 			var problem struct{ Type, Detail string }
-			if err := json.Unmarshal([]byte(got.body), &problem); err != nil || problem.Type != "/docs#"+name ||
+			if err := json.Unmarshal([]byte(got.body), &problem); err != nil || problem.Type != "/problems/"+name ||
 				strings.Contains(problem.Detail, "password") || strings.Contains(problem.Detail, "كلمة المرور") {
 				t.Errorf("got %s, %v", got.body, err)
 			}

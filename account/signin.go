@@ -44,7 +44,7 @@ func (s *Service) prepare(ctx context.Context, n NewUser) (User, error) {
 	}
 	now := s.c.Now()
 	user := User{
-		ID: docstore.NewID(), Email: n.Email, EmailKey: key, FullName: n.FullName, Language: n.Language,
+		ID: cmp.Or(docstore.IDFrom(ctx), docstore.NewID()), Email: n.Email, EmailKey: key, FullName: n.FullName, Language: n.Language,
 		Role: cmp.Or(n.Role, identity.User), CreatedAt: docstore.At(now),
 	}
 	if n.Temporary {
@@ -78,6 +78,17 @@ func (s *Service) insert(ctx context.Context, user User) (User, error) {
 	return user, nil
 }
 
+// insertOnce is insert, or what the same request has inserted before it was cut off.
+func (s *Service) insertOnce(ctx context.Context, user User) (User, error) {
+	made, err := s.insert(ctx, user)
+	if err != nil && user.ID == docstore.IDFrom(ctx) {
+		if there, missing := s.users.Get(ctx, user.ID); missing == nil {
+			return there, nil
+		}
+	}
+	return made, err
+}
+
 // Register makes an account and signs it in, or returns ErrTaken. Where
 // addresses are confirmed first, it makes nothing yet and returns no tokens: the
 // rest goes on by mail, and nothing here depends on whether the address is known.
@@ -90,7 +101,7 @@ func (s *Service) Register(ctx context.Context, n NewUser) (tokens Tokens, signe
 	if s.c.ConfirmFirst {
 		return Tokens{}, false, s.requestRegistration(ctx, user)
 	}
-	if user, err = s.insert(ctx, user); err != nil {
+	if user, err = s.insertOnce(ctx, user); err != nil {
 		return Tokens{}, false, err
 	}
 	if s.c.Mail != nil {

@@ -26,6 +26,7 @@ import (
 	"manus/errtrack/report"
 	"manus/health"
 	"manus/httpapi"
+	"manus/idempotency"
 	"manus/incident"
 	"manus/internal/redisclient"
 	"manus/lease"
@@ -91,6 +92,7 @@ type App struct {
 	mailer   mail.Sender         // nil without a mail server
 	outbox   *mail.Outbox        // nil where no mails are sent or kept
 	sessions *session.Service
+	repeats  *idempotency.Service
 	backups  atomic.Pointer[backup.Service] // nil where none are configured
 	schedule *backup.Schedule               // nil where none are made
 	health   *health.Service
@@ -152,6 +154,7 @@ func (a *App) prepare(ctx context.Context) error {
 	})
 	a.register(a.api)
 	a.api.Limit(a.Limits)
+	a.api.Remember(a.repeats)
 	a.warn(a.settings)
 	return a.pages.Render(a.api)
 }

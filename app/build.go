@@ -17,6 +17,7 @@ import (
 	"manus/docstore"
 	"manus/health"
 	"manus/httpapi"
+	"manus/idempotency"
 	"manus/internal/redisclient"
 	"manus/language"
 	"manus/lease"
@@ -30,7 +31,7 @@ import (
 
 // build has a row for each room. A capability needs no other than those above it; what
 // two rooms want of each other stands at the end.
-func (a *App) build() error {
+func (a *App) build() (err error) {
 	s, store := a.settings, a.store
 
 	if err := a.addRedis(); err != nil {
@@ -56,6 +57,10 @@ func (a *App) build() error {
 	})
 
 	a.addSessions()
+	if a.repeats, err = idempotency.New(idempotency.Config{Store: store, Secrets: a.secrets()}); err != nil {
+		return err
+	}
+	a.add(room{name: "idempotency", specs: idempotency.Specs(), sweep: a.repeats.Sweep})
 	for _, add := range []func() error{a.addMail, a.addAlerts, a.addAccounts, a.addErrors, a.addIncidents, a.addSubscribers, a.addUptime, a.addStatusPage, a.addBackups} {
 		if err := add(); err != nil {
 			return err
@@ -187,7 +192,7 @@ func (a *App) addAccounts() (err error) {
 		Origins:      a.settings.PasskeyOrigins,
 		LocalOrigins: a.settings.Dev,
 		Providers:    a.settings.Providers,
-		PersonalData: []account.PersonalData{a.Plans, a.sessions},
+		PersonalData: []account.PersonalData{a.Plans, a.sessions, a.repeats},
 		Offline:      a.options.Offline,
 		Outgoing:     a.reporter.Outgoing(http.DefaultTransport),
 		Metrics:      a.registry,

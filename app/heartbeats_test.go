@@ -61,7 +61,7 @@ func TestJobsPing(t *testing.T) {
 			t.Fatalf("ping %d is answered %d %s", i, code, answer)
 		}
 	}
-	if code, answer := ping("GET", named, ""); code != http.StatusTooManyRequests || !strings.Contains(answer, "quota-exceeded") {
+	if code, answer := ping("GET", named, ""); code != http.StatusTooManyRequests || !strings.Contains(answer, "rate-limited") {
 		t.Errorf("one ping too many is answered %d %s", code, answer)
 	}
 	refused := false

@@ -84,7 +84,7 @@ func TestARefusalSaysWhatAndUntilWhen(t *testing.T) {
 	if err := json.Unmarshal(w.Body.Bytes(), &problem); err != nil || w.Code != 429 || problem.Status != 429 {
 		t.Fatal(w.Code, w.Body, err)
 	}
-	if problem.Type != "https://iana.org/assignments/http-problem-types#quota-exceeded" || strings.Join(problem.Violated, " ") != "address-60 account-60" {
+	if problem.Type != "/problems/rate-limited" || strings.Join(problem.Violated, " ") != "address-60 account-60" {
 		t.Errorf("got %s", w.Body)
 	}
 	if wait := w.Header().Get("Retry-After"); !strings.HasPrefix(w.Header().Get("RateLimit"), `"address-60";r=0;t=`+wait+",") || w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("Content-Type") != "application/problem+json" {

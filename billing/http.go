@@ -68,7 +68,7 @@ func subscriptionAnswer(s Subscription, err error) (*subscriptionOutput, error) 
 
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
-	group := httpapi.Group{API: api, Name: "Billing", Kinds: kinds}
+	group := httpapi.Group{API: api, Name: "Billing", About: "Plans, and what is left of yours.", Kinds: kinds}
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /billing/plans", ID: "list-plans", Summary: "List the plans"},
 		func(context.Context, *httpapi.Nothing) (*httpapi.ListOutput[planBody], error) {
 			return httpapi.ListOf(s.Plans(), "", nil, newPlanBody)

@@ -260,6 +260,7 @@ func (p *Pages) Routes(api *httpapi.API) {
 	}, localized(p.home))
 	page("GET /docs", revalidated, p.ofReference(func(made reference) http.Handler { return localized(made.docs) }))
 	page("GET /openapi.json", revalidated, p.ofReference(func(made reference) http.Handler { return made.openapi }))
+	p.problemRoutes(api)
 	page("GET /assets/{name}", immutable, http.HandlerFunc(p.sendAsset))
 	p.accountRoutes(api)
 	p.alertRoutes(api)

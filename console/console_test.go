@@ -114,7 +114,7 @@ func TestPagesNeedNothingThatThePolicyForbids(t *testing.T) {
 	t.Parallel()
 	_, handler := setup(t)
 	for _, path := range []string{
-		"/?lang=en", "/?lang=ar", "/docs?lang=en", "/docs?lang=ar", "/account/verify?token=x", "/account/reset?token=x&lang=ar", "/account/forgot", "/dev/mails",
+		"/?lang=en", "/?lang=ar", "/docs?lang=en", "/docs?lang=ar", "/account/verify?token=x", "/account/reset?token=x&lang=ar", "/account/forgot", "/dev/mails", "/problems?lang=ar", "/problems/teapot?lang=en", "/problems/teapot?lang=ar", "/problems/rate-limited",
 	} {
 		w := get(t, handler, path)
 		body := w.Body.String()
@@ -252,6 +252,31 @@ func TestTheReferenceHasEveryRouteAndProblem(t *testing.T) {
 		if !strings.Contains(body, want) {
 			t.Errorf("%q isn't there", want)
 		}
+	}
+}
+
+func TestProblemsAreExplainedWhereTheirTypeLeads(t *testing.T) {
+	t.Parallel()
+	_, handler := setup(t)
+	for path, wants := range map[string][]string{
+		"/problems/teapot?lang=en":       {`lang="en"`, "Ask for tea.", "teapot", "Sending the same again"},
+		"/problems/teapot?lang=ar":       {`dir="rtl"`, "اطلب شايًا.", "teapot"},
+		"/problems/internal?lang=en":     {"Internal Server Error", "more slowly each time"},
+		"/problems?lang=en":              {"/problems/teapot", "/problems/rate-limited", "Ask for tea."},
+		"/problems/unauthorized?lang=ar": {"يلزم تسجيل الدخول"},
+	} {
+		w := get(t, handler, path)
+		for _, want := range wants {
+			if w.Code != 200 || !strings.Contains(w.Body.String(), want) {
+				t.Errorf("%s: %d, without %q", path, w.Code, want)
+			}
+		}
+	}
+	if w := get(t, handler, "/problems/quota-exceeded"); w.Code != 308 || w.Header().Get("Location") != "/problems/rate-limited" {
+		t.Errorf("a former name: %d %v", w.Code, w.Header())
+	}
+	if w := get(t, handler, "/problems/nothing"); w.Code != 404 {
+		t.Errorf("no problem: %d", w.Code)
 	}
 }
 

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -71,9 +70,7 @@ var accessNames = map[httpapi.Access]language.Text{
 }
 
 func newDocs(f frame, api *httpapi.API) docs {
-	d := docs{frame: f, Prefix: httpapi.Prefix, Problems: slices.Clone(api.Problems())}
-	slices.SortFunc(d.Problems, func(a, b httpapi.Kind) int { return cmp.Compare(a.Name, b.Name) })
-	d.Problems = slices.CompactFunc(d.Problems, func(a, b httpapi.Kind) bool { return a.Name == b.Name })
+	d := docs{frame: f, Prefix: httpapi.Prefix, Problems: byName(api.Problems())}
 	for _, operation := range api.Reference() {
 		i := slices.IndexFunc(d.Groups, func(g docsGroup) bool { return g.Name == operation.Group })
 		if i < 0 {

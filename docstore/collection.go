@@ -34,6 +34,7 @@ func (c *Collection[T]) Get(ctx context.Context, id string) (T, error) {
 	if err != nil {
 		return value, err
 	}
+	guardFrom(ctx).note(c.name, id, raw)
 	err = c.store.Codec().Decode(raw, &value)
 	return value, err
 }
@@ -155,7 +156,7 @@ var (
 // Errors as Store.Upsert, or ErrNotFound when there is none.
 func (c *Collection[T]) Update(ctx context.Context, id string, change func(*T) error) (T, error) {
 	var value T
-	err := c.store.Upsert(ctx, c.name, id, c.updating(id, &value, change))
+	err := c.store.Upsert(ctx, c.name, id, guardFrom(ctx).guarded(c.name, id, c.updating(id, &value, change)))
 	return value, err
 }
 
@@ -196,7 +197,7 @@ func (c *Collection[T]) Upsert(ctx context.Context, initial T, change func(value
 	if err != nil {
 		return value, err
 	}
-	err = c.store.Upsert(ctx, c.name, step.ID, step.Apply)
+	err = c.store.Upsert(ctx, c.name, step.ID, guardFrom(ctx).guarded(c.name, step.ID, step.Apply))
 	return value, err
 }
 
@@ -236,7 +237,17 @@ func (c *Collection[T]) changed(id string, value T, err error) (Raw, error) {
 
 // Delete removes the value with the id, or returns ErrNotFound.
 func (c *Collection[T]) Delete(ctx context.Context, id string) error {
+	if guard := guardFrom(ctx); guard != nil {
+		return c.store.Upsert(ctx, c.name, id, guard.guarded(c.name, id, remove))
+	}
 	return c.store.Delete(ctx, c.name, id)
+}
+
+func remove(old Raw) (Raw, error) {
+	if old == nil {
+		return nil, ErrNotFound
+	}
+	return Removed, nil
 }
 
 // DeleteAll removes every value in the query's range, a bounded number at a

@@ -2,6 +2,7 @@ package docstore
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -19,6 +20,20 @@ import (
 // later sort later and fall together in the index. It is an opaque string to
 // everybody else.
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }
+
+type idKey struct{}
+
+// WithID has a context name the id of what is made in it: one that was written down before, so
+// that whoever does the same again makes the same.
+func WithID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, idKey{}, id)
+}
+
+// IDFrom is the id that a context names; empty for none.
+func IDFrom(ctx context.Context) string {
+	id, _ := ctx.Value(idKey{}).(string)
+	return id
+}
 
 // Plan is a Query checked against its index and made ready for an engine:
 // what both engines do alike. Its Equal, From and Until hold nothing but

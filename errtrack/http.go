@@ -372,7 +372,7 @@ type eventInput struct {
 
 // Routes registers the room's routes for operators.
 func (s *Service) Routes(api *httpapi.API) {
-	group := httpapi.Group{API: api, Name: "Errors", Kinds: kinds}
+	group := httpapi.Group{API: api, Name: "Errors", About: "The inbox of errors: projects, issues, releases, traces and feedback.", Kinds: kinds}
 	route := func(pattern, id, summary string) httpapi.Route {
 		return httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: pattern, ID: id, Summary: summary}
 	}

@@ -31,6 +31,8 @@ type Project struct {
 	// Own is set of the project that this program reports to itself.
 	Own       bool          `json:"own,omitempty"`
 	CreatedAt docstore.Time `json:"created_at"`
+	// MadeID is of the request that has made it, see [docstore.WithID].
+	MadeID string `json:"made_id,omitempty"`
 	// DeletedAt is set when it takes nothing any more, and what it has is removed.
 	DeletedAt docstore.Time `json:"deleted_at,omitzero"`
 	// Gone is set when nothing is left of it but its number.
@@ -159,13 +161,16 @@ func (s *Service) NewProject(ctx context.Context, name, platform string) (Projec
 		return Project{}, err
 	}
 	all, err := s.Projects(ctx)
+	made := slices.IndexFunc(all, func(p Project) bool { return p.MadeID != "" && p.MadeID == docstore.IDFrom(ctx) })
 	switch {
 	case err != nil:
 		return Project{}, err
+	case made >= 0: // by this request, which was cut off
+		return all[made], nil
 	case len(all) >= maxProjects:
 		return Project{}, invalid("body", "There are "+words.Count(len(all), "project")+", which is as many as there may be: delete one.", fmt.Sprintf("بلغت المشاريع حدها الأقصى %d: احذف واحدًا.", maxProjects))
 	}
-	p := Project{Name: name, Platform: platform}
+	p := Project{Name: name, Platform: platform, MadeID: docstore.IDFrom(ctx)}
 	if err := p.checkTaken(all); err != nil {
 		return Project{}, err
 	}

@@ -59,7 +59,7 @@ func (s *Service) Routes(api *httpapi.API) {
 func register[T any](api *httpapi.API, limit string, route httpapi.Route, answer func(context.Context) (int, T)) {
 	route.Access, route.Pattern = httpapi.Public, "GET /"+route.ID
 	route.Limits = []ratelimit.Rule{ratelimit.NewRule(limit, ratelimit.ByAddress)}
-	httpapi.Register(httpapi.Group{API: api, Name: "Health"}, route, func(ctx context.Context, _ *httpapi.Nothing) (*output[T], error) {
+	httpapi.Register(httpapi.Group{API: api, Name: "Health", About: "Whether the service is up, ready, and which version it is."}, route, func(ctx context.Context, _ *httpapi.Nothing) (*output[T], error) {
 		status, body := answer(ctx)
 		return &output[T]{status, body}, nil
 	})

@@ -40,7 +40,7 @@ func TestABrokenBodyIsTheClientsFault(t *testing.T) {
 			fmt.Fprintf(conn, "POST /api/v1/%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s", path, body)
 			_ = conn.(*net.TCPConn).CloseWrite()
 			answer, err := io.ReadAll(conn)
-			if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 400 ")) || !bytes.Contains(answer, []byte("#broken-body")) {
+			if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 400 ")) || !bytes.Contains(answer, []byte("/problems/broken-body")) {
 				t.Errorf("%s, %s: %s, %v", path, name, answer, err)
 			}
 			_ = conn.Close()
@@ -102,7 +102,7 @@ func TestATunnelIsRefusedByTheDoor(t *testing.T) {
 	address := listen(t, door.(*API)).Listener.Addr().String()
 	for _, target := range []string{"other.example:443", "/api/v1/tea", "/nowhere"} {
 		answers := exchangeRaw(t, address, "CONNECT "+target+" HTTP/1.1\r\nHost: x\r\nAccept-Language: ar\r\nConnection: close\r\n\r\n")
-		if !strings.HasPrefix(answers, "HTTP/1.1 405 ") || !strings.Contains(answers, "application/problem+json") || !strings.Contains(answers, "#method-not-allowed") || !strings.Contains(answers, "طريقة غير مقبولة") || !strings.Contains(answers, "\r\nAllow: ") {
+		if !strings.HasPrefix(answers, "HTTP/1.1 405 ") || !strings.Contains(answers, "application/problem+json") || !strings.Contains(answers, "/problems/method-not-allowed") || !strings.Contains(answers, "طريقة غير مقبولة") || !strings.Contains(answers, "\r\nAllow: ") {
 			t.Errorf("%s: %s", target, answers)
 		}
 	}
@@ -220,7 +220,7 @@ func TestFaultsAreSaidInTheLanguageThatIsAskedFor(t *testing.T) {
 func TestEveryStatusOfAProblemHasATitleInBothLanguages(t *testing.T) {
 	t.Parallel()
 	for _, kind := range common {
-		if title(kind.Status, language.English) != http.StatusText(kind.Status) || titles[kind.Status] == "" {
+		if StatusText(kind.Status, language.English) != http.StatusText(kind.Status) || titles[kind.Status] == "" {
 			t.Errorf("%d has no title", kind.Status)
 		}
 	}

@@ -10,8 +10,8 @@ import (
 // What pages of other origins may send and see. They send their proof in
 // Authorization: nothing that a browser adds by itself is asked for.
 const (
-	corsHeaders = "Accept-Language, Authorization, Content-Type, Last-Event-ID, X-Request-Id"
-	corsExposed = "Content-Disposition, ETag, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id"
+	corsHeaders = "Accept-Language, Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-Request-Id"
+	corsExposed = "Content-Disposition, ETag, Idempotency-Replayed, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id"
 	corsMaxAge  = "7200" // in seconds; browsers take no more
 )
 

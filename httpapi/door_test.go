@@ -70,7 +70,7 @@ func TestRawBytesArriveAsTheyWereSentUpToTheCapOfTheirRoute(t *testing.T) {
 			t.Errorf("%s: %d %s", name, response.StatusCode, got)
 		}
 	}
-	if response, got := do(t, http.MethodPost, address, io.MultiReader(bytes.NewReader(bytesOf(most+1)))); response.StatusCode != 413 || !strings.Contains(got, "#too-large") {
+	if response, got := do(t, http.MethodPost, address, io.MultiReader(bytes.NewReader(bytesOf(most+1)))); response.StatusCode != 413 || !strings.Contains(got, "/problems/too-large") {
 		t.Errorf("too large, in chunks: %d %s", response.StatusCode, got)
 	}
 	w := httptest.NewRecorder()
@@ -100,7 +100,7 @@ func TestABodyThatComesTooSlowlyIsTheClientsFault(t *testing.T) {
 		}
 		fmt.Fprint(conn, "POST /api/v1/slow HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
 		answer, err := io.ReadAll(conn) // it is closed, since the rest of the body can't be told from a request
-		if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 408 ")) || !bytes.Contains(answer, []byte("#slow-body")) {
+		if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 408 ")) || !bytes.Contains(answer, []byte("/problems/slow-body")) {
 			t.Errorf("%s: %s, %v", name, answer, err)
 		}
 		_ = conn.Close()
@@ -189,7 +189,7 @@ func TestAHandlerHasItsOwnTimeOnceTheBodyIsThere(t *testing.T) {
 		WriteError(w, r, nil, r.Context().Err())
 	})
 	response, got := do(t, http.MethodPost, listen(t, api).URL, strings.NewReader("x"))
-	if err := <-over; !errors.Is(err, context.DeadlineExceeded) || response.StatusCode != 503 || !strings.Contains(got, "#timeout") {
+	if err := <-over; !errors.Is(err, context.DeadlineExceeded) || response.StatusCode != 503 || !strings.Contains(got, "/problems/timeout") {
 		t.Errorf("%v, %d %s", err, response.StatusCode, got)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"manus/docstore"
 	"manus/identity"
 	"manus/language"
 	"manus/ratelimit"
@@ -191,6 +192,8 @@ func (x *exchange) Value(key any) any {
 		return &x.caller
 	case language.Key:
 		return x.language
+	case docstore.GuardKey:
+		return nil // contexts that have one are made of this one
 	}
 	return x.context().Value(key)
 }

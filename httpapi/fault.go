@@ -2,8 +2,10 @@ package httpapi
 
 import (
 	"strings"
+	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 
 	"manus/language"
 )
@@ -41,18 +43,37 @@ func (e *Invalid) Faults(tag language.Tag) []Fault {
 // maxFaultLocation bounds how much of a location is repeated to the client.
 const maxFaultLocation = 100
 
-// newFault keeps a validation message's own words: what huma appends after a
-// colon, and the name of a property we don't know, are the client's.
+// newFault keeps a validation message's own words: what huma appends after a colon are
+// the client's. The location has the name of the property that is missing or isn't known.
 func newFault(tag language.Tag, e *huma.ErrorDetail) Fault {
 	message, _, _ := strings.Cut(e.Message, ": ")
 	location := e.Location
 	if strings.HasPrefix(message, "unexpected property") {
 		message = unknownProperty
-		if i := strings.LastIndexByte(location, '.'); i >= 0 {
-			location = location[:i]
-		}
 	}
-	return Fault{Location: location[:min(len(location), maxFaultLocation)], Message: faultIn(tag, message)}
+	if name, missing := missingProperty(message); missing {
+		location += "." + name
+	}
+	return Fault{Location: plainLocation(location), Message: faultIn(tag, message)}
+}
+
+// missingProperty is the name of a property that a message says to be missing.
+func missingProperty(message string) (name string, ok bool) {
+	before, after, _ := strings.Cut(validation.MsgExpectedRequiredProperty, "%s")
+	name, begins := strings.CutPrefix(message, before)
+	name, ends := strings.CutSuffix(name, after)
+	return name, begins && ends
+}
+
+// plainLocation is a location as short, printable text: names in it may be the client's.
+func plainLocation(location string) string {
+	location = strings.ToValidUTF8(location[:min(len(location), maxFaultLocation)], "")
+	return strings.Map(func(c rune) rune {
+		if unicode.IsPrint(c) {
+			return c
+		}
+		return -1
+	}, location)
 }
 
 const unknownProperty = "there is a property that this address doesn't know"

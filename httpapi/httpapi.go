@@ -10,10 +10,8 @@ package httpapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -62,10 +60,12 @@ type API struct {
 	endpoints []*endpoint
 	kinds     Kinds
 	limiter   Limiter // nil lets all through
+	repeats   Repeats // nil remembers nothing
 	fallback  *endpoint
 	requests  *prometheus.HistogramVec
 	draining  atomic.Bool
 	proxies   proxyWatch
+	tags      []*huma.Tag // the groups of routes
 }
 
 // New makes an API without routes.
@@ -90,15 +90,11 @@ func NewList() *API {
 
 func newHuma(version string) huma.API {
 	config := huma.DefaultConfig("Manus", version)
-	config.Info.Description = "Accounts, plans and metered sessions. Errors are RFC 9457 problems; times are RFC 3339 in UTC; ids are opaque."
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.CreateHooks = nil // they add $schema links that repeat the Host header
 	config.Formats = map[string]huma.Format{"application/json": jsonFormat(), "json": jsonFormat()}
 	config.Transformers = []huma.Transformer{cleanHumaError}
-	config.Servers = []*huma.Server{{URL: Prefix}}
-	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"bearer": {Type: "http", Scheme: "bearer", Description: "An access token from signing in, or an API key."},
-	}
+	describe(config.OpenAPI)
 	return huma.NewAPI(config, nil) // each route is an adapter of its own
 }
 
@@ -113,6 +109,8 @@ func (api *API) Drain() { api.draining.Store(true) }
 type Group struct {
 	API  *API
 	Name string // in the reference
+	// About is what its routes are for, in a sentence; several groups of one name share one.
+	About string
 	// Kinds is what the room's errors are to a client.
 	Kinds Kinds
 }
@@ -135,8 +133,12 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 	if api.huma == nil {
 		return
 	}
+	api.addTag(group)
 	huma.Register(typed{api.huma, e}, api.operation(&e.Route), func(ctx context.Context, in *I) (*O, error) {
 		err := askDecoded(ctx, in)
+		if err == nil {
+			ctx, err = ifMatch(ctx)
+		}
 		if err == nil {
 			var out *O
 			if out, err = handler(ctx, in); err == nil {
@@ -193,6 +195,7 @@ func (t typed) Adapter() huma.Adapter { return t.route }
 // Handle is called by huma, once it has completed what it knows of the route.
 func (e *endpoint) Handle(operation *huma.Operation, handle func(huma.Context)) {
 	e.operation = operation
+	e.complete(operation)
 	e.serve = func(w http.ResponseWriter, r *http.Request) {
 		if operation.RequestBody != nil {
 			if err := readJSON(r); err != nil {
@@ -200,7 +203,8 @@ func (e *endpoint) Handle(operation *huma.Operation, handle func(huma.Context)) 
 				return
 			}
 		}
-		handle(humago.NewContext(operation, r, w))
+		do := func(w http.ResponseWriter, r *http.Request) { handle(humago.NewContext(operation, r, w)) }
+		e.serveOnce(w, r, func(w http.ResponseWriter, r *http.Request) { e.serveTagged(w, r, do) })
 	}
 }
 
@@ -215,24 +219,3 @@ func (api *API) learn(kinds Kinds) {
 
 // Problems lists every kind of problem a route may answer.
 func (api *API) Problems() Kinds { return slices.Clone(api.kinds) }
-
-// OpenAPI is the OpenAPI 3.1 document of all routes, as JSON. It is asked for after
-// the last Register.
-func (api *API) OpenAPI() ([]byte, error) {
-	doc := *api.huma.OpenAPI()
-	components := *doc.Components
-	components.Schemas, doc.Components = published{components.Schemas}, &components
-	return json.MarshalIndent(&doc, "", "  ")
-}
-
-// published are the schemas without those of huma's own errors, which it registers whether
-// or not a route uses them.
-type published struct{ huma.Registry }
-
-// MarshalJSON leaves the map that inputs are held against meanwhile as it is.
-func (p published) MarshalJSON() ([]byte, error) {
-	schemas := maps.Clone(p.Map())
-	delete(schemas, "ErrorModel")
-	delete(schemas, "ErrorDetail")
-	return json.Marshal(schemas)
-}

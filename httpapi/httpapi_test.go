@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +64,7 @@ func setup(t *testing.T, fails error) (*API, http.Handler, *bytes.Buffer) {
 		return out, nil
 	}
 	for path, access := range map[string]Access{"/tea": Public, "/my-tea": Known, "/all-tea": Operators} {
-		Register(Group{api, "Tea", kinds}, Route{Access: access, Scope: identity.Write, Pattern: "POST " + path, ID: path[1:]}, handler)
+		Register(Group{API: api, Name: "Tea", Kinds: kinds}, Route{Access: access, Scope: identity.Write, Pattern: "POST " + path, ID: path[1:]}, handler)
 	}
 	return api, api, &logged
 }
@@ -89,7 +91,7 @@ func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, name st
 	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
 		t.Fatalf("%d %s: %v", w.Code, w.Body, err)
 	}
-	if w.Code != status || p.Status != status || p.Type != "/docs#"+name || w.Header().Get("Content-Type") != "application/problem+json" {
+	if w.Code != status || p.Status != status || p.Type != "/problems/"+name || w.Header().Get("Content-Type") != "application/problem+json" {
 		t.Errorf("want %d %s, got %d %s %s", status, name, w.Code, w.Header().Get("Content-Type"), w.Body)
 	}
 	if p.Title == "" || p.Detail == "" || p.RequestID == "" || p.RequestID != w.Header().Get("X-Request-Id") {
@@ -161,7 +163,7 @@ func TestBadRequestsAreSaidToBeSoWithoutEcho(t *testing.T) {
 		"not JSON":         secret,
 		"cut off":          `{"cups":1,"note":"` + secret,
 		"wrong type":       `{"cups":"` + secret + `"}`,
-		"unknown property": `{"cups":1,"` + secret + `":1}`,
+		"unknown property": `{"cups":1,"spoons":"` + secret + `"}`,
 		"too long":         `{"cups":1,"note":"` + strings.Repeat(secret, 10) + `"}`,
 		"twice":            `{"cups":1,"cups":2,"note":"` + secret + `"}`,
 		"twice, deeper":    `{"cups":1,"note":{"` + secret + `":1,"` + secret + `":2}}`,
@@ -193,6 +195,16 @@ func TestFaultsSayWhere(t *testing.T) {
 	p := wantProblem(t, post(handler, "/api/v1/tea", `{"cups":0}`, identity.Caller{}), 422, "invalid-request")
 	if len(p.Errors) != 1 || p.Errors[0].Location != "body.cups" || p.Errors[0].Message == "" {
 		t.Errorf("got %+v", p.Errors)
+	}
+	for body, location := range map[string]string{
+		`{}`:                    "body.cups",
+		`{"cups":1,"spoons":1}`: "body.spoons",
+		`{"cups":1,"\u202e\n` + strings.Repeat("é", 200) + `":1}`: "body." + strings.Repeat("é", 45), // bounded, and nothing that turns a line
+	} {
+		p := wantProblem(t, post(handler, "/api/v1/tea", body, identity.Caller{}), 422, "invalid-request")
+		if len(p.Errors) != 1 || p.Errors[0].Location != location {
+			t.Errorf("%s: got %+v", body, p.Errors)
+		}
 	}
 }
 
@@ -389,34 +401,89 @@ func TestBodiesAreCapped(t *testing.T) {
 func TestTheOpenAPIDocument(t *testing.T) {
 	t.Parallel()
 	api, _, _ := setup(t, nil)
+	type inner struct {
+		Milk bool   `json:"milk"`
+		Note string `json:"note" doc:"The inner one."`
+	}
+	type outer struct {
+		inner
+		Note string `json:"note,omitempty" doc:"The outer one."`
+	}
+	Register(Group{API: api, Name: "Tea", About: "Hot drinks."}, Route{Access: Public, Pattern: "GET /mixed/{id}", ID: "mixed"},
+		func(context.Context, *struct {
+			ID string `path:"id"`
+		}) (*Output[outer], error) {
+			return nil, ErrNotFound
+		})
 	text, err := api.OpenAPI()
 	if err != nil {
 		t.Fatal(err)
 	}
+	type body struct {
+		Schema struct {
+			Ref string `json:"$ref"`
+		}
+		Example map[string]any
+	}
 	var doc struct {
-		OpenAPI string `json:"openapi"`
+		OpenAPI string
+		Tags    []struct{ Name, Description string }
 		Paths   map[string]map[string]struct {
-			Security  []map[string][]string `json:"security"`
+			Security    *[]map[string][]string
+			RequestBody struct {
+				Required bool
+				Content  map[string]body
+			}
 			Responses map[string]struct {
-				Content map[string]any `json:"content"`
-			} `json:"responses"`
-		} `json:"paths"`
+				Ref     string `json:"$ref"`
+				Content map[string]body
+			}
+		}
+		Components struct {
+			Schemas map[string]struct {
+				Required   []string
+				Properties map[string]struct{ Description string }
+			}
+			Responses map[string]struct{ Content map[string]body }
+		}
 	}
 	if err := json.Unmarshal(text, &doc); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(doc.OpenAPI, "3.1") || len(doc.Paths) != 3 {
+	if !strings.HasPrefix(doc.OpenAPI, "3.1") || len(doc.Paths) != 4 {
 		t.Errorf("version %q, %d paths", doc.OpenAPI, len(doc.Paths))
 	}
-	if len(doc.Paths["/tea"]["post"].Security) != 0 || len(doc.Paths["/my-tea"]["post"].Security) != 1 {
+	if len(doc.Tags) != 1 || doc.Tags[0].Name != "Tea" || doc.Tags[0].Description != "Hot drinks." {
+		t.Errorf("tags: %+v", doc.Tags)
+	}
+	if public := doc.Paths["/tea"]["post"].Security; public == nil || len(*public) != 0 || len(*doc.Paths["/my-tea"]["post"].Security) != 1 {
 		t.Error("security isn't what the guards do")
 	}
+	statuses := map[string]string{"/tea": "200 422 429 default", "/my-tea": "200 401 403 422 429 default", "/all-tea": "200 401 403 422 429 default", "/mixed/{id}": "200 404 422 429 default"}
 	for path, operations := range doc.Paths {
-		for status, response := range operations["post"].Responses {
-			if _, isProblem := response.Content["application/problem+json"]; status != "200" && !isProblem {
-				t.Errorf("%s %s is no problem", path, status)
+		for method, operation := range operations {
+			if got := strings.Join(slices.Sorted(maps.Keys(operation.Responses)), " "); got != statuses[path] {
+				t.Errorf("%s answers %s", path, got)
+			}
+			for status, response := range operation.Responses {
+				if status != "200" && response.Ref != problemRef {
+					t.Errorf("%s %s is no problem", path, status)
+				}
+				if status == "200" && response.Content["application/json"].Example == nil {
+					t.Errorf("%s has no example", path)
+				}
+			}
+			if sent := operation.RequestBody; method == "post" && (!sent.Required || sent.Content["application/json"].Example["cups"] == nil) {
+				t.Errorf("%s takes %+v", path, sent)
 			}
 		}
+	}
+	mixed := doc.Components.Schemas["Outer"]
+	if mixed.Properties["milk"].Description != "" || len(mixed.Properties) != 2 || mixed.Properties["note"].Description != "The outer one." || !slices.Equal(mixed.Required, []string{"milk"}) {
+		t.Errorf("what is embedded is %+v", mixed)
+	}
+	if doc.Components.Responses["Problem"].Content["application/problem+json"].Schema.Ref != "#/components/schemas/Problem" || bytes.Count(text, []byte(`"violated-policies"`)) != 1 {
+		t.Error("problems don't share one schema")
 	}
 	if bytes.Contains(text, []byte("ErrorModel")) {
 		t.Error("huma's error schema is in it")

@@ -28,9 +28,6 @@ var (
 	errUncounted = errors.New("requests can't be counted just now")
 )
 
-// quotaExceeded is the type of the problem (draft-ietf-httpapi-ratelimit-headers).
-const quotaExceeded = "https://iana.org/assignments/http-problem-types#quota-exceeded"
-
 // accountInput is an input of a typed handler that tells which account is tried, by
 // its e-mail address; empty for none.
 type accountInput interface{ LimitAccount() string }
@@ -142,7 +139,7 @@ func (x *exchange) obey(answer ratelimit.Answer) error {
 		return nil
 	}
 	p, _ := common.problem(x, ErrTooMany)
-	p.Type, p.retryAfter, p.cause = quotaExceeded, max(answer.Retry, time.Second), ErrTooMany
+	p.retryAfter, p.cause = max(answer.Retry, time.Second), ErrTooMany
 	for _, applied := range answer.Applied {
 		if applied.Violated {
 			p.Violated = append(p.Violated, applied.Name())
@@ -153,7 +150,8 @@ func (x *exchange) obey(answer ratelimit.Answer) error {
 
 // setLimits says which limits apply and where they stand, in the fields of
 // draft-ietf-httpapi-ratelimit-headers: what remains is what is there for certain,
-// and what is said to come is there by then.
+// and what is said to come is there by then. No wait is said to be longer than its window is,
+// though large limits are counted in steps of it and may take one more: Retry-After says that.
 func (x *exchange) setLimits(applied []ratelimit.Applied) {
 	if len(applied) == 0 {
 		return
@@ -172,7 +170,7 @@ func (x *exchange) setLimits(applied []ratelimit.Applied) {
 		if a.Violated {
 			wait = a.Retry
 		}
-		if wait > 0 {
+		if wait = min(wait, a.Per); wait > 0 {
 			state = strconv.AppendInt(append(state, ";t="...), int64(math.Ceil(wait.Seconds())), 10)
 		}
 	}

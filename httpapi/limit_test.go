@@ -80,12 +80,12 @@ func TestABodyThatBreaksOffIsCountedInRedisToo(t *testing.T) {
 		problem string
 		send    func(conn *net.TCPConn)
 	}{
-		"cut short": {400, "#broken-body", func(conn *net.TCPConn) { fmt.Fprint(conn, "Content-Length: 500\r\n\r\n{"); _ = conn.CloseWrite() }},
-		"a chunk cut short": {400, "#broken-body", func(conn *net.TCPConn) {
+		"cut short": {400, "/problems/broken-body", func(conn *net.TCPConn) { fmt.Fprint(conn, "Content-Length: 500\r\n\r\n{"); _ = conn.CloseWrite() }},
+		"a chunk cut short": {400, "/problems/broken-body", func(conn *net.TCPConn) {
 			fmt.Fprint(conn, "Transfer-Encoding: chunked\r\n\r\n5\r\n{")
 			_ = conn.CloseWrite()
 		}},
-		"too slow": {408, "#slow-body", func(conn *net.TCPConn) { fmt.Fprint(conn, "Content-Length: 500\r\n\r\n{") }},
+		"too slow": {408, "/problems/slow-body", func(conn *net.TCPConn) { fmt.Fprint(conn, "Content-Length: 500\r\n\r\n{") }},
 	} {
 		api, _ := limited(t)
 		engine := redislimit.New(redislimit.Config{Client: client})
@@ -94,7 +94,7 @@ func TestABodyThatBreaksOffIsCountedInRedisToo(t *testing.T) {
 		for n := range 7 {
 			status, problem := c.status, c.problem
 			if n >= 5 {
-				status, problem = 429, quotaExceeded
+				status, problem = 429, "rate-limited"
 			}
 			answer := postRaw(t, address, "/api/v1/guess", c.send)
 			if text := readAll(t, answer.Body); answer.StatusCode != status || !strings.Contains(text, problem) || answer.Header.Get("Ratelimit") == "" {
@@ -168,7 +168,7 @@ func TestWhatIsNotParsedIsCountedByAddress(t *testing.T) {
 			if w.Code != 429 {
 				continue
 			}
-			if strings.Count(w.Body.String(), "{") != 1 || !strings.Contains(w.Body.String(), "quota-exceeded") || w.Header().Get("Retry-After") == "" || w.Header().Get("Content-Type") != "application/problem+json" {
+			if strings.Count(w.Body.String(), "{") != 1 || !strings.Contains(w.Body.String(), "rate-limited") || w.Header().Get("Retry-After") == "" || w.Header().Get("Content-Type") != "application/problem+json" {
 				t.Errorf("%s: the refusal is %v %s", name, w.Header(), w.Body)
 			}
 		}
@@ -372,5 +372,20 @@ func TestACallerWhoCantBeToldIsNobodysRequest(t *testing.T) {
 		if w := from(api, 1, http.MethodGet, "/api/v1/mine", "", ""); w.Code != 500 {
 			t.Errorf("%d", w.Code)
 		}
+	}
+}
+
+// Large limits are counted in steps of their window, and may take one more: no client is
+// told of a wait that is longer than the window.
+func TestNoWaitIsSaidToBeLongerThanItsWindow(t *testing.T) {
+	t.Parallel()
+	api := newAPI(slog.New(slog.DiscardHandler))
+	page := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	api.Handle(Route{Access: Public, Pattern: "GET /page", Limits: []ratelimit.Rule{ratelimit.NewRule("6000/minute", ratelimit.ByAddress)}}, page)
+	countBy(api, memorylimit.New(memorylimit.Config{}))
+	w := httptest.NewRecorder()
+	api.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/page", nil))
+	if got := w.Header().Get("RateLimit"); got != `"address-60";r=5999;t=60` {
+		t.Errorf("RateLimit: %s", got)
 	}
 }

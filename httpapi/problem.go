@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -13,12 +15,13 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"manus/docstore"
+	"manus/idempotency"
 	"manus/language"
 )
 
 // Problem is an RFC 9457 error answer. It never carries what the client sent.
 type Problem struct {
-	Type      string  `json:"type" doc:"Names the kind of problem; a link to its explanation." example:"/docs#not-found"`
+	Type      string  `json:"type" doc:"Names the kind of problem; a link to its explanation." example:"/problems/not-found"`
 	Title     string  `json:"title" doc:"The status in words, in the language of 'detail'." example:"Not Found"`
 	Status    int     `json:"status" doc:"The HTTP status." example:"404"`
 	Detail    string  `json:"detail" doc:"What is wrong and what to do about it, in English or Arabic, as Accept-Language prefers."`
@@ -53,9 +56,27 @@ func (p *Problem) ContentType(string) string { return "application/problem+json"
 type Kind struct {
 	Err        error
 	Status     int
-	Name       string        // in kebab case; the fragment of the problem's type
+	Name       string        // in kebab case; the end of the problem's type
 	Detail     language.Text // a sentence for the user: what is wrong, what to do
 	RetryAfter time.Duration
+}
+
+// ProblemsPath is where the kinds of problems are explained, each below it by its name.
+const ProblemsPath = "/problems"
+
+// Type is the problem's type, the address of its explanation.
+func (k Kind) Type() string { return ProblemsPath + "/" + k.Name }
+
+// formerNames are those that problems had before.
+var formerNames = map[string]string{"quota-exceeded": "rate-limited"}
+
+// Problem is the kind with a name, or with one that it had before.
+func (api *API) Problem(name string) (kind Kind, ok bool) {
+	i := slices.IndexFunc(api.kinds, func(k Kind) bool { return k.Name == cmp.Or(formerNames[name], name) })
+	if i < 0 {
+		return kind, false
+	}
+	return api.kinds[i], true
 }
 
 // Kinds is a table from errors to problems. The first match counts.
@@ -86,7 +107,7 @@ var common = Kinds{
 	{ErrForbidden, http.StatusForbidden, "forbidden", language.Text{En: "Your account or key may not do this.", Ar: "لا يُسمح لحسابك أو مفتاحك بهذا."}, 0},
 	{ErrNotForKeys, http.StatusForbidden, "not-for-keys", language.Text{En: "This is for people alone: sign in and send an access token, not an API key.", Ar: "هذا للأشخاص وحدهم: سجّل الدخول وأرسل رمز وصول، لا مفتاحًا برمجيًّا."}, 0},
 	{ErrCrossSite, http.StatusForbidden, "cross-site", language.Text{En: "A page of another site sent this. Send it from here.", Ar: "أرسلت هذا صفحةٌ من موقع آخر. أرسله من هنا."}, 0},
-	{ErrTooMany, http.StatusTooManyRequests, "quota-exceeded", language.Text{En: "There were too many requests. Wait as long as Retry-After says; RateLimit says where each limit stands.", Ar: "أُرسلت طلبات أكثر مما يُسمح به. انتظر المدّة المذكورة في Retry-After؛ وفي RateLimit حال كلّ حدّ."}, 0},
+	{ErrTooMany, http.StatusTooManyRequests, "rate-limited", language.Text{En: "There were too many requests. Wait as long as Retry-After says; RateLimit says where each limit stands.", Ar: "أُرسلت طلبات أكثر مما يُسمح به. انتظر المدّة المذكورة في Retry-After؛ وفي RateLimit حال كلّ حدّ."}, 0},
 	{errUncounted, http.StatusServiceUnavailable, "uncounted", language.Text{En: "This can't be done while requests can't be counted. Try again shortly.", Ar: "لا يمكن ذلك ما دام عدّ الطلبات متعذّرًا. حاول مرّة أخرى بعد قليل."}, 2 * time.Second},
 	{ErrNotFound, http.StatusNotFound, "not-found", language.Text{En: "There is nothing at this address.", Ar: "لا يوجد شيء في هذا العنوان."}, 0},
 	{errWrongHost, http.StatusMisdirectedRequest, "wrong-host", language.Text{En: "This server is only for the machine it runs on: ask for it as localhost or by a loopback address.", Ar: "هذا الخادم للجهاز الذي يعمل عليه وحده: اطلبه باسم localhost أو بعنوان محلّي."}, 0},
@@ -101,6 +122,11 @@ var common = Kinds{
 	{docstore.ErrCursor, http.StatusBadRequest, "invalid-cursor", language.Text{En: "The cursor is not one that this list gave out. Start again without it.", Ar: "ليس هذا المؤشّر مما أعطته هذه القائمة. ابدأ من جديد بدونه."}, 0},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "timeout", language.Text{En: "This took too long and was given up. Try again shortly.", Ar: "استغرق ذلك وقتًا أطول من اللازم فأُوقف. حاول مرّة أخرى بعد قليل."}, 2 * time.Second},
 	{context.Canceled, http.StatusServiceUnavailable, "cancelled", language.Text{En: "The request was cancelled before it was done. Try again.", Ar: "أُلغي الطلب قبل أن يكتمل. حاول مرّة أخرى."}, time.Second},
+	{idempotency.ErrReused, http.StatusUnprocessableEntity, "idempotency-key-reused", language.Text{En: "This Idempotency-Key was sent before with another request. Make up a new key for each thing to be made.", Ar: "أُرسل مفتاح Idempotency-Key هذا من قبل مع طلب آخر. اختلق مفتاحًا جديدًا لكلّ ما تريد إنشاءه."}, 0},
+	{idempotency.ErrAtWork, http.StatusConflict, "idempotency-key-in-use", language.Text{En: "The request with this Idempotency-Key is still being worked on. Send it again shortly to get its answer.", Ar: "ما زال العمل جاريًا على الطلب ذي مفتاح Idempotency-Key هذا. أعد إرساله بعد قليل لتنال جوابه."}, time.Second},
+	{idempotency.ErrTooMany, http.StatusTooManyRequests, "too-many-idempotency-keys", language.Text{En: "You have sent as many Idempotency-Keys as are remembered. Leave the header out, or try again later.", Ar: "أرسلت من مفاتيح Idempotency-Key أقصى ما يُحفظ. اترك هذه الترويسة أو حاول مرّة أخرى لاحقًا."}, time.Hour},
+	{docstore.ErrChanged, http.StatusPreconditionFailed, "changed-meanwhile", language.Text{En: "It isn't as it was when you read it, so nothing was done: If-Match names another ETag than it has now, or it has none.", Ar: "لم يعد كما كان حين قرأته فلم يُفعل شيء: تسمّي If-Match وسمًا ETag غير الذي له الآن، أو ليس له وسم."}, 0},
+	{errInvalidKey, http.StatusBadRequest, "invalid-idempotency-key", language.Text{En: "Send 1 to 255 printable characters of ASCII as Idempotency-Key, such as a UUID.", Ar: "أرسل في Idempotency-Key من 1 إلى 255 محرفًا مطبوعًا من ASCII، مثل UUID."}, 0},
 	{errInternal, http.StatusInternalServerError, "internal", language.Text{En: "Something broke on our side. It has been recorded; quote the request id when you ask about it.", Ar: "حدث خلل لدينا وقد سُجِّل؛ اذكر معرّف الطلب حين تسأل عنه."}, 0},
 }
 
@@ -125,8 +151,8 @@ func (k Kinds) problem(ctx context.Context, err error) (p *Problem, known bool) 
 	kind, known := k.Find(err)
 	tag := language.From(ctx)
 	p = &Problem{
-		Type:       "/docs#" + kind.Name,
-		Title:      title(kind.Status, tag),
+		Type:       kind.Type(),
+		Title:      StatusText(kind.Status, tag),
 		Status:     kind.Status,
 		Detail:     kind.Detail.In(tag),
 		RequestID:  RequestID(ctx),
@@ -207,7 +233,7 @@ func cleanHumaError(ctx huma.Context, _ string, body any) (any, error) {
 
 func problemOf(ctx context.Context, model *huma.ErrorModel) *Problem {
 	p, _ := common.problem(ctx, errInvalidRequest)
-	p.Status, p.Title = model.Status, title(model.Status, p.language)
+	p.Status, p.Title = model.Status, StatusText(model.Status, p.language)
 	for _, e := range model.Errors {
 		if e != nil {
 			p.Errors = append(p.Errors, newFault(p.language, e))
@@ -219,8 +245,8 @@ func problemOf(ctx context.Context, model *huma.ErrorModel) *Problem {
 	return p
 }
 
-// title is a status in words.
-func title(status int, tag language.Tag) string {
+// StatusText is a status in words.
+func StatusText(status int, tag language.Tag) string {
 	return language.Text{En: http.StatusText(status), Ar: titles[status]}.In(tag)
 }
 
@@ -235,6 +261,7 @@ var titles = map[int]string{
 	http.StatusRequestTimeout:        "انتهت مهلة الطلب",
 	http.StatusConflict:              "تعارض",
 	http.StatusMisdirectedRequest:    "طلب موجّه إلى غير خادمه",
+	http.StatusPreconditionFailed:    "تغيّر في هذه الأثناء",
 	http.StatusGone:                  "لم يعد موجودًا",
 	http.StatusRequestEntityTooLarge: "الطلب أكبر من اللازم",
 	http.StatusUnsupportedMediaType:  "نوع محتوى غير مقبول",

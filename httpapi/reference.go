@@ -58,10 +58,10 @@ func newOperation(schemas huma.Registry, route Route, operation *huma.Operation)
 		o.Body = fields(schemas, operation.RequestBody.Content)
 	}
 	for _, status := range slices.Sorted(maps.Keys(operation.Responses)) {
-		if status == "default" {
+		response := operation.Responses[status]
+		if response.Ref == problemRef {
 			continue // problems, which are told of once
 		}
-		response := operation.Responses[status]
 		answer := OperationAnswer{
 			Status: status, Description: response.Description,
 			Types: slices.Sorted(maps.Keys(response.Content)), Fields: fields(schemas, response.Content),

@@ -256,35 +256,6 @@ func (api *API) Limits() ratelimit.Routes {
 	return all
 }
 
-// operation is the route as huma takes it.
-func (api *API) operation(route *Route) huma.Operation {
-	schemas := api.huma.OpenAPI().Components.Schemas
-	operation := huma.Operation{
-		Method: route.Method(), Path: route.Path(), OperationID: route.ID, DefaultStatus: route.Status,
-		Summary: route.Summary, Description: route.Description, Tags: []string{route.Group},
-		MaxBodyBytes: -1, BodyReadTimeout: -1, // see readJSON
-		Responses: map[string]*huma.Response{},
-	}
-	for status, answer := range route.Answers {
-		response := &huma.Response{Description: answer.Description, Content: map[string]*huma.MediaType{}}
-		for media, body := range answer.Types {
-			response.Content[media] = &huma.MediaType{}
-			if body != nil {
-				response.Content[media].Schema = huma.SchemaFromType(schemas, body)
-			}
-		}
-		operation.Responses[status] = response
-	}
-	operation.Responses["default"] = &huma.Response{
-		Description: "A problem",
-		Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: huma.SchemaFromType(schemas, reflect.TypeFor[Problem]())}},
-	}
-	if route.Access != Public {
-		operation.Security = []map[string][]string{{"bearer": {}}}
-	}
-	return operation
-}
-
 // catchAll is the pattern of requests that no route is for.
 const catchAll = "/"
 

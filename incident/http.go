@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -230,7 +231,7 @@ type planMaintenanceInput struct {
 
 // Routes registers the room's routes for operators.
 func (s *Service) Routes(api *httpapi.API) {
-	group := httpapi.Group{API: api, Name: "Incidents", Kinds: kinds}
+	group := httpapi.Group{API: api, Name: "Incidents", About: "What is told of trouble and of planned work on the status page.", Kinds: kinds}
 	route := func(pattern, id, summary string) httpapi.Route {
 		return httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: pattern, ID: id, Summary: summary}
 	}
@@ -250,7 +251,7 @@ func (s *Service) Routes(api *httpapi.API) {
 	httpapi.Register(group, created(route("POST /ops/incidents", "open-incident", "Open an incident")),
 		func(ctx context.Context, in *openIncidentInput) (*httpapi.Output[incidentBody], error) {
 			b := in.Body
-			return showIncident(s.Open(ctx, Opening{b.Template, language.Text{En: b.Title, Ar: b.TitleAr}, b.Severity, b.Components, b.Status, b.text(), b.Key}))
+			return showIncident(s.Open(ctx, Opening{b.Template, language.Text{En: b.Title, Ar: b.TitleAr}, b.Severity, b.Components, b.Status, b.text(), cmp.Or(b.Key, docstore.IDFrom(ctx))}))
 		})
 	httpapi.Register(group, route("GET /ops/incidents/templates", "list-incident-templates", "See what incidents can be opened with"),
 		func(context.Context, *struct{}) (*httpapi.ListOutput[Template], error) {
@@ -269,7 +270,7 @@ func (s *Service) Routes(api *httpapi.API) {
 		})
 	httpapi.Register(group, created(route("POST /ops/incidents/{id}/updates", "update-incident", "Say something of an incident, or that it is resolved")),
 		func(ctx context.Context, in *updateIncidentInput) (*httpapi.Output[incidentBody], error) {
-			return showIncident(s.Say(ctx, in.ID, Saying{in.Body.Status, in.Body.text(), in.Body.Key}))
+			return showIncident(s.Say(ctx, in.ID, Saying{in.Body.Status, in.Body.text(), cmp.Or(in.Body.Key, docstore.IDFrom(ctx))}))
 		})
 	httpapi.Register(group, long(route("PATCH /ops/incidents/{id}/updates/{update}", "correct-update", "Correct the text of an update; the earlier one stays to be seen")),
 		func(ctx context.Context, in *correctUpdateInput) (*httpapi.Output[incidentBody], error) {
@@ -287,7 +288,7 @@ func (s *Service) Routes(api *httpapi.API) {
 	httpapi.Register(group, created(route("POST /ops/maintenances", "plan-maintenance", "Plan work")),
 		func(ctx context.Context, in *planMaintenanceInput) (*httpapi.Output[maintenanceBody], error) {
 			b := in.Body
-			m, err := s.Plan(ctx, Maintenance{ID: b.Key, Title: language.Text{En: b.Title, Ar: b.TitleAr}, Text: b.text(), Components: b.Components, StartsAt: docstore.At(b.StartsAt), EndsAt: docstore.At(b.EndsAt), Rule: b.RRule, Zone: b.Timezone})
+			m, err := s.Plan(ctx, Maintenance{ID: cmp.Or(b.Key, docstore.IDFrom(ctx)), Title: language.Text{En: b.Title, Ar: b.TitleAr}, Text: b.text(), Components: b.Components, StartsAt: docstore.At(b.StartsAt), EndsAt: docstore.At(b.EndsAt), Rule: b.RRule, Zone: b.Timezone})
 			if err != nil {
 				return nil, err
 			}

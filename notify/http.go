@@ -79,7 +79,7 @@ type testOutput struct {
 
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
-	group := httpapi.Group{API: api, Name: "Alerts", Kinds: kinds}
+	group := httpapi.Group{API: api, Name: "Alerts", About: "What operators are told, what became of it, and a test of the way to them.", Kinds: kinds}
 	route := func(pattern, id, summary string) httpapi.Route {
 		return httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: pattern, ID: id, Summary: summary}
 	}

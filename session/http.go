@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"manus/docstore"
 	"manus/httpapi"
 	"manus/identity"
 	"manus/language"
@@ -122,7 +124,7 @@ func eventAnswer(e Event, err error) (*eventOutput, error) {
 // Routes registers the room's routes. opening is how often sessions may be opened by
 // users on a plan, where that is not how often anybody may.
 func (s *Service) Routes(api *httpapi.API, opening map[string]ratelimit.Limit) {
-	group := httpapi.Group{API: api, Name: "Sessions", Kinds: kinds}
+	group := httpapi.Group{API: api, Name: "Sessions", About: "Metered sessions, the messages you write to them, and the log of what the product does.", Kinds: kinds}
 	limit := ratelimit.NewRule("10/minute, 100/hour", ratelimit.ByUser)
 	limit.Plans = opening
 	httpapi.Register(group, httpapi.Route{
@@ -162,7 +164,7 @@ func (s *Service) Routes(api *httpapi.API, opening map[string]ratelimit.Limit) {
 		MaxBody: maxMessageBody,
 	},
 		func(ctx context.Context, in *messageInput) (*eventOutput, error) {
-			return eventAnswer(s.Write(ctx, identity.From(ctx).UserID, in.ID, in.Body.Text, in.Body.ClientKey))
+			return eventAnswer(s.Write(ctx, identity.From(ctx).UserID, in.ID, in.Body.Text, cmp.Or(in.Body.ClientKey, docstore.IDFrom(ctx))))
 		})
 	httpapi.Register(group, httpapi.Route{Scope: identity.Worker, Pattern: "POST /sessions/{id}/events", ID: "append-event", Status: http.StatusAccepted, Summary: "Append what a worker did to a session"},
 		s.appendEvent)
@@ -181,7 +183,7 @@ func (s *Service) appendEvent(ctx context.Context, in *eventInput) (*eventOutput
 	if in.Body.Type == Message || in.Body.Type == StoppedType {
 		return nil, errReservedType
 	}
-	return eventAnswer(s.Append(ctx, identity.From(ctx).UserID, in.ID, in.Body.Type, compact.Bytes(), in.Body.ClientKey))
+	return eventAnswer(s.Append(ctx, identity.From(ctx).UserID, in.ID, in.Body.Type, compact.Bytes(), cmp.Or(in.Body.ClientKey, docstore.IDFrom(ctx))))
 }
 
 // eventsRoute answers in two media types, which the types of Go can't tell.

@@ -7,6 +7,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -190,7 +191,12 @@ func (s *Service) Close() { s.streams.close() }
 // quota has looked into it, neither.
 func (s *Service) Create(ctx context.Context, userID, title string) (Session, error) {
 	now := docstore.At(s.now())
-	made := Session{ID: docstore.NewID(), UserID: userID, Title: title, Status: Active, CreatedAt: now, UpdatedAt: now}
+	if id := docstore.IDFrom(ctx); id != "" { // it may have been made, and its maker killed
+		if made, err := s.Get(ctx, userID, id); !errors.Is(err, ErrNotFound) {
+			return made, err
+		}
+	}
+	made := Session{ID: cmp.Or(docstore.IDFrom(ctx), docstore.NewID()), UserID: userID, Title: title, Status: Active, CreatedAt: now, UpdatedAt: now}
 	if err := s.c.Quota.Reserve(ctx, userID, made.ID); err != nil {
 		return Session{}, err
 	}

@@ -136,7 +136,7 @@ type resultsInput struct {
 func (s *Service) Routes(api *httpapi.API) {
 	s.placeRoutes(api)
 	s.pingRoutes(api)
-	group := httpapi.Group{API: api, Name: "Monitors", Kinds: kinds}
+	group := httpapi.Group{API: api, Name: "Monitors", About: "What is watched, from where, and what was found.", Kinds: kinds}
 	route := func(pattern, id, summary string) httpapi.Route {
 		return httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: pattern, ID: id, Summary: summary}
 	}

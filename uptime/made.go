@@ -23,6 +23,8 @@ type made struct {
 	Said json.RawMessage `json:"said"`
 	// Revision counts its changes.
 	Revision int64 `json:"revision"`
+	// MadeID is of the request that has made it, see [docstore.WithID].
+	MadeID string `json:"made_id,omitempty"`
 	// Deleted is set until everybody who is to know has been told.
 	Deleted bool `json:"deleted,omitempty"`
 
@@ -38,6 +40,11 @@ func (m *made) outbox() audit.Outbox[audit.Event] {
 }
 
 var madeSpec = docstore.Spec{Collection: "monitors", Of: made{}, Indexes: []docstore.Index{audit.PendingIndex}}
+
+// isOf tells whether the request that ctx belongs to has made it, and was cut off.
+func (m made) isOf(ctx context.Context) bool {
+	return !m.Deleted && m.MadeID != "" && m.MadeID == docstore.IDFrom(ctx)
+}
 
 func (m made) definition() (d Definition, err error) {
 	return d, json.Unmarshal(m.Said, &d)
@@ -82,10 +89,13 @@ func (s *Service) Create(ctx context.Context, id string, d Definition) error {
 	if err != nil {
 		return err
 	}
-	switch set.origins[id] {
-	case OfFile:
+	if set.origins[id] == OfFile {
 		return ErrOfFile
-	case OfAPI:
+	}
+	if made, err := s.made.Get(ctx, id); err == nil && made.isOf(ctx) {
+		return nil
+	}
+	if set.origins[id] == OfAPI {
 		return ErrExists
 	}
 	if len(set.ids) >= MaxMonitors {
@@ -99,7 +109,7 @@ func (s *Service) Create(ctx context.Context, id string, d Definition) error {
 		if exists && !m.Deleted {
 			return ErrExists
 		}
-		m.Said, m.Deleted = said, false
+		m.Said, m.MadeID, m.Deleted = said, docstore.IDFrom(ctx), false
 		m.Revision++
 		s.noteChange(ctx, m, eventMade)
 		return nil

@@ -70,7 +70,9 @@ var (
 	StatusClients = Program{"status-clients", "clients of status pages", ours("statustest"), nil}
 	Lighthouse    = Program{"lighthouse", "what rates pages", ours("statustest/lighthouse"), nil}
 
-	Programs = []Program{FerretDB, Mongodump, Mongorestore, Versitygw, OpenIDProvider, SentryGo, SentryJavaScript, StatusClients, Lighthouse}
+	ClientMaker = Program{"client-maker", "what reads the OpenAPI document, and makes a client of it", ours("clienttest"), nil}
+
+	Programs = []Program{FerretDB, Mongodump, Mongorestore, Versitygw, OpenIDProvider, SentryGo, SentryJavaScript, StatusClients, Lighthouse, ClientMaker}
 )
 
 // ours is a folder in internal.
@@ -187,7 +189,7 @@ func (p Program) sources() (names []string, err error) {
 	entries, err := os.ReadDir(p.Dir)
 	for _, entry := range entries {
 		switch name := entry.Name(); filepath.Ext(name) {
-		case ".go", ".mod", ".sum", ".json", ".mjs":
+		case ".go", ".mod", ".sum", ".json", ".mjs", ".ts":
 			if !strings.HasSuffix(name, "_test.go") {
 				names = append(names, name)
 			}

@@ -147,8 +147,8 @@ func (s *Server) call(ctx context.Context, method, path string, body []byte, ans
 func refusal(response *http.Response) error {
 	var problem struct{ Type, Detail string }
 	text, _ := io.ReadAll(io.LimitReader(response.Body, maxDetail))
-	_ = json.Unmarshal(text, &problem) // of something else on the way there is nothing to say
-	_, name, _ := strings.Cut(problem.Type, "#")
+	_ = json.Unmarshal(text, &problem)                                // of something else on the way there is nothing to say
+	name := problem.Type[strings.LastIndexAny(problem.Type, "/#")+1:] // after # in those of before
 	switch known := byName[name]; {
 	case response.StatusCode == http.StatusUnauthorized, response.StatusCode == http.StatusForbidden:
 		return uptime.ErrNotAllowed

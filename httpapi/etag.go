@@ -1,0 +1,127 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"manus/docstore"
+)
+
+// tagged tells whether the route's answers have an ETag.
+func (e *endpoint) tagged() bool {
+	return e.Method() == http.MethodGet && e.Access != Public && e.Timeout != NoTimeout
+}
+
+// conditional tells whether a request may ask for the route's address to be changed only if it is
+// as it was read.
+func (e *endpoint) conditional() bool {
+	return slices.Contains([]string{http.MethodPatch, http.MethodPut, http.MethodDelete}, e.Method())
+}
+
+// documentConditions says in the document which of them the route takes.
+func (e *endpoint) documentConditions(operation *huma.Operation) {
+	name, description, status := "", "", ""
+	switch {
+	case e.tagged():
+		name, description, status = "If-None-Match", "The ETag of an answer that you have: if that is still right, the answer is 304 without a body.", "304"
+	case e.conditional():
+		name, description, status = "If-Match", "The ETag of this address as you have read it: if it has been changed since, this isn't done and the answer is 412.", "412"
+	default:
+		return
+	}
+	operation.Parameters = append(operation.Parameters, &huma.Param{Name: name, In: "header", Description: description, Schema: &huma.Schema{Type: huma.TypeString}})
+	operation.Responses[status] = &huma.Response{Ref: problemRef}
+	if status == "304" {
+		operation.Responses[status] = &huma.Response{Description: "What you have is right"}
+	}
+}
+
+// serveTagged answers with the ETag of what do answers, or says that the client has that.
+func (e *endpoint) serveTagged(w http.ResponseWriter, r *http.Request, do http.HandlerFunc) {
+	if !e.tagged() {
+		do(w, r)
+		return
+	}
+	held := &heldAnswer{ResponseWriter: w, status: http.StatusOK}
+	do(held, r)
+	if held.status == http.StatusOK {
+		sum := sha256.Sum256(held.body.Bytes())
+		tag := `"` + hex.EncodeToString(sum[:12]) + `"`
+		w.Header().Set("ETag", tag)
+		if names(r.Header.Values("If-None-Match"), tag, true) {
+			w.Header().Del("Content-Type")
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	w.WriteHeader(held.status)
+	_, _ = w.Write(held.body.Bytes()) // the client is gone if this fails
+}
+
+// names tells whether the values of a header have a tag among them. One that a proxy has made
+// weak, as it packed the answer, still tells what a client has.
+func names(values []string, tag string, weak bool) bool {
+	for named := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		named = strings.TrimSpace(named)
+		if weak {
+			named = strings.TrimPrefix(named, "W/")
+		}
+		if named == tag || named == "*" {
+			return true
+		}
+	}
+	return false
+}
+
+// ifMatch holds the request's If-Match against what its address is now, and returns a context in which
+// that can't be changed any more by anybody else before it is changed by this request. It
+// returns [docstore.ErrChanged].
+func ifMatch(ctx context.Context) (context.Context, error) {
+	if guard, _ := ctx.Value(docstore.GuardKey{}).(*docstore.Guard); guard != nil { // this is the reading
+		return ctx, nil
+	}
+	x := exchangeOf(ctx)
+	if x == nil || !x.endpoint.conditional() || x.r.Header.Get("If-Match") == "" {
+		return ctx, nil
+	}
+	read := x.api.find(x.r, http.MethodGet)
+	if read == nil || !read.tagged() || read.allows(&x.caller) != nil {
+		return ctx, docstore.ErrChanged
+	}
+	guard := &docstore.Guard{}
+	ctx = docstore.WithGuard(ctx, guard)
+	now := &heldAnswer{ResponseWriter: unsent{http.Header{}}, status: http.StatusOK}
+	read.serve(now, readingOf(ctx, x.r))
+	guard.Close()
+	switch {
+	case now.status >= http.StatusInternalServerError:
+		return ctx, docstore.ErrUnavailable
+	case now.status != http.StatusOK || !names(x.r.Header.Values("If-Match"), now.Header().Get("ETag"), false):
+		return ctx, docstore.ErrChanged
+	}
+	return ctx, nil
+}
+
+// readingOf is the request that reads what another one is to change.
+func readingOf(ctx context.Context, r *http.Request) *http.Request {
+	read := r.WithContext(ctx)
+	read.Method, read.Body, read.ContentLength, read.TransferEncoding = http.MethodGet, http.NoBody, 0, nil
+	u := *r.URL
+	u.RawQuery = ""
+	read.URL, read.Header = &u, r.Header.Clone()
+	read.Header.Del("If-None-Match")
+	return read
+}
+
+// unsent is the writer of an answer that nobody gets.
+type unsent struct{ header http.Header }
+
+func (u unsent) Header() http.Header            { return u.header }
+func (u unsent) Write(part []byte) (int, error) { return len(part), nil }
+func (u unsent) WriteHeader(int)                {}
