@@ -28,7 +28,7 @@ type (
 	newKeyInput struct {
 		Body struct {
 			Name      string           `json:"name" minLength:"1" maxLength:"100" example:"CI" doc:"What it is for."`
-			Scopes    []identity.Scope `json:"scopes" minItems:"1" maxItems:"5" uniqueItems:"true" enum:"read,write,worker,operator,probe" doc:"What it may do: read and change what is yours, append events as a worker, what operators do, or of that only hand in what 'manus watch' finds elsewhere."`
+			Scopes    []identity.Scope `json:"scopes" minItems:"1" maxItems:"5" uniqueItems:"true" enum:"read,write,worker,operator,probe" doc:"What it may do: read and change what is yours; for operators alone, work at all sessions as a part of the product, do what operators do, or of that only hand in what 'manus watch' finds elsewhere."`
 			ExpiresAt *time.Time       `json:"expires_at,omitempty" doc:"When it ends; never if it is left out."`
 			ProofBody
 		}
