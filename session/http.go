@@ -281,19 +281,26 @@ func (s *Service) follow(ctx context.Context, caller identity.Caller, in *events
 		leave()
 		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, nil
 	}
-	return s.serve(ctx, &stream{
-		streams: s.streams, hints: s.c.Hints, after: after, alive: caller.Alive, poked: poked,
+	st := s.logStream(caller, in.ID, after)
+	st.poked = poked
+	return s.serve(ctx, st, returnKey, leave), nil
+}
+
+// logStream is a stream of a session's log for a caller who may read it.
+func (s *Service) logStream(caller identity.Caller, id string, after int64) *stream {
+	return &stream{
+		streams: s.streams, hints: s.c.Hints, after: after, alive: caller.Alive,
 		exists: func(ctx context.Context) error {
-			_, err := s.Read(ctx, caller, in.ID)
+			_, err := s.Read(ctx, caller, id)
 			return err
 		},
 		read: func(ctx context.Context, after int64, limit int) ([]sent, int64, bool, error) {
-			events, next, err := s.Events(ctx, in.ID, after, limit, "")
+			events, next, err := s.Events(ctx, id, after, limit, "")
 			var send []sent
 			for _, e := range events {
 				send, after = append(send, sent{e.Seq, e.Type, newEventBody(e), e.Type == StoppedType}), e.Seq
 			}
 			return send, after, next != "", err
 		},
-	}, returnKey, leave), nil
+	}
 }

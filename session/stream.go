@@ -138,13 +138,16 @@ func pokeEach(session map[chan struct{}]bool) {
 // parseEventID reads a Last-Event-ID: the place of the last event seen, and behind a dot
 // the key to come back with, where a ticket was used.
 func parseEventID(id string, most int64) (after int64, returnKey string, err error) {
-	place, returnKey, _ := strings.Cut(id, ".")
+	place, returnKey, keyed := strings.Cut(id, ".")
 	n, err := strconv.ParseInt(place, 10, 64)
-	if err != nil || n < 0 || n > most {
+	if err != nil || n < 0 || n > most || keyed && len(returnKey) != returnKeyLength {
 		return 0, "", errBadEventID
 	}
 	return n, returnKey, nil
 }
+
+// returnKeyLength is that of rand.Text.
+const returnKeyLength = 26
 
 // sent is what a stream sends of an event.
 type sent struct {
