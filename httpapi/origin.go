@@ -38,3 +38,11 @@ func CheckSameOrigin(r *http.Request) error {
 	}
 	return ErrCrossSite
 }
+
+// FromSameOrigin is CheckSameOrigin of the request that ctx belongs to.
+func FromSameOrigin(ctx context.Context) error {
+	if x := exchangeOf(ctx); x != nil {
+		return CheckSameOrigin(x.r)
+	}
+	return ErrCrossSite
+}
