@@ -247,6 +247,7 @@ func (s *Service) Routes(api *httpapi.API) {
 	s.accountRoutes(httpapi.Group{API: api, Name: "Your account", Kinds: Kinds})
 	s.factorRoutes(httpapi.Group{API: api, Name: "Second factors and passkeys", Kinds: Kinds})
 	s.keyRoutes(httpapi.Group{API: api, Name: "API keys", Kinds: Kinds})
+	s.introspectRoute(httpapi.Group{API: api, Name: "API keys", Kinds: Kinds})
 	if len(s.c.Origins) > 0 {
 		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET /.well-known/webauthn", Caching: "public, max-age=300"}, http.HandlerFunc(s.serveOrigins))
 	}

@@ -62,6 +62,9 @@ type Route struct {
 	Caller FindCaller
 	// MaxBody is the greatest request body in bytes; 0 means [MaxBody].
 	MaxBody int64
+	// Form takes the body as a form too, whose fields are those of the JSON, all of them
+	// texts: for what a standard says is sent so.
+	Form bool
 	// BodyTimeout is how long a client may take to send a body, 0 means 10 s.
 	// Timeout is how long the handler has from the request's begin, 0 means 30 s.
 	BodyTimeout, Timeout time.Duration
