@@ -69,7 +69,9 @@ var (
 
 	StatusClients = Program{"status-clients", "clients of status pages", ours("statustest"), nil}
 
-	Programs = []Program{FerretDB, Mongodump, Mongorestore, Versitygw, OpenIDProvider, SentryGo, SentryJavaScript, StatusClients}
+	FrontEnd = Program{"front-end", "a product's front-end, built by Vite", ours("frontend"), nil}
+
+	Programs = []Program{FerretDB, Mongodump, Mongorestore, Versitygw, OpenIDProvider, SentryGo, SentryJavaScript, StatusClients, FrontEnd}
 )
 
 // ours is a folder in internal.
@@ -186,7 +188,7 @@ func (p Program) sources() (names []string, err error) {
 	entries, err := os.ReadDir(p.Dir)
 	for _, entry := range entries {
 		switch name := entry.Name(); filepath.Ext(name) {
-		case ".go", ".mod", ".sum", ".json", ".mjs":
+		case ".go", ".mod", ".sum", ".json", ".mjs", ".html":
 			if !strings.HasSuffix(name, "_test.go") {
 				names = append(names, name)
 			}
