@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 
@@ -51,7 +53,7 @@ func TestABrowsersProgramOfAnotherOrigin(t *testing.T) {
 	page := strings.Replace(frontEnd.URL, "127.0.0.1", "localhost", 1) + "/?api=" + url.QueryEscape("http://localhost:"+port)
 
 	tab := browsertest.Open(t)
-	do := func(steps ...chromedp.Step) {
+	do := func(steps ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
 		if err := chromedp.Do(tab, steps...); err != nil {
 			t.Fatal(err)
@@ -114,9 +116,15 @@ func TestABrowsersProgramOfAnotherOrigin(t *testing.T) {
 }
 
 // passkeys gives a tab an authenticator that says yes.
-func passkeys() chromedp.Step {
-	return chromedp.Steps(webauthn.Enable(), webauthn.AddVirtualAuthenticator(&webauthn.VirtualAuthenticatorOptions{
-		Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal,
-		HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
-	}))
+func passkeys() chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		if _, err := cdp.Call(ctx, t, webauthn.Enable, webauthn.EnableParams{}); err != nil {
+			return err
+		}
+		_, err := cdp.Call(ctx, t, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
+			Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal,
+			HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
+		}})
+		return err
+	})
 }
