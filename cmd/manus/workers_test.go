@@ -61,7 +61,7 @@ func keyOf(t *testing.T, server *program, dir, scope string) (key string) {
 // pythonWorker is the worker of docs/workers.md. Of each message that it has it is told.
 func pythonWorker(t *testing.T, script, url, key string, has func(id string, again bool)) (kill func()) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "python3", script)
+	cmd := exec.CommandContext(t.Context(), "/usr/bin/python3", script)
 	cmd.Env = append(os.Environ(), "MANUS_URL="+url, "MANUS_API_KEY="+key, "LEASE_SECONDS=2")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
