@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -112,6 +113,23 @@ func TestABrowsersProgramOfAnotherOrigin(t *testing.T) {
 		server = start()
 		send()
 		follows()
+	}
+}
+
+// TestTheGuideFollowsAsTheFrontEndDoes holds the guide's program against the one that is run.
+func TestTheGuideFollowsAsTheFrontEndDoes(t *testing.T) {
+	t.Parallel()
+	shown, err := os.ReadFile(documented(t, "browsers.md", "js", t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := os.ReadFile("../../internal/frontend/manus.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, follow, _ := strings.Cut(string(shown), "async function follow")
+	if follow == "" || !strings.HasSuffix(string(run), follow) {
+		t.Error("docs/browsers.md follows otherwise than internal/frontend/manus.mjs")
 	}
 }
 
