@@ -63,16 +63,16 @@ func newSessionBody(s Session) sessionBody {
 
 // eventBody is an event as its reader sees it.
 type eventBody struct {
-	ID        string          `json:"id" doc:"Opaque; the same wherever the event is seen."`
 	Seq       int64           `json:"seq" doc:"Its place in the log: 1, 2, 3, … without gaps. It is the id in a live stream."`
 	Type      string          `json:"type" example:"message"`
 	Data      json.RawMessage `json:"data" doc:"For a message {\"text\":…}; otherwise what the worker sent."`
+	ID        string          `json:"id" doc:"Opaque; the same wherever the event is seen."`
 	Answers   string          `json:"answers,omitempty" doc:"The id of the message that it answers, where the worker said that."`
 	CreatedAt string          `json:"created_at" format:"date-time"`
 }
 
 func newEventBody(e Event) eventBody {
-	return eventBody{workID(e), e.Seq, e.Type, e.Data, e.Answers, e.CreatedAt.String()}
+	return eventBody{e.Seq, e.Type, e.Data, workID(e), e.Answers, e.CreatedAt.String()}
 }
 
 // IDParam is the session's id in a route's path. It is exported because huma
