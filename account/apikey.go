@@ -76,15 +76,15 @@ func parseKey(token string) (id string, s secret, err error) {
 }
 
 // makeKey makes a key for the account and returns it as it is shown, once.
-// expires may be zero. Only an operator's key may have the scope of one.
+// expires may be zero. Only an operator's key may have the scopes of one: worker is among them.
 func (s *Service) makeKey(ctx context.Context, userID, name string, scopes []identity.Scope, expires time.Time) (apiKey, string, error) {
 	user, err := s.Get(ctx, userID)
 	if err != nil {
 		return apiKey{}, "", err
 	}
-	mayGive := []identity.Scope{identity.Read, identity.Write, identity.Worker}
+	mayGive := []identity.Scope{identity.Read, identity.Write}
 	if user.Role == identity.Operator {
-		mayGive = append(mayGive, identity.ScopeOperate, identity.Probe)
+		mayGive = append(mayGive, identity.Worker, identity.ScopeOperate, identity.Probe)
 	}
 	if slices.ContainsFunc(scopes, func(scope identity.Scope) bool { return !slices.Contains(mayGive, scope) }) {
 		return apiKey{}, "", errInvalidScope
@@ -179,4 +179,15 @@ func (s *Service) loadKey(ctx context.Context, id, hash string) (proofState, err
 		caller.Scopes = []identity.Scope{}
 	}
 	return proofState{caller: caller, expires: expires, secretHash: key.SecretHash}, nil
+}
+
+// CallerOf is who proved themselves by a login, or else by an API key, as things stand now.
+// It returns ErrInvalidToken when that has ended, or an error of the store.
+func (s *Service) CallerOf(ctx context.Context, loginID, keyID string) (identity.Caller, error) {
+	id, load := loginID, s.loadLogin
+	if id == "" {
+		id, load = keyID, func(ctx context.Context, id string) (proofState, error) { return s.loadKey(ctx, id, "") }
+	}
+	state, err := s.state(ctx, id, load)
+	return state.caller, err
 }

@@ -43,7 +43,7 @@ var Kinds = httpapi.Kinds{
 	{Err: errCeremony, Status: http.StatusUnprocessableEntity, Name: "ceremony-failed", Detail: language.Text{En: "This was begun too long ago, finished already, or went wrong on the way. Begin again.", Ar: "مضى وقت طويل على بدء هذه العملية، أو انتهت بالفعل، أو حدث فيها خطأ. ابدأ من جديد."}},
 	{Err: errUnknownKey, Status: http.StatusNotFound, Name: "no-such-key", Detail: language.Text{En: "You have no API key with this id.", Ar: "ليس لديك مفتاح برمجي بهذا المعرّف."}},
 	{Err: errTooManyKeys, Status: http.StatusConflict, Name: "too-many-keys", Detail: language.Text{En: "You have as many API keys as one can have. Revoke one first.", Ar: "لديك أكبر عدد ممكن من المفاتيح البرمجية. ألغِ أحدها أوّلًا."}},
-	{Err: errInvalidScope, Status: http.StatusForbidden, Name: "invalid-scope", Detail: language.Text{En: "Use scopes of read, write and worker; the scopes 'operator' and 'probe' are for operators.", Ar: "استعمل من النطاقات read وwrite وworker؛ أمّا operator وprobe فللمشغّلين."}},
+	{Err: errInvalidScope, Status: http.StatusForbidden, Name: "invalid-scope", Detail: language.Text{En: "Use the scopes read and write; the scopes 'worker', 'operator' and 'probe' are for operators.", Ar: "استعمل من النطاقات read وwrite؛ أمّا worker وoperator وprobe فللمشغّلين."}},
 	{Err: errInvalidTime, Status: http.StatusUnprocessableEntity, Name: "invalid-time", Detail: language.Text{En: "Use a time that is still to come.", Ar: "استعمل وقتًا لم يحِن بعد."}},
 	{Err: errUnknownProvider, Status: http.StatusNotFound, Name: "no-such-provider", Detail: language.Text{En: "There is no such provider. GET /auth/providers lists them.", Ar: "لا يوجد مزوّد كهذا. تجد قائمة المزوّدين في GET /auth/providers."}},
 	{Err: errRedirect, Status: http.StatusUnprocessableEntity, Name: "redirect-not-allowed", Detail: language.Text{En: "People may not be sent back to this address. The operator lists those that are allowed as redirect_urls.", Ar: "لا يُسمح بإعادة الناس إلى هذا العنوان. يحدّد المشغّل العناوين المسموح بها في redirect_urls."}},
@@ -65,13 +65,13 @@ var providerKinds = httpapi.Kinds{
 	{Err: errWrongFactor, Status: http.StatusForbidden, Name: "wrong-password", Detail: language.Text{En: "The code or the passkey is wrong. Send the same again with a right one.", Ar: "الرمز أو مفتاح المرور خطأ. أرسل الطلب نفسه مرّة أخرى مع الصحيح."}},
 }
 
-// Caller finds out who sends a request, by its bearer token: an access token or
-// an API key. It is an [httpapi.FindCaller]: a request with an invalid token is
+// Caller finds out who sends a request, by its bearer token, an access token or
+// an API key, or by the cookie of a page (see cookies.go). It is an [httpapi.FindCaller]: a request with an invalid token is
 // anonymous.
 func (s *Service) Caller(r *http.Request) (identity.Caller, error) {
-	token, ok := bearer(r)
-	if !ok {
-		return identity.Caller{}, nil
+	token, err := s.proof(r)
+	if err != nil || token == "" {
+		return identity.Caller{}, err
 	}
 	authenticate := s.Authenticate
 	if strings.HasPrefix(token, keyPrefix) {
@@ -87,7 +87,10 @@ func (s *Service) Caller(r *http.Request) (identity.Caller, error) {
 // formerCaller is Caller for signing out: the access token may have expired, and its login
 // have ended.
 func (s *Service) formerCaller(r *http.Request) (identity.Caller, error) {
-	token, _ := bearer(r)
+	token, err := s.proof(r)
+	if err != nil {
+		return identity.Caller{}, err
+	}
 	if read, err := s.keys.verifyOnce(token); err == nil {
 		return identity.Caller{UserID: read.userID, LoginID: read.loginID}, nil
 	}
@@ -108,9 +111,9 @@ func bearer(r *http.Request) (string, bool) {
 // tokensBody is the answer to signing in.
 type tokensBody struct {
 	User         userBody `json:"user"`
-	AccessToken  string   `json:"access_token" doc:"Send it as 'Authorization: Bearer …'."`
-	RefreshToken string   `json:"refresh_token" doc:"Gives new tokens, once."`
-	TokenType    string   `json:"token_type" enum:"Bearer"`
+	AccessToken  string   `json:"access_token" doc:"Send it as 'Authorization: Bearer …'. Empty where it is a cookie."`
+	RefreshToken string   `json:"refresh_token" doc:"Gives new tokens, once. Empty where it is a cookie."`
+	TokenType    string   `json:"token_type" enum:"Bearer,Cookie"`
 	ExpiresIn    int      `json:"expires_in" doc:"Seconds until the access token expires."`
 }
 
@@ -122,12 +125,6 @@ func newTokensBody(t Tokens) tokensBody {
 		TokenType:    "Bearer",
 		ExpiresIn:    int(AccessLifetime.Seconds()),
 	}
-}
-
-type tokensOutput = httpapi.Output[tokensBody]
-
-func tokensAnswer(t Tokens, err error) (*tokensOutput, error) {
-	return httpapi.OutputOf(newTokensBody(t), err)
 }
 
 // acceptedBody is the answer to a request that continues by mail.
@@ -156,6 +153,7 @@ func accepted(ctx context.Context, detail language.Text, err error) (*acceptedOu
 // registerOutput is tokens, or what goes on by mail.
 type registerOutput struct {
 	Status          int
+	SetCookie       []string     `header:"Set-Cookie" hidden:"true"`
 	ContentLanguage language.Tag `header:"Content-Language" hidden:"true"` // of the latter
 	Body            any
 }
@@ -177,6 +175,7 @@ func (in *passkeyInput) answer() *PasskeyAnswer {
 // Inputs.
 type (
 	registerInput struct {
+		TokensInput
 		AcceptLanguage string `header:"Accept-Language" doc:"The language of the answer, and of mails unless 'language' says it."`
 		Body           struct {
 			Email    string       `json:"email" maxLength:"254" doc:"At most 254 bytes of UTF-8." example:"amal@example.com"`
@@ -186,6 +185,7 @@ type (
 		}
 	}
 	loginInput struct {
+		TokensInput
 		Body struct {
 			Email    string        `json:"email" maxLength:"254" example:"amal@example.com"`
 			Password string        `json:"password" maxLength:"256" example:"correct horse battery staple"`
@@ -194,8 +194,11 @@ type (
 		}
 	}
 	refreshInput struct {
-		Body struct {
-			RefreshToken string `json:"refresh_token" maxLength:"200"`
+		TokensInput
+		SecureCookie string `cookie:"__Host-manus-refresh" hidden:"true"`
+		Cookie       string `cookie:"manus-refresh" hidden:"true"`
+		Body         struct {
+			RefreshToken string `json:"refresh_token,omitempty" maxLength:"200" doc:"Left out where it is a cookie."`
 		}
 	}
 	passwordInputBody struct {
@@ -228,7 +231,15 @@ func (in *loginInput) LimitAccount() string { return in.Body.Email }
 func (in *forgotInput) LimitAccount() string { return in.Body.Email }
 
 // LimitRefresh is the refresh token that is being tried, for limits.
-func (in *refreshInput) LimitRefresh() string { return in.Body.RefreshToken }
+func (in *refreshInput) LimitRefresh() string { return in.token() }
+
+// token is the refresh token, of the body or of whichever cookie this program sets.
+func (in *refreshInput) token() string {
+	if in.cookies() {
+		return cmp.Or(in.SecureCookie, in.Cookie)
+	}
+	return in.Body.RefreshToken
+}
 
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
@@ -236,6 +247,7 @@ func (s *Service) Routes(api *httpapi.API) {
 	s.accountRoutes(httpapi.Group{API: api, Name: "Your account", About: "Your profile, password and devices, a copy of your data, and its erasure.", Kinds: Kinds})
 	s.factorRoutes(httpapi.Group{API: api, Name: "Second factors and passkeys", About: "Authenticator apps, recovery codes and passkeys.", Kinds: Kinds})
 	s.keyRoutes(httpapi.Group{API: api, Name: "API keys", About: "Keys for programs that act for you.", Kinds: Kinds})
+	s.introspectRoute(httpapi.Group{API: api, Name: "API keys", About: "Keys for programs that act for you.", Kinds: Kinds})
 	if len(s.c.Origins) > 0 {
 		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET /.well-known/webauthn", Caching: "public, max-age=300"}, http.HandlerFunc(s.serveOrigins))
 	}
@@ -254,7 +266,9 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 		Limits: []ratelimit.Rule{ratelimit.NewRule("5/minute, 20/hour", ratelimit.ByAddress, ratelimit.ByAccount)},
 	},
 		func(ctx context.Context, in *loginInput) (*tokensOutput, error) {
-			return tokensAnswer(s.Login(ctx, Credentials{in.Body.Email, in.Body.Password, in.Body.OTP, in.Body.Passkey.answer()}))
+			return s.tokensAnswer(ctx, in.TokensInput, func() (Tokens, error) {
+				return s.Login(ctx, Credentials{in.Body.Email, in.Body.Password, in.Body.OTP, in.Body.Passkey.answer()})
+			})
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Public, Pattern: "POST /auth/refresh", ID: "refresh", Summary: "Get new tokens for a refresh token",
@@ -264,19 +278,19 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 		},
 	},
 		func(ctx context.Context, in *refreshInput) (*tokensOutput, error) {
-			return tokensAnswer(s.Refresh(ctx, in.Body.RefreshToken))
+			return s.tokensAnswer(ctx, in.TokensInput, func() (Tokens, error) { return s.Refresh(ctx, in.token()) })
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Persons, Caller: s.formerCaller, Pattern: "POST /auth/logout", ID: "logout", Summary: "Sign out of this login",
 		Description: "The access token may have expired, and the login may have ended.",
 	},
-		func(ctx context.Context, _ *httpapi.Nothing) (*httpapi.Nothing, error) {
+		func(ctx context.Context, _ *httpapi.Nothing) (*signedOutOutput, error) {
 			caller := identity.From(ctx)
-			return nil, s.Logout(ctx, caller.UserID, caller.LoginID)
+			return s.signedOut(s.Logout(ctx, caller.UserID, caller.LoginID))
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/logout-all", ID: "logout-all", Summary: "Sign out of every login"},
-		func(ctx context.Context, _ *httpapi.Nothing) (*httpapi.Nothing, error) {
-			return nil, s.LogoutAll(ctx, identity.From(ctx).UserID)
+		func(ctx context.Context, _ *httpapi.Nothing) (*signedOutOutput, error) {
+			return s.signedOut(s.LogoutAll(ctx, identity.From(ctx).UserID))
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/verify", ID: "verify", Summary: "Confirm an e-mail address by a mailed link"},
 		func(ctx context.Context, in *httpapi.Input[verifyInputBody]) (*httpapi.Nothing, error) {
@@ -300,10 +314,16 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 
 func (s *Service) register(ctx context.Context, in *registerInput) (*registerOutput, error) {
 	tag := cmp.Or(in.Body.Language, language.From(ctx))
+	if in.cookies() {
+		if err := httpapi.FromSameOrigin(ctx); err != nil {
+			return nil, err
+		}
+	}
 	tokens, signedIn, err := s.Register(ctx, NewUser{Email: in.Body.Email, Password: in.Body.Password, FullName: in.Body.FullName, Language: tag})
 	if signedIn {
-		return &registerOutput{Status: http.StatusCreated, Body: newTokensBody(tokens)}, nil
+		given := s.tokensGiven(in.TokensInput, tokens)
+		return &registerOutput{Status: http.StatusCreated, SetCookie: given.SetCookie, Body: given.Body}, nil
 	}
 	answer, err := accepted(ctx, linkMailed, err)
-	return &registerOutput{http.StatusAccepted, answer.ContentLanguage, answer.Body}, err
+	return &registerOutput{Status: http.StatusAccepted, ContentLanguage: answer.ContentLanguage, Body: answer.Body}, err
 }

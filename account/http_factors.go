@@ -132,7 +132,7 @@ func (s *Service) passkeyRoutes(group httpapi.Group) {
 			return optionsAnswer(s.beginPasskeyUse(ctx))
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/passkeys/login", ID: "login-with-passkey", Summary: "Sign in with a passkey alone"},
-		func(ctx context.Context, in *httpapi.Input[passkeyInput]) (*tokensOutput, error) {
-			return tokensAnswer(s.LoginWithPasskey(ctx, *in.Body.answer()))
+		func(ctx context.Context, in *signInInput[passkeyInput]) (*tokensOutput, error) {
+			return s.tokensAnswer(ctx, in.TokensInput, func() (Tokens, error) { return s.LoginWithPasskey(ctx, *in.Body.answer()) })
 		})
 }

@@ -28,7 +28,7 @@ type (
 	newKeyInput struct {
 		Body struct {
 			Name      string           `json:"name" minLength:"1" maxLength:"100" example:"CI" doc:"What it is for."`
-			Scopes    []identity.Scope `json:"scopes" minItems:"1" maxItems:"5" uniqueItems:"true" enum:"read,write,worker,operator,probe" doc:"What it may do: read and change what is yours, append events as a worker, what operators do, or of that only hand in what 'manus watch' finds elsewhere."`
+			Scopes    []identity.Scope `json:"scopes" minItems:"1" maxItems:"5" uniqueItems:"true" enum:"read,write,worker,operator,probe" doc:"What it may do: read and change what is yours; for operators alone, work at all sessions as a part of the product, do what operators do, or of that only hand in what 'manus watch' finds elsewhere."`
 			ExpiresAt *time.Time       `json:"expires_at,omitempty" doc:"When it ends; never if it is left out."`
 			ProofBody
 		}
@@ -134,8 +134,10 @@ func (s *Service) providerRoutes(group httpapi.Group) {
 		Access: httpapi.Public, Pattern: "POST /auth/providers/finish", ID: "finish-provider", Summary: "Finish to sign in with a provider",
 		Description: "After 'second-factor-required', send the same again with 'otp' or 'passkey'. Sent again by a page that was loaded again, it answers the same login's tokens, until they have been refreshed.",
 	},
-		func(ctx context.Context, in *httpapi.Input[finishProviderInputBody]) (*tokensOutput, error) {
-			return tokensAnswer(s.FinishProvider(ctx, ProviderAnswer{in.Body.Ticket, in.Body.Code, in.Body.State, in.Body.OTP, in.Body.Passkey.answer()}))
+		func(ctx context.Context, in *signInInput[finishProviderInputBody]) (*tokensOutput, error) {
+			return s.tokensAnswer(ctx, in.TokensInput, func() (Tokens, error) {
+				return s.FinishProvider(ctx, ProviderAnswer{in.Body.Ticket, in.Body.Code, in.Body.State, in.Body.OTP, in.Body.Passkey.answer()})
+			})
 		})
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/identities", ID: "list-identities", Summary: "See which providers are linked to your account"},
 		func(ctx context.Context, _ *httpapi.Nothing) (*httpapi.ListOutput[identityBody], error) {

@@ -18,6 +18,7 @@ import (
 	"manus/health"
 	"manus/httpapi"
 	"manus/idempotency"
+	"manus/identity"
 	"manus/internal/redisclient"
 	"manus/language"
 	"manus/lease"
@@ -135,11 +136,24 @@ func explained(probe func(context.Context) error) func(context.Context) error {
 // is one.
 func (a *App) addSessions() {
 	r := room{name: "sessions", specs: session.Specs()}
-	c := session.Config{Store: a.store, Quota: quota{a.Plans}, Log: a.log}
+	c := session.Config{Store: a.store, Quota: quota{a.Plans}, URL: a.settings.PublicURL, Metrics: a.registry, Log: a.log}
+	c.Caller = func(ctx context.Context, loginID, keyID string) (identity.Caller, error) {
+		caller, err := a.Accounts.CallerOf(ctx, loginID, keyID)
+		if errors.Is(err, account.ErrInvalidToken) { // a stranger by now
+			return identity.Caller{}, nil
+		}
+		return caller, err
+	}
+	r.run = func(ctx context.Context) { a.sessions.Run(ctx) }
 	if a.redis != nil {
 		hints := redishints.New(a.redis)
 		c.Hints = hints
-		r.run = func(ctx context.Context) { hints.Run(ctx, a.sessions.OnHint, a.sessions.MissedHints) }
+		r.run = func(ctx context.Context) {
+			var hearing sync.WaitGroup
+			defer hearing.Wait()
+			hearing.Go(func() { hints.Run(ctx, a.sessions.OnHint, a.sessions.MissedHints) })
+			a.sessions.Run(ctx)
+		}
 	}
 	a.sessions = session.New(c)
 	r.routes = func(api *httpapi.API) { a.sessions.Routes(api, openingLimits()) }

@@ -123,7 +123,7 @@ var (
 	unguessable = []string{"refresh_token", "token", "ticket", "code", "state", "passkey", "credential", "ceremony_id"}
 	noSecrets   = []string{
 		"email", "full_name", "language", "new_password", "name", "scopes", "expires_at", "redirect_url", "second_factor",
-		"id", "limit", "cursor", "Accept-Language",
+		"id", "limit", "cursor", "Accept-Language", "tokens", "token_type_hint",
 	}
 )
 

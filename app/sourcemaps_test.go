@@ -21,16 +21,22 @@ type cli struct {
 	environment []string
 }
 
-// newCLI has a key of a scope.
-func newCLI(t *testing.T, a *inbox, scope string) *cli {
+// key is an API key of a scope.
+func (a *inbox) key(t *testing.T, scope string) string {
 	t.Helper()
 	status, text := call(t, a.App, "POST", "/api/v1/auth/api-keys", a.token, `{"name":"ci","scopes":["`+scope+`"]}`)
 	var made struct{ Key string }
 	if err := json.Unmarshal([]byte(text), &made); err != nil || status != 201 {
 		t.Fatal(status, text, err)
 	}
+	return made.Key
+}
+
+// newCLI has a key of a scope.
+func newCLI(t *testing.T, a *inbox, scope string) *cli {
+	t.Helper()
 	return &cli{a, t.TempDir(), []string{
-		"SENTRY_URL=http://" + a.Addr(), "SENTRY_AUTH_TOKEN=" + made.Key, "SENTRY_ORG=manus", "SENTRY_PROJECT=web-shop",
+		"SENTRY_URL=http://" + a.Addr(), "SENTRY_AUTH_TOKEN=" + a.key(t, scope), "SENTRY_ORG=manus", "SENTRY_PROJECT=web-shop",
 	}}
 }
 

@@ -18,14 +18,21 @@ const (
 // cors lets pages of the origins allowed read an answer. Whoever else asks gets
 // the same answer, which their browser keeps from them.
 func (api *API) cors(header http.Header, r *http.Request, e *endpoint) {
-	if len(api.Origins) == 0 || !e.CORS && (e != api.fallback || !strings.HasPrefix(path.Clean("/"+r.URL.Path), Prefix+"/")) {
+	if len(api.Origins) == 0 && !api.LoopbackOnly || !e.CORS && (e != api.fallback || !strings.HasPrefix(path.Clean("/"+r.URL.Path), Prefix+"/")) {
 		return
 	}
 	header.Add("Vary", "Origin")
-	if origin := r.Header.Get("Origin"); slices.Contains(api.Origins, origin) {
+	if origin := r.Header.Get("Origin"); slices.Contains(api.Origins, origin) || api.LoopbackOnly && isLocalOrigin(origin) {
 		header.Set("Access-Control-Allow-Origin", origin)
 		header.Set("Access-Control-Expose-Headers", corsExposed)
 	}
+}
+
+// isLocalOrigin tells whether an origin is a server's on this machine: a server that is for
+// this machine alone takes its pages, so that a front-end's own server can be tried with it.
+func isLocalOrigin(origin string) bool {
+	host, ok := strings.CutPrefix(origin, "http://")
+	return ok && host != "" && !strings.ContainsAny(host, "/?#@") && IsLoopbackHost(host)
 }
 
 // answerPreflight answers a browser that asks whether a page may send a request.

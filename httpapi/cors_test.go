@@ -100,3 +100,25 @@ func TestARouteMayOptIn(t *testing.T) {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
 }
+
+func TestAServerForThisMachineTakesThePagesOfThisMachine(t *testing.T) {
+	t.Parallel()
+	_, door, _ := setup(t, nil)
+	api := door.(*API)
+	for origin, allowed := range map[string]bool{
+		"http://localhost:5173": true, "http://127.0.0.1:3000": true, "http://[::1]:3000": true, "http://shop.localhost": true,
+		"https://evil.example": false, "http://evil.example": false, "http://localhost.evil.example": false, "http://localhost@evil.example": false, "null": false, "": false, "http://": false,
+	} {
+		for _, local := range []bool{true, false} {
+			api.LoopbackOnly = local
+			r := httptest.NewRequest("POST", "/api/v1/tea", strings.NewReader(`{"cups":1}`))
+			r.Host = "localhost:8080"
+			r.Header.Set("Origin", origin)
+			w := httptest.NewRecorder()
+			api.ServeHTTP(w, r)
+			if got := w.Header().Get("Access-Control-Allow-Origin") != ""; got != (allowed && local) || w.Code != 200 {
+				t.Errorf("%q, to a server for this machine alone: %v: allowed: %v, %d", origin, local, got, w.Code)
+			}
+		}
+	}
+}

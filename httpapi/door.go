@@ -123,7 +123,7 @@ func (x *exchange) admit(r *http.Request) error {
 	e := x.endpoint
 	if e.Access != Public {
 		if err := x.findCaller(r); err != nil {
-			x.asked = true // nobody is to be blamed
+			x.asked = !errors.Is(err, ErrCrossSite) // otherwise nobody is to be blamed
 			return err
 		}
 	}

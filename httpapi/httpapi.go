@@ -198,7 +198,7 @@ func (e *endpoint) Handle(operation *huma.Operation, handle func(huma.Context)) 
 	e.complete(operation)
 	e.serve = func(w http.ResponseWriter, r *http.Request) {
 		if operation.RequestBody != nil {
-			if err := readJSON(r); err != nil {
+			if err := readJSON(r, e.Form); err != nil {
 				WriteError(w, r, nil, err)
 				return
 			}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"unicode"
@@ -29,18 +30,43 @@ var (
 func init() { huma.ValidateStrictCasing, huma.DefaultArrayNullable = true, false }
 
 // readJSON reads the body for a typed handler, once and whole, so that huma finds it in
-// memory and of the type that it knows. It returns errMediaType, and the errors of a body.
-func readJSON(r *http.Request) error {
+// memory and of the type that it knows; from a form, where the route takes one. It returns
+// errMediaType, and the errors of a body.
+func readJSON(r *http.Request, form bool) error {
 	if r.ContentLength == 0 {
 		return nil
 	}
-	if !isJSON(r.Header.Get("Content-Type")) {
+	form = form && isForm(r.Header.Get("Content-Type"))
+	if !form && !isJSON(r.Header.Get("Content-Type")) {
 		return errMediaType
 	}
 	text, err := io.ReadAll(r.Body)
+	if form && err == nil {
+		text, err = formAsJSON(string(text))
+	}
 	r.Body = io.NopCloser(bytes.NewReader(text))
 	r.Header.Set("Content-Type", "application/json")
 	return err
+}
+
+func isForm(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && media == "application/x-www-form-urlencoded"
+}
+
+// formAsJSON is a form as an object of texts. A field that is there twice is none.
+func formAsJSON(form string) ([]byte, error) {
+	values, err := url.ParseQuery(form)
+	if err != nil {
+		return nil, errBrokenBody
+	}
+	fields := map[string]string{}
+	for name, value := range values {
+		if len(value) == 1 {
+			fields[name] = value[0]
+		}
+	}
+	return json.Marshal(fields)
 }
 
 // isJSON tells whether a Content-Type is JSON, which is UTF-8 (RFC 8259). A body without

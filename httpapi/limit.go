@@ -82,8 +82,14 @@ func Prove(ctx context.Context, p Proof) error {
 	return x.decide(x, ratelimit.Request{Proof: &p})
 }
 
-// ask asks the limits about a request that has proved nothing.
+// workerLimit is how often a worker may call a route that is for people too.
+var workerLimit = ratelimit.NewRule("60000/minute").Limit
+
+// ask asks the limits about a request that has proved nothing but who the caller is.
 func (x *exchange) ask(ctx context.Context, t tried) error {
+	if x.endpoint.Workers && x.caller.IsWorker() {
+		return x.decide(ctx, ratelimit.Request{Proof: &Proof{Subject: x.caller.KeyID, Limit: workerLimit}})
+	}
 	return x.decide(ctx, ratelimit.Request{Account: t.account, Refresh: t.refresh, Guess: t.guess})
 }
 

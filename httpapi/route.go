@@ -43,6 +43,9 @@ type Route struct {
 	// Scope is what an API key needs, beside being its owner's; it is not
 	// looked at for Public routes.
 	Scope identity.Scope
+	// Workers lets workers in too ([identity.Caller.IsWorker]), whose requests are counted
+	// by their key and apart from those of people.
+	Workers bool
 	// Limits are the route's own, unless manus.yaml has a list of rules. None
 	// is the default rule, which all such routes share.
 	Limits []ratelimit.Rule
@@ -59,6 +62,9 @@ type Route struct {
 	Caller FindCaller
 	// MaxBody is the greatest request body in bytes; 0 means [MaxBody].
 	MaxBody int64
+	// Form takes the body as a form too, whose fields are those of the JSON, all of them
+	// texts: for what a standard says is sent so.
+	Form bool
 	// BodyTimeout is how long a client may take to send a body, 0 means 10 s.
 	// Timeout is how long the handler has from the request's begin, 0 means 30 s.
 	BodyTimeout, Timeout time.Duration
@@ -109,6 +115,7 @@ const (
 	Public                  // anybody
 	Persons                 // whoever has signed in themselves: no API key
 	Operators               // operators of the installation
+	Workers                 // programs of the product, see [identity.Caller.IsWorker]
 )
 
 // allows tells whether the route is for the caller: nil, or ErrUnauthorized,
@@ -121,8 +128,10 @@ func (r *Route) allows(caller *identity.Caller) error {
 		return ErrUnauthorized
 	case r.Access == Persons && caller.LoginID == "":
 		return ErrNotForKeys
-	case r.Access == Operators && caller.Role != identity.Operator:
+	case r.Access == Operators && caller.Role != identity.Operator, r.Access == Workers && !caller.IsWorker():
 		return ErrForbidden
+	case r.Workers && caller.IsWorker():
+		return nil
 	case r.Scope != "" && !caller.Can(r.Scope):
 		return ErrForbidden
 	}

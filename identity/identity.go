@@ -25,7 +25,7 @@ type Scope string
 const (
 	Read         Scope = "read"
 	Write        Scope = "write"
-	Worker       Scope = "worker"   // appends what the product did to session logs
+	Worker       Scope = "worker"   // of an operator's: works at anybody's sessions, see Caller.IsWorker
 	ScopeOperate Scope = "operator" // what the person may do as an operator
 	Probe        Scope = "probe"    // of an operator's: sees what is watched, and hands in what was found
 )
@@ -73,10 +73,14 @@ func (c Caller) AddressText() string {
 
 // Can tells whether the caller's proof reaches as far as scope.
 func (c Caller) Can(scope Scope) bool {
-	ofOperators := scope == ScopeOperate || scope == Probe
+	ofOperators := scope == ScopeOperate || scope == Probe || scope == Worker
 	has := c.Scopes == nil || slices.Contains(c.Scopes, scope) || scope == Probe && slices.Contains(c.Scopes, ScopeOperate)
 	return c.Known() && has && (!ofOperators || c.Role == Operator)
 }
+
+// IsWorker tells whether the caller is a part of the product that works at all sessions: a
+// program with an operator's key of scope worker. No person is.
+func (c Caller) IsWorker() bool { return c.KeyID != "" && c.Can(Worker) }
 
 // Key is the key under which a context has a *Caller, for a context that carries
 // one by itself.

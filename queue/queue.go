@@ -38,6 +38,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -102,7 +103,7 @@ type Config[T any] struct {
 	// that mean more than another attempt later. It heeds its context, which ends
 	// after Timeout, when Run's does, and when the job has been deleted. Its errors stand
 	// in the job, in clear. Nil means that jobs are done once they are put, and kept as
-	// by Keep.
+	// by Keep, unless workers outside of the program do them ([Queue.Lend]).
 	Work func(ctx context.Context, job Job[T]) error
 	// OnDiscard is told of a job, and why, before it is discarded for whatever reason.
 	// When that fails, it is tried again for as long as it takes; the job waits, and isn't
@@ -178,6 +179,7 @@ type Queue[T any] struct {
 	me      string // marks what this copy has claimed
 	slots   *slots
 	metrics metrics[T]
+	lending sync.Mutex // see Lend
 }
 
 // New makes a Queue. The store's collection is declared already (Spec).
@@ -291,6 +293,15 @@ func (q *Queue[T]) takeNew(d *document[T]) (working context.Context, taken bool)
 
 // document is a new job as it is stored.
 func (q *Queue[T]) document(job Job[T]) (document[T], error) {
+	d, err := q.newDocument(job)
+	if q.c.Work == nil {
+		_ = q.keepDone(&d, d.Deadline)
+	}
+	return d, err
+}
+
+// newDocument is a job that waits.
+func (q *Queue[T]) newDocument(job Job[T]) (document[T], error) {
 	now := q.c.Now()
 	starts := now
 	if job.ScheduledAt.After(now) {
@@ -304,9 +315,6 @@ func (q *Queue[T]) document(job Job[T]) (document[T], error) {
 	}
 	_ = d.wait(step(now, starts))
 	_ = q.enter(&d)
-	if q.c.Work == nil {
-		_ = q.keepDone(&d, d.Deadline)
-	}
 	err := q.fill(&d, job.Args)
 	return d, err
 }

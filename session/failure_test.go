@@ -205,7 +205,7 @@ func TestAClientKeyStandsForOneKindOfEventToo(t *testing.T) {
 	b := setup(t)
 	id := b.create(t).ID
 	append := func(kind, data string) error {
-		_, err := b.Append(t.Context(), "u", id, kind, json.RawMessage(data), "key")
+		_, err := b.Append(t.Context(), Event{SessionID: id, Type: kind, Data: json.RawMessage(data), ClientKey: "key"})
 		return err
 	}
 	if err := append("step", `1`); err != nil {

@@ -31,12 +31,19 @@ var kinds = httpapi.Kinds{
 	{Err: errInvalidData, Status: http.StatusUnprocessableEntity, Name: "invalid-data", Detail: language.Text{En: "Send at most 32768 bytes of JSON as data.", Ar: "أرسل في data ما لا يزيد على 32768 بايت من JSON."}},
 	{Err: errReservedType, Status: http.StatusUnprocessableEntity, Name: "reserved-type", Detail: language.Text{En: "Events of the types 'message' and 'stopped' are written by the service alone. Choose another type.", Ar: "الأحداث من نوعَي message وstopped تكتبها الخدمة وحدها. اختر نوعًا آخر."}},
 	{Err: ErrContended, Status: http.StatusServiceUnavailable, Name: "contended", Detail: language.Text{En: "Too many are writing to this session at once. Try again shortly.", Ar: "يكتب إلى هذه الجلسة كثيرون في وقت واحد. حاول مرّة أخرى بعد قليل."}, RetryAfter: time.Second},
+	{Err: errAnswersNothing, Status: http.StatusUnprocessableEntity, Name: "answers-nothing", Detail: language.Text{En: "Send the id of a message of this session as answers.", Ar: "أرسل في answers معرّف رسالة من هذه الجلسة."}},
+	{Err: errAnswered, Status: http.StatusConflict, Name: "already-answered", Detail: language.Text{En: "This message has another answer of this type already; it is kept. Go on with the next message.", Ar: "لهذه الرسالة جواب آخر من هذا النوع وهو باقٍ. تابع بالرسالة التالية."}},
+	{Err: errNoWork, Status: http.StatusNotFound, Name: "no-such-work", Detail: language.Text{En: "There is no message with this id. Send the id that POST /work/claim answered.", Ar: "لا توجد رسالة بهذا المعرّف. أرسل المعرّف الذي أعاده POST /work/claim."}},
+	{Err: errLeaseLost, Status: http.StatusConflict, Name: "lease-lost", Detail: language.Text{En: "This message isn't yours any more: its lease is over, it was done, or its session is gone. Leave it and claim others.", Ar: "لم تعد هذه الرسالة لك: انتهت مدّة حجزها أو أُنجزت أو زالت جلستها. اتركها واحجز غيرها."}},
+	{Err: errTicketUsed, Status: http.StatusUnauthorized, Name: "ticket-used", Detail: language.Text{En: "This address has been used, or its time is over. Ask for another by POST /sessions/{id}/stream-ticket.", Ar: "استُعمل هذا العنوان أو انتهت مدّته. اطلب غيره بـ POST /sessions/{id}/stream-ticket."}},
+	{Err: errBadFeedPlace, Status: http.StatusBadRequest, Name: "invalid-feed-place", Detail: language.Text{En: "after is the cursor of a message that this feed gave out, or the id of an event of its stream; 0 or nothing is from the beginning.", Ar: "الوسيط after هو مؤشّر رسالة مما أعطته هذه القائمة أو معرّف حدث من بثّها؛ و0 أو لا شيء يعني من البداية."}},
 	{Err: errTooManyStreams, Status: http.StatusTooManyRequests, Name: "too-many-streams", Detail: language.Text{En: "Too many live streams are open. Close one, or read the events as pages.", Ar: "البثوث المباشرة المفتوحة أكثر مما يُسمح به. أغلق أحدها، أو اقرأ الأحداث صفحاتٍ."}, RetryAfter: 10 * time.Second},
 }
 
 var (
 	errInvalidData  = errors.New("the event's data is too large")
 	errReservedType = errors.New("the event's type is reserved")
+	errAnswered     = errors.New("the message has been answered by another event of this type")
 )
 
 // maxMessageBody has room for the longest text however JSON writes it: a character is 12
@@ -61,11 +68,13 @@ type eventBody struct {
 	Seq       int64           `json:"seq" doc:"Its place in the log: 1, 2, 3, … without gaps. It is the id in a live stream."`
 	Type      string          `json:"type" example:"message"`
 	Data      json.RawMessage `json:"data" doc:"For a message {\"text\":…}; otherwise what the worker sent."`
+	ID        string          `json:"id" doc:"Opaque; the same wherever the event is seen."`
+	Answers   string          `json:"answers,omitempty" doc:"The id of the message that it answers, where the worker said that."`
 	CreatedAt string          `json:"created_at" format:"date-time"`
 }
 
 func newEventBody(e Event) eventBody {
-	return eventBody{e.Seq, e.Type, e.Data, e.CreatedAt.String()}
+	return eventBody{e.Seq, e.Type, e.Data, workID(e), e.Answers, e.CreatedAt.String()}
 }
 
 // IDParam is the session's id in a route's path. It is exported because huma
@@ -99,6 +108,7 @@ type (
 		Body struct {
 			Type      string          `json:"type" pattern:"^[a-z][a-z0-9._-]{0,63}$" example:"step.finished"`
 			Data      json.RawMessage `json:"data,omitempty" doc:"Any JSON, at most 32768 bytes."`
+			Answers   string          `json:"answers,omitempty" maxLength:"64" doc:"The id of the message that this answers. There is one such event of each type, unless client_key tells them apart: sent again it is the same event, with other data it is 'already-answered'."`
 			ClientKey string          `json:"client_key,omitempty" pattern:"^[A-Za-z0-9._:-]{1,128}$" doc:"An event sent again with its key is the same event."`
 		}
 	}
@@ -107,7 +117,12 @@ type (
 		httpapi.Page
 		After       int64  `query:"after" minimum:"0" maximum:"100001" doc:"Events after this place only."`
 		Accept      string `header:"Accept" doc:"text/event-stream for a live stream."`
-		LastEventID string `header:"Last-Event-ID" maxLength:"20" doc:"Goes on with a live stream after this event."`
+		LastEventID string `header:"Last-Event-ID" maxLength:"64" doc:"Goes on with a live stream after this event."`
+		Ticket      string `query:"ticket" maxLength:"64" doc:"Of POST /sessions/{id}/stream-ticket: a live stream for a browser's EventSource."`
+	}
+	ticketBody struct {
+		URL       string `json:"url" doc:"For new EventSource(url). It opens one stream; a browser comes back to that by itself."`
+		ExpiresIn int    `json:"expires_in" doc:"Seconds in which it has to be opened." example:"60"`
 	}
 	sessionOutput = httpapi.Output[sessionBody]
 	eventOutput   = httpapi.Output[eventBody]
@@ -143,9 +158,9 @@ func (s *Service) Routes(api *httpapi.API, opening map[string]ratelimit.Limit) {
 			found, next, err := s.List(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, newSessionBody)
 		})
-	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /sessions/{id}", ID: "get-session", Summary: "See a session"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Workers: true, Pattern: "GET /sessions/{id}", ID: "get-session", Summary: "See a session"},
 		func(ctx context.Context, in *IDParam) (*sessionOutput, error) {
-			return sessionAnswer(s.Get(ctx, identity.From(ctx).UserID, in.ID))
+			return sessionAnswer(s.Read(ctx, identity.From(ctx), in.ID))
 		})
 	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "PATCH /sessions/{id}", ID: "rename-session", Summary: "Give a session another title"},
 		func(ctx context.Context, in *renameInput) (*sessionOutput, error) {
@@ -166,9 +181,22 @@ func (s *Service) Routes(api *httpapi.API, opening map[string]ratelimit.Limit) {
 		func(ctx context.Context, in *messageInput) (*eventOutput, error) {
 			return eventAnswer(s.Write(ctx, identity.From(ctx).UserID, in.ID, in.Body.Text, cmp.Or(in.Body.ClientKey, docstore.IDFrom(ctx))))
 		})
-	httpapi.Register(group, httpapi.Route{Scope: identity.Worker, Pattern: "POST /sessions/{id}/events", ID: "append-event", Status: http.StatusAccepted, Summary: "Append what a worker did to a session"},
+	httpapi.Register(group, httpapi.Route{
+		Access: httpapi.Workers, Pattern: "POST /sessions/{id}/events", ID: "append-event", Status: http.StatusAccepted, Summary: "Append what a worker did to a session",
+		Description: "For programs of the product, with an operator's API key of scope 'worker', to anybody's session.",
+		Limits:      []ratelimit.Rule{workLimit()},
+	},
 		s.appendEvent)
-	httpapi.Stream(group, eventsRoute(), s.readEvents)
+	httpapi.Stream(group, s.eventsRoute(api.Caller), s.readEvents)
+	httpapi.Register(group, httpapi.Route{
+		Scope: identity.Read, Workers: true, Pattern: "POST /sessions/{id}/stream-ticket", ID: "stream-ticket", Summary: "Get a one-time address for a browser's EventSource",
+		Description: "An EventSource can't send an access token. The address opens one live stream of this session, within a minute. The ids of its events let the browser come back to it by itself, for a day; when it is refused (401), ask for another ticket.",
+	},
+		func(ctx context.Context, in *IDParam) (*httpapi.Output[ticketBody], error) {
+			secret, err := s.giveTicket(ctx, identity.From(ctx), in.ID)
+			return httpapi.OutputOf(ticketBody{s.ticketAddress(ctx, in.ID, secret), int(ticketLifetime.Seconds())}, err)
+		})
+	s.workRoutes(httpapi.Group{API: api, Name: "Work", About: "New messages of all sessions, for the programs that answer them.", Kinds: kinds})
 }
 
 func (s *Service) appendEvent(ctx context.Context, in *eventInput) (*eventOutput, error) {
@@ -183,13 +211,17 @@ func (s *Service) appendEvent(ctx context.Context, in *eventInput) (*eventOutput
 	if in.Body.Type == Message || in.Body.Type == StoppedType {
 		return nil, errReservedType
 	}
-	return eventAnswer(s.Append(ctx, identity.From(ctx).UserID, in.ID, in.Body.Type, compact.Bytes(), cmp.Or(in.Body.ClientKey, docstore.IDFrom(ctx))))
+	e, err := s.Append(ctx, Event{SessionID: in.ID, Type: in.Body.Type, Data: compact.Bytes(), ClientKey: cmp.Or(in.Body.ClientKey, docstore.IDFrom(ctx)), Answers: in.Body.Answers})
+	if errors.Is(err, ErrKeyReused) && in.Body.ClientKey == "" {
+		err = errAnswered
+	}
+	return eventAnswer(e, err)
 }
 
 // eventsRoute answers in two media types, which the types of Go can't tell.
-func eventsRoute() httpapi.Route {
+func (s *Service) eventsRoute(find httpapi.FindCaller) httpapi.Route {
 	return httpapi.Route{
-		Scope: identity.Read, Pattern: "GET /sessions/{id}/events", ID: "read-events",
+		Scope: identity.Read, Workers: true, Caller: s.holder(find), Pattern: "GET /sessions/{id}/events", ID: "read-events",
 		Summary:     "Read a session's events, as a page or live",
 		Description: "With `Accept: text/event-stream` the answer is a live stream of server-sent events: first what there is, then each event as it comes, until the session is stopped. A stream that broke off is resumed with `Last-Event-ID`; nothing is lost or doubled. A stream of a stopped session of which everything has been seen is 204.",
 		Answers: map[string]httpapi.Answer{
@@ -202,15 +234,19 @@ func eventsRoute() httpapi.Route {
 }
 
 func (s *Service) readEvents(ctx context.Context, in *eventsInput) (http.HandlerFunc, error) {
-	userID := identity.From(ctx).UserID
-	if _, err := s.Get(ctx, userID, in.ID); err != nil {
+	caller := identity.From(ctx)
+	if _, err := s.Read(ctx, caller, in.ID); err != nil {
 		return nil, err
 	}
-	if strings.Contains(in.Accept, "text/event-stream") {
-		return s.follow(ctx, userID, in)
+	if strings.Contains(in.Accept, "text/event-stream") || in.Ticket != "" {
+		return s.follow(ctx, caller, in)
 	}
 	events, next, err := s.Events(ctx, in.ID, in.After, in.Limit, in.Cursor)
-	page, err := httpapi.ListOf(events, next, err, newEventBody)
+	return writePage(httpapi.ListOf(events, next, err, newEventBody))
+}
+
+// writePage writes a page of a route that answers with streams too.
+func writePage[T any](page *httpapi.ListOutput[T], err error) (http.HandlerFunc, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -221,11 +257,11 @@ func (s *Service) readEvents(ctx context.Context, in *eventsInput) (http.Handler
 }
 
 // follow answers with a live stream, or 204 when there is nothing left to come.
-func (s *Service) follow(ctx context.Context, userID string, in *eventsInput) (http.HandlerFunc, error) {
-	after := in.After
+func (s *Service) follow(ctx context.Context, caller identity.Caller, in *eventsInput) (http.HandlerFunc, error) {
+	after, returnKey := in.After, ""
 	if in.LastEventID != "" {
 		var err error
-		if after, err = parseEventID(in.LastEventID); err != nil {
+		if after, returnKey, err = parseEventID(in.LastEventID, maxEvents+1); err != nil {
 			return nil, err
 		}
 	}
@@ -233,23 +269,40 @@ func (s *Service) follow(ctx context.Context, userID string, in *eventsInput) (h
 	if err != nil {
 		return nil, err
 	}
-	if last.Type == StoppedType && after >= last.Seq {
-		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, nil
-	}
-	poked, leave, err := s.streams.enter(userID, in.ID)
+	poked, leave, err := s.streams.enter(caller, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return func(w http.ResponseWriter, _ *http.Request) {
-		defer leave()
-		out, err := newSSEWriter(w, s.streams.WriteTimeout)
-		if err != nil {
-			return // the client is gone
-		}
-		st := &stream{service: s, session: in.ID, owner: userID, after: after, alive: identity.From(ctx).Alive, poked: poked, out: out}
-		if err := st.run(ctx); err != nil {
-			s.c.Log.DebugContext(ctx, "a stream ended", "request_id", httpapi.RequestID(ctx), "error", err)
-			panic(http.ErrAbortHandler) // so that the reader doesn't take it for the end
-		}
-	}, nil
+	if in.Ticket == "" {
+		returnKey = ""
+	} else if returnKey, err = s.useTicket(ctx, in.Ticket, returnKey); err != nil {
+		leave()
+		return nil, err
+	}
+	if last.Type == StoppedType && after >= last.Seq {
+		leave()
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, nil
+	}
+	st := s.logStream(caller, in.ID, after)
+	st.poked = poked
+	return s.serve(ctx, st, returnKey, leave), nil
+}
+
+// logStream is a stream of a session's log for a caller who may read it.
+func (s *Service) logStream(caller identity.Caller, id string, after int64) *stream {
+	return &stream{
+		streams: s.streams, hints: s.c.Hints, after: after, alive: caller.Alive,
+		exists: func(ctx context.Context) error {
+			_, err := s.Read(ctx, caller, id)
+			return err
+		},
+		read: func(ctx context.Context, after int64, limit int) ([]sent, int64, bool, error) {
+			events, next, err := s.Events(ctx, id, after, limit, "")
+			var send []sent
+			for _, e := range events {
+				send, after = append(send, sent{e.Seq, e.Type, newEventBody(e), e.Type == StoppedType}), e.Seq
+			}
+			return send, after, next != "", err
+		},
+	}
 }

@@ -29,7 +29,7 @@ func serve(t *testing.T, b bench, alive func(context.Context) error) *httptest.S
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	api := httpapi.New(httpapi.Config{Log: log, Version: "test", Caller: func(r *http.Request) (identity.Caller, error) {
-		return identity.Caller{UserID: r.Header.Get("X-Test-User"), Role: identity.User, Alive: alive}, nil
+		return caller(r.Header.Get("X-Test-User"), alive), nil
 	}})
 	b.Routes(api, nil)
 	server := httptest.NewUnstartedServer(api)
@@ -38,6 +38,14 @@ func serve(t *testing.T, b bench, alive func(context.Context) error) *httptest.S
 	t.Cleanup(server.Close)
 	t.Cleanup(b.Close)
 	return server
+}
+
+// caller is a person, or a worker with a key of its own where the name is so.
+func caller(name string, alive func(context.Context) error) identity.Caller {
+	if strings.HasPrefix(name, "worker") {
+		return identity.Caller{UserID: "operator", Role: identity.Operator, KeyID: name, Scopes: []identity.Scope{identity.Worker}, Alive: alive}
+	}
+	return identity.Caller{UserID: name, LoginID: "login of " + name, Role: identity.User, Alive: alive}
 }
 
 func yes(context.Context) error { return nil }
@@ -95,10 +103,10 @@ func TestTheLifeOfASession(t *testing.T) {
 	if got := call(t, server, "u", "POST", path+"/messages", `{"text":"<hello> & \"مرحبا\"","client_key":"k1"}`, 202); !strings.Contains(got, `"seq":1,"type":"message","data":{"text":`) {
 		t.Errorf("got %s", got)
 	}
-	if got := call(t, server, "u", "POST", path+"/events", `{"type":"step.done","data":{"n":9007199254740993}}`, 202); !strings.Contains(got, `"data":{"n":9007199254740993}`) {
+	if got := call(t, server, "worker", "POST", path+"/events", `{"type":"step.done","data":{"n":9007199254740993}}`, 202); !strings.Contains(got, `"data":{"n":9007199254740993}`) {
 		t.Errorf("got %s", got)
 	}
-	call(t, server, "u", "POST", path+"/events", `{"type":"step.done"}`, 202)
+	call(t, server, "worker", "POST", path+"/events", `{"type":"step.done"}`, 202)
 	call(t, server, "u", "POST", path+"/stop", "", 200)
 	call(t, server, "u", "POST", path+"/stop", "", 200)
 	call(t, server, "u", "POST", path+"/messages", `{"text":"more"}`, 409)
@@ -129,7 +137,7 @@ func TestAnothersSessionIsNotThere(t *testing.T) {
 	id := b.create(t).ID
 	routes := [][3]string{
 		{"GET", "", ""}, {"PATCH", "", `{"title":"x"}`}, {"DELETE", "", ""}, {"POST", "/stop", ""},
-		{"POST", "/messages", `{"text":"x"}`}, {"POST", "/events", `{"type":"x"}`}, {"GET", "/events", ""},
+		{"POST", "/messages", `{"text":"x"}`}, {"GET", "/events", ""}, {"POST", "/stream-ticket", ""},
 	}
 	for _, r := range routes {
 		theirs := call(t, server, "somebody else", r[0], "/sessions/"+id+r[1], r[2], 404)
@@ -174,7 +182,11 @@ func TestWhatIsWrongIsRefusedWithoutEcho(t *testing.T) {
 		{"/events", `{"type":"stopped"}`},
 		{"/events", `{"type":"x","data":"` + strings.Repeat(secret, 5000) + `"}`},
 	} {
-		if got := call(t, server, "u", "POST", path+c.path, c.body, 422); strings.Contains(got, secret) {
+		user := "u"
+		if c.path == "/events" {
+			user = "worker"
+		}
+		if got := call(t, server, user, "POST", path+c.path, c.body, 422); strings.Contains(got, secret) {
 			t.Errorf("%s: %s", c.body, got)
 		}
 	}
@@ -417,8 +429,8 @@ func TestAnEventHas32KiBOfData(t *testing.T) {
 	server := serve(t, b, yes)
 	path := "/sessions/" + b.create(t).ID + "/events"
 	fits := `"` + strings.Repeat("x", maxData-2) + `"`
-	call(t, server, "u", "POST", path, `{"type":"step","data":`+fits+`}`, 202)
-	call(t, server, "u", "POST", path, `{"type":"step","data":`+fits[:1]+"x"+fits[1:]+`}`, 422)
+	call(t, server, "worker", "POST", path, `{"type":"step","data":`+fits+`}`, 202)
+	call(t, server, "worker", "POST", path, `{"type":"step","data":`+fits[:1]+"x"+fits[1:]+`}`, 422)
 }
 
 func TestASlowReaderIsDropped(t *testing.T) {
@@ -429,7 +441,7 @@ func TestASlowReaderIsDropped(t *testing.T) {
 	id := b.create(t).ID
 	big := `"` + strings.Repeat("x", maxData-2) + `"`
 	for range 400 { // far more than the buffers of two sockets
-		if _, err := b.Append(t.Context(), "u", id, "step", json.RawMessage(big), ""); err != nil {
+		if _, err := b.Append(t.Context(), Event{SessionID: id, Type: "step", Data: json.RawMessage(big)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -458,7 +470,7 @@ func TestASlowReaderIsDropped(t *testing.T) {
 func TestStreamsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := newStreams(pace{MaxPerUser: 2, Max: 3})
-	_, leave, err := s.enter("a", "1")
+	_, leave, err := s.enter(caller("a", yes), "1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -466,12 +478,12 @@ func TestStreamsAreBounded(t *testing.T) {
 		user string
 		want error
 	}{{"a", nil}, {"a", errTooManyStreams}, {"b", nil}, {"c", errTooManyStreams}} {
-		if _, _, err := s.enter(c.user, "1"); !errors.Is(err, c.want) {
+		if _, _, err := s.enter(caller(c.user, yes), "1"); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", c.user, err)
 		}
 	}
 	leave()
-	if _, _, err := s.enter("c", "2"); err != nil {
+	if _, _, err := s.enter(caller("c", yes), "2"); err != nil {
 		t.Error(err)
 	}
 }
@@ -491,7 +503,7 @@ func TestAStreamTooManyIsRefusedWithATimeToComeBack(t *testing.T) {
 
 func TestStreamsKeepTheirPace(t *testing.T) {
 	t.Parallel()
-	want := pace{Poll: time.Second, Patience: 5 * time.Second, Heartbeat: 15 * time.Second, WriteTimeout: 10 * time.Second, MaxPerUser: 20, Max: 10_000}
+	want := pace{Poll: time.Second, Patience: 5 * time.Second, Heartbeat: 15 * time.Second, WriteTimeout: 10 * time.Second, MaxPerUser: 20, MaxPerWorker: 1000, Max: 10_000}
 	if got := newStreams(pace{}).pace; got != want {
 		t.Errorf("by default it is %+v, want %+v", got, want)
 	}
@@ -500,12 +512,12 @@ func TestStreamsKeepTheirPace(t *testing.T) {
 func TestALastEventIDIsAPlaceThatALogCanHave(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]int64{"0": 0, "1": 1, "100000": maxEvents, "100001": maxEvents + 1} { // the last one is a stop
-		if n, err := parseEventID(id); err != nil || n != want {
+		if n, _, err := parseEventID(id, maxEvents+1); err != nil || n != want {
 			t.Errorf("%q is %d, %v", id, n, err)
 		}
 	}
 	for _, id := range []string{"", "-1", "100002", "1e3", " 1", "a session's"} {
-		if _, err := parseEventID(id); !errors.Is(err, errBadEventID) {
+		if _, _, err := parseEventID(id, maxEvents+1); !errors.Is(err, errBadEventID) {
 			t.Errorf("%q is taken: %v", id, err)
 		}
 	}
@@ -517,7 +529,7 @@ func TestLeavingLeavesNothingBehind(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {
-			_, leave, err := s.enter(fmt.Sprint(i%10), fmt.Sprint(i%7))
+			_, leave, err := s.enter(caller(fmt.Sprint(i%10), yes), fmt.Sprint(i%7))
 			if err != nil {
 				t.Error(err)
 				return
@@ -537,7 +549,7 @@ func FuzzParseEventID(f *testing.F) {
 		f.Add(id)
 	}
 	f.Fuzz(func(t *testing.T, id string) {
-		if n, err := parseEventID(id); err == nil && (n < 0 || n > maxEvents+1) {
+		if n, _, err := parseEventID(id, maxEvents+1); err == nil && (n < 0 || n > maxEvents+1) {
 			t.Errorf("%q is %d", id, n)
 		}
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,11 +16,6 @@ import (
 	"manus/internal/processtest"
 	"manus/internal/storetest"
 )
-
-func TestMain(m *testing.M) {
-	processtest.Play(processtest.Roles{"opens a session": openAndHang})
-	os.Exit(m.Run())
-}
 
 var (
 	keyed     = idempotency.Request{Caller: "u", Route: "POST /sessions", Key: "one", Content: []byte("{}")}

@@ -2,8 +2,10 @@
 // gapless order, which its owner reads as pages or follows live. Opening one
 // uses a run of the owner's quota.
 //
-// It knows nothing of plans (it asks a Quota), nor of what the work is: workers
-// append what they did.
+// Messages are work: they stand in a feed across all sessions (feed.go) and are claimed by
+// workers (work.go), programs of the product that append to the logs what they did.
+//
+// It knows nothing of plans (it asks a Quota), nor of what the work is.
 package session
 
 import (
@@ -20,7 +22,11 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"manus/docstore"
+	"manus/identity"
+	"manus/queue"
 )
 
 // Status is how a session stands.
@@ -59,8 +65,13 @@ type Event struct {
 	Type      string          `json:"type"`
 	Data      json.RawMessage `json:"data"`
 	// ClientKey, where there is one, makes a repeated append the same event.
-	ClientKey string        `json:"client_key,omitempty"`
+	ClientKey string `json:"client_key,omitempty"`
+	// Answers is the message that a worker's event answers, see workID.
+	Answers   string        `json:"answers,omitempty"`
 	CreatedAt docstore.Time `json:"created_at"`
+	// Message is Seq where the event is a message, and UnfedAt set until the feed has it.
+	Message int64         `json:"message,omitempty"`
+	UnfedAt docstore.Time `json:"unfed_at,omitzero"`
 }
 
 // DocumentID is the event's id.
@@ -90,11 +101,15 @@ var (
 	}}
 	eventSpec = docstore.Spec{Collection: "session_events", Of: Event{}, Indexes: []docstore.Index{
 		{Name: "by_client_key", Fields: []string{"session_id", "client_key"}, Unique: true},
+		{Name: "by_message", Fields: []string{"session_id", "message"}},
+		{Name: "by_unfed", Fields: []string{"unfed_at"}},
 	}}
 )
 
 // Specs are the collections that the store has to have.
-func Specs() []docstore.Spec { return []docstore.Spec{sessionSpec, eventSpec} }
+func Specs() []docstore.Spec {
+	return []docstore.Spec{sessionSpec, eventSpec, feedSpec, workSpec, ticketSpec}
+}
 
 // Errors of the room.
 var (
@@ -106,6 +121,7 @@ var (
 	ErrContended      = errors.New("too many write to the session at once")
 	ErrQuotaExhausted = errors.New("the quota of runs is used up")
 	ErrTooManyAtOnce  = errors.New("too many sessions are being opened at once")
+	errAnswersNothing = errors.New("what is answered isn't a message of the session")
 )
 
 // Quota is what sessions are metered by. Errors other than ErrQuotaExhausted
@@ -134,7 +150,13 @@ type Config struct {
 	Store docstore.Store
 	Quota Quota
 	Hints Hints // nil means that there are none
-	Log   *slog.Logger
+	// Caller is somebody who proved themselves by a login or a key, as things stand now, or
+	// an error. It lets in who comes with a ticket.
+	Caller func(ctx context.Context, loginID, keyID string) (identity.Caller, error)
+	// URL is where the program is reached; empty means as who asks for a ticket did.
+	URL     string
+	Metrics prometheus.Registerer // nil: nobody counts
+	Log     *slog.Logger
 }
 
 // Service has the rules of sessions. It is safe for concurrent use.
@@ -142,6 +164,10 @@ type Service struct {
 	c        Config
 	sessions *docstore.Collection[Session]
 	events   *docstore.Collection[Event]
+	feed     *docstore.Collection[entry]
+	tickets  *docstore.Collection[ticket]
+	work     *queue.Queue[task] // by session
+	relay    *relay
 	now      func() time.Time
 
 	appending [64]sync.Mutex // by session: appends to one take turns
@@ -154,14 +180,22 @@ func New(c Config) *Service {
 	if c.Hints == nil {
 		c.Hints = noHints{}
 	}
-	return &Service{
+	s := &Service{
 		c:        c,
 		sessions: docstore.NewCollection[Session](c.Store, sessionSpec),
 		events:   docstore.NewCollection[Event](c.Store, eventSpec),
+		feed:     docstore.NewCollection[entry](c.Store, feedSpec),
+		tickets:  docstore.NewCollection[ticket](c.Store, ticketSpec),
+		relay:    newRelay(),
 		now:      time.Now,
 		seed:     maphash.MakeSeed(),
 		streams:  newStreams(pace{}),
 	}
+	s.work = queue.New(queue.Config[task]{
+		Store: c.Store, Collection: workCollection, Noun: "session with messages", KeepDone: workRemembered,
+		Now: func() time.Time { return s.now() }, Metrics: c.Metrics, Log: c.Log,
+	})
+	return s
 }
 
 // noHints is being alone.
@@ -291,14 +325,20 @@ func (s *Service) Delete(ctx context.Context, userID, id string) error {
 	return s.deleteEvents(ctx, id)
 }
 
+// deleteEvents removes a session's log, and what is to be done for it.
 func (s *Service) deleteEvents(ctx context.Context, id string) error {
 	_, err := s.events.DeleteAll(ctx, logRange(id, 0))
-	return err
+	_, err2 := s.tickets.DeleteAll(ctx, docstore.Query{Index: "by_session", Equal: []any{id}})
+	return errors.Join(err, err2, s.work.Delete(ctx, id))
 }
 
-// Sweep finishes deletions. It may be run by several copies at once and be cut
-// short.
+// Sweep finishes deletions and removes what has expired. It may be run by several copies
+// at once and be cut short.
 func (s *Service) Sweep(ctx context.Context) error {
+	return errors.Join(s.sweepDeleted(ctx), s.sweepFeed(ctx), s.work.Sweep(ctx), s.sweepTickets(ctx))
+}
+
+func (s *Service) sweepDeleted(ctx context.Context) error {
 	due := docstore.Query{Index: "by_deletion", Until: docstore.At(s.now().Add(-deletionGrace))}
 	for {
 		deleted, _, err := s.sessions.Find(ctx, due)
@@ -348,15 +388,55 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 	return nil
 }
 
-// Append adds an event to the log of the user's session. With a client key, the
-// same event appended again is the one that is there already; the key with
-// another event is ErrKeyReused. Other errors are ErrNotFound, ErrStopped,
-// ErrLogFull and ErrContended.
-func (s *Service) Append(ctx context.Context, userID, id, eventType string, data json.RawMessage, clientKey string) (Event, error) {
-	if _, err := s.Get(ctx, userID, id); err != nil {
+// Append adds an event to the log of anybody's session, for a worker. With a client key,
+// the same event appended again is the one that is there already; the key with another
+// event is ErrKeyReused. An event without one that answers a message is the one of its type
+// that does. Other errors are ErrNotFound, ErrStopped, ErrLogFull, errAnswersNothing and
+// ErrContended.
+func (s *Service) Append(ctx context.Context, e Event) (Event, error) {
+	if _, err := s.any(ctx, e.SessionID); err != nil {
 		return Event{}, err
 	}
-	return s.append(ctx, Event{SessionID: id, Type: eventType, Data: data, ClientKey: clientKey})
+	if err := s.checkAnswers(ctx, e); err != nil {
+		return Event{}, err
+	}
+	if e.Answers != "" && e.ClientKey == "" {
+		e.ClientKey = "answers/" + e.Answers + "/" + e.Type // with signs that no client's has
+	}
+	return s.append(ctx, e)
+}
+
+// checkAnswers looks whether what an event answers is a message of its session.
+func (s *Service) checkAnswers(ctx context.Context, e Event) error {
+	if e.Answers == "" {
+		return nil
+	}
+	sessionID, seq, err := parseWorkID(e.Answers)
+	if err != nil || sessionID != e.SessionID {
+		return errAnswersNothing
+	}
+	answered, err := s.events.Get(ctx, eventID(sessionID, seq))
+	if err == nil && answered.Type != Message {
+		err = errAnswersNothing
+	}
+	return docstore.NotFoundAs(err, errAnswersNothing)
+}
+
+// any returns anybody's session, for a worker; ErrNotFound for one that was deleted.
+func (s *Service) any(ctx context.Context, id string) (Session, error) {
+	found, err := s.sessions.Get(ctx, id)
+	if err == nil && found.DeletedAt != nil {
+		err = ErrNotFound
+	}
+	return found, docstore.NotFoundAs(err, ErrNotFound)
+}
+
+// Read returns a session that the caller may read: their own, or a worker any.
+func (s *Service) Read(ctx context.Context, caller identity.Caller, id string) (Session, error) {
+	if caller.IsWorker() {
+		return s.any(ctx, id)
+	}
+	return s.Get(ctx, caller.UserID, id)
 }
 
 // Write appends a message of the owner.
@@ -368,7 +448,14 @@ func (s *Service) Write(ctx context.Context, userID, id, text, clientKey string)
 	if err != nil {
 		return Event{}, err
 	}
-	return s.Append(ctx, userID, id, Message, data, clientKey)
+	if _, err := s.Get(ctx, userID, id); err != nil {
+		return Event{}, err
+	}
+	e, err := s.append(ctx, Event{SessionID: id, Type: Message, Data: data, ClientKey: clientKey})
+	if err == nil && !e.UnfedAt.IsZero() {
+		s.relay.note(id)
+	}
+	return e, err
 }
 
 // maxTries bounds how often an append is tried when other copies of the
@@ -416,6 +503,9 @@ func (s *Service) place(ctx context.Context, e *Event) error {
 	e.Seq = last.Seq + 1
 	e.ID = eventID(e.SessionID, e.Seq)
 	e.CreatedAt = docstore.At(s.now())
+	if e.Type == Message {
+		e.Message, e.UnfedAt = e.Seq, e.CreatedAt
+	}
 	return nil
 }
 
@@ -430,7 +520,7 @@ func (s *Service) last(ctx context.Context, sessionID string) (Event, error) {
 // repeated is the event that has e's client key, if it is the same.
 func (s *Service) repeated(ctx context.Context, e Event) (Event, error) {
 	there, err := s.events.First(ctx, docstore.Query{Index: "by_client_key", Equal: []any{e.SessionID, e.ClientKey}})
-	if err == nil && (there.Type != e.Type || string(there.Data) != string(e.Data)) {
+	if err == nil && (there.Type != e.Type || there.Answers != e.Answers || string(there.Data) != string(e.Data)) {
 		return Event{}, ErrKeyReused
 	}
 	return there, err

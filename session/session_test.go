@@ -125,7 +125,7 @@ func TestAppendsFromTwoCopiesLeaveNoGap(t *testing.T) {
 	for i := range 16 {
 		wg.Go(func() {
 			for j := range each {
-				_, err := copies[i%2].Append(context.Background(), "u", id, "step", json.RawMessage(fmt.Sprint(i*each+j)), "")
+				_, err := copies[i%2].Append(context.Background(), Event{SessionID: id, Type: "step", Data: json.RawMessage(fmt.Sprint(i*each + j))})
 				if err != nil && !errors.Is(err, ErrContended) {
 					t.Error(err)
 				}

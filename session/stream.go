@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"manus/httpapi"
+	"manus/identity"
 )
 
 // pace is that of live streams. Zero fields have the defaults.
@@ -31,6 +33,8 @@ type pace struct {
 	// MaxPerUser and Max bound streams that are open at once. Defaults 20 and
 	// 10,000.
 	MaxPerUser, Max int
+	// MaxPerWorker bounds those of a worker's key, waiting claims too. Default 1,000.
+	MaxPerWorker int
 }
 
 const (
@@ -65,6 +69,7 @@ func newStreams(c pace) *streams {
 	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
 	c.MaxPerUser = cmp.Or(c.MaxPerUser, 20)
+	c.MaxPerWorker = cmp.Or(c.MaxPerWorker, 1000)
 	c.Max = cmp.Or(c.Max, 10_000)
 	return &streams{pace: c, closing: make(chan struct{}), byUser: map[string]int{}, pokes: map[string]map[chan struct{}]bool{}}
 }
@@ -73,10 +78,14 @@ func (s *streams) close() { s.closeOnce.Do(func() { close(s.closing) }) }
 
 // enter counts a stream in, or returns errTooManyStreams. leave is to be called
 // at its end.
-func (s *streams) enter(userID, sessionID string) (poked chan struct{}, leave func(), err error) {
+func (s *streams) enter(caller identity.Caller, sessionID string) (poked chan struct{}, leave func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open >= s.Max || s.byUser[userID] >= s.MaxPerUser {
+	userID, most := caller.UserID, s.MaxPerUser
+	if caller.IsWorker() {
+		userID, most = "key/"+caller.KeyID, s.MaxPerWorker
+	}
+	if s.open >= s.Max || s.byUser[userID] >= most {
 		return nil, nil, errTooManyStreams
 	}
 	s.open++
@@ -126,32 +135,50 @@ func pokeEach(session map[chan struct{}]bool) {
 	}
 }
 
-// parseEventID reads a Last-Event-ID: the place of the last event seen.
-func parseEventID(id string) (int64, error) {
-	n, err := strconv.ParseInt(id, 10, 64)
-	if err != nil || n < 0 || n > maxEvents+1 {
-		return 0, errBadEventID
+// parseEventID reads a Last-Event-ID: the place of the last event seen, and behind a dot
+// the key to come back with, where a ticket was used.
+func parseEventID(id string, most int64) (after int64, returnKey string, err error) {
+	place, returnKey, keyed := strings.Cut(id, ".")
+	n, err := strconv.ParseInt(place, 10, 64)
+	if err != nil || n < 0 || n > most || keyed && len(returnKey) != returnKeyLength {
+		return 0, "", errBadEventID
 	}
-	return n, nil
+	return n, returnKey, nil
+}
+
+// returnKeyLength is that of rand.Text.
+const returnKeyLength = 26
+
+// sent is what a stream sends of an event.
+type sent struct {
+	place int64 // its id
+	event string
+	body  any
+	last  bool // nothing follows it, ever
 }
 
 // stream is one reader following one log.
 type stream struct {
-	service *Service
-	session string
-	owner   string
-	after   int64 // the place of the last event sent
-	alive   func(context.Context) error
-	poked   chan struct{}
-	looked  time.Time // when it began to look at the store
-	out     *sseWriter
+	*streams
+	hints Hints
+	after int64 // the place of the last event sent
+	// read are events after a place, the place that was looked at last, and whether there
+	// are more.
+	read func(ctx context.Context, after int64, limit int) (events []sent, last int64, more bool, err error)
+	// alive and exists tell whether the reader may read on, and whether there is still
+	// something to read.
+	alive  func(context.Context) error
+	exists func(context.Context) error
+	poked  chan struct{}
+	looked time.Time // when it began to look at the store
+	out    *sseWriter
 }
 
 // run sends events until the log's last one, the reader leaves or is too slow,
 // its proof ends, or the program stops. Whatever it was, the reader can come
 // back with the id of the last event that reached it.
 func (st *stream) run(ctx context.Context) error {
-	poll := time.NewTicker(st.service.streams.Poll)
+	poll := time.NewTicker(st.Poll)
 	defer poll.Stop()
 	for {
 		ended, err := st.catchUp(ctx)
@@ -166,7 +193,7 @@ func (st *stream) run(ctx context.Context) error {
 				if idle, err = st.check(ctx); err != nil {
 					return err
 				}
-			case <-st.service.streams.closing:
+			case <-st.closing:
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()
@@ -182,23 +209,22 @@ func (st *stream) check(ctx context.Context) (idle bool, err error) {
 	if err := st.alive(ctx); err != nil {
 		return false, err
 	}
-	if time.Since(st.out.last) >= st.service.streams.Heartbeat {
+	if time.Since(st.out.last) >= st.Heartbeat {
 		if err := st.out.write([]byte(": still here\n\n")); err != nil {
 			return false, err
 		}
 	}
-	if st.service.c.Hints.Alive() && time.Since(st.looked) < st.service.streams.Patience {
+	if st.hints.Alive() && time.Since(st.looked) < st.Patience {
 		return true, nil
 	}
-	_, err = st.service.Get(ctx, st.owner, st.session)
-	return false, err
+	return false, st.exists(ctx)
 }
 
 // catchUp sends what the log has that the reader doesn't.
 func (st *stream) catchUp(ctx context.Context) (ended bool, err error) {
 	st.looked = time.Now()
 	for {
-		events, next, err := st.service.Events(ctx, st.session, st.after, streamPage, "")
+		events, last, more, err := st.read(ctx, st.after, streamPage)
 		if err != nil {
 			return false, err
 		}
@@ -206,11 +232,12 @@ func (st *stream) catchUp(ctx context.Context) (ended bool, err error) {
 			if err := st.out.event(e); err != nil {
 				return false, err
 			}
-			if st.after = e.Seq; e.Type == StoppedType {
+			if e.last {
 				return true, st.out.flush()
 			}
 		}
-		if err := st.out.flush(); err != nil || next == "" {
+		st.after = last
+		if err := st.out.flush(); err != nil || !more {
 			return false, err
 		}
 	}
@@ -220,29 +247,36 @@ func (st *stream) catchUp(ctx context.Context) (ended bool, err error) {
 type sseWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	suffix  string // of ids: the key to come back with
 	last    time.Time
 }
 
-// newSSEWriter begins the answer. The reader has the timeout for each part of it.
-func newSSEWriter(w http.ResponseWriter, timeout time.Duration) (*sseWriter, error) {
+// newSSEWriter begins the answer. The reader has the timeout for each part of it. A reader
+// with a key to come back with has it from the first line on.
+func newSSEWriter(w http.ResponseWriter, timeout time.Duration, after int64, returnKey string) (*sseWriter, error) {
 	s := &sseWriter{w: w, control: http.NewResponseController(w)}
 	httpapi.PartTimeout(w, timeout)
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	w.WriteHeader(http.StatusOK)
-	return s, s.write(fmt.Appendf(nil, "retry: %d\n\n", reconnectAfter.Milliseconds()))
+	begin := fmt.Appendf(nil, "retry: %d\n", reconnectAfter.Milliseconds())
+	if returnKey != "" {
+		s.suffix = "." + returnKey
+		begin = fmt.Appendf(begin, "id: %d%s\n", after, s.suffix)
+	}
+	return s, s.write(append(begin, '\n'))
 }
 
 // event writes one event without flushing. JSON has no line breaks outside of
 // strings and escapes them inside.
-func (s *sseWriter) event(e Event) error {
-	data, err := json.Marshal(newEventBody(e))
+func (s *sseWriter) event(e sent) error {
+	data, err := json.Marshal(e.body)
 	if err != nil {
 		return err
 	}
 	s.last = time.Now()
-	_, err = fmt.Fprintf(s.w, "id: %d\nevent: %s\ndata: %s\n\n", e.Seq, e.Type, data)
+	_, err = fmt.Fprintf(s.w, "id: %d%s\nevent: %s\ndata: %s\n\n", e.place, s.suffix, e.event, data)
 	return err
 }
 
@@ -259,4 +293,25 @@ func (s *sseWriter) flush() error {
 		return err
 	}
 	return nil
+}
+
+// The topics of streams and of waiting claims beside those of sessions, which are ids.
+const (
+	feedTopic = "feed"
+	workTopic = "work"
+)
+
+// serve answers a reader, who has been let in, with a stream.
+func (s *Service) serve(ctx context.Context, st *stream, returnKey string, leave func()) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		defer leave()
+		var err error
+		if st.out, err = newSSEWriter(w, st.WriteTimeout, st.after, returnKey); err != nil {
+			return // the client is gone
+		}
+		if err := st.run(ctx); err != nil {
+			s.c.Log.DebugContext(ctx, "a stream ended", "request_id", httpapi.RequestID(ctx), "error", err)
+			panic(http.ErrAbortHandler) // so that the reader doesn't take it for the end
+		}
+	}
 }

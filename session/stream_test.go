@@ -31,8 +31,9 @@ func (r reader) FlushError() error {
 // following is a stream of the session that has just begun.
 func (b bench) following(id string, r reader) *stream {
 	now := time.Now()
-	out := &sseWriter{w: r, control: http.NewResponseController(r), last: now}
-	return &stream{service: b.Service, session: id, owner: "u", alive: yes, looked: now, out: out}
+	st := b.logStream(caller("u", yes), id, 0)
+	st.looked, st.out = now, &sseWriter{w: r, control: http.NewResponseController(r), last: now}
+	return st
 }
 
 // What a stream that has nothing to send does at each beat of its poll.
@@ -46,16 +47,16 @@ func TestAStreamThatWaitsLooksWhereItMust(t *testing.T) {
 		beats  bool
 	}{
 		"alone":        {},
-		"hints arrive": {change: func(b bench, st *stream, _ *reader) { b.c.Hints = always{} }, idle: true},
+		"hints arrive": {change: func(b bench, st *stream, _ *reader) { st.hints = always{} }, idle: true},
 		"hints arrive for long": {change: func(b bench, st *stream, _ *reader) {
-			b.c.Hints = always{}
+			st.hints = always{}
 			st.looked = st.looked.Add(-b.streams.Patience)
 		}},
 		"silent for long":          {change: func(b bench, st *stream, _ *reader) { st.out.last = st.out.last.Add(-b.streams.Heartbeat) }, beats: true},
-		"silent, and hints arrive": {change: func(b bench, st *stream, _ *reader) { b.c.Hints = always{}; st.out.last = time.Time{} }, idle: true, beats: true},
+		"silent, and hints arrive": {change: func(b bench, st *stream, _ *reader) { st.hints = always{}; st.out.last = time.Time{} }, idle: true, beats: true},
 		"the reader is gone":       {change: func(_ bench, st *stream, r *reader) { st.out.last = time.Time{}; r.write = gone }, err: gone},
 		"the login has ended":      {change: func(_ bench, st *stream, _ *reader) { st.alive = func(context.Context) error { return gone } }, err: gone},
-		"the session is deleted":   {change: func(b bench, st *stream, _ *reader) { _ = b.Delete(context.Background(), "u", st.session) }, err: ErrNotFound},
+		"the session is deleted":   {change: func(b bench, _ *stream, _ *reader) { _ = b.Erase(context.Background(), "u") }, err: ErrNotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -89,7 +90,7 @@ func TestAStreamWhoseReaderFailsEnds(t *testing.T) {
 	id := b.written(t, 1)
 	gone := errors.New("gone")
 	for name, r := range map[string]reader{"writing": {httptest.NewRecorder(), gone, nil}, "sending": {httptest.NewRecorder(), nil, gone}} {
-		if _, err := newSSEWriter(r, time.Second); !errors.Is(err, gone) {
+		if _, err := newSSEWriter(r, time.Second, 0, ""); !errors.Is(err, gone) {
 			t.Errorf("%s fails, and it begins: %v", name, err)
 		}
 		if ended, err := b.following(id, r).catchUp(t.Context()); ended || !errors.Is(err, gone) {

@@ -72,7 +72,9 @@ var (
 
 	ClientMaker = Program{"client-maker", "what reads the OpenAPI document, and makes a client of it", ours("clienttest"), nil}
 
-	Programs = []Program{FerretDB, Mongodump, Mongorestore, Versitygw, OpenIDProvider, SentryGo, SentryJavaScript, StatusClients, Lighthouse, ClientMaker}
+	FrontEnd = Program{"front-end", "a product's front-end, built by Vite", ours("frontend"), nil}
+
+	Programs = []Program{FerretDB, Mongodump, Mongorestore, Versitygw, OpenIDProvider, SentryGo, SentryJavaScript, StatusClients, Lighthouse, ClientMaker, FrontEnd}
 )
 
 // ours is a folder in internal.
@@ -189,7 +191,7 @@ func (p Program) sources() (names []string, err error) {
 	entries, err := os.ReadDir(p.Dir)
 	for _, entry := range entries {
 		switch name := entry.Name(); filepath.Ext(name) {
-		case ".go", ".mod", ".sum", ".json", ".mjs", ".ts":
+		case ".go", ".mod", ".sum", ".json", ".mjs", ".ts", ".html":
 			if !strings.HasSuffix(name, "_test.go") {
 				names = append(names, name)
 			}

@@ -28,7 +28,7 @@ type Place func(t *testing.T) (open func(t *testing.T) docstore.Store, args []st
 // Run checks every rule as a parallel subtest in a place of its own. Many is how many
 // jobs are many there.
 func Run(t *testing.T, many int, place Place) {
-	for _, r := range slices.Concat(jobRules(), attemptRules(), claimRules(), clockRules(), laneRules(), killRules()) {
+	for _, r := range slices.Concat(jobRules(), attemptRules(), claimRules(), clockRules(), laneRules(), lendRules(), killRules()) {
 		t.Run(strings.ReplaceAll(r.name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
 			open, args := place(t)

@@ -1,0 +1,74 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"manus/httpapi"
+	"manus/identity"
+	"manus/ratelimit"
+)
+
+// introspection is what a token stands for now (RFC 7662, 2.2).
+type introspection struct {
+	Active    bool          `json:"active" doc:"Whether the token is in force. Where it isn't, there is nothing else."`
+	Subject   string        `json:"sub,omitempty" doc:"The account's id."`
+	Username  string        `json:"username,omitempty" doc:"The account's e-mail address."`
+	Role      identity.Role `json:"role,omitempty" doc:"The account's role, user or operator." example:"user"`
+	TokenType string        `json:"token_type,omitempty" doc:"Bearer for an access token, api_key for an API key." example:"Bearer"`
+	Scope     string        `json:"scope,omitempty" doc:"What an API key may do, with spaces between; a person may do what their role allows." example:"read write"`
+	LoginID   string        `json:"sid,omitempty" doc:"The login (device) that an access token belongs to."`
+	KeyID     string        `json:"client_id,omitempty" doc:"The id of an API key."`
+	IssuedAt  int64         `json:"iat,omitempty" doc:"Of an access token, in Unix time."`
+	ExpiresAt int64         `json:"exp,omitempty" doc:"Of an access token, in Unix time."`
+}
+
+type introspectInputBody struct {
+	Token         string `json:"token" maxLength:"2048" doc:"An access token, or an API key, as your caller has sent it."`
+	TokenTypeHint string `json:"token_type_hint,omitempty" maxLength:"100" doc:"Not looked at."`
+}
+
+// introspect tells what a token stands for, or an error of the store. Why one isn't in
+// force is nobody's business.
+func (s *Service) introspect(ctx context.Context, token string) (introspection, error) {
+	authenticate := s.Authenticate
+	if strings.HasPrefix(token, keyPrefix) {
+		authenticate = s.authenticateKey
+	}
+	caller, err := authenticate(ctx, token)
+	if errors.Is(err, ErrInvalidToken) {
+		return introspection{}, nil
+	}
+	if err != nil {
+		return introspection{}, err
+	}
+	found := introspection{
+		Active: true, Subject: caller.UserID, Username: caller.Account, Role: caller.Role, TokenType: "api_key", LoginID: caller.LoginID, KeyID: caller.KeyID,
+	}
+	var scopes []string
+	for _, scope := range caller.Scopes {
+		scopes = append(scopes, string(scope))
+	}
+	found.Scope = strings.Join(scopes, " ")
+	if caller.KeyID == "" {
+		read, err := s.verify(token)
+		if err != nil { // its time has just ended
+			return introspection{}, nil
+		}
+		found.TokenType, found.IssuedAt, found.ExpiresAt = "Bearer", read.issued.Unix(), read.expires.Unix()
+	}
+	return found, nil
+}
+
+func (s *Service) introspectRoute(group httpapi.Group) {
+	httpapi.Register(group, httpapi.Route{
+		Access: httpapi.Operators, Scope: identity.ScopeOperate, Form: true, Pattern: "POST /auth/introspect", ID: "introspect", Status: http.StatusOK, Summary: "Tell who a token belongs to, for your backend",
+		Description: "RFC 7662, as JSON or as a form; with an API key of scope 'operator'. What another copy of the program has ended is seen within a second.",
+		Limits:      []ratelimit.Rule{ratelimit.NewRule("60000/minute", ratelimit.ByUser)},
+	},
+		func(ctx context.Context, in *httpapi.Input[introspectInputBody]) (*httpapi.Output[introspection], error) {
+			return httpapi.OutputOf(s.introspect(ctx, in.Body.Token))
+		})
+}
