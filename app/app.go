@@ -33,6 +33,7 @@ import (
 	"manus/notify"
 	"manus/ratelimit"
 	"manus/ratelimit/redislimit"
+	"manus/readiness"
 	"manus/session"
 	"manus/statuspage"
 	"manus/subscribe"
@@ -70,6 +71,7 @@ type App struct {
 	Uptime      *uptime.Service
 	Status      *statuspage.Service
 	Subscribers *subscribe.Service
+	Readiness   *readiness.Service
 
 	settings config.Settings
 	options  Options
@@ -173,6 +175,7 @@ func (a *App) Start(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("%w; set OPS_ADDR to another address, or to 'off'", err), a.public.close())
 		}
 	}
+	a.Readiness.ReachedAt(a.watchedURL())
 	if a.settings.PublicURL == "" {
 		a.Errors.ReachedAt(localURL(a.Addr()))
 		a.Uptime.ReachedAt(localURL(a.Addr()))

@@ -56,7 +56,7 @@ func (a *App) build() error {
 	})
 
 	a.addSessions()
-	for _, add := range []func() error{a.addMail, a.addAlerts, a.addAccounts, a.addErrors, a.addIncidents, a.addSubscribers, a.addUptime, a.addStatusPage, a.addBackups} {
+	for _, add := range []func() error{a.addMail, a.addAlerts, a.addAccounts, a.addErrors, a.addIncidents, a.addSubscribers, a.addUptime, a.addStatusPage, a.addBackups, a.addReadiness} {
 		if err := add(); err != nil {
 			return err
 		}
