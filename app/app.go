@@ -58,6 +58,8 @@ type Options struct {
 	// Subprocess starts this program again, for BackupWork with these arguments; nil
 	// means that backups are read in this process.
 	Subprocess func(ctx context.Context, args ...string) *exec.Cmd
+
+	world world
 }
 
 // App is the product: its rooms, joined on one store, and what listens for them.
@@ -81,6 +83,7 @@ type App struct {
 	rooms    []room
 
 	store    docstore.Store
+	clock    func(context.Context) (time.Time, error) // the store's; nil where that is this machine's
 	reopened bool        // the store was there before it was opened
 	damaged  atomic.Bool // data in it was found to be damaged since the start
 	warned   []string    // what was last logged of settings, see warn
@@ -93,6 +96,7 @@ type App struct {
 	mailer   mail.Sender         // nil without a mail server
 	outbox   *mail.Outbox        // nil where no mails are sent or kept
 	sessions *session.Service
+	pulse    *uptime.Pulse // nil where nobody waits for one
 	backups  atomic.Pointer[backup.Service] // nil where none are configured
 	schedule *backup.Schedule               // nil where none are made
 	health   *health.Service

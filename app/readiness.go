@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 // brought, and those that are about several of them. It comes after the rooms that have some.
 func (a *App) addReadiness() error {
 	a.Readiness = readiness.New(readiness.Config{
-		Checks: append(a.promises(), a.checkSettings(), a.checkCopies()),
+		Checks: slices.Concat(a.promises(), []readiness.Check{a.checkSettings()}, a.systemPromises()),
 		Store:  a.store, Copy: a.asCopy(), Tell: a.tellBroken, Metrics: a.registry, Log: a.log,
 	})
 	a.add(room{name: "readiness", specs: readiness.Specs(), routes: a.Readiness.Routes, run: a.runReadiness, sweep: a.Readiness.Sweep})
@@ -64,8 +65,8 @@ func (a *App) marks() map[string]string {
 		return hex.EncodeToString(mac.Sum(nil)[:8])
 	}
 	marks := map[string]string{"version": a.options.Version.Version, "collections": of("", describe(a.specs()))}
-	for name, secret := range map[string]config.Secret{"JWT_SECRET_KEY": s.JWTSecret, "REDIS_URL": s.Redis, "SMTP_URL": s.SMTP, "SENTRY_DSN": s.Reports.DSN} {
-		marks[name] = of(name, secret.Reveal())
+	for name, secret := range s.Secrets() {
+		marks[name] = of(name, secret)
 	}
 	return marks
 }

@@ -56,6 +56,11 @@ func (a *App) addStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if served, ok := store.(interface {
+		Clock(ctx context.Context) (time.Time, error)
+	}); ok {
+		a.clock = served.Clock
+	}
 	system := "sqlite"
 	if !s.MongoDB.Empty() {
 		system = "mongodb"

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"manus/internal/guard"
@@ -24,6 +25,11 @@ type Pulse struct {
 
 	every  time.Duration // zero: once a minute
 	client *http.Client
+
+	mu       sync.Mutex
+	began    time.Time // when Run did
+	answered time.Time // when it last was
+	failure  error     // of the last time
 }
 
 const (
@@ -47,6 +53,9 @@ func (p *Pulse) Run(ctx context.Context) {
 	if p.every == 0 {
 		p.every = pulseEvery
 	}
+	p.mu.Lock()
+	p.began = time.Now()
+	p.mu.Unlock()
 	dialer := &net.Dialer{Timeout: pulseTimeout, Control: guard.Control(true)}
 	p.client = &http.Client{
 		Timeout: pulseTimeout,
@@ -63,6 +72,7 @@ func (p *Pulse) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if p.Works(ctx) {
 			err := p.ask(ctx)
+			p.asked(err)
 			if (err != nil) != failing && ctx.Err() == nil {
 				if failing = err != nil; failing {
 					p.Log.WarnContext(ctx, "the heartbeat can't be sent; whoever waits for it may tell", "error", err)
@@ -72,6 +82,15 @@ func (p *Pulse) Run(ctx context.Context) {
 			}
 		}
 		pause(ctx, p.every)
+	}
+}
+
+// asked notes what became of asking.
+func (p *Pulse) asked(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failure = err; err == nil {
+		p.answered = time.Now()
 	}
 }
 
