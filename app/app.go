@@ -84,10 +84,10 @@ type App struct {
 
 	store    docstore.Store
 	clock    func(context.Context) (time.Time, error) // the store's; nil where that is this machine's
-	reopened bool        // the store was there before it was opened
-	damaged  atomic.Bool // data in it was found to be damaged since the start
-	warned   []string    // what was last logged of settings, see warn
-	beside   atomic.Bool // another server is at work on the data folder
+	reopened bool                                     // the store was there before it was opened
+	damaged  atomic.Bool                              // data in it was found to be damaged since the start
+	warned   []string                                 // what was last logged of settings, see warn
+	beside   atomic.Bool                              // another server is at work on the data folder
 	audit    *audit.Log
 	leases   *lease.Service
 	redis    *redisclient.Client // nil without Redis
@@ -96,7 +96,7 @@ type App struct {
 	mailer   mail.Sender         // nil without a mail server
 	outbox   *mail.Outbox        // nil where no mails are sent or kept
 	sessions *session.Service
-	pulse    *uptime.Pulse // nil where nobody waits for one
+	pulse    *uptime.Pulse                  // nil where nobody waits for one
 	backups  atomic.Pointer[backup.Service] // nil where none are configured
 	schedule *backup.Schedule               // nil where none are made
 	health   *health.Service

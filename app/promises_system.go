@@ -52,8 +52,8 @@ func (a *App) systemPromises() []readiness.Check {
 	}
 }
 
-// answer is what somebody outside gets from an address.
-type answer struct {
+// reply is what somebody outside gets from an address.
+type reply struct {
 	status int
 	header http.Header
 	body   []byte
@@ -66,7 +66,7 @@ type answer struct {
 const maxAnswer = 1 << 20
 
 // ask asks for an address as somebody outside does. It isn't led elsewhere.
-func (a *App) ask(ctx context.Context, address string) (got answer, err error) {
+func (a *App) ask(ctx context.Context, address string) (got reply, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return got, errors.New("is no address")
@@ -114,7 +114,7 @@ var (
 const statusTooOld = 2 * time.Minute
 
 func (a *App) measureStatusPage(ctx context.Context, page, summary string) readiness.Finding {
-	var last answer
+	var last reply
 	for _, address := range []string{page, summary} {
 		got, err := a.ask(ctx, address)
 		switch {
@@ -128,7 +128,7 @@ func (a *App) measureStatusPage(ctx context.Context, page, summary string) readi
 	return judgeStatusPage(page, last)
 }
 
-func judgeStatusPage(page string, got answer) readiness.Finding {
+func judgeStatusPage(page string, got reply) readiness.Finding {
 	var told struct {
 		Page struct {
 			UpdatedAt time.Time `json:"updated_at"`

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"manus/config"
 	"manus/internal/waittest"
 	"manus/readiness"
 )
@@ -21,8 +20,10 @@ type breakage struct {
 	by    string // what is done to it, as docs/readiness.md says it
 	// also are other promises that can't hold then either.
 	also []string
-	// start starts the installation; nil is setup.
+	// start starts the installation; nil is setup. Rows that are among others are broken one
+	// after the other on the installation that the first of them starts.
 	start func(t *testing.T) *App
+	among string
 	// broken breaks the promise there. It returns the installation by which that is seen,
 	// mostly the same, and what mends it, which returns that too.
 	broken func(t *testing.T, a *App) (seen *App, mend func() *App)
@@ -30,26 +31,7 @@ type breakage struct {
 
 // breakages are all of them, a file of rows for each group.
 func breakages() []breakage {
-	return slices.Concat(systemBreakages())
-}
-
-func systemBreakages() []breakage {
-	return []breakage{
-		{
-			check: "system.copies", by: "a second copy is started with another `JWT_SECRET_KEY`",
-			broken: func(t *testing.T, a *App) (*App, func() *App) {
-				settings := a.settings
-				settings.JWTSecret = config.RandomSecret()
-				other, _ := start(t, Options{Settings: settings})
-				awaitCopies(t, a, 2)
-				return a, func() *App {
-					other.stopWork() // it leaves in order
-					awaitCopies(t, a, 1)
-					return a
-				}
-			},
-		},
-	}
+	return slices.Concat(backupsBreakages(), uptimeBreakages(), billingBreakages(), systemBreakages())
 }
 
 // awaitCopies waits until so many copies of the server are there.
@@ -76,28 +58,52 @@ func failing(t *testing.T, a *App) (ids []string) {
 // again once it is mended.
 func TestABrokenPromiseIsSeen(t *testing.T) {
 	t.Parallel()
+	rows := map[string][]breakage{}
 	for _, b := range breakages() {
+		if b.among != "" {
+			rows[b.among] = append(rows[b.among], b)
+			continue
+		}
 		t.Run(b.check+"/"+b.by, func(t *testing.T) {
 			t.Parallel()
-			a := (*App)(nil)
-			if b.start == nil {
-				a, _ = setup(t)
-			} else {
-				a = b.start(t)
-			}
+			a := b.started(t)
+			b.isSeen(t, a, failing(t, a))
+		})
+	}
+	for among, some := range rows {
+		t.Run(among, func(t *testing.T) {
+			t.Parallel()
+			a := some[0].started(t)
 			before := failing(t, a)
-			if slices.Contains(before, b.check) {
-				t.Fatal("it fails before it is broken")
-			}
-			seen, mend := b.broken(t, a)
-			want := slices.Sorted(slices.Values(slices.Concat(before, b.also, []string{b.check})))
-			if got := failing(t, seen); !slices.Equal(got, want) {
-				t.Errorf("broken: %v fail, want %v", got, want)
-			}
-			if got := failing(t, mend()); !slices.Equal(got, before) {
-				t.Errorf("mended: %v fail, before it was broken %v", got, before)
+			for _, b := range some {
+				t.Run(b.check+"/"+b.by, func(t *testing.T) { b.isSeen(t, a, before) })
 			}
 		})
+	}
+}
+
+func (b breakage) started(t *testing.T) *App {
+	t.Helper()
+	if b.start != nil {
+		return b.start(t)
+	}
+	a, _ := setup(t)
+	return a
+}
+
+// isSeen breaks the promise and mends it, where these fail before.
+func (b breakage) isSeen(t *testing.T, a *App, before []string) {
+	t.Helper()
+	if slices.Contains(before, b.check) {
+		t.Fatal("it fails before it is broken")
+	}
+	seen, mend := b.broken(t, a)
+	want := slices.Sorted(slices.Values(slices.Concat(before, b.also, []string{b.check})))
+	if got := failing(t, seen); !slices.Equal(got, want) {
+		t.Errorf("broken: %v fail, want %v", got, want)
+	}
+	if got := failing(t, mend()); !slices.Equal(got, before) {
+		t.Errorf("mended: %v fail, before it was broken %v", got, before)
 	}
 }
 
@@ -130,6 +136,9 @@ func TestTheDocsSayHowEachPromiseWasBroken(t *testing.T) {
 	}
 }
 
+// unbuiltChecks are about what this version doesn't have: they say so, and nothing breaks them.
+var unbuiltChecks = []string{"billing.stripe", "billing.webhook", "billing.key"}
+
 // The docs have a section for each check, with what it proves and what it can't, and there
 // is a test that breaks it.
 func TestEachPromiseIsExplainedAndBroken(t *testing.T) {
@@ -145,8 +154,9 @@ func TestEachPromiseIsExplainedAndBroken(t *testing.T) {
 		if !ok || !strings.Contains(section, "**Proves**") || !strings.Contains(section, "**Can't prove**") {
 			t.Errorf("docs/readiness.md has no section ### %s that says what it **Proves** and what it **Can't prove**", c.ID)
 		}
-		if !slices.ContainsFunc(breakages(), func(b breakage) bool { return b.check == c.ID }) {
-			t.Errorf("no test breaks %s", c.ID)
+		broken := slices.ContainsFunc(breakages(), func(b breakage) bool { return b.check == c.ID })
+		if unbuilt := slices.Contains(unbuiltChecks, c.ID); broken == unbuilt || unbuilt && c.Measure(t.Context()).Status != readiness.Skipped {
+			t.Errorf("no test breaks %s, or there is nothing to break and it doesn't say so", c.ID)
 		}
 		if c.Title.En == "" || c.Title.Ar == "" {
 			t.Errorf("%s lacks a title", c.ID)

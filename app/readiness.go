@@ -71,6 +71,9 @@ func (a *App) marks() map[string]string {
 	return marks
 }
 
+// signingMark is that of the secret with which the others are keyed.
+const signingMark = "JWT_SECRET_KEY"
+
 // describe is the shape of collections: their names and indexes.
 func describe(specs []docstore.Spec) string {
 	var b strings.Builder
@@ -150,6 +153,9 @@ func ofCopies(copies []readiness.Copy) readiness.Finding {
 		return readiness.NotMeasured(language.Text{En: "No server runs on this store.", Ar: "لا يعمل أيّ خادم على هذا المخزن."})
 	}
 	if unequal := readiness.Unequal(copies); len(unequal) > 0 {
+		if slices.Contains(unequal, signingMark) { // the others are keyed with it
+			unequal = []string{signingMark}
+		}
 		return readiness.Broken(
 			language.Text{En: "These differ between copies: #.", Ar: "تختلف هذه بين النسخ: #."}.Quoting(strings.Join(unequal, ", ")),
 			language.Text{En: "Give every copy the same settings and the same version. While a new version is brought out this passes by itself.", Ar: "أعطِ كلّ نسخة الإعدادات نفسها والإصدار نفسه. يزول هذا من تلقاء نفسه عند اكتمال نشر إصدار جديد."})

@@ -132,17 +132,19 @@ func graver(a, b Status) bool {
 	return slices.Index(order, a) > slices.Index(order, b)
 }
 
-// Unequal are the marks that aren't the same on all copies, and which copies have which.
-func Unequal(copies []Copy) (marks []string) {
-	seen := map[string]string{}
+// Unequal are the marks that aren't the same on all copies; one that a copy lacks isn't.
+func Unequal(copies []Copy) (unequal []string) {
+	marks := map[string]bool{}
 	for _, c := range copies {
-		for mark, digest := range c.Marks {
-			if before, ok := seen[mark]; ok && before != digest && !slices.Contains(marks, mark) {
-				marks = append(marks, mark)
-			}
-			seen[mark] = digest
+		for mark := range c.Marks {
+			marks[mark] = true
 		}
 	}
-	slices.Sort(marks)
-	return marks
+	for mark := range marks {
+		if slices.ContainsFunc(copies, func(c Copy) bool { return c.Marks[mark] != copies[0].Marks[mark] }) {
+			unequal = append(unequal, mark)
+		}
+	}
+	slices.Sort(unequal)
+	return unequal
 }

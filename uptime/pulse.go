@@ -71,8 +71,7 @@ func (p *Pulse) Run(ctx context.Context) {
 	failing := false
 	for ctx.Err() == nil {
 		if p.Works(ctx) {
-			err := p.ask(ctx)
-			p.asked(err)
+			err := p.Beat(ctx)
 			if (err != nil) != failing && ctx.Err() == nil {
 				if failing = err != nil; failing {
 					p.Log.WarnContext(ctx, "the heartbeat can't be sent; whoever waits for it may tell", "error", err)
@@ -85,13 +84,15 @@ func (p *Pulse) Run(ctx context.Context) {
 	}
 }
 
-// asked notes what became of asking.
-func (p *Pulse) asked(err error) {
+// Beat asks once.
+func (p *Pulse) Beat(ctx context.Context) error {
+	err := p.ask(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.failure = err; err == nil {
 		p.answered = time.Now()
 	}
+	return err
 }
 
 func (p *Pulse) ask(ctx context.Context) error {
