@@ -46,8 +46,8 @@ type live struct {
 	front     *front
 	mails     *smtptest.Server
 	names     *names
-	receiver  *receiver // of alerts
-	listener  *receiver // of the heartbeat
+	receiver  *taker // of alerts
+	listener  *taker // of the heartbeat
 	place     *elsewhere
 	kernel    string // the folder with its files
 	fullDisks sync.Map
@@ -64,11 +64,12 @@ func liveOf(a *App) *live {
 // startLive starts one in which every promise holds that can on one machine.
 func startLive(t *testing.T) *App {
 	t.Helper()
-	l := &live{front: newFront(t), mails: smtptest.Start(t), names: newNames(t), receiver: newReceiver(t), listener: newReceiver(t), kernel: newKernel(t)}
+	l := &live{front: newFront(t), mails: smtptest.Start(t), names: newNames(t), receiver: newTaker(t), listener: newTaker(t), kernel: newKernel(t)}
 	settings, err := DevSettings(Dev{DataDir: filepath.Join(t.TempDir(), "data"), Addr: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	settings.DataDir = filepath.Join(t.TempDir(), "live")
 	settings.Dev, settings.KeepMails, settings.Environment, settings.OpsAddr = false, false, "production", ""
 	settings.Limits.Allow, settings.Reports.TracesSampleRate = []string{"127.0.0.0/8"}, 0
 	settings.PublicURL = l.front.URL
@@ -229,7 +230,9 @@ func newFront(t *testing.T) *front {
 		ModifyResponse: f.modify, ErrorLog: log.New(io.Discard, "", 0),
 	}
 	server := httptest.NewUnstartedServer(proxy)
-	server.TLS = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return f.shown.Load(), nil }}
+	server.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		return &tls.Config{Certificates: []tls.Certificate{*f.shown.Load()}, NextProtos: []string{"h2", "http/1.1"}}, nil
+	}}
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)
@@ -317,15 +320,15 @@ func (n *names) resolver() *net.Resolver {
 	}}
 }
 
-// receiver answers with a status.
-type receiver struct {
+// taker answers with a status.
+type taker struct {
 	URL    string
 	status atomic.Int32
 }
 
-func newReceiver(t *testing.T) *receiver {
+func newTaker(t *testing.T) *taker {
 	t.Helper()
-	r := &receiver{}
+	r := &taker{}
 	r.status.Store(http.StatusOK)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(r.status.Load())) }))
 	t.Cleanup(server.Close)

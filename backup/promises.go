@@ -87,6 +87,9 @@ func (p promises) none(ctx context.Context, s *Service) readiness.Finding {
 		return err
 	})
 	mend := language.Text{En: "Make one: manus backup create. If that fails, it says why.", Ar: "أنشئ نسخة: manus backup create. إن فشل الأمر ذكر السبب."}
+	if p.When != nil && st.Since.IsZero() && docstore.NotFoundAs(err, nil) == nil {
+		return readiness.Doubtful(language.Text{En: "There is none yet: no server has begun to make them.", Ar: "لا توجد نسخة بعد: لم يبدأ خادم بإنشائها."}, mend)
+	}
 	since := s.Now().Sub(st.Since.Time)
 	if err == nil && !st.Since.IsZero() && since >= 0 && since <= s.deadline(p.When) {
 		return readiness.Doubtful(language.Both(func(t language.Tag) string {

@@ -74,7 +74,12 @@ func (s *Service) checkMonitors(ctx context.Context, c PromisesConfig) readiness
 	if err != nil {
 		return readiness.Broken(unasked.Quoting(err.Error()), mendStore)
 	}
-	watches, now := s.Watches(ctx), s.c.Now()
+	j, err := s.journal(ctx)
+	if err != nil {
+		return readiness.Broken(unasked.Quoting(err.Error()), mendStore)
+	}
+	now := s.c.Now()
+	watches := j.Alive.IsZero() || now.Sub(j.Alive.Time).Abs() <= smallGap // before the first look nobody has
 	worst, said := readiness.Pass, []language.Text{}
 	for i, w := range own {
 		status, text := w.watchedWell(addresses[i][0], watches, now)
