@@ -157,7 +157,7 @@ func (s *Service) checkElsewhere(ctx context.Context, c PromisesConfig) readines
 		return readiness.Doubtful(language.Text{En: "There is no other place: nobody notices when only this machine's network is cut off.", Ar: "لا يوجد مكان آخر: لن يلاحظ أحد انقطاع شبكة هذا الجهاز وحدها."}, mend)
 	}
 	var heard, silent []string
-	seen := 0
+	watched, seen := 0, 0
 	for _, p := range places {
 		if p.Silent || p.CutOff {
 			silent = append(silent, p.Name)
@@ -166,16 +166,19 @@ func (s *Service) checkElsewhere(ctx context.Context, c PromisesConfig) readines
 		}
 	}
 	for _, w := range own {
-		if w != nil && slices.ContainsFunc(heard, w.isSeenFrom) {
+		if w == nil { // see checkMonitors
+			continue
+		}
+		if watched++; slices.ContainsFunc(heard, w.isSeenFrom) {
 			seen++
 		}
 	}
 	evidence := language.Both(func(t language.Tag) string {
 		return language.Text{En: "# of # addresses are seen from: #. Not heard of: #.", Ar: "عدد العناوين المراقَبة من مكان آخر # من #، والأماكن: #. ولا يُسمع من: #."}.
-			Quoting(t.Number(seen), t.Number(len(own)), listed(heard), listed(silent)).In(t)
+			Quoting(t.Number(seen), t.Number(watched), listed(heard), listed(silent)).In(t)
 	})
 	switch {
-	case seen < len(own):
+	case seen < watched || watched == 0:
 		return readiness.Broken(evidence, mend)
 	case len(silent) > 0:
 		return readiness.Doubtful(evidence, mend)
