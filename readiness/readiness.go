@@ -195,9 +195,7 @@ const maxAtOnce = 16
 // Report measures what is asked for, all at once, and takes no longer than the slowest of
 // it may.
 func (s *Service) Report(ctx context.Context, ask Ask) Report {
-	checks := slices.DeleteFunc(slices.Clone(s.checks), func(m *measurer) bool {
-		return len(ask.Only) > 0 && !slices.Contains(ask.Only, m.Group())
-	})
+	checks := s.of(ask.Only)
 	results := make([]Result, len(checks))
 	others := s.others(ctx)
 	var measuring sync.WaitGroup
@@ -218,6 +216,16 @@ func (s *Service) Report(ctx context.Context, ask Ask) Report {
 	measuring.Wait()
 	return newReport(results)
 }
+
+// of are the checks of groups; none means all.
+func (s *Service) of(groups []Group) []*measurer {
+	return slices.DeleteFunc(slices.Clone(s.checks), func(m *measurer) bool {
+		return len(groups) > 0 && !slices.Contains(groups, m.Group())
+	})
+}
+
+// Count is how many checks there are of groups; none means all.
+func (s *Service) Count(groups []Group) int { return len(s.of(groups)) }
 
 // result is how a promise stands, on this copy and on the others.
 func (s *Service) result(ctx context.Context, m *measurer, fresh bool, others []Copy) Result {

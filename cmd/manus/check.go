@@ -43,7 +43,7 @@ Without --url the command reads the server's settings, as the server does: from 
 var errBroken = errors.New("")
 
 // source of reports: this process, or a server.
-type reports func(ctx context.Context, show func(readiness.CheckBody)) (readiness.Body, error)
+type reports func(ctx context.Context, progress *checkProgress) (readiness.Body, error)
 
 // Run measures, and prints what was found.
 func (c checkCommand) Run(p *process) error {
@@ -87,8 +87,8 @@ func groupNames() string {
 func (c checkCommand) report(p *process, tag language.Tag, measure reports) error {
 	until := time.Now().Add(c.Wait)
 	for {
-		progress := newCheckProgress(p, tag, c.JSON)
-		body, err := measure(p.ctx, progress.show)
+		progress := newCheckProgress(p, c.JSON)
+		body, err := measure(p.ctx, progress)
 		progress.end()
 		if time.Now().Before(until) && (err != nil || body.Status == readiness.Fail) {
 			if err := pause(p.ctx, time.Second); err != nil {
@@ -138,7 +138,7 @@ func (c checkCommand) measuring(p *process, tag language.Tag, f func(reports) er
 	settings, err := c.serverSettings(p)
 	if problems, ok := errors.AsType[*config.Problems](err); ok {
 		body := readiness.NewBody(app.UnusableSettings(problems), tag)
-		return f(func(context.Context, func(readiness.CheckBody)) (readiness.Body, error) { return body, nil })
+		return f(func(context.Context, *checkProgress) (readiness.Body, error) { return body, nil })
 	}
 	if err != nil {
 		return err
@@ -148,9 +148,10 @@ func (c checkCommand) measuring(p *process, tag language.Tag, f func(reports) er
 		ask.Only = append(ask.Only, readiness.Group(group))
 	}
 	return withRooms(p, app.Options{Settings: settings, Unopened: c.Offline}, func(a *app.App) error {
-		return f(func(ctx context.Context, show func(readiness.CheckBody)) (readiness.Body, error) {
+		return f(func(ctx context.Context, progress *checkProgress) (readiness.Body, error) {
+			progress.all = a.Readiness.Count(ask.Only)
 			ask.OnResult = func(r readiness.Result) {
-				show(readiness.NewBody(readiness.Report{Results: []readiness.Result{r}}, tag).Checks[0])
+				progress.show(readiness.NewBody(readiness.Report{Results: []readiness.Result{r}}, tag).Checks[0])
 			}
 			return readiness.NewBody(a.Readiness.Report(operating(p, "manus check"), ask), tag), nil
 		})
@@ -180,7 +181,7 @@ const maxReport = 1 << 20
 
 // fromServer asks a server for its report.
 func (c checkCommand) fromServer(p *process, tag language.Tag) reports {
-	return func(ctx context.Context, show func(readiness.CheckBody)) (readiness.Body, error) {
+	return func(ctx context.Context, _ *checkProgress) (readiness.Body, error) {
 		query := url.Values{}
 		if c.Fresh {
 			query.Set("fresh", "true")

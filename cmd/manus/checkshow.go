@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"manus/language"
 	"manus/readiness"
@@ -38,21 +42,27 @@ var groupTitles = map[readiness.Group]language.Text{
 
 // checkProgress shows on a terminal how far a report is.
 type checkProgress struct {
-	line statusLine
-	tag  language.Tag
-	done int
+	line  statusLine
+	width int
+	all   int // how many checks there are; 0 where that isn't known
+	done  int
 }
 
-func newCheckProgress(p *process, tag language.Tag, quiet bool) *checkProgress {
+func newCheckProgress(p *process, quiet bool) *checkProgress {
 	if quiet {
-		return &checkProgress{line: statusLine{out: io.Discard}, tag: tag}
+		return &checkProgress{line: statusLine{out: io.Discard}}
 	}
-	return &checkProgress{line: statusLine{out: p.err}, tag: tag}
+	return &checkProgress{line: statusLine{out: p.err}, width: widthOf(p.err)}
 }
 
+// show shows what was measured last, in one line.
 func (c *checkProgress) show(r readiness.CheckBody) {
 	c.done++
-	c.line.set(fmt.Sprintf("%d  %s %s", c.done, signs[r.Status].sign, r.Title))
+	text := fmt.Sprintf("%d/%d  %s %s", c.done, max(c.all, c.done), signs[r.Status].sign, r.Title)
+	if c.width > 0 && utf8.RuneCountInString(text) >= c.width {
+		text = language.Cut(text, c.width-2) + "…"
+	}
+	c.line.set(text)
 }
 
 func (c *checkProgress) end() { c.line.end() }
@@ -77,11 +87,11 @@ func (s checkSheet) print(body readiness.Body) error {
 			s.head(groupTitles[group].In(s.tag))
 		}
 		s.coloured(c.Status, func() { s.line("  "+signs[c.Status].sign+" ", c.Title) })
-		s.line("      ", c.Evidence+s.age(c))
+		s.line("    ", bareNumbers(c.Evidence+s.age(c)))
 	}
 	s.mends(body)
 	s.gap()
-	s.coloured(body.Status, func() { s.line("", s.sum(body)) })
+	s.coloured(body.Status, func() { s.line("", bareNumbers(s.sum(body))) })
 	_, err := io.WriteString(s.out, strings.TrimLeft(s.text.String(), "\n"))
 	return err
 }
@@ -107,6 +117,44 @@ func (s checkSheet) age(c readiness.CheckBody) string {
 	return language.Text{En: " (measured # ago)", Ar: " (قيس قبل #)"}.Quoting(s.tag.Duration(time.Since(at))).In(s.tag)
 }
 
+// isolated is a number that is kept apart from the text around it.
+var isolated = regexp.MustCompile(`[\x{2066}-\x{2068}]([0-9][0-9.,٫٬]*)\x{2069}`)
+
+// bareNumbers leaves the marks away around numbers behind Arabic, where they stand right without:
+// many terminals show them.
+func bareNumbers(text string) string {
+	var b strings.Builder
+	for {
+		at := isolated.FindStringSubmatchIndex(text)
+		if at == nil {
+			return b.String() + text
+		}
+		b.WriteString(text[:at[0]])
+		number := text[at[0]:at[1]]
+		if endsArabic(b.String()) {
+			number = text[at[2]:at[3]]
+		}
+		b.WriteString(number)
+		text = text[at[1]:]
+	}
+}
+
+// endsArabic tells whether the last letter of a text is Arabic, but for what is isolated.
+func endsArabic(text string) bool {
+	inside := 0
+	for _, r := range slices.Backward([]rune(text)) {
+		switch {
+		case r == '\u2069':
+			inside++
+		case r >= '\u2066' && r <= '\u2068':
+			inside--
+		case inside == 0 && unicode.IsLetter(r):
+			return unicode.Is(unicode.Arabic, r)
+		}
+	}
+	return false
+}
+
 // mends are what to do, what fails first.
 func (s checkSheet) mends(body readiness.Body) {
 	for _, status := range []readiness.Status{readiness.Fail, readiness.Warn} {
@@ -119,7 +167,7 @@ func (s checkSheet) mends(body readiness.Body) {
 				s.head(language.Text{En: "To mend", Ar: "للإصلاح"}.In(s.tag) + " - " + signs[status].word.In(s.tag))
 				first = false
 			}
-			s.line("  "+signs[status].sign+" ", c.ID+": "+c.Mend)
+			s.line("  "+signs[status].sign+" ", c.ID+": "+bareNumbers(c.Mend))
 		}
 	}
 }

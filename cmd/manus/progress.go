@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"manus/backup"
+	"manus/internal/words"
 )
 
 // statusLine is a line on a terminal that is written over. Elsewhere there is none.
