@@ -321,7 +321,7 @@ func judgeClocks(skews []skew, silent []string) readiness.Finding {
 		for _, s := range skews {
 			parts = append(parts, language.Text{En: "#: # s", Ar: "#: # ث"}.Quoting(s.of.In(t), fmt.Sprintf("%+.3f", s.ahead.Seconds())).In(t))
 		}
-		text := language.Text{En: "Ahead of this machine are ", Ar: "يتقدّم ساعة هذا الجهاز: "}.In(t) + strings.Join(parts, language.Text{En: ", ", Ar: "، "}.In(t)) + "."
+		text := language.Text{En: "Ahead of this machine are ", Ar: "تسبق ساعةَ هذا الجهاز: "}.In(t) + strings.Join(parts, language.Text{En: ", ", Ar: "، "}.In(t)) + "."
 		if len(silent) > 0 {
 			text += language.Text{En: " Not told: #.", Ar: " ولم يُذكر: #."}.Quoting(strings.Join(silent, "; ")).In(t)
 		}
@@ -354,11 +354,8 @@ func untold(err error) readiness.Finding {
 }
 
 // left says how much of something is left, with its share.
-func left(free, total string, r machine.Room, of language.Text) language.Text {
-	return language.Both(func(t language.Tag) string {
-		share := strconv.FormatFloat(100*r.Share(), 'f', 0, 64)
-		return language.Text{En: "# of # are free (# %)#.", Ar: "# من # خالية (# %)#."}.Quoting(free, total, share, of.In(t)).In(t)
-	})
+func left(free, total string, r machine.Room) language.Text {
+	return language.Text{En: "# of # are free (# %).", Ar: "# من # خالية (# %)."}.Quoting(free, total, strconv.FormatFloat(100*r.Share(), 'f', 0, 64))
 }
 
 func (a *App) measureDisk(context.Context) readiness.Finding {
@@ -366,8 +363,9 @@ func (a *App) measureDisk(context.Context) readiness.Finding {
 	if err != nil {
 		return untold(err)
 	}
-	where := absolute(a.settings.DataDir)
-	return judgeRoom(disk.Room, 0.10, 0.03, left(words.Size(int64(disk.Free)), words.Size(int64(disk.Total)), disk.Room, language.Text{En: " at " + where, Ar: " في " + language.Arabic.Isolate(where)}),
+	room, where := left(words.Size(int64(disk.Free)), words.Size(int64(disk.Total)), disk.Room), absolute(a.settings.DataDir)
+	evidence := language.Both(func(t language.Tag) string { return t.Quote(where) + ": " + room.In(t) })
+	return judgeRoom(disk.Room, 0.10, 0.03, evidence,
 		language.Text{En: "Free some or give it a larger disk: without room nothing is stored.", Ar: "أخلِ مساحة أو استعمل قرصًا أكبر: بلا مساحة لا يُحفظ شيء."})
 }
 
@@ -376,7 +374,7 @@ func (a *App) measureMemory(context.Context) readiness.Finding {
 	if err != nil {
 		return untold(err)
 	}
-	return judgeRoom(room, 0.10, 0.04, left(words.Size(int64(room.Free)), words.Size(int64(room.Total)), room, language.Text{}),
+	return judgeRoom(room, 0.10, 0.04, left(words.Size(int64(room.Free)), words.Size(int64(room.Total)), room),
 		language.Text{En: "Give the container or the machine more memory, or take something else from it: without any the kernel ends the server.", Ar: "أعطِ الحاوية أو الجهاز ذاكرة أكبر، أو أخلِه من غير ذلك: بلا ذاكرة يُنهي النظام الخادم."})
 }
 
@@ -386,6 +384,6 @@ func (a *App) measureFiles(context.Context) readiness.Finding {
 		return untold(err)
 	}
 	number := func(n uint64) string { return language.English.Number(int64(n)) }
-	return judgeRoom(room, 0.20, 0.05, left(number(room.Free), number(room.Total), room, language.Text{}),
+	return judgeRoom(room, 0.20, 0.05, left(number(room.Free), number(room.Total), room),
 		language.Text{En: "Raise the limit: LimitNOFILE= in systemd, ulimits in compose. If it was enough before, see what holds so many connections open.", Ar: "ارفع الحدّ: LimitNOFILE= في systemd أو ulimits في compose. وإن كان كافيًا من قبل فانظر ما يُبقي اتصالات كثيرة مفتوحة."})
 }

@@ -133,6 +133,7 @@ func TestNumbersInArabicStandWithoutIsolates(t *testing.T) {
 	for text, want := range map[string]string{
 		"يصحّ " + arabic.Isolate("12") + "، لا":                       "يصحّ 12، لا",
 		"المساحة " + arabic.Isolate("1,234.5") + " %":                 "المساحة 1,234.5 %",
+		"عمرها " + arabic.Isolate("5 ثوانٍ") + ".":                    "عمرها 5 ثوانٍ.",
 		"Redis " + arabic.Isolate("12"):                               "Redis " + arabic.Isolate("12"),
 		"في " + arabic.Isolate("/a b") + ".":                          "في " + arabic.Isolate("/a b") + ".",
 		"على " + arabic.Isolate("srv 1") + ": " + arabic.Isolate("5"): "على " + arabic.Isolate("srv 1") + ": 5",

@@ -117,10 +117,10 @@ func (s checkSheet) age(c readiness.CheckBody) string {
 	return language.Text{En: " (measured # ago)", Ar: " (قيس قبل #)"}.Quoting(s.tag.Duration(time.Since(at))).In(s.tag)
 }
 
-// isolated is a number that is kept apart from the text around it.
-var isolated = regexp.MustCompile(`[\x{2066}-\x{2068}]([0-9][0-9.,٫٬]*)\x{2069}`)
+// isolated is a number, or Arabic with one, that is kept apart from the text around it.
+var isolated = regexp.MustCompile(`[\x{2066}-\x{2068}]((?:[0-9][0-9.,٫٬]*|[\p{Arabic}\p{Mn} ])+)\x{2069}`)
 
-// bareNumbers leaves the marks away around numbers behind Arabic, where they stand right without:
+// bareNumbers leaves the marks away around such behind Arabic, where they stand right without:
 // many terminals show them.
 func bareNumbers(text string) string {
 	var b strings.Builder
