@@ -280,11 +280,11 @@ func (p promises) space(ctx context.Context, s *Service) readiness.Finding {
 		last = st.Good
 		return err
 	})
-	evidence := language.Text{En: "# of # are free in #; the newest backup has #.", Ar: "# من # خالية في #؛ وحجم أحدث نسخة #."}
-	if last.File == "" {
-		evidence = language.Text{En: "# of # are free in #.", Ar: "# من # خالية في #."}
+	evidence := language.Text{En: "# of # are free in #.", Ar: "# من # خالية في #."}.Quoting(words.Size(int64(disk.Free)), words.Size(int64(disk.Total)), s.Targets[i].String())
+	if last.File != "" {
+		size := language.Text{En: " The newest backup has #.", Ar: " وحجم أحدث نسخة #."}.Quoting(words.Size(last.Size))
+		evidence = language.Text{En: evidence.En + size.En, Ar: evidence.Ar + size.Ar}
 	}
-	evidence = evidence.Quoting(words.Size(int64(disk.Free)), words.Size(int64(disk.Total)), s.Targets[i].String(), words.Size(last.Size))
 	mend := language.Text{En: "Free some, give it a larger disk, or keep fewer: BACKUP_RETENTION_DAYS.", Ar: "أخلِ مساحة، أو استعمل قرصًا أكبر، أو احتفظ بنسخ أقلّ: BACKUP_RETENTION_DAYS."}
 	switch size := uint64(max(last.Size, 0)); {
 	case disk.Free < size+size/4 || disk.Share() < 0.01:

@@ -37,6 +37,8 @@ func Promises(c PromisesConfig) []readiness.Check {
 			switch {
 			case c.Kept && c.Server == nil:
 				return readiness.NotMeasured(language.Text{En: "Mails are kept in the store, to be looked at: there is no mail server.", Ar: "تُحفظ رسائل البريد في المخزن للاطّلاع عليها: لا يوجد خادم بريد."})
+			case c.Server == nil && name != "mail":
+				return readiness.NotMeasured(language.Text{En: "There is no mail server, so nothing is sent.", Ar: "لا يوجد خادم بريد، فلا يُرسل شيء."})
 			case c.Server == nil:
 				return readiness.Doubtful(language.Text{En: "There is no mail server: who forgets a password can't set another.", Ar: "لا يوجد خادم بريد: من ينسى كلمة مروره لا يستطيع تعيين أخرى."}, language.Text{En: "Set SMTP_URL and MAIL_FROM.", Ar: "اضبط SMTP_URL وMAIL_FROM."})
 			}

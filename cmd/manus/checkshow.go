@@ -158,16 +158,22 @@ func endsArabic(text string) bool {
 // mends are what to do, what fails first.
 func (s checkSheet) mends(body readiness.Body) {
 	for _, status := range []readiness.Status{readiness.Fail, readiness.Warn} {
-		first := true
+		var mends []string
+		of := map[string][]string{} // which checks have each
 		for _, c := range body.Checks {
 			if c.Status != status || c.Mend == "" {
 				continue
 			}
-			if first {
-				s.head(language.Text{En: "To mend", Ar: "للإصلاح"}.In(s.tag) + " - " + signs[status].word.In(s.tag))
-				first = false
+			if of[c.Mend] == nil {
+				mends = append(mends, c.Mend)
 			}
-			s.line("  "+signs[status].sign+" ", c.ID+": "+bareNumbers(c.Mend))
+			of[c.Mend] = append(of[c.Mend], c.ID)
+		}
+		if len(mends) > 0 {
+			s.head(language.Text{En: "To mend", Ar: "للإصلاح"}.In(s.tag) + " - " + signs[status].word.In(s.tag))
+		}
+		for _, mend := range mends {
+			s.line("  "+signs[status].sign+" ", strings.Join(of[mend], ", ")+": "+bareNumbers(mend))
 		}
 	}
 }
