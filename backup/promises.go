@@ -234,7 +234,9 @@ func tryTarget(ctx context.Context, t Target) (err error) {
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 		defer cancel()
-		err = errors.Join(err, removeTrials(ctx, t, name))
+		if failure := removeTrials(ctx, t, name); err == nil { // else it says the same again
+			err = failure
+		}
 	}()
 	if err := t.Put(ctx, name, text); err != nil {
 		return err

@@ -123,11 +123,11 @@ func (l laneState) told(name string, now time.Time) language.Text {
 		ago := func(at docstore.Time) string { return t.Duration(now.Sub(at.Time).Abs()) }
 		switch {
 		case l.Dead:
-			return language.Text{En: "#: takes nothing since # ago.", Ar: "#: لا تقبل شيئًا منذ #."}.Quoting(name, ago(l.FailingSince)).In(t)
+			return language.Text{En: "#: has taken nothing for #.", Ar: "#: لا تقبل شيئًا منذ #."}.Quoting(name, ago(l.FailingSince)).In(t)
 		case l.DeliveredAt.IsZero():
 			return language.Text{En: "#: has never delivered anything.", Ar: "#: لم توصل شيئًا قطّ."}.Quoting(name).In(t)
 		case !l.FailingSince.IsZero():
-			return language.Text{En: "#: has delivered # ago, but fails since # ago.", Ar: "#: أوصلت قبل #، لكنّها تفشل منذ #."}.Quoting(name, ago(l.DeliveredAt), ago(l.FailingSince)).In(t)
+			return language.Text{En: "#: has delivered # ago, but has been failing for #.", Ar: "#: أوصلت قبل #، لكنّها تفشل منذ #."}.Quoting(name, ago(l.DeliveredAt), ago(l.FailingSince)).In(t)
 		}
 		return language.Text{En: "#: has delivered # ago.", Ar: "#: أوصلت قبل #."}.Quoting(name, ago(l.DeliveredAt)).In(t)
 	})
