@@ -81,7 +81,7 @@ func startLive(t *testing.T) *App {
 		{ID: "hook", Type: "webhook", URL: l.receiver.URL, Secret: "whsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=", AllowPrivate: true},
 	}
 	for _, one := range ownPaths {
-		settings.Monitors = append(settings.Monitors, uptime.Monitor{ID: one.id, Type: probe.HTTP, URL: l.front.URL + one.path, Private: true, CA: l.front.authority})
+		settings.Monitors = append(settings.Monitors, uptime.Monitor{ID: one.id, Type: probe.HTTP, URL: l.front.URL + one.path, Every: 5 * time.Second, Private: true, CA: l.front.authority})
 	}
 	l.backups(t, &settings)
 	world := world{roots: l.front.roots, resolver: l.names.resolver(), machine: machine.Machine{Root: l.kernel}, disk: l.disk}
