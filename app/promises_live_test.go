@@ -112,7 +112,7 @@ func (l *live) prove(t *testing.T) {
 	if _, err := l.Alerts.Test(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
-	must(t, l.pulse.Beat(t.Context())) // which it does once a minute
+	must(t, l.pulse.Beat(t.Context()))              // which it does once a minute
 	l.await(t, "backups.elsewhere", readiness.Warn) // the bucket's server is on this machine
 	for _, id := range []string{"backups.newest", "uptime.monitors", "uptime.elsewhere", "uptime.heartbeat", "uptime.channels", "uptime.statuspage"} {
 		l.await(t, id, readiness.Pass)
