@@ -146,7 +146,7 @@ func (a *App) checkCopies() readiness.Check {
 	}
 }
 
-var mendStore = language.Text{En: "See /ready and the log for why the store can't be used.", Ar: "انظر ‎/ready والسجلّ لمعرفة سبب تعذّر استخدام المخزن."}
+var mendStore = language.Text{En: "See /ready and the log for why the store can't be used.", Ar: "انظر \u200e/ready والسجلّ لمعرفة سبب تعذّر استخدام المخزن."}
 
 func ofCopies(copies []readiness.Copy) readiness.Finding {
 	if len(copies) == 0 {

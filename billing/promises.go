@@ -42,7 +42,7 @@ func (s *Service) checkPlans(ctx context.Context) readiness.Finding {
 	for sub, err := range s.subscriptions.All(ctx, docstore.Query{Limit: docstore.MaxLimit}) {
 		if err != nil {
 			return readiness.Broken(language.Text{En: "The store doesn't say which plans accounts are on: #.", Ar: "لا يذكر المخزن خطط الحسابات: #."}.Quoting(err.Error()),
-				language.Text{En: "See /ready for why the store can't be used.", Ar: "انظر ‎/ready لمعرفة سبب تعذّر استخدام المخزن."})
+				language.Text{En: "See /ready for why the store can't be used.", Ar: "انظر \u200e/ready لمعرفة سبب تعذّر استخدام المخزن."})
 		}
 		if looked++; looked > maxLooked {
 			break

@@ -144,7 +144,7 @@ var (
 	unheard  = language.Text{En: "The resolver doesn't say what # has: #.", Ar: "لا يذكر خادم الأسماء ما لدى #: #."}
 	several  = language.Text{En: "# has # of these records, so none of them holds.", Ar: "لدى # من هذه السجلّات #، فلا يسري أيّ منها."}
 	mendSPF  = language.Text{En: "Have the domain's DNS say it, as whoever sends your mail tells you: one TXT record such as 'v=spf1 include:… -all'.", Ar: "أضف إلى DNS النطاق ما يطلبه مزوّد بريدك: سجلّ TXT واحد مثل 'v=spf1 include:… -all'."}
-	mendMARC = language.Text{En: "Have the DNS say it: one TXT record at _dmarc of the domain, such as 'v=DMARC1; p=quarantine; rua=mailto:…'.", Ar: "أضف إلى DNS سجلّ TXT واحدًا عند ‎_dmarc من النطاق، مثل 'v=DMARC1; p=quarantine; rua=mailto:…'."}
+	mendMARC = language.Text{En: "Have the DNS say it: one TXT record at _dmarc of the domain, such as 'v=DMARC1; p=quarantine; rua=mailto:…'.", Ar: "أضف إلى DNS سجلّ TXT واحدًا عند \u200e_dmarc من النطاق، مثل 'v=DMARC1; p=quarantine; rua=mailto:…'."}
 )
 
 // checkSPF is that the domain has one such record, which doesn't let everybody send.
@@ -165,7 +165,7 @@ func (c PromisesConfig) checkSPF(ctx context.Context) readiness.Finding {
 	said := language.Text{En: "#: #", Ar: "#: #"}.Quoting(domain, language.Cut(found[0], 300))
 	for _, word := range strings.Fields(strings.ToLower(found[0])) {
 		if word == "all" || word == "+all" {
-			return readiness.Broken(said, language.Text{En: "It lets everybody send: let it end with -all or ~all.", Ar: "يسمح هذا لأيّ أحد بالإرسال: اجعله ينتهي بـ ‎-all أو ‎~all."})
+			return readiness.Broken(said, language.Text{En: "It lets everybody send: let it end with -all or ~all.", Ar: "يسمح هذا لأيّ أحد بالإرسال: اجعله ينتهي بـ \u200e-all أو \u200e~all."})
 		}
 	}
 	return readiness.Kept(said)

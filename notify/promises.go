@@ -83,7 +83,7 @@ func (s *Service) checkChannels(ctx context.Context, kept bool) readiness.Findin
 		state, err := s.lanes.Get(ctx, name)
 		if err = docstore.NotFoundAs(err, nil); err != nil {
 			return readiness.Broken(language.Text{En: "The store doesn't say what was delivered: #.", Ar: "لا يذكر المخزن ما أُوصل: #."}.Quoting(err.Error()),
-				language.Text{En: "See /ready for why the store can't be used.", Ar: "انظر ‎/ready لمعرفة سبب تعذّر استخدام المخزن."})
+				language.Text{En: "See /ready for why the store can't be used.", Ar: "انظر \u200e/ready لمعرفة سبب تعذّر استخدام المخزن."})
 		}
 		text := state.told(name, now)
 		switch {

@@ -60,7 +60,7 @@ func (s *Service) watching(ctx context.Context, addresses [][]string) ([]*Watche
 var (
 	mendWatch = language.Text{En: "See 'manus monitor list'; without monitors of its own in manus.yaml the product watches these by itself.", Ar: "انظر manus monitor list؛ يراقب المنتَج هذه العناوين من تلقاء نفسه ما لم تكن لها مراقَبات في manus.yaml."}
 	unasked   = language.Text{En: "The store doesn't say what is watched: #.", Ar: "لا يذكر المخزن ما يُراقَب: #."}
-	mendStore = language.Text{En: "See /ready for why the store can't be used.", Ar: "انظر ‎/ready لمعرفة سبب تعذّر استخدام المخزن."}
+	mendStore = language.Text{En: "See /ready for why the store can't be used.", Ar: "انظر \u200e/ready لمعرفة سبب تعذّر استخدام المخزن."}
 	nowhere   = readiness.NotMeasured(language.Text{En: "It isn't known where the product is reached: set PUBLIC_URL.", Ar: "لا يُعرف عنوان المنتَج: اضبط PUBLIC_URL."})
 )
 
