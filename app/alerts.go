@@ -35,6 +35,7 @@ func (a *App) addAlerts() (err error) {
 	}
 	a.add(room{
 		name: "alerts", specs: notify.Specs(), routes: a.Alerts.Routes, run: a.runAlerts, sweep: a.Alerts.Sweep,
+		promises: a.Alerts.Promises(a.mailer == nil && a.settings.KeepMails),
 		apply: func(s config.Settings) (func(), error) {
 			return a.Alerts.PreparePolicy(s.Alerts.Policy)
 		},

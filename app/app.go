@@ -34,6 +34,7 @@ import (
 	"manus/notify"
 	"manus/ratelimit"
 	"manus/ratelimit/redislimit"
+	"manus/readiness"
 	"manus/session"
 	"manus/statuspage"
 	"manus/subscribe"
@@ -58,6 +59,8 @@ type Options struct {
 	// Subprocess starts this program again, for BackupWork with these arguments; nil
 	// means that backups are read in this process.
 	Subprocess func(ctx context.Context, args ...string) *exec.Cmd
+
+	world world
 }
 
 // App is the product: its rooms, joined on one store, and what listens for them.
@@ -71,6 +74,7 @@ type App struct {
 	Uptime      *uptime.Service
 	Status      *statuspage.Service
 	Subscribers *subscribe.Service
+	Readiness   *readiness.Service
 
 	settings config.Settings
 	options  Options
@@ -80,10 +84,11 @@ type App struct {
 	rooms    []room
 
 	store    docstore.Store
-	reopened bool        // the store was there before it was opened
-	damaged  atomic.Bool // data in it was found to be damaged since the start
-	warned   []string    // what was last logged of settings, see warn
-	beside   atomic.Bool // another server is at work on the data folder
+	clock    func(context.Context) (time.Time, error) // the store's; nil where that is this machine's
+	reopened bool                                     // the store was there before it was opened
+	damaged  atomic.Bool                              // data in it was found to be damaged since the start
+	warned   []string                                 // what was last logged of settings, see warn
+	beside   atomic.Bool                              // another server is at work on the data folder
 	audit    *audit.Log
 	leases   *lease.Service
 	redis    *redisclient.Client // nil without Redis
@@ -93,6 +98,7 @@ type App struct {
 	outbox   *mail.Outbox        // nil where no mails are sent or kept
 	sessions *session.Service
 	repeats  *idempotency.Service
+	pulse    *uptime.Pulse                  // nil where nobody waits for one
 	backups  atomic.Pointer[backup.Service] // nil where none are configured
 	schedule *backup.Schedule               // nil where none are made
 	health   *health.Service
@@ -176,6 +182,7 @@ func (a *App) Start(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("%w; set OPS_ADDR to another address, or to 'off'", err), a.public.close())
 		}
 	}
+	a.Readiness.ReachedAt(a.watchedURL())
 	if a.settings.PublicURL == "" {
 		a.Errors.ReachedAt(localURL(a.Addr()))
 		a.Uptime.ReachedAt(localURL(a.Addr()))

@@ -26,6 +26,7 @@ func (a *App) addBackups() error {
 	b := a.settings.Backup
 	r := room{name: "backups", specs: backup.Specs()}
 	defer func() { a.add(r) }()
+	r.promises = backup.Promises(backup.PromisesConfig{Service: a.Backups, When: b.Schedule, DataDir: a.fileFolder(), Trial: a.settings.Dev, Disk: a.options.world.diskOf})
 	switch {
 	case a.options.Offline:
 	case !b.Configured():
@@ -58,6 +59,14 @@ func (a *App) addBackups() error {
 	r.run = a.schedule.Run
 	r.apply = func(s config.Settings) (func(), error) { return configure(s.Backup.Policy) }
 	return nil
+}
+
+// fileFolder is where the embedded store is; empty where there is another.
+func (a *App) fileFolder() string {
+	if !a.settings.MongoDB.Empty() {
+		return ""
+	}
+	return a.settings.DataDir
 }
 
 // Backups makes, lists, verifies and restores backups as manus.yaml stands now. It is

@@ -52,7 +52,7 @@ func (a *App) build() (err error) {
 	exists := func(ctx context.Context, sessionID string) (bool, error) { return a.sessions.Exists(ctx, sessionID) }
 	a.Plans = billing.New(billing.Config{Store: store, Exists: exists, Log: a.log, Catalog: s.Billing})
 	a.add(room{
-		name: "billing", specs: billing.Specs(), routes: a.Plans.Routes,
+		name: "billing", specs: billing.Specs(), routes: a.Plans.Routes, promises: a.Plans.Promises(),
 		checks: []health.Check{a.check("stripe", nil)},
 		apply:  func(s config.Settings) (func(), error) { return func() { a.Plans.SetCatalog(s.Billing) }, nil },
 	})
@@ -62,7 +62,7 @@ func (a *App) build() (err error) {
 		return err
 	}
 	a.add(room{name: "idempotency", specs: idempotency.Specs(), sweep: a.repeats.Sweep})
-	for _, add := range []func() error{a.addMail, a.addAlerts, a.addAccounts, a.addErrors, a.addIncidents, a.addSubscribers, a.addUptime, a.addStatusPage, a.addBackups} {
+	for _, add := range []func() error{a.addMail, a.addAlerts, a.addAccounts, a.addErrors, a.addIncidents, a.addSubscribers, a.addUptime, a.addStatusPage, a.addBackups, a.addReadiness} {
 		if err := add(); err != nil {
 			return err
 		}
@@ -177,8 +177,18 @@ func (a *App) addMail() error {
 		}
 		r.run, r.sweep = a.outbox.Run, a.outbox.Sweep
 	}
+	server, _ := a.mailer.(*mail.SMTP)
+	r.promises = mail.Promises(mail.PromisesConfig{Server: server, Kept: a.settings.KeepMails, From: a.settings.MailFrom, To: a.firstAlertAddress(), Resolver: a.options.world.resolver})
 	a.add(r)
 	return nil
+}
+
+// firstAlertAddress is one that alerts are mailed to; empty where none are.
+func (a *App) firstAlertAddress() string {
+	if to := a.settings.Alerts.Email; len(to) > 0 {
+		return to[0]
+	}
+	return ""
 }
 
 // openMailer makes what hands mails to the mail server, where there is one.

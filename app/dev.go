@@ -91,6 +91,9 @@ func checkLoopback(addr string) error {
 	return nil
 }
 
+// IsDev tells whether a folder is the data folder of a product that is only being tried.
+func IsDev(dataDir string) bool { return isThere(devSecretFile(dataDir)) }
+
 func devSecretFile(dataDir string) string { return filepath.Join(dataDir, "dev-secret") }
 
 // devSecret reads the data folder's secret, or makes it. Of two programs that

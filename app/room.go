@@ -11,21 +11,23 @@ import (
 	"manus/health"
 	"manus/httpapi"
 	"manus/lease"
+	"manus/readiness"
 )
 
 // room is a row of the house: what a capability brings to the running product. What
 // it leaves out, it doesn't have.
 type room struct {
-	name   string
-	specs  []docstore.Spec                 // its collections
-	checks []health.Check                  // what /ready tells of it
-	routes func(*httpapi.API)              // its addresses
-	reach  func(ctx context.Context)       // waits, not for long, for what requests need: before there are any
-	run    func(ctx context.Context)       // its work in the background, on every copy
-	sweep  func(ctx context.Context) error // removes what has expired, hourly on one of all copies
-	apply  applyFile                       // puts a changed manus.yaml in force
-	drain  func()                          // ends what doesn't end by itself, when the program stops
-	close  func() error                    // lets go what it holds, after all work
+	name     string
+	specs    []docstore.Spec                 // its collections
+	checks   []health.Check                  // what /ready tells of it
+	promises []readiness.Check               // what 'manus check' measures of it
+	routes   func(*httpapi.API)              // its addresses
+	reach    func(ctx context.Context)       // waits, not for long, for what requests need: before there are any
+	run      func(ctx context.Context)       // its work in the background, on every copy
+	sweep    func(ctx context.Context) error // removes what has expired, hourly on one of all copies
+	apply    applyFile                       // puts a changed manus.yaml in force
+	drain    func()                          // ends what doesn't end by itself, when the program stops
+	close    func() error                    // lets go what it holds, after all work
 }
 
 // applyFile looks whether settings with a changed manus.yaml can be put in force, without

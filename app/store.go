@@ -78,7 +78,9 @@ func (a *App) openOwn(ctx context.Context) (docstore.Store, error) {
 		if err := a.storeExists(ctx); err != nil {
 			return nil, err
 		}
-		return OpenStore(ctx, s)
+		store, err := OpenStore(ctx, s)
+		a.heedClock(store)
+		return store, err
 	}
 	store, err := open(ctx, s)
 	if errors.Is(err, docstore.ErrCorrupt) {
@@ -87,7 +89,15 @@ func (a *App) openOwn(ctx context.Context) (docstore.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.heedClock(store)
 	return docstore.WatchDamage(store, a.tellDamaged), nil
+}
+
+// heedClock notes the clock of a store that has its own.
+func (a *App) heedClock(store docstore.Store) {
+	if served, ok := store.(*mongodocs.Store); ok && served != nil {
+		a.clock = served.Clock
+	}
 }
 
 // OpenStore opens the store that the settings name, MongoDB or else the embedded one

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"manus/config"
+	"manus/httpapi"
 	"manus/incident"
 	"manus/internal/timeline"
 	"manus/lease"
@@ -30,8 +31,12 @@ func (a *App) addUptime() error {
 		AllowPrivate: a.settings.Dev || a.settings.Alerts.AllowPrivate,
 		Place:        a.settings.Probe.Name, Planned: a.plannedOf, Tell: a.tellMonitor, Metrics: a.registry, Log: a.log,
 	})
+	if !a.settings.Heartbeat.Empty() {
+		a.pulse = &uptime.Pulse{URL: a.settings.Heartbeat.Reveal(), Works: a.Uptime.Watches, Log: a.log}
+	}
 	a.add(room{
 		name: "uptime", specs: uptime.Specs(), routes: a.Uptime.Routes, run: a.runUptime, sweep: a.Uptime.Sweep,
+		promises: a.Uptime.Promises(uptime.PromisesConfig{Addresses: a.ownAddresses, Pulse: a.pulse, Trial: a.settings.Dev}),
 		apply: func(s config.Settings) (func(), error) {
 			return func() { a.Uptime.SetMonitors(s.Monitors) }, nil
 		},
@@ -43,9 +48,8 @@ func (a *App) addUptime() error {
 func (a *App) runUptime(ctx context.Context) {
 	var working sync.WaitGroup
 	defer working.Wait()
-	if !a.settings.Heartbeat.Empty() {
-		pulse := &uptime.Pulse{URL: a.settings.Heartbeat.Reveal(), Works: a.Uptime.Watches, Log: a.log}
-		working.Go(func() { pulse.Run(ctx) })
+	if a.pulse != nil {
+		working.Go(func() { a.pulse.Run(ctx) })
 	}
 	a.Uptime.Run(ctx)
 }
@@ -59,6 +63,22 @@ func (a *App) watchedURL() string {
 	return a.siteURL()
 }
 
+// ownPaths are what the product watches of itself.
+var ownPaths = []struct{ id, name, path string }{{"health", "Health", "/api/v1/health"}, {"ready", "Readiness", "/api/v1/ready"}, {"homepage", "Homepage", "/"}}
+
+// ownAddresses are the addresses of those, each in all its forms; none where it isn't known
+// where the product is reached.
+func (a *App) ownAddresses(ctx context.Context) (all [][]string) {
+	url := strings.TrimSuffix(a.ServedAt(ctx), "/")
+	if url == "" {
+		return nil
+	}
+	for _, one := range ownPaths {
+		all = append(all, []string{url + one.path, url + strings.TrimSuffix(strings.TrimPrefix(one.path, httpapi.Prefix), "/")})
+	}
+	return all
+}
+
 // ownMonitors are the product's own, which are watched at an address. A command that doesn't
 // know it leaves them to the copy that watches: it returns nil.
 func (a *App) ownMonitors(url string) uptime.Policy {
@@ -69,7 +89,7 @@ func (a *App) ownMonitors(url string) uptime.Policy {
 	if url == "" {
 		return own
 	}
-	for _, one := range []struct{ id, name, path string }{{"health", "Health", "/api/v1/health"}, {"ready", "Readiness", "/api/v1/ready"}, {"homepage", "Homepage", "/"}} {
+	for _, one := range ownPaths {
 		own = append(own, uptime.Monitor{ID: one.id, Name: one.name, Type: probe.HTTP, URL: strings.TrimSuffix(url, "/") + one.path, Private: true})
 	}
 	return own

@@ -241,7 +241,7 @@ func (s *Schedule) silence(st Status) language.Text {
 	last := st.last(st.Verified)
 	age := s.now().Sub(last.Time)
 	switch {
-	case age <= s.deadline():
+	case age <= s.Service().deadline(s.When):
 		return language.Text{}
 	case st.Verified.File == "":
 		return saying("There is no verified backup, although backups have been scheduled since %s.", "لا توجد نسخة احتياطية مُتحقَّق منها، مع أنّ النسخ الاحتياطي مُجدوَل منذ %s.", last.UTC().Format(time.RFC3339))
@@ -252,12 +252,16 @@ func (s *Schedule) silence(st Status) language.Text {
 	}
 }
 
-// deadline is how old the newest verified backup may be.
-func (s *Schedule) deadline() time.Duration {
-	if after := s.Service().Policy.AlarmAfter; after > 0 {
-		return after
+// deadline is how old the newest verified backup may be. Where others make them, they do so
+// daily.
+func (s *Service) deadline(when *cron.Schedule) time.Duration {
+	switch {
+	case s.Policy.AlarmAfter > 0:
+		return s.Policy.AlarmAfter
+	case when == nil:
+		return 24*time.Hour + alarmGrace
 	}
-	return longestPause(s.When, s.now()) + alarmGrace
+	return longestPause(when, s.Now()) + alarmGrace
 }
 
 // alarmGrace is how long a run may take before the alarm, where nothing else is set.

@@ -182,6 +182,14 @@ type Source struct {
 	Routes ratelimit.Routes
 }
 
+// Has tells whether the environment has a setting, or the file that it is in.
+func (s Source) Has(name string) bool {
+	return slices.ContainsFunc(s.Environ, func(v string) bool {
+		key, value, _ := strings.Cut(v, "=")
+		return value != "" && setting{name: name}.isNamed(key)
+	})
+}
+
 // Problem is one thing that keeps a server from starting.
 type Problem struct {
 	// Name is the setting, the flag or the file it is about.

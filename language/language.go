@@ -69,6 +69,9 @@ func (t Text) In(tag Tag) string {
 	return cmp.Or(t.En, t.Ar)
 }
 
+// Both is what is said in each of the languages.
+func Both(say func(Tag) string) Text { return Text{En: say(English), Ar: say(Arabic)} }
+
 // Quoting is the text with values, which may be strangers', in the places of #, in turn.
 // See [Tag.Quote].
 func (t Text) Quoting(values ...string) Text {

@@ -40,6 +40,7 @@ var Kinds = []Kind{
 	{Name: "limits.degraded", Level: Error, Ends: true},
 	{Name: "queue.dead_letter", Level: Error},
 	{Name: "lease.lost", Level: Warning},
+	{Name: "readiness.failed", Level: Error, Ends: true},
 	{Name: ChannelDead, Level: Critical, Ends: true},
 	{Name: ChannelUnproven, Level: Warning, Ends: true},
 	{Name: "issue.new", Level: Error, OfPrograms: true, Has: hasOfIssue},

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"manus/internal/guard"
@@ -24,6 +25,11 @@ type Pulse struct {
 
 	every  time.Duration // zero: once a minute
 	client *http.Client
+
+	mu       sync.Mutex
+	began    time.Time // when Run did
+	answered time.Time // when it last was
+	failure  error     // of the last time
 }
 
 const (
@@ -47,6 +53,9 @@ func (p *Pulse) Run(ctx context.Context) {
 	if p.every == 0 {
 		p.every = pulseEvery
 	}
+	p.mu.Lock()
+	p.began = time.Now()
+	p.mu.Unlock()
 	dialer := &net.Dialer{Timeout: pulseTimeout, Control: guard.Control(true)}
 	p.client = &http.Client{
 		Timeout: pulseTimeout,
@@ -62,7 +71,7 @@ func (p *Pulse) Run(ctx context.Context) {
 	failing := false
 	for ctx.Err() == nil {
 		if p.Works(ctx) {
-			err := p.ask(ctx)
+			err := p.Beat(ctx)
 			if (err != nil) != failing && ctx.Err() == nil {
 				if failing = err != nil; failing {
 					p.Log.WarnContext(ctx, "the heartbeat can't be sent; whoever waits for it may tell", "error", err)
@@ -73,6 +82,17 @@ func (p *Pulse) Run(ctx context.Context) {
 		}
 		pause(ctx, p.every)
 	}
+}
+
+// Beat asks once.
+func (p *Pulse) Beat(ctx context.Context) error {
+	err := p.ask(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failure = err; err == nil {
+		p.answered = time.Now()
+	}
+	return err
 }
 
 func (p *Pulse) ask(ctx context.Context) error {

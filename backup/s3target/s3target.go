@@ -16,6 +16,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -182,6 +183,13 @@ func encryption(c Config) (encrypt.ServerSide, error) {
 // String is s3://bucket/prefix.
 func (t *Target) String() string {
 	return strings.TrimSuffix("s3://"+t.config.Bucket+"/"+t.prefix, "/")
+}
+
+// OnThisMachine tells whether the server's address is one of this machine alone.
+func (t *Target) OnThisMachine() bool {
+	host := t.core.EndpointURL().Hostname()
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // key is the name of a file's object.

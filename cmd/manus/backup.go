@@ -150,7 +150,7 @@ func (c *backupCommand) printCreated(p *process, m backup.Manifest, took time.Du
 	if c.JSON {
 		return json.NewEncoder(p.out).Encode(m)
 	}
-	_, err := fmt.Fprintf(p.out, "%s: %s, %s, in %v; %s\n", m.File, size(m.Size), words.Count(m.Documents, "document"), took.Round(time.Second), p.paste.complete(verdict(m)))
+	_, err := fmt.Fprintf(p.out, "%s: %s, %s, in %v; %s\n", m.File, words.Size(m.Size), words.Count(m.Documents, "document"), took.Round(time.Second), p.paste.complete(verdict(m)))
 	return err
 }
 
@@ -572,17 +572,4 @@ func printPruned(out io.Writer, paste *pasting, pruned []backup.Pruned, dryRun b
 		fmt.Fprintf(table, "%s\t%s\t%s\n", d.File, d.Target, said)
 	}
 	return table.Flush()
-}
-
-// size writes a number of bytes as a person does.
-func size(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, units := float64(n)/unit, "KMGTPE"
-	for value >= unit && len(units) > 1 {
-		value, units = value/unit, units[1:]
-	}
-	return fmt.Sprintf("%.1f %ciB", value, units[0])
 }

@@ -94,7 +94,7 @@ func cells(b backup.Backup) []string {
 	if b.Version == 0 { // it has no manifest
 		documents = ""
 	}
-	return []string{b.ID, b.CreatedAt.Format(minuteLayout), size(b.Size), documents, verified, installationOf(b), at}
+	return []string{b.ID, b.CreatedAt.Format(minuteLayout), words.Size(b.Size), documents, verified, installationOf(b), at}
 }
 
 // installationOf is whose a backup is, for people.
@@ -192,7 +192,7 @@ func printStrays(out io.Writer, strays []backup.Stray) error {
 	fmt.Fprintln(out, "\nFiles beside the backups that no run of this program has made, and none removes:")
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, s := range strays[:min(len(strays), maxStrays)] {
-		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\n", s.Path, size(s.Size), s.Modified.UTC().Format(minuteLayout), whatIs(s))
+		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\n", s.Path, words.Size(s.Size), s.Modified.UTC().Format(minuteLayout), whatIs(s))
 	}
 	if more := len(strays) - maxStrays; more > 0 {
 		fmt.Fprintf(table, "  and %d more\n", more)

@@ -53,6 +53,7 @@ type commands struct {
 	Backup      backupCommand      `cmd:"" help:"Make, list, verify, restore and prune backups."`
 	Data        dataCommand        `cmd:"" help:"Move the data to another store."`
 	Notify      notifyCommand      `cmd:"" help:"List, retry and test alerts, and try rules."`
+	Check       checkCommand       `cmd:"" help:"Measure every promise of the product on this installation, now."`
 	Errors      errorsCommand      `cmd:"" help:"See the errors that programs report, and make projects for them."`
 	Monitor     monitorCommand     `cmd:"" help:"See what is watched, check it now, pause or mute it."`
 	Watch       watchCommand       `cmd:"" help:"Watch monitors from another place, and hand in to a server what is found."`
@@ -109,6 +110,8 @@ func fail(stderr io.Writer, line *kong.Context, err error) int {
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.Is(err, errBroken): // the report has said what
+		return exitFailed
 	case errors.As(err, &usage):
 		fmt.Fprintf(stderr, "manus: %s See '%s --help'.\n", sentence(say(err.Error())), nameOf(line))
 		return exitUsage

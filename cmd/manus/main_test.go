@@ -81,6 +81,7 @@ func runScripts(t *testing.T, dir string, setup func(*testscript.Env)) {
 			"await-alert":  awaitAlert,
 			"receiver":     receiver,
 
+			"exits":   exits,
 			"capture": capture,
 			"report":  report,
 		},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"manus/backup"
+	"manus/internal/words"
 )
 
 // statusLine is a line on a terminal that is written over. Elsewhere there is none.
@@ -63,12 +64,12 @@ func (l *progressLine) show(p backup.Progress) {
 func progressText(p backup.Progress, took time.Duration) string {
 	text := fmt.Sprintf("%-9s", p.Stage)
 	if p.Total > 0 {
-		text += fmt.Sprintf("  %3d %%  %s of %s", min(100, p.Done*100/p.Total), size(p.Done), size(max(p.Done, p.Total)))
+		text += fmt.Sprintf("  %3d %%  %s of %s", min(100, p.Done*100/p.Total), words.Size(p.Done), words.Size(max(p.Done, p.Total)))
 	} else {
-		text += "  " + size(p.Done)
+		text += "  " + words.Size(p.Done)
 	}
 	if took > time.Second {
-		text += fmt.Sprintf("  %s/s", size(int64(float64(p.Done)/took.Seconds())))
+		text += fmt.Sprintf("  %s/s", words.Size(int64(float64(p.Done)/took.Seconds())))
 	}
 	return text
 }

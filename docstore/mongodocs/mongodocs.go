@@ -182,6 +182,20 @@ func (s *Store) Ping(ctx context.Context) error {
 	return translateError(failed(err))
 }
 
+// Clock is what time it is by the server's clock.
+func (s *Store) Clock(ctx context.Context) (time.Time, error) {
+	done, err := s.enter(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer done()
+	var answer struct {
+		LocalTime time.Time `bson:"localTime"`
+	}
+	err = s.database.RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&answer)
+	return answer.LocalTime, translateError(failed(err))
+}
+
 // probe is a collection that there isn't, and the id of what isn't in it.
 const probe = "write_probe"
 

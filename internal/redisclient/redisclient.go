@@ -112,6 +112,22 @@ func (c *Client) Listen(ctx context.Context, channel string, onMessage func(mess
 	}
 }
 
+// Clock is what time it is by the server's clock.
+func (c *Client) Clock(ctx context.Context) (time.Time, error) {
+	client, err := c.Get()
+	if err != nil {
+		return time.Time{}, err
+	}
+	answer, err := client.Do(ctx, client.B().Time().Build()).AsIntSlice()
+	if err == nil && len(answer) != 2 {
+		err = errors.New("it tells no time")
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.Unix(answer[0], answer[1]*1000), nil
+}
+
 // Close lets Redis go. Calls after that are errors.
 func (c *Client) Close() {
 	if client, err := c.Get(); err == nil {

@@ -119,10 +119,15 @@ func (s *Server) Refuse(code int) {
 	s.refuse = append(s.refuse, &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 0, 0}, Message: "not this one"})
 }
 
-// RefuseRecipients makes the server answer every recipient with a code, such as 550.
+// RefuseRecipients makes the server answer every recipient with a code, such as 550. With 0 it
+// takes them again.
 func (s *Server) RefuseRecipients(code int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if code == 0 {
+		s.nobody = nil
+		return
+	}
 	s.nobody = &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 1, 1}, Message: "no such mailbox\nhere"}
 }
 

@@ -97,3 +97,16 @@ func editDistance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// Size writes a number of bytes as a person does.
+func Size(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, units := float64(n)/unit, "KMGTPE"
+	for value >= unit && len(units) > 1 {
+		value, units = value/unit, units[1:]
+	}
+	return fmt.Sprintf("%.1f %ciB", value, units[0])
+}

@@ -1,0 +1,168 @@
+package app
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"manus/config"
+	"manus/docstore"
+	"manus/language"
+	"manus/lease"
+	"manus/notify"
+	"manus/readiness"
+)
+
+// addReadiness adds the report of what the product promises: the checks that each room has
+// brought, and those that are about several of them. It comes after the rooms that have some.
+func (a *App) addReadiness() error {
+	a.Readiness = readiness.New(readiness.Config{
+		Checks: slices.Concat(a.promises(), []readiness.Check{a.checkSettings()}, a.systemPromises()),
+		Store:  a.store, Copy: a.asCopy(), Tell: a.tellBroken, Metrics: a.registry, Log: a.log,
+	})
+	a.add(room{name: "readiness", specs: readiness.Specs(), routes: a.Readiness.Routes, run: a.runReadiness, sweep: a.Readiness.Sweep})
+	return nil
+}
+
+// promises are the checks of all rooms.
+func (a *App) promises() (all []readiness.Check) {
+	for _, r := range a.rooms {
+		all = append(all, r.promises...)
+	}
+	return all
+}
+
+// runReadiness tells the other copies of this one; one of them all watches.
+func (a *App) runReadiness(ctx context.Context) {
+	a.inBackground(func() {
+		a.leases.Every(ctx, "readiness", time.Minute, func(ctx context.Context, _ lease.Held) error { return a.Readiness.Watch(ctx) })
+	})
+	a.Readiness.Run(ctx)
+}
+
+// asCopy is what this copy tells the others of itself; a command tells nothing.
+func (a *App) asCopy() readiness.Copy {
+	host, _ := os.Hostname() // a copy without a name is still one
+	c := readiness.Copy{Name: host, Version: a.options.Version.Version, StartedAt: docstore.At(time.Now()), Marks: a.marks()}
+	if !a.options.Offline {
+		c.ID = docstore.NewID()
+	}
+	return c
+}
+
+// marks are digests of what has to be equal on all copies. They are keyed with the secret
+// that signs tokens: who has the store alone can guess nothing by them.
+func (a *App) marks() map[string]string {
+	s := a.settings
+	of := func(name, value string) string {
+		mac := hmac.New(sha256.New, []byte(s.JWTSecret.Reveal()))
+		mac.Write([]byte(name + "\x00" + value))
+		return hex.EncodeToString(mac.Sum(nil)[:8])
+	}
+	marks := map[string]string{"version": a.options.Version.Version, "collections": of("", describe(a.specs()))}
+	for name, secret := range s.Secrets() {
+		marks[name] = of(name, secret)
+	}
+	return marks
+}
+
+// signingMark is that of the secret with which the others are keyed.
+const signingMark = "JWT_SECRET_KEY"
+
+// describe is the shape of collections: their names and indexes.
+func describe(specs []docstore.Spec) string {
+	var b strings.Builder
+	for _, s := range specs {
+		b.WriteString(s.Collection + "\n")
+		for _, i := range s.Indexes {
+			b.WriteString(" " + i.Name + " " + strings.Join(i.Fields, ",") + "\n")
+		}
+	}
+	return b.String()
+}
+
+// UnusableSettings is the report on settings with mistakes in them, with which no server starts.
+func UnusableSettings(problems *config.Problems) readiness.Report {
+	return readiness.Only(readiness.Check{
+		ID: "secrets.settings", Essential: true, Offline: true, Title: settingsTitle, Measure: func(context.Context) readiness.Finding {
+			return readiness.Broken(language.Text{En: problems.Error(), Ar: language.Arabic.Isolate(problems.Error())}, language.Text{En: "Mend each of these; a server doesn't start with them.", Ar: "أصلح كلًّا من هذه؛ لا يبدأ خادم بها."})
+		},
+	})
+}
+
+var settingsTitle = language.Text{En: "The settings can be used, and the secrets in them are strong", Ar: "الإعدادات صالحة للاستخدام، والأسرار فيها قويّة"}
+
+// checkSettings is that the settings are those that a server starts with. Whoever could join
+// the rooms by them has shown that; see UnusableSettings.
+func (a *App) checkSettings() readiness.Check {
+	return readiness.Check{ID: "secrets.settings", Essential: true, Offline: true, Title: settingsTitle, Measure: func(context.Context) readiness.Finding {
+		return readiness.Kept(language.Text{En: "All settings were read and judged as at a start: no secret is short, guessable or a known example.", Ar: "قُرئت كلّ الإعدادات وحُكم عليها كما عند البدء: لا سرّ قصيرًا أو سهل التخمين أو مثالًا معروفًا."})
+	}}
+}
+
+// tellBroken tells operators that a promise doesn't hold, or does again.
+func (a *App) tellBroken(ctx context.Context, r readiness.Result) error {
+	e := notify.Event{Kind: "readiness.failed", Subject: r.ID, At: docstore.At(time.Now()), Over: r.Status != readiness.Fail}
+	if e.Over {
+		e.Title = language.Text{En: "A promise holds again: #", Ar: "عاد وعدٌ إلى الصحّة: #"}
+	} else {
+		e.Title = language.Text{En: "A promise doesn't hold: #", Ar: "وعدٌ لا يصحّ: #"}
+		e.Text = language.Text{En: strings.TrimSpace(r.Evidence.En + " " + r.Mend.En), Ar: strings.TrimSpace(r.Evidence.In(language.Arabic) + " " + r.Mend.In(language.Arabic))}
+	}
+	e.Title = language.Text{En: strings.Replace(e.Title.En, "#", r.Title.En, 1), Ar: strings.Replace(e.Title.Ar, "#", r.Title.Ar, 1)}
+	return a.Alerts.TellCondition(ctx, e)
+}
+
+// ServedAt is where the product is reached: as the settings say, or else as a copy of the
+// server says that runs; empty where neither does.
+func (a *App) ServedAt(ctx context.Context) string {
+	if url := a.siteURL(); url != "" || a.Readiness == nil {
+		return url
+	}
+	copies, err := a.Readiness.Copies(ctx)
+	if err != nil || len(copies) == 0 {
+		return ""
+	}
+	return copies[0].URL
+}
+
+// checkCopies is that all copies of the server are the same.
+func (a *App) checkCopies() readiness.Check {
+	return readiness.Check{
+		ID: "system.copies", Essential: true,
+		Title: language.Text{En: "All copies of the server are the same", Ar: "كلّ نسخ الخادم متطابقة"},
+		Measure: func(ctx context.Context) readiness.Finding {
+			copies, err := a.Readiness.Copies(ctx)
+			if err != nil {
+				return readiness.Broken(language.Text{En: "The store doesn't say which copies there are: #.", Ar: "لا يقول المخزن أيّ النسخ موجودة: #."}.Quoting(err.Error()), mendStore)
+			}
+			return ofCopies(copies)
+		},
+	}
+}
+
+var mendStore = language.Text{En: "See /ready and the log for why the store can't be used.", Ar: "انظر \u200e/ready والسجلّ لمعرفة سبب تعذّر استخدام المخزن."}
+
+func ofCopies(copies []readiness.Copy) readiness.Finding {
+	if len(copies) == 0 {
+		return readiness.NotMeasured(language.Text{En: "No server runs on this store.", Ar: "لا يعمل أيّ خادم على هذا المخزن."})
+	}
+	if unequal := readiness.Unequal(copies); len(unequal) > 0 {
+		if slices.Contains(unequal, signingMark) { // the others are keyed with it
+			unequal = []string{signingMark}
+		}
+		return readiness.Broken(
+			language.Text{En: "These differ between copies: #.", Ar: "تختلف هذه بين النسخ: #."}.Quoting(strings.Join(unequal, ", ")),
+			language.Text{En: "Give every copy the same settings and the same version. While a new version is brought out this passes by itself.", Ar: "أعطِ كلّ نسخة الإعدادات نفسها والإصدار نفسه. يزول هذا من تلقاء نفسه عند اكتمال نشر إصدار جديد."})
+	}
+	alike := language.Plural{
+		En: language.Forms{One: "One copy runs, of version ", Other: "# copies run, of the same collections, secrets and version "},
+		Ar: language.Forms{One: "تعمل نسخة واحدة بالإصدار ", Two: "تعمل نسختان بالمجموعات والأسرار نفسها وبالإصدار ", Few: "تعمل # نسخ بالمجموعات والأسرار نفسها وبالإصدار ", Other: "تعمل # نسخة بالمجموعات والأسرار نفسها وبالإصدار "},
+	}
+	return readiness.Kept(language.Both(func(t language.Tag) string { return alike.In(t, len(copies)) + t.Quote(copies[0].Version) + "." }))
+}

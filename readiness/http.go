@@ -1,0 +1,65 @@
+package readiness
+
+import (
+	"context"
+	"time"
+
+	"manus/docstore"
+	"manus/httpapi"
+	"manus/identity"
+	"manus/language"
+	"manus/ratelimit"
+)
+
+// Body is a report as the API and `manus check --json` have it, in one language.
+type Body struct {
+	Status     Status      `json:"status" enum:"pass,warn,fail"`
+	Score      int         `json:"score" doc:"0 to 100. At most 89 while anything fails, and at most 49 while something essential does."`
+	MeasuredAt string      `json:"measured_at" format:"date-time"`
+	Checks     []CheckBody `json:"checks"`
+}
+
+// CheckBody is how one promise stands.
+type CheckBody struct {
+	ID         string `json:"id" example:"backups.newest"`
+	Group      Group  `json:"group" enum:"secrets,health,backups,limits,errors,uptime,billing,system"`
+	Title      string `json:"title"`
+	Status     Status `json:"status" enum:"pass,warn,fail,skipped"`
+	Essential  bool   `json:"essential"`
+	Evidence   string `json:"evidence" doc:"What was measured; of what is skipped, why."`
+	MeasuredAt string `json:"measured_at" doc:"A time; empty where it wasn't measured. What is expensive stands for a while."`
+	Mend       string `json:"mend" doc:"What to do about it; empty where it holds."`
+}
+
+// NewBody is a report in a language.
+func NewBody(r Report, tag language.Tag) Body {
+	b := Body{Status: r.Status, Score: r.Score, MeasuredAt: docstore.At(r.MeasuredAt).String(), Checks: []CheckBody{}}
+	for _, c := range r.Results {
+		measured := ""
+		if !c.MeasuredAt.IsZero() {
+			measured = docstore.At(c.MeasuredAt).String()
+		}
+		b.Checks = append(b.Checks, CheckBody{c.ID, c.Group, c.Title.In(tag), c.Status, c.Essential, c.Evidence.In(tag), measured, c.Mend.In(tag)})
+	}
+	return b
+}
+
+type reportInput struct {
+	Fresh bool    `query:"fresh" doc:"Measure all of it anew, also what is expensive."`
+	Only  []Group `query:"only" maxItems:"8" enum:"secrets,health,backups,limits,errors,uptime,billing,system" doc:"These groups alone, with commas between."`
+}
+
+// reportTimeout bounds a report. All checks are measured at once, so it is the longest one's
+// patience and what is waited for before.
+const reportTimeout = 60 * time.Second
+
+// Routes registers the room's routes.
+func (s *Service) Routes(api *httpapi.API) {
+	httpapi.Register(httpapi.Group{API: api, Name: "Operations", About: "Whether the installation keeps what the product promises."}, httpapi.Route{
+		Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "GET /ops/readiness", ID: "get-readiness", Summary: "Measure what the product promises",
+		Description: "Every promise is measured on this installation, now, all at once. What is expensive is measured once in a while: measured_at says when. Nothing is changed that isn't cleaned up.",
+		Limits:      []ratelimit.Rule{ratelimit.NewRule("30/minute", ratelimit.ByUser)}, Timeout: reportTimeout,
+	}, func(ctx context.Context, in *reportInput) (*httpapi.Output[Body], error) {
+		return httpapi.OutputOf(NewBody(s.Report(ctx, Ask{Fresh: in.Fresh, Only: in.Only}), language.From(ctx)), nil)
+	})
+}
