@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -57,6 +58,12 @@ func (c oneAccount) on(p *process, parent *userCommand, f func(a *app.App, id st
 		}
 		return err
 	})
+}
+
+// coloured tells whether what is written there may have colours: a person reads it who hasn't
+// set NO_COLOR.
+func (p *process) coloured(out any) bool {
+	return isTerminal(out) && !slices.ContainsFunc(p.environ, func(v string) bool { return strings.HasPrefix(v, "NO_COLOR=") && v != "NO_COLOR=" })
 }
 
 // isTerminal tells whether a person is at the other end.
