@@ -172,7 +172,7 @@ var arrows = map[string]struct {
 		"how a job is that reports by itself, by what it has said and when it should have: a leaf but for lines of a crontab; its times are as they are stored"},
 	"uptime/schedule": {nil,
 		"what is looked at next, whatever it is; a leaf"},
-	"config": {[]string{"account", "backup", "billing", "errtrack", "errtrack/report", "incident", "internal/cron", "internal/redisclient", "internal/words", "mail", "notify", "notify/channels", "ratelimit", "statuspage", "uptime", "uptime/remote"},
+	"config": {[]string{"account", "backup", "billing", "design", "errtrack", "errtrack/report", "incident", "internal/cron", "internal/redisclient", "internal/words", "language", "mail", "notify", "notify/channels", "ratelimit", "statuspage", "uptime", "uptime/remote"},
 		"what a good channel of alerts is, each adapter knows; the sections of manus.yaml are their rooms' own types; each knows what a good value is, as redisclient does of its URL"},
 	"app": {[]string{"account", "audit", "backup", "backup/mongodump", "backup/s3target", "backup/sqlitedump", "billing", "config", "console", "docstore", "docstore/mongodocs", "docstore/sqlitedocs", "errtrack", "errtrack/report", "health", "httpapi", "idempotency", "identity", "incident", "internal/lockedfile", "internal/machine", "internal/redisclient", "internal/seal", "internal/shellword", "internal/timeline", "internal/words", "language", "lease", "mail", "notify", "notify/channels", "ratelimit", "ratelimit/memorylimit", "ratelimit/redislimit", "readiness", "session", "session/redishints", "statuspage", "subscribe", "uptime", "uptime/probe", "uptime/remote"},
 		"the only room that knows all the others, and the only one that knows adapters"},

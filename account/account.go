@@ -141,6 +141,12 @@ type Config struct {
 	// ConfirmFirst makes an account only once its address is verified, and
 	// registration answer alike for known and unknown addresses. It needs Mail.
 	ConfirmFirst bool
+	// Registration is who may have an account; the zero one is anybody.
+	Registration Registration
+	// Product is what the service is called in mails, authenticator apps and for passkeys; empty is
+	// the host of PublicURL, or Manus. Support is the address that mails name for help; empty is none.
+	Product language.Text
+	Support string
 	// PublicURL is where people reach the service, for links in mails and for
 	// passkeys: scheme://host[:port]. There are no passkeys where it is empty, or its host
 	// isn't a domain name.
@@ -199,7 +205,7 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	relyingParty, err := newRelyingParty(c.PublicURL, c.Origins)
+	relyingParty, err := newRelyingParty(c.PublicURL, c.Product.In(language.English), c.Origins)
 	if err != nil {
 		return nil, err
 	}

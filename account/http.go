@@ -28,6 +28,9 @@ var Kinds = httpapi.Kinds{
 	{Err: ErrStepUp, Status: http.StatusForbidden, Name: "step-up-required", Detail: language.Text{En: "Prove again that it is you: send 'password', and 'otp' if you have a second factor, with this request, or POST /auth/step-up first.", Ar: "أثبت مرّة أخرى أنّك صاحب الحساب: أرسل مع هذا الطلب password، ومعها otp إن كان لك عامل ثانٍ، أو ابدأ بـ POST /auth/step-up."}},
 	{Err: ErrWrongPassword, Status: http.StatusForbidden, Name: "wrong-password", Detail: language.Text{En: "The password or the code is wrong. Nothing was changed.", Ar: "كلمة المرور أو الرمز خطأ. لم يتغيّر شيء."}},
 	{Err: ErrTaken, Status: http.StatusConflict, Name: "email-taken", Detail: language.Text{En: "This e-mail address has an account already. Sign in instead.", Ar: "لهذا العنوان حساب بالفعل. سجّل الدخول به."}},
+	{Err: ErrClosed, Status: http.StatusForbidden, Name: "registration-closed", Detail: language.Text{En: "Nobody can register here. Ask the operator of this service for an account.", Ar: "التسجيل هنا مغلق. اطلب حسابًا من مشغّل هذه الخدمة."}},
+	{Err: ErrInvitedOnly, Status: http.StatusForbidden, Name: "invitation-required", Detail: language.Text{En: "Accounts are made by invitation here. Ask whoever runs this service for one; it comes by mail.", Ar: "تُنشأ الحسابات هنا بدعوة. اطلب دعوة ممّن يدير هذه الخدمة، وتصلك بالبريد."}},
+	{Err: ErrWrongDomain, Status: http.StatusForbidden, Name: "email-domain-not-allowed", Detail: language.Text{En: "Accounts are for e-mail addresses of certain domains, and yours isn't one of them. Use the address of your organization.", Ar: "الحسابات هنا لعناوين بريد من نطاقات معيّنة، وليس نطاق عنوانك منها. استعمل عنوانك لدى مؤسّستك."}},
 	{Err: ErrInvalidEmail, Status: http.StatusUnprocessableEntity, Name: "invalid-email", Detail: language.Text{En: "This is not an e-mail address. Send one like 'name@example.com', without a display name.", Ar: "هذا ليس عنوان بريد إلكتروني. استعمل عنوانًا مثل name@example.com دون اسم معه."}},
 	{Err: ErrWeakPassword, Status: http.StatusUnprocessableEntity, Name: "weak-password", Detail: language.Text{En: "Use a password of 8 to 256 characters. Any characters will do; longer is better.", Ar: "استعمل كلمة مرور من 8 إلى 256 حرفًا من أيّ نوع؛ والأطول أفضل."}},
 	{Err: ErrCommonPassword, Status: http.StatusUnprocessableEntity, Name: "common-password", Detail: language.Text{En: "This password is among the first that are guessed. Use another one; a few unrelated words are good.", Ar: "كلمة المرور هذه من أوّل ما يُخمَّن. استعمل غيرها؛ بضع كلمات لا صلة بينها خيار جيّد."}},
@@ -141,6 +144,8 @@ type acceptedOutput struct {
 // What goes on by mail, in words.
 var (
 	linkMailed = language.Text{En: "A mail is on its way to the address; open the link in it.", Ar: "رسالة في طريقها إلى العنوان؛ افتح الرابط الذي فيها."}
+	// invitationMailed is what the operator is told who has invited somebody.
+	invitationMailed = language.Text{En: "The invitation is on its way.", Ar: "الدعوة في طريقها."}
 	// ResetMailed is all that anybody is told who has forgotten a password.
 	ResetMailed = language.Text{En: "If the address has an account, a mail with a link is on its way.", Ar: "إن كان للعنوان حساب فرسالة فيها رابط في طريقها إليه."}
 )
@@ -212,6 +217,17 @@ type (
 			Email string `json:"email" maxLength:"254" example:"amal@example.com"`
 		}
 	}
+	inviteInput struct {
+		Body struct {
+			Email    string       `json:"email" maxLength:"254" example:"amal@example.com"`
+			Language language.Tag `json:"language,omitempty" enum:"en,ar" doc:"The language of the mail."`
+		}
+	}
+	joinInputBody struct {
+		Token    string `json:"token" maxLength:"200" doc:"Of the mailed link."`
+		Password string `json:"password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one."`
+		FullName string `json:"full_name,omitempty" maxLength:"200"`
+	}
 	resetInputBody struct {
 		Token       string `json:"token" maxLength:"200" doc:"Of the mailed link."`
 		NewPassword string `json:"new_password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one."`
@@ -223,6 +239,9 @@ type (
 
 // LimitAccount is the account that is being tried, for limits.
 func (in *registerInput) LimitAccount() string { return in.Body.Email }
+
+// LimitAccount is the account that is being tried, for limits.
+func (in *inviteInput) LimitAccount() string { return in.Body.Email }
 
 // LimitAccount is the account that is being tried, for limits.
 func (in *loginInput) LimitAccount() string { return in.Body.Email }
@@ -257,7 +276,7 @@ func (s *Service) Routes(api *httpapi.API) {
 func (s *Service) signInRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Public, Pattern: "POST /auth/register", ID: "register", Status: http.StatusCreated, Summary: "Open an account",
-		Description: "Signs in at once, or, where the installation sends mails, asks by mail to confirm the address first; then the answer is the same for every address.",
+		Description: "Refused where the installation has its accounts by invitation, or closed. Signs in at once, or, where the installation sends mails, asks by mail to confirm the address first; then the answer is the same for every address.",
 		Answers:     map[string]httpapi.Answer{"201": httpapi.JSON[tokensBody]("Signed in"), "202": httpapi.JSON[acceptedBody]("Goes on by mail")},
 		Limits:      []ratelimit.Rule{ratelimit.NewRule("3/minute, 10/hour", ratelimit.ByAddress)},
 	}, s.register)
@@ -295,6 +314,21 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/verify", ID: "verify", Summary: "Confirm an e-mail address by a mailed link"},
 		func(ctx context.Context, in *httpapi.Input[verifyInputBody]) (*httpapi.Nothing, error) {
 			return nil, s.Verify(ctx, in.Body.Token)
+		})
+	httpapi.Register(group, httpapi.Route{
+		Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "POST /ops/invitations", ID: "invite", Status: http.StatusAccepted, Summary: "Invite somebody by mail",
+		Description: "The link in the mail makes an account, whatever registration says, and holds for a week. At most three go to an address within that time.",
+	},
+		func(ctx context.Context, in *inviteInput) (*acceptedOutput, error) {
+			return accepted(ctx, invitationMailed, s.Invite(ctx, in.Body.Email, cmp.Or(in.Body.Language, language.From(ctx))))
+		})
+	httpapi.Register(group, httpapi.Route{
+		Access: httpapi.Public, Pattern: "POST /auth/join", ID: "join", Summary: "Make the account of an invitation, by its mailed link",
+		Description: "Signs in nobody.",
+		Limits:      []ratelimit.Rule{ratelimit.NewRule("10/minute, 50/hour", ratelimit.ByAddress)},
+	},
+		func(ctx context.Context, in *httpapi.Input[joinInputBody]) (*httpapi.Nothing, error) {
+			return nil, s.Join(ctx, in.Body.Token, in.Body.FullName, in.Body.Password)
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Public, Pattern: "POST /auth/password/forgot", ID: "forgot-password", Status: http.StatusAccepted, Summary: "Ask for a link that sets a new password",

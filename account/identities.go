@@ -67,6 +67,16 @@ func (s *Service) newcomer(ctx context.Context, i externalIdentity, claims provi
 	if err != nil || claims.EmailVerified != saidTrue {
 		return User{}, errUnverifiedEmail
 	}
+	if err := s.c.Registration.admit(claims.Email); err != nil {
+		if user, known := s.beganWith(ctx, i.ID); known == nil { // made before, and cut short
+			i.UserID = user.ID
+			return s.claim(ctx, i)
+		}
+		if _, known, findErr := s.byEmail(ctx, claims.Email); findErr == nil && known {
+			return User{}, errLinkFirst // as where anybody may register
+		}
+		return User{}, err
+	}
 	user, err := s.insert(ctx, User{
 		ID: docstore.NewID(), Email: claims.Email, EmailKey: key, EmailVerified: true, FullName: language.Cut(claims.Name, maxName),
 		Language: language.Prefer(claims.Locale), Role: identity.User, CreatedAt: docstore.At(s.c.Now()), FirstIdentity: i.ID,

@@ -95,18 +95,49 @@ var mailPage string
 
 var mailTemplate = template.Must(template.New("mail").Parse(mailPage))
 
+// invitation is the letter of one.
+func (s *Service) invitation() letter {
+	name := s.name()
+	return letter{
+		language.Text{En: "You are invited to " + name.In(language.English), Ar: "دعوة إلى " + name.In(language.Arabic)},
+		language.Text{En: "The operator of this service invites you to have an account with this address. Open this link within a week to choose a password.", Ar: "يدعوك مشغّل هذه الخدمة إلى إنشاء حساب بهذا العنوان. افتح هذا الرابط خلال أسبوع لاختيار كلمة مرور."},
+		language.Text{En: "Accept the invitation", Ar: "اقبل الدعوة"},
+		language.Text{En: "If you don't know what this is about, do nothing: no account will be made.", Ar: "إن لم تكن تعرف ما هذا فلا تفعل شيئًا، ولن يُنشأ أيّ حساب."},
+	}
+}
+
+// name is what the service is called for people.
+func (s *Service) name() language.Text {
+	if s.c.Product != (language.Text{}) {
+		return s.c.Product
+	}
+	return language.Text{En: s.siteName()}
+}
+
+// signature stands under a mail: what the service is called, and where there is help; nothing
+// where neither is known.
+func (s *Service) signature(tag language.Tag) string {
+	name := s.c.Product.In(tag)
+	if s.c.Support == "" {
+		return name
+	}
+	help := language.Text{En: "Questions? Write to ", Ar: "لديك سؤال؟ اكتب إلى "}.In(tag) + tag.Isolate(s.c.Support)
+	return strings.TrimPrefix(name+" · "+help, " · ")
+}
+
 // compose makes a mail of a letter, as text and as HTML.
 func (s *Service) compose(tag language.Tag, l letter, link string, facts []fact) mail.Message {
 	t := struct {
 		Lang                               language.Tag
 		Subject, Body, Button, Link, After string
+		Signature                          string
 		Facts                              []fact
-	}{tag, l.subject.In(tag), l.body.In(tag), l.button.In(tag), link, l.after.In(tag), facts}
+	}{tag, l.subject.In(tag), l.body.In(tag), l.button.In(tag), link, l.after.In(tag), s.signature(tag), facts}
 	var lines []string
 	for _, f := range facts {
 		lines = append(lines, f.Name.In(tag)+": "+tag.Isolate(f.Value))
 	}
-	parts := slices.DeleteFunc([]string{t.Body, link, strings.Join(lines, "\n"), t.After}, func(part string) bool { return part == "" })
+	parts := slices.DeleteFunc([]string{t.Body, link, strings.Join(lines, "\n"), t.After, t.Signature}, func(part string) bool { return part == "" })
 	var html bytes.Buffer
 	if err := mailTemplate.Execute(&html, t); err != nil { // the template takes every text
 		s.c.Log.Error("a mail's HTML could not be made", "error", err)

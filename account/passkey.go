@@ -2,6 +2,7 @@ package account
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -88,9 +89,9 @@ func (s *Service) finish(ctx context.Context, id string, kind ceremonyKind, user
 }
 
 // newRelyingParty makes the one that passkeys are bound to: the host of the public
-// URL, nil where it can't be: without one, or where the host is an address or a name that
+// URL, with a name for people, nil where it can't be: without one, or where the host is an address or a name that
 // browsers bind no passkeys to. They may be used at that URL and at the origins.
-func newRelyingParty(publicURL string, origins []string) (*webauthn.WebAuthn, error) {
+func newRelyingParty(publicURL, name string, origins []string) (*webauthn.WebAuthn, error) {
 	if publicURL == "" {
 		return nil, nil
 	}
@@ -101,7 +102,7 @@ func newRelyingParty(publicURL string, origins []string) (*webauthn.WebAuthn, er
 	if protocol.ValidateRPID(parsed.Hostname()) != nil {
 		return nil, nil
 	}
-	c := webauthn.Config{RPID: parsed.Hostname(), RPDisplayName: "Manus", RPOrigins: []string{publicURL}}
+	c := webauthn.Config{RPID: parsed.Hostname(), RPDisplayName: cmp.Or(name, "Manus"), RPOrigins: []string{publicURL}}
 	for _, origin := range origins {
 		if strings.HasPrefix(origin, "android:") {
 			c.RPOpaqueOrigins = append(c.RPOpaqueOrigins, origin)

@@ -17,6 +17,7 @@ import (
 // whether the address is known, and no crash loses it. Its group is the EmailKey.
 type request struct {
 	Register bool         `json:"register,omitempty"` // the job's id is the account's to be
+	Invited  bool         `json:"invited,omitempty"`  // by an operator: the person is still to choose a password
 	Email    string       `json:"email"`
 	Language language.Tag `json:"language,omitempty"`
 	// Of a registration:
@@ -93,6 +94,8 @@ func (s *Service) answerRegistration(ctx context.Context, job queue.Job[request]
 		s.c.Log.WarnContext(ctx, "a registration got no mail: the address has had enough of them", "request", job.ID)
 	case known:
 		err = s.mailLink(ctx, r.Language, mails[mailKnown], "", "", r.Email, job.ExpiresAt)
+	case r.Invited:
+		err = s.mailLink(ctx, r.Language, s.invitation(), "join", token, r.Email, job.ExpiresAt)
 	default:
 		err = s.mailLink(ctx, r.Language, mails[mailRegister], "verify", token, r.Email, job.ExpiresAt)
 	}
@@ -107,6 +110,9 @@ func (s *Service) answerRegistration(ctx context.Context, job queue.Job[request]
 func (s *Service) finishRegistration(ctx context.Context, job queue.Job[request], given secret) error {
 	r := job.Args
 	if !hmac.Equal([]byte(r.LinkHash), []byte(given.hash())) || !s.c.Now().Before(job.ExpiresAt) {
+		return ErrInvalidLink
+	}
+	if r.PasswordHash == "" { // an invitation: Join has the password
 		return ErrInvalidLink
 	}
 	user := User{

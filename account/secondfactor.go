@@ -14,6 +14,7 @@ import (
 
 	"manus/docstore"
 	"manus/identity"
+	"manus/language"
 )
 
 // totpSeed is an authenticator app's (RFC 6238: SHA-1, 6 digits, 30 seconds,
@@ -201,6 +202,9 @@ func (s *Service) newTOTP(ctx context.Context, userID string) (*otp.Key, error) 
 
 // siteName is what the service is called in apps and on authenticators.
 func (s *Service) siteName() string {
+	if name := s.c.Product.In(language.English); name != "" {
+		return name
+	}
 	if s.passkeys != nil && s.passkeys.Config.RPID != "localhost" {
 		return s.passkeys.Config.RPID
 	}

@@ -91,9 +91,13 @@ func (s *Service) insertOnce(ctx context.Context, user User) (User, error) {
 
 // Register makes an account and signs it in, or returns ErrTaken. Where
 // addresses are confirmed first, it makes nothing yet and returns no tokens: the
-// rest goes on by mail, and nothing here depends on whether the address is known.
+// rest goes on by mail, and nothing here depends on whether the address is known. Where
+// strangers can't register it returns an error of registration, such as ErrClosed.
 func (s *Service) Register(ctx context.Context, n NewUser) (tokens Tokens, signedIn bool, err error) {
 	n.Role = identity.User
+	if err := s.c.Registration.admit(n.Email); err != nil {
+		return Tokens{}, false, err
+	}
 	user, err := s.prepare(ctx, n)
 	if err != nil {
 		return Tokens{}, false, err

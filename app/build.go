@@ -71,7 +71,7 @@ func (a *App) build() (err error) {
 	a.health = health.New(health.Config{Checks: a.checks(), Hints: a.hints, Version: a.options.Version, Log: a.log})
 	a.add(room{name: "health", routes: a.health.Routes})
 
-	pages := console.Config{Version: a.options.Version.Version, Accounts: a.Accounts, Alerts: a.Alerts, Subscribers: a.Subscribers, StatusLook: a.statusLook, Parts: a.statusParts, Components: s.KeepMails, Log: a.log}
+	pages := console.Config{Version: a.options.Version.Version, Accounts: a.Accounts, Alerts: a.Alerts, Subscribers: a.Subscribers, StatusLook: a.statusLook, Parts: a.statusParts, Components: s.KeepMails, Product: s.Product.Name, Support: s.Product.Support, Logo: s.Product.Logo, Log: a.log}
 	if s.KeepMails {
 		pages.Mails = a.outbox
 	}
@@ -212,6 +212,9 @@ func (a *App) addAccounts() (err error) {
 		Mail:         a.outbox,
 		OnGivenUp:    a.tellDeadLetter("requests", language.Text{En: "A request for a mailed link was given up", Ar: "تُرك طلب رابط بريدي"}),
 		ConfirmFirst: !a.settings.SMTP.Empty(),
+		Registration: a.settings.Registration,
+		Product:      a.settings.Product.Name,
+		Support:      a.settings.Product.Support,
 		PublicURL:    a.settings.PublicURL,
 		Origins:      a.settings.PasskeyOrigins,
 		LocalOrigins: a.settings.Dev,

@@ -61,7 +61,12 @@ func (a *App) statusSettings(s config.Settings) (statuspage.Settings, error) {
 		settings.URL = a.watchedURL()
 	}
 	var err error
-	settings.Picture, err = s.StatusPage.ReadLogo(filepath.Dir(s.ConfigPath))
+	if settings.Picture, err = s.StatusPage.ReadLogo(filepath.Dir(s.ConfigPath)); settings.Picture.Body == nil {
+		settings.Picture = s.Product.Logo
+	}
+	if settings.Title == (language.Text{}) {
+		settings.Title = s.Product.Name
+	}
 	return settings, err
 }
 

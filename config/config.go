@@ -21,9 +21,11 @@ import (
 	"manus/account"
 	"manus/backup"
 	"manus/billing"
+	"manus/design"
 	"manus/errtrack"
 	"manus/incident"
 	"manus/internal/cron"
+	"manus/language"
 	"manus/ratelimit"
 	"manus/statuspage"
 	"manus/uptime"
@@ -82,6 +84,10 @@ type Settings struct {
 	MailFrom string
 	// KeepMails keeps mails in the store, to be looked at, when there is no SMTP.
 	KeepMails bool
+	// Product is what pages, mails and authenticators call the product.
+	Product Product
+	// Registration is who may have an account.
+	Registration account.Registration
 	// Providers are the OpenID providers of manus.yaml, with their secrets.
 	Providers []account.Provider
 	// ProviderSecrets are the client secrets of providers, by ProviderVariable.
@@ -115,6 +121,13 @@ type Settings struct {
 	Billing billing.Catalog
 	// ConfigPath is where manus.yaml is; empty is nowhere.
 	ConfigPath string
+}
+
+// Product is what pages, mails, authenticator apps and passkeys call the product.
+type Product struct {
+	Name    language.Text // empty is Manus
+	Support string        // the address that people write to for help; empty is none
+	Logo    design.Picture
 }
 
 // Probe is the place that monitors are watched from.
@@ -444,6 +457,7 @@ func (l *loader) checkTogether(s Settings) {
 	l.refuse(l.given("ALERT_WEBHOOK_URL") && l.missing("ALERT_WEBHOOK_SECRET"), "ALERT_WEBHOOK_SECRET", "is not set, but ALERT_WEBHOOK_URL is", "set it to what webhooks are signed with: whsec_ and the base64 of 24 to 64 random bytes")
 	l.refuse(s.StatusURL != "" && hostOf(s.StatusURL) == hostOf(s.PublicURL),
 		"STATUS_URL", "has the host of PUBLIC_URL, whose root is the homepage", "use another host, or remove it: the page is at /status there")
+	l.refuse(s.Registration.Mode == account.ByInvitation && l.missing("SMTP_URL"), "REGISTRATION", "is invited, but SMTP_URL is not set", "set it to the mail server that takes the invitations, or use closed and 'manus user create'")
 	for i, previous := range s.JWTPreviousSecrets {
 		l.refuse(!s.JWTSecret.Empty() && previous.Equal(s.JWTSecret),
 			"JWT_PREVIOUS_SECRET_KEYS", entry(i)+" is the current JWT_SECRET_KEY", "list only the secrets from before")

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net"
@@ -13,11 +14,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"filippo.io/age"
 	"golang.org/x/net/idna"
 
 	"manus/backup"
+	"manus/design"
 	"manus/errtrack/report"
 	"manus/internal/cron"
 	"manus/internal/redisclient"
@@ -230,6 +234,33 @@ func parsePublicURL(out *string, text string) *Problem {
 }
 
 // parseOrigin reads an origin as browsers write it: without the scheme's own port.
+// parseName reads what something is called: one line.
+func parseName(out *string, text string) *Problem {
+	printable := !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
+	return take(out, text, printable && utf8.RuneCountInString(text) <= maxName, "is no name", "use one line of at most 100 characters")
+}
+
+const maxName = 100
+
+// parseLogo reads a picture from the file that is named.
+func parseLogo(out *design.Picture, text string) *Problem {
+	picture, err := design.ReadPicture(text)
+	if err != nil {
+		wrong, mend, _ := strings.Cut(err.Error(), "; ")
+		return bad(wrong, cmp.Or(mend, "name another file"))
+	}
+	*out = picture
+	return nil
+}
+
+// mailDomain is the domain of e-mail addresses.
+var mailDomain = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]$`)
+
+func parseDomain(out *string, text string) *Problem {
+	text = strings.ToLower(text)
+	return take(out, text, mailDomain.MatchString(text), "is not a domain", "use what stands behind the @ of addresses, such as example.com; write other letters than a-z as xn--…")
+}
+
 func parseOrigin(out *string, text string) *Problem {
 	problem := parsePublicURL(out, text)
 	scheme, host, _ := strings.Cut(*out, "://")

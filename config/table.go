@@ -1,10 +1,13 @@
 package config
 
 import (
+	netmail "net/mail"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"manus/account"
 	"manus/mail"
 	"manus/uptime"
 	"manus/uptime/remote"
@@ -123,6 +126,42 @@ func table() []setting {
 			name: "WEBAUTHN_ORIGINS", example: "https://www.example.com",
 			help:  "Where passkeys may be used beside PUBLIC_URL, separated by commas: origins of front-ends, and Android apps as android:apk-key-hash:…. Passkeys belong to the host of PUBLIC_URL.",
 			parse: func(s *Settings, text string) *Problem { return takeList(&s.PasskeyOrigins, text, parsePasskeyOrigin) },
+		},
+		{
+			name: "PRODUCT_NAME", example: "Example",
+			help:  "What pages, mails, authenticator apps and passkeys call the product, in place of Manus.",
+			parse: func(s *Settings, text string) *Problem { return parseName(&s.Product.Name.En, text) },
+		},
+		{
+			name: "PRODUCT_NAME_AR", example: "مثال", with: "PRODUCT_NAME",
+			help:  "The same in Arabic; without it Arabic pages and mails have PRODUCT_NAME.",
+			parse: func(s *Settings, text string) *Problem { return parseName(&s.Product.Name.Ar, text) },
+		},
+		{
+			name: "SUPPORT_EMAIL", example: "help@example.com",
+			help: "The address that pages and mails name for questions.",
+			parse: func(s *Settings, text string) *Problem {
+				_, err := netmail.ParseAddress(text)
+				return take(&s.Product.Support, text, err == nil && !strings.ContainsAny(text, "<> "), "is not an e-mail address", "use the form help@example.com, without a name")
+			},
+		},
+		{
+			name: "LOGO_FILE",
+			help:  "The path of a picture, such as /etc/manus/logo.svg, in place of Manus's, on pages and the status page: SVG, PNG, WebP or JPEG of at most 64 KiB.",
+			parse: func(s *Settings, text string) *Problem { return parseLogo(&s.Product.Logo, text) },
+		},
+		{
+			name: "REGISTRATION", fallback: string(account.Open),
+			help: "Who may have an account: open is anybody, invited those whom an operator invites by mail (needs SMTP_URL), closed those for whom an operator makes one.",
+			parse: func(s *Settings, text string) *Problem {
+				mode := account.RegistrationMode(text)
+				return take(&s.Registration.Mode, mode, slices.Contains(account.RegistrationModes, mode), "is not a way to register", "use open, invited or closed")
+			},
+		},
+		{
+			name: "REGISTRATION_DOMAINS", protects: true, example: "example.com,example.org",
+			help:  "The domains, separated by commas, that the e-mail addresses of new accounts have to be of. Whom an operator invites may have another.",
+			parse: func(s *Settings, text string) *Problem { return takeList(&s.Registration.Domains, text, parseDomain) },
 		},
 		{
 			name: "SMTP_URL", protects: true, secret: true, example: "smtp://user:password@mail.example.com:587",
@@ -336,8 +375,6 @@ func futureSettings() []setting {
 	for name := range strings.FieldsSeq(`
 		STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET STRIPE_PRICE_ID_BASIC STRIPE_PRICE_ID_PRO STRIPE_API_BASE STRIPE_LIVE
 		BACKUP_CONTINUOUS
-		PRODUCT_NAME PRODUCT_NAME_AR SUPPORT_EMAIL LOGO_FILE
-		REGISTRATION REGISTRATION_DOMAINS
 		TLS_DOMAINS ACME_EMAIL ACME_DIRECTORY TLS_CERT_FILE TLS_KEY_FILE`) {
 		rows = append(rows, setting{name: name})
 	}

@@ -19,6 +19,7 @@ type Accounts interface {
 	Verify(ctx context.Context, token string) error
 	ResetPassword(ctx context.Context, token, password string) error
 	ForgotPassword(ctx context.Context, address string) error
+	Join(ctx context.Context, token, fullName, password string) error
 }
 
 // message is a heading and a paragraph.
@@ -28,11 +29,11 @@ type message struct{ Heading, Text language.Text }
 // one: a question with one button. Opening the link does nothing yet, since mail
 // programs open links by themselves.
 type linkForm struct {
-	Path                  string
-	question, done        message
-	Button                language.Text
-	AskEmail, AskPassword bool
-	submit                func(*http.Request) error
+	Path                           string
+	question, done                 message
+	Button                         language.Text
+	AskEmail, AskName, AskPassword bool
+	submit                         func(*http.Request) error
 }
 
 func (p *Pages) linkForms() []linkForm {
@@ -62,6 +63,21 @@ func (p *Pages) linkForms() []linkForm {
 		done: message{
 			language.Text{En: "Your password was changed", Ar: "غُيِّرت كلمة مرورك"},
 			language.Text{En: "Sign in with the new one. Every device was signed out.", Ar: "سجّل الدخول بالكلمة الجديدة. سُجِّل الخروج من كلّ الأجهزة."},
+		},
+	}, {
+		Path: "/account/join",
+		question: message{
+			language.Text{En: "Accept the invitation", Ar: "اقبل الدعوة"},
+			language.Text{En: "Choose a password for your account.", Ar: "اختر كلمة مرور لحسابك."},
+		},
+		AskName: true, AskPassword: true,
+		Button: language.Text{En: "Make my account", Ar: "أنشئ حسابي"},
+		submit: func(r *http.Request) error {
+			return p.Accounts.Join(r.Context(), r.PostFormValue("token"), r.PostFormValue("full_name"), r.PostFormValue("password"))
+		},
+		done: message{
+			language.Text{En: "Your account is there", Ar: "حسابك جاهز"},
+			language.Text{En: "You can sign in with your address and password now.", Ar: "يمكنك الآن تسجيل الدخول بعنوانك وكلمة مرورك."},
 		},
 	}, {
 		Path: "/account/forgot",

@@ -119,6 +119,7 @@ type brokenAccounts struct{ err error }
 func (b brokenAccounts) Verify(context.Context, string) error                { return b.err }
 func (b brokenAccounts) ResetPassword(context.Context, string, string) error { return b.err }
 func (b brokenAccounts) ForgotPassword(context.Context, string) error        { return b.err }
+func (b brokenAccounts) Join(context.Context, string, string, string) error  { return b.err }
 
 func TestPagesSayWhatIsWrongAsTheAPIDoes(t *testing.T) {
 	t.Parallel()

@@ -43,6 +43,11 @@ type Config struct {
 	Subscribers Subscribers
 	Parts       func() []Part
 	StatusLook  func(language.Tag) Look
+	// Product is what the pages call the product, in place of Manus; Support is the address for
+	// questions, and Logo its picture. Each may be empty.
+	Product language.Text
+	Support string
+	Logo    design.Picture
 	// Mails are shown at /dev/mails; nil shows none.
 	Mails *mail.Outbox
 	// Components has /dev/components show what pages are made of.
@@ -77,12 +82,12 @@ func (p *Pages) Render(api *httpapi.API) error {
 		return err
 	}
 	style := p.keep("/style.css", newDocument("text/css; charset=utf-8", design.Stylesheet(design.Brand{}, string(own))))
-	icon, err := p.asset("pages/icon.svg", "image/svg+xml")
+	icon, err := p.icon()
 	if err != nil {
 		return err
 	}
 	p.reference = sync.OnceValues(func() (reference, error) { return p.newReference(api) })
-	p.base = frame{Style: style, Icon: icon, Name: "Manus", Version: p.Version}
+	p.base = frame{Style: style, Icon: icon, Version: p.Version, Support: p.Support, IsProduct: p.Product != (language.Text{})}
 	for _, tag := range []language.Tag{language.English, language.Arabic} {
 		if p.templates[tag], err = template.New("").Funcs(wordsOf(tag)).ParseFS(files, "pages/*.html"); err != nil {
 			return err
@@ -92,6 +97,14 @@ func (p *Pages) Render(api *httpapi.API) error {
 		}
 	}
 	return nil
+}
+
+// icon keeps the product's logo, or that of Manus, and returns its path.
+func (p *Pages) icon() (path string, err error) {
+	if p.Logo.Body != nil {
+		return p.keep("/logo", newDocument(p.Logo.Type, p.Logo.Body)), nil
+	}
+	return p.asset("pages/icon.svg", "image/svg+xml")
 }
 
 // wordsOf is how a page says something in a language: text picks between words
@@ -112,6 +125,8 @@ type frame struct {
 	Lang        language.Tag
 	Style, Icon string // paths
 	Name        string // of what it belongs to
+	IsProduct   bool   // the name is that of the operator's product
+	Support     string // where people write to for help; may be empty
 	Version     string
 	OfStatus    bool       // it belongs to the status page
 	kept        url.Values // of the query, when the language is changed
@@ -119,7 +134,7 @@ type frame struct {
 
 func (p *Pages) frameIn(tag language.Tag) frame {
 	f := p.base
-	f.Lang = tag
+	f.Lang, f.Name = tag, cmp.Or(p.Product.In(tag), "Manus")
 	return f
 }
 

@@ -1,13 +1,9 @@
 package statuspage
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/xml"
-	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -53,7 +49,6 @@ const (
 	maxMonitors   = 20 // of a component
 	maxName       = 100
 	maxAbout      = 500
-	maxLogo       = 64 << 10 // bytes
 )
 
 var validID = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
@@ -122,70 +117,19 @@ func (p Policy) title() language.Text {
 	return language.Text{En: cmp.Or(p.Title.En, p.Title.Ar, "Status"), Ar: cmp.Or(p.Title.Ar, p.Title.En, "حالة الخدمة")}
 }
 
-// Picture is a logo, ready to be served.
-type Picture struct {
-	Type string // its media type
-	Body []byte
-}
-
 // ReadLogo reads the picture that the policy names, below a folder; the zero Picture where
 // it names none. Its errors are fit for whoever has written the policy.
-func (p Policy) ReadLogo(dir string) (Picture, error) {
+func (p Policy) ReadLogo(dir string) (design.Picture, error) {
 	if p.Logo == "" {
-		return Picture{}, nil
+		return design.Picture{}, nil
 	}
 	path := p.Logo
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
 	}
-	body, err := readBounded(path)
+	picture, err := design.ReadPicture(path)
 	if err != nil {
-		return Picture{}, fmt.Errorf("status_page.logo: %w", err)
+		err = fmt.Errorf("status_page.logo: %w", err)
 	}
-	if kind := pictureType(body); kind != "" {
-		return Picture{kind, body}, nil
-	}
-	return Picture{}, errors.New("status_page.logo: is no picture that is known; use SVG, PNG, WebP or JPEG")
-}
-
-func readBounded(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, errors.New("the file can't be read; check the path, which begins where manus.yaml is")
-	case !info.Mode().IsRegular():
-		return nil, errors.New("is no file")
-	case info.Size() > maxLogo:
-		return nil, errors.New("is larger than 64 KiB; use a smaller picture")
-	}
-	body, err := os.ReadFile(path)
-	if err != nil || len(body) > maxLogo {
-		return nil, errors.New("the file can't be read, or grows")
-	}
-	return body, nil
-}
-
-// pictureType is the media type of a picture by what is in it; empty for anything else.
-func pictureType(body []byte) string {
-	switch {
-	case bytes.HasPrefix(body, []byte("\x89PNG\r\n\x1a\n")):
-		return "image/png"
-	case bytes.HasPrefix(body, []byte("\xff\xd8\xff")):
-		return "image/jpeg"
-	case len(body) > 12 && string(body[:4]) == "RIFF" && string(body[8:12]) == "WEBP":
-		return "image/webp"
-	}
-	decoder := xml.NewDecoder(bytes.NewReader(body))
-	for {
-		token, err := decoder.Token()
-		if err != nil {
-			return ""
-		}
-		if root, ok := token.(xml.StartElement); ok {
-			if root.Name.Local == "svg" {
-				return "image/svg+xml"
-			}
-			return ""
-		}
-	}
+	return picture, err
 }

@@ -52,7 +52,7 @@ func TestALogoIsAPicture(t *testing.T) {
 		"page.svg": {"<html><svg/></html>", "", "is no picture that is known"},
 		"text.png": {"hello", "", "is no picture that is known"},
 		"empty":    {"", "", "is no picture that is known"},
-		"big.png":  {"\x89PNG\r\n\x1a\n" + strings.Repeat("x", maxLogo), "", "larger than 64 KiB"},
+		"big.png":  {"\x89PNG\r\n\x1a\n" + strings.Repeat("x", 64<<10), "", "larger than 64 KiB"},
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(c.body), 0o600); err != nil {
 			t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"manus/design"
 	"manus/language"
 )
 
@@ -33,7 +34,7 @@ type Config struct {
 // Settings are what the page looks like and where it is. They may change while it is served.
 type Settings struct {
 	Policy
-	Picture Picture // the logo
+	Picture design.Picture // the logo
 	// URL is where the page's root is, for what is read elsewhere: scheme and host; empty where
 	// that isn't known.
 	URL string

@@ -118,7 +118,7 @@ const (
 )
 
 func newSheet(p *process) *sheet {
-	return &sheet{width: widthOf(p.out), bold: isTerminal(p.out) && !slices.ContainsFunc(p.environ, func(v string) bool { return strings.HasPrefix(v, "NO_COLOR=") && v != "NO_COLOR=" })}
+	return &sheet{width: widthOf(p.out), bold: p.coloured(p.out)}
 }
 
 // widthOf is how wide a terminal is; 0 for what is none.

@@ -20,14 +20,28 @@ const (
 )
 
 // newLogger makes the log, and what writes the lines that are still gathered.
-func newLogger(w io.Writer, s config.Settings) (logger *slog.Logger, flush func()) {
+func newLogger(w io.Writer, s config.Settings, coloured bool) (logger *slog.Logger, flush func()) {
 	lines := &gatherer{w: w}
 	options := &slog.HandlerOptions{Level: s.LogLevel}
-	var handler slog.Handler = slog.NewJSONHandler(lines, options)
+	var handler slog.Handler
 	if s.LogFormat == "text" {
 		handler = slog.NewTextHandler(lines, options)
+	} else {
+		options.ReplaceAttr = inMilliseconds
+		handler = slog.NewJSONHandler(lines, options)
+	}
+	if s.Dev {
+		handler = devHandler{handler, lines, coloured}
 	}
 	return slog.New(promptHandler{handler, lines}), lines.flush
+}
+
+// inMilliseconds is a span of time as a number with its unit in the name: JSON has none.
+func inMilliseconds(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		return slog.Float64(a.Key+"_ms", float64(a.Value.Duration().Microseconds())/1000)
+	}
+	return a
 }
 
 // gatherer writes what it is given together with what else comes within gatherFor. What is

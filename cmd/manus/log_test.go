@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -48,7 +49,7 @@ func TestLinesAreGatheredButNotWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var w written
-		log, flush := newLogger(&w, config.Settings{LogFormat: "text"})
+		log, flush := newLogger(&w, config.Settings{LogFormat: "text"}, false)
 		want := func(when string, parts ...string) {
 			t.Helper()
 			if got := w.take(); !slices.Equal(got, parts) {
@@ -144,4 +145,32 @@ func sendUnasked(conn net.Conn, secret string) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	_, _ = fmt.Fprintf(conn, "HTTP/1.1 204 No Content\r\n\r\n{\"secret\": \"%s\"}\n%s\n", secret, r.Header.Get("webhook-signature"))
 	_, _ = io.Copy(io.Discard, conn) // until the client has closed it
+}
+
+// The log of dev has a line for each request, and else what its level lets through; JSON has
+// units in the names of spans of time.
+func TestALogIsForWhoReadsIt(t *testing.T) {
+	t.Parallel()
+	write := func(s config.Settings, coloured bool) string {
+		var w bytes.Buffer
+		log, flush := newLogger(&w, s, coloured)
+		log.Info("request", "method", "GET", "route", "GET /api/v1/sessions", "status", 503, "took", 1234567*time.Nanosecond)
+		log.Info("request", "method", "POST", "route", "", "status", 404, "took", 7*time.Microsecond)
+		log.Info("unimportant")
+		log.Warn("look", "took", 2*time.Second)
+		flush()
+		return w.String()
+	}
+	dev := write(config.Settings{Dev: true, LogFormat: "text", LogLevel: slog.LevelWarn}, true)
+	for _, want := range []string{"  GET    \x1b[31m503\x1b[0m  /api/v1/sessions  1.2ms\n", "  POST   \x1b[33m404\x1b[0m  (no such address)  10µs\n", "msg=look took=2s\n"} {
+		if !strings.Contains(dev, want) {
+			t.Errorf("dev has no %q: %q", want, dev)
+		}
+	}
+	if strings.Contains(dev, "unimportant") {
+		t.Errorf("dev shows more than its level: %q", dev)
+	}
+	if json := write(config.Settings{LogFormat: "json"}, false); !strings.Contains(json, `"took_ms":1.234`) || !strings.Contains(json, `"took_ms":2000}`) {
+		t.Errorf("JSON has no units: %s", json)
+	}
 }

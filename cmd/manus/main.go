@@ -1,5 +1,5 @@
-// Command manus is the production half of a SaaS: accounts, plans, metered
-// sessions and health in one program.
+// Command manus is the production half of a SaaS in one program: accounts, plans, metered
+// sessions, limits, backups, errors, uptime, alerts and a status page.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	_ "time/tzdata" // schedules and quiet hours have zones, and a container's image has none
 
@@ -61,7 +62,8 @@ type commands struct {
 	Status      statusCommand      `cmd:"" help:"Write the status page as files."`
 	Limits      limitsCommand      `cmd:"" help:"Tell and forget what rate limits have counted."`
 	Maintenance maintenanceCommand `cmd:"" help:"Plan work that people are told of: plan, list and cancel it."`
-	Version     versionCommand     `cmd:"" help:"Print the version."`
+	Version     versionCommand     `cmd:"" help:"Print the version. So does 'manus --version'."`
+	Help        struct{}           `cmd:"" help:"Show how a command is used: 'manus help backup create'."`
 
 	BackupWork workCommand `cmd:"" hidden:""`
 }
@@ -79,7 +81,7 @@ type process struct {
 func run(ctx context.Context, stop func(), args, environ []string, io stdio) int {
 	parser, err := kong.New(&commands{},
 		kong.Name("manus"),
-		kong.Description("The production half of a SaaS in one program: accounts, plans, metered sessions, health.\n\nStart with 'manus dev'."),
+		kong.Description("The production half of a SaaS in one program: accounts, plans, metered sessions, rate limits, backups, errors, uptime, alerts and a status page.\n\nStart with 'manus dev'."),
 		kong.Writers(io.out, io.err),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 88}),
 	)
@@ -92,14 +94,26 @@ func run(ctx context.Context, stop func(), args, environ []string, io stdio) int
 	if err := checkArguments(args); err != nil {
 		return fail(io.err, nil, err)
 	}
-	command, err := parser.Parse(args)
+	command, err := parser.Parse(inPlainForm(args))
 	if mistake, ok := errors.AsType[*kong.ParseError](err); ok {
-		return fail(io.err, mistake.Context, usageError{errors.New(inWords(err.Error()))})
+		return fail(io.err, mistake.Context, usageError{errors.New(inWords(err.Error(), mistake.Context))})
 	}
 	if err == nil {
 		err = command.Run(&process{stdio: io, ctx: ctx, stop: stop, environ: environ, paste: newPasting(command)})
 	}
 	return fail(io.err, command, err)
+}
+
+// inPlainForm are arguments with what other programs have taught people to type as this one
+// has it: help as a command, and the version as a flag.
+func inPlainForm(args []string) []string {
+	switch args[0] {
+	case "help":
+		return append(slices.Clone(args[1:]), "--help")
+	case "--version", "-v", "-V":
+		return append([]string{"version"}, args[1:]...)
+	}
+	return args
 }
 
 // fail reports the error of a command, if there is one, and returns the exit code.

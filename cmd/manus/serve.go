@@ -36,7 +36,7 @@ func (c serveCommand) Run(p *process) error {
 
 // serve runs the product: it starts it, calls ready, and stops it when a signal comes.
 func serve(p *process, settings config.Settings, ready func(context.Context, *app.App) error) error {
-	log, flush := newLogger(p.err, settings)
+	log, flush := newLogger(p.err, settings, p.coloured(p.err))
 	defer flush()
 	logLibraries(log)
 	if len(settings.Monitors) > manyMonitors {

@@ -42,16 +42,35 @@ var unclear = []struct {
 	{regexp.MustCompile(`^(\S+): expected .* but got "(-.*)" \(.*\)(; perhaps .*)?$`), "$1 needs a value, and $2 is none"},
 	{regexp.MustCompile(`^(\S+): expected duration but got (".*"): time: .*$`), "$1: $2 is no span of time; write one such as 72h, 90m or 1h30m"},
 	{regexp.MustCompile(`^(?:expected "(<.*>)"|missing flags: (.*))$`), "missing: $1$2"},
-	{regexp.MustCompile(`^expected (?:one of )?".*$`), "missing: a command"},
 	{regexp.MustCompile(`^unexpected argument ([^,]*)`), "unexpected argument '$1'"},
 }
 
 // inWords is what the parser says of a command line, so that a newcomer understands it.
-func inWords(text string) string {
+func inWords(text string, line *kong.Context) string {
 	for _, u := range unclear {
 		text = u.text.ReplaceAllString(text, u.clear)
 	}
+	if noCommand.MatchString(text) {
+		text = "missing: a command, one of " + strings.Join(commandsOf(line), ", ")
+	}
 	return text
+}
+
+// noCommand is what the parser says of a line that ends before its command.
+var noCommand = regexp.MustCompile(`^expected (?:one of )?".*$`)
+
+// commandsOf are the commands that may follow what a command line has.
+func commandsOf(line *kong.Context) (names []string) {
+	node := line.Model.Node
+	if selected := line.Selected(); selected != nil {
+		node = selected
+	}
+	for _, child := range node.Children {
+		if !child.Hidden {
+			names = append(names, child.Name)
+		}
+	}
+	return names
 }
 
 // sentence is a text with the stop that it hasn't yet.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -18,6 +19,7 @@ import (
 	"manus/billing"
 	"manus/identity"
 	"manus/internal/words"
+	"manus/language"
 )
 
 // userCommand works on the store directly, beside a running server or without.
@@ -26,6 +28,7 @@ type userCommand struct {
 	installation
 
 	Create            userCreate            `cmd:"" help:"Make an account."`
+	Invite            userInvite            `cmd:"" help:"Mail somebody a link by which they make an account."`
 	List              userList              `cmd:"" help:"List accounts."`
 	SetRole           userSetRole           `cmd:"" help:"Make somebody an operator, or a user again."`
 	SetPlan           userSetPlan           `cmd:"" help:"Put an account on a plan."`
@@ -57,6 +60,12 @@ func (c oneAccount) on(p *process, parent *userCommand, f func(a *app.App, id st
 		}
 		return err
 	})
+}
+
+// coloured tells whether what is written there may have colours: a person reads it who hasn't
+// set NO_COLOR.
+func (p *process) coloured(out any) bool {
+	return isTerminal(out) && !slices.ContainsFunc(p.environ, func(v string) bool { return strings.HasPrefix(v, "NO_COLOR=") && v != "NO_COLOR=" })
 }
 
 // isTerminal tells whether a person is at the other end.
@@ -124,6 +133,28 @@ func (c userCreate) Run(p *process, parent *userCommand) error {
 		if err == nil {
 			_, err = fmt.Fprintf(p.out, "%s: made, with the role %s\n", user.Email, user.Role)
 		}
+		return err
+	})
+}
+
+type userInvite struct {
+	Email    string       `arg:"" help:"The e-mail address."`
+	Language language.Tag `help:"The language of the mail: en or ar." default:"en" enum:"en,ar"`
+}
+
+// Run invites somebody. A server that runs, or the next one, sends the mail.
+func (c userInvite) Run(p *process, parent *userCommand) error {
+	return parent.with(p, func(a *app.App) error {
+		err := a.Accounts.Invite(p.ctx, c.Email, c.Language)
+		switch {
+		case errors.Is(err, account.ErrTaken):
+			return errors.New("this address has an account already")
+		case errors.Is(err, account.ErrInvalidEmail):
+			return usageError{errors.New("<email> is no e-mail address; use the form name@example.com")}
+		case err != nil:
+			return err
+		}
+		_, err = fmt.Fprintf(p.out, "%s: the server mails an invitation, which holds for a week\n", c.Email)
 		return err
 	})
 }

@@ -39,7 +39,7 @@ func (c watchCommand) Run(p *process) error {
 	if c.Status != "" && settings.Probe.Server == "" {
 		return usageError{errors.New("--status: needs PROBE_SERVER; beside a shared store, run 'manus status render' again and again")}
 	}
-	log, flush := newLogger(p.err, settings)
+	log, flush := newLogger(p.err, settings, false)
 	defer flush()
 	logLibraries(log)
 	return app.Watch(p.ctx, app.WatchOptions{Settings: settings, Version: buildVersion(settings.Environment), StatusDir: c.Status, StatusURL: strings.TrimSuffix(c.StatusURL, "/"), Log: log})
