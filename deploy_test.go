@@ -871,7 +871,7 @@ func TestTheWorkflow(t *testing.T) {
 	if _, push := w.On["push"]; !push || len(w.On) != 2 || !maps.Equal(w.Permissions, map[string]string{"contents": "read"}) {
 		t.Errorf("it runs on %v with %v", w.On, w.Permissions)
 	}
-	runs := map[string]string{"check": ".ci/run", "services": "go test -race ./..."}
+	runs := map[string]string{"check": ".ci/run", "services": "make race"}
 	for name, job := range w.Jobs {
 		if job.Timeout == 0 || job.Env["CI"] != "true" {
 			t.Errorf("%s has no timeout or doesn't say that it is CI", name)

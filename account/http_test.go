@@ -113,7 +113,6 @@ func TestRefusalsAreAlikeAndEchoNothing(t *testing.T) {
 		t.Errorf("known:   %s\nunknown: %s", known.body, unknown.body)
 	}
 	for _, body := range []string{
-		`{"email":"amal@example.com","password":"hunter2hunter2","hunter2hunter2":1}`,
 		`{"email":"amal@example.com","password":["hunter2hunter2"]}`,
 		`{"email":"amal@example.com","password":"hunter2hunter2`,
 		`{"email":"hunter2hunter2","password":"hunter2hunter2","password":"hunter2hunter2"}`,

@@ -412,6 +412,8 @@ func TestOwnTracesAreInTheInbox(t *testing.T) {
 	}
 	a.flushReports()
 	routes, _, err := a.Errors.TracedRoutes(t.Context(), errtrack.RouteSearch{Project: "Manus"})
+	// Beside them there is what the server asks of itself.
+	routes = slices.DeleteFunc(routes, func(r errtrack.TracedRoute) bool { return strings.HasPrefix(r.Route, "GET ") })
 	if err != nil || len(routes) != 1 || routes[0].Route != "POST /api/v1/auth/login" || routes[0].Op != "http.server" || routes[0].Count != 3 || routes[0].Errors != 3 {
 		t.Errorf("counted are %+v, %v", routes, err)
 	}

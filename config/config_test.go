@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"manus/backup"
+	"manus/account"
 	"manus/billing"
 	"manus/errtrack"
 	"manus/incident"
@@ -88,6 +89,7 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 		LogFormat:   "json", ProxyHeader: "X-Forwarded-For",
 		DataDir:         "/srv/manus",
 		ReadyCritical:   []string{"database", "redis"},
+		Registration:    account.Registration{Mode: account.Open},
 		ShutdownDelay:   2 * time.Second,
 		ShutdownTimeout: 20 * time.Second,
 		Billing:         billing.DefaultCatalog(),

@@ -27,12 +27,12 @@ func TestTheProductHasItsOwnName(t *testing.T) {
 		t.Errorf("got %+v", s.Registration)
 	}
 	for set, want := range map[string]string{
-		"PRODUCT_NAME=a\tb":             "PRODUCT_NAME: is no name",
-		"SUPPORT_EMAIL=Help <h@x.test>": "SUPPORT_EMAIL: is not an e-mail address",
-		"LOGO_FILE=/nowhere.svg":        "LOGO_FILE: the file can't be read; check the path",
-		"REGISTRATION=sometimes":        "REGISTRATION: is not a way to register",
-		"REGISTRATION=invited":          "REGISTRATION: is invited, but SMTP_URL is not set",
-		"REGISTRATION_DOMAINS=@x":       "REGISTRATION_DOMAINS: entry 1 is not a domain",
+		"PRODUCT_NAME=" + strings.Repeat("a", 101): "PRODUCT_NAME: is no name",
+		"SUPPORT_EMAIL=Help <h@x.test>":            "SUPPORT_EMAIL: is not an e-mail address",
+		"LOGO_FILE=/nowhere.svg":                   "LOGO_FILE: the file can't be read; check the path",
+		"REGISTRATION=sometimes":                   "REGISTRATION: is not a way to register",
+		"REGISTRATION=invited":                     "REGISTRATION: is invited, but SMTP_URL is not set",
+		"REGISTRATION_DOMAINS=@x":                  "REGISTRATION_DOMAINS: entry 1 is not a domain",
 	} {
 		if _, err := Load(Source{Environ: enough(set)}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", set, err)

@@ -146,7 +146,7 @@ func table() []setting {
 			},
 		},
 		{
-			name: "LOGO_FILE",
+			name:  "LOGO_FILE",
 			help:  "The path of a picture, such as /etc/manus/logo.svg, in place of Manus's, on pages and the status page: SVG, PNG, WebP or JPEG of at most 64 KiB.",
 			parse: func(s *Settings, text string) *Problem { return parseLogo(&s.Product.Logo, text) },
 		},

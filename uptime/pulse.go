@@ -23,8 +23,7 @@ type Pulse struct {
 	Works func(ctx context.Context) bool
 	Log   *slog.Logger
 
-	every  time.Duration // zero: once a minute
-	client *http.Client
+	every time.Duration // zero: once a minute
 
 	mu       sync.Mutex
 	began    time.Time // when Run did
@@ -48,16 +47,10 @@ func CheckPulse(text string) error {
 	return nil
 }
 
-// Run asks until ctx ends.
-func (p *Pulse) Run(ctx context.Context) {
-	if p.every == 0 {
-		p.every = pulseEvery
-	}
-	p.mu.Lock()
-	p.began = time.Now()
-	p.mu.Unlock()
+// newPulseClient is what asks, once.
+func newPulseClient() *http.Client {
 	dialer := &net.Dialer{Timeout: pulseTimeout, Control: guard.Control(true)}
-	p.client = &http.Client{
+	return &http.Client{
 		Timeout: pulseTimeout,
 		CheckRedirect: func(next *http.Request, past []*http.Request) error {
 			next.Header.Del("Referer") // the URL, which whoever is redirected to isn't told
@@ -68,6 +61,16 @@ func (p *Pulse) Run(ctx context.Context) {
 		},
 		Transport: &http.Transport{DialContext: dialer.DialContext, Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true},
 	}
+}
+
+// Run asks until ctx ends.
+func (p *Pulse) Run(ctx context.Context) {
+	if p.every == 0 {
+		p.every = pulseEvery
+	}
+	p.mu.Lock()
+	p.began = time.Now()
+	p.mu.Unlock()
 	failing := false
 	for ctx.Err() == nil {
 		if p.Works(ctx) {
@@ -101,7 +104,7 @@ func (p *Pulse) ask(ctx context.Context) error {
 		return errors.New("the heartbeat's URL is no address")
 	}
 	request.Header.Set("User-Agent", "Manus")
-	response, err := p.client.Do(request)
+	response, err := newPulseClient().Do(request)
 	if wrong, ok := errors.AsType[*url.Error](err); ok {
 		return wrong.Err // without the URL
 	}
