@@ -133,7 +133,7 @@ type Config struct {
 	Store docstore.Store
 	// Copy is what this copy of the server tells the others; a command's has no ID.
 	Copy Copy
-	// Tell has operators told that a promise doesn't hold, or does again. It may be told the
+	// Tell has operators told that an essential promise doesn't hold, or does again. It may be told the
 	// same over and over. Nil tells nobody.
 	Tell    func(ctx context.Context, r Result) error
 	Metrics prometheus.Registerer // nil has none

@@ -53,11 +53,11 @@ func (s *Service) Watch(ctx context.Context) error {
 	}
 }
 
-// tellOf tells of a promise that is broken for the second time in a row, and of one that is
-// kept. What wasn't measured says neither.
+// tellOf tells of an essential promise that is broken for the second time in a row, and of one
+// that is kept. What wasn't measured says neither.
 func (s *Service) tellOf(ctx context.Context, r Result) error {
 	switch {
-	case s.Tell == nil || r.Status == Skipped:
+	case s.Tell == nil || !r.Essential || r.Status == Skipped:
 		return nil
 	case r.Status != Fail:
 		s.broken[r.ID] = 0

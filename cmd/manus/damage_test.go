@@ -157,7 +157,7 @@ func TestDamageThatIsFoundLaterIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	var status statusError
-	if err := person.signIn("login"); !errors.As(err, &status) || status.status != http.StatusServiceUnavailable || !strings.Contains(status.body, "#damaged") || strings.Contains(status.body, "Nothing was lost") {
+	if err := person.signIn("login"); !errors.As(err, &status) || status.status != http.StatusServiceUnavailable || !strings.Contains(status.body, "/problems/damaged") || strings.Contains(status.body, "Nothing was lost") {
 		t.Errorf("signing in: %v", err)
 	}
 	alarms := func() int { return strings.Count(server.stderr.String(), `"alert":"`+backup.AlertDamaged+`"`) }

@@ -29,7 +29,7 @@ func watchImpatiently() {
 	defer stop()
 	settings, err := config.LoadWatch(config.Source{Environ: os.Environ(), Routes: app.Routes()}, os.Args[1])
 	if err == nil {
-		log, flush := newLogger(os.Stderr, settings)
+		log, flush := newLogger(os.Stderr, settings, false)
 		defer flush()
 		err = app.Watch(ctx, app.WatchOptions{
 			Settings: settings, Version: buildVersion("test"), StatusDir: os.Args[2], StatusURL: os.Args[3], Log: log,
