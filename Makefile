@@ -61,7 +61,7 @@ race: setup ## Run the tests with the race detector
 
 .PHONY: mongodb
 mongodb: setup ## Run the capabilities' tests on MongoDB too; see MONGODB_TEST_URI
-	MANUS_TEST_STORE=mongodb go test $(patient) ./account ./audit ./backup ./billing ./errtrack ./idempotency ./incident ./mail ./notify ./session ./subscribe ./uptime
+	MANUS_TEST_STORE=mongodb go test $(patient) ./account ./audit ./backup ./billing ./errtrack ./idempotency ./incident ./mail ./notify ./readiness ./session ./subscribe ./uptime
 
 .PHONY: deadcode
 deadcode: ## Fail when code isn't reachable from the program or a test

@@ -190,7 +190,7 @@ func systemBreakages() []breakage {
 	}
 	return []breakage{
 		{
-			check: "system.copies", by: "a second copy is started with another `JWT_SECRET_KEY`",
+			check: "system.copies", by: "a second copy is started with another `JWT_SECRET_KEY`", also: []string{"limits.store"}, // there is no Redis
 			broken: func(t *testing.T, a *App) (*App, func() *App) {
 				settings := a.settings
 				settings.JWTSecret = config.RandomSecret()

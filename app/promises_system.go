@@ -67,10 +67,16 @@ const maxAnswer = 1 << 20
 
 // ask asks for an address as somebody outside does. It isn't led elsewhere.
 func (a *App) ask(ctx context.Context, address string) (got reply, err error) {
+	return a.askWith(ctx, address, http.Header{})
+}
+
+// askWith is ask with headers.
+func (a *App) askWith(ctx context.Context, address string, header http.Header) (got reply, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return got, errors.New("is no address")
 	}
+	request.Header = header
 	request.Header.Set("User-Agent", "Manus check")
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.options.world.roots}, Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true}
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

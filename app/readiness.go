@@ -22,7 +22,7 @@ import (
 // brought, and those that are about several of them. It comes after the rooms that have some.
 func (a *App) addReadiness() error {
 	a.Readiness = readiness.New(readiness.Config{
-		Checks: slices.Concat(a.promises(), []readiness.Check{a.checkSettings()}, a.systemPromises()),
+		Checks: slices.Concat(a.promises(), []readiness.Check{a.checkSettings()}, a.secretsPromises(), a.limitsPromises(), a.healthPromises(), a.systemPromises()),
 		Store:  a.store, Copy: a.asCopy(), Tell: a.tellBroken, Metrics: a.registry, Log: a.log,
 	})
 	a.add(room{name: "readiness", specs: readiness.Specs(), routes: a.Readiness.Routes, run: a.runReadiness, sweep: a.Readiness.Sweep})

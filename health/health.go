@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -114,10 +115,31 @@ func (s *Service) Readiness(ctx context.Context) Readiness {
 	}
 	asked.Wait()
 
-	r := Readiness{Status: Ready, Checks: map[string]Result{}}
+	r := s.judge(results)
 	if s.hints != nil {
 		r.Hints = s.hints()
 	}
+	return r
+}
+
+// Drill says how the program would stand by each critical check, if that failed alone: none is
+// made to fail for it.
+func (s *Service) Drill() map[string]Readiness {
+	all := map[string]Readiness{}
+	for i, c := range s.checkers {
+		if !c.Critical || c.Probe == nil {
+			continue
+		}
+		results := slices.Repeat([]Result{{Status: OK}}, len(s.checkers))
+		results[i].Status = Failed
+		all[c.Name] = s.judge(results)
+	}
+	return all
+}
+
+// judge is how the program stands by the results of its checks.
+func (s *Service) judge(results []Result) Readiness {
+	r := Readiness{Status: Ready, Checks: map[string]Result{}}
 	for i, c := range s.checkers {
 		r.Checks[c.Name] = results[i]
 		if results[i].Status != Failed || r.Status == Unavailable {

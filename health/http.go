@@ -48,11 +48,16 @@ func (s *Service) Routes(api *httpapi.API) {
 		Answers: map[string]httpapi.Answer{"503": {Description: "Not now; the body says what fails"}},
 	}, func(ctx context.Context) (int, Readiness) {
 		r := s.Readiness(ctx)
-		if r.Status == Unavailable {
-			return http.StatusServiceUnavailable, r
-		}
-		return http.StatusOK, r
+		return r.HTTPStatus(), r
 	})
+}
+
+// HTTPStatus is what /ready answers with.
+func (r Readiness) HTTPStatus() int {
+	if r.Status == Unavailable {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusOK
 }
 
 // register adds an endpoint that is called like its id.

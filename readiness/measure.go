@@ -87,15 +87,20 @@ var keptSpec = docstore.Spec{Collection: "readiness_findings", Of: keptFinding{}
 
 // keptOrMeasured is what some copy has found a while ago, or is found now and kept. What is
 // broken is always measured anew: who mends something wants to see that.
-func (s *Service) keptOrMeasured(ctx context.Context, m *measurer, fresh bool) (Finding, time.Time, time.Duration) {
-	if !fresh {
+func (s *Service) keptOrMeasured(ctx context.Context, m *measurer, ask Ask) (Finding, time.Time, time.Duration) {
+	if !ask.Fresh {
 		if k, err := s.kept.Get(ctx, m.ID); err == nil && k.Finding.holds() && stands(k.At.Time, m.Keep) {
 			return k.Finding, k.At.Time, 0
 		}
 	}
+	if ask.Watching && m.WhenAsked {
+		return NotMeasured(language.Text{En: "It is measured when somebody asks for a report.", Ar: "يُقاس حين يطلب أحدهم تقريرًا."}), time.Time{}, 0
+	}
 	f, at, took := m.measure(ctx)
+	keeping, cancel := context.WithTimeout(ctx, defaultPatience)
+	defer cancel()
 	k := keptFinding{m.ID, docstore.At(at), f}
-	_, err := s.kept.Upsert(ctx, k, func(old *keptFinding, _ bool) error {
+	_, err := s.kept.Upsert(keeping, k, func(old *keptFinding, _ bool) error {
 		*old = k
 		return nil
 	})

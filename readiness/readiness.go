@@ -88,6 +88,9 @@ type Check struct {
 	// OfCopy tells that it is about one copy of the server or its machine: each copy measures
 	// its own, and a report has the worst of all.
 	OfCopy bool
+	// WhenAsked tells that it is measured only when a person or a program asks for a report: not by
+	// the copy that watches, which goes by what was kept.
+	WhenAsked bool
 	// Measure measures it. It leaves nothing behind, and ends with its context.
 	Measure func(context.Context) Finding
 }
@@ -183,6 +186,8 @@ func Specs() []docstore.Spec { return []docstore.Spec{keptSpec, copySpec} }
 type Ask struct {
 	// Fresh has all of it measured anew.
 	Fresh bool
+	// Watching leaves out what is measured when it is asked for, unless it was a while ago.
+	Watching bool
 	// Only has these groups; none means all.
 	Only []Group
 	// OnResult, where it isn't nil, is called for each result as it comes, one at a time.
@@ -205,7 +210,7 @@ func (s *Service) Report(ctx context.Context, ask Ask) Report {
 		measuring.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
-			results[i] = s.result(ctx, check, ask.Fresh, others)
+			results[i] = s.result(ctx, check, ask, others)
 			telling.Lock()
 			defer telling.Unlock()
 			if ask.OnResult != nil {
@@ -228,7 +233,7 @@ func (s *Service) of(groups []Group) []*measurer {
 func (s *Service) Count(groups []Group) int { return len(s.of(groups)) }
 
 // result is how a promise stands, on this copy and on the others.
-func (s *Service) result(ctx context.Context, m *measurer, fresh bool, others []Copy) Result {
+func (s *Service) result(ctx context.Context, m *measurer, ask Ask, others []Copy) Result {
 	r := Result{ID: m.ID, Group: m.Group(), Title: m.Title, Essential: m.Essential}
 	switch {
 	case s.Store == nil && !m.Offline:
@@ -236,7 +241,7 @@ func (s *Service) result(ctx context.Context, m *measurer, fresh bool, others []
 	case m.OfCopy:
 		r.Finding, r.MeasuredAt = s.ofAll(ctx, m, others)
 	case m.Keep > 0 && s.Store != nil:
-		r.Finding, r.MeasuredAt, r.Took = s.keptOrMeasured(ctx, m, fresh)
+		r.Finding, r.MeasuredAt, r.Took = s.keptOrMeasured(ctx, m, ask)
 	default:
 		r.Finding, r.MeasuredAt, r.Took = m.measure(ctx)
 	}

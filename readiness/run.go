@@ -2,6 +2,7 @@ package readiness
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"manus/docstore"
@@ -40,7 +41,7 @@ func (s *Service) Watch(ctx context.Context) error {
 	tick := time.NewTicker(measureEvery)
 	defer tick.Stop()
 	for {
-		for _, r := range s.Report(ctx, Ask{}).Results {
+		for _, r := range s.Report(ctx, Ask{Watching: true}).Results {
 			if err := s.tellOf(ctx, r); err != nil && ctx.Err() == nil {
 				s.Log.WarnContext(ctx, "a promise that is broken can't be told of", "check", r.ID, "error", err)
 			}
@@ -67,6 +68,17 @@ func (s *Service) tellOf(ctx context.Context, r Result) error {
 		}
 	}
 	return s.Tell(ctx, r)
+}
+
+// TryStore writes something into the store, reads it again and removes it. Its error is the
+// store's.
+func (s *Service) TryStore(ctx context.Context) error {
+	k := keptFinding{ID: "trial/" + docstore.NewID(), At: docstore.At(time.Now())}
+	if err := s.kept.Insert(ctx, k); err != nil {
+		return err
+	}
+	_, err := s.kept.Get(ctx, k.ID)
+	return errors.Join(err, s.kept.Delete(context.WithoutCancel(ctx), k.ID))
 }
 
 // Sweep removes copies that have gone without a word.

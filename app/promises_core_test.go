@@ -1,0 +1,177 @@
+package app
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	_ "modernc.org/sqlite"
+
+	"manus/config"
+	"manus/internal/redistest"
+	"manus/internal/waittest"
+	"manus/ratelimit"
+	"manus/readiness"
+)
+
+// here is a breakage that is done to an installation, and taken back there.
+func here(check, by string, do func(t *testing.T, a *App) (mend func()), also ...string) breakage {
+	return breakage{check: check, by: by, also: also, broken: func(t *testing.T, a *App) (*App, func() *App) {
+		mend := do(t, a)
+		return a, func() *App { mend(); return a }
+	}}
+}
+
+// otherwise is one of an installation that was started otherwise.
+func otherwise(check, by string, change func(*config.Settings)) breakage {
+	return breakage{check: check, by: by, broken: func(t *testing.T, a *App) (*App, func() *App) {
+		other, _ := setup(t, change)
+		return other, func() *App { return a }
+	}}
+}
+
+func secretsBreakages() []breakage {
+	return []breakage{{check: "secrets.settings", by: "a placeholder stands in `JWT_SECRET_KEY` (no server starts then: see TestUnusableSettingsAreAReport)"}, here("secrets.files", "the data folder and the store's file are made readable for all", func(t *testing.T, a *App) func() {
+		set := func(dir, file os.FileMode) {
+			must(t, os.Chmod(a.settings.DataDir, dir))
+			must(t, os.Chmod(StoreFile(a.settings.DataDir), file))
+		}
+		set(0o755, 0o644)
+		return func() { set(0o700, 0o600) }
+	})}
+}
+
+func healthBreakages() []breakage {
+	sentry, answer := "", atomic.Int64{}
+	locked := here("health.database", "another program keeps the store's file locked", func(t *testing.T, a *App) func() {
+		db, err := sql.Open("sqlite", StoreFile(a.settings.DataDir))
+		must(t, err)
+		conn, err := db.Conn(context.WithoutCancel(t.Context()))
+		must(t, err)
+		_, err = conn.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+		must(t, err)
+		return func() {
+			_, err := conn.ExecContext(t.Context(), "ROLLBACK")
+			must(t, err)
+			must(t, conn.Close())
+			must(t, db.Close())
+			waittest.Poll(t, func() bool { return find(t, a, "health.database").Status == readiness.Pass })
+		}
+	}, "errors.reported")
+	locked.may = []string{"uptime.monitors"}
+	return []breakage{
+		locked,
+		inProduction("health.public", "the proxy answers 502 for `/version`", func(_ *testing.T, l *live) func() {
+			l.front.changing(func(r *http.Response) {
+				if r.Request.URL.Path == "/version" {
+					r.StatusCode = http.StatusBadGateway
+				}
+			})
+			return func() { l.front.change.Store(nil) }
+		}),
+		otherwise("health.drill", "`READY_CRITICAL` names only what isn't there", func(s *config.Settings) { s.ReadyCritical = []string{"redis"} }),
+		{
+			check: "errors.reported", by: "the Sentry of `SENTRY_DSN` refuses the key",
+			start: func(t *testing.T) *App {
+				answer.Store(http.StatusOK)
+				sentry = newReceiver(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(answer.Load())) }).URL
+				a, _ := setup(t, sendTo(dsnOf(sentry)))
+				return a
+			},
+			broken: func(_ *testing.T, a *App) (*App, func() *App) {
+				answer.Store(http.StatusForbidden)
+				return a, func() *App { answer.Store(http.StatusOK); return a }
+			},
+		},
+	}
+}
+
+func limitsBreakages() []breakage {
+	var redis *redistest.Server
+	return []breakage{
+		here("limits.routes", "a rule for `POST /api/v1/auth/login` only counts (`mode: shadow`)", func(t *testing.T, a *App) func() {
+			s := a.settings
+			rule := ratelimit.NewRule("5/minute", ratelimit.ByAddress)
+			rule.Route, rule.Mode = "POST /api/v1/auth/login", ratelimit.Shadow
+			s.Limits.Rules = []ratelimit.Rule{rule}
+			must(t, a.apply(s))
+			return func() { must(t, a.apply(a.settings)) }
+		}),
+		{
+			check: "limits.store", by: "Redis is killed",
+			start: func(t *testing.T) *App {
+				redis = redistest.Start(t)
+				a, _ := setup(t, func(s *config.Settings) { s.Redis = config.NewSecret(redis.URL()) })
+				waittest.Poll(t, func() bool { return find(t, a, "limits.store").Status == readiness.Pass })
+				return a
+			},
+			broken: func(t *testing.T, a *App) (*App, func() *App) {
+				redis.Kill(t)
+				waittest.Poll(t, func() bool { return find(t, a, "limits.store").Status == readiness.Fail })
+				return a, func() *App {
+					redis.Restart(t)
+					waittest.Poll(t, func() bool { return find(t, a, "limits.store").Status == readiness.Pass })
+					return a
+				}
+			},
+		},
+		here("limits.store", "a second copy is started, without a Redis", func(t *testing.T, a *App) func() {
+			other, _ := start(t, Options{Settings: a.settings})
+			awaitCopies(t, a, 2)
+			return func() {
+				other.stopWork()
+				awaitCopies(t, a, 1)
+			}
+		}),
+		{
+			check: "limits.forged", by: "`TRUSTED_PROXIES` names the network that clients come from",
+			start: func(t *testing.T) *App {
+				a, _ := setup(t, limited)
+				return a
+			},
+			broken: func(t *testing.T, a *App) (*App, func() *App) {
+				other, _ := setup(t, limited, func(s *config.Settings) { s.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+				return other, func() *App { return a }
+			},
+		},
+		{
+			check: "limits.proxy", by: "requests come through a proxy that `TRUSTED_PROXIES` doesn't name",
+			broken: func(t *testing.T, a *App) (*App, func() *App) {
+				other, _ := setup(t)
+				for i := range 20 {
+					r := httptest.NewRequestWithContext(t.Context(), "GET", "/live", nil)
+					r.Host, r.RemoteAddr = "localhost:8080", "10.0.0.5:4000"
+					r.Header.Set("X-Forwarded-For", fmt.Sprintf("203.0.113.%d", i+1))
+					other.api.ServeHTTP(httptest.NewRecorder(), r)
+				}
+				return other, func() *App { return a }
+			},
+		},
+	}
+}
+
+// Settings that no server starts with are a report too.
+func TestUnusableSettingsAreAReport(t *testing.T) {
+	t.Parallel()
+	load := func(secret string) error {
+		_, err := config.Load(config.Source{Environ: []string{"JWT_SECRET_KEY=" + secret, "DATA_DIR=" + filepath.Join(t.TempDir(), "data")}, Routes: Routes()})
+		return err
+	}
+	must(t, load(config.RandomSecret().Reveal()))
+	err := load("your-secret-key-change-me-in-production")
+	problems, ok := err.(*config.Problems) //nolint:errorlint // Load has no other
+	if !ok {
+		t.Fatal(err)
+	}
+	r := UnusableSettings(problems)
+	if failed := r.Failed(); r.Status != readiness.Fail || len(failed) != 1 || failed[0].ID != "secrets.settings" || r.Score > 49 {
+		t.Errorf("got %+v", r)
+	}
+}

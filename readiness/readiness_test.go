@@ -1,0 +1,170 @@
+package readiness
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"manus/docstore"
+	"manus/internal/storetest"
+	"manus/language"
+)
+
+func found(status Status) func(context.Context) Finding {
+	return func(context.Context) Finding { return Finding{Status: status, Evidence: language.Text{En: string(status)}} }
+}
+
+func setup(t *testing.T, checks ...Check) *Service {
+	t.Helper()
+	return New(Config{Checks: checks, Store: storetest.New(t, Specs()...), Copy: Copy{ID: docstore.NewID(), Name: "this"}, Log: slog.New(slog.DiscardHandler)})
+}
+
+// A check that hangs or panics is a broken promise, and never a broken report.
+func TestACheckThatFailsItselfIsABrokenPromise(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		never := make(chan struct{})
+		s := New(Config{Checks: []Check{
+			{ID: "health.hangs", Offline: true, Measure: func(context.Context) Finding { <-never; return Finding{} }},
+			{ID: "health.panics", Offline: true, Measure: func(context.Context) Finding { panic("a mistake") }},
+			{ID: "health.holds", Offline: true, Measure: found(Pass)},
+		}, Log: slog.New(slog.DiscardHandler)})
+		began := time.Now()
+		r := s.Report(t.Context(), Ask{})
+		if took := time.Since(began); took != defaultPatience {
+			t.Errorf("it took %v", took)
+		}
+		for i, want := range []Status{Fail, Fail, Pass} {
+			if got := r.Results[i]; got.Status != want || want == Fail && (got.Evidence.En == "" || got.Mend.En == "") {
+				t.Errorf("%s: %+v", got.ID, got.Finding)
+			}
+		}
+		if again := s.Report(t.Context(), Ask{}); again.Results[0].Status != Fail { // it hangs still, once
+			t.Errorf("it hangs, and is %+v", again.Results[0])
+		}
+		close(never)
+	})
+}
+
+func TestNoScoreHidesWhatIsBroken(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		statuses  []Status
+		essential Status
+		score     int
+		status    Status
+	}{
+		{[]Status{Pass, Pass}, Pass, 100, Pass},
+		{[]Status{Pass, Skipped}, Pass, 100, Pass},
+		{[]Status{Pass, Warn}, Pass, 90, Warn},
+		{[]Status{Pass, Pass, Pass, Pass, Pass, Pass, Pass, Pass, Fail}, Pass, 89, Fail},
+		{[]Status{Pass, Pass, Pass, Pass, Pass, Pass, Pass, Pass, Pass}, Fail, 49, Fail},
+		{[]Status{Skipped}, Skipped, 0, Pass},
+	} {
+		checks := []Check{{ID: "system.essential", Essential: true, Offline: true, Measure: found(c.essential)}}
+		for i, status := range c.statuses {
+			checks = append(checks, Check{ID: "system." + string(rune('a'+i)), Offline: true, Measure: found(status)})
+		}
+		r := New(Config{Checks: checks, Log: slog.New(slog.DiscardHandler)}).Report(t.Context(), Ask{})
+		if r.Score != c.score || r.Status != c.status {
+			t.Errorf("%+v: score %d, %s", c, r.Score, r.Status)
+		}
+	}
+}
+
+// What is expensive stands for a while, on every copy; what is broken is measured anew.
+func TestWhatIsExpensiveIsKept(t *testing.T) {
+	t.Parallel()
+	measured, status := 0, Pass
+	check := Check{ID: "backups.drill", Keep: time.Hour, Measure: func(context.Context) Finding { measured++; return Finding{Status: status} }}
+	s := setup(t, check)
+	other := New(Config{Checks: []Check{check}, Store: s.Store, Copy: Copy{ID: "other"}, Log: s.Log})
+	expect := func(n int, r Report) {
+		t.Helper()
+		if measured != n {
+			t.Errorf("measured %d times, want %d: %+v", measured, n, r.Results)
+		}
+	}
+	expect(1, s.Report(t.Context(), Ask{}))
+	expect(1, other.Report(t.Context(), Ask{}))
+	expect(2, other.Report(t.Context(), Ask{Fresh: true}))
+	status = Fail
+	expect(3, s.Report(t.Context(), Ask{Fresh: true}))
+	expect(4, other.Report(t.Context(), Ask{}))
+	tomorrow := docstore.At(time.Now().Add(24 * time.Hour)) // and then the clock was set back
+	if _, err := s.kept.Update(t.Context(), check.ID, func(k *keptFinding) error {
+		k.At, k.Finding.Status = tomorrow, Pass
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	expect(5, s.Report(t.Context(), Ask{}))
+}
+
+func TestWhatIsMeasuredWhenAskedIsLeftToWhoAsks(t *testing.T) {
+	t.Parallel()
+	measured := 0
+	s := setup(t, Check{ID: "errors.tried", Keep: time.Hour, WhenAsked: true, Measure: func(context.Context) Finding { measured++; return Finding{Status: Pass} }})
+	if r := s.Report(t.Context(), Ask{Watching: true}); measured != 0 || r.Results[0].Status != Skipped {
+		t.Errorf("who watches measured it %d times: %+v", measured, r.Results)
+	}
+	s.Report(t.Context(), Ask{})
+	if r := s.Report(t.Context(), Ask{Watching: true}); measured != 1 || r.Results[0].Status != Pass {
+		t.Errorf("measured %d times: %+v", measured, r.Results)
+	}
+}
+
+// A report has the worst that any copy has found on its machine; a copy that is silent isn't there.
+func TestEachCopyMeasuresItsOwn(t *testing.T) {
+	t.Parallel()
+	check := Check{ID: "system.disk", OfCopy: true, Measure: found(Pass)}
+	s := setup(t, check)
+	full := New(Config{Checks: []Check{{ID: "system.disk", OfCopy: true, Measure: found(Fail)}}, Store: s.Store, Copy: Copy{ID: "b", Name: "other"}, Log: s.Log})
+	if err := errors.Join(s.tell(t.Context()), full.tell(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.Report(t.Context(), Ask{}).Results[0]; r.Status != Fail || r.Evidence.En != "On other: fail" {
+		t.Errorf("got %+v", r)
+	}
+	command := New(Config{Checks: []Check{check}, Store: s.Store, Log: s.Log}) // measures nothing where copies run
+	if r := command.Report(t.Context(), Ask{}).Results[0]; r.Status != Fail {
+		t.Errorf("a command got %+v", r)
+	}
+	_, err := s.copies.Update(t.Context(), "b", func(c *Copy) error { // it was killed a while ago
+		c.SeenAt = docstore.At(time.Now().Add(-tellWithin - time.Second))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := s.Report(t.Context(), Ask{}).Results[0]; r.Status != Pass {
+		t.Errorf("of a killed copy there is %+v", r)
+	}
+	if copies, err := s.Copies(t.Context()); err != nil || len(copies) != 1 {
+		t.Errorf("%d copies, %v", len(copies), err)
+	}
+}
+
+func TestAnEssentialPromiseIsToldOfWhenItIsBrokenTwice(t *testing.T) {
+	t.Parallel()
+	var told []Status
+	s := setup(t)
+	s.Tell = func(_ context.Context, r Result) error { told = append(told, r.Status); return nil }
+	tell := func(essential bool, status Status) {
+		t.Helper()
+		if err := s.tellOf(t.Context(), Result{ID: "health.x", Essential: essential, Finding: Finding{Status: status}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, status := range []Status{Fail, Pass, Fail, Skipped, Fail, Pass} {
+		tell(true, status)
+	}
+	tell(false, Fail)
+	tell(false, Fail)
+	if len(told) != 3 || told[0] != Pass || told[1] != Fail || told[2] != Pass {
+		t.Errorf("told were %v", told)
+	}
+}
