@@ -37,11 +37,14 @@ func (a *App) promises() (all []readiness.Check) {
 	return all
 }
 
-// runReadiness tells the other copies of this one; one of them all watches.
+// runReadiness tells the other copies of this one; one of them all watches, unless the product is
+// only being tried: there it would fill the log with its own requests.
 func (a *App) runReadiness(ctx context.Context) {
-	a.inBackground(func() {
-		a.leases.Every(ctx, "readiness", time.Minute, func(ctx context.Context, _ lease.Held) error { return a.Readiness.Watch(ctx) })
-	})
+	if !a.settings.Dev {
+		a.inBackground(func() {
+			a.leases.Every(ctx, "readiness", time.Minute, func(ctx context.Context, _ lease.Held) error { return a.Readiness.Watch(ctx) })
+		})
+	}
 	a.Readiness.Run(ctx)
 }
 
