@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"manus/language"
@@ -45,10 +46,18 @@ func (a *App) measureHealth(ctx context.Context) readiness.Finding {
 	if base == "" {
 		return readiness.NotMeasured(servedNowhere)
 	}
+	outside := a.newOutside()
+	defer outside.close()
+	replies, errs := make([]reply, len(answered)), make([]error, len(answered))
+	var asking sync.WaitGroup
+	for i, path := range answered {
+		asking.Go(func() { replies[i], errs[i] = outside.ask(ctx, base+path, nil) })
+	}
+	asking.Wait()
 	var slowest time.Duration
 	var version string
-	for _, path := range answered {
-		got, err := a.ask(ctx, base+path)
+	for i, path := range answered {
+		got, err := replies[i], errs[i]
 		switch {
 		case err != nil:
 			return readiness.Broken(language.Text{En: "# can't be reached: #.", Ar: "تعذّر الوصول إلى #: #."}.Quoting(base+path, err.Error()), mendReach)
