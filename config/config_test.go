@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"manus/backup"
 	"manus/account"
+	"manus/backup"
 	"manus/billing"
 	"manus/errtrack"
 	"manus/incident"
