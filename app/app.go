@@ -50,6 +50,8 @@ type Options struct {
 	// started, and what changes note is left for the server to deliver. Unopened is
 	// for one that uses nothing of what is stored.
 	Offline, Unopened bool
+	// NoStore is why the store couldn't be opened, for a command that is Unopened for that.
+	NoStore error
 	// LimitsPatience is how long the copies may not count limits together before that is
 	// told; zero means 30 s.
 	LimitsPatience time.Duration

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"manus/language"
@@ -17,7 +18,7 @@ import (
 // healthPromises are those of the store, of what strangers are answered, and of reports.
 func (a *App) healthPromises() []readiness.Check {
 	return []readiness.Check{
-		{ID: "health.database", Essential: true, Title: language.Text{En: "The database takes a write and gives it back", Ar: "قاعدة البيانات تقبل كتابة وتعيدها"}, Measure: a.measureStore},
+		{ID: "health.database", Essential: true, Offline: a.options.NoStore != nil, Title: language.Text{En: "The database takes a write and gives it back", Ar: "قاعدة البيانات تقبل كتابة وتعيدها"}, Measure: a.measureStore},
 		{ID: "health.public", Essential: true, Title: language.Text{En: "Health, readiness and version are answered at the public address", Ar: "الصحّة والجاهزية والإصدار تُجاب على العنوان العلني"}, Measure: a.measureHealth},
 		{ID: "health.drill", Title: language.Text{En: "/ready turns 503 when what it can't do without fails", Ar: "تجيب ‎/ready بـ 503 حين يتعطّل ما لا غنى عنه"}, Offline: true, Measure: a.measureDrill},
 		{
@@ -29,6 +30,9 @@ func (a *App) healthPromises() []readiness.Check {
 
 // measureStore writes into the store, reads that and removes it.
 func (a *App) measureStore(ctx context.Context) readiness.Finding {
+	if err := a.options.NoStore; err != nil {
+		return readiness.Broken(language.Text{En: "It can't be opened: #.", Ar: "تعذّر فتحها: #."}.Quoting(err.Error()), language.Text{En: "Mend that first: most of the other checks need the store.", Ar: "أصلح هذا أوّلًا: معظم الفحوص الأخرى تحتاج إلى المخزن."})
+	}
 	began := time.Now()
 	if err := a.Readiness.TryStore(ctx); err != nil {
 		return readiness.Broken(language.Text{En: "It doesn't: #.", Ar: "لا تفعل: #."}.Quoting(err.Error()), mendStore)
@@ -45,10 +49,18 @@ func (a *App) measureHealth(ctx context.Context) readiness.Finding {
 	if base == "" {
 		return readiness.NotMeasured(servedNowhere)
 	}
+	outside := a.newOutside()
+	defer outside.close()
+	replies, errs := make([]reply, len(answered)), make([]error, len(answered))
+	var asking sync.WaitGroup
+	for i, path := range answered {
+		asking.Go(func() { replies[i], errs[i] = outside.ask(ctx, base+path, nil) })
+	}
+	asking.Wait()
 	var slowest time.Duration
 	var version string
-	for _, path := range answered {
-		got, err := a.ask(ctx, base+path)
+	for i, path := range answered {
+		got, err := replies[i], errs[i]
 		switch {
 		case err != nil:
 			return readiness.Broken(language.Text{En: "# can't be reached: #.", Ar: "تعذّر الوصول إلى #: #."}.Quoting(base+path, err.Error()), mendReach)

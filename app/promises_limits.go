@@ -83,42 +83,94 @@ func (a *App) measureCounts(ctx context.Context) readiness.Finding {
 // remaining is what RateLimit says is left.
 var remaining = regexp.MustCompile(`r=(\d+)`)
 
-// measureForged sends a request, and another one that claims to be of somebody else, and sees whether
-// they are counted as of one. It claims to be of one address only: of several it would look like a
-// proxy.
+// forged are the headers of a request that claims to be of somebody else: always the same one,
+// as who claims to be of several looks like a proxy. Nobody has the address (RFC 5737).
+var forged = func() http.Header {
+	const of = "203.0.113.77"
+	return http.Header{"X-Forwarded-For": {of}, "Forwarded": {"for=" + of}, "X-Real-Ip": {of}}
+}()
+
+// between is how many requests are sent between two forged ones, and rounds how often that is
+// done before it is believed that they are counted apart: what was counted before may be
+// forgotten meanwhile.
+const (
+	between = 3
+	rounds  = 3
+)
+
+// measureForged sends forged requests with others between them, and sees whether all are counted
+// as of one.
 func (a *App) measureForged(ctx context.Context) readiness.Finding {
 	base := a.ServedAt(ctx)
 	if base == "" {
 		return readiness.NotMeasured(servedNowhere)
 	}
-	const forged = "203.0.113.77" // nobody's: RFC 5737
-	var left []int
-	for _, header := range []http.Header{{}, {"X-Forwarded-For": {forged}, "Forwarded": {"for=" + forged}, "X-Real-Ip": {forged}}} {
-		got, err := a.askWith(ctx, base+"/version", header)
-		if err != nil {
-			return readiness.Broken(language.Text{En: "# can't be reached: #.", Ar: "تعذّر الوصول إلى #: #."}.Quoting(base, err.Error()), mendReach)
-		}
-		n, err := leftOf(got.header)
-		if err != nil {
-			return readiness.NotMeasured(language.Text{En: "Requests from here aren't limited (limits.allow), so nothing is seen of it.", Ar: "لا تُحدّ الطلبات من هنا (limits.allow)، فلا يُرى شيء."})
-		}
-		left = append(left, n)
-	}
-	if left[0] <= left[1] {
-		return readiness.Broken(language.Text{En: "A request that claims to be of somebody else was counted as theirs: a limit by address holds for nobody.", Ar: "عُدّ طلب يدّعي أنّه من غير مرسله طلبًا لذلك الغير: فلا يسري حدّ بالعنوان على أحد."},
-			language.Text{En: "Name in TRUSTED_PROXIES only the addresses of your own proxies, and have the outermost one overwrite X-Forwarded-For.", Ar: "لا تذكر في TRUSTED_PROXIES إلّا عناوين وكلائك، واجعل أوّلهم يستبدل X-Forwarded-For."})
-	}
-	return readiness.Kept(language.Text{En: "A request with a forged address was counted as of its sender: # were left before it, # after.", Ar: "عُدّ طلب بعنوان مزوّر طلبًا لمرسله: بقي # قبله و# بعده."}.Quoting(strconv.Itoa(left[0]), strconv.Itoa(left[1])))
+	outside := a.newOutside()
+	defer outside.close()
+	return outside.measureForged(ctx, base)
 }
 
-var errNotLimited = errors.New("it isn't limited")
-
-func leftOf(header http.Header) (int, error) {
-	found := remaining.FindStringSubmatch(header.Get("RateLimit"))
-	if found == nil {
-		return 0, errNotLimited
+func (o *outside) measureForged(ctx context.Context, base string) readiness.Finding {
+	for range rounds {
+		before, after, together, err := o.countedTogether(ctx, base+"/version")
+		switch {
+		case errors.Is(err, errNotLimited):
+			return readiness.NotMeasured(language.Text{En: "Requests from here aren't limited (limits.allow), so nothing is seen of it.", Ar: "لا تُحدّ الطلبات من هنا (limits.allow)، فلا يُرى شيء."})
+		case errors.Is(err, errRefused):
+			return readiness.NotMeasured(language.Text{En: "Too many requests were sent from here a moment ago; ask again in a minute.", Ar: "أُرسلت من هنا طلبات كثيرة قبل لحظات؛ أعد المحاولة بعد دقيقة."})
+		case err != nil:
+			return readiness.Broken(language.Text{En: "# can't be reached: #.", Ar: "تعذّر الوصول إلى #: #."}.Quoting(base, err.Error()), mendReach)
+		case together:
+			return readiness.Kept(language.Text{En: "Requests with a forged address were counted with # others of their sender: # were left before them, # after.", Ar: "عُدّت طلبات بعنوان مزوّر مع # أخرى لمرسلها: بقي # قبلها و# بعدها."}.Quoting(strconv.Itoa(between), strconv.Itoa(before), strconv.Itoa(after)))
+		}
 	}
-	return strconv.Atoi(found[1])
+	return readiness.Broken(language.Text{En: "A request that claims to be of somebody else was counted as theirs: a limit by address holds for nobody.", Ar: "عُدّ طلب يدّعي أنّه من غير مرسله طلبًا لذلك الغير: فلا يسري حدّ بالعنوان على أحد."},
+		language.Text{En: "Name in TRUSTED_PROXIES only the addresses of your own proxies, and have the outermost one overwrite X-Forwarded-For.", Ar: "لا تذكر في TRUSTED_PROXIES إلّا عناوين وكلائك، واجعل أوّلهم يستبدل X-Forwarded-For."})
+}
+
+var (
+	errNotLimited = errors.New("it isn't limited")
+	errRefused    = errors.New("it is refused for now")
+)
+
+// countedTogether sends a forged request, others, and a forged one again, and tells how many more
+// the forged ones had left, and whether the others were counted with them. It returns errNotLimited
+// or errRefused where nothing is seen.
+func (o *outside) countedTogether(ctx context.Context, address string) (before, after int, together bool, err error) {
+	before, refused, err := o.left(ctx, address, forged)
+	if err != nil {
+		return 0, 0, false, err
+	}
+	for range between {
+		_, other, err := o.left(ctx, address, nil)
+		switch {
+		case err != nil:
+			return 0, 0, false, err
+		case refused && other:
+			return 0, 0, false, errRefused
+		case refused:
+			return before, 0, false, nil // theirs alone is used up
+		case other:
+			return before, 0, before < between, nil
+		}
+	}
+	after, refused, err = o.left(ctx, address, forged)
+	return before, after, before-after > between || refused && before <= between, err
+}
+
+// left asks for an address, and tells how many more of such requests are let through, or that
+// it was refused.
+func (o *outside) left(ctx context.Context, address string, header http.Header) (n int, refused bool, err error) {
+	got, err := o.ask(ctx, address, header)
+	if err != nil || got.status == http.StatusTooManyRequests {
+		return 0, err == nil, err
+	}
+	found := remaining.FindStringSubmatch(got.header.Get("RateLimit"))
+	if found == nil {
+		return 0, false, errNotLimited
+	}
+	n, err = strconv.Atoi(found[1])
+	return n, false, err
 }
 
 // measureProxy is whether requests come through a proxy that isn't believed.

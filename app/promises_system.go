@@ -67,21 +67,35 @@ const maxAnswer = 1 << 20
 
 // ask asks for an address as somebody outside does. It isn't led elsewhere.
 func (a *App) ask(ctx context.Context, address string) (got reply, err error) {
-	return a.askWith(ctx, address, http.Header{})
+	outside := a.newOutside()
+	defer outside.close()
+	return outside.ask(ctx, address, nil)
 }
 
-// askWith is ask with headers.
-func (a *App) askWith(ctx context.Context, address string, header http.Header) (got reply, err error) {
+// outside asks as somebody outside does, over as few connections as that takes.
+type outside struct{ http.Client }
+
+func (a *App) newOutside() *outside {
+	return &outside{http.Client{
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.options.world.roots}, Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 2, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+func (o *outside) close() { o.CloseIdleConnections() }
+
+// ask asks for an address, with headers.
+func (o *outside) ask(ctx context.Context, address string, header http.Header) (got reply, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return got, errors.New("is no address")
 	}
-	request.Header = header
+	for name, values := range header {
+		request.Header[name] = values
+	}
 	request.Header.Set("User-Agent", "Manus check")
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.options.world.roots}, Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true}
-	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	got.began = time.Now()
-	response, err := client.Do(request)
+	response, err := o.Do(request)
 	if err != nil {
 		if wrong, ok := errors.AsType[*url.Error](err); ok {
 			err = wrong.Err

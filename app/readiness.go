@@ -23,10 +23,18 @@ import (
 func (a *App) addReadiness() error {
 	a.Readiness = readiness.New(readiness.Config{
 		Checks: slices.Concat(a.promises(), []readiness.Check{a.checkSettings()}, a.secretsPromises(), a.limitsPromises(), a.healthPromises(), a.systemPromises()),
-		Store:  a.store, Copy: a.asCopy(), Tell: a.tellBroken, Metrics: a.registry, Log: a.log,
+		Store:  a.store, NoStore: a.whyNoStore(), Copy: a.asCopy(), Tell: a.tellBroken, Metrics: a.registry, Log: a.log,
 	})
 	a.add(room{name: "readiness", specs: readiness.Specs(), routes: a.Readiness.Routes, run: a.runReadiness, sweep: a.Readiness.Sweep})
 	return nil
+}
+
+// whyNoStore is why that isn't measured which needs the store.
+func (a *App) whyNoStore() language.Text {
+	if a.options.NoStore != nil {
+		return language.Text{En: "The store can't be opened: see health.database.", Ar: "تعذّر فتح المخزن: انظر health.database."}
+	}
+	return language.Text{En: "Settings and files alone were looked at.", Ar: "لم يُنظر إلّا في الإعدادات والملفّات."}
 }
 
 // promises are the checks of all rooms.

@@ -49,24 +49,22 @@ func StoreFile(dataDir string) string { return filepath.Join(dataDir, "manus.db"
 func (a *App) addStore(ctx context.Context) error {
 	s := a.settings
 	a.reopened = !s.MongoDB.Empty() || hasFile(s) == nil
+	check, system := a.check("database", func(context.Context) error { return a.options.NoStore }), "sqlite"
+	if !s.MongoDB.Empty() {
+		check.Name, system = "mongodb", "mongodb"
+	}
 	if a.options.Unopened {
+		a.add(room{name: "store", checks: []health.Check{check}})
 		return nil
 	}
 	store, err := a.openOwn(ctx)
 	if err != nil {
 		return err
 	}
-	system := "sqlite"
-	if !s.MongoDB.Empty() {
-		system = "mongodb"
-	}
 	if a.store = a.reporter.Store(store, system); !a.options.Offline && !a.reopened {
 		a.tellOfBackups()
 	}
-	check := a.check("database", a.store.Ping)
-	if !s.MongoDB.Empty() {
-		check.Name = "mongodb"
-	}
+	check.Probe = a.store.Ping
 	a.add(room{name: "store", checks: []health.Check{check}, close: a.store.Close})
 	return nil
 }

@@ -132,8 +132,9 @@ func (r Report) Failed() []Result {
 type Config struct {
 	Checks []Check
 	// Store keeps what is expensive to measure, and what copies tell each other. Nil has
-	// only checks measured that are Offline.
-	Store docstore.Store
+	// only checks measured that are Offline, and NoStore says of the others why they aren't.
+	Store   docstore.Store
+	NoStore language.Text
 	// Copy is what this copy of the server tells the others; a command's has no ID.
 	Copy Copy
 	// Tell has operators told that an essential promise doesn't hold, or does again. It may be told the
@@ -237,7 +238,7 @@ func (s *Service) result(ctx context.Context, m *measurer, ask Ask, others []Cop
 	r := Result{ID: m.ID, Group: m.Group(), Title: m.Title, Essential: m.Essential}
 	switch {
 	case s.Store == nil && !m.Offline:
-		r.Finding = NotMeasured(language.Text{En: "Settings and files alone were looked at.", Ar: "لم يُنظر إلّا في الإعدادات والملفّات."})
+		r.Finding = NotMeasured(s.NoStore)
 	case m.OfCopy:
 		r.Finding, r.MeasuredAt = s.ofAll(ctx, m, others)
 	case m.Keep > 0 && s.Store != nil:

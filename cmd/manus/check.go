@@ -132,8 +132,8 @@ func (c checkCommand) print(p *process, tag language.Tag, body readiness.Body) e
 	return err
 }
 
-// measuring joins the rooms and has f use reports that are measured by this process. Settings
-// that have mistakes are a report too: of that.
+// measuring has f use reports that are measured by this process, for each of which the rooms are
+// joined. Settings that have mistakes are a report too: of that.
 func (c checkCommand) measuring(p *process, tag language.Tag, f func(reports) error) error {
 	settings, err := c.serverSettings(p)
 	if problems, ok := errors.AsType[*config.Problems](err); ok {
@@ -147,15 +147,28 @@ func (c checkCommand) measuring(p *process, tag language.Tag, f func(reports) er
 	for _, group := range c.Only {
 		ask.Only = append(ask.Only, readiness.Group(group))
 	}
-	return withRooms(p, app.Options{Settings: settings, Unopened: c.Offline}, func(a *app.App) error {
-		return f(func(ctx context.Context, progress *checkProgress) (readiness.Body, error) {
+	return f(func(ctx context.Context, progress *checkProgress) (body readiness.Body, err error) {
+		err = withRoomsAsFar(p, app.Options{Settings: settings, Unopened: c.Offline}, func(a *app.App) error {
 			progress.all = a.Readiness.Count(ask.Only)
 			ask.OnResult = func(r readiness.Result) {
 				progress.show(readiness.NewBody(readiness.Report{Results: []readiness.Result{r}}, tag).Checks[0])
 			}
-			return readiness.NewBody(a.Readiness.Report(operating(p, "manus check"), ask), tag), nil
+			body = readiness.NewBody(a.Readiness.Report(operating(p, "manus check"), ask), tag)
+			return nil
 		})
+		return body, err
 	})
+}
+
+// withRoomsAsFar is withRooms, also where the store can't be opened: the rooms know why then.
+func withRoomsAsFar(p *process, o app.Options, f func(*app.App) error) error {
+	joined := false
+	err := withRooms(p, o, func(a *app.App) error { joined = true; return f(a) })
+	if joined || o.Unopened || p.ctx.Err() != nil {
+		return err
+	}
+	o.Unopened, o.NoStore = true, err
+	return withRooms(p, o, f)
 }
 
 // serverSettings are those that the server has, or where none are given those of dev in the
