@@ -80,7 +80,7 @@ func secretsBreakages() []breakage {
 func healthBreakages() []breakage {
 	sentry, answer := "", atomic.Int64{}
 	locked := here("health.database", "another program keeps the store's file locked", func(t *testing.T, a *App) func() {
-		db, err := sql.Open("sqlite", StoreFile(a.settings.DataDir))
+		db, err := sql.Open("sqlite", "file:"+StoreFile(a.settings.DataDir)+"?_pragma=busy_timeout(60000)")
 		must(t, err)
 		conn, err := db.Conn(context.WithoutCancel(t.Context()))
 		must(t, err)

@@ -14,7 +14,9 @@ import (
 )
 
 func found(status Status) func(context.Context) Finding {
-	return func(context.Context) Finding { return Finding{Status: status, Evidence: language.Text{En: string(status)}} }
+	return func(context.Context) Finding {
+		return Finding{Status: status, Evidence: language.Text{En: string(status)}}
+	}
 }
 
 func setup(t *testing.T, checks ...Check) *Service {
