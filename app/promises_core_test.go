@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 
 	"manus/config"
 	"manus/docstore"
+	"manus/errtrack"
 	"manus/internal/redistest"
 	"manus/internal/waittest"
 	"manus/ratelimit"
@@ -120,6 +122,23 @@ func healthBreakages() []breakage {
 			},
 		},
 	}
+}
+
+func errorsBreakages() []breakage {
+	return []breakage{{
+		check: "errors.kept", by: "a program sends twenty errors while its project may send one a minute, until the project is deleted",
+		start: func(t *testing.T) *App { return newInbox(t).App },
+		broken: func(t *testing.T, a *App) (*App, func() *App) {
+			s := newSDK(t, &inbox{App: a}, "busy", 9)
+			_, err := a.Errors.ChangeProject(t.Context(), s.project.ID, errtrack.ProjectChange{PerMinute: new(1)})
+			must(t, err)
+			for range 20 {
+				s.send(t, s.path("/store/"), strings.NewReader(`{"message":"again","level":"error"}`), s.auth()...)
+			}
+			waittest.Poll(t, func() bool { return find(t, a, "errors.kept").Status == readiness.Fail })
+			return a, func() *App { must(t, a.Errors.DeleteProject(t.Context(), s.project.ID)); return a }
+		},
+	}}
 }
 
 func limitsBreakages() []breakage {
