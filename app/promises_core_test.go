@@ -127,7 +127,7 @@ func healthBreakages() []breakage {
 func errorsBreakages() []breakage {
 	return []breakage{{
 		check: "errors.kept", by: "a program sends twenty errors while its project may send one a minute, until the project is deleted",
-		start: func(t *testing.T) *App { return newInbox(t).App },
+		start: func(t *testing.T) *App { a, _ := setup(t, limited); return a },
 		broken: func(t *testing.T, a *App) (*App, func() *App) {
 			s := newSDK(t, &inbox{App: a}, "busy", 9)
 			_, err := a.Errors.ChangeProject(t.Context(), s.project.ID, errtrack.ProjectChange{PerMinute: new(1)})

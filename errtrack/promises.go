@@ -33,6 +33,7 @@ type losing struct {
 
 // checkLosses is that nothing was lost since yesterday that could have been kept.
 func (s *Service) checkLosses(ctx context.Context) readiness.Finding {
+	s.noteLosses(context.WithoutCancel(ctx)) // those of this moment too
 	projects, err := s.Projects(ctx)
 	var all []losing
 	var kept int64
