@@ -41,15 +41,15 @@ func (s *Service) Watch(ctx context.Context) error {
 	tick := time.NewTicker(measureEvery)
 	defer tick.Stop()
 	for {
+		select {
+		case <-tick.C: // not at once: what has just been started is still finding its way
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 		for _, r := range s.Report(ctx, Ask{Watching: true}).Results {
 			if err := s.tellOf(ctx, r); err != nil && ctx.Err() == nil {
 				s.Log.WarnContext(ctx, "a promise that is broken can't be told of", "check", r.ID, "error", err)
 			}
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
 		}
 	}
 }
