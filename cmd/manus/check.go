@@ -147,8 +147,10 @@ func (c checkCommand) measuring(p *process, tag language.Tag, f func(reports) er
 	for _, group := range c.Only {
 		ask.Only = append(ask.Only, readiness.Group(group))
 	}
+	joining := *p
 	return f(func(ctx context.Context, progress *checkProgress) (body readiness.Body, err error) {
-		err = withRoomsAsFar(p, app.Options{Settings: settings, Unopened: c.Offline}, func(a *app.App) error {
+		defer func() { joining.err = io.Discard }() // what is wrong with settings is said once
+		err = withRoomsAsFar(&joining, app.Options{Settings: settings, Unopened: c.Offline}, func(a *app.App) error {
 			progress.all = a.Readiness.Count(ask.Only)
 			ask.OnResult = func(r readiness.Result) {
 				progress.show(readiness.NewBody(readiness.Report{Results: []readiness.Result{r}}, tag).Checks[0])
