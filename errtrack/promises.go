@@ -65,6 +65,9 @@ func (s *Service) losingOf(ctx context.Context, p Project) (losing, error) {
 	return one, err
 }
 
+// manyLost is how many events are more than an accident.
+const manyLost = 10
+
 // maxLosing is how many of these are named.
 const maxLosing = 5
 
@@ -86,7 +89,7 @@ func judgeLosses(all []losing, kept int64) readiness.Finding {
 		En: "For rate_limited raise the project's per_minute or find what floods it, for busy look at the load, for unavailable at the store and its disk; docs/errors.md has all reasons.",
 		Ar: "لـ rate_limited ارفع per_minute للمشروع أو ابحث عمّا يغرقه، ولـ busy انظر إلى الحمل، ولـ unavailable إلى المخزن وقرصه؛ وكلّ الأسباب في docs/errors.md.",
 	}
-	if slices.ContainsFunc(all, func(one losing) bool { return one.lost > one.kept }) {
+	if slices.ContainsFunc(all, func(one losing) bool { return one.lost >= manyLost && one.lost > one.kept }) {
 		return readiness.Broken(evidence, mend)
 	}
 	return readiness.Doubtful(evidence, mend)
