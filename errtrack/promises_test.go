@@ -22,7 +22,7 @@ func TestWhatTheInboxLosesIsJudged(t *testing.T) {
 		{lostToForm, 50, readiness.Pass},
 		{lostByClient + "sample_rate", 50, readiness.Pass},
 		{lostByClient + "network_error", 1, readiness.Warn},
-		{lostToLoad, 1, readiness.Warn}, // as much as was kept
+		{lostToLoad, 1, readiness.Warn},  // as much as was kept
 		{lostToStore, 1, readiness.Warn}, // more, and few
 		{lostToStore, 9, readiness.Fail},
 	} {
