@@ -130,7 +130,7 @@ var arrows = map[string]struct {
 		"where a position was written, which a map says, is a leaf, as errtrack/event"},
 	"errtrack/trace": {[]string{"language"},
 		"what there is to know of a trace is a leaf, as errtrack/event"},
-	"errtrack": {[]string{"audit", "docstore", "errtrack/bundle", "errtrack/envelope", "errtrack/event", "errtrack/grouping", "errtrack/sourcemap", "errtrack/trace", "httpapi", "identity", "internal/cache", "internal/cron", "internal/lockedfile", "internal/sketch", "internal/words", "language", "ratelimit"},
+	"errtrack": {[]string{"audit", "docstore", "errtrack/bundle", "errtrack/envelope", "errtrack/event", "errtrack/grouping", "errtrack/sourcemap", "errtrack/trace", "httpapi", "identity", "internal/cache", "internal/cron", "internal/lockedfile", "internal/sketch", "internal/words", "language", "ratelimit", "readiness"},
 		"a capability, as account; whom it tells what happens to issues and jobs it doesn't know; when a job is due, its line of a crontab says"},
 	"errtrack/report": {[]string{"docstore", "errtrack/event", "httpapi", "language", "ratelimit"},
 		"reports the program's own errors, of which the door tells it, and traces what is done with a store and shared limits; the inbox it has an interface for"},

@@ -242,11 +242,7 @@ func (a *App) secrets() []string {
 	if a.options.Offline {
 		return []string{rand.Text() + rand.Text()}
 	}
-	all := []string{a.settings.JWTSecret.Reveal()}
-	for _, previous := range a.settings.JWTPreviousSecrets {
-		all = append(all, previous.Reveal())
-	}
-	return all
+	return a.signing()
 }
 
 // addLimits adds what decides about too many requests: counts in Redis where there is

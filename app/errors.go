@@ -27,7 +27,7 @@ func (a *App) addErrors() error {
 		return err
 	}
 	a.add(room{
-		name: "errors", specs: errtrack.Specs(), routes: a.Errors.Routes, run: a.Errors.Run, sweep: a.Errors.Sweep,
+		name: "errors", specs: errtrack.Specs(), routes: a.Errors.Routes, run: a.Errors.Run, sweep: a.Errors.Sweep, promises: a.Errors.Promises(),
 		apply: func(s config.Settings) (func(), error) {
 			return a.Errors.PreparePolicy(errorPolicy(s.Errors, s.Alerts.Policy))
 		},

@@ -9,12 +9,15 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 
 	_ "modernc.org/sqlite"
 
 	"manus/config"
+	"manus/docstore"
+	"manus/errtrack"
 	"manus/internal/redistest"
 	"manus/internal/waittest"
 	"manus/ratelimit"
@@ -38,14 +41,42 @@ func otherwise(check, by string, change func(*config.Settings)) breakage {
 }
 
 func secretsBreakages() []breakage {
-	return []breakage{{check: "secrets.settings", by: "a placeholder stands in `JWT_SECRET_KEY` (no server starts then: see TestUnusableSettingsAreAReport)"}, here("secrets.files", "the data folder and the store's file are made readable for all", func(t *testing.T, a *App) func() {
-		set := func(dir, file os.FileMode) {
-			must(t, os.Chmod(a.settings.DataDir, dir))
-			must(t, os.Chmod(StoreFile(a.settings.DataDir), file))
-		}
-		set(0o755, 0o644)
-		return func() { set(0o700, 0o600) }
-	})}
+	return []breakage{
+		{check: "secrets.settings", by: "a placeholder stands in `JWT_SECRET_KEY` (no server starts then: see TestUnusableSettingsAreAReport)"},
+		here("secrets.files", "the data folder and the store's file are made readable for all", func(t *testing.T, a *App) func() {
+			set := func(dir, file os.FileMode) {
+				must(t, os.Chmod(a.settings.DataDir, dir))
+				must(t, os.Chmod(StoreFile(a.settings.DataDir), file))
+			}
+			set(0o755, 0o644)
+			return func() { set(0o700, 0o600) }
+		}),
+		{
+			check: "secrets.files", by: "the file of `--env-file` is made readable for all",
+			start: func(t *testing.T) *App {
+				path := filepath.Join(entered(t), "env")
+				must(t, os.WriteFile(path, nil, 0o600))
+				a, _ := setup(t, func(s *config.Settings) { s.EnvFile = path })
+				return a
+			},
+			broken: func(t *testing.T, a *App) (*App, func() *App) {
+				must(t, os.Chmod(a.settings.EnvFile, 0o644))
+				return a, func() *App { must(t, os.Chmod(a.settings.EnvFile, 0o600)); return a }
+			},
+		},
+		here("secrets.rotated", "`JWT_SECRET_KEY` has been in use for three years", func(t *testing.T, a *App) func() {
+			waittest.Poll(t, func() bool { return find(t, a, "secrets.rotated").Status == readiness.Pass })
+			set := func(years int) {
+				_, err := docstore.NewCollection[secretAges](a.store, agesSpec).Update(t.Context(), theSecrets, func(s *secretAges) error {
+					s.Secrets[0].Since = docstore.At(s.Secrets[0].Since.AddDate(years, 0, 0))
+					return nil
+				})
+				must(t, err)
+			}
+			set(-3)
+			return func() { set(3) }
+		}),
+	}
 }
 
 func healthBreakages() []breakage {
@@ -91,6 +122,23 @@ func healthBreakages() []breakage {
 			},
 		},
 	}
+}
+
+func errorsBreakages() []breakage {
+	return []breakage{{
+		check: "errors.kept", by: "a program sends twenty errors while its project may send one a minute, until the project is deleted",
+		start: func(t *testing.T) *App { a, _ := setup(t, limited); return a },
+		broken: func(t *testing.T, a *App) (*App, func() *App) {
+			s := newSDK(t, &inbox{App: a}, "busy", 9)
+			_, err := a.Errors.ChangeProject(t.Context(), s.project.ID, errtrack.ProjectChange{PerMinute: new(1)})
+			must(t, err)
+			for range 20 {
+				s.send(t, s.path("/store/"), strings.NewReader(`{"message":"again","level":"error"}`), s.auth()...)
+			}
+			waittest.Poll(t, func() bool { return find(t, a, "errors.kept").Status == readiness.Fail })
+			return a, func() *App { must(t, a.Errors.DeleteProject(t.Context(), s.project.ID)); return a }
+		},
+	}}
 }
 
 func limitsBreakages() []breakage {

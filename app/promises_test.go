@@ -33,7 +33,7 @@ type breakage struct {
 
 // breakages are all of them, a file of rows for each group.
 func breakages() []breakage {
-	return slices.Concat(secretsBreakages(), healthBreakages(), limitsBreakages(), backupsBreakages(), uptimeBreakages(), billingBreakages(), systemBreakages())
+	return slices.Concat(secretsBreakages(), healthBreakages(), errorsBreakages(), limitsBreakages(), backupsBreakages(), uptimeBreakages(), billingBreakages(), systemBreakages())
 }
 
 // awaitCopies waits until so many copies of the server are there.

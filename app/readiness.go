@@ -25,7 +25,7 @@ func (a *App) addReadiness() error {
 		Checks: slices.Concat(a.promises(), []readiness.Check{a.checkSettings()}, a.secretsPromises(), a.limitsPromises(), a.healthPromises(), a.systemPromises()),
 		Store:  a.store, NoStore: a.whyNoStore(), Copy: a.asCopy(), Tell: a.tellBroken, Metrics: a.registry, Log: a.log,
 	})
-	a.add(room{name: "readiness", specs: readiness.Specs(), routes: a.Readiness.Routes, run: a.runReadiness, sweep: a.Readiness.Sweep})
+	a.add(room{name: "readiness", specs: append(readiness.Specs(), agesSpec), routes: a.Readiness.Routes, run: a.runReadiness, sweep: a.Readiness.Sweep})
 	return nil
 }
 
@@ -48,6 +48,7 @@ func (a *App) promises() (all []readiness.Check) {
 // runReadiness tells the other copies of this one; one of them all watches, unless the product is
 // only being tried: there it would fill the log with its own requests.
 func (a *App) runReadiness(ctx context.Context) {
+	a.noteSecrets(ctx)
 	if !a.settings.Dev {
 		a.inBackground(func() {
 			a.leases.Every(ctx, "readiness", time.Minute, func(ctx context.Context, _ lease.Held) error { return a.Readiness.Watch(ctx) })

@@ -121,6 +121,10 @@ type Settings struct {
 	Billing billing.Catalog
 	// ConfigPath is where manus.yaml is; empty is nowhere.
 	ConfigPath string
+	// EnvFile is the file with variables, empty for none, and SecretFiles are those that have a
+	// secret each.
+	EnvFile     string
+	SecretFiles []string
 }
 
 // Product is what pages, mails, authenticator apps and passkeys call the product.
@@ -367,15 +371,16 @@ type loader struct {
 	fileName  string // of manus.yaml, in problems
 	// incomplete is true when the env file could not be read: then nobody
 	// knows whether a setting is missing.
-	incomplete bool
-	problems   Problems
+	incomplete  bool
+	secretFiles []string
+	problems    Problems
 }
 
 // load reads the settings that are wanted, by their names, and manus.yaml.
 func load(source Source, wanted func(name string) bool) (*loader, Settings) {
 	l := &loader{rows: table(), wanted: wanted}
 	l.readVariables(source)
-	settings := Settings{ConfigPath: source.ConfigFile}
+	settings := Settings{ConfigPath: source.ConfigFile, EnvFile: source.EnvFile}
 	for _, row := range l.rows {
 		if wanted(row.name) {
 			l.apply(row, &settings)
@@ -405,6 +410,7 @@ func (l *loader) result(settings Settings) (Settings, error) {
 		l.sortProblems()
 		return Settings{}, &l.problems
 	}
+	settings.SecretFiles = l.secretFiles
 	return settings, nil
 }
 

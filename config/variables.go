@@ -134,6 +134,9 @@ func (l *loader) value(row setting) (name, text string, problem *Problem) {
 		if text, problem = readValueFile(path); problem != nil {
 			return name, "", problem
 		}
+		if row.secret {
+			l.secretFiles = append(l.secretFiles, path)
+		}
 	}
 	if text, problem = cleanValue(row, text); problem != nil {
 		return name, "", problem

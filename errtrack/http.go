@@ -71,20 +71,16 @@ func (s *Service) projectBody(p Project, t Totals) projectBody {
 	for _, k := range p.Keys {
 		body.Keys = append(body.Keys, dsnKeyBody{k.Public, s.dsn(p, k), k.Disabled, append([]string{}, k.Origins...), k.CreatedAt.String()})
 	}
-	yesterday := s.c.Now().Unix()/86400 - 1
 	for _, l := range t.Losses {
-		sum := int64(0)
-		for _, b := range l.Days {
-			if b.At >= yesterday {
-				sum += b.N
-			}
-		}
-		if sum > 0 {
+		if sum := l.Days.since(s.yesterday()); sum > 0 {
 			body.Losses = append(body.Losses, lossBody{l.Reason, sum})
 		}
 	}
 	return body
 }
+
+// yesterday is as days are counted.
+func (s *Service) yesterday() int64 { return s.c.Now().Unix()/86400 - 1 }
 
 // listedProjects are projects as a list has them.
 func (s *Service) listedProjects(ctx context.Context, all []Project) ([]projectBody, error) {

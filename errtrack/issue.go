@@ -246,6 +246,16 @@ type bucket struct {
 	N  int64 `json:"n"`
 }
 
+// since is how many there were at a time or later.
+func (s series) since(at int64) (sum int64) {
+	for _, b := range s {
+		if b.At >= at {
+			sum += b.N
+		}
+	}
+	return sum
+}
+
 // add counts at a time, and forgets what is as many times before the newest as are kept.
 func (s *series) add(at, n, kept int64) {
 	i, found := slices.BinarySearchFunc(*s, at, func(b bucket, at int64) int { return cmp.Compare(b.At, at) })
