@@ -367,12 +367,16 @@ func TestAFloodIsThinnedOutAsItComes(t *testing.T) {
 		})
 	}
 	all.Wait()
-	waittest.Poll(t, func() bool { // no longer than its events are counted
+	waittest.Poll(t, func() bool { // no longer than its events are counted, by the totals too: the store is read after them
 		issues, _, err := r.Issues(t.Context(), Search{})
 		totals, failure := r.totalsOf(t.Context(), r.p.ID)
-		return errors.Join(err, failure) == nil && len(issues) == 1 && issues[0].Count == int64(sent)+1 && totals.Kept <= may+surplus
+		return errors.Join(err, failure) == nil && len(issues) == 1 && issues[0].Count == int64(sent)+1 &&
+			totals.Kept <= may+surplus && totals.Kept == int64(r.documents(t)[keptSpec.Collection])
 	})
 	stop()
+	if _, err := r.endRemoval(t.Context(), r.p.ID); err != nil { // that it was stopped within
+		t.Fatal(err)
+	}
 	kept := r.documents(t)[keptSpec.Collection]
 	if totals, err := r.totalsOf(t.Context(), r.p.ID); err != nil || kept > may+surplus || kept < may || totals.Kept != int64(kept) {
 		t.Errorf("%d are kept, of which the totals know %d: %v", kept, totals.Kept, err)
