@@ -20,12 +20,14 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"manus/design"
 	"manus/httpapi"
 	"manus/language"
 	"manus/mail"
+	"manus/ratelimit"
 )
 
 //go:embed pages
@@ -52,15 +54,21 @@ type Config struct {
 	Mails *mail.Outbox
 	// Components has /dev/components show what pages are made of.
 	Components bool
-	Log        *slog.Logger
+	// URL is where the server is reached, for the examples in the reference, and Limits the rules
+	// in force of a request; nil: those that routes have of their own.
+	URL    string
+	Limits func(method, path string) []ratelimit.Rule
+	Log    *slog.Logger
 }
 
 // Pages are the pages of the site.
 type Pages struct {
 	Config
 	home      map[language.Tag]document
-	reference func() (reference, error)
+	reference atomic.Pointer[reference]
+	api       *httpapi.API
 	assets    map[string]document // by path
+	docsStyle string              // its path
 
 	templates map[language.Tag]*template.Template
 	base      frame // in no language yet
@@ -86,7 +94,10 @@ func (p *Pages) Render(api *httpapi.API) error {
 	if err != nil {
 		return err
 	}
-	p.reference = sync.OnceValues(func() (reference, error) { return p.newReference(api) })
+	if p.docsStyle, err = p.asset("pages/docs.css", "text/css; charset=utf-8"); err != nil {
+		return err
+	}
+	p.api = api
 	p.base = frame{Style: style, Icon: icon, Version: p.Version, Support: p.Support, IsProduct: p.Product != (language.Text{})}
 	for _, tag := range []language.Tag{language.English, language.Arabic} {
 		if p.templates[tag], err = template.New("").Funcs(wordsOf(tag)).ParseFS(files, "pages/*.html"); err != nil {
@@ -96,7 +107,15 @@ func (p *Pages) Render(api *httpapi.API) error {
 			return err
 		}
 	}
+	p.reference.Store(p.newReference(api))
 	return nil
+}
+
+// Refresh has the reference made anew: what it tells, as the limits in force, has changed.
+func (p *Pages) Refresh() {
+	if p.reference.Load() != nil { // it has been rendered
+		p.reference.Store(p.newReference(p.api))
+	}
 }
 
 // icon keeps the product's logo, or that of Manus, and returns its path.
@@ -108,11 +127,12 @@ func (p *Pages) icon() (path string, err error) {
 }
 
 // wordsOf is how a page says something in a language: text picks between words
-// that stand in the page itself, say takes those that come from elsewhere.
+// that stand in the page itself, say takes those that come from elsewhere, lang is the language.
 func wordsOf(tag language.Tag) template.FuncMap {
 	return template.FuncMap{
 		"text": func(english, arabic string) string { return language.Text{En: english, Ar: arabic}.In(tag) },
 		"say":  func(text language.Text) string { return text.In(tag) },
+		"lang": func() language.Tag { return tag },
 	}
 }
 
@@ -273,8 +293,7 @@ func (p *Pages) Routes(api *httpapi.API) {
 		Access: httpapi.Public, Pattern: "GET /{$}", Caching: revalidated,
 		Headers: map[string]string{"Content-Security-Policy": homePolicy},
 	}, localized(p.home))
-	page("GET /docs", revalidated, p.ofReference(func(made reference) http.Handler { return localized(made.docs) }))
-	page("GET /openapi.json", revalidated, p.ofReference(func(made reference) http.Handler { return made.openapi }))
+	p.docsRoutes(api)
 	p.problemRoutes(api)
 	page("GET /assets/{name}", immutable, http.HandlerFunc(p.sendAsset))
 	p.accountRoutes(api)

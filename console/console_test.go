@@ -77,8 +77,8 @@ func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) 
 	handler := func(context.Context, *teaInput) (*teaOutput, error) { return &teaOutput{}, nil }
 	for path, access := range map[string]httpapi.Access{"/public/{id}": httpapi.Public, "/known/{id}": httpapi.Known} {
 		for _, method := range []string{"POST", "PATCH", "DELETE", "GET"} {
-			httpapi.Register(httpapi.Group{API: api, Name: "Tea", Kinds: kinds}, httpapi.Route{
-				Access: access, Scope: identity.Read, Pattern: method + " " + path, ID: strings.ToLower(method + path[1:2]), Summary: "Make tea",
+			httpapi.Register(httpapi.Group{API: api, Name: language.Text{En: "Tea", Ar: "الشاي"}, About: language.Text{En: "Hot drinks.", Ar: "مشروبات ساخنة."}, Kinds: kinds}, httpapi.Route{
+				Access: access, Scope: identity.Read, Pattern: method + " " + path, ID: strings.ToLower(method + path[1:2]), Summary: language.Text{En: "Make tea", Ar: "اصنع شايًا"},
 			}, handler)
 		}
 	}
