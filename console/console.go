@@ -127,12 +127,15 @@ func (p *Pages) icon() (path string, err error) {
 }
 
 // wordsOf is how a page says something in a language: text picks between words
-// that stand in the page itself, say takes those that come from elsewhere, lang is the language.
+// that stand in the page itself, say takes those that come from elsewhere, lang is the language; prose
+// is a text with names of programs in it.
 func wordsOf(tag language.Tag) template.FuncMap {
 	return template.FuncMap{
-		"text": func(english, arabic string) string { return language.Text{En: english, Ar: arabic}.In(tag) },
-		"say":  func(text language.Text) string { return text.In(tag) },
-		"lang": func() language.Tag { return tag },
+		"text":  func(english, arabic string) string { return language.Text{En: english, Ar: arabic}.In(tag) },
+		"say":   func(text language.Text) string { return text.In(tag) },
+		"rate":  func(limit ratelimit.Limit) string { return saidLimit(tag, limit) },
+		"prose": prose,
+		"lang":  func() language.Tag { return tag },
 	}
 }
 

@@ -2,10 +2,12 @@ package console
 
 import (
 	"cmp"
+	"html/template"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"manus/account"
 	"manus/httpapi"
@@ -177,6 +179,42 @@ func newDocsLimit(rule ratelimit.Rule) docsLimit {
 		limit.By = append(limit.By, subjectNames[by])
 	}
 	return limit
+}
+
+// perNames say what a number of requests is per, where that is one of these.
+var perNames = map[time.Duration]language.Text{
+	time.Second:    {En: "a second", Ar: "في الثانية"},
+	time.Minute:    {En: "a minute", Ar: "في الدقيقة"},
+	time.Hour:      {En: "an hour", Ar: "في الساعة"},
+	24 * time.Hour: {En: "a day", Ar: "في اليوم"},
+}
+
+// saidLimit is a limit in words.
+func saidLimit(tag language.Tag, limit ratelimit.Limit) string {
+	windows := make([]string, len(limit))
+	for i, w := range limit {
+		per, named := perNames[w.Per]
+		if !named {
+			per = language.Text{En: "in " + language.English.Duration(w.Per), Ar: "في " + language.Arabic.Duration(w.Per)}
+		}
+		windows[i] = tag.Number(w.N) + " " + per.In(tag)
+	}
+	return strings.Join(windows, language.Text{En: ", ", Ar: "، "}.In(tag))
+}
+
+// prose is a text in which names, between backticks, are told apart from words: they keep their
+// direction, and aren't broken where they have a hyphen.
+func prose(text string) template.HTML {
+	parts := strings.Split(text, "`")
+	var out strings.Builder
+	for i, part := range parts {
+		part = template.HTMLEscapeString(part)
+		if i%2 == 1 && i < len(parts)-1 {
+			part = "<code><bdi>" + part + "</bdi></code>"
+		}
+		out.WriteString(part)
+	}
+	return template.HTML(out.String()) //nolint:gosec // every part has been escaped
 }
 
 // Enforced tells whether the rule refuses anything.

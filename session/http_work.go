@@ -132,7 +132,7 @@ func (s *Service) workRoutes(group httpapi.Group) {
 		}
 	}
 	feed := route("GET /work/events", "read-work", language.Text{En: "Read new messages of all sessions, as a page or live", Ar: "اقرأ الرسائل الجديدة في كلّ الجلسات، صفحاتٍ أو بثًّا مباشرًا"},
-		language.Text{En: "A feed of the last 30 days, in one order that never changes; of one session it is that of its log. Messages of deleted sessions vanish. With `Accept: text/event-stream` it goes on as server-sent events, resumed by `Last-Event-ID`.", Ar: "رسائل آخر 30 يومًا بترتيب واحد لا يتغيّر، هو ترتيب السجلّ في الجلسة الواحدة. وتختفي رسائل الجلسات المحذوفة. ومع Accept: text/event-stream تستمرّ بثًّا مباشرًا يُستأنف بترويسة Last-Event-ID."})
+		language.Text{En: "A feed of the last 30 days, in one order that never changes; of one session it is that of its log. Messages of deleted sessions vanish. With `Accept: text/event-stream` it goes on as server-sent events, resumed by `Last-Event-ID`.", Ar: "رسائل آخر 30 يومًا بترتيب واحد لا يتغيّر، هو ترتيب السجلّ في الجلسة الواحدة. وتختفي رسائل الجلسات المحذوفة. ومع `Accept: text/event-stream` تستمرّ بثًّا مباشرًا يُستأنف بترويسة `Last-Event-ID`."})
 	feed.Answers = map[string]httpapi.Answer{"200": {Description: "A page of messages, or a live stream", Types: map[string]reflect.Type{
 		"application/json":  reflect.TypeFor[httpapi.List[fedBody]](),
 		"text/event-stream": reflect.TypeFor[string](),
