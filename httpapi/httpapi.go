@@ -46,6 +46,9 @@ type Config struct {
 	Root map[string]string
 	// Origins are those whose pages may read the answers of routes with CORS.
 	Origins []string
+	// Routine tells of requests that nobody reads of as long as they go well: they are logged for
+	// debugging alone. Where it is nil there are none.
+	Routine func(*http.Request) bool
 	// Reporter is told of requests that failed; nil is nobody.
 	Reporter Reporter
 	// Metrics gets the times of answers; nil measures none.
