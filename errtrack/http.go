@@ -45,6 +45,12 @@ type projectBody struct {
 	Problems  []string     `json:"problems,omitempty" doc:"What is wrong with what its programs say, such as a misspelt schedule of a job; where a project is seen by itself."`
 }
 
+// Changeable is the project; each event changes what is counted of it.
+func (b projectBody) Changeable() any {
+	b.Kept, b.Losses, b.Problems = 0, nil, nil
+	return b
+}
+
 var olderKeys = language.Text{
 	En: "The dsn has the new key. Older keys go on working until they are disabled.",
 	Ar: "في dsn المفتاح الجديد. وتبقى المفاتيح الأقدم صالحة حتى تُعطَّل.",
@@ -198,6 +204,16 @@ type WholeIssue struct {
 	NextTold     string                  `json:"next_told" doc:"What will be told of it."`
 	Stats        statsBody               `json:"stats"`
 	Tags         map[string][]ValueCount `json:"tags" doc:"The values that each tag had, the most often first."`
+}
+
+// Changeable is what people say of the issue; each event changes the rest.
+func (i WholeIssue) Changeable() any {
+	ignore := ignoreBody{}
+	if i.Ignore != nil {
+		ignore = *i.Ignore
+		ignore.Left = ""
+	}
+	return []any{i.Status, i.Resolution, ignore, i.Assignee, i.Note, i.Fingerprints}
 }
 
 type alertedBody struct {

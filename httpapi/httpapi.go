@@ -96,7 +96,7 @@ func newHuma(version string) huma.API {
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.CreateHooks = nil // they add $schema links that repeat the Host header
 	config.Formats = map[string]huma.Format{"application/json": jsonFormat(), "json": jsonFormat()}
-	config.Transformers = []huma.Transformer{cleanHumaError}
+	config.Transformers = []huma.Transformer{cleanHumaError, noteChanging}
 	describe(config.OpenAPI)
 	return huma.NewAPI(config, nil) // each route is an adapter of its own
 }
@@ -140,11 +140,8 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 	huma.Register(typed{api.huma, e}, api.operation(&e.Route), func(ctx context.Context, in *I) (*O, error) {
 		err := askDecoded(ctx, in)
 		if err == nil {
-			ctx, err = ifMatch(ctx)
-		}
-		if err == nil {
 			var out *O
-			if out, err = handler(ctx, in); err == nil {
+			if out, err = matched(ctx, in, handler); err == nil {
 				return out, nil
 			}
 		}
