@@ -59,12 +59,6 @@ type sessionBody struct {
 	UpdatedAt string `json:"updated_at" format:"date-time"`
 }
 
-// Changeable is what is said of the session; each event moves updated_at.
-func (b sessionBody) Changeable() any {
-	b.UpdatedAt = ""
-	return b
-}
-
 func newSessionBody(s Session) sessionBody {
 	return sessionBody{s.ID, s.Title, s.Status, s.CreatedAt.String(), s.UpdatedAt.String()}
 }
