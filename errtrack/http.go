@@ -25,7 +25,7 @@ var kinds = httpapi.Kinds{
 		Ar: "يوجد مشروع بهذا المعرّف (slug) من قبل، وهو الاسم بأحرف صغيرة وأرقام بينها شرطات. اختر اسمًا يختلف في حروفه أو أرقامه.",
 	}},
 	{Err: ErrNameTaken, Status: http.StatusConflict, Name: "project-exists", Detail: language.Text{En: "There is a project of this name already.", Ar: "يوجد مشروع بهذا الاسم من قبل."}},
-	{Err: ErrMergedAtOnce, Status: http.StatusConflict, Name: "merged-at-once", Detail: language.Text{En: "The issues were merged into each other at once, and one of these merges was undone. Look at them, and merge again what is left.", Ar: "دُمجت المشكلات بعضها في بعض في الوقت نفسه، فأُلغي أحد عمليات الدمج. انظر فيها ثم ادمج ما بقي."}},
+	{Err: ErrMergedAtOnce, Status: http.StatusConflict, Name: "merged-at-once", Detail: language.Text{En: "The issues were merged into each other at once, and one of these merges was undone. Look at them, and merge again what is left.", Ar: "دُمجت المشكلات بعضها في بعض في الوقت نفسه، فأُلغيت إحدى عمليات الدمج. انظر فيها ثم ادمج ما بقي."}},
 	{Err: ErrNoMonitor, Status: http.StatusNotFound, Name: "not-found", Detail: language.Text{En: "There is no such check-in.", Ar: "لا توجد مهمة مُراقَبة كهذه."}},
 	{Err: ErrInvalid, Status: http.StatusUnprocessableEntity, Name: "invalid-request", Detail: language.Text{En: "That can't be done as it was asked; 'errors' says which part is wrong, and what may be given.", Ar: "لا يمكن تنفيذ هذا الطلب كما هو؛ وفي errors الجزء الخاطئ وما يمكن إعطاؤه."}},
 }
