@@ -161,7 +161,7 @@ func (a *App) prepare(ctx context.Context) error {
 	}
 	a.api = httpapi.New(httpapi.Config{
 		Log: a.options.Log, Version: a.options.Version.Version, Caller: a.Accounts.Caller, TrustedProxies: a.settings.TrustedProxies, ProxyHeader: a.settings.ProxyHeader,
-		LoopbackOnly: a.settings.Dev, Root: a.statusRoot(), Origins: a.settings.Origins, Metrics: a.registry, Reporter: a.reporter,
+		LoopbackOnly: a.settings.Dev, Root: a.statusRoot(), Origins: a.settings.Origins, Metrics: a.registry, Reporter: a.reporter, Routine: a.isOwnCheck,
 	})
 	a.register(a.api)
 	a.api.Limit(a.Limits)
@@ -231,7 +231,7 @@ func (a *App) Stop(ctx context.Context) error {
 	}
 	a.health.Drain()
 	a.api.Drain()
-	a.log.InfoContext(ctx, "stopping", "delay", a.settings.ShutdownDelay.String())
+	a.log.InfoContext(ctx, "stopping", "delay", a.settings.ShutdownDelay)
 	select {
 	case <-time.After(a.settings.ShutdownDelay):
 	case <-ctx.Done():
