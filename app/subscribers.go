@@ -144,8 +144,8 @@ func entriesOf(updates []statuspage.Update) (all []subscribe.Entry) {
 }
 
 var stepWords = map[string]language.Text{
-	"planned":   {En: "Planned work", Ar: "صيانة مخططة"},
-	"soon":      {En: "Planned work, soon", Ar: "صيانة مخططة قريبًا"},
+	"planned":   {En: "Planned work", Ar: "صيانة مخطّطة"},
+	"soon":      {En: "Planned work, soon", Ar: "صيانة مخطّطة قريبًا"},
 	"begun":     {En: "Work has begun", Ar: "بدأت الصيانة"},
 	"ended":     {En: "Work is over", Ar: "انتهت الصيانة"},
 	"cancelled": {En: "Cancelled", Ar: "أُلغيت الصيانة"},

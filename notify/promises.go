@@ -62,7 +62,7 @@ func (s *Service) checkPerson(kept bool) readiness.Finding {
 	case keeps:
 		return reachNobody
 	case len(lanes) > 0:
-		return readiness.Broken(language.Text{En: "All channels are webhooks, which programs take.", Ar: "القنوات كلّها webhook، وتتلقّاها برامج."}, mendChannel)
+		return readiness.Broken(language.Text{En: "All channels are webhooks, which programs take.", Ar: "القنوات كلّها خطّافات ويب تتلقّاها برامج."}, mendChannel)
 	}
 	return readiness.Broken(noChannel, mendChannel)
 }
@@ -83,7 +83,7 @@ func (s *Service) checkChannels(ctx context.Context, kept bool) readiness.Findin
 		state, err := s.lanes.Get(ctx, name)
 		if err = docstore.NotFoundAs(err, nil); err != nil {
 			return readiness.Broken(language.Text{En: "The store doesn't say what was delivered: #.", Ar: "لا يذكر المخزن ما أُوصل: #."}.Quoting(err.Error()),
-				language.Text{En: "See /ready for why the store can't be used.", Ar: "انظر \u200e/ready لمعرفة سبب تعذّر استخدام المخزن."})
+				language.Text{En: "See /ready for why the store can't be used.", Ar: "انظر \u200e/ready لمعرفة سبب تعذّر استعمال المخزن."})
 		}
 		text := state.told(name, now)
 		switch {
