@@ -275,13 +275,13 @@ func (s *Service) Routes(api *httpapi.API) {
 
 func (s *Service) signInRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: "POST /auth/register", ID: "register", Status: http.StatusCreated, Summary: language.Text{En: "Open an account", Ar: "افتح حسابًا"},
+		Access: httpapi.Public, Pattern: "POST /auth/register", ID: "register", Problems: []error{ErrClosed, ErrInvitedOnly, ErrWrongDomain, ErrTaken, ErrInvalidEmail, ErrWeakPassword, ErrCommonPassword, errBusy}, Status: http.StatusCreated, Summary: language.Text{En: "Open an account", Ar: "افتح حسابًا"},
 		Description: language.Text{En: "Refused where the installation has its accounts by invitation, or closed. Signs in at once, or, where the installation sends mails, asks by mail to confirm the address first; then the answer is the same for every address.", Ar: "يُرفض حيث لا تُنشأ الحسابات إلّا بدعوة أو كان التسجيل مغلقًا. يسجّل الدخول فورًا، أو يطلب بالبريد تأكيد العنوان أوّلًا حيث تُرسل الخدمة بريدًا؛ والجواب حينئذ واحد لكلّ العناوين."},
 		Answers:     map[string]httpapi.Answer{"201": httpapi.JSON[tokensBody]("Signed in"), "202": httpapi.JSON[acceptedBody]("Goes on by mail")},
 		Limits:      []ratelimit.Rule{ratelimit.NewRule("3/minute, 10/hour", ratelimit.ByAddress)},
 	}, s.register)
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: signIn, ID: "login", Summary: language.Text{En: "Sign in", Ar: "سجّل الدخول"},
+		Access: httpapi.Public, Pattern: signIn, ID: "login", Problems: []error{ErrBadCredentials, ErrSecondFactor, errUnreadableFactor, errCeremony, errNoPasskeys, errBusy}, Summary: language.Text{En: "Sign in", Ar: "سجّل الدخول"},
 		Limits: []ratelimit.Rule{ratelimit.NewRule("5/minute, 20/hour", ratelimit.ByAddress, ratelimit.ByAccount)},
 	},
 		func(ctx context.Context, in *loginInput) (*tokensOutput, error) {
@@ -290,7 +290,7 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 			})
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: "POST /auth/refresh", ID: "refresh", Summary: language.Text{En: "Get new tokens for a refresh token", Ar: "استبدل برمز التجديد رموزًا جديدة"},
+		Access: httpapi.Public, Pattern: "POST /auth/refresh", ID: "refresh", Problems: []error{ErrInvalidToken}, Summary: language.Text{En: "Get new tokens for a refresh token", Ar: "استبدل برمز التجديد رموزًا جديدة"},
 		Limits: []ratelimit.Rule{
 			ratelimit.NewRule("10/minute, 50/hour", ratelimit.ByLogin),
 			ratelimit.NewRule("300/minute", ratelimit.ByAddress), // many people behind one are many logins
@@ -300,30 +300,30 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 			return s.tokensAnswer(ctx, in.TokensInput, func() (Tokens, error) { return s.Refresh(ctx, in.token()) })
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Persons, Caller: s.formerCaller, Pattern: "POST /auth/logout", ID: "logout", Summary: language.Text{En: "Sign out of this login", Ar: "سجّل الخروج من عملية الدخول هذه"},
+		Access: httpapi.Persons, Caller: s.formerCaller, Pattern: "POST /auth/logout", ID: "logout", Problems: []error{ErrInvalidToken}, Summary: language.Text{En: "Sign out of this login", Ar: "سجّل الخروج من عملية الدخول هذه"},
 		Description: language.Text{En: "The access token may have expired, and the login may have ended.", Ar: "لا يضرّ أن يكون رمز الوصول منتهي الصلاحية أو عملية الدخول منتهية."},
 	},
 		func(ctx context.Context, _ *httpapi.Nothing) (*signedOutOutput, error) {
 			caller := identity.From(ctx)
 			return s.signedOut(s.Logout(ctx, caller.UserID, caller.LoginID))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/logout-all", ID: "logout-all", Summary: language.Text{En: "Sign out of every login", Ar: "سجّل الخروج من كلّ عمليات الدخول"}},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/logout-all", ID: "logout-all", Problems: []error{ErrUnknownUser}, Summary: language.Text{En: "Sign out of every login", Ar: "سجّل الخروج من كلّ عمليات الدخول"}},
 		func(ctx context.Context, _ *httpapi.Nothing) (*signedOutOutput, error) {
 			return s.signedOut(s.LogoutAll(ctx, identity.From(ctx).UserID))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/verify", ID: "verify", Summary: language.Text{En: "Confirm an e-mail address by a mailed link", Ar: "أكّد عنوان بريد إلكتروني من رابط مرسل إليه"}},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/verify", ID: "verify", Problems: []error{ErrInvalidLink, ErrTaken, errBusy}, Summary: language.Text{En: "Confirm an e-mail address by a mailed link", Ar: "أكّد عنوان بريد إلكتروني من رابط مرسل إليه"}},
 		func(ctx context.Context, in *httpapi.Input[verifyInputBody]) (*httpapi.Nothing, error) {
 			return nil, s.Verify(ctx, in.Body.Token)
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "POST /ops/invitations", ID: "invite", Status: http.StatusAccepted, Summary: language.Text{En: "Invite somebody by mail", Ar: "ادعُ شخصًا بالبريد"},
+		Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "POST /ops/invitations", ID: "invite", Problems: []error{ErrInvalidEmail, ErrNoMail, ErrTaken}, Status: http.StatusAccepted, Summary: language.Text{En: "Invite somebody by mail", Ar: "ادعُ شخصًا بالبريد"},
 		Description: language.Text{En: "The link in the mail makes an account, whatever registration says, and holds for a week. At most three go to an address within that time.", Ar: "ينشئ الرابط الذي في الرسالة حسابًا أيًّا كان حال التسجيل، ويصلح أسبوعًا. ولا تُرسل إلى العنوان الواحد في هذه المدّة أكثر من ثلاث دعوات."},
 	},
 		func(ctx context.Context, in *inviteInput) (*acceptedOutput, error) {
 			return accepted(ctx, invitationMailed, s.Invite(ctx, in.Body.Email, cmp.Or(in.Body.Language, language.From(ctx))))
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: "POST /auth/join", ID: "join", Summary: language.Text{En: "Make the account of an invitation, by its mailed link", Ar: "أنشئ حساب الدعوة من رابطها المرسل بالبريد"},
+		Access: httpapi.Public, Pattern: "POST /auth/join", ID: "join", Problems: []error{ErrInvalidLink, ErrTaken, ErrWeakPassword, ErrCommonPassword, errBusy}, Summary: language.Text{En: "Make the account of an invitation, by its mailed link", Ar: "أنشئ حساب الدعوة من رابطها المرسل بالبريد"},
 		Description: language.Text{En: "Signs in nobody.", Ar: "لا يسجّل دخول أحد."},
 		Limits:      []ratelimit.Rule{ratelimit.NewRule("10/minute, 50/hour", ratelimit.ByAddress)},
 	},
@@ -331,14 +331,14 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 			return nil, s.Join(ctx, in.Body.Token, in.Body.FullName, in.Body.Password)
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: "POST /auth/password/forgot", ID: "forgot-password", Status: http.StatusAccepted, Summary: language.Text{En: "Ask for a link that sets a new password", Ar: "اطلب رابطًا لتعيين كلمة مرور جديدة"},
+		Access: httpapi.Public, Pattern: "POST /auth/password/forgot", ID: "forgot-password", Problems: []error{ErrInvalidEmail, ErrNoMail, errBusy}, Status: http.StatusAccepted, Summary: language.Text{En: "Ask for a link that sets a new password", Ar: "اطلب رابطًا لتعيين كلمة مرور جديدة"},
 		Description: language.Text{En: "The answer is the same for every address.", Ar: "الجواب واحد لكلّ العناوين."},
 	},
 		func(ctx context.Context, in *forgotInput) (*acceptedOutput, error) {
 			return accepted(ctx, ResetMailed, s.ForgotPassword(ctx, in.Body.Email))
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: "POST /auth/password/reset", ID: "reset-password", Summary: language.Text{En: "Set a new password by a mailed link", Ar: "عيّن كلمة مرور جديدة من رابط مرسل بالبريد"},
+		Access: httpapi.Public, Pattern: "POST /auth/password/reset", ID: "reset-password", Problems: []error{ErrInvalidLink, ErrWeakPassword, ErrCommonPassword, errBusy}, Summary: language.Text{En: "Set a new password by a mailed link", Ar: "عيّن كلمة مرور جديدة من رابط مرسل بالبريد"},
 		Description: language.Text{En: "Ends every login, and signs in nobody.", Ar: "ينهي كلّ عمليات الدخول، ولا يسجّل دخول أحد."},
 	},
 		func(ctx context.Context, in *httpapi.Input[resetInputBody]) (*httpapi.Nothing, error) {

@@ -88,6 +88,13 @@ func (d docsOverview) AccessLifetime() string { return d.Lang.Duration(account.A
 // KeysKept is how long answers are remembered by their Idempotency-Key.
 func (d docsOverview) KeysKept() string { return d.Lang.Duration(idempotency.Kept) }
 
+// AllProblems are those that are answered before the handler is asked, and by it.
+func (o docsOperation) AllProblems() httpapi.Kinds {
+	all := slices.Concat(o.Problems, o.Theirs)
+	slices.SortStableFunc(all, func(a, b httpapi.Kind) int { return cmp.Compare(a.Status, b.Status) })
+	return all
+}
+
 // newReference is the reference of an API whose routes are all registered.
 func (p *Pages) newReference(api *httpapi.API) *reference {
 	made := &reference{pages: map[docsPage]func() (document, error){}}

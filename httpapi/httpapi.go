@@ -151,6 +151,7 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 		if x := exchangeOf(ctx); x != nil && route.Guesses.Wrong != nil {
 			x.guessed = errors.Is(err, route.Guesses.Wrong)
 		}
+		e.tellUnnamed(ctx, err)
 		return nil, answer(ctx, group.Kinds, err)
 	})
 }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,8 +26,9 @@ type Operation struct {
 	// Example is a body that it takes, as JSON; empty where it takes none.
 	Example string
 	Answers []OperationAnswer
-	// Problems are those that a request to such a route can be answered, and Theirs those of
-	// its group. What every address may answer is left out: that is Everywhere.
+	// Problems are those that a request to such a route can be answered before its handler is
+	// asked, and Theirs those of its handler. What every address may answer is left out: that
+	// is Everywhere.
 	Problems, Theirs Kinds
 }
 
@@ -64,7 +66,7 @@ func (api *API) Reference() []Operation {
 func (api *API) Groups() []Group { return slices.Clone(api.groups) }
 
 func newOperation(schemas huma.Registry, e *endpoint) Operation {
-	o := Operation{Route: e.Route, Problems: e.problems(), Theirs: named(e.kinds)}
+	o := Operation{Route: e.Route, Problems: e.problems(), Theirs: e.theirs()}
 	for _, p := range e.operation.Parameters {
 		field := newField(schemas, p.Name, p.Schema, p.Required, maxFieldDepth)
 		field.Where = p.In
@@ -90,15 +92,40 @@ func newOperation(schemas huma.Registry, e *endpoint) Operation {
 	return o
 }
 
-// named are the kinds that differ in their names.
-func named(kinds Kinds) (all Kinds) {
-	for _, kind := range kinds {
-		if !slices.ContainsFunc(all, func(k Kind) bool { return k.Name == kind.Name }) {
+// theirs are the kinds of the group that the handler answers with, one of each name.
+func (e *endpoint) theirs() (all Kinds) {
+	for _, kind := range e.kinds {
+		if e.names(kind) && !slices.ContainsFunc(all, func(k Kind) bool { return k.Name == kind.Name }) {
 			all = append(all, kind)
 		}
 	}
 	return all
 }
+
+// names tells whether the route says that it answers such a problem.
+func (e *endpoint) names(kind Kind) bool {
+	return e.Route.Problems == nil || slices.ContainsFunc(e.Route.Problems, func(err error) bool {
+		named, _ := e.kinds.Find(err)
+		return named.Name == kind.Name
+	})
+}
+
+// tellUnnamed logs that the reference is wrong, where a handler's error is of its group but not
+// of those that the route names.
+func (e *endpoint) tellUnnamed(ctx context.Context, err error) {
+	for _, kind := range e.kinds {
+		if !errors.Is(err, kind.Err) {
+			continue
+		}
+		if !e.names(kind) {
+			e.api.Log.ErrorContext(ctx, Unnamed, "route", e.pattern, "problem", kind.Name)
+		}
+		return
+	}
+}
+
+// Unnamed is what the log says of a problem that its route should name in [Route].Problems.
+const Unnamed = "a route answers a problem that its reference lacks"
 
 // problems are what is answered to a request to the route before, or instead of, what its
 // handler does: of what the route is it follows what can be wrong.

@@ -93,6 +93,9 @@ type Route struct {
 	// Description and Answers are what the types can't tell.
 	Description language.Text
 	Answers     map[string]Answer // by status
+	// Problems are the errors of its group's kinds that the handler answers with; nil: any of them.
+	// Another one is answered all the same, and the log says that the reference lacks it.
+	Problems []error
 }
 
 // Guesses bounds how often a caller may guess a secret of their account on a route.
