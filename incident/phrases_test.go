@@ -1,0 +1,30 @@
+package incident
+
+import (
+	"os"
+	"regexp"
+	"testing"
+)
+
+// TestEveryErrorOfAPlanStandsInArabic goes through what package planned says, as its sources have it.
+func TestEveryErrorOfAPlanStandsInArabic(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("planned/planned.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := regexp.MustCompile(`(?:New|Errorf)\("[a-z_]+: ([^"]+)"`).FindAllSubmatch(source, -1)
+	for _, found := range said {
+		if why := regexp.MustCompile(`%[a-z]`).ReplaceAllString(string(found[1]), "7"); !known(why) {
+			t.Errorf("there is no Arabic for %q", why)
+		}
+	}
+	if len(said) < 9 {
+		t.Errorf("only %d were found", len(said))
+	}
+}
+
+func known(why string) bool {
+	_, ok := planPhrases.Find(why)
+	return ok
+}
