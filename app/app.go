@@ -107,6 +107,7 @@ type App struct {
 	pages    *console.Pages
 	listed   atomic.Pointer[[]statuspage.Listed] // the status page's components
 	api      *httpapi.API
+	routes   func() ratelimit.Routes // once all rooms are there
 
 	public, ops *server
 	background  sync.WaitGroup
@@ -144,7 +145,9 @@ func (a *App) abandon(ctx context.Context, err error) error {
 }
 
 func newApp(o Options) *App {
-	return &App{settings: o.Settings, options: o, log: o.Log, registry: newRegistry(o.Version)}
+	a := &App{settings: o.Settings, options: o, log: o.Log, registry: newRegistry(o.Version)}
+	a.routes = sync.OnceValue(a.listRoutes)
+	return a
 }
 
 // prepare makes everything ready to be started: the store's collections, and the door

@@ -78,6 +78,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		RootUserSecret:    ready.SecretKey,
 		Region:            ready.Region,
 		IAMDir:            accounts, // with none in it; without, unknown keys get no error of S3
+		IAMCacheDisable:   true,     // it is cleaned without a pause where none is said, which takes a whole processor
 		Ports:             []string{socket},
 		MaxConnections:    10_000,
 		MaxRequests:       10_000,
