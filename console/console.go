@@ -64,6 +64,9 @@ type Pages struct {
 	assets    map[string]document // by path
 	favicon   document
 
+	inline      template.CSS // the style sheet, in pages that stand alone
+	errorPolicy string
+
 	templates map[language.Tag]*template.Template
 	base      frame // in no language yet
 }
@@ -83,7 +86,10 @@ func (p *Pages) Render(api *httpapi.API) error {
 	if err != nil {
 		return err
 	}
-	style := p.keep("/style.css", newDocument("text/css; charset=utf-8", design.Stylesheet(design.Brand{}, string(own))))
+	sheet := design.Stylesheet(design.Brand{}, string(own))
+	style := p.keep("/style.css", newDocument("text/css; charset=utf-8", sheet))
+	p.inline = template.CSS(sheet) //nolint:gosec // it is ours
+	p.errorPolicy = policyWith(p.inline)
 	icon := p.keepIcons()
 	p.reference = sync.OnceValues(func() (reference, error) { return p.newReference(api) })
 	p.base = frame{Style: style, Icon: icon, Version: p.Version, Support: p.Support, IsProduct: p.Product != (language.Text{})}
@@ -129,14 +135,28 @@ type frame struct {
 	IsProduct   bool   // the name is that of the operator's product
 	Support     string // where people write to for help; may be empty
 	Version     string
-	OfStatus    bool       // it belongs to the status page
-	kept        url.Values // of the query, when the language is changed
+	OfStatus    bool         // it belongs to the status page
+	Inline      template.CSS // the style, of a page that can ask the server for nothing else
+	home        string       // where that isn't a path of the site
+	kept        url.Values   // of the query, when the language is changed
 }
 
 func (p *Pages) frameIn(tag language.Tag) frame {
 	f := p.base
 	f.Lang, f.Name = tag, cmp.Or(p.Product.In(tag), "Manus")
 	return f
+}
+
+// alone makes it a page that asks the server for nothing else.
+func (f *frame) alone(style template.CSS) { f.Inline, f.Icon, f.OfStatus = style, "", false }
+
+// Home is where people begin.
+func (f frame) Home() string {
+	site := "/"
+	if f.OfStatus {
+		site = "/status"
+	}
+	return cmp.Or(f.home, site) + "?lang=" + f.Lang.String()
 }
 
 // Other is the language that the page isn't in.

@@ -46,6 +46,8 @@ type Config struct {
 	Root map[string]string
 	// Origins are those whose pages may read the answers of routes with CORS.
 	Origins []string
+	// Page shows problems to people who ask for pages; nil shows them what programs get.
+	Page ProblemPage
 	// Reporter is told of requests that failed; nil is nobody.
 	Reporter Reporter
 	// Metrics gets the times of answers; nil measures none.
