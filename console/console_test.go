@@ -17,6 +17,7 @@ import (
 
 	"manus/account"
 	"manus/audit"
+	"manus/docstore"
 	"manus/httpapi"
 	"manus/identity"
 	"manus/internal/storetest"
@@ -54,6 +55,12 @@ func (nobody) Ask(context.Context, subscribe.Asking) error { return nil }
 func (nobody) Confirm(context.Context, string) error       { return subscribe.ErrLink }
 func (nobody) Unsubscribe(context.Context, string) error   { return nil }
 
+// failures are what pages may answer, by the last part of an address that does.
+var failures = map[string]error{
+	"broken": errors.New("a secret cause"), "unavailable": docstore.ErrUnavailable, "damaged": docstore.ErrCorrupt,
+	"limited": httpapi.ErrTooMany, "foreign": httpapi.ErrCrossSite,
+}
+
 // setupAccounts has the accounts behind the pages too, whose mails are kept.
 func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) {
 	t.Helper()
@@ -72,7 +79,15 @@ func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) 
 	var running sync.WaitGroup
 	running.Go(func() { accounts.Run(ctx) })
 	t.Cleanup(func() { stop(); running.Wait() })
-	api := httpapi.New(httpapi.Config{Log: slog.New(slog.DiscardHandler), Version: "v1.2.3"})
+	pages := New(Config{Version: "v1.2.3", Accounts: accounts, Subscribers: nobody{}, Parts: func() []Part {
+		return []Part{{ID: "api", Name: language.Text{En: "API", Ar: "الواجهة"}}, {ID: "web", Name: language.Text{En: strings.Repeat("unbreakable", 9)}}}
+	}, Components: true, Mails: outbox, Log: log})
+	api := httpapi.New(httpapi.Config{Log: log, Version: "v1.2.3", Page: pages.ShowProblem})
+	for name, err := range failures {
+		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "/failing/" + name}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			httpapi.WriteError(w, r, nil, err)
+		}))
+	}
 	kinds := httpapi.Kinds{{Err: errors.New("x"), Status: 418, Name: "teapot", Detail: language.Text{En: "Ask for tea.", Ar: "اطلب شايًا."}}}
 	handler := func(context.Context, *teaInput) (*teaOutput, error) { return &teaOutput{}, nil }
 	for path, access := range map[string]httpapi.Access{"/public/{id}": httpapi.Public, "/known/{id}": httpapi.Known} {
@@ -82,9 +97,6 @@ func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) 
 			}, handler)
 		}
 	}
-	pages := New(Config{Version: "v1.2.3", Accounts: accounts, Subscribers: nobody{}, Parts: func() []Part {
-		return []Part{{ID: "api", Name: language.Text{En: "API", Ar: "الواجهة"}}, {ID: "web", Name: language.Text{En: strings.Repeat("unbreakable", 9)}}}
-	}, Components: true, Mails: outbox, Log: log})
 	pages.Routes(api)
 	if err := pages.Render(api); err != nil {
 		t.Fatal(err)
@@ -186,6 +198,10 @@ func wordsOnPages(t *testing.T) []language.Text {
 	}
 	for _, form := range (&Pages{}).linkForms() {
 		all = append(all, form.question.Heading, form.question.Text, form.done.Heading, form.done.Text, form.Button)
+	}
+	all = append(all, goBack, waitThen, soon, notNow)
+	for _, said := range sayings {
+		all = append(all, slices.DeleteFunc([]language.Text{said.Heading, said.Text, said.do}, func(text language.Text) bool { return text == language.Text{} })...)
 	}
 	return slices.AppendSeq(all, maps.Values(accessNames))
 }

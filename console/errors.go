@@ -46,7 +46,7 @@ func (p *Pages) errorPage(r *http.Request, problem *httpapi.Problem) errorPage {
 	}
 	page := errorPage{
 		frame: p.frame(r), message: said.message, Do: said.do, Status: problem.Status,
-		Again: !said.final && (r.Method == http.MethodGet || r.Method == http.MethodHead),
+		Again: !said.final && mayPass(problem.Status) && (r.Method == http.MethodGet || r.Method == http.MethodHead),
 	}
 	own := language.Text{En: problem.Detail} // in the language of the request
 	page.Text = cmp.Or(page.Text, own)
@@ -65,6 +65,11 @@ func (p *Pages) errorPage(r *http.Request, problem *httpapi.Problem) errorPage {
 		page.home = localAddress(r.Host)
 	}
 	return page
+}
+
+// mayPass tells whether what is answered with a status may be answered better later.
+func mayPass(status int) bool {
+	return status == http.StatusTooManyRequests || status >= http.StatusInternalServerError
 }
 
 // localAddress is the same server as a browser on its machine asks for it.
@@ -88,7 +93,7 @@ func policyWith(style template.CSS) string {
 type saying struct {
 	message
 	do    language.Text
-	final bool // the same again has the same answer
+	final bool // waiting doesn't help
 	alone bool // whatever else the page asked the server for would be refused too
 }
 
@@ -104,11 +109,11 @@ var sayings = map[string]saying{
 	"not-found": {message: message{
 		language.Text{En: "There is no such page", Ar: "لا توجد صفحة كهذه"},
 		language.Text{En: "Nothing is at this address. It may be mistyped, or what was here is gone.", Ar: "لا شيء في هذا العنوان. قد يكون مكتوبًا خطأً، أو أُزيل ما كان هنا."},
-	}, do: language.Text{En: "Look at the address once more, or begin at the home page.", Ar: "راجع العنوان مرّة أخرى، أو ابدأ من الصفحة الرئيسية."}, final: true},
+	}, do: language.Text{En: "Look at the address once more, or begin at the home page.", Ar: "راجع العنوان مرّة أخرى، أو ابدأ من الصفحة الرئيسية."}},
 	"method-not-allowed": {message: message{
 		language.Text{En: "That doesn't work here", Ar: "لا يصلح هذا هنا"},
 		language.Text{En: "This address is there, but not for what was sent to it.", Ar: "هذا العنوان موجود، لكنه لا يقبل ما أُرسل إليه."},
-	}, final: true},
+	}},
 	"rate-limited": {message: message{
 		language.Text{En: "Too many requests", Ar: "طلبات أكثر من اللازم"},
 		language.Text{En: "More was asked for from your address than is allowed in so short a time. Nothing was done.", Ar: "طُلب من عنوانك أكثر مما يُسمح به في هذه المدّة القصيرة. لم يُفعل شيء."},
@@ -121,6 +126,6 @@ var sayings = map[string]saying{
 	"wrong-host": {message: message{
 		language.Text{En: "Open it by another name", Ar: "افتحه باسم آخر"},
 		language.Text{En: "This server is only for the machine it runs on, and answers to the name localhost alone.", Ar: "هذا الخادم للجهاز الذي يعمل عليه وحده، ولا يجيب إلا باسم localhost."},
-	}, do: language.Text{En: "On that machine, open it as localhost.", Ar: "افتحه من ذلك الجهاز باسم localhost."}, final: true, alone: true},
+	}, do: language.Text{En: "On that machine, open it as localhost.", Ar: "افتحه من ذلك الجهاز باسم localhost."}, alone: true},
 	"503": {message: message{Heading: notNow}, do: soon},
 }
