@@ -100,3 +100,21 @@ func TestProblemsOfPagesAreShownToPeople(t *testing.T) {
 		}
 	}
 }
+
+// What a page may do is what it says, also where the door answers before any route.
+func TestAPagesPolicyStays(t *testing.T) {
+	t.Parallel()
+	api := New(Config{Log: slog.New(slog.DiscardHandler), LoopbackOnly: true, Page: func(w http.ResponseWriter, _ *http.Request, p *Problem) bool {
+		w.Header().Set("Content-Security-Policy", "sandbox")
+		w.WriteHeader(p.Status)
+		return true
+	}})
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
+	r.Host = "rebound.example"
+	r.Header.Set("Accept", browser)
+	w := httptest.NewRecorder()
+	api.ServeHTTP(w, r)
+	if h := w.Header(); w.Code != http.StatusMisdirectedRequest || h.Get("Content-Security-Policy") != "sandbox" || h.Get("X-Frame-Options") != "DENY" {
+		t.Errorf("%d %v", w.Code, h)
+	}
+}
