@@ -137,7 +137,7 @@ type frame struct {
 	Version     string
 	OfStatus    bool         // it belongs to the status page
 	Inline      template.CSS // the style, of a page that can ask the server for nothing else
-	home        string       // where that isn't a path of the site
+	Elsewhere   string       // where people begin, if that isn't a path of the site
 	kept        url.Values   // of the query, when the language is changed
 }
 
@@ -156,7 +156,7 @@ func (f frame) Home() string {
 	if f.OfStatus {
 		site = "/status"
 	}
-	return cmp.Or(f.home, site) + "?lang=" + f.Lang.String()
+	return cmp.Or(f.Elsewhere, site) + "?lang=" + f.Lang.String()
 }
 
 // Other is the language that the page isn't in.
@@ -238,17 +238,24 @@ func (p *Pages) frame(r *http.Request) frame {
 
 // show renders a page for one request. Nobody keeps it.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	if err := p.tryShow(w, r, status, name, data); err != nil {
+		p.unrendered(w, r, name, err)
+	}
+}
+
+// tryShow is show for what has another answer when the page can't be rendered.
+func (p *Pages) tryShow(w http.ResponseWriter, r *http.Request, status int, name string, data any) error {
 	tag := language.From(r.Context())
 	d, err := p.render(tag, name, data)
 	if err != nil {
-		p.unrendered(w, r, name, err)
-		return
+		return err
 	}
 	header := w.Header()
 	header.Set("Content-Type", d.contentType)
 	tag.Mark(header)
 	w.WriteHeader(status)
 	_, _ = w.Write(d.body) // the client is gone if this fails
+	return nil
 }
 
 // checkSite returns [httpapi.ErrCrossSite] for a form that a page of another site sends.

@@ -27,16 +27,17 @@ type errorPage struct {
 
 // ShowProblem shows a problem to a person, as [httpapi.ProblemPage] has it.
 func (p *Pages) ShowProblem(w http.ResponseWriter, r *http.Request, problem *httpapi.Problem) bool {
-	d, err := p.render(language.From(r.Context()), "error.html", p.errorPage(r, problem))
-	if err != nil {
-		p.Log.ErrorContext(r.Context(), "a page could not be rendered", "page", "error.html", "error", err)
-		return false
-	}
-	w.Header().Set("Content-Type", d.contentType)
 	w.Header().Set("Content-Security-Policy", p.errorPolicy)
-	w.WriteHeader(problem.Status)
-	_, _ = w.Write(d.body) // the client is gone if this fails
-	return true
+	return p.shown(w, r, problem.Status, "error.html", p.errorPage(r, problem))
+}
+
+// shown tries to show a page to a person where a program would get something else.
+func (p *Pages) shown(w http.ResponseWriter, r *http.Request, status int, name string, data any) bool {
+	err := p.tryShow(w, r, status, name, data)
+	if err != nil {
+		p.Log.ErrorContext(r.Context(), "a page could not be rendered", "page", name, "error", err)
+	}
+	return err == nil
 }
 
 func (p *Pages) errorPage(r *http.Request, problem *httpapi.Problem) errorPage {
@@ -62,7 +63,7 @@ func (p *Pages) errorPage(r *http.Request, problem *httpapi.Problem) errorPage {
 		page.alone(p.inline)
 	}
 	if problem.Status == http.StatusMisdirectedRequest {
-		page.home = localAddress(r.Host)
+		page.Elsewhere = localAddress(r.Host)
 	}
 	return page
 }
