@@ -196,8 +196,14 @@ func wordsOnPages(t *testing.T) []language.Text {
 			all = append(all, language.Text{En: words[1], Ar: words[2]})
 		}
 	}
-	for _, form := range (&Pages{}).linkForms() {
+	for _, form := range slices.Concat((&Pages{}).linkForms(), (&Pages{}).subscribeForms()) {
 		all = append(all, form.question.Heading, form.question.Text, form.done.Heading, form.done.Text, form.Button)
+		if form.Path != "/account/forgot" {
+			all = append(all, form.lost)
+		}
+		for _, next := range form.nextPages {
+			all = append(all, next.Text)
+		}
 	}
 	all = append(all, goBack, waitThen, soon, notNow)
 	for _, said := range sayings {

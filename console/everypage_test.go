@@ -23,6 +23,7 @@ import (
 // everyPage are the pages and what they may show; see failures.
 var everyPage = []string{
 	"/dev/components", "/", "/status/subscribe?component=api", "/status/subscribe?by=webhook",
+	"/account/reset", "/account/reset?token=x", "/account/verify", "/account/join", "/account/join?token=x", "/account/forgot", "/status/unsubscribe",
 	"/nowhere", "/failing/broken", "/failing/unavailable", "/failing/damaged", "/failing/limited", "/failing/foreign",
 }
 
