@@ -18,6 +18,7 @@ import (
 	"manus/account"
 	"manus/audit"
 	"manus/docstore"
+	"manus/health"
 	"manus/httpapi"
 	"manus/identity"
 	"manus/internal/storetest"
@@ -61,6 +62,14 @@ var failures = map[string]error{
 	"limited": httpapi.ErrTooMany, "foreign": httpapi.ErrCrossSite,
 }
 
+// standings are how the program may stand; nil: it runs.
+var standings = map[string]*health.Readiness{
+	"running":  nil,
+	"ready":    {Status: health.Ready, Checks: map[string]health.Result{"database": {Status: health.OK, LatencyMS: 0.42}, "redis": {Status: health.Skipped}}},
+	"degraded": {Status: health.Degraded, Checks: map[string]health.Result{"database": {Status: health.OK, LatencyMS: 1}, "limits": {Status: health.Failed, LatencyMS: 2000}, "<new>": {Status: health.OK}}, Hints: []string{"proxy-not-trusted", "data-folder-shared"}},
+	"gone":     {Status: health.Unavailable, Checks: map[string]health.Result{"mongodb": {Status: health.Failed, LatencyMS: 2000.5}, "stripe": {Status: health.Skipped}}},
+}
+
 // setupAccounts has the accounts behind the pages too, whose mails are kept.
 func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) {
 	t.Helper()
@@ -86,6 +95,13 @@ func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) 
 	for name, err := range failures {
 		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "/failing/" + name}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			httpapi.WriteError(w, r, nil, err)
+		}))
+	}
+	for name, ready := range standings {
+		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET /stands/" + name}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !pages.ShowHealth(w, r, ready) {
+				t.Error("it can't be shown")
+			}
 		}))
 	}
 	kinds := httpapi.Kinds{{Err: errors.New("x"), Status: 418, Name: "teapot", Detail: language.Text{En: "Ask for tea.", Ar: "اطلب شايًا."}}}
@@ -205,7 +221,13 @@ func wordsOnPages(t *testing.T) []language.Text {
 			all = append(all, next.Text)
 		}
 	}
-	all = append(all, goBack, waitThen, soon, notNow)
+	for _, stands := range readiness {
+		all = append(all, stands.Heading, stands.Text)
+	}
+	for _, result := range results {
+		all = append(all, result.word)
+	}
+	all = append(all, running.Heading, running.Text, cutLink.Heading, cutLink.Text, goBack, waitThen, soon, notNow)
 	for _, said := range sayings {
 		all = append(all, slices.DeleteFunc([]language.Text{said.Heading, said.Text, said.do}, func(text language.Text) bool { return text == language.Text{} })...)
 	}

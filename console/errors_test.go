@@ -65,6 +65,31 @@ func TestAPersonIsToldWhatHasHappenedAndWhatToDo(t *testing.T) {
 	}
 }
 
+// TestPeopleSeeHowTheServiceStands, and no more than programs are told.
+func TestPeopleSeeHowTheServiceStands(t *testing.T) {
+	t.Parallel()
+	_, handler := setup(t)
+	for name, c := range map[string]struct {
+		status int
+		says   []string
+	}{
+		"running":  {200, []string{"The program runs", `href="/ready?lang=en"`}},
+		"ready":    {200, []string{"It is ready", "Database", "Works", "0.4 ms", "Redis", "Not set up"}},
+		"degraded": {200, []string{"but something fails", "Shared counts of limits", "Fails", "2,000 ms", "&lt;new&gt;", "proxy-not-trusted", "data-folder-shared"}},
+		"gone":     {503, []string{"It isn&#39;t ready", "MongoDB", "Fails"}},
+	} {
+		w := get(t, handler, "/stands/"+name)
+		for _, want := range c.says {
+			if w.Code != c.status || !strings.Contains(w.Body.String(), want) || w.Header().Get("Cache-Control") != "no-store" {
+				t.Errorf("%s doesn't say %q: %d %s", name, want, w.Code, w.Body)
+			}
+		}
+		if arabic := get(t, handler, "/stands/"+name+"?lang=ar"); arabic.Code != c.status || !strings.Contains(arabic.Body.String(), `dir="rtl"`) {
+			t.Errorf("%s in Arabic: %d %s", name, arabic.Code, arabic.Body)
+		}
+	}
+}
+
 // Whoever is refused whatever they ask for has a page that asks for nothing.
 func TestAPageThatIsAllThatIsAnsweredNeedsNoOther(t *testing.T) {
 	t.Parallel()

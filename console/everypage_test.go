@@ -24,6 +24,7 @@ import (
 var everyPage = []string{
 	"/dev/components", "/", "/status/subscribe?component=api", "/status/subscribe?by=webhook",
 	"/account/reset", "/account/reset?token=x", "/account/verify", "/account/join", "/account/join?token=x", "/account/forgot", "/status/unsubscribe",
+	"/stands/running", "/stands/ready", "/stands/degraded", "/stands/gone",
 	"/nowhere", "/failing/broken", "/failing/unavailable", "/failing/damaged", "/failing/limited", "/failing/foreign",
 }
 

@@ -54,7 +54,7 @@ func TestBordersOfInputsAreSeen(t *testing.T) {
 		rule, _, _ = strings.Cut(rule, "}")
 		edge, back := border.FindStringSubmatch(rule), background.FindStringSubmatch(rule)
 		if !found || edge == nil || back == nil && inside == "" {
-			t.Errorf("%s: no border is found in %q", selector, rule)
+			t.Errorf("%q: no border is found in %q", selector, rule)
 			continue
 		}
 		if back != nil {
@@ -63,7 +63,7 @@ func TestBordersOfInputsAreSeen(t *testing.T) {
 		for theme, c := range map[string]map[string]Colour{"light": Light(), "dark": Dark()} {
 			for _, beside := range []string{inside, "page", "panel"} {
 				if got := Contrast(c[edge[1]], c[beside]); got < DrawingContrast {
-					t.Errorf("%s in %s: its border has a contrast of %.2f with %s", selector, theme, got, beside)
+					t.Errorf("%q in %s: its border has a contrast of %.2f with %s", selector, theme, got, beside)
 				}
 			}
 		}
