@@ -83,8 +83,9 @@ type Incident struct {
 	StartedAt  time.Time
 	ResolvedAt time.Time // zero as long as it isn't
 	// Automatic is set for one that was opened by what watches: of its components that says
-	// how they are.
+	// how they are, but for those of Named, which people have added.
 	Automatic bool
+	Named     []string `json:",omitempty"`
 }
 
 // Update is something that was said of an incident.

@@ -228,7 +228,7 @@ type tableDay struct {
 }
 
 // IsOpen tells that there is something to open: it wasn't up all the time.
-func (d tableDay) IsOpen() bool { return d.Day.Down+d.Day.Unknown+d.Day.Work > 0 }
+func (d tableDay) IsOpen() bool { return !d.Day.isWhole() }
 
 // ID is by which the day is linked to.
 func (d tableDay) ID() string { return d.At.Format(time.DateOnly) }

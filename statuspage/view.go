@@ -70,27 +70,31 @@ func newView(m Model, title language.Text, now time.Time) *view {
 		}
 	}
 	slices.Reverse(v.Over)
+	told := reportsOf(m.Incidents)
 	for _, c := range m.Components {
-		v.Rows = append(v.Rows, v.newRow(c, now))
+		v.Rows = append(v.Rows, v.newRow(c, told[c.ID], now))
 	}
 	v.group()
 	v.Overall = v.overall()
 	return v
 }
 
-func (v *view) newRow(c Component, now time.Time) row {
+func (v *view) newRow(c Component, told reports, now time.Time) row {
 	r := row{Component: c, Status: watchedStatus(c.Watched)}
+	for _, i := range v.Open {
+		if i.claims(c.ID) {
+			r.Status = worse(r.Status, i.Severity.claimed())
+		}
+	}
 	if r.IsMeasured() {
-		r.Counted = count(c.Watched, now)
+		r.Counted = count(c.Watched, told, now)
+		if r.Status.isTrouble() {
+			r.Counted.mark()
+		}
 		r.Days = r.Counted.Days
 	}
 	for _, d := range r.Days {
 		r.Total = r.Total.add(d)
-	}
-	for _, i := range v.Open {
-		if slices.Contains(i.Components, c.ID) && !i.Automatic {
-			r.Status = worse(r.Status, i.Severity.claimed())
-		}
 	}
 	isWork := func(m Maintenance) bool { return len(m.Components) == 0 || slices.Contains(m.Components, c.ID) }
 	if !r.Status.isTrouble() && slices.ContainsFunc(v.On, isWork) {
