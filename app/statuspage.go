@@ -15,6 +15,7 @@ import (
 	"manus/httpapi"
 	"manus/identity"
 	"manus/incident"
+	"manus/internal/timeline"
 	"manus/language"
 	"manus/ratelimit"
 	"manus/statuspage"
@@ -175,17 +176,17 @@ func (a *App) components() []statuspage.Listed {
 
 // statusModel is all that the page tells, as it is now.
 func (a *App) statusModel(ctx context.Context) (m statuspage.Model, err error) {
-	if m.Components, err = a.publicComponents(ctx); err != nil {
-		return m, err
-	}
-	if m.Incidents, err = a.publicIncidents(ctx); err != nil {
-		return m, err
-	}
 	planned, err := a.Incidents.PlannedNow(ctx)
 	if err != nil {
 		return m, err
 	}
 	now := time.Now()
+	if m.Components, err = a.publicComponents(ctx, planned, now); err != nil {
+		return m, err
+	}
+	if m.Incidents, err = a.publicIncidents(ctx); err != nil {
+		return m, err
+	}
 	for _, p := range planned {
 		m.Maintenances = append(m.Maintenances, a.publishedTimes(p, now)...)
 	}
@@ -193,7 +194,9 @@ func (a *App) statusModel(ctx context.Context) (m statuspage.Model, err error) {
 	return m, nil
 }
 
-func (a *App) publicComponents(ctx context.Context) ([]statuspage.Component, error) {
+// publicComponents are the components with how they are and were. Planned work excuses those that it names, and not
+// others that have the same monitors.
+func (a *App) publicComponents(ctx context.Context, planned []incident.Timed, now time.Time) ([]statuspage.Component, error) {
 	listed := a.components()
 	var ids []string
 	for _, l := range listed {
@@ -204,14 +207,21 @@ func (a *App) publicComponents(ctx context.Context) ([]statuspage.Component, err
 	if err != nil {
 		return nil, err
 	}
-	states := map[uptime.Status]statuspage.State{uptime.Up: statuspage.IsUp, uptime.Down: statuspage.IsDown, uptime.Maintenance: statuspage.IsWork}
+	states := map[uptime.Status]statuspage.State{uptime.Up: statuspage.IsUp, uptime.Down: statuspage.IsDown}
+	works := worksOf(planned, timeline.Between(now.AddDate(0, 0, -statuspage.HistoryDays), now.Add(time.Second)))
 	var all []statuspage.Component
 	for _, l := range listed {
 		c := statuspage.Component{ID: l.ID, Name: l.Name, About: l.About, Group: l.Group}
 		for _, id := range l.Monitors {
-			if p, there := pasts[id]; there {
-				c.Watched = append(c.Watched, statuspage.Watched{State: states[p.Status], History: p.History, Cut: p.Cut, Paused: p.Paused})
+			p, there := pasts[id]
+			if !there {
+				continue
 			}
+			w := statuspage.Watched{State: states[p.Status], History: p.History, Cut: p.Cut, Paused: p.Paused}
+			if w.History.Excused = works.at(l.ID, id); w.State != statuspage.IsUnknown && w.History.IsExcused(now) {
+				w.State = statuspage.IsWork
+			}
+			c.Watched = append(c.Watched, w)
 		}
 		if len(c.Watched) == 0 && &listed[0] == &ownComponents[0] { // the product isn't watched
 			continue

@@ -119,6 +119,56 @@ func TestAPlannedWorkAtAComponentIsOneAtItsMonitors(t *testing.T) {
 	waittest.Poll(t, func() bool { return summaryOf(t, a).Components[0].Status == "under_maintenance" })
 }
 
+// Planned work excuses the component that it names: of another one that has the same monitor each moment counts, and
+// it isn't said to be worked at. Work that names the monitor, or nothing, is at both.
+func TestAPlannedWorkExcusesTheComponentThatItNames(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t, func(s *config.Settings) {
+		s.StatusPage.Components = []statuspage.Listed{{ID: "api", Name: language.Text{En: "API"}, Monitors: []string{"health", "ready"}}, {ID: "web", Name: language.Text{En: "Web"}, Monitors: []string{"health"}}}
+	})
+	plan := func(title string, hours int, at ...string) {
+		t.Helper()
+		_, err := a.Incidents.Plan(t.Context(), incident.Maintenance{Title: language.Text{En: title}, Components: at, StartsAt: docstore.At(time.Now().Add(-time.Duration(hours) * time.Hour)), EndsAt: docstore.At(time.Now().Add(time.Hour))})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	excused := func() (lengths [3]time.Duration) {
+		now := time.Now()
+		planned, err := a.Incidents.PlannedNow(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		components, err := a.publicComponents(t.Context(), planned, now)
+		if err != nil || len(components) != 2 {
+			t.Fatal(components, err)
+		}
+		for i, w := range append(components[0].Watched, components[1].Watched...) {
+			lengths[i] = w.History.Excused.Within(timeline.Between(now.Add(-100*time.Hour), now)).Length().Round(time.Hour)
+		}
+		return lengths
+	}
+	plan("Web", 1, "web")
+	if got := excused(); got != [3]time.Duration{0, 0, time.Hour} {
+		t.Errorf("work at a component excuses %v", got)
+	}
+	waittest.Poll(t, func() bool {
+		s := summaryOf(t, a)
+		return s.Components[1].Status == "under_maintenance" && s.Components[0].Status == "operational"
+	})
+	if a.plannedOf(t.Context(), "health", timeline.Since(time.Now())) == nil {
+		t.Error("people are told of the monitor meanwhile")
+	}
+	plan("Health", 2, "health")
+	if got := excused(); got != [3]time.Duration{2 * time.Hour, 0, 2 * time.Hour} {
+		t.Errorf("work at a monitor excuses %v", got)
+	}
+	plan("All", 3)
+	if got := excused(); got != [3]time.Duration{3 * time.Hour, 3 * time.Hour, 3 * time.Hour} {
+		t.Errorf("work at everything excuses %v", got)
+	}
+}
+
 func TestTheStatusPageHasAHostOfItsOwn(t *testing.T) {
 	t.Parallel()
 	a, _ := setup(t, func(s *config.Settings) { s.StatusURL = "http://status.localhost" })
