@@ -99,7 +99,11 @@ type openedJSON struct {
 func TestWhatIsMeasuredAndToldCountsOnce(t *testing.T) {
 	t.Parallel()
 	h := history(span(0, 4, 2))
-	outs := reportsOf([]Incident{func() Incident { i := lasting(Critical, 3*time.Hour, time.Hour); i.Components = []string{"c"}; return i }()})["c"]
+	outs := reportsOf([]Incident{func() Incident {
+		i := lasting(Critical, 3*time.Hour, time.Hour)
+		i.Components = []string{"c"}
+		return i
+	}()})["c"]
 	c := count([]Watched{{State: IsUp, History: h}}, outs, now)
 	var told timeline.Spans
 	for _, s := range c.stretches(c.Window) {

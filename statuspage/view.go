@@ -24,6 +24,9 @@ type view struct {
 	On   []Maintenance
 	Next []Maintenance // the next first, with what was cancelled and would have been
 	Over []Maintenance // the latest first
+	// IncidentsSince and WorksLeft are the model's.
+	IncidentsSince time.Time
+	WorksLeft      bool
 }
 
 // row is a component with how it is and was.
@@ -51,7 +54,7 @@ type group struct {
 
 // newView works out how everything is at a moment.
 func newView(m Model, title language.Text, now time.Time) *view {
-	v := &view{At: now, Title: title, Overall: Operational}
+	v := &view{At: now, Title: title, Overall: Operational, IncidentsSince: m.IncidentsSince, WorksLeft: m.WorksLeft}
 	for _, i := range m.Incidents {
 		if i.IsOver() {
 			v.Past = append(v.Past, i)
