@@ -188,6 +188,16 @@ func (c *counted) of(spans timeline.Spans) Day {
 	return Day{Up: length(c.Up), Down: length(c.Down), Work: length(c.Work), Unknown: length(c.Unknown), Unseen: length(c.Unseen), Trouble: length(c.Trouble)}
 }
 
+// reaches tells that the figures are of all of some spans, and each moment of them has its place.
+func (c *counted) reaches(spans timeline.Spans) bool {
+	for i := range c.Days {
+		if c.Folded[i] > 0 && len(spans.Within(c.day(i))) > 0 {
+			return false
+		}
+	}
+	return len(spans.Without(timeline.Of(c.Window))) == 0
+}
+
 // kind is what is said of a stretch, by its names in the JSON.
 type kind string
 

@@ -174,7 +174,33 @@ func (p *page) incident(i Incident) any {
 	return struct {
 		*page
 		shownIncident
-	}{p, p.Show(i)}
+		Counts []countedIncident
+	}{p, p.Show(i), p.counts(i)}
+}
+
+// countedIncident is what the figures of a component say of the time of an incident.
+type countedIncident struct {
+	ID, Name string
+	Day      Day
+}
+
+// counts are what figures say of the time of an incident that is over, where they don't say that all of it was down.
+// What they don't reach back to, and of which they have only sums, is left out.
+func (p *page) counts(i Incident) (all []countedIncident) {
+	open := i.open()
+	if open.IsOpen() {
+		return nil
+	}
+	for _, id := range i.Components {
+		r := p.view.component(id)
+		if r == nil || r.Counted == nil || !r.Counted.reaches(open) {
+			continue
+		}
+		if d := r.Counted.of(open); d.Down.Truncate(time.Second) != open.Length().Truncate(time.Second) {
+			all = append(all, countedIncident{id, r.Name.In(p.Tag), d})
+		}
+	}
+	return all
 }
 
 // shownIncident is an incident with how it stands in a page.
@@ -203,7 +229,7 @@ func (p *page) Show(i Incident) shownIncident {
 	}
 	slices.Reverse(s.Newest)
 	if s.IsResolved {
-		s.Became, s.Level, s.Lasted = Resolved, design.Up, i.ResolvedAt.Sub(i.StartedAt).Truncate(time.Second)
+		s.Became, s.Level, s.Lasted = Resolved, design.Up, i.open().Length().Truncate(time.Second)
 	}
 	return s
 }

@@ -2,6 +2,7 @@ package statuspage
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -143,6 +144,57 @@ func TestWhatWasNeverWatchedIsSaidToBeThat(t *testing.T) {
 	var a openedJSON
 	if err := json.Unmarshal(ask(h, "/status/uptime/jobs.json").Body.Bytes(), &a); err != nil || a.From != nil || len(a.Windows) != 0 {
 		t.Errorf("%+v %v", a, err)
+	}
+}
+
+// An incident whose time isn't all down says what the figures make of it, and why.
+func TestAnIncidentSaysHowItsTimeIsCounted(t *testing.T) {
+	t.Parallel()
+	h := history(timeline.Span{From: now.Add(-time.Hour).UnixMilli(), Until: now.Add(-time.Hour + 18*time.Second).UnixMilli()})
+	h.Unknown = timeline.Of(timeline.Span{From: now.Add(-time.Hour + 18*time.Second).UnixMilli(), Until: now.Add(-time.Hour + 74*time.Second).UnixMilli()})
+	automatic := lasting(Major, time.Hour, time.Hour-74*time.Second)
+	automatic.Automatic = true
+	m := shop(automatic)
+	m.Components[0].Watched[0].History = h
+	page := ask(refreshed(t, m), "/status/incidents/fire?lang=en").Body.String()
+	if !strings.Contains(page, "Not all of that counts as down") || !strings.Contains(page, "down <bdi>0:00:18</bdi> · not known <bdi>0:00:56</bdi> · up <bdi>0:00:00</bdi>") {
+		t.Error(page)
+	}
+	if page = ask(refreshed(t, shop(lasting(Critical, time.Hour, time.Minute))), "/status/incidents/fire?lang=en").Body.String(); strings.Contains(page, "Not all of that") {
+		t.Error("one that counts says that it doesn't")
+	}
+	if page = ask(refreshed(t, shop(lasting(Critical, 100*dayLength, 80*dayLength))), "/status/incidents/fire?lang=en").Body.String(); strings.Contains(page, "Not all of that") {
+		t.Error("it says more than figures reach back to")
+	}
+}
+
+// Where there are too many to be shown, days aren't said to have had none.
+func TestWhatIsLeftOutIsNotSaidNotToHaveBeen(t *testing.T) {
+	t.Parallel()
+	m := shop(lasting(Minor, time.Hour, time.Minute))
+	m.IncidentsSince, m.WorksLeft = now.AddDate(0, 0, -3), true
+	m.Maintenances = []Maintenance{{ID: "w", Title: language.Text{En: "W"}, From: now.Add(-2 * time.Hour), Until: now.Add(-time.Hour), Progress: Completed}}
+	body := ask(refreshed(t, m), "/status/history?lang=en").Body.String()
+	if strings.Count(body, "No incidents") != 1 || strings.Count(body, "There are too many incidents for these days") != 1 || !strings.Contains(body, "Older ones aren’t all shown.") {
+		t.Error(body)
+	}
+	m.IncidentsSince = time.Time{}
+	for n := range 900 {
+		i := lasting(Minor, time.Duration(n)*time.Hour, time.Duration(n)*time.Hour)
+		i.ID, i.Components = fmt.Sprint("i", n), []string{"shop"}
+		if n%10 == 0 {
+			i = lasting(Minor, time.Duration(n)*time.Hour, 0)
+			i.ID = fmt.Sprint("o", n)
+		}
+		m.Incidents = append(m.Incidents, i)
+	}
+	h := refreshed(t, m)
+	body = ask(h, "/status?lang=en").Body.String()
+	if !strings.Contains(body, "There were more than are shown here.") || !strings.Contains(body, "There are more: all of them") || len(body) > 60<<10 {
+		t.Errorf("%d bytes: %.2000s", len(body), body)
+	}
+	if strings.Contains(ask(h, "/status/history?lang=en").Body.String(), "too many") {
+		t.Error("all of them are there")
 	}
 }
 
