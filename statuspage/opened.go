@@ -146,12 +146,8 @@ func (p *page) minutes(r *row) any {
 
 // TitleOf is what an incident is called.
 func (p *page) TitleOf(id string) string {
-	for _, list := range [][]Incident{p.Open, p.Past} {
-		if i := slices.IndexFunc(list, func(i Incident) bool { return i.ID == id }); i >= 0 {
-			return list[i].Title.In(p.Tag)
-		}
-	}
-	return id
+	i, _ := p.incidentOf(id)
+	return i.Title.In(p.Tag)
 }
 
 // Percent is for how much of the known time it was up.

@@ -71,7 +71,7 @@ const recentDays = 15
 // How many incidents the page itself shows: what is open with its updates, and the latest by name.
 const (
 	maxNow    = 30
-	maxRecent = 30
+	maxRecent = 15
 )
 
 func (p *page) main() any {

@@ -3,6 +3,7 @@ package statuspage
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -193,8 +194,32 @@ func TestWhatIsLeftOutIsNotSaidNotToHaveBeen(t *testing.T) {
 	if !strings.Contains(body, "There were more than are shown here.") || !strings.Contains(body, "There are more: all of them") || len(body) > 60<<10 {
 		t.Errorf("%d bytes: %.2000s", len(body), body)
 	}
+	h.set(func(h *house) { h.err = fmt.Errorf("the store is gone") })
+	for _, id := range []string{"i1", "i899"} {
+		if w := ask(h, "/status/incidents/"+id); w.Code != 200 {
+			t.Errorf("%s: %d", id, w.Code)
+		}
+	}
 	if strings.Contains(ask(h, "/status/history?lang=en").Body.String(), "too many") {
 		t.Error("all of them are there")
+	}
+}
+
+// What is compared field by field has no other fields: one that is added is compared, too.
+func TestAllOfARowIsCompared(t *testing.T) {
+	t.Parallel()
+	if rows, times := reflect.TypeFor[row]().NumField(), reflect.TypeFor[counted]().NumField(); rows != 6 || times != 14 {
+		t.Errorf("a row has %d fields and its times %d: see row.tells and counted.tells", rows, times)
+	}
+	m := busy()
+	a := newView(m, language.Text{}, now)
+	if !a.tells(newView(m, language.Text{}, now)) || a.tells(newView(m, language.Text{}, now.Add(time.Minute))) {
+		t.Error("it isn't seen whether it differs")
+	}
+	m.Incidents = slices.Clone(m.Incidents)
+	m.Incidents[2].Severity = Major
+	if a.tells(newView(m, language.Text{}, now)) {
+		t.Error("another severity isn't seen")
 	}
 }
 

@@ -35,7 +35,7 @@ type row struct {
 	Status Status
 	// Counted is what figures are the sums of; nil where nothing watches it.
 	Counted *counted
-	Days    [HistoryDays]Day
+	Days    *[HistoryDays]Day // of Counted
 	Total   Day // of all days
 	// Since is since when it is watched; zero where it isn't.
 	Since time.Time
@@ -82,8 +82,11 @@ func newView(m Model, title language.Text, now time.Time) *view {
 	return v
 }
 
+// noDays are those of what nothing watches.
+var noDays [HistoryDays]Day
+
 func (v *view) newRow(c Component, told reports, now time.Time) row {
-	r := row{Component: c, Status: watchedStatus(c.Watched)}
+	r := row{Component: c, Status: watchedStatus(c.Watched), Days: &noDays}
 	for _, i := range v.Open {
 		if i.claims(c.ID) {
 			r.Status = worse(r.Status, i.Severity.claimed())
@@ -94,7 +97,7 @@ func (v *view) newRow(c Component, told reports, now time.Time) row {
 		if r.Status.isTrouble() {
 			r.Counted.mark()
 		}
-		r.Days = r.Counted.Days
+		r.Days = &r.Counted.Days
 	}
 	for _, d := range r.Days {
 		r.Total = r.Total.add(d)
@@ -152,6 +155,16 @@ func (v *view) overall() Status {
 		return Unknown
 	}
 	return worst
+}
+
+// incidentOf is one of those that the page tells of by itself; false where there is none.
+func (v *view) incidentOf(id string) (Incident, bool) {
+	for _, list := range [][]Incident{v.Open, v.Past} {
+		if i := slices.IndexFunc(list, func(i Incident) bool { return i.ID == id }); i >= 0 {
+			return list[i], true
+		}
+	}
+	return Incident{}, false
 }
 
 // component is one of them; nil where there is none.
