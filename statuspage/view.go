@@ -36,7 +36,7 @@ type row struct {
 	// Counted is what figures are the sums of; nil where nothing watches it.
 	Counted *counted
 	Days    *[HistoryDays]Day // of Counted
-	Total   Day // of all days
+	Total   Day               // of all days
 	// Since is since when it is watched; zero where it isn't.
 	Since time.Time
 }
