@@ -4,9 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -143,6 +146,7 @@ func errorsBreakages() []breakage {
 
 func limitsBreakages() []breakage {
 	var redis *redistest.Server
+	var passesOn atomic.Bool
 	return []breakage{
 		here("limits.routes", "a rule for `POST /api/v1/auth/login` only counts (`mode: shadow`)", func(t *testing.T, a *App) func() {
 			s := a.settings
@@ -179,14 +183,11 @@ func limitsBreakages() []breakage {
 			}
 		}),
 		{
-			check: "limits.forged", by: "`TRUSTED_PROXIES` names the network that clients come from",
-			start: func(t *testing.T) *App {
-				a, _ := setup(t, limited)
-				return a
-			},
-			broken: func(t *testing.T, a *App) (*App, func() *App) {
-				other, _ := setup(t, limited, func(s *config.Settings) { s.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
-				return other, func() *App { return a }
+			check: "limits.forged", by: "the proxy passes on the `X-Forwarded-For` that clients send, instead of overwriting it",
+			start: func(t *testing.T) *App { return startBehind(t, &passesOn) },
+			broken: func(_ *testing.T, a *App) (*App, func() *App) {
+				passesOn.Store(true)
+				return a, func() *App { passesOn.Store(false); return a }
 			},
 		},
 		{
@@ -202,6 +203,56 @@ func limitsBreakages() []breakage {
 				return other, func() *App { return a }
 			},
 		},
+	}
+}
+
+// startBehind starts one behind a proxy on this machine, which passes on what clients say of
+// themselves, or overwrites it.
+func startBehind(t *testing.T, passesOn *atomic.Bool) *App {
+	t.Helper()
+	var to atomic.Pointer[url.URL]
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(to.Load())
+		r.Out.Host = r.In.Host
+		if passesOn.Load() {
+			r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
+		} else {
+			r.SetXForwarded()
+		}
+	}})
+	t.Cleanup(proxy.Close)
+	a, _ := setup(t, limited, func(s *config.Settings) {
+		s.PublicURL, s.TrustedProxies = proxy.URL, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	})
+	to.Store(&url.URL{Scheme: "http", Host: a.Addr()})
+	return a
+}
+
+// A program that has the address of a trusted proxy may claim what it likes: that is no hole.
+func TestWhoIsATrustedProxyIsBelieved(t *testing.T) {
+	t.Parallel()
+	trusting := func(networks ...string) readiness.Finding {
+		a, _ := setup(t, limited, func(s *config.Settings) {
+			for _, n := range networks {
+				s.TrustedProxies = append(s.TrustedProxies, netip.MustParsePrefix(n))
+			}
+		})
+		return find(t, a, "limits.forged")
+	}
+	if f := trusting("127.0.0.1/32"); f.Status != readiness.Pass { // from another address of this machine
+		t.Errorf("one is trusted: %s: %s", f.Status, f.Evidence.En)
+	}
+	own := []string{"127.0.0.0/8"}
+	addresses, err := net.InterfaceAddrs()
+	must(t, err)
+	for _, address := range addresses {
+		own = append(own, address.String())
+	}
+	if f := trusting(own...); f.Status != readiness.Warn || !strings.Contains(f.Evidence.En, "127.0.0.1") {
+		t.Errorf("all of this machine are: %s: %s", f.Status, f.Evidence.En)
+	}
+	if f := trusting("0.0.0.0/1", "128.0.0.0/1"); f.Status != readiness.Fail {
+		t.Errorf("everybody is: %s: %s", f.Status, f.Evidence.En)
 	}
 }
 
