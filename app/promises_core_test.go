@@ -35,6 +35,12 @@ func here(check, by string, do func(t *testing.T, a *App) (mend func()), also ..
 	}}
 }
 
+// among has a breakage done to an installation that others are done to as well.
+func among(which string, b breakage) breakage {
+	b.among = which
+	return b
+}
+
 // otherwise is one of an installation that was started otherwise.
 func otherwise(check, by string, change func(*config.Settings)) breakage {
 	return breakage{check: check, by: by, broken: func(t *testing.T, a *App) (*App, func() *App) {
@@ -46,14 +52,18 @@ func otherwise(check, by string, change func(*config.Settings)) breakage {
 func secretsBreakages() []breakage {
 	return []breakage{
 		{check: "secrets.settings", by: "a placeholder stands in `JWT_SECRET_KEY` (no server starts then: see TestUnusableSettingsAreAReport)"},
-		here("secrets.files", "the data folder and the store's file are made readable for all", func(t *testing.T, a *App) func() {
+		among("secrets", here("secrets.files", "the data folder and the store's file are made readable for all", func(t *testing.T, a *App) func() {
 			set := func(dir, file os.FileMode) {
 				must(t, os.Chmod(a.settings.DataDir, dir))
 				must(t, os.Chmod(StoreFile(a.settings.DataDir), file))
 			}
 			set(0o755, 0o644)
 			return func() { set(0o700, 0o600) }
-		}),
+		})),
+		among("secrets", here("secrets.files", "others can put files into the data folder", func(t *testing.T, a *App) func() {
+			must(t, os.Chmod(a.settings.DataDir, 0o733))
+			return func() { must(t, os.Chmod(a.settings.DataDir, 0o700)) }
+		})),
 		{
 			check: "secrets.files", by: "the file of `--env-file` is made readable for all",
 			start: func(t *testing.T) *App {
@@ -67,7 +77,7 @@ func secretsBreakages() []breakage {
 				return a, func() *App { must(t, os.Chmod(a.settings.EnvFile, 0o600)); return a }
 			},
 		},
-		here("secrets.rotated", "`JWT_SECRET_KEY` has been in use for three years", func(t *testing.T, a *App) func() {
+		among("secrets", here("secrets.rotated", "`JWT_SECRET_KEY` has been in use for three years", func(t *testing.T, a *App) func() {
 			waittest.Poll(t, func() bool { return find(t, a, "secrets.rotated").Status == readiness.Pass })
 			set := func(years int) {
 				_, err := docstore.NewCollection[secretAges](a.store, agesSpec).Update(t.Context(), theSecrets, func(s *secretAges) error {
@@ -78,7 +88,7 @@ func secretsBreakages() []breakage {
 			}
 			set(-3)
 			return func() { set(3) }
-		}),
+		})),
 	}
 }
 
