@@ -68,7 +68,10 @@ func (a *App) build() (err error) {
 		}
 	}
 
-	a.health = health.New(health.Config{Checks: a.checks(), Hints: a.hints, Version: a.options.Version, Log: a.log})
+	showHealth := func(w http.ResponseWriter, r *http.Request, ready *health.Readiness) bool {
+		return a.pages.ShowHealth(w, r, ready)
+	}
+	a.health = health.New(health.Config{Checks: a.checks(), Hints: a.hints, Page: showHealth, Version: a.options.Version, Log: a.log})
 	a.add(room{name: "health", routes: a.health.Routes})
 
 	pages := console.Config{Version: a.options.Version.Version, Accounts: a.Accounts, Alerts: a.Alerts, Subscribers: a.Subscribers, StatusLook: a.statusLook, Parts: a.statusParts, Components: s.KeepMails, Product: s.Product.Name, Support: s.Product.Support, Logo: s.Product.Logo, Log: a.log,

@@ -18,6 +18,8 @@ import (
 
 	"manus/account"
 	"manus/audit"
+	"manus/docstore"
+	"manus/health"
 	"manus/httpapi"
 	"manus/identity"
 	"manus/internal/storetest"
@@ -56,6 +58,20 @@ func (nobody) Ask(context.Context, subscribe.Asking) error { return nil }
 func (nobody) Confirm(context.Context, string) error       { return subscribe.ErrLink }
 func (nobody) Unsubscribe(context.Context, string) error   { return nil }
 
+// failures are what pages may answer, by the last part of an address that does.
+var failures = map[string]error{
+	"broken": errors.New("a secret cause"), "unavailable": docstore.ErrUnavailable, "damaged": docstore.ErrCorrupt,
+	"limited": httpapi.ErrTooMany, "foreign": httpapi.ErrCrossSite,
+}
+
+// standings are how the program may stand; nil: it runs.
+var standings = map[string]*health.Readiness{
+	"running":  nil,
+	"ready":    {Status: health.Ready, Checks: map[string]health.Result{"database": {Status: health.OK, LatencyMS: 0.42}, "redis": {Status: health.Skipped}}},
+	"degraded": {Status: health.Degraded, Checks: map[string]health.Result{"database": {Status: health.OK, LatencyMS: 1}, "limits": {Status: health.Failed, LatencyMS: 2000}, "<new>": {Status: health.OK}}, Hints: []string{"proxy-not-trusted", "data-folder-shared"}},
+	"gone":     {Status: health.Unavailable, Checks: map[string]health.Result{"mongodb": {Status: health.Failed, LatencyMS: 2000.5}, "stripe": {Status: health.Skipped}}},
+}
+
 // setupAccounts has the accounts behind the pages too, whose mails are kept.
 func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) {
 	t.Helper()
@@ -74,11 +90,23 @@ func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) 
 	var running sync.WaitGroup
 	running.Go(func() { accounts.Run(ctx) })
 	t.Cleanup(func() { stop(); running.Wait() })
-	api := httpapi.New(httpapi.Config{Log: slog.New(slog.DiscardHandler), Version: "v1.2.3"})
-	registerTea(api)
 	pages := New(Config{Version: "v1.2.3", Accounts: accounts, Subscribers: nobody{}, Parts: func() []Part {
 		return []Part{{ID: "api", Name: language.Text{En: "API", Ar: "الواجهة"}}, {ID: "web", Name: language.Text{En: strings.Repeat("unbreakable", 9)}}}
 	}, Components: true, Mails: outbox, Log: log})
+	api := httpapi.New(httpapi.Config{Log: log, Version: "v1.2.3", Page: pages.ShowProblem})
+	for name, err := range failures {
+		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "/failing/" + name}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			httpapi.WriteError(w, r, nil, err)
+		}))
+	}
+	for name, ready := range standings {
+		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET /stands/" + name}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !pages.ShowHealth(w, r, ready) {
+				t.Error("it can't be shown")
+			}
+		}))
+	}
+	registerTea(api)
 	pages.Routes(api)
 	if err := pages.Render(api); err != nil {
 		t.Fatal(err)
@@ -191,8 +219,24 @@ func wordsOnPages(t *testing.T) []language.Text {
 			all = append(all, language.Text{En: words[1], Ar: words[2]})
 		}
 	}
-	for _, form := range (&Pages{}).linkForms() {
+	for _, form := range slices.Concat((&Pages{}).linkForms(), (&Pages{}).subscribeForms()) {
 		all = append(all, form.question.Heading, form.question.Text, form.done.Heading, form.done.Text, form.Button)
+		if form.Path != "/account/forgot" {
+			all = append(all, form.lost)
+		}
+		for _, next := range form.nextPages {
+			all = append(all, next.Text)
+		}
+	}
+	for _, stands := range readiness {
+		all = append(all, stands.Heading, stands.Text)
+	}
+	for _, result := range results {
+		all = append(all, result.word)
+	}
+	all = append(all, running.Heading, running.Text, cutLink.Heading, cutLink.Text, goBack, waitThen, soon, notNow)
+	for _, said := range sayings {
+		all = append(all, slices.DeleteFunc([]language.Text{said.Heading, said.Text, said.do}, func(text language.Text) bool { return text == language.Text{} })...)
 	}
 	for _, names := range []iter.Seq[language.Text]{maps.Values(accessNames), maps.Values(subjectNames), maps.Values(perNames)} {
 		all = slices.AppendSeq(all, names)

@@ -50,6 +50,8 @@ type Config struct {
 	// Routine tells of requests that nobody reads of as long as they go well: they are logged for
 	// debugging alone. Where it is nil there are none.
 	Routine func(*http.Request) bool
+	// Page shows problems to people who ask for pages; nil shows them what programs get.
+	Page ProblemPage
 	// Reporter is told of requests that failed; nil is nobody.
 	Reporter Reporter
 	// Metrics gets the times of answers; nil measures none.
