@@ -44,7 +44,7 @@ var mails = map[mailKind]letter{
 	},
 	mailKnown: {
 		language.Text{En: "You have an account already", Ar: "لديك حساب بالفعل"},
-		language.Text{En: "Somebody, perhaps you, asked for an account with this address, which has one already. Nothing was changed. Sign in as before; if you don't remember the password, ask for a new one.", Ar: "طلب أحدهم، وربما أنت، إنشاء حساب بهذا العنوان، وله حساب بالفعل. لم يتغيّر شيء. سجّل الدخول كالمعتاد، وإن نسيت كلمة المرور فاطلب تعيين كلمة جديدة."},
+		language.Text{En: "Somebody, perhaps you, asked for an account with this address, which has one already. Nothing was changed. Sign in as before; if you don't remember the password, ask for a new one.", Ar: "طلب أحدهم، وربما أنت، إنشاء حساب بهذا العنوان، وله حساب بالفعل. لم يتغيّر شيء. سجّل الدخول كالمعتاد، وإن نسيت كلمة المرور فاطلب تعيين كلمة مرور جديدة."},
 		language.Text{En: "Go to the site", Ar: "اذهب إلى الموقع"},
 		language.Text{En: "If it wasn't you, there is nothing to do.", Ar: "إن لم تكن أنت فلا حاجة إلى فعل شيء."},
 	},
@@ -56,7 +56,7 @@ var mails = map[mailKind]letter{
 	},
 	mailReset: {
 		language.Text{En: "Set a new password", Ar: "عيِّن كلمة مرور جديدة"},
-		language.Text{En: "Somebody, hopefully you, has forgotten the password of your account. Open this link within an hour to set a new one.", Ar: "نسي أحدهم، ونرجو أن تكون أنت، كلمة مرور حسابك. افتح هذا الرابط خلال ساعة لتعيين كلمة جديدة."},
+		language.Text{En: "Somebody, hopefully you, has forgotten the password of your account. Open this link within an hour to set a new one.", Ar: "نسي أحدهم، ونرجو أن تكون أنت، كلمة مرور حسابك. افتح هذا الرابط خلال ساعة لتعيين كلمة مرور جديدة."},
 		language.Text{En: "Set a new password", Ar: "عيِّن كلمة مرور جديدة"},
 		language.Text{En: "If it wasn't you, do nothing: your password stays as it is.", Ar: "إن لم تكن أنت فلا تفعل شيئًا، وتبقى كلمة مرورك كما هي."},
 	},

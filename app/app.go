@@ -107,6 +107,7 @@ type App struct {
 	pages    *console.Pages
 	listed   atomic.Pointer[[]statuspage.Listed] // the status page's components
 	api      *httpapi.API
+	routes   func() ratelimit.Routes // once all rooms are there
 
 	public, ops *server
 	background  sync.WaitGroup
@@ -144,7 +145,9 @@ func (a *App) abandon(ctx context.Context, err error) error {
 }
 
 func newApp(o Options) *App {
-	return &App{settings: o.Settings, options: o, log: o.Log, registry: newRegistry(o.Version)}
+	a := &App{settings: o.Settings, options: o, log: o.Log, registry: newRegistry(o.Version)}
+	a.routes = sync.OnceValue(a.listRoutes)
+	return a
 }
 
 // prepare makes everything ready to be started: the store's collections, and the door
@@ -158,7 +161,7 @@ func (a *App) prepare(ctx context.Context) error {
 	}
 	a.api = httpapi.New(httpapi.Config{
 		Log: a.options.Log, Version: a.options.Version.Version, Caller: a.Accounts.Caller, TrustedProxies: a.settings.TrustedProxies, ProxyHeader: a.settings.ProxyHeader,
-		LoopbackOnly: a.settings.Dev, Root: a.statusRoot(), Origins: a.settings.Origins, Metrics: a.registry, Reporter: a.reporter,
+		LoopbackOnly: a.settings.Dev, Root: a.statusRoot(), Origins: a.settings.Origins, Metrics: a.registry, Reporter: a.reporter, Routine: a.isOwnCheck,
 		Page: a.pages.ShowProblem,
 	})
 	a.register(a.api)
@@ -229,7 +232,7 @@ func (a *App) Stop(ctx context.Context) error {
 	}
 	a.health.Drain()
 	a.api.Drain()
-	a.log.InfoContext(ctx, "stopping", "delay", a.settings.ShutdownDelay.String())
+	a.log.InfoContext(ctx, "stopping", "delay", a.settings.ShutdownDelay)
 	select {
 	case <-time.After(a.settings.ShutdownDelay):
 	case <-ctx.Done():

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ import (
 	"manus/health"
 	"manus/httpapi"
 	"manus/internal/waittest"
+	"manus/language"
 	"manus/mail"
 )
 
@@ -204,6 +206,9 @@ func TestEveryProblemStandsInBothLanguages(t *testing.T) {
 	for _, kind := range problems {
 		if !english.MatchString(kind.Detail.En) || !arabic.MatchString(kind.Detail.Ar) {
 			t.Errorf("%s: %+v", kind.Name, kind.Detail)
+		}
+		if title := httpapi.StatusText(kind.Status, language.Arabic); title == http.StatusText(kind.Status) {
+			t.Errorf("%s: the status %d has no title in Arabic", kind.Name, kind.Status)
 		}
 		for _, sentence := range []string{kind.Detail.En, kind.Detail.Ar} {
 			if other, twice := sentences[sentence]; twice {

@@ -107,7 +107,7 @@ func UnusableSettings(problems *config.Problems) readiness.Report {
 	})
 }
 
-var settingsTitle = language.Text{En: "The settings can be used, and the secrets in them are strong", Ar: "الإعدادات صالحة للاستخدام، والأسرار فيها قويّة"}
+var settingsTitle = language.Text{En: "The settings can be used, and the secrets in them are strong", Ar: "الإعدادات صالحة للاستعمال، والأسرار فيها قويّة"}
 
 // checkSettings is that the settings are those that a server starts with. Whoever could join
 // the rooms by them has shown that; see UnusableSettings.
@@ -121,7 +121,7 @@ func (a *App) checkSettings() readiness.Check {
 func (a *App) tellBroken(ctx context.Context, r readiness.Result) error {
 	e := notify.Event{Kind: "readiness.failed", Subject: r.ID, At: docstore.At(time.Now()), Over: r.Status != readiness.Fail}
 	if e.Over {
-		e.Title = language.Text{En: "A promise holds again: #", Ar: "عاد وعدٌ إلى الصحّة: #"}
+		e.Title = language.Text{En: "A promise holds again: #", Ar: "وعدٌ يصحّ من جديد: #"}
 	} else {
 		e.Title = language.Text{En: "A promise doesn't hold: #", Ar: "وعدٌ لا يصحّ: #"}
 		e.Text = language.Text{En: strings.TrimSpace(r.Evidence.En + " " + r.Mend.En), Ar: strings.TrimSpace(r.Evidence.In(language.Arabic) + " " + r.Mend.In(language.Arabic))}
@@ -158,7 +158,7 @@ func (a *App) checkCopies() readiness.Check {
 	}
 }
 
-var mendStore = language.Text{En: "See /ready and the log for why the store can't be used.", Ar: "انظر \u200e/ready والسجلّ لمعرفة سبب تعذّر استخدام المخزن."}
+var mendStore = language.Text{En: "See /ready and the log for why the store can't be used.", Ar: "انظر \u200e/ready والسجلّ لمعرفة سبب تعذّر استعمال المخزن."}
 
 func ofCopies(copies []readiness.Copy) readiness.Finding {
 	if len(copies) == 0 {

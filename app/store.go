@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"manus/config"
@@ -33,9 +34,12 @@ func Specs() []docstore.Spec { return plan().specs() }
 
 // Routes are all routes that the product can have, and the limits that they have of
 // their own: what manus.yaml may have rules for.
-func Routes() ratelimit.Routes { return plan().routes() }
+func Routes() ratelimit.Routes { return knownRoutes() }
 
-func (a *App) routes() ratelimit.Routes {
+var knownRoutes = sync.OnceValue(func() ratelimit.Routes { return plan().routes() })
+
+// listRoutes registers all that the rooms answer, which takes a while: see App.routes.
+func (a *App) listRoutes() ratelimit.Routes {
 	api := httpapi.NewList()
 	a.register(api)
 	return api.Limits()

@@ -144,8 +144,8 @@ func entriesOf(updates []statuspage.Update) (all []subscribe.Entry) {
 }
 
 var stepWords = map[string]language.Text{
-	"planned":   {En: "Planned work", Ar: "صيانة مخططة"},
-	"soon":      {En: "Planned work, soon", Ar: "صيانة مخططة قريبًا"},
+	"planned":   {En: "Planned work", Ar: "صيانة مخطّطة"},
+	"soon":      {En: "Planned work, soon", Ar: "صيانة مخطّطة قريبًا"},
 	"begun":     {En: "Work has begun", Ar: "بدأت الصيانة"},
 	"ended":     {En: "Work is over", Ar: "انتهت الصيانة"},
 	"cancelled": {En: "Cancelled", Ar: "أُلغيت الصيانة"},
@@ -153,7 +153,10 @@ var stepWords = map[string]language.Text{
 
 func noticeOfStep(what string, m statuspage.Maintenance) subscribe.Notice {
 	text := func(tag language.Tag) string {
-		when := tag.Isolate(m.From.Format("2006-01-02 15:04") + " – " + m.Until.Format("2006-01-02 15:04 UTC"))
+		when := language.Text{
+			En: m.From.UTC().Format("2006-01-02 15:04") + " – " + tag.Moment(m.Until),
+			Ar: "من " + tag.Isolate(tag.Moment(m.From)) + " إلى " + tag.Isolate(tag.Moment(m.Until)),
+		}.In(tag)
 		return strings.TrimSpace(when + "\n\n" + m.Text.In(tag))
 	}
 	return subscribe.Notice{

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -61,6 +62,12 @@ func (a *App) watchedURL() string {
 		return a.settings.PublicURL
 	}
 	return a.siteURL()
+}
+
+// isOwnCheck tells whether a request is one by which the product watches itself: whoever tries it
+// doesn't want to read of three of them a minute.
+func (a *App) isOwnCheck(r *http.Request) bool {
+	return a.settings.Dev && r.UserAgent() == probe.Agent(a.options.Version.Version)
 }
 
 // ownPaths are what the product watches of itself.

@@ -20,7 +20,7 @@ func (s *Service) Promises() []readiness.Check {
 	}
 	return []readiness.Check{
 		{
-			ID: "billing.plans", Keep: time.Hour, Title: language.Text{En: "Every account is on a plan that is on offer", Ar: "كلّ حساب على خطّة معروضة"},
+			ID: "billing.plans", Keep: time.Hour, Title: language.Text{En: "Every account is on a plan that is on offer", Ar: "كلّ حساب على باقة معروضة"},
 			Measure: s.checkPlans,
 		},
 		unbuilt("stripe", language.Text{En: "Stripe answers and takes a write", Ar: "تجيب Stripe وتقبل الكتابة"}),
@@ -41,8 +41,8 @@ func (s *Service) checkPlans(ctx context.Context) readiness.Finding {
 	lost, looked := map[string]int{}, 0
 	for sub, err := range s.subscriptions.All(ctx, docstore.Query{Limit: docstore.MaxLimit}) {
 		if err != nil {
-			return readiness.Broken(language.Text{En: "The store doesn't say which plans accounts are on: #.", Ar: "لا يذكر المخزن خطط الحسابات: #."}.Quoting(err.Error()),
-				language.Text{En: "See /ready for why the store can't be used.", Ar: "انظر \u200e/ready لمعرفة سبب تعذّر استخدام المخزن."})
+			return readiness.Broken(language.Text{En: "The store doesn't say which plans accounts are on: #.", Ar: "لا يذكر المخزن باقات الحسابات: #."}.Quoting(err.Error()),
+				language.Text{En: "See /ready for why the store can't be used.", Ar: "انظر \u200e/ready لمعرفة سبب تعذّر استعمال المخزن."})
 		}
 		if looked++; looked > maxLooked {
 			break
@@ -53,11 +53,11 @@ func (s *Service) checkPlans(ctx context.Context) readiness.Finding {
 	}
 	if len(lost) > 0 {
 		return readiness.Broken(
-			language.Text{En: "Accounts are on plans that aren't in the catalogue, and have the first one's quota: #.", Ar: "توجد حسابات على خطط ليست في القائمة، ولها حصّة الخطّة الأولى: #."}.Quoting(strings.Join(slices.Sorted(maps.Keys(lost)), ", ")),
-			language.Text{En: "Put the plans back into manus.yaml, or the accounts on others: manus user set-plan.", Ar: "أعد الخطط إلى manus.yaml، أو انقل الحسابات إلى غيرها: manus user set-plan."})
+			language.Text{En: "Accounts are on plans that aren't in the catalogue, and have the first one's quota: #.", Ar: "توجد حسابات على باقات ليست في القائمة، ولها حصّة الباقة الأولى: #."}.Quoting(strings.Join(slices.Sorted(maps.Keys(lost)), ", ")),
+			language.Text{En: "Put the plans back into manus.yaml, or the accounts on others: manus user set-plan.", Ar: "أعد الباقات إلى manus.yaml، أو انقل الحسابات إلى غيرها: manus user set-plan."})
 	}
 	return readiness.Kept(language.Both(func(t language.Tag) string {
-		return language.Text{En: "# plans are on offer; # accounts with a subscription were looked at.", Ar: "عدد الخطط المعروضة #؛ وعدد الحسابات ذات الاشتراك التي نُظر فيها #."}.
+		return language.Text{En: "# plans are on offer; # accounts with a subscription were looked at.", Ar: "عدد الباقات المعروضة #؛ وعدد الحسابات ذات الاشتراك التي نُظر فيها #."}.
 			Quoting(t.Number(len(catalog.Plans)), t.Number(min(looked, maxLooked))).In(t)
 	}))
 }

@@ -86,7 +86,7 @@ func (p *Pages) linkForms() []linkForm {
 		},
 		done: message{
 			language.Text{En: "Your password was changed", Ar: "غُيِّرت كلمة مرورك"},
-			language.Text{En: "Sign in with the new one. Every device was signed out.", Ar: "سجّل الدخول بالكلمة الجديدة. سُجِّل الخروج من كلّ الأجهزة."},
+			language.Text{En: "Sign in with the new one. Every device was signed out.", Ar: "سجّل الدخول بكلمة المرور الجديدة. سُجِّل الخروج من كلّ الأجهزة."},
 		},
 		lost:      language.Text{En: "Give the address of your account, and a new link is mailed to it. It works once, within an hour.", Ar: "اكتب عنوان حسابك وسيصل إليه رابط جديد، يعمل مرّة واحدة خلال ساعة."},
 		instead:   &forgot,

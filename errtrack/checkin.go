@@ -479,7 +479,7 @@ func (m *CronMonitor) tell(over bool, at, now docstore.Time, title, text languag
 func failureTexts(m CronMonitor, at time.Time) (title, text language.Text) {
 	switch m.Status {
 	case MonitorMissed:
-		title = language.Text{En: "The job # didn't report", Ar: "لم تُبلغ المهمة # عن نفسها"}.Quoting(m.Slug)
+		title = language.Text{En: "The job # didn't report", Ar: "لم تُبلِّغ المهمة # عن نفسها"}.Quoting(m.Slug)
 		text = language.Text{
 			En: "It was due at " + language.English.Moment(at) + " and may be " + language.English.Duration(m.Config.margin()) + " late.",
 			Ar: "كان موعدها " + language.Arabic.Moment(at) + " والتأخير المسموح به " + language.Arabic.Duration(m.Config.margin()) + ".",
@@ -488,7 +488,7 @@ func failureTexts(m CronMonitor, at time.Time) (title, text language.Text) {
 		title = language.Text{En: "The job # takes too long", Ar: "المهمة # تستغرق وقتًا أطول من اللازم"}.Quoting(m.Slug)
 		text = language.Text{
 			En: "It may take " + language.English.Duration(m.Config.maxRuntime()) + " and hasn't reported its end.",
-			Ar: "المسموح به " + language.Arabic.Duration(m.Config.maxRuntime()) + " ولم تُبلغ عن نهايتها.",
+			Ar: "المسموح به " + language.Arabic.Duration(m.Config.maxRuntime()) + " ولم تُبلِّغ عن نهايتها.",
 		}
 	default:
 		title = language.Text{En: "The job # has failed", Ar: "فشلت المهمة #"}.Quoting(m.Slug)

@@ -25,7 +25,7 @@ var kinds = httpapi.Kinds{
 		Ar: "يوجد مشروع بهذا المعرّف (slug) من قبل، وهو الاسم بأحرف صغيرة وأرقام بينها شرطات. اختر اسمًا يختلف في حروفه أو أرقامه.",
 	}},
 	{Err: ErrNameTaken, Status: http.StatusConflict, Name: "project-exists", Detail: language.Text{En: "There is a project of this name already.", Ar: "يوجد مشروع بهذا الاسم من قبل."}},
-	{Err: ErrMergedAtOnce, Status: http.StatusConflict, Name: "merged-at-once", Detail: language.Text{En: "The issues were merged into each other at once, and one of these merges was undone. Look at them, and merge again what is left.", Ar: "دُمجت المشكلات بعضها في بعض في الوقت نفسه، فأُلغي أحد عمليات الدمج. انظر فيها ثم ادمج ما بقي."}},
+	{Err: ErrMergedAtOnce, Status: http.StatusConflict, Name: "merged-at-once", Detail: language.Text{En: "The issues were merged into each other at once, and one of these merges was undone. Look at them, and merge again what is left.", Ar: "دُمجت المشكلات بعضها في بعض في الوقت نفسه، فأُلغيت إحدى عمليات الدمج. انظر فيها ثم ادمج ما بقي."}},
 	{Err: ErrNoMonitor, Status: http.StatusNotFound, Name: "not-found", Detail: language.Text{En: "There is no such check-in.", Ar: "لا توجد مهمة مُراقَبة كهذه."}},
 	{Err: ErrInvalid, Status: http.StatusUnprocessableEntity, Name: "invalid-request", Detail: language.Text{En: "That can't be done as it was asked; 'errors' says which part is wrong, and what may be given.", Ar: "لا يمكن تنفيذ هذا الطلب كما هو؛ وفي errors الجزء الخاطئ وما يمكن إعطاؤه."}},
 }
@@ -43,6 +43,12 @@ type projectBody struct {
 	Losses    []lossBody   `json:"losses" doc:"Events that weren't, in the last 24 hours or so."`
 	Note      string       `json:"note,omitempty" doc:"With a new key: what becomes of the older ones."`
 	Problems  []string     `json:"problems,omitempty" doc:"What is wrong with what its programs say, such as a misspelt schedule of a job; where a project is seen by itself."`
+}
+
+// Changeable is the project; each event changes what is counted of it.
+func (b projectBody) Changeable() any {
+	b.Kept, b.Losses, b.Problems = 0, nil, nil
+	return b
 }
 
 var olderKeys = language.Text{
@@ -198,6 +204,16 @@ type WholeIssue struct {
 	NextTold     string                  `json:"next_told" doc:"What will be told of it."`
 	Stats        statsBody               `json:"stats"`
 	Tags         map[string][]ValueCount `json:"tags" doc:"The values that each tag had, the most often first."`
+}
+
+// Changeable is what people say of the issue; each event changes the rest.
+func (i WholeIssue) Changeable() any {
+	ignore := ignoreBody{}
+	if i.Ignore != nil {
+		ignore = *i.Ignore
+		ignore.Left = ""
+	}
+	return []any{i.Status, i.Resolution, ignore, i.Assignee, i.Note, i.Fingerprints}
 }
 
 type alertedBody struct {

@@ -48,7 +48,7 @@ func (s *Service) checkLosses(ctx context.Context) readiness.Finding {
 	}
 	if err != nil {
 		return readiness.Broken(language.Text{En: "The store doesn't say what was lost: #.", Ar: "لا يقول المخزن ما فُقد: #."}.Quoting(err.Error()),
-			language.Text{En: "See /ready for why the store can't be used.", Ar: "انظر \u200e/ready لمعرفة سبب تعذّر استخدام المخزن."})
+			language.Text{En: "See /ready for why the store can't be used.", Ar: "انظر \u200e/ready لمعرفة سبب تعذّر استعمال المخزن."})
 	}
 	return judgeLosses(all, kept)
 }

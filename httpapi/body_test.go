@@ -4,15 +4,23 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os/exec"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"manus/language"
 )
@@ -215,6 +223,64 @@ func TestFaultsAreSaidInTheLanguageThatIsAskedFor(t *testing.T) {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 	}
+}
+
+// TestEveryFaultOfTheLibraryStandsInArabic goes through all that huma says of requests, as its sources
+// have it, so that a later version's isn't missed.
+func TestEveryFaultOfTheLibraryStandsInArabic(t *testing.T) {
+	t.Parallel()
+	dir, err := exec.CommandContext(t.Context(), "go", "list", "-f", "{{.Dir}}", "github.com/danielgtaylor/huma/v2").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	arabic, seen := regexp.MustCompile(`^\p{Arabic}`), 0
+	look := func(message string) {
+		seen++
+		message = regexp.MustCompile(`%[vds]`).ReplaceAllString(message, "7")
+		fault := newFault(language.Arabic, &huma.ErrorDetail{Location: "body", Message: message})
+		if !arabic.MatchString(fault.Message) || strings.Contains(fault.Message, "%s") {
+			t.Errorf("%q is said as %q", message, fault.Message)
+		}
+		if english := newFault(language.English, &huma.ErrorDetail{Location: "body", Message: message}).Message; english != unknownProperty && !strings.HasPrefix(message, english) {
+			t.Errorf("%q is said as %q in English", message, english)
+		}
+	}
+	for _, name := range []string{"validation/messages.go", "validate.go", "huma.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(strings.TrimSpace(string(dir)), name), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			for _, said := range saidBy(n) {
+				if text, ok := said.(*ast.BasicLit); ok && text.Kind == token.STRING && !strings.Contains(text.Value, "UUID format") { // which stands behind a colon
+					message, _ := strconv.Unquote(text.Value)
+					look(message)
+				}
+			}
+			return true
+		})
+	}
+	for _, message := range []string{"required path parameter is missing", "invalid date/time for format 2006-01-02", "request body is required"} { // put together
+		look(message)
+	}
+	if seen < 60 {
+		t.Errorf("only %d were found", seen)
+	}
+}
+
+// saidBy are the texts by which a part of huma tells what is wrong with a request.
+func saidBy(n ast.Node) []ast.Expr {
+	switch n := n.(type) {
+	case *ast.ValueSpec:
+		if strings.HasPrefix(n.Names[0].Name, "Msg") {
+			return n.Values
+		}
+	case *ast.CallExpr:
+		if call, ok := n.Fun.(*ast.SelectorExpr); ok && (call.Sel.Name == "Add" && len(n.Args) == 3 || call.Sel.Name == "New" && len(n.Args) == 1) {
+			return n.Args[len(n.Args)-1:]
+		}
+	}
+	return nil
 }
 
 func TestEveryStatusOfAProblemHasATitleInBothLanguages(t *testing.T) {

@@ -295,8 +295,12 @@ func (x *exchange) route() string {
 // metrics are few: patterns of routes, not paths.
 func (x *exchange) report() {
 	took, method, route := time.Since(x.start), logMethod(x.r.Method), x.route()
-	if handler := x.api.Log.Handler(); handler.Enabled(x.base, slog.LevelInfo) {
-		line := slog.NewRecord(x.start.Add(took), slog.LevelInfo, "request", 0) // from where in the program is no news
+	level := slog.LevelInfo
+	if x.api.Routine != nil && x.status < http.StatusBadRequest && x.api.Routine(x.r) {
+		level = slog.LevelDebug
+	}
+	if handler := x.api.Log.Handler(); handler.Enabled(x.base, level) {
+		line := slog.NewRecord(x.start.Add(took), level, "request", 0) // from where in the program is no news
 		line.AddAttrs(
 			slog.String("request_id", x.id[0]),
 			slog.String("method", method),

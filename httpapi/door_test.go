@@ -441,3 +441,21 @@ func TestTheLanguageOfARequestStays(t *testing.T) {
 		t.Errorf("it is %q now", got)
 	}
 }
+
+// TestRoutineIsLoggedWhereItGoesWrong: as long as it goes well it is for debugging alone.
+func TestRoutineIsLoggedWhereItGoesWrong(t *testing.T) {
+	t.Parallel()
+	var logged bytes.Buffer
+	api := newAPI(slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	api.Routine = func(r *http.Request) bool { return r.UserAgent() == "Manus" }
+	api.Handle(Route{Pattern: "GET /ready", Access: Public}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for _, c := range []struct{ agent, path, level string }{{"Manus", "/ready", "DEBUG"}, {"Manus", "/nothing", "INFO"}, {"curl", "/ready", "INFO"}} {
+		logged.Reset()
+		r := httptest.NewRequest("GET", c.path, nil)
+		r.Header.Set("User-Agent", c.agent)
+		api.ServeHTTP(httptest.NewRecorder(), r)
+		if got := logged.String(); !strings.Contains(got, "level="+c.level+" msg=request") {
+			t.Errorf("%s asks for %s: %s", c.agent, c.path, got)
+		}
+	}
+}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"manus/docstore"
 )
@@ -42,6 +45,45 @@ func (e *endpoint) documentConditions(operation *huma.Operation) {
 	}
 }
 
+// Changing is a body that changes by itself too, as by what is counted. Changeable is what of it
+// requests alone change: its ETag tells of that and of the whole, and If-Match asks for that alone.
+type Changing interface{ Changeable() any }
+
+// noteChanging is a huma transformer: it notes what an answer that is held is of.
+func noteChanging(ctx huma.Context, _ string, body any) (any, error) {
+	if changing, ok := body.(Changing); ok {
+		_, w := humago.Unwrap(ctx)
+		if held, ok := w.(*heldAnswer); ok {
+			held.changing = changing
+		}
+	}
+	return body, nil
+}
+
+// tag is the ETag of an answer. That of a [Changing] has what can be changed before a dot.
+func (h *heldAnswer) tag() string {
+	tag := digest(h.body.Bytes())
+	if h.changing != nil {
+		text, err := json.Marshal(h.changing.Changeable())
+		if err != nil { // it is a part of what was written
+			return `"` + tag + `"`
+		}
+		tag = digest(text) + "." + tag
+	}
+	return `"` + tag + `"`
+}
+
+func digest(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:12])
+}
+
+// changeable is the part of an ETag that tells of what can be changed.
+func changeable(tag string) string {
+	before, _, _ := strings.Cut(tag, ".")
+	return strings.TrimSuffix(before, `"`)
+}
+
 // serveTagged answers with the ETag of what do answers, or says that the client has that.
 func (e *endpoint) serveTagged(w http.ResponseWriter, r *http.Request, do http.HandlerFunc) {
 	if !e.tagged() {
@@ -51,10 +93,9 @@ func (e *endpoint) serveTagged(w http.ResponseWriter, r *http.Request, do http.H
 	held := &heldAnswer{ResponseWriter: w, status: http.StatusOK}
 	do(held, r)
 	if held.status == http.StatusOK {
-		sum := sha256.Sum256(held.body.Bytes())
-		tag := `"` + hex.EncodeToString(sum[:12]) + `"`
+		tag := held.tag()
 		w.Header().Set("ETag", tag)
-		if names(r.Header.Values("If-None-Match"), tag, true) {
+		if names(r.Header.Values("If-None-Match"), func(named string) bool { return strings.TrimPrefix(named, "W/") == tag }) {
 			w.Header().Del("Content-Type")
 			w.WriteHeader(http.StatusNotModified)
 			return
@@ -64,35 +105,48 @@ func (e *endpoint) serveTagged(w http.ResponseWriter, r *http.Request, do http.H
 	_, _ = w.Write(held.body.Bytes()) // the client is gone if this fails
 }
 
-// names tells whether the values of a header have a tag among them. One that a proxy has made
-// weak, as it packed the answer, still tells what a client has.
-func names(values []string, tag string, weak bool) bool {
+// names tells whether the values of a header have a tag among them that is right. One that a proxy
+// has made weak, as it packed the answer, still tells what a client has.
+func names(values []string, right func(tag string) bool) bool {
 	for named := range strings.SplitSeq(strings.Join(values, ","), ",") {
-		named = strings.TrimSpace(named)
-		if weak {
-			named = strings.TrimPrefix(named, "W/")
-		}
-		if named == tag || named == "*" {
+		if named = strings.TrimSpace(named); named == "*" || right(named) {
 			return true
 		}
 	}
 	return false
 }
 
+// maxLooks is how often an address is looked at that changes by itself between a look and a change.
+const maxLooks = 10
+
+// matched does what a handler does, where If-Match asks for what the request's address is now.
+func matched[I, O any](ctx context.Context, in *I, handler func(context.Context, *I) (*O, error)) (out *O, err error) {
+	for range maxLooks {
+		guarded, changes, err := ifMatch(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if out, err = handler(guarded, in); !changes || !errors.Is(err, docstore.ErrChanged) {
+			return out, err
+		}
+	}
+	return nil, docstore.ErrChanged
+}
+
 // ifMatch holds the request's If-Match against what its address is now, and returns a context in which
-// that can't be changed any more by anybody else before it is changed by this request. It
-// returns [docstore.ErrChanged].
-func ifMatch(ctx context.Context) (context.Context, error) {
+// that can't be changed any more by anybody else before it is changed by this request, and whether
+// it changes by itself. It returns [docstore.ErrChanged].
+func ifMatch(ctx context.Context) (guarded context.Context, changes bool, err error) {
 	if guard, _ := ctx.Value(docstore.GuardKey{}).(*docstore.Guard); guard != nil { // this is the reading
-		return ctx, nil
+		return ctx, false, nil
 	}
 	x := exchangeOf(ctx)
 	if x == nil || !x.endpoint.conditional() || x.r.Header.Get("If-Match") == "" {
-		return ctx, nil
+		return ctx, false, nil
 	}
 	read := x.api.find(x.r, http.MethodGet)
 	if read == nil || !read.tagged() || read.allows(&x.caller) != nil {
-		return ctx, docstore.ErrChanged
+		return ctx, false, docstore.ErrChanged
 	}
 	guard := &docstore.Guard{}
 	ctx = docstore.WithGuard(ctx, guard)
@@ -101,11 +155,11 @@ func ifMatch(ctx context.Context) (context.Context, error) {
 	guard.Close()
 	switch {
 	case now.status >= http.StatusInternalServerError:
-		return ctx, docstore.ErrUnavailable
-	case now.status != http.StatusOK || !names(x.r.Header.Values("If-Match"), now.Header().Get("ETag"), false):
-		return ctx, docstore.ErrChanged
+		return ctx, false, docstore.ErrUnavailable
+	case now.status != http.StatusOK || !names(x.r.Header.Values("If-Match"), func(named string) bool { return changeable(named) == changeable(now.Header().Get("ETag")) }):
+		return ctx, false, docstore.ErrChanged
 	}
-	return ctx, nil
+	return ctx, strings.Contains(now.Header().Get("ETag"), "."), nil
 }
 
 // readingOf is the request that reads what another one is to change.

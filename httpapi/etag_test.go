@@ -151,3 +151,65 @@ func TestOnlyTheFirstChangeIsGuarded(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// boiling is a kettle that counts, as nobody changes by the API.
+type boiling struct {
+	Kettle kettle `json:"kettle"`
+	Boiled int    `json:"boiled"`
+}
+
+func (b boiling) DocumentID() string { return b.Kettle.ID }
+
+func (b boiling) Changeable() any { return b.Kettle }
+
+// TestWhatChangesByItselfIsInNobodysWay has something counted before a change, and while it is made.
+func TestWhatChangesByItselfIsInNobodysWay(t *testing.T) {
+	t.Parallel()
+	spec := docstore.Spec{Collection: "boiling", Of: boiling{}}
+	all := docstore.NewCollection[boiling](storetest.New(t, spec), spec)
+	if err := all.Insert(t.Context(), boiling{Kettle: kettle{"one", "Blue"}}); err != nil {
+		t.Fatal(err)
+	}
+	count := func() {
+		if _, err := all.Update(t.Context(), "one", func(b *boiling) error { b.Boiled++; return nil }); err != nil {
+			t.Error(err)
+		}
+	}
+	api, looks, busy := newAPI(slog.New(slog.DiscardHandler)), 0, 0
+	Register(Group{API: api}, Route{Pattern: "GET /boiling/{id}", ID: "get"}, func(ctx context.Context, in *KettlePath) (*Output[boiling], error) {
+		return OutputOf(all.Get(ctx, in.ID))
+	})
+	Register(Group{API: api}, Route{Pattern: "PATCH /boiling/{id}", ID: "change"}, func(ctx context.Context, in *kettleInput) (*Output[boiling], error) {
+		if looks++; looks <= busy {
+			count()
+		}
+		return OutputOf(all.Update(ctx, in.ID, func(b *boiling) error { b.Kettle.Title = in.Body.Title; return nil }))
+	})
+	send := func(method, body string, header ...string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, "/api/v1/boiling/one", strings.NewReader(body))
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r.WithContext(identity.With(r.Context(), identity.Caller{UserID: "u", LoginID: "l"})))
+		return w
+	}
+	tag := send("GET", "").Header().Get("ETag")
+	count()
+	if w := send("GET", "", "If-None-Match", tag); w.Code != 200 || w.Header().Get("ETag") == tag {
+		t.Errorf("what was counted isn't sent: %d %v", w.Code, w.Header())
+	}
+	for busy = range 3 {
+		looks = 0
+		if w := send("PATCH", `{"title":"Red"}`, "If-Match", tag); w.Code != 200 || looks != busy+1 {
+			t.Errorf("with %d counted in between: %d after %d looks: %s", busy, w.Code, looks, w.Body)
+		}
+		wantProblem(t, send("PATCH", `{"title":"Green"}`, "If-Match", tag[:3]+"x"+tag[4:]), 412, "changed-meanwhile")
+		tag = send("GET", "").Header().Get("ETag")
+	}
+	stale := tag
+	send("PATCH", `{"title":"Black"}`)
+	wantProblem(t, send("PATCH", `{"title":"Green"}`, "If-Match", stale), 412, "changed-meanwhile")
+	busy, looks, tag = 1000, 0, send("GET", "").Header().Get("ETag")
+	wantProblem(t, send("PATCH", `{"title":"Green"}`, "If-Match", tag), 412, "changed-meanwhile")
+}

@@ -54,7 +54,7 @@ func newFault(tag language.Tag, e *huma.ErrorDetail) Fault {
 	if name, missing := missingProperty(message); missing {
 		location += "." + name
 	}
-	return Fault{Location: plainLocation(location), Message: faultIn(tag, message)}
+	return Fault{Location: plainLocation(location), Message: faultText(message).In(tag)}
 }
 
 // missingProperty is the name of a property that a message says to be missing.
@@ -78,22 +78,14 @@ func plainLocation(location string) string {
 
 const unknownProperty = "there is a property that this address doesn't know"
 
-// faultIn is a validation message in a language; as it is where no other words are known.
-func faultIn(tag language.Tag, message string) string {
-	for _, text := range faults {
-		before, after, _ := strings.Cut(text.En, "%s")
-		rest, begins := strings.CutPrefix(message, before)
-		value, ends := strings.CutSuffix(rest, after)
-		if begins && ends && (value == "" || strings.Contains(text.En, "%s")) {
-			return strings.Replace(text.In(tag), "%s", tag.Isolate(value), 1)
-		}
-	}
-	return message
+// faultText is a validation message; as it is where no other words are known.
+func faultText(message string) language.Text {
+	text, _ := faults.Find(message)
+	return text
 }
 
-// faults are the messages of validation: ours, and those of huma's package validation that
-// its schemas can say. %s is a value of the schema's.
-var faults = []language.Text{
+// faults are the messages of validation: ours, and those of huma. %s is a value of the schema's.
+var faults = language.NewPhrases([]language.Text{
 	{En: errNotJSON.Error(), Ar: "جسم الطلب ليس JSON صالحًا"},
 	{En: errDuplicateKey.Error(), Ar: "في جسم الطلب مفتاح مكرّر في كائن واحد"},
 	{En: errNotText.Error(), Ar: "في جسم الطلب نصّ ليس Unicode صالحًا"},
@@ -128,4 +120,34 @@ var faults = []language.Text{
 	{En: "expected array length >= %s", Ar: "تُنتظر قائمة لا يقلّ طولها عن %s"},
 	{En: "expected array length <= %s", Ar: "تُنتظر قائمة لا يزيد طولها على %s"},
 	{En: "expected required property %s to be present", Ar: "الخاصية المطلوبة %s ناقصة"},
-}
+	{En: "expected property %s to be present when %s is present", Ar: "الخاصية %s مطلوبة ما دامت الخاصية %s موجودة"},
+	{En: "expected object with at least %s properties", Ar: "يُنتظر كائن لا يقلّ عدد خصائصه عن %s"},
+	{En: "expected object with at most %s properties", Ar: "يُنتظر كائن لا يزيد عدد خصائصه على %s"},
+	{En: "expected number to be a multiple of %s", Ar: "يُنتظر عدد من مضاعفات %s"},
+	{En: "expected propertyName value to be present in object", Ar: "يُنتظر أن تكون قيمة propertyName موجودة في الكائن"},
+	{En: "expected value to match at least one schema but matched none", Ar: "يُنتظر أن تطابق القيمة إحدى الصيغ، وهي لا تطابق أيًّا منها"},
+	{En: "expected value to match exactly one schema but matched none", Ar: "يُنتظر أن تطابق القيمة صيغة واحدة، وهي لا تطابق أيًّا منها"},
+	{En: "expected value to match exactly one schema but matched multiple", Ar: "يُنتظر أن تطابق القيمة صيغة واحدة، وهي تطابق أكثر من واحدة"},
+	{En: "expected value to not match schema", Ar: "يُنتظر ألّا تطابق القيمة هذه الصيغة"},
+	{En: "write only property is non-zero", Ar: "خاصية للكتابة وحدها لها قيمة"},
+	{En: "expected duration", Ar: "تُنتظر مدّة"},
+	{En: "expected string to be RFC 1123 date-time", Ar: "يُنتظر تاريخ ووقت وفق RFC 1123"},
+	{En: "expected string to be RFC 3339 time", Ar: "يُنتظر وقت وفق RFC 3339"},
+	{En: "expected string to be RFC 5890 hostname", Ar: "يُنتظر اسم مضيف وفق RFC 5890"},
+	{En: "expected string to be RFC 2673 ipv4", Ar: "يُنتظر عنوان IPv4 وفق RFC 2673"},
+	{En: "expected string to be RFC 2373 ipv6", Ar: "يُنتظر عنوان IPv6 وفق RFC 2373"},
+	{En: "expected string to be either RFC 2673 ipv4 or RFC 2373 ipv6", Ar: "يُنتظر عنوان IPv4 أو IPv6"},
+	{En: "expected string to be RFC 6570 uri-template", Ar: "يُنتظر قالب URI وفق RFC 6570"},
+	{En: "expected string to be RFC 6901 json-pointer", Ar: "يُنتظر مؤشّر JSON وفق RFC 6901"},
+	{En: "expected string to be RFC 6901 relative-json-pointer", Ar: "يُنتظر مؤشّر JSON نسبيّ وفق RFC 6901"},
+	{En: "expected string to be regex", Ar: "يُنتظر تعبير نمطيّ"},
+	{En: "expected string to be %s", Ar: "يُنتظر نصّ هو %s"}, // after the formats
+	{En: "expected at most one value, but received multiple values", Ar: "تُنتظر قيمة واحدة على الأكثر، وأُرسل أكثر من واحدة"},
+	{En: "unknown query parameter", Ar: "معامل لا يعرفه هذا العنوان"},
+	{En: "unsupported type", Ar: "نوع غير مقبول"},
+	{En: "unparsable value", Ar: "قيمة لا يمكن قراءتها"},
+	{En: "invalid floating value", Ar: "ليس عددًا"},
+	{En: "invalid url.URL value", Ar: "ليس عنوان URL صالحًا"},
+	{En: "invalid value", Ar: "قيمة غير صالحة"},
+	{En: "invalid date/time for format %s", Ar: "ليس تاريخًا ووقتًا بالصيغة %s"},
+}...)

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"manus/language"
 )
 
 // IsLoopbackHost tells whether a Host header names this machine itself: localhost, a
@@ -26,7 +28,10 @@ func IsLoopbackHost(host string) bool {
 func LoopbackOnly(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !IsLoopbackHost(r.Host) {
-			http.Error(w, errWrongHost.Error(), http.StatusMisdirectedRequest)
+			kind, _ := common.Find(errWrongHost)
+			tag := language.Choose(r)
+			tag.Mark(w.Header())
+			http.Error(w, language.Text{En: errWrongHost.Error(), Ar: kind.Detail.Ar}.In(tag), kind.Status)
 			return
 		}
 		handler.ServeHTTP(w, r)

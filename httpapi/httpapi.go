@@ -48,6 +48,9 @@ type Config struct {
 	Origins []string
 	// Page shows problems to people who ask for pages; nil shows them what programs get.
 	Page ProblemPage
+	// Routine tells of requests that nobody reads of as long as they go well: they are logged for
+	// debugging alone. Where it is nil there are none.
+	Routine func(*http.Request) bool
 	// Reporter is told of requests that failed; nil is nobody.
 	Reporter Reporter
 	// Metrics gets the times of answers; nil measures none.
@@ -95,7 +98,7 @@ func newHuma(version string) huma.API {
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.CreateHooks = nil // they add $schema links that repeat the Host header
 	config.Formats = map[string]huma.Format{"application/json": jsonFormat(), "json": jsonFormat()}
-	config.Transformers = []huma.Transformer{cleanHumaError}
+	config.Transformers = []huma.Transformer{cleanHumaError, noteChanging}
 	describe(config.OpenAPI)
 	return huma.NewAPI(config, nil) // each route is an adapter of its own
 }
@@ -139,11 +142,8 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 	huma.Register(typed{api.huma, e}, api.operation(&e.Route), func(ctx context.Context, in *I) (*O, error) {
 		err := askDecoded(ctx, in)
 		if err == nil {
-			ctx, err = ifMatch(ctx)
-		}
-		if err == nil {
 			var out *O
-			if out, err = handler(ctx, in); err == nil {
+			if out, err = matched(ctx, in, handler); err == nil {
 				return out, nil
 			}
 		}

@@ -113,8 +113,9 @@ func contentOf(r *http.Request) ([]byte, error) {
 // heldAnswer is an answer that nobody gets yet.
 type heldAnswer struct {
 	http.ResponseWriter
-	status int
-	body   bytes.Buffer
+	status   int
+	body     bytes.Buffer
+	changing Changing // what the body is of, where that changes by itself
 }
 
 // WriteHeader holds the status.

@@ -10,7 +10,7 @@ import (
 // How often a work comes again, every time or every other one.
 var (
 	everyWords = map[string][2]language.Text{
-		"DAILY":   {{En: "every day", Ar: "كل يوم"}, {En: "every other day", Ar: "يومًا بعد يوم"}},
+		"DAILY":   {{En: "every day", Ar: "كل يوم"}, {En: "every other day", Ar: "كل يومين"}},
 		"WEEKLY":  {{En: "every week", Ar: "كل أسبوع"}, {En: "every other week", Ar: "كل أسبوعين"}},
 		"MONTHLY": {{En: "every month", Ar: "كل شهر"}, {En: "every other month", Ar: "كل شهرين"}},
 		"YEARLY":  {{En: "every year", Ar: "كل سنة"}, {En: "every other year", Ar: "كل سنتين"}},

@@ -11,7 +11,7 @@ import (
 func TestARuleInWords(t *testing.T) {
 	t.Parallel()
 	for rule, want := range map[string]string{
-		"": "/", "FREQ=WEEKLY": "every week/كل أسبوع", "freq=weekly;byday=su": "every week on Sundays/كل أسبوع يوم الأحد", "FREQ=DAILY;INTERVAL=2;COUNT=9": "every other day/يومًا بعد يوم",
+		"": "/", "FREQ=WEEKLY": "every week/كل أسبوع", "freq=weekly;byday=su": "every week on Sundays/كل أسبوع يوم الأحد", "FREQ=DAILY;INTERVAL=2;COUNT=9": "every other day/كل يومين",
 		"FREQ=WEEKLY;BYDAY=MO,WE,FR;WKST=MO": "every week on Mondays, Wednesdays and Fridays/كل أسبوع يوم الاثنين والأربعاء والجمعة",
 		"FREQ=MONTHLY;BYDAY=1SU":             "comes again/تتكرر", "FREQ=WEEKLY;INTERVAL=3": "comes again/تتكرر", "FREQ=MONTHLY;BYMONTHDAY=-1": "comes again/تتكرر", "FREQ=YEARLY;INTERVAL=1": "every year/كل سنة",
 	} {

@@ -34,7 +34,7 @@ var (
 	factLasts     = language.Text{En: "Has lasted", Ar: "مستمرّ منذ"}
 	factProject   = language.Text{En: "Project", Ar: "المشروع"}
 	factWhere     = language.Text{En: "Environment", Ar: "البيئة"}
-	factMonitor   = language.Text{En: "Monitor", Ar: "المراقب"}
+	factMonitor   = language.Text{En: "Monitor", Ar: "المراقَب"}
 	factComponent = language.Text{En: "Component", Ar: "المكوّن"}
 	factEvent     = language.Text{En: "Event", Ar: "الحدث"}
 	factLevel     = language.Text{En: "Level", Ar: "المستوى"}

@@ -271,7 +271,7 @@ func TestTheReadingOrderIsByWhatMatters(t *testing.T) {
 	tab := browsertest.Open(t)
 	for lang, want := range map[string][]string{
 		"en": {"banner", "navigation Pages", "main", "heading Some systems are down", "heading What is going on", "heading Mails are late", "heading Maintenance that is under way", "heading Exports move to a new machine", "heading Planned maintenance", "heading Database upgrade", "heading New firewall Cancelled", "heading Components", "heading Website", "heading Core", "heading Data & exports", "heading Mail", "heading Exports", "heading Search", "heading Support", "heading The last days", "heading 27 November 2026"},
-		"ar": {"banner", "navigation الصفحات", "main", "heading بعض الأنظمة متوقفة", "heading ما يجري الآن", "heading Mails are late", "heading صيانة جارية", "heading نقل التصدير إلى خادم جديد", "heading صيانة مقرّرة", "heading ترقية قاعدة البيانات", "heading جدار حماية جديد أُلغيت", "heading المكوّنات", "heading الموقع", "heading الأساس", "heading البيانات والتصدير", "heading البريد", "heading التصدير", "heading البحث", "heading الدعم", "heading الأيّام الأخيرة", "heading 27 نوفمبر 2026"},
+		"ar": {"banner", "navigation الصفحات", "main", "heading بعض الأنظمة متوقفة", "heading ما يجري الآن", "heading Mails are late", "heading صيانة جارية", "heading نقل التصدير إلى خادم جديد", "heading صيانة مخطّطة", "heading ترقية قاعدة البيانات", "heading جدار حماية جديد أُلغيت", "heading المكوّنات", "heading الموقع", "heading الأساس", "heading البيانات والتصدير", "heading البريد", "heading التصدير", "heading البحث", "heading الدعم", "heading الأيّام الأخيرة", "heading 27 نوفمبر 2026"},
 	} {
 		if err := chromedp.Do(tab, chromedp.Navigate(server.URL+"/status?lang="+lang)); err != nil {
 			t.Fatal(err)

@@ -139,14 +139,14 @@ func networkAlert(since docstore.Time, over bool, now time.Time) Alert {
 	if over {
 		lasted := now.Sub(since.Time).Round(time.Second)
 		a.At = docstore.At(now)
-		a.Title = language.Text{En: "The monitor's own network is back", Ar: "عادت شبكة المراقب نفسه"}
+		a.Title = language.Text{En: "The monitor's own network is back", Ar: "عادت شبكة المراقِب نفسه"}
 		a.Text = language.Text{
 			En: "It was gone for " + language.English.Duration(lasted) + ". What was up or down meanwhile isn't known, and counts as neither.",
 			Ar: "انقطعت " + language.Arabic.Duration(lasted) + ". ما كان يعمل أو متوقفًا في تلك المدة غير معروف ولا يُحسب.",
 		}
 		return a
 	}
-	a.Title = language.Text{En: "The monitor's own network is gone", Ar: "انقطعت شبكة المراقب نفسه"}
+	a.Title = language.Text{En: "The monitor's own network is gone", Ar: "انقطعت شبكة المراقِب نفسه"}
 	a.Text = language.Text{
 		En: "Nothing can be reached from here, so nothing is known of what is watched. You aren't told of each monitor.",
 		Ar: "لا يمكن الوصول إلى أي شيء من هنا، فلا يُعرف حال ما يُراقب. لن يصلك تنبيه عن كل مراقَب.",

@@ -58,6 +58,9 @@ type monitorBody struct {
 	Heartbeat   *heartbeatBody         `json:"heartbeat,omitempty" doc:"Of a heartbeat that is asked for by itself."`
 }
 
+// Changeable is what the API changes; how the monitor is changes with each check.
+func (b monitorBody) Changeable() any { return b.Definition }
+
 type uptimeBody struct {
 	Ratio          *float64 `json:"ratio" doc:"The part of the known time in which it was up; null where nothing is known. 1 only if it was never down."`
 	DownMinutes    float64  `json:"down_minutes"`

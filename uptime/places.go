@@ -142,7 +142,7 @@ func (s *Service) HandIn(ctx context.Context, r Report) (Receipt, error) {
 		s.ofPlaces.Send(ctx, p)
 	}
 	if off != 0 && before == 0 {
-		s.c.Log.WarnContext(ctx, "the clock of a place is wrong; its times are corrected", "place", r.Place, "behind", off.Round(time.Second).String())
+		s.c.Log.WarnContext(ctx, "the clock of a place is wrong; its times are corrected", "place", r.Place, "behind", off.Round(time.Second))
 	}
 	if err := s.keepFrom(ctx, r.Results); err != nil {
 		return Receipt{}, err

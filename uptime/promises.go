@@ -40,7 +40,7 @@ func (s *Service) Promises(c PromisesConfig) []readiness.Check {
 }
 
 // onOneMachine is why something isn't measured where the product is being tried.
-var onOneMachine = readiness.NotMeasured(language.Text{En: "The product is being tried on one machine, which nobody watches from elsewhere.", Ar: "المنتَج قيد التجربة على جهاز واحد لا يراقبه أحد من مكان آخر."})
+var onOneMachine = readiness.NotMeasured(language.Text{En: "The product is being tried on one machine, which nobody watches from elsewhere.", Ar: "المنتَج قيد التجربة على جهاز واحد لا يراقبه أحد من موقع آخر."})
 
 // watching are the monitors of the addresses, nil for one that isn't watched. Errors are the store's.
 func (s *Service) watching(ctx context.Context, addresses [][]string) ([]*Watched, error) {
@@ -60,7 +60,7 @@ func (s *Service) watching(ctx context.Context, addresses [][]string) ([]*Watche
 var (
 	mendWatch = language.Text{En: "See 'manus monitor list'; without monitors of its own in manus.yaml the product watches these by itself.", Ar: "انظر manus monitor list؛ يراقب المنتَج هذه العناوين من تلقاء نفسه ما لم تكن لها مراقَبات في manus.yaml."}
 	unasked   = language.Text{En: "The store doesn't say what is watched: #.", Ar: "لا يذكر المخزن ما يُراقَب: #."}
-	mendStore = language.Text{En: "See /ready for why the store can't be used.", Ar: "انظر \u200e/ready لمعرفة سبب تعذّر استخدام المخزن."}
+	mendStore = language.Text{En: "See /ready for why the store can't be used.", Ar: "انظر \u200e/ready لمعرفة سبب تعذّر استعمال المخزن."}
 	nowhere   = readiness.NotMeasured(language.Text{En: "It isn't known where the product is reached: set PUBLIC_URL.", Ar: "لا يُعرف عنوان المنتَج: اضبط PUBLIC_URL."})
 )
 
@@ -154,7 +154,7 @@ func (s *Service) checkElsewhere(ctx context.Context, c PromisesConfig) readines
 	}
 	mend := language.Text{En: "Start 'manus watch' on another machine, or see why it isn't heard of there.", Ar: "شغّل manus watch على جهاز آخر، أو انظر هناك لماذا لا يُسمع منه."}
 	if len(places) == 0 {
-		return readiness.Doubtful(language.Text{En: "There is no other place: nobody notices when only this machine's network is cut off.", Ar: "لا يوجد مكان آخر: لن يلاحظ أحد انقطاع شبكة هذا الجهاز وحدها."}, mend)
+		return readiness.Doubtful(language.Text{En: "There is no other place: nobody notices when only this machine's network is cut off.", Ar: "لا يوجد موقع مراقبة آخر: لن يلاحظ أحد انقطاع شبكة هذا الجهاز وحدها."}, mend)
 	}
 	var heard, silent []string
 	watched, seen := 0, 0
@@ -174,7 +174,7 @@ func (s *Service) checkElsewhere(ctx context.Context, c PromisesConfig) readines
 		}
 	}
 	evidence := language.Both(func(t language.Tag) string {
-		return language.Text{En: "# of # addresses are seen from: #. Not heard of: #.", Ar: "عدد العناوين المراقَبة من مكان آخر # من #، والأماكن: #. ولا يُسمع من: #."}.
+		return language.Text{En: "# of # addresses are seen from: #. Not heard of: #.", Ar: "عدد العناوين المراقَبة من موقع آخر # من #، والمواقع: #. ولا يُسمع من: #."}.
 			Quoting(t.Number(seen), t.Number(watched), listed(heard), listed(silent)).In(t)
 	})
 	switch {

@@ -147,9 +147,9 @@ func wrongReport(field, en, ar string) error {
 func (r *Report) problem() error {
 	switch {
 	case !IsPlace(r.Place):
-		return wrongReport("place", "use lower-case letters, digits and '-', at most 32", "استخدم حروفًا لاتينية صغيرة وأرقامًا و'-'، 32 على الأكثر")
+		return wrongReport("place", "use lower-case letters, digits and '-', at most 32", "استعمل حروفًا لاتينية صغيرة وأرقامًا و'-'، 32 على الأكثر")
 	case r.Instance == "" || len(r.Instance) > 64:
-		return wrongReport("instance", "use from 1 to 64 characters", "استخدم من 1 إلى 64 حرفًا")
+		return wrongReport("instance", "use from 1 to 64 characters", "استعمل من 1 إلى 64 حرفًا")
 	case !isTime(r.Now):
 		return wrongReport("now", "is no time of this century", "ليس وقتًا من هذا القرن")
 	case len(r.Results) > maxReport:

@@ -75,7 +75,7 @@ func (p *place) differsAlert(page shownPage) Alert {
 	a := p.pageAlert(page, pageDiffers)
 	a.Text = language.Text{
 		En: "Looked at from there, as strangers do: " + page.URL + ". " + page.Text.En + " What caches may still have, or is being published, doesn’t count.",
-		Ar: "بالنظر من هناك كما يفعل الزوار: " + language.Arabic.Isolate(page.URL) + ". " + page.Text.Ar + " ولا يُعدّ من ذلك ما قد تحتفظ به ذاكرات التخزين المؤقت أو ما يجري نشره.",
+		Ar: "بالنظر من هناك كما يفعل الزوار: " + language.Arabic.Isolate(page.URL) + ". " + page.Text.Ar + " ولا يُعدّ من ذلك ما قد تحتفظ به الذاكرات الوسيطة أو ما يجري نشره.",
 	}
 	return a
 }

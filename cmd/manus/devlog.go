@@ -19,12 +19,14 @@ type devHandler struct {
 	coloured     bool
 }
 
-// Enabled tells whether a record may be shown; requests are, whatever the level.
-func (devHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+// Enabled tells whether a record may be shown; requests are, whatever the level, but for routine.
+func (h devHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelInfo || h.Handler.Enabled(ctx, level)
+}
 
 // Handle writes a record.
 func (h devHandler) Handle(ctx context.Context, r slog.Record) error {
-	if r.Message == "request" && r.Level == slog.LevelInfo {
+	if r.Message == "request" && h.Enabled(ctx, r.Level) {
 		_, err := io.WriteString(h.out, h.request(r))
 		return err
 	}

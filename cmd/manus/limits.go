@@ -64,7 +64,7 @@ func (c limitsMatch) Run(p *process, parent *limitsCommand) error {
 		return err
 	}
 	if c.Plan != "" && !slices.ContainsFunc(file.Billing.Plans, func(plan billing.Plan) bool { return plan.ID == c.Plan }) {
-		return usageError{errors.New("there is no such plan; name one of manus.yaml, and the file with --config")}
+		return noPlan("--plan", file.Billing.Plans)
 	}
 	rules := ratelimit.New(ratelimit.ServiceConfig{Config: file.Limits, Routes: source.Routes}).Match(strings.ToUpper(c.Method), c.Path, c.Plan)
 	if len(rules) == 0 {

@@ -156,6 +156,7 @@ func TestALogIsForWhoReadsIt(t *testing.T) {
 		log, flush := newLogger(&w, s, coloured)
 		log.Info("request", "method", "GET", "route", "GET /api/v1/sessions", "status", 503, "took", 1234567*time.Nanosecond)
 		log.Info("request", "method", "POST", "route", "", "status", 404, "took", 7*time.Microsecond)
+		log.Debug("request", "method", "GET", "route", "GET /routine", "status", 200, "took", time.Millisecond)
 		log.Info("unimportant")
 		log.Warn("look", "took", 2*time.Second)
 		flush()
@@ -167,8 +168,11 @@ func TestALogIsForWhoReadsIt(t *testing.T) {
 			t.Errorf("dev has no %q: %q", want, dev)
 		}
 	}
-	if strings.Contains(dev, "unimportant") {
+	if strings.Contains(dev, "unimportant") || strings.Contains(dev, "/routine") {
 		t.Errorf("dev shows more than its level: %q", dev)
+	}
+	if dev = write(config.Settings{Dev: true, LogFormat: "text", LogLevel: slog.LevelDebug}, false); !strings.Contains(dev, "  GET    200  /routine  1ms\n") || strings.Contains(dev, "\x1b") {
+		t.Errorf("dev hides what is asked for, or has colours: %q", dev)
 	}
 	if json := write(config.Settings{LogFormat: "json"}, false); !strings.Contains(json, `"took_ms":1.234`) || !strings.Contains(json, `"took_ms":2000}`) {
 		t.Errorf("JSON has no units: %s", json)

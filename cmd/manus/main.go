@@ -120,7 +120,7 @@ func inPlainForm(args []string) []string {
 func fail(stderr io.Writer, line *kong.Context, err error) int {
 	var usage usageError
 	var problems *config.Problems
-	say := newPasting(line).complete
+	say := func(text string) string { return newPasting(line).complete(asTyped(text, line)) }
 	switch {
 	case err == nil:
 		return exitDone

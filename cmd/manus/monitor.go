@@ -96,11 +96,11 @@ func (c monitorTest) Run(p *process, parent *monitorCommand) error {
 	return parent.with(p, func(a *app.App) error {
 		w, err := a.Uptime.Monitor(p.ctx, c.Monitor)
 		if err != nil {
-			return orNoMonitor(err)
+			return orNoMonitor(p, a, c.Monitor, err)
 		}
 		r, err := a.Uptime.Check(p.ctx, c.Monitor)
 		if err != nil {
-			return orNoMonitor(err)
+			return orNoMonitor(p, a, c.Monitor, err)
 		}
 		if w.Beats != nil {
 			return toldBeat(p, c.Monitor, r)
@@ -141,7 +141,7 @@ func (c monitorResume) Run(p *process, parent *monitorCommand) error {
 func (c monitorCommand) pause(p *process, command, id string, paused bool, done string) error {
 	return c.with(p, func(a *app.App) error {
 		if err := a.Uptime.Pause(operating(p, command), id, paused); err != nil {
-			return orNoMonitor(err)
+			return orNoMonitor(p, a, id, err)
 		}
 		w, err := a.Uptime.Monitor(p.ctx, id)
 		if err != nil {
@@ -180,7 +180,7 @@ type monitorMute struct {
 func (c monitorMute) Run(p *process, parent *monitorCommand) error {
 	length, err := uptime.MuteFor(c.For)
 	if err != nil {
-		return usageError{fmt.Errorf("--%w", err)}
+		return usageError{err}
 	}
 	id, err := c.id()
 	if err != nil {
@@ -189,7 +189,7 @@ func (c monitorMute) Run(p *process, parent *monitorCommand) error {
 	return parent.with(p, func(a *app.App) error {
 		until, err := a.Uptime.Mute(operating(p, "manus monitor mute"), id, length)
 		if err != nil {
-			return orNoMonitor(err)
+			return orNoMonitor(p, a, id, err)
 		}
 		_, err = fmt.Fprintln(p.out, until.UTC().Format(time.RFC3339))
 		return err
@@ -206,7 +206,7 @@ func (c monitorUnmute) Run(p *process, parent *monitorCommand) error {
 	}
 	return parent.with(p, func(a *app.App) error {
 		if _, err := a.Uptime.Mute(operating(p, "manus monitor unmute"), id, 0); err != nil {
-			return orNoMonitor(err)
+			return orNoMonitor(p, a, id, err)
 		}
 		if id == uptime.All {
 			_, err := fmt.Fprintln(p.out, "all that aren't muted by themselves are told of again")

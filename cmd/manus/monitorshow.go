@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"manus/app"
+	"manus/internal/words"
 	"manus/language"
 	"manus/uptime"
 	"manus/uptime/heartbeat"
@@ -23,7 +24,7 @@ func (c monitorShow) Run(p *process, parent *monitorCommand) error {
 	return parent.with(p, func(a *app.App) error {
 		w, err := a.Uptime.Monitor(p.ctx, c.Monitor)
 		if err != nil {
-			return orNoMonitor(err)
+			return orNoMonitor(p, a, c.Monitor, err)
 		}
 		table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintf(table, "monitor\t%s (%s), %s\n", w.ID, w.Name, w.Type)
@@ -46,14 +47,33 @@ func (c monitorShow) Run(p *process, parent *monitorCommand) error {
 }
 
 // orNoMonitor says how to find monitors where there is none of a name.
-func orNoMonitor(err error) error {
+func orNoMonitor(p *process, a *app.App, id string, err error) error {
 	switch {
 	case errors.Is(err, uptime.ErrNoMonitor):
-		return errors.New("there is no such monitor; 'manus monitor list' shows them, those of manus.yaml where that is given with --config")
+		return fmt.Errorf("there is no such monitor; %s'manus monitor list' shows them, those of manus.yaml where that is given with --config", perhapsMonitor(p, a, id))
 	case errors.Is(err, uptime.ErrInvalid):
 		return usageError{err}
 	}
 	return err
+}
+
+// perhapsMonitor is the monitor that a mistyped id most likely means, if any.
+func perhapsMonitor(p *process, a *app.App, id string) string {
+	all, err := a.Uptime.Monitors(p.ctx)
+	if err != nil {
+		return ""
+	}
+	near := words.Nearest(id, 2, func(yield func(string) bool) {
+		for _, w := range all {
+			if !yield(w.ID) {
+				return
+			}
+		}
+	})
+	if near == "" {
+		return ""
+	}
+	return "perhaps " + near + " is meant; "
 }
 
 func momentOf(at time.Time) string {

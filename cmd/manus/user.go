@@ -130,6 +130,9 @@ func (c userCreate) Run(p *process, parent *userCommand) error {
 			user, err = a.Accounts.Create(p.ctx, account.NewUser{Email: c.Email, Password: password, FullName: c.Name, Role: c.Role, Temporary: madeUp})
 			return err
 		})
+		if errors.Is(err, account.ErrInvalidEmail) {
+			return errNoAddress
+		}
 		if err == nil {
 			_, err = fmt.Fprintf(p.out, "%s: made, with the role %s\n", user.Email, user.Role)
 		}
@@ -137,20 +140,22 @@ func (c userCreate) Run(p *process, parent *userCommand) error {
 	})
 }
 
+var errNoAddress = usageError{errors.New("<email> is no e-mail address; use the form name@example.com")}
+
 type userInvite struct {
-	Email    string       `arg:"" help:"The e-mail address."`
-	Language language.Tag `help:"The language of the mail: en or ar." default:"en" enum:"en,ar"`
+	Email    string `arg:"" help:"The e-mail address."`
+	Language string `help:"The language of the mail: en or ar." default:"en" enum:"en,ar"`
 }
 
 // Run invites somebody. A server that runs, or the next one, sends the mail.
 func (c userInvite) Run(p *process, parent *userCommand) error {
 	return parent.with(p, func(a *app.App) error {
-		err := a.Accounts.Invite(p.ctx, c.Email, c.Language)
+		err := a.Accounts.Invite(p.ctx, c.Email, language.Tag(c.Language))
 		switch {
 		case errors.Is(err, account.ErrTaken):
 			return errors.New("this address has an account already")
 		case errors.Is(err, account.ErrInvalidEmail):
-			return usageError{errors.New("<email> is no e-mail address; use the form name@example.com")}
+			return errNoAddress
 		case err != nil:
 			return err
 		}
@@ -228,10 +233,19 @@ func (c userSetPlan) Run(p *process, parent *userCommand) error {
 	return c.on(p, parent, func(a *app.App, id string) error {
 		err := a.Plans.SetPlan(p.ctx, id, c.Plan)
 		if errors.Is(err, billing.ErrUnknownPlan) {
-			return errors.New("there is no such plan; name one of manus.yaml, and the file with --config")
+			return noPlan("<plan>", a.Plans.Plans())
 		}
 		return err
 	}, "is on the plan "+c.Plan+" now")
+}
+
+// noPlan is the error of a flag or an argument that names none of the plans.
+func noPlan(flag string, plans []billing.Plan) error {
+	ids := make([]string, len(plans))
+	for i, plan := range plans {
+		ids[i] = plan.ID
+	}
+	return usageError{fmt.Errorf("%s: use %s; the server's own plans are in its manus.yaml: name that with --config", flag, words.Or(ids))}
 }
 
 type userSetPassword struct {

@@ -99,7 +99,7 @@ func (w Work) iterate(zone *time.Location) (func() (time.Time, bool), error) {
 	}
 	option, err := rrule.StrToROptionInLocation(rule, zone)
 	if err != nil {
-		return nil, fmt.Errorf("rrule: %w", err)
+		return nil, fmt.Errorf("rrule: write one such as FREQ=WEEKLY;BYDAY=SU: %w", err)
 	}
 	if option.Freq > rrule.DAILY || option.Byhour != nil || option.Byminute != nil || option.Bysecond != nil {
 		return nil, errors.New("rrule: use FREQ=DAILY, WEEKLY, MONTHLY or YEARLY; the time of day is that of starts_at")
@@ -110,7 +110,7 @@ func (w Work) iterate(zone *time.Location) (func() (time.Time, bool), error) {
 	}
 	r, err := rrule.NewRRule(*option)
 	if err != nil {
-		return nil, fmt.Errorf("rrule: %w", err)
+		return nil, fmt.Errorf("rrule: write one such as FREQ=WEEKLY;BYDAY=SU: %w", err)
 	}
 	return r.Iterator(), nil
 }

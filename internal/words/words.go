@@ -30,6 +30,15 @@ func Of[N int | int64 | uint64](n N, thing string) string {
 	return thing + "s"
 }
 
+// Or are the names that may be chosen: "minor, major or critical".
+func Or(names []string) string {
+	last := len(names) - 1
+	if last < 1 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
 const day = 24 * time.Hour
 
 // Span is a span of time in its largest whole unit, two days and more in days: "1 minute",

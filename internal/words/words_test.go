@@ -22,6 +22,15 @@ func TestOneOfAThingIsNotSeveral(t *testing.T) {
 	}
 }
 
+func TestWhatMayBeChosenIsListed(t *testing.T) {
+	t.Parallel()
+	for want, names := range map[string][]string{"": nil, "copy": {"copy"}, "user or operator": {"user", "operator"}, "minor, major or critical": {"minor", "major", "critical"}} {
+		if got := Or(names); got != want {
+			t.Errorf("%q instead of %q", got, want)
+		}
+	}
+}
+
 func TestASpanIsInItsLargestWholeUnit(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{

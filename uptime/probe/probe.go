@@ -133,10 +133,7 @@ type Prober struct {
 
 // New returns a prober.
 func New(o Options) *Prober {
-	p := &Prober{agent: "Manus", now: o.Now, resolver: o.resolver, roots: o.roots, registries: newRegistries(o.Registries)}
-	if o.Version != "" {
-		p.agent += "/" + o.Version
-	}
+	p := &Prober{agent: Agent(o.Version), now: o.Now, resolver: o.resolver, roots: o.roots, registries: newRegistries(o.Registries)}
 	if p.now == nil {
 		p.now = time.Now
 	}
@@ -144,6 +141,14 @@ func New(o Options) *Prober {
 		p.resolver = &net.Resolver{PreferGo: true} // libc's holds a thread for each name, and can't be broken off
 	}
 	return p
+}
+
+// Agent is the User-Agent of the checks of a program of a version.
+func Agent(version string) string {
+	if version == "" {
+		return "Manus"
+	}
+	return "Manus/" + version
 }
 
 // Check is a target that can be checked, again and again, by several at a time.
