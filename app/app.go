@@ -106,6 +106,7 @@ type App struct {
 	health   *health.Service
 	pages    *console.Pages
 	listed   atomic.Pointer[[]statuspage.Listed] // the status page's components
+	past     pastIncidents                       // what that page tells of its days
 	api      *httpapi.API
 	routes   func() ratelimit.Routes // once all rooms are there
 

@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"manus/design"
@@ -53,19 +54,25 @@ type Config struct {
 	Mails *mail.Outbox
 	// Components has /dev/components show what pages are made of.
 	Components bool
-	Log        *slog.Logger
+	// URL is where the server is reached, for the examples in the reference, and Limits the rules
+	// in force of a request; nil: those that routes have of their own.
+	URL    string
+	Limits func(method, path string) []ratelimit.Rule
+	Log    *slog.Logger
 }
 
 // Pages are the pages of the site.
 type Pages struct {
 	Config
 	home      map[language.Tag]document
-	reference func() (reference, error)
+	reference atomic.Pointer[reference]
+	api       *httpapi.API
 	assets    map[string]document // by path
 	favicon   document
 
 	inline      template.CSS // the style sheet, in pages that stand alone
 	errorPolicy string
+	docsStyle   string // its path
 
 	templates map[language.Tag]*template.Template
 	base      frame // in no language yet
@@ -91,7 +98,12 @@ func (p *Pages) Render(api *httpapi.API) error {
 	p.inline = template.CSS(sheet) //nolint:gosec // it is ours
 	p.errorPolicy = policyWith(p.inline)
 	icon := p.keepIcons()
-	p.reference = sync.OnceValues(func() (reference, error) { return p.newReference(api) })
+	docs, err := files.ReadFile("pages/docs.css")
+	if err != nil {
+		return err
+	}
+	p.docsStyle = p.keep("/docs.css", newDocument("text/css; charset=utf-8", docs))
+	p.api = api
 	p.base = frame{Style: style, Icon: icon, Version: p.Version, Support: p.Support, IsProduct: p.Product != (language.Text{})}
 	for _, tag := range []language.Tag{language.English, language.Arabic} {
 		if p.templates[tag], err = template.New("").Funcs(wordsOf(tag)).ParseFS(files, "pages/*.html"); err != nil {
@@ -101,7 +113,15 @@ func (p *Pages) Render(api *httpapi.API) error {
 			return err
 		}
 	}
+	p.reference.Store(p.newReference(api))
 	return nil
+}
+
+// Refresh has the reference made anew: what it tells, as the limits in force, has changed.
+func (p *Pages) Refresh() {
+	if p.reference.Load() != nil { // it has been rendered
+		p.reference.Store(p.newReference(p.api))
+	}
 }
 
 // keepIcons keeps the product's logo, or that of Manus, and returns its path.
@@ -115,11 +135,15 @@ func (p *Pages) keepIcons() (path string) {
 }
 
 // wordsOf is how a page says something in a language: text picks between words
-// that stand in the page itself, say takes those that come from elsewhere.
+// that stand in the page itself, say takes those that come from elsewhere, lang is the language; prose
+// is a text with names of programs in it.
 func wordsOf(tag language.Tag) template.FuncMap {
 	return template.FuncMap{
-		"text": func(english, arabic string) string { return language.Text{En: english, Ar: arabic}.In(tag) },
-		"say":  func(text language.Text) string { return text.In(tag) },
+		"text":  func(english, arabic string) string { return language.Text{En: english, Ar: arabic}.In(tag) },
+		"say":   func(text language.Text) string { return text.In(tag) },
+		"rate":  func(limit ratelimit.Limit) string { return saidLimit(tag, limit) },
+		"prose": prose,
+		"lang":  func() language.Tag { return tag },
 	}
 }
 
@@ -293,8 +317,7 @@ func (p *Pages) Routes(api *httpapi.API) {
 		Access: httpapi.Public, Pattern: "GET /{$}", Caching: revalidated,
 		Headers: map[string]string{"Content-Security-Policy": homePolicy},
 	}, localized(p.home))
-	page("GET /docs", revalidated, p.ofReference(func(made reference) http.Handler { return localized(made.docs) }))
-	page("GET /openapi.json", revalidated, p.ofReference(func(made reference) http.Handler { return made.openapi }))
+	p.docsRoutes(api)
 	p.problemRoutes(api)
 	page("GET /assets/{name}", immutable, http.HandlerFunc(p.sendAsset))
 	p.fileRoutes(api)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"manus/identity"
+	"manus/language"
 )
 
 const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
@@ -47,7 +48,7 @@ func pagesAPI(page ProblemPage) *API {
 	api.Handle(Route{Access: Public, Pattern: "GET /ping", Proves: true}, fails)
 	api.Handle(Route{Access: Public, Pattern: "GET /api/raw"}, fails)
 	api.Handle(Route{Access: Public, Pattern: "GET /sdk", Problem: func(p *Problem) any { return p.Title }}, fails)
-	Register(Group{API: api, Name: "Tea"}, Route{Access: Public, Pattern: "GET /tea", ID: "tea", Summary: "Tea"}, func(context.Context, *Nothing) (*Nothing, error) { return nil, errors.New("x") })
+	Register(Group{API: api, Name: language.Text{En: "Tea", Ar: "شاي"}}, Route{Access: Public, Pattern: "GET /tea", ID: "tea", Summary: language.Text{En: "Tea", Ar: "شاي"}}, func(context.Context, *Nothing) (*Nothing, error) { return nil, errors.New("x") })
 	return api
 }
 
