@@ -127,7 +127,7 @@ func newSite(v *view, settings Settings, markdown Markdown, stale time.Time) *si
 	if settings.Picture.Body != nil {
 		s.logo = s.freeze("logo", settings.Picture.Type, settings.Picture.Body)
 	} else {
-		s.logo = s.freeze("svg", "image/svg+xml", []byte(mustRead("icon.svg")))
+		s.logo = s.freeze("svg", "image/svg+xml", design.Mark().Body)
 	}
 	s.page(mainPage, "main.html", func(p *page) any { return p.main() })
 	s.page("status/history", "history.html", func(p *page) any { return p.history() })
