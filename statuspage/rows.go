@@ -129,7 +129,6 @@ func (w *writer) figures(d Day) {
 	case d.Down > 0:
 		part(down, d.Down)
 	case d.Trouble > 0:
-		w.raw(`<b>`, noOutage.In(w.tag), `</b> · `)
 		part(troubled, d.Trouble)
 	case percent == "":
 		w.raw(noFigures.In(w.tag))
