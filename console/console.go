@@ -111,7 +111,7 @@ func (p *Pages) icon() (path string, err error) {
 // that stand in the page itself, say takes those that come from elsewhere.
 func wordsOf(tag language.Tag) template.FuncMap {
 	return template.FuncMap{
-		"text": func(english, arabic string) string { return language.Text{En: english, Ar: arabic}.In(tag) },
+		"text": tag.Pick,
 		"say":  func(text language.Text) string { return text.In(tag) },
 	}
 }

@@ -217,7 +217,7 @@ func TestWhatCantBeReadIsAnsweredFromMemoryWithItsAge(t *testing.T) {
 		after time.Duration
 		err   error
 		says  string // of its age
-	}{{5 * time.Second, gone, ""}, {20 * time.Second, gone, "20 seconds"}, {25 * time.Second, gone, "20 seconds"}, {8 * time.Minute, gone, "8 minutes"}, {9 * time.Minute, nil, ""}} {
+	}{{5 * time.Second, gone, ""}, {20 * time.Second, gone, "(<span data-old>20 seconds ago</span>)"}, {25 * time.Second, gone, "20 seconds ago"}, {8 * time.Minute, gone, "8 minutes ago"}, {9 * time.Minute, nil, ""}} {
 		h.set(func(h *house) { h.at, h.err = now.Add(c.after), c.err })
 		if err := h.Refresh(t.Context()); !errors.Is(err, c.err) {
 			t.Fatal(err)
@@ -226,6 +226,11 @@ func TestWhatCantBeReadIsAnsweredFromMemoryWithItsAge(t *testing.T) {
 			body := get(t, h, path).Body.String()
 			if strings.Contains(body, older) != (c.says != "") || !strings.Contains(body, c.says) {
 				t.Errorf("%v later, %s doesn't say %q of its age", c.after, path, c.says)
+			}
+			const arabic = "تتعذّر قراءة سجلّاتنا الآن. ما تراه يعود إلى"
+			ar := get(t, h, path+"?lang=ar-SA").Body.String()
+			if strings.Contains(ar, arabic) != (c.says != "") || strings.Contains(ar, " ago") {
+				t.Errorf("%v later, %s in Arabic: %s", c.after, path, ar)
 			}
 		}
 		if w := get(t, h, "/api/v2/summary.json"); w.Code != 200 || c.err != nil && !strings.Contains(w.Body.String(), `"updated_at":"2026-11-27T09:41:12.000Z"`) {

@@ -302,12 +302,14 @@ var templates = sync.OnceValue(func() map[language.Tag]*template.Template {
 // functions are how a page says something in a language.
 func functions(tag language.Tag) template.FuncMap {
 	return template.FuncMap{
-		"text":          func(english, arabic string) string { return language.Text{En: english, Ar: arabic}.In(tag) },
+		"text":          tag.Pick,
 		"say":           func(text language.Text) string { return text.In(tag) },
 		"duration":      tag.Duration,
 		"seconds":       hours,
 		"stretchesLeft": func(n int) string { return stretchesLeft.In(tag, n) },
-		"date":          func(at time.Time) string { return tag.Date(at.UTC()) },
+		"date":          func(at time.Time) string { return whole(tag.Date(at.UTC())) },
+		"old":           tag.Ago,
+		"between":       func(from, until time.Time) template.HTML { return between(tag, from, until) },
 		"moment":        func(at time.Time) template.HTML { return momentIn(tag, at) },
 		"status":        func(s Status) template.HTML { return badgeOf(s.level(), statusWords[s].In(tag)) },
 		"badge":         badgeOf,
@@ -337,5 +339,21 @@ func badgeOf(level design.Level, word string) template.HTML {
 func momentIn(tag language.Tag, at time.Time) template.HTML {
 	at = at.UTC()
 	//nolint:gosec // of times
-	return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `"><bdi>` + template.HTMLEscapeString(tag.Moment(at)) + `</bdi></time>`)
+	return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `"><bdi>` + unbroken(tag, tag.Moment(at), at) + `</bdi></time>`)
+}
+
+// between is a span of time for people.
+func between(tag language.Tag, from, until time.Time) template.HTML {
+	return template.HTML(`<bdi>` + unbroken(tag, tag.Between(from, until), from.UTC(), until.UTC()) + `</bdi>`) //nolint:gosec // of times
+}
+
+// whole is a text of which no line ends within.
+func whole(text string) string { return strings.ReplaceAll(text, " ", "\u00a0") }
+
+// unbroken is a text in which no line ends within the days that it names, nor before UTC.
+func unbroken(tag language.Tag, text string, days ...time.Time) string {
+	for _, day := range days {
+		text = strings.ReplaceAll(text, tag.Date(day), whole(tag.Date(day)))
+	}
+	return template.HTMLEscapeString(strings.ReplaceAll(text, " UTC", whole(" UTC")))
 }
