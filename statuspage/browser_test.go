@@ -13,11 +13,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/accessibility"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -200,6 +202,60 @@ func TestTheScriptReadsThePageAgain(t *testing.T) {
 	}
 }
 
+// A page whose server is gone, or that comes out of an old cache, is no longer green: it says that how
+// everything is can't be read, and since when; one that can be read again is as it was.
+func TestAPageThatCantBeReadIsNoLongerGreen(t *testing.T) {
+	t.Parallel()
+	calm := many(3)
+	for _, c := range []struct {
+		lang, old, lost string
+		by              time.Duration // how old the page is
+	}{
+		{"en", "59 seconds ago", "", 59500 * time.Millisecond},
+		{"en", "4 minutes ago", "How everything is now can’t be read", 5*time.Minute - time.Second/2},
+		{"ar", "قبل ساعتين", "تتعذّر قراءة الحالة الآن", 2*time.Hour + time.Minute},
+		{"ar", "قبل 3 أيام", "تتعذّر قراءة الحالة الآن", 75 * time.Hour},
+		{"en", "1 day ago", "How everything is now can’t be read", 40 * time.Hour},
+	} {
+		h := refreshed(t, calm)
+		server := httptest.NewServer(h.handler)
+		t.Cleanup(server.Close)
+		h.set(func(h *house) { h.at = time.Now().Add(-c.by) })
+		if err := h.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		tab := browsertest.Open(t)
+		if err := chromedp.Do(tab, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+			_, err := cdp.Call(ctx, target, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{
+				Source: `const fetched = fetch; window.gone = true; window.fetch = (...all) => window.gone ? Promise.reject(new TypeError("it is gone")) : fetched(...all)`,
+			})
+			return err
+		}), chromedp.Navigate(server.URL+"/status?lang="+c.lang)); err != nil {
+			t.Fatal(err)
+		}
+		const state = `[document.querySelector("[data-updated] time").textContent, document.querySelector(".banner:not([hidden])").className, document.querySelector("[data-lost]").hidden ? "" : document.title].join("|")`
+		want := "|banner up|"
+		if c.lost != "" {
+			want = "|banner unknown|" + c.lost
+		}
+		if got := evaluate[string](t, tab, state); got != c.old+want {
+			t.Errorf("%v old, in %s: %q, not %q", c.by, c.lang, got, c.old+want)
+		}
+		h.set(func(h *house) { h.at = time.Now() })
+		if err := h.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := evaluate[string](t, tab, `new Promise((done) => {
+			new MutationObserver(() => requestAnimationFrame(() => done(`+state+`))).observe(document.querySelector("[data-live]"), { childList: true });
+			window.gone = false;
+			document.dispatchEvent(new Event("visibilitychange"));
+		})`)
+		if !strings.HasSuffix(got, "|banner up|") {
+			t.Errorf("read again it is %q", got)
+		}
+	}
+}
+
 // The widget shows in another site's page how everything is, under a policy that allows
 // nothing but it.
 func TestTheWidgetWorksInAnotherSite(t *testing.T) {
@@ -220,8 +276,61 @@ func TestTheWidgetWorksInAnotherSite(t *testing.T) {
 		const look = () => { const is = document.querySelector("#here > span")?.dataset.is; is && is !== "unknown" ? done(is) : requestAnimationFrame(look); };
 		look();
 	})`)
-	if got != "major" {
+	if got != "partial" {
 		t.Errorf("it shows %q", got)
+	}
+}
+
+// The widget says what the page says, in its reader's language, and of what is old how old it is.
+func TestTheWidgetSaysWhatThePageSays(t *testing.T) {
+	t.Parallel()
+	unwatched := many(1)
+	unwatched.Components[0].Watched = []Watched{{}}
+	tab := browsertest.Open(t)
+	for _, c := range []struct {
+		model      Model
+		lang, want string
+		by         time.Duration // how old it is
+	}{
+		{many(1), "en-GB", "up|All systems operational", 0},
+		{unwatched, "en", "unknown|Some systems aren’t being watched right now", 0},
+		{unwatched, "ar-SA", "unknown|بعض الأنظمة غير مراقَبة الآن", 0},
+		{many(1), "", "unknown|2 hours ago: All systems operational", 2 * time.Hour},
+		{many(1), "ar", "unknown|قبل ساعتين: جميع الأنظمة تعمل", 2 * time.Hour},
+	} {
+		h := refreshed(t, c.model)
+		h.set(func(h *house) { h.at = time.Now().Add(-c.by) })
+		if err := h.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(h.handler)
+		t.Cleanup(server.Close)
+		if err := chromedp.Do(tab, chromedp.Navigate(server.URL+"/status/nothing")); err != nil {
+			t.Fatal(err)
+		}
+		// Its shadow is closed to others: the test opens it, and takes its timer.
+		got := evaluate[string](t, tab, `new Promise((done) => {
+			const attach = Element.prototype.attachShadow;
+			Element.prototype.attachShadow = function () { return window.shadow = attach.call(this, { mode: "open" }); };
+			const read = window.fetch;
+			window.setInterval = (again) => { window.again = again; };
+			window.fetch = async (...all) => { const answer = await read(...all); setTimeout(() => done(shown()), 50); return answer; };
+			window.shown = () => { const a = window.shadow.querySelector("a"); return a.dataset.is + "|" + a.textContent; };
+			const script = document.createElement("script");
+			script.src = "/status/widget.js"; script.dataset.lang = "`+c.lang+`";
+			document.querySelector("main").append(script);
+		})`)
+		if got != c.want {
+			t.Errorf("in %s it shows %q, not %q", c.lang, got, c.want)
+		}
+		_, said, _ := strings.Cut(got, "|")
+		got = evaluate[string](t, tab, `new Promise((done) => {
+			window.fetch = () => { setTimeout(() => done(shown()), 50); return Promise.reject(new TypeError("it is gone")); };
+			window.again();
+		})`)
+		if !strings.HasPrefix(got, "unknown|Can’t be read. ") && !strings.HasPrefix(got, "unknown|تتعذّر القراءة. ") || !strings.HasSuffix(got, said) {
+			t.Errorf("what can't be read is %q", got)
+		}
 	}
 }
 

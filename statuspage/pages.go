@@ -56,6 +56,12 @@ func (p *page) Logo() string       { return p.Asset(p.logo) }
 func (p *page) IsStale() bool      { return !p.stale.IsZero() }
 func (p *page) Age() time.Duration { return p.stale.Sub(p.At).Truncate(time.Second) }
 
+// IsLost tells that the page is so old that it can't say how everything is now.
+func (p *page) IsLost() bool { return p.IsStale() && p.Age() > lostAfter }
+
+// lostAfter is as in status.js.
+const lostAfter = 150 * time.Second
+
 // mainData is what the page itself shows.
 type mainData struct {
 	*page
@@ -83,11 +89,13 @@ func (p *page) Subscribe() string {
 }
 
 // Sentence says in a few words how everything is.
-func (p *page) Sentence() language.Text {
-	if len(p.Rows) == 0 && p.Overall == Unknown {
+func (p *page) Sentence() language.Text { return p.sentence() }
+
+func (v *view) sentence() language.Text {
+	if len(v.Rows) == 0 && v.Overall == Unknown {
 		return nothingWatched
 	}
-	return overallWords[p.Overall]
+	return overallWords[v.Overall]
 }
 
 // List is the list of components.

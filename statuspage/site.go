@@ -144,6 +144,7 @@ func newSite(v *view, settings Settings, markdown Markdown, stale time.Time) *si
 	s.each("status/feed.atom", "application/atom+xml; charset=utf-8", shared, s.feed)
 	s.one("status/calendar.ics", "text/calendar; charset=utf-8", s.calendar)
 	s.one("status/widget.js", "text/javascript; charset=utf-8", func() []byte { return []byte(mustRead("widget.js")) })
+	s.one("status/widget.json", jsonType, s.widget)
 	for name, answer := range s.answers() {
 		s.one("api/v2/"+name+".json", jsonType, answer)
 	}
