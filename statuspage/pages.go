@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"html/template"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -214,8 +216,20 @@ func (p *page) Planned(m Maintenance) any {
 // Names are those of components.
 func (p *page) Names(ids []string) []string { return p.names(ids, p.Tag) }
 
-// Markdown is a text as it was written.
-func (p *page) Markdown(text string) template.HTML { return p.markdown(text) }
+// Markdown is a text as it was written. Its headings begin below that of what it stands in.
+func (p *page) Markdown(text string) template.HTML {
+	above := 3
+	if strings.HasPrefix(p.path, "status/incidents/") {
+		above = 2
+	}
+	return template.HTML(headings.ReplaceAllStringFunc(string(p.markdown(text)), func(tag string) string { //nolint:gosec // as it was, but for numbers
+		at := len(tag) - len("1>")
+		return tag[:at] + strconv.Itoa(min(int(tag[at]-'0')+above, 6)) + ">"
+	}))
+}
+
+// headings are the tags of headings in HTML whose texts have none: there < is an entity.
+var headings = regexp.MustCompile(`</?h[1-6]>`)
 
 // componentData is what a component's own page shows.
 type componentData struct {
@@ -316,6 +330,7 @@ func functions(tag language.Tag) template.FuncMap {
 		"seconds":       hours,
 		"stretchesLeft": func(n int) string { return stretchesLeft.In(tag, n) },
 		"date":          func(at time.Time) string { return whole(tag.Date(at.UTC())) },
+		"short":         func(at time.Time) template.HTML { return shortDate(tag, at.UTC()) },
 		"old":           tag.Ago,
 		"between":       func(from, until time.Time) template.HTML { return between(tag, from, until) },
 		"moment":        func(at time.Time) template.HTML { return momentIn(tag, at) },
@@ -353,6 +368,12 @@ func momentIn(tag language.Tag, at time.Time) template.HTML {
 // between is a span of time for people.
 func between(tag language.Tag, from, until time.Time) template.HTML {
 	return template.HTML(`<bdi>` + unbroken(tag, tag.Between(from, until), from.UTC(), until.UTC()) + `</bdi>`) //nolint:gosec // of times
+}
+
+// shortDate is a day whose year a narrow table can do without.
+func shortDate(tag language.Tag, at time.Time) template.HTML {
+	year := at.Format(" 2006")
+	return template.HTML(`<bdi>` + whole(strings.TrimSuffix(tag.Date(at), year)) + `<span class="year">` + whole(year) + `</span></bdi>`) //nolint:gosec // of times
 }
 
 // whole is a text of which no line ends within.

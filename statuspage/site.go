@@ -117,12 +117,12 @@ func brotlied(body []byte) []byte {
 // newSite lists all that can be asked for.
 func newSite(v *view, settings Settings, markdown Markdown, stale time.Time) *site {
 	s := &site{view: v, settings: settings, markdown: markdown, stale: stale, files: map[string]localized{}}
-	s.style = s.freeze("css", "text/css; charset=utf-8", design.Stylesheet(settings.Accent, mustRead("status.css")))
-	s.script = s.freeze("js", "text/javascript; charset=utf-8", []byte(mustRead("status.js")))
+	s.style = s.freeze(".css", "text/css; charset=utf-8", design.Stylesheet(settings.Accent, mustRead("status.css")))
+	s.script = s.freeze(".js", "text/javascript; charset=utf-8", []byte(mustRead("status.js")))
 	if settings.Picture.Body != nil {
-		s.logo = s.freeze("logo", settings.Picture.Type, settings.Picture.Body)
+		s.logo = s.freeze(settings.Picture.Extension(), settings.Picture.Type, settings.Picture.Body)
 	} else {
-		s.logo = s.freeze("svg", "image/svg+xml", []byte(mustRead("icon.svg")))
+		s.logo = s.freeze(".svg", "image/svg+xml", []byte(mustRead("icon.svg")))
 	}
 	s.page(mainPage, "main.html", func(p *page) any { return p.main() })
 	s.page("status/history", "history.html", func(p *page) any { return p.history() })
@@ -158,7 +158,7 @@ const assets = "status/assets/"
 func (s *site) freeze(end, kind string, body []byte) string {
 	f := newFile(kind, frozen, func() []byte { return body })
 	etag := f.plain().etag
-	path := assets + etag[1:len(etag)-1] + "." + end
+	path := assets + etag[1:len(etag)-1] + end
 	s.files[path] = localized{"": f}
 	return path
 }
