@@ -2,13 +2,16 @@ package statuspage
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"html/template"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -247,6 +250,38 @@ func TestBeforeAnythingWasReadItSaysSo(t *testing.T) {
 	h := setup(t, busy())
 	if w := get(t, h, "/status"); w.Code != 503 || w.Header().Get("Retry-After") == "" || w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("%d %v", w.Code, w.Header())
+	}
+}
+
+// Headings of an update are below that of the card that it stands in.
+func TestHeadingsOfUpdatesAreBelowTheirCards(t *testing.T) {
+	t.Parallel()
+	s := &site{view: &view{}, markdown: func(string) template.HTML { return "<h1>One</h1><p>&lt;h1></p><h5>Five</h5>" }}
+	for path, want := range map[string]template.HTML{
+		mainPage:              "<h4>One</h4><p>&lt;h1></p><h6>Five</h6>",
+		"status/incidents/i1": "<h3>One</h3><p>&lt;h1></p><h6>Five</h6>",
+	} {
+		if got := s.newPage(path, language.English).Markdown(""); got != want {
+			t.Errorf("%s has %s", path, got)
+		}
+	}
+}
+
+// A web server tells by a file's name what it is.
+func TestTheLogoIsCalledWhatItIs(t *testing.T) {
+	t.Parallel()
+	for kind, end := range map[string]string{"": ".svg", "image/svg+xml": ".svg", "image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"} {
+		h := refreshed(t, busy(), func(s *Settings) {
+			if kind != "" {
+				s.Picture = design.Picture{Type: kind, Body: []byte("a picture")}
+			}
+		})
+		if got := filepath.Ext(h.Look(language.English).Logo); got != end {
+			t.Errorf("of %q it ends in %s", kind, got)
+		}
+		if w := get(t, h, "/status/assets/0123.png"); w.Code != 200 || w.Header().Get("Content-Type") != cmp.Or(kind, "image/svg+xml") {
+			t.Errorf("one of before is %d %v", w.Code, w.Header())
+		}
 	}
 }
 
