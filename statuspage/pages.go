@@ -326,7 +326,7 @@ func functions(tag language.Tag) template.FuncMap {
 	return template.FuncMap{
 		"text":          tag.Pick,
 		"say":           func(text language.Text) string { return text.In(tag) },
-		"duration":      tag.Duration,
+		"duration":      func(d time.Duration) string { return whole(tag.Duration(d)) },
 		"seconds":       hours,
 		"stretchesLeft": func(n int) string { return stretchesLeft.In(tag, n) },
 		"date":          func(at time.Time) string { return whole(tag.Date(at.UTC())) },
