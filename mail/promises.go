@@ -73,7 +73,7 @@ func (s *SMTP) Accepts(ctx context.Context, to string) (how string, err error) {
 	began := time.Now()
 	conn, err := client.DialToSMTPClientWithContext(connected) // TLS and signing in are a part of that
 	if err != nil {
-		return "", whyUnsent(ctx, err, time.Since(began))
+		return "", s.whyUnsent(ctx, err, time.Since(began))
 	}
 	how = "without TLS"
 	if _, encrypted := conn.TLSConnectionState(); encrypted || s.fromTLS {
@@ -90,7 +90,7 @@ func (s *SMTP) Accepts(ctx context.Context, to string) (how string, err error) {
 		_ = conn.Quit() // it was taken by then
 	}
 	if err != nil {
-		err = whyUnsent(ctx, err, time.Since(began))
+		err = s.whyUnsent(ctx, err, time.Since(began))
 	}
 	return how, err
 }
