@@ -126,3 +126,26 @@ func isLogged(call *ast.CallExpr) bool {
 	}
 	return of != nil && strings.HasSuffix(strings.ToLower(of.Name), "log") || of != nil && of.Name == "logger"
 }
+
+// halfText is a page that says something in one language only: the other one's words would show there.
+var halfText = regexp.MustCompile(`\btext\s+("\s*"|"[^"]*"\s+"\s*")`)
+
+// Pages say whole sentences in both languages, also in branches that no test renders.
+func TestNoPageHasHalfAText(t *testing.T) {
+	t.Parallel()
+	pages := 0
+	err := fs.WalkDir(os.DirFS("."), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(path) != ".html" {
+			return err
+		}
+		pages++
+		body, err := os.ReadFile(path)
+		for _, half := range halfText.FindAll(body, -1) {
+			t.Errorf("%s has half a text: %s", path, half)
+		}
+		return err
+	})
+	if err != nil || pages < 10 {
+		t.Errorf("of %d pages: %v", pages, err)
+	}
+}

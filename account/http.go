@@ -117,7 +117,7 @@ type tokensBody struct {
 	AccessToken  string   `json:"access_token" doc:"Send it as 'Authorization: Bearer …'. Empty where it is a cookie."`
 	RefreshToken string   `json:"refresh_token" doc:"Gives new tokens, once. Empty where it is a cookie."`
 	TokenType    string   `json:"token_type" enum:"Bearer,Cookie"`
-	ExpiresIn    int      `json:"expires_in" doc:"Seconds until the access token expires."`
+	ExpiresIn    int      `json:"expires_in" doc:"Seconds until the access token expires." example:"900"`
 }
 
 func newTokensBody(t Tokens) tokensBody {

@@ -334,7 +334,7 @@ func TestTheOwnerIsToldOfNewDevicesAndChanges(t *testing.T) {
 			t.Errorf("after %s there are %d mails", c.agent, n)
 		}
 	}
-	if m := b.sent(t)[0]; !strings.Contains(m.Text, "curl/8") || !strings.Contains(m.Text, "2026-11-23 12:00 UTC") || m.To != email {
+	if m := b.sent(t)[0]; !strings.Contains(m.Text, "curl/8") || !strings.Contains(m.Text, "23 November 2026, 12:00 UTC") || m.To != email {
 		t.Errorf("got %+v", m)
 	}
 }

@@ -139,7 +139,7 @@ func (p *Pages) keepIcons() (path string) {
 // is a text with names of programs in it.
 func wordsOf(tag language.Tag) template.FuncMap {
 	return template.FuncMap{
-		"text":  func(english, arabic string) string { return language.Text{En: english, Ar: arabic}.In(tag) },
+		"text":  tag.Pick,
 		"say":   func(text language.Text) string { return text.In(tag) },
 		"rate":  func(limit ratelimit.Limit) string { return saidLimit(tag, limit) },
 		"prose": prose,

@@ -13,6 +13,11 @@ type Picture struct {
 	Body []byte
 }
 
+// Extension is how names of such files end, by which web servers tell what they are.
+func (p Picture) Extension() string {
+	return map[string]string{"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/svg+xml": ".svg"}[p.Type]
+}
+
 // maxPicture bounds one, in bytes.
 const maxPicture = 64 << 10
 

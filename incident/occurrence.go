@@ -128,6 +128,16 @@ func (t Timed) Current(now time.Time) (Occurrence, bool) {
 	return all[len(all)-1], true
 }
 
+// At is the time of a maintenance that is on at a moment, else the first one after it; false where there is
+// none. Its rule may begin later than it does.
+func (m Maintenance) At(now time.Time) (Occurrence, bool) {
+	times, err := m.times(now)
+	if err != nil {
+		return Occurrence{}, false
+	}
+	return Timed{m, times}.Current(now)
+}
+
 // Coming are the maintenances that weren't cancelled, each by the time that is on, else the
 // next one, by when that begins; with all, those that are over too, by their last one. Errors are
 // the store's.

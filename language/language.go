@@ -7,6 +7,7 @@ package language
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -67,6 +68,15 @@ func (t Text) In(tag Tag) string {
 		return cmp.Or(t.Ar, t.En)
 	}
 	return cmp.Or(t.En, t.Ar)
+}
+
+// Pick is a text that stands in a page or a mail itself, in the language. Half a text is an error: the
+// other language's half would show in its place.
+func (t Tag) Pick(english, arabic string) (string, error) {
+	if english == "" || arabic == "" {
+		return "", errors.New("a text has to be said in both languages")
+	}
+	return Text{En: english, Ar: arabic}.In(t), nil
 }
 
 // Both is what is said in each of the languages.
@@ -157,10 +167,11 @@ func others(list string) cldr.Tag {
 }
 
 // Choose is the language that a request asks for: the one that its query names as
-// lang, or else the one that the client prefers.
+// lang, of whatever country (ar-SA), or else the one that the client prefers.
 func Choose(r *http.Request) Tag {
 	values, _ := url.ParseQuery(r.URL.RawQuery) // what can be read of it counts
-	if asked := Tag(strings.ToLower(values.Get("lang"))); asked == English || asked == Arabic {
+	name, _, _ := strings.Cut(strings.ReplaceAll(values.Get("lang"), "_", "-"), "-")
+	if asked := Tag(strings.ToLower(name)); asked == English || asked == Arabic {
 		return asked
 	}
 	return Prefer(strings.Join(r.Header.Values("Accept-Language"), ","))

@@ -72,7 +72,7 @@ func TestARequestCarriesItsLanguage(t *testing.T) {
 		want   Tag
 	}{
 		{"", nil, English}, {"", []string{"ar"}, Arabic}, {"lang=ar", []string{"en"}, Arabic}, {"lang=en", []string{"ar"}, English},
-		{"lang=xx", []string{"ar"}, Arabic}, {"lang=AR", nil, Arabic}, {"lang=EN", []string{"ar"}, English}, {"lang=&lang=ar", []string{"en"}, English}, {"a=%zz&lang=ar", nil, Arabic},
+		{"lang=ar-SA", nil, Arabic}, {"lang=ar_EG", []string{"en"}, Arabic}, {"lang=en-GB", []string{"ar"}, English}, {"lang=arn", nil, English}, {"lang=xx", []string{"ar"}, Arabic}, {"lang=AR", nil, Arabic}, {"lang=EN", []string{"ar"}, English}, {"lang=&lang=ar", []string{"en"}, English}, {"a=%zz&lang=ar", nil, Arabic},
 		{"", []string{"de", "ar"}, Arabic}, {"", []string{"en;q=0.1", "ar;q=0.2"}, Arabic},
 		{"", []string{"en;q=0,*"}, Arabic}, {"", []string{"EN-us;q=0", "*;q=0.9"}, Arabic}, {"", []string{"*"}, English}, {"", []string{"en, *;q=0.5"}, English},
 		{"", []string{"ar;q=0, *"}, English}, {"", []string{"de, *;q=0.5"}, English}, {"", []string{"ar, *"}, Arabic},
@@ -221,7 +221,11 @@ func TestDates(t *testing.T) {
 	at := time.Date(2026, time.July, 31, 22, 5, 59, 0, time.FixedZone("west", -5*60*60))
 	for _, c := range []struct{ got, want string }{
 		{English.Date(at), "31 July 2026"}, {Arabic.Date(at), "31 يوليو 2026"},
-		{English.Moment(at), "2026-08-01 03:05 UTC"}, {Arabic.Moment(at), "1 أغسطس 2026، الساعة 03:05 بالتوقيت العالمي"},
+		{English.Moment(at), "1 August 2026, 03:05 UTC"}, {Arabic.Moment(at), "1 أغسطس 2026، الساعة 03:05 بالتوقيت العالمي"},
+		{English.Between(at, at.Add(time.Hour)), "1 August 2026, 03:05 – 04:05 UTC"}, {Arabic.Between(at, at.Add(time.Hour)), "1 أغسطس 2026، الساعة 03:05 – 04:05 بالتوقيت العالمي"},
+		{English.Between(at, at.AddDate(0, 0, 1)), "1 August 2026, 03:05 UTC – 2 August 2026, 03:05 UTC"},
+		{English.Ago(0), "now"}, {English.Ago(61 * time.Second), "1 minute ago"}, {English.Ago(59 * time.Minute), "59 minutes ago"}, {English.Ago(49 * time.Hour), "2 days ago"},
+		{Arabic.Ago(-time.Hour), "الآن"}, {Arabic.Ago(19 * time.Second), "قبل 19 ثانية"}, {Arabic.Ago(2 * time.Hour), "قبل ساعتين"}, {Arabic.Ago(75 * time.Hour), "قبل 3 أيّام"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%q, want %q", c.got, c.want)
@@ -297,8 +301,8 @@ func TestADurationIsToldInItsTwoLargestUnits(t *testing.T) {
 		d      time.Duration
 		en, ar string
 	}{
-		{-time.Hour, "0 seconds", "أقلّ من ثانية"},
-		{999 * time.Millisecond, "0 seconds", "أقلّ من ثانية"},
+		{-time.Hour, "less than a second", "أقلّ من ثانية"},
+		{999 * time.Millisecond, "less than a second", "أقلّ من ثانية"},
 		{time.Second, "1 second", "ثانية"},
 		{2 * time.Second, "2 seconds", "ثانيتان"},
 		{11 * time.Second, "11 seconds", "11 ثانية"},
@@ -327,9 +331,9 @@ func TestAMomentIsByTheClockOfItsZone(t *testing.T) {
 		zone   *time.Location
 		en, ar string
 	}{
-		{"2026-07-31T22:30:59Z", time.UTC, "2026-07-31 22:30 UTC", "31 يوليو 2026، الساعة 22:30 بالتوقيت العالمي"},
-		{"2026-07-31T22:30:59Z", berlin, "2026-08-01 00:30 CEST", "1 أغسطس 2026، الساعة 00:30 بتوقيت Europe/Berlin"},
-		{"2026-12-31T23:30:00Z", berlin, "2027-01-01 00:30 CET", "1 يناير 2027، الساعة 00:30 بتوقيت Europe/Berlin"},
+		{"2026-07-31T22:30:59Z", time.UTC, "31 July 2026, 22:30 UTC", "31 يوليو 2026، الساعة 22:30 بالتوقيت العالمي"},
+		{"2026-07-31T22:30:59Z", berlin, "1 August 2026, 00:30 CEST", "1 أغسطس 2026، الساعة 00:30 بتوقيت Europe/Berlin"},
+		{"2026-12-31T23:30:00Z", berlin, "1 January 2027, 00:30 CET", "1 يناير 2027، الساعة 00:30 بتوقيت Europe/Berlin"},
 	} {
 		at, err := time.Parse(time.RFC3339, c.at)
 		if err != nil {

@@ -84,29 +84,60 @@ func (t Tag) Moment(at time.Time) string { return t.MomentIn(at, time.UTC) }
 // isolated.
 func (t Tag) MomentIn(at time.Time, zone *time.Location) string {
 	at = at.In(zone)
-	name := Text{En: at.Format("MST"), Ar: "بتوقيت " + zone.String()}
-	if zone == time.UTC {
-		name.Ar = "بالتوقيت العالمي"
+	return t.dayAndTime(at) + " " + t.clock(at)
+}
+
+// Between is a span of time to the minute, in UTC. Of one that ends on the day on which it begins, the day
+// is said once. As a date it is to be isolated.
+func (t Tag) Between(from, until time.Time) string {
+	from, until = from.UTC(), until.UTC()
+	if t.Date(from) != t.Date(until) {
+		return t.Moment(from) + " – " + t.Moment(until)
 	}
-	return Text{
-		En: at.Format("2006-01-02 15:04 ") + name.En,
-		Ar: t.Date(at) + at.Format("، الساعة 15:04 ") + name.Ar,
-	}.In(t)
+	return t.dayAndTime(from) + until.Format(" – 15:04 ") + t.clock(until)
+}
+
+func (t Tag) dayAndTime(at time.Time) string {
+	return t.Date(at) + at.Format(Text{En: ", 15:04", Ar: "، الساعة 15:04"}.In(t))
+}
+
+// clock is by whose clocks a moment is.
+func (t Tag) clock(at time.Time) string {
+	if at.Location() == time.UTC {
+		return Text{En: "UTC", Ar: "بالتوقيت العالمي"}.In(t)
+	}
+	return Text{En: at.Format("MST"), Ar: "بتوقيت " + at.Location().String()}.In(t)
 }
 
 // units are what a duration is told in, the largest first.
 var units = []struct {
-	length time.Duration
-	name   Plural
+	length    time.Duration
+	name, ago Plural
 }{
-	{24 * time.Hour, Plural{Forms{One: "# day", Other: "# days"}, Forms{One: "يوم", Two: "يومان", Few: "# أيّام", Many: "# يومًا", Other: "# يوم"}}},
-	{time.Hour, Plural{Forms{One: "# hour", Other: "# hours"}, Forms{One: "ساعة", Two: "ساعتان", Few: "# ساعات", Many: "# ساعة", Other: "# ساعة"}}},
-	{time.Minute, Plural{Forms{One: "# minute", Other: "# minutes"}, Forms{One: "دقيقة", Two: "دقيقتان", Few: "# دقائق", Many: "# دقيقة", Other: "# دقيقة"}}},
-	{time.Second, Plural{Forms{One: "# second", Other: "# seconds"}, Forms{Zero: "أقلّ من ثانية", One: "ثانية", Two: "ثانيتان", Few: "# ثوانٍ", Many: "# ثانية", Other: "# ثانية"}}},
+	{24 * time.Hour, Plural{Forms{One: "# day", Other: "# days"}, Forms{One: "يوم", Two: "يومان", Few: "# أيّام", Many: "# يومًا", Other: "# يوم"}},
+		Plural{Forms{One: "# day ago", Other: "# days ago"}, Forms{One: "قبل يوم", Two: "قبل يومين", Few: "قبل # أيّام", Many: "قبل # يومًا", Other: "قبل # يوم"}}},
+	{time.Hour, Plural{Forms{One: "# hour", Other: "# hours"}, Forms{One: "ساعة", Two: "ساعتان", Few: "# ساعات", Many: "# ساعة", Other: "# ساعة"}},
+		Plural{Forms{One: "# hour ago", Other: "# hours ago"}, Forms{One: "قبل ساعة", Two: "قبل ساعتين", Few: "قبل # ساعات", Many: "قبل # ساعة", Other: "قبل # ساعة"}}},
+	{time.Minute, Plural{Forms{One: "# minute", Other: "# minutes"}, Forms{One: "دقيقة", Two: "دقيقتان", Few: "# دقائق", Many: "# دقيقة", Other: "# دقيقة"}},
+		Plural{Forms{One: "# minute ago", Other: "# minutes ago"}, Forms{One: "قبل دقيقة", Two: "قبل دقيقتين", Few: "قبل # دقائق", Many: "قبل # دقيقة", Other: "قبل # دقيقة"}}},
+	{time.Second, Plural{Forms{Zero: "less than a second", One: "# second", Other: "# seconds"}, Forms{Zero: "أقلّ من ثانية", One: "ثانية", Two: "ثانيتان", Few: "# ثوانٍ", Many: "# ثانية", Other: "# ثانية"}},
+		Plural{Forms{Zero: "now", One: "# second ago", Other: "# seconds ago"}, Forms{Zero: "الآن", One: "قبل ثانية", Two: "قبل ثانيتين", Few: "قبل # ثوانٍ", Many: "قبل # ثانية", Other: "قبل # ثانية"}}},
+}
+
+// Ago is how long before now something was, in its largest whole unit: 2 days ago.
+func (t Tag) Ago(d time.Duration) string {
+	unit := units[len(units)-1]
+	for _, larger := range units {
+		if d >= larger.length {
+			unit = larger
+			break
+		}
+	}
+	return unit.ago.In(t, int(d/unit.length))
 }
 
 // Duration is how long something takes, in its two largest units: 2 days 3 hours. What is
-// less than a second is 0 seconds.
+// less than a second is that.
 func (t Tag) Duration(d time.Duration) string {
 	d = max(d, 0)
 	var parts []string

@@ -30,9 +30,9 @@ func TestWhatAMessageSays(t *testing.T) {
 		t.Fatalf("%s; %s", r.receivers["a"].said(), r.receivers["b"].said())
 	}
 	for i, want := range []string{
-		"[{Since 2026-11-23 15:00 +03} {Project shop} {Environment production} {Monitor health} {Component api} {Event monitor.down} {Level critical}]",
-		"[{Since 2026-11-23 15:00 +03} {Has lasted 2 hours 1 minute} {Project shop} {Environment production} {Monitor health} {Component api} {Event monitor.down} {Level critical}]",
-		"[{Since 2026-11-23 15:00 +03} {Ended 2026-11-23 17:01 +03} {Lasted 2 hours 1 minute} {Project shop} {Environment production} {Monitor health} {Component api} {Event monitor.down}]",
+		"[{Since 23 November 2026, 15:00 +03} {Project shop} {Environment production} {Monitor health} {Component api} {Event monitor.down} {Level critical}]",
+		"[{Since 23 November 2026, 15:00 +03} {Has lasted 2 hours 1 minute} {Project shop} {Environment production} {Monitor health} {Component api} {Event monitor.down} {Level critical}]",
+		"[{Since 23 November 2026, 15:00 +03} {Ended 23 November 2026, 17:01 +03} {Lasted 2 hours 1 minute} {Project shop} {Environment production} {Monitor health} {Component api} {Event monitor.down}]",
 	} {
 		if got := fmt.Sprint(a[i].Facts); got != want {
 			t.Errorf("%s: the facts are %s", a[i].Title, got)
@@ -60,7 +60,7 @@ func TestWhatHasNoEndIsAtAMomentAndHasTheNearestRunbook(t *testing.T) {
 	r.clock.Add(time.Hour)
 	r.tell(t, Event{Kind: "issue.new", Occurrence: "1", At: docstore.At(r.clock.Now().Add(-time.Hour)), Level: Warning, Title: language.Text{En: "A bug"}})
 	m := r.receivers["a"].messages()[0]
-	if fmt.Sprint(m.Facts) != "[{At 2026-11-23 12:00 UTC} {Event issue.new} {Level warning}]" || m.Runbook != "https://wiki/issues" || m.Level != Warning {
+	if fmt.Sprint(m.Facts) != "[{At 23 November 2026, 12:00 UTC} {Event issue.new} {Level warning}]" || m.Runbook != "https://wiki/issues" || m.Level != Warning {
 		t.Errorf("%+v", m)
 	}
 	if none := r.receivers["b"].messages()[0].Title; none != "A bug" { // it has no words in Arabic

@@ -74,18 +74,18 @@ func TestAStorySaysWhatHasBecomeOfAnAlertOnEachChannel(t *testing.T) {
 	r := setup(t, func(p *Policy) { p.AtMost = AtMost{1, 10 * time.Minute} })
 	r.receivers["b"].fail(func(Message) error { return errors.New("no connection\nat all.") })
 	r.tell(t, bug("1"))
-	r.expectStory(t, bug("1"), "a: told at 2026-11-23 12:00 UTC.\nb: waits, tried once, at last: no connection at all.")
+	r.expectStory(t, bug("1"), "a: told at 23 November 2026, 12:00 UTC.\nb: waits, tried once, at last: no connection at all.")
 	if got := r.story(t, bug("1"), language.Arabic); !strings.Contains(got, "\u2068a\u2069: أُبلغ في 23 نوفمبر 2026") || !strings.Contains(got, "حُوول مرّة، وآخر خطأ: \u2068no connection at all\u2069.") {
 		t.Errorf("in Arabic: %s", got)
 	}
 	r.tell(t, bug("2"))
-	r.expectStory(t, bug("2"), "a: held for a digest until 2026-11-23 12:10 UTC, for more alerts than at_most.\nb: held for a digest until 2026-11-23 12:10 UTC, for more alerts than at_most.")
+	r.expectStory(t, bug("2"), "a: held for a digest until 23 November 2026, 12:10 UTC, for more alerts than at_most.\nb: held for a digest until 23 November 2026, 12:10 UTC, for more alerts than at_most.")
 	r.receivers["b"].fail(func(Message) error { return Refused(errors.New("no such chat")) })
 	r.clock.Add(10*time.Minute + time.Second)
 	r.work(t)
 	r.work(t)
-	r.expectStory(t, bug("1"), "a: told at 2026-11-23 12:00 UTC.\nb: given up, tried 2 times, the channel is dead, at last: no such chat.")
-	if got := r.story(t, bug("2"), language.English); !strings.HasPrefix(got, "a: told in a digest at 2026-11-23 12:10 UTC.\nb: ") {
+	r.expectStory(t, bug("1"), "a: told at 23 November 2026, 12:00 UTC.\nb: given up, tried 2 times, the channel is dead, at last: no such chat.")
+	if got := r.story(t, bug("2"), language.English); !strings.HasPrefix(got, "a: told in a digest at 23 November 2026, 12:10 UTC.\nb: ") {
 		t.Errorf("of a digest it says %s", got)
 	}
 }
@@ -101,7 +101,7 @@ func TestAStorySaysThatTheChannelIsDeadOrTheHoursAreQuiet(t *testing.T) {
 	r.expectStory(t, bug("1"), "a: waits, tried once, the channel is dead, at last: 401.")
 	r.clock.Add(time.Hour)
 	r.tell(t, bug("2"))
-	r.expectStory(t, bug("2"), "a: held for a digest until 2026-11-23 14:00 UTC, for quiet hours.")
+	r.expectStory(t, bug("2"), "a: held for a digest until 23 November 2026, 14:00 UTC, for quiet hours.")
 }
 
 func TestWhatIsEscalatedSaysWhatWasTried(t *testing.T) {

@@ -145,6 +145,23 @@ func (s *site) pageAnswer() pageAnswer {
 	return pageAnswer{pageID, s.Title.In(language.English), url, "Etc/UTC", instant(s.At)}
 }
 
+// widget is what the widget shows: how everything is, in the words of the page, and where that stands.
+func (s *site) widget() []byte {
+	type shown struct {
+		Says string `json:"says"`
+		Page string `json:"page"` // from the site's root
+	}
+	in := func(tag language.Tag) shown {
+		return shown{s.sentence().In(tag), links{tag: tag, files: s.settings.files}.to(mainPage)}
+	}
+	return encode(struct {
+		Is string    `json:"is"`
+		At time.Time `json:"at"`
+		En shown     `json:"en"`
+		Ar shown     `json:"ar"`
+	}{s.Overall.level().Class(), s.At, in(language.English), in(language.Arabic)})
+}
+
 func (s *site) indicator() statusAnswer {
 	switch s.Overall {
 	case MajorOutage:
@@ -156,7 +173,7 @@ func (s *site) indicator() statusAnswer {
 	case UnderMaintenance:
 		return statusAnswer{"maintenance", "Service Under Maintenance"}
 	case Unknown: // "none" is a client's word for it; people read the rest
-		return statusAnswer{"none", (&page{site: s}).Sentence().En}
+		return statusAnswer{"none", s.sentence().En}
 	default:
 		return statusAnswer{"none", "All Systems Operational"}
 	}

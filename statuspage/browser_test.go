@@ -13,11 +13,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/accessibility"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -35,6 +37,36 @@ func features(namesAndValues ...string) chromedp.Action[chromedp.Void] {
 		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: all})
 		return err
 	})
+}
+
+// atNow has a tab's clock begin at when the fixtures are: pages say how old they are.
+func atNow(t *testing.T, tab context.Context) {
+	t.Helper()
+	inject(t, tab, fmt.Sprintf("Date.now = () => %d + performance.now()", now.UnixMilli()))
+}
+
+// inject has a script run before all others.
+func inject(t *testing.T, tab context.Context, script string) {
+	t.Helper()
+	if err := chromedp.Do(tab, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+		return err
+	})); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serveNow serves pages at when the fixtures are, and opens a tab then.
+func serveNow(t *testing.T, handler http.Handler) (*httptest.Server, context.Context) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", now.Format(http.TimeFormat))
+		handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	tab := browsertest.Open(t)
+	atNow(t, tab)
+	return server, tab
 }
 
 func evaluate[T any](t *testing.T, tab context.Context, script string) T {
@@ -86,13 +118,11 @@ func wide() Model {
 // nothing, in both languages and themes.
 func TestPagesFitAndAreRightForEverybody(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(refreshed(t, wide()).handler)
-	t.Cleanup(server.Close)
+	server, tab := serveNow(t, refreshed(t, wide()).handler)
 	axe, err := os.ReadFile(filepath.Join(testprogram.StatusClients.Path(), "node_modules/axe-core/axe.min.js"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	tab := browsertest.Open(t)
 	var mu sync.Mutex
 	var said []string
 	if err := chromedp.Listen(tab, func(event any) {
@@ -137,17 +167,20 @@ func TestPagesFitAndAreRightForEverybody(t *testing.T) {
 // No table of figures has to be scrolled sideways on a narrow window.
 func TestTablesOfFiguresFit(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(refreshed(t, busy()).handler)
-	t.Cleanup(server.Close)
-	tab := browsertest.Open(t)
+	server, tab := serveNow(t, refreshed(t, busy()).handler)
 	for _, path := range []string{"components/mail", "components/exports", "uptime/mail", "uptime/exports", "uptime/web"} {
 		for _, lang := range []string{"en", "ar"} {
 			url := server.URL + "/status/" + path + "?lang=" + lang
-			if err := chromedp.Do(tab, chromedp.EmulateViewport(500, 900), chromedp.Navigate(url)); err != nil {
-				t.Fatal(err)
+			for _, width := range []int64{360, 500} {
+				if err := chromedp.Do(tab, chromedp.EmulateViewport(width, 900), chromedp.Navigate(url)); err != nil {
+					t.Fatal(err)
+				}
+				if over := evaluate[int](t, tab, `Math.max(...[...document.querySelectorAll(".scroll")].map((e) => e.scrollWidth - e.clientWidth))`); over > 0 {
+					t.Errorf("%s at %d: a table is %d too wide", url, width, over)
+				}
 			}
-			if over := evaluate[int](t, tab, `Math.max(...[...document.querySelectorAll(".scroll")].map((e) => e.scrollWidth - e.clientWidth))`); over > 0 {
-				t.Errorf("%s: a table is %d too wide", url, over)
+			if n := evaluate[int](t, tab, `document.querySelectorAll("caption, .scroll:not([tabindex]), table.stacked td:not([data-of])").length`); n > 0 {
+				t.Errorf("%s: %d captions scroll away, tables can't be scrolled with keys or cells don't say what they are of", url, n)
 			}
 		}
 	}
@@ -157,9 +190,7 @@ func TestTablesOfFiguresFit(t *testing.T) {
 // it is.
 func TestArabicRunsFromRightToLeft(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(refreshed(t, busy()).handler)
-	t.Cleanup(server.Close)
-	tab := browsertest.Open(t)
+	server, tab := serveNow(t, refreshed(t, busy()).handler)
 	const today = `(() => {
 		const row = [...document.querySelectorAll(".rows > li")].find((li) => li.querySelector("a[href*='components/mail']"));
 		const middle = (e) => { const b = e.getBoundingClientRect(); return b.left + b.width / 2; };
@@ -180,9 +211,7 @@ func TestArabicRunsFromRightToLeft(t *testing.T) {
 func TestTheScriptReadsThePageAgain(t *testing.T) {
 	t.Parallel()
 	h := refreshed(t, busy())
-	server := httptest.NewServer(h.handler)
-	t.Cleanup(server.Close)
-	tab := browsertest.Open(t)
+	server, tab := serveNow(t, h.handler)
 	if err := chromedp.Do(tab, chromedp.Navigate(server.URL+"/status?lang=en")); err != nil {
 		t.Fatal(err)
 	}
@@ -200,19 +229,88 @@ func TestTheScriptReadsThePageAgain(t *testing.T) {
 	}
 }
 
+// A page whose server is gone, or that comes out of an old cache, is no longer green: it says that how
+// everything is can't be read, and since when; one that can be read again is as it was.
+func TestAPageThatCantBeReadIsNoLongerGreen(t *testing.T) {
+	t.Parallel()
+	calm := many(3)
+	for _, c := range []struct {
+		lang, old, lost string
+		by              time.Duration // how old the page is
+	}{
+		{"en", "1 minute ago", "", 80 * time.Second},
+		{"en", "5 minutes ago", "How everything is now can’t be read", 5*time.Minute + 10*time.Second},
+		{"ar", "قبل ساعتين", "تتعذّر قراءة الحالة الآن", 2*time.Hour + time.Minute},
+		{"ar", "قبل 3 أيام", "تتعذّر قراءة الحالة الآن", 75 * time.Hour},
+		{"en", "1 day ago", "How everything is now can’t be read", 40 * time.Hour},
+	} {
+		h := refreshed(t, calm)
+		server := httptest.NewServer(h.handler)
+		t.Cleanup(server.Close)
+		h.set(func(h *house) { h.at = time.Now().Add(-c.by) })
+		if err := h.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		tab := browsertest.Open(t)
+		inject(t, tab, `const fetched = fetch; window.gone = true; window.fetch = (...all) => window.gone ? Promise.reject(new TypeError("it is gone")) : fetched(...all)`)
+		if err := chromedp.Do(tab, chromedp.Navigate(server.URL+"/status?lang="+c.lang)); err != nil {
+			t.Fatal(err)
+		}
+		const state = `[document.querySelector("[data-updated] time").textContent, document.querySelector(".banner:not([hidden])").className, document.querySelector("[data-lost]").hidden ? "" : document.title].join("|")`
+		want := "|banner up|"
+		if c.lost != "" {
+			want = "|banner unknown|" + c.lost
+		}
+		if got := evaluate[string](t, tab, state); got != c.old+want {
+			t.Errorf("%v old, in %s: %q, not %q", c.by, c.lang, got, c.old+want)
+		}
+		h.set(func(h *house) { h.at = time.Now() })
+		if err := h.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := evaluate[string](t, tab, `new Promise((done) => {
+			new MutationObserver(() => requestAnimationFrame(() => done(`+state+`))).observe(document.querySelector("[data-live]"), { childList: true });
+			window.gone = false;
+			document.dispatchEvent(new Event("visibilitychange"));
+		})`)
+		if !strings.HasSuffix(got, "|banner up|") {
+			t.Errorf("read again it is %q", got)
+		}
+	}
+}
+
+// On paper closed groups are open, and nothing is cut off.
+func TestOnPaperEverythingIsOpen(t *testing.T) {
+	t.Parallel()
+	server, tab := serveNow(t, refreshed(t, busy()).handler)
+	print := chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
+		return err
+	})
+	if err := chromedp.Do(tab, chromedp.Navigate(server.URL+"/status?lang=en"), print); err != nil {
+		t.Fatal(err)
+	}
+	got := evaluate[string](t, tab, `(() => {
+		const group = document.querySelector("details.group:not([open])");
+		return [group.querySelector("li").checkVisibility({ contentVisibilityAuto: true }), getComputedStyle(group.querySelector("summary .bars")).display,
+			getComputedStyle(document.querySelector(".panel")).breakInside, getComputedStyle(document.querySelector("h3")).breakAfter].join(" ");
+	})()`)
+	if want := "true none auto avoid"; got != want {
+		t.Errorf("closed groups seen, their bars, cards and headings at an end of a page: %s, not %s", got, want)
+	}
+}
+
 // The widget shows in another site's page how everything is, under a policy that allows
 // nothing but it.
 func TestTheWidgetWorksInAnotherSite(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(refreshed(t, busy()).handler)
-	t.Cleanup(server.Close)
+	server, tab := serveNow(t, refreshed(t, busy()).handler)
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src "+server.URL+"; connect-src "+server.URL)
 		_, _ = io.WriteString(w, `<!doctype html><html lang="ar"><link rel="icon" href="data:,"><p id="here"><script src="`+server.URL+`/status/widget.js"></script></p>`)
 	}))
 	t.Cleanup(other.Close)
-	tab := browsertest.Open(t)
 	if err := chromedp.Do(tab, chromedp.Navigate(other.URL)); err != nil {
 		t.Fatal(err)
 	}
@@ -220,8 +318,61 @@ func TestTheWidgetWorksInAnotherSite(t *testing.T) {
 		const look = () => { const is = document.querySelector("#here > span")?.dataset.is; is && is !== "unknown" ? done(is) : requestAnimationFrame(look); };
 		look();
 	})`)
-	if got != "major" {
+	if got != "partial" {
 		t.Errorf("it shows %q", got)
+	}
+}
+
+// The widget says what the page says, in its reader's language, and of what is old how old it is.
+func TestTheWidgetSaysWhatThePageSays(t *testing.T) {
+	t.Parallel()
+	unwatched := many(1)
+	unwatched.Components[0].Watched = []Watched{{}}
+	tab := browsertest.Open(t)
+	for _, c := range []struct {
+		model      Model
+		lang, want string
+		by         time.Duration // how old it is
+	}{
+		{many(1), "en-GB", "up|All systems operational", 0},
+		{unwatched, "en", "unknown|Some systems aren’t being watched right now", 0},
+		{unwatched, "ar-SA", "unknown|بعض الأنظمة غير مراقَبة الآن", 0},
+		{many(1), "", "unknown|2 hours ago: All systems operational", 2 * time.Hour},
+		{many(1), "ar", "unknown|قبل ساعتين: جميع الأنظمة تعمل", 2 * time.Hour},
+	} {
+		h := refreshed(t, c.model)
+		h.set(func(h *house) { h.at = time.Now().Add(-c.by) })
+		if err := h.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(h.handler)
+		t.Cleanup(server.Close)
+		if err := chromedp.Do(tab, chromedp.Navigate(server.URL+"/status/nothing")); err != nil {
+			t.Fatal(err)
+		}
+		// Its shadow is closed to others: the test opens it, and takes its timer.
+		got := evaluate[string](t, tab, `new Promise((done) => {
+			const attach = Element.prototype.attachShadow;
+			Element.prototype.attachShadow = function () { return window.shadow = attach.call(this, { mode: "open" }); };
+			const read = window.fetch;
+			window.setInterval = (again) => { window.again = again; };
+			window.fetch = async (...all) => { const answer = await read(...all); setTimeout(() => done(shown()), 50); return answer; };
+			window.shown = () => { const a = window.shadow.querySelector("a"); return a.dataset.is + "|" + a.textContent; };
+			const script = document.createElement("script");
+			script.src = "/status/widget.js"; script.dataset.lang = "`+c.lang+`";
+			document.querySelector("main").append(script);
+		})`)
+		if got != c.want {
+			t.Errorf("in %s it shows %q, not %q", c.lang, got, c.want)
+		}
+		_, said, _ := strings.Cut(got, "|")
+		got = evaluate[string](t, tab, `new Promise((done) => {
+			window.fetch = () => { setTimeout(() => done(shown()), 50); return Promise.reject(new TypeError("it is gone")); };
+			window.again();
+		})`)
+		if !strings.HasPrefix(got, "unknown|Can’t be read. ") && !strings.HasPrefix(got, "unknown|تتعذّر القراءة. ") || !strings.HasSuffix(got, said) {
+			t.Errorf("what can't be read is %q", got)
+		}
 	}
 }
 
@@ -266,12 +417,10 @@ func spoken(v *accessibility.Value) (text string) {
 // there is in all, in both languages.
 func TestTheReadingOrderIsByWhatMatters(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(refreshed(t, busy()).handler)
-	t.Cleanup(server.Close)
-	tab := browsertest.Open(t)
+	server, tab := serveNow(t, refreshed(t, busy()).handler)
 	for lang, want := range map[string][]string{
-		"en": {"banner", "navigation Pages", "main", "heading Some systems are down", "heading What is going on", "heading Mails are late", "heading Maintenance that is under way", "heading Exports move to a new machine", "heading Planned maintenance", "heading Database upgrade", "heading New firewall Cancelled", "heading Components", "heading Website", "heading Core", "heading Data & exports", "heading Mail", "heading Exports", "heading Search", "heading Support", "heading The last days", "heading 27 November 2026"},
-		"ar": {"banner", "navigation الصفحات", "main", "heading بعض الأنظمة متوقفة", "heading ما يجري الآن", "heading Mails are late", "heading صيانة جارية", "heading نقل التصدير إلى خادم جديد", "heading صيانة مخطّطة", "heading ترقية قاعدة البيانات", "heading جدار حماية جديد أُلغيت", "heading المكوّنات", "heading الموقع", "heading الأساس", "heading البيانات والتصدير", "heading البريد", "heading التصدير", "heading البحث", "heading الدعم", "heading الأيّام الأخيرة", "heading 27 نوفمبر 2026"},
+		"en": {"banner", "navigation Pages", "main", "heading Some systems are down", "heading What is going on", "heading Mails are late", "heading Maintenance that is under way", "heading Exports move to a new machine", "heading Planned maintenance", "heading Database upgrade", "heading New firewall Cancelled", "heading Components", "heading Website", "heading Core", "heading Data & exports", "heading Mail", "heading Exports", "heading Search", "heading Support", "heading The last days", "heading 27\u00a0November\u00a02026"},
+		"ar": {"banner", "navigation الصفحات", "main", "heading بعض الأنظمة متوقفة", "heading ما يجري الآن", "heading Mails are late", "heading صيانة جارية", "heading نقل التصدير إلى خادم جديد", "heading صيانة مخطّطة", "heading ترقية قاعدة البيانات", "heading جدار حماية جديد أُلغيت", "heading المكوّنات", "heading الموقع", "heading الأساس", "heading البيانات والتصدير", "heading البريد", "heading التصدير", "heading البحث", "heading الدعم", "heading الأيّام الأخيرة", "heading 27\u00a0نوفمبر\u00a02026"},
 	} {
 		if err := chromedp.Do(tab, chromedp.Navigate(server.URL+"/status?lang="+lang)); err != nil {
 			t.Fatal(err)

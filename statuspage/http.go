@@ -3,6 +3,7 @@ package statuspage
 import (
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -69,11 +70,10 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // version refer to is there as it is now: copies aren't replaced all at once.
 func (s *Service) other(now *site, r *http.Request, path string, tag language.Tag) *file {
 	if strings.HasPrefix(path, assets) {
-		for _, current := range []string{now.style, now.script, now.logo} {
-			if f := *now.files[current][""]; strings.HasSuffix(current, path[strings.LastIndexByte(path, '.')+1:]) {
-				f.access = shared
-				return &f
-			}
+		if current := now.asset(filepath.Ext(path)); current != "" {
+			f := *now.files[current][""]
+			f.access = shared
+			return &f
 		}
 	}
 	id, isIncident := strings.CutPrefix(path, "status/incidents/")
@@ -91,6 +91,19 @@ func (s *Service) other(now *site, r *http.Request, path string, tag language.Ta
 		}
 	}
 	return now.nothing(tag)
+}
+
+// asset is the file of which others have had other versions, by how their names end; empty where there is none.
+func (s *site) asset(end string) string {
+	switch end {
+	case ".css":
+		return s.style
+	case ".js":
+		return s.script
+	case ".svg", ".png", ".webp", ".jpg":
+		return s.logo
+	}
+	return ""
 }
 
 const maxIncidentID = 300

@@ -2,13 +2,16 @@ package statuspage
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"html/template"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -217,15 +220,23 @@ func TestWhatCantBeReadIsAnsweredFromMemoryWithItsAge(t *testing.T) {
 		after time.Duration
 		err   error
 		says  string // of its age
-	}{{5 * time.Second, gone, ""}, {20 * time.Second, gone, "20 seconds"}, {25 * time.Second, gone, "20 seconds"}, {8 * time.Minute, gone, "8 minutes"}, {9 * time.Minute, nil, ""}} {
+	}{{5 * time.Second, gone, ""}, {20 * time.Second, gone, "(<span data-old>20 seconds ago</span>)"}, {25 * time.Second, gone, "20 seconds ago"}, {8 * time.Minute, gone, "8 minutes ago"}, {9 * time.Minute, nil, ""}} {
 		h.set(func(h *house) { h.at, h.err = now.Add(c.after), c.err })
 		if err := h.Refresh(t.Context()); !errors.Is(err, c.err) {
 			t.Fatal(err)
 		}
 		for _, path := range []string{"/status", "/status/history", "/status/components/api", "/status/incidents/i1"} {
 			body := get(t, h, path).Body.String()
+			older, arabic := older, "تتعذّر قراءة سجلّاتنا الآن. ما تراه يعود إلى"
+			if path == "/status" && c.after == 8*time.Minute { // so old that it is no state any more
+				older, arabic = `<h1 data-is="stale">How everything is now can’t be read`, `<h1 data-is="stale">تتعذّر قراءة الحالة الآن`
+			}
 			if strings.Contains(body, older) != (c.says != "") || !strings.Contains(body, c.says) {
 				t.Errorf("%v later, %s doesn't say %q of its age", c.after, path, c.says)
+			}
+			ar := get(t, h, path+"?lang=ar-SA").Body.String()
+			if strings.Contains(ar, arabic) != (c.says != "") || strings.Contains(ar, " ago") {
+				t.Errorf("%v later, %s in Arabic: %s", c.after, path, ar)
 			}
 		}
 		if w := get(t, h, "/api/v2/summary.json"); w.Code != 200 || c.err != nil && !strings.Contains(w.Body.String(), `"updated_at":"2026-11-27T09:41:12.000Z"`) {
@@ -239,6 +250,38 @@ func TestBeforeAnythingWasReadItSaysSo(t *testing.T) {
 	h := setup(t, busy())
 	if w := get(t, h, "/status"); w.Code != 503 || w.Header().Get("Retry-After") == "" || w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("%d %v", w.Code, w.Header())
+	}
+}
+
+// Headings of an update are below that of the card that it stands in.
+func TestHeadingsOfUpdatesAreBelowTheirCards(t *testing.T) {
+	t.Parallel()
+	s := &site{view: &view{}, markdown: func(string) template.HTML { return "<h1>One</h1><p>&lt;h1></p><h5>Five</h5>" }}
+	for path, want := range map[string]template.HTML{
+		mainPage:              "<h4>One</h4><p>&lt;h1></p><h6>Five</h6>",
+		"status/incidents/i1": "<h3>One</h3><p>&lt;h1></p><h6>Five</h6>",
+	} {
+		if got := s.newPage(path, language.English).Markdown(""); got != want {
+			t.Errorf("%s has %s", path, got)
+		}
+	}
+}
+
+// A web server tells by a file's name what it is.
+func TestTheLogoIsCalledWhatItIs(t *testing.T) {
+	t.Parallel()
+	for kind, end := range map[string]string{"": ".svg", "image/svg+xml": ".svg", "image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"} {
+		h := refreshed(t, busy(), func(s *Settings) {
+			if kind != "" {
+				s.Picture = design.Picture{Type: kind, Body: []byte("a picture")}
+			}
+		})
+		if got := filepath.Ext(h.Look(language.English).Logo); got != end {
+			t.Errorf("of %q it ends in %s", kind, got)
+		}
+		if w := get(t, h, "/status/assets/0123.png"); w.Code != 200 || w.Header().Get("Content-Type") != cmp.Or(kind, "image/svg+xml") {
+			t.Errorf("one of before is %d %v", w.Code, w.Header())
+		}
 	}
 }
 

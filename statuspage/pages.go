@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"html/template"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -55,6 +57,12 @@ func (p *page) Script() string     { return p.Asset(p.script) }
 func (p *page) Logo() string       { return p.Asset(p.logo) }
 func (p *page) IsStale() bool      { return !p.stale.IsZero() }
 func (p *page) Age() time.Duration { return p.stale.Sub(p.At).Truncate(time.Second) }
+
+// IsLost tells that the page is so old that it can't say how everything is now.
+func (p *page) IsLost() bool { return p.IsStale() && p.Age() > lostAfter }
+
+// lostAfter is as in status.js.
+const lostAfter = 150 * time.Second
 
 // mainData is what the page itself shows.
 type mainData struct {
@@ -111,11 +119,13 @@ func (p *page) Subscribe() string {
 }
 
 // Sentence says in a few words how everything is.
-func (p *page) Sentence() language.Text {
-	if len(p.Rows) == 0 && p.Overall == Unknown {
+func (p *page) Sentence() language.Text { return p.sentence() }
+
+func (v *view) sentence() language.Text {
+	if len(v.Rows) == 0 && v.Overall == Unknown {
 		return nothingWatched
 	}
-	return overallWords[p.Overall]
+	return overallWords[v.Overall]
 }
 
 // List is the list of components.
@@ -277,8 +287,20 @@ func (p *page) Planned(m Maintenance) any {
 // Names are those of components.
 func (p *page) Names(ids []string) []string { return p.names(ids, p.Tag) }
 
-// Markdown is a text as it was written.
-func (p *page) Markdown(text string) template.HTML { return p.markdown(text) }
+// Markdown is a text as it was written. Its headings begin below that of what it stands in.
+func (p *page) Markdown(text string) template.HTML {
+	above := 3
+	if strings.HasPrefix(p.path, "status/incidents/") {
+		above = 2
+	}
+	return template.HTML(headings.ReplaceAllStringFunc(string(p.markdown(text)), func(tag string) string { //nolint:gosec // as it was, but for numbers
+		at := len(tag) - len("1>")
+		return tag[:at] + strconv.Itoa(min(int(tag[at]-'0')+above, 6)) + ">"
+	}))
+}
+
+// headings are the tags of headings in HTML whose texts have none: there < is an entity.
+var headings = regexp.MustCompile(`</?h[1-6]>`)
 
 // componentData is what a component's own page shows.
 type componentData struct {
@@ -373,12 +395,15 @@ var templates = sync.OnceValue(func() map[language.Tag]*template.Template {
 // functions are how a page says something in a language.
 func functions(tag language.Tag) template.FuncMap {
 	return template.FuncMap{
-		"text":          func(english, arabic string) string { return language.Text{En: english, Ar: arabic}.In(tag) },
+		"text":          tag.Pick,
 		"say":           func(text language.Text) string { return text.In(tag) },
-		"duration":      tag.Duration,
+		"duration":      func(d time.Duration) string { return whole(tag.Duration(d)) },
 		"seconds":       hours,
 		"stretchesLeft": func(n int) string { return stretchesLeft.In(tag, n) },
-		"date":          func(at time.Time) string { return tag.Date(at.UTC()) },
+		"date":          func(at time.Time) string { return whole(tag.Date(at.UTC())) },
+		"short":         func(at time.Time) template.HTML { return shortDate(tag, at.UTC()) },
+		"old":           tag.Ago,
+		"between":       func(from, until time.Time) template.HTML { return between(tag, from, until) },
 		"moment":        func(at time.Time) template.HTML { return momentIn(tag, at) },
 		"status":        func(s Status) template.HTML { return badgeOf(s.level(), statusWords[s].In(tag)) },
 		"badge":         badgeOf,
@@ -408,5 +433,27 @@ func badgeOf(level design.Level, word string) template.HTML {
 func momentIn(tag language.Tag, at time.Time) template.HTML {
 	at = at.UTC()
 	//nolint:gosec // of times
-	return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `"><bdi>` + template.HTMLEscapeString(tag.Moment(at)) + `</bdi></time>`)
+	return template.HTML(`<time datetime="` + at.Format(time.RFC3339) + `"><bdi>` + unbroken(tag, tag.Moment(at), at) + `</bdi></time>`)
+}
+
+// between is a span of time for people.
+func between(tag language.Tag, from, until time.Time) template.HTML {
+	return template.HTML(`<bdi>` + unbroken(tag, tag.Between(from, until), from.UTC(), until.UTC()) + `</bdi>`) //nolint:gosec // of times
+}
+
+// shortDate is a day whose year a narrow table can do without.
+func shortDate(tag language.Tag, at time.Time) template.HTML {
+	year := at.Format(" 2006")
+	return template.HTML(`<bdi>` + whole(strings.TrimSuffix(tag.Date(at), year)) + `<span class="year">` + whole(year) + `</span></bdi>`) //nolint:gosec // of times
+}
+
+// whole is a text of which no line ends within.
+func whole(text string) string { return strings.ReplaceAll(text, " ", "\u00a0") }
+
+// unbroken is a text in which no line ends within the days that it names, nor before UTC.
+func unbroken(tag language.Tag, text string, days ...time.Time) string {
+	for _, day := range days {
+		text = strings.ReplaceAll(text, tag.Date(day), whole(tag.Date(day)))
+	}
+	return template.HTMLEscapeString(strings.ReplaceAll(text, " UTC", whole(" UTC")))
 }

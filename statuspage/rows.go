@@ -68,6 +68,7 @@ func (w *writer) group(g *group) {
 	w.text(g.Name.In(w.tag))
 	w.raw(`</h3>`)
 	w.status(g.Status)
+	w.worst(g)
 	w.raw(`</summary><ul class="rows">`)
 	for i := range g.Rows {
 		w.row(&g.Rows[i], "h4")
@@ -97,7 +98,10 @@ func (w *writer) row(r *row, heading string) {
 		w.text(about)
 		w.raw(`</p>`)
 	}
-	if r.IsMeasured() {
+	switch {
+	case r.Total == (Day{}) && r.IsMeasured():
+		w.raw(`<p class="scale"><span>`, noFigures.In(w.tag), `</span></p>`)
+	case r.IsMeasured():
 		w.bars(r)
 		w.raw(`<p class="scale"><span>`, w.ago, `</span><span>`)
 		w.raw(`<a href="`)
@@ -107,6 +111,19 @@ func (w *writer) row(r *row, heading string) {
 		w.raw(`</a></span><span>`, w.now, `</span></p>`)
 	}
 	w.raw(`</li>`)
+}
+
+// worst writes the bars of a closed group: of each day the worst of its components.
+func (w *writer) worst(g *group) {
+	w.levels = [HistoryDays]design.Level{}
+	for i := range g.Rows {
+		for day := range w.levels {
+			w.levels[day] = max(w.levels[day], g.Rows[i].Days[day].level())
+		}
+	}
+	if w.levels != [HistoryDays]design.Level{} {
+		w.out = design.AppendBars(w.out, w.levels[:])
+	}
 }
 
 func (w *writer) bars(r *row) {
@@ -123,13 +140,12 @@ func (w *writer) figures(d Day) {
 		w.raw(strings.Replace(text.In(w.tag), "#", w.duration(max(d, time.Second)), 1))
 	}
 	if percent != "" {
-		w.raw(`<b><bdi>`, percent, `</bdi></b> · `)
+		w.raw(`<b><bdi>`, percent, `</bdi></b>`, then)
 	}
 	switch {
 	case d.Down > 0:
 		part(down, d.Down)
 	case d.Trouble > 0:
-		w.raw(`<b>`, noOutage.In(w.tag), `</b> · `)
 		part(troubled, d.Trouble)
 	case percent == "":
 		w.raw(noFigures.In(w.tag))
@@ -138,9 +154,12 @@ func (w *writer) figures(d Day) {
 		w.raw(noDown.In(w.tag))
 	}
 	if d.Unknown >= time.Minute {
-		w.raw(` · `, strings.Replace(notKnown.In(w.tag), "#", w.duration(d.Unknown), 1))
+		w.raw(then, strings.Replace(notKnown.In(w.tag), "#", w.duration(d.Unknown), 1))
 	}
 }
+
+// then is between two figures: a line may end behind it, and begins with none.
+const then = "\u00a0· "
 
 func (w *writer) duration(d time.Duration) string {
 	d = d.Truncate(time.Second)

@@ -122,12 +122,12 @@ const maxKept = 100
 // newSite lists all that can be asked for.
 func newSite(v *view, settings Settings, markdown Markdown, stale time.Time) *site {
 	s := &site{view: v, settings: settings, markdown: markdown, stale: stale, files: map[string]localized{}}
-	s.style = s.freeze("css", "text/css; charset=utf-8", design.Stylesheet(settings.Accent, mustRead("status.css")))
-	s.script = s.freeze("js", "text/javascript; charset=utf-8", []byte(mustRead("status.js")))
+	s.style = s.freeze(".css", "text/css; charset=utf-8", design.Stylesheet(settings.Accent, mustRead("status.css")))
+	s.script = s.freeze(".js", "text/javascript; charset=utf-8", []byte(mustRead("status.js")))
 	if settings.Picture.Body != nil {
-		s.logo = s.freeze("logo", settings.Picture.Type, settings.Picture.Body)
+		s.logo = s.freeze(settings.Picture.Extension(), settings.Picture.Type, settings.Picture.Body)
 	} else {
-		s.logo = s.freeze("svg", "image/svg+xml", design.Mark().Body)
+		s.logo = s.freeze(".svg", "image/svg+xml", design.Mark().Body)
 	}
 	s.page(mainPage, "main.html", func(p *page) any { return p.main() })
 	s.page("status/history", "history.html", func(p *page) any { return p.history() })
@@ -150,6 +150,7 @@ func newSite(v *view, settings Settings, markdown Markdown, stale time.Time) *si
 	s.each("status/feed.atom", "application/atom+xml; charset=utf-8", shared, s.feed)
 	s.one("status/calendar.ics", "text/calendar; charset=utf-8", s.calendar)
 	s.one("status/widget.js", "text/javascript; charset=utf-8", func() []byte { return []byte(mustRead("widget.js")) })
+	s.one("status/widget.json", jsonType, s.widget)
 	for name, answer := range s.answers() {
 		s.one("api/v2/"+name+".json", jsonType, answer)
 	}
@@ -163,7 +164,7 @@ const assets = "status/assets/"
 func (s *site) freeze(end, kind string, body []byte) string {
 	f := newFile(kind, frozen, func() []byte { return body })
 	etag := f.plain().etag
-	path := assets + etag[1:len(etag)-1] + "." + end
+	path := assets + etag[1:len(etag)-1] + end
 	s.files[path] = localized{"": f}
 	return path
 }

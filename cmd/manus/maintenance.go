@@ -61,10 +61,20 @@ func (c maintenancePlan) Run(p *process, parent *maintenanceCommand) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(p.err, "from %s until %s\n", clock(m.StartsAt.Time), clock(m.EndsAt.Time))
+		if first, is := m.At(time.Now()); is {
+			fmt.Fprintf(p.err, "from %s until %s%s\n", clock(first.From), clock(first.Until), again(m))
+		}
 		_, err = fmt.Fprintln(p.out, m.ID)
 		return err
 	})
+}
+
+// again says by which rule work comes again.
+func again(m incident.Maintenance) string {
+	if m.Rule == "" {
+		return ""
+	}
+	return ", " + m.Again().In(language.English)
 }
 
 // readMoment is a moment as a person writes it, by the clocks of now's zone.
