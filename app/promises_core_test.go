@@ -110,8 +110,18 @@ func healthBreakages() []breakage {
 		}
 	}, "errors.reported")
 	locked.may = []string{"health.public", "uptime.monitors"} // /ready says so, and who watches can't note that
+	gone := here("health.database", "the store's file is moved away under the running server", func(t *testing.T, a *App) func() {
+		file := StoreFile(a.settings.DataDir)
+		must(t, os.Rename(file, file+".away"))
+		return func() {
+			must(t, os.Rename(file+".away", file))
+			waittest.Poll(t, func() bool { return find(t, a, "health.database").Status == readiness.Pass })
+		}
+	}, "errors.reported")
+	gone.may = locked.may
 	return []breakage{
-		locked,
+		among("store", locked),
+		among("store", gone),
 		inProduction("health.public", "the proxy answers 502 for `/version`", func(_ *testing.T, l *live) func() {
 			l.front.changing(func(r *http.Response) {
 				if r.Request.URL.Path == "/version" {

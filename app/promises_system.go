@@ -183,7 +183,7 @@ func judgeStatusPage(page string, got reply) readiness.Finding {
 	}
 	age := time.Since(told.Page.UpdatedAt)
 	evidence := language.Both(func(t language.Tag) string {
-		return language.Text{En: "# is answered in #; it is # old.", Ar: "# تُجاب خلال #؛ عمرها #."}.Quoting(page, got.took.Round(time.Millisecond).String(), t.Duration(max(age, 0))).In(t)
+		return language.Text{En: "# is answered in #; it is # old.", Ar: "# تُجاب خلال #؛ عمرها #."}.Quoting(page, t.Took(got.took), t.Duration(age)).In(t)
 	})
 	if age > statusTooOld {
 		return readiness.Broken(evidence, language.Text{En: "See whether its server reaches the store, and whether a cache before it keeps the page.", Ar: "انظر هل يصل خادمها إلى المخزن، وهل تحتفظ ذاكرة وسيطة أمامه بالصفحة."})
@@ -354,7 +354,10 @@ func (a *App) answeredAt(ctx context.Context, base string) (time.Time, error) {
 
 func judgeClocks(skews []skew, silent []string) readiness.Finding {
 	if len(skews) == 0 {
-		return readiness.NotMeasured(language.Text{En: "There is no other clock to ask: #", Ar: "لا توجد ساعة أخرى تُسأل: #"}.Quoting(cmp.Or(strings.Join(silent, "; "), "-")))
+		if len(silent) == 0 {
+			return readiness.NotMeasured(language.Text{En: "There is no other clock to ask.", Ar: "لا توجد ساعة أخرى تُسأل."})
+		}
+		return readiness.NotMeasured(language.Text{En: "No other clock answers: #.", Ar: "لا تجيب أيّ ساعة أخرى: #."}.Quoting(strings.Join(silent, "; ")))
 	}
 	worst := time.Duration(0)
 	for _, s := range skews {

@@ -202,7 +202,8 @@ const trialPrefix = filePrefix + "check-"
 
 // destinations is that each of them takes a small file, gives it back and removes it.
 func (p promises) destinations(ctx context.Context, s *Service) readiness.Finding {
-	var good, locked []string
+	var good []taken
+	var locked []string
 	var bad []error
 	for _, t := range s.Targets {
 		began := time.Now()
@@ -212,7 +213,7 @@ func (p promises) destinations(ctx context.Context, s *Service) readiness.Findin
 		case err != nil:
 			bad = append(bad, fmt.Errorf("%s: %w", t, err))
 		default:
-			good = append(good, fmt.Sprintf("%s (%v)", t, time.Since(began).Round(time.Millisecond)))
+			good = append(good, taken{t.String(), time.Since(began)})
 		}
 	}
 	switch {
@@ -221,7 +222,19 @@ func (p promises) destinations(ctx context.Context, s *Service) readiness.Findin
 	case len(good) == 0:
 		return readiness.NotMeasured(language.Text{En: "What is written to # can't be removed for a time (object lock), so nothing is written there only to try.", Ar: "ما يُكتب في # لا يمكن حذفه مدّةً (object lock)، فلا يُكتب هناك شيء للتجربة."}.Quoting(strings.Join(locked, ", ")))
 	}
-	return readiness.Kept(language.Text{En: "A file was written, read and removed: #.", Ar: "كُتب ملفّ وقُرئ وحُذف: #."}.Quoting(strings.Join(good, ", ")))
+	return readiness.Kept(language.Both(func(t language.Tag) string {
+		var all []string
+		for _, one := range good {
+			all = append(all, t.Quote(one.by)+" ("+t.Took(one.in)+")")
+		}
+		return language.Text{En: "A file was written, read and removed: ", Ar: "كُتب ملفّ وقُرئ وحُذف: "}.In(t) + strings.Join(all, language.Text{En: ", ", Ar: "، "}.In(t)) + "."
+	}))
+}
+
+// taken is by which destination a file was taken, and in which time.
+type taken struct {
+	by string
+	in time.Duration
 }
 
 // tryTarget writes a file, reads it and removes it, also those that killed processes have left.

@@ -354,6 +354,19 @@ func TestForeignValuesAreQuotedInTurn(t *testing.T) {
 	}
 }
 
+func TestShortSpansHaveTheirUnit(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]Text{
+		12700 * time.Microsecond: {En: "12.7 ms", Ar: "12.7 ملّي ثانية"},
+		1250 * time.Millisecond:  {En: "1.25 s", Ar: "1.25 ث"},
+		-time.Second:             {En: "0 ms", Ar: "0 ملّي ثانية"},
+	} {
+		if got := Both(func(tag Tag) string { return tag.Took(d) }); got != want {
+			t.Errorf("%v is %q and %q", d, got.En, got.Ar)
+		}
+	}
+}
+
 func TestAPhraseIsFoundWithWhatDiffers(t *testing.T) {
 	t.Parallel()
 	phrases := NewPhrases(Text{"use 4 or 6", "استعمل 4 أو 6"}, Text{"from %s to %s", "إلى %s من %s"}, Text{"%s", "قيل %s"}) // in turn, whatever the words between

@@ -153,3 +153,11 @@ func (t Tag) Duration(d time.Duration) string {
 	}
 	return strings.Join(parts, Text{En: " ", Ar: " و"}.In(t))
 }
+
+// Took is how long something has taken that is soon done: 12.7 ms, 1.25 s.
+func (t Tag) Took(d time.Duration) string {
+	if d = max(d, 0); d < time.Second {
+		return t.Number(float64(d.Round(time.Millisecond/10))/float64(time.Millisecond)) + Text{En: " ms", Ar: " ملّي ثانية"}.In(t)
+	}
+	return t.Number(d.Round(10*time.Millisecond).Seconds()) + Text{En: " s", Ar: " ث"}.In(t)
+}

@@ -49,7 +49,7 @@ func (m *Many) Send(ctx context.Context, message Message) error {
 		fresh := c == nil
 		if fresh {
 			if c, err = m.smtp.connect(ctx); err != nil {
-				return whyUnsent(ctx, err, time.Since(began))
+				return m.smtp.whyUnsent(ctx, err, time.Since(began))
 			}
 		}
 		err = c.send(ctx, composed)
@@ -63,7 +63,7 @@ func (m *Many) Send(ctx context.Context, message Message) error {
 		}
 		// The server has closed what was kept before anything was sent: another one.
 		if failed, ok := errors.AsType[*gomail.SendError](err); fresh || !ok || failed.Reason != gomail.ErrConnCheck {
-			return whyUnsent(ctx, err, time.Since(began))
+			return m.smtp.whyUnsent(ctx, err, time.Since(began))
 		}
 	}
 }

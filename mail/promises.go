@@ -55,12 +55,12 @@ func Promises(c PromisesConfig) []readiness.Check {
 
 // Accepts has the server take a sender and a recipient, and sends nothing: the errors are those of
 // Send.
-func (s *SMTP) Accepts(ctx context.Context, to string) (how string, err error) {
+func (s *SMTP) Accepts(ctx context.Context, to string) (how language.Text, err error) {
 	connected, cancel := context.WithCancel(ctx) // closes the connection, however it went
 	defer cancel()
 	from, err := stdmail.ParseAddress(s.from)
 	if err != nil {
-		return "", errFrom
+		return how, errFrom
 	}
 	if to == "" {
 		to = from.Address
@@ -68,16 +68,16 @@ func (s *SMTP) Accepts(ctx context.Context, to string) (how string, err error) {
 	options := append(s.options[:len(s.options):len(s.options)], gomail.WithDialContextFunc(s.dialUntil(connected)))
 	client, err := gomail.NewClient(s.host, options...)
 	if err != nil {
-		return "", err
+		return how, err
 	}
 	began := time.Now()
 	conn, err := client.DialToSMTPClientWithContext(connected) // TLS and signing in are a part of that
 	if err != nil {
-		return "", whyUnsent(ctx, err, time.Since(began))
+		return how, s.whyUnsent(ctx, err, time.Since(began))
 	}
-	how = "without TLS"
+	how = language.Text{En: "without TLS", Ar: "بلا TLS"}
 	if _, encrypted := conn.TLSConnectionState(); encrypted || s.fromTLS {
-		how = "with TLS"
+		how = language.Text{En: "with TLS", Ar: "عبر TLS"}
 	}
 	err = conn.Mail(from.Address)
 	if err == nil {
@@ -90,7 +90,7 @@ func (s *SMTP) Accepts(ctx context.Context, to string) (how string, err error) {
 		_ = conn.Quit() // it was taken by then
 	}
 	if err != nil {
-		err = whyUnsent(ctx, err, time.Since(began))
+		err = s.whyUnsent(ctx, err, time.Since(began))
 	}
 	return how, err
 }
@@ -104,8 +104,10 @@ func (c PromisesConfig) checkServer(ctx context.Context) readiness.Finding {
 			language.Text{En: "It doesn't: #.", Ar: "لا يقبلها: #."}.Quoting(strings.TrimSuffix(err.Error(), ".")),
 			language.Text{En: "Mend SMTP_URL, MAIL_FROM or the address that alerts go to (ALERT_EMAIL), by what the server answers.", Ar: "أصلح SMTP_URL أو MAIL_FROM أو عنوان التنبيهات (ALERT_EMAIL) بحسب ما يجيب به الخادم."})
 	}
-	took := time.Since(began).Round(time.Millisecond).String()
-	return readiness.Kept(language.Text{En: "It has taken the sender and the recipient #, in #; nothing was sent.", Ar: "قبِل المرسِل والمستلم #، خلال #؛ لم يُرسل شيء."}.Quoting(how, took))
+	took := time.Since(began)
+	return readiness.Kept(language.Both(func(t language.Tag) string {
+		return language.Text{En: "It has taken the sender and the recipient #, in #; nothing was sent.", Ar: "قبِل المرسِل والمستلم #، خلال #؛ لم يُرسل شيء."}.Quoting(how.In(t), t.Took(took)).In(t)
+	}))
 }
 
 // domain is the sender's; empty for one that nobody else knows.

@@ -2,7 +2,9 @@ package mail_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"maps"
 	"net"
 	"strings"
@@ -54,6 +56,28 @@ func TestAMailServerThatHangsHoldsNobodyUp(t *testing.T) {
 	defer cancel()
 	_, err = accepting(t, "smtp://user:secret-password@"+listener.Addr().String()+"?tls=off").Accepts(ctx, "")
 	if err == nil || errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "secret") {
+		t.Errorf("it says %v", err)
+	}
+}
+
+// What a server answers is told, but not all of it, and never what it was sent to sign in.
+func TestAMailServersAnswerIsToldWithoutTheSecret(t *testing.T) {
+	t.Parallel()
+	const password = "secret-password"
+	plain := base64.StdEncoding.EncodeToString([]byte("\x00user\x00" + password))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		if conn, err := listener.Accept(); err == nil {
+			_, _ = fmt.Fprintf(conn, "554 %s %s %s\r\n", plain, password, strings.Repeat("never mind ", 300))
+			_ = conn.Close()
+		}
+	}()
+	_, err = accepting(t, "smtp://user:"+password+"@"+listener.Addr().String()+"?tls=off").Accepts(t.Context(), "")
+	if err == nil || !strings.Contains(err.Error(), "never mind") || len(err.Error()) > 500 || strings.Contains(err.Error(), plain) || strings.Contains(err.Error(), password) {
 		t.Errorf("it says %v", err)
 	}
 }

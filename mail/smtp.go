@@ -3,6 +3,7 @@ package mail
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -18,6 +19,7 @@ import (
 	gomail "github.com/wneessen/go-mail"
 
 	"manus/internal/dialerr"
+	"manus/language"
 )
 
 // dialTimeout bounds the way to the mail server.
@@ -31,6 +33,7 @@ type SMTP struct {
 	tls     *tls.Config
 	fromTLS bool // TLS from the start
 	options []gomail.Option
+	secrets []string // which no error has
 }
 
 // CheckURL tells what is wrong with a mail server's URL.
@@ -95,6 +98,7 @@ func NewSMTP(serverURL, from string) (*SMTP, error) {
 		gomail.WithPort(port), gomail.WithTimeout(sendTimeout / 2), gomail.WithHELO("localhost"),
 	}
 	if password, ok := u.User.Password(); ok {
+		s.secrets = secretsOf(u.User.Username(), password)
 		s.options = append(s.options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(u.User.Username()), gomail.WithPassword(password))
 	}
 	if _, err := gomail.NewClient(s.host, s.options...); err != nil {
@@ -128,11 +132,42 @@ func (s *SMTP) Send(ctx context.Context, m Message) error {
 	if err == nil || message.IsDelivered() {
 		return nil // what failed came after that
 	}
-	return whyUnsent(ctx, err, time.Since(began))
+	return s.whyUnsent(ctx, err, time.Since(began))
 }
 
-// whyUnsent says what an error of the client means that came after a while.
-func whyUnsent(ctx context.Context, err error, after time.Duration) error {
+// whyUnsent says what an error of the client means that came after a while. What a server answers
+// is its own text: it is cut, and the password isn't in it though it may say back what it was sent.
+func (s *SMTP) whyUnsent(ctx context.Context, err error, after time.Duration) error {
+	err = meaning(ctx, err, after)
+	text := err.Error()
+	for _, secret := range s.secrets {
+		text = strings.ReplaceAll(text, secret, "…")
+	}
+	return answer{err, language.Cut(text, maxAnswer)}
+}
+
+// maxAnswer bounds what is told of a server's answer, in characters.
+const maxAnswer = 400
+
+// answer is an error with another text.
+type answer struct {
+	error
+	text string
+}
+
+func (a answer) Error() string { return a.text }
+
+func (a answer) Unwrap() error { return a.error }
+
+// secretsOf are a password and what is sent of it to sign in.
+func secretsOf(user, password string) (all []string) {
+	for _, said := range []string{"\x00" + user + "\x00" + password, user + "\x00" + user + "\x00" + password, password} {
+		all = append(all, base64.StdEncoding.EncodeToString([]byte(said)))
+	}
+	return slices.DeleteFunc(append(all, password), func(text string) bool { return text == "" })
+}
+
+func meaning(ctx context.Context, err error, after time.Duration) error {
 	if refused, ok := errors.AsType[*gomail.SendError](err); ok && refused.ErrorCode() >= 500 {
 		if refused.Reason == gomail.ErrSMTPMailFrom || refused.Reason == gomail.ErrSMTPRcptTo {
 			return fmt.Errorf("%w: %w", ErrAddress, err)

@@ -95,3 +95,31 @@ func isMissing(path string) bool {
 	_, err := os.Stat(path)
 	return errors.Is(err, fs.ErrNotExist)
 }
+
+// watchedFile is the file that was opened, and where it was.
+type watchedFile struct {
+	path string
+	info fs.FileInfo
+}
+
+func watch(path string) (watchedFile, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return watchedFile{}, err
+	}
+	info, err := os.Stat(absolute)
+	return watchedFile{absolute, info}, err
+}
+
+// check returns ErrUnavailable while another file, or none, is where this one was. SQLite goes
+// on with a file that was removed as if nothing had been.
+func (f watchedFile) check() error {
+	info, err := os.Stat(f.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: the data file %s was removed while it was open: put it back, or stop the server and restore a backup; until then nothing is stored", docstore.ErrUnavailable, f.path)
+	case err == nil && !os.SameFile(info, f.info):
+		return fmt.Errorf("%w: another file has taken the place of the data file %s while that was open: put that back, or restart the server to use the new one; until then nothing is stored", docstore.ErrUnavailable, f.path)
+	}
+	return nil // what can't be looked at isn't gone
+}

@@ -294,3 +294,42 @@ func contents(t *testing.T, path string) map[string]string {
 	}
 	return found
 }
+
+// A file that is taken away, or replaced, isn't written to: that would be lost. It is again when it
+// is back.
+func TestAFileThatIsTakenAwayIsMissed(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	s, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Declare(t.Context(), docstore.Spec{Collection: "things"}); err != nil {
+		t.Fatal(err)
+	}
+	write := func() error {
+		return s.Insert(t.Context(), "things", docstore.Document{ID: docstore.NewID(), Body: docstore.Raw(`{}`)})
+	}
+	is := func(when string, want error) {
+		t.Helper()
+		for what, err := range map[string]error{"Ping": s.Ping(t.Context()), "a write": write()} {
+			if !errors.Is(err, want) || want != nil && !strings.Contains(err.Error(), path) {
+				t.Errorf("%s: %s: %v", when, what, err)
+			}
+		}
+	}
+	is("untouched", nil)
+	if err := os.Rename(path, path+".away"); err != nil {
+		t.Fatal(err)
+	}
+	is("removed", docstore.ErrUnavailable)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	is("replaced", docstore.ErrUnavailable)
+	if err := os.Rename(path+".away", path); err != nil {
+		t.Fatal(err)
+	}
+	is("back", nil)
+}

@@ -79,7 +79,11 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if s.turn, err = openTurn(path); err != nil {
 		return nil, s.abandon(translateError(path, err))
 	}
-	s.writer = startWriter(writing, s.turn)
+	file, err := watch(path)
+	if err != nil {
+		return nil, s.abandon(translateError(path, err))
+	}
+	s.writer = startWriter(writing, s.turn, file)
 	return s, nil
 }
 

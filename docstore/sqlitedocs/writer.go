@@ -53,6 +53,7 @@ func (o *op) wait() error {
 type writer struct {
 	conn  *conn
 	turn  turn
+	file  watchedFile
 	queue chan *op
 
 	// needed is how many pages the largest write had that has failed since as many were
@@ -64,8 +65,8 @@ type writer struct {
 	ended   chan struct{}
 }
 
-func startWriter(c *conn, t turn) *writer {
-	w := &writer{conn: c, turn: t, queue: make(chan *op, maxQueued), ended: make(chan struct{})}
+func startWriter(c *conn, t turn, file watchedFile) *writer {
+	w := &writer{conn: c, turn: t, file: file, queue: make(chan *op, maxQueued), ended: make(chan struct{})}
 	go w.loop()
 	return w
 }
@@ -189,8 +190,12 @@ func (w *writer) recordOutcome(group []*op, err error) {
 // errNotBegun is wrapped by what transact returns when nothing could be tried.
 var errNotBegun = errors.New("no transaction could be started")
 
-// begin takes the file's lock for writing, when it is this process's turn.
+// begin takes the file's lock for writing, when it is this process's turn. In a file that was
+// taken away nothing is written: it is lost when the last process that has it open ends.
 func (w *writer) begin() error {
+	if err := w.file.check(); err != nil {
+		return err
+	}
 	w.turn.take()
 	defer w.turn.pass()
 	return whenFree(context.Background(), writeTimeout, func() error {
