@@ -2,6 +2,7 @@ package app
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"manus/backup"
 	"manus/billing"
 	"manus/config"
+	"manus/health"
 	"manus/notify"
 	"manus/readiness"
 )
@@ -38,6 +40,15 @@ func (l *live) with(t *testing.T, change func(*config.Settings)) (mend func()) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// asCommand is what a command has that works beside a server.
+func asCommand(t *testing.T, settings config.Settings) *App {
+	t.Helper()
+	a, err := New(t.Context(), Options{Settings: settings, Offline: true, Version: health.Version{Version: "test"}, Log: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	t.Cleanup(func() { must(t, a.Close()) })
+	return a
 }
 
 func must(t *testing.T, err error) {
@@ -200,6 +211,19 @@ func systemBreakages() []breakage {
 					other.stopWork() // it leaves in order
 					awaitCopies(t, a, 1)
 					return a
+				}
+			},
+		},
+		{
+			check: "system.copies", by: "the server is stopped, which a command sees",
+			broken: func(t *testing.T, a *App) (*App, func() *App) {
+				a.stopWork()
+				command := asCommand(t, a.settings)
+				awaitCopies(t, command, 0)
+				return command, func() *App {
+					other, _ := start(t, Options{Settings: a.settings})
+					awaitCopies(t, other, 1)
+					return asCommand(t, a.settings) // which makes one report
 				}
 			},
 		},

@@ -147,7 +147,7 @@ func (a *App) ServedAt(ctx context.Context) string {
 func (a *App) checkCopies() readiness.Check {
 	return readiness.Check{
 		ID: "system.copies", Essential: true,
-		Title: language.Text{En: "All copies of the server are the same", Ar: "كلّ نسخ الخادم متطابقة"},
+		Title: language.Text{En: "A server runs, and all copies of it are the same", Ar: "الخادم يعمل، وكلّ نسخه متطابقة"},
 		Measure: func(ctx context.Context) readiness.Finding {
 			copies, err := a.Readiness.Copies(ctx)
 			if err != nil {
@@ -160,9 +160,11 @@ func (a *App) checkCopies() readiness.Check {
 
 var mendStore = language.Text{En: "See /ready and the log for why the store can't be used.", Ar: "انظر \u200e/ready والسجلّ لمعرفة سبب تعذّر استعمال المخزن."}
 
+var mendStart = language.Text{En: "Start the server: manus serve, or the service that does it. If it runs, it has another store: give this command its settings.", Ar: "شغّل الخادم: manus serve أو الخدمة التي تشغّله. وإن كان يعمل فله مخزن آخر: أعطِ هذا الأمر إعداداته."}
+
 func ofCopies(copies []readiness.Copy) readiness.Finding {
 	if len(copies) == 0 {
-		return readiness.NotMeasured(language.Text{En: "No server runs on this store.", Ar: "لا يعمل أيّ خادم على هذا المخزن."})
+		return readiness.Broken(language.Text{En: "No server runs on this store.", Ar: "لا يعمل أيّ خادم على هذا المخزن."}, mendStart)
 	}
 	if unequal := readiness.Unequal(copies); len(unequal) > 0 {
 		if slices.Contains(unequal, signingMark) { // the others are keyed with it

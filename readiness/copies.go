@@ -54,6 +54,9 @@ const (
 func (s *Service) Copies(ctx context.Context) ([]Copy, error) {
 	since := docstore.At(time.Now().Add(-tellWithin))
 	all, _, err := s.copies.Find(ctx, docstore.Query{Index: bySeen, From: since, Limit: maxCopies})
+	if err == nil && s.Copy.ID != "" && !slices.ContainsFunc(all, func(c Copy) bool { return c.ID == s.Copy.ID }) {
+		all = append(all, s.Copy) // it has just started
+	}
 	slices.SortFunc(all, func(a, b Copy) int { return strings.Compare(a.Name+a.ID, b.Name+b.ID) })
 	return all, err
 }
