@@ -175,7 +175,7 @@ func (a *App) prepare(ctx context.Context) error {
 func (a *App) Start(ctx context.Context) error {
 	a.reach(ctx)
 	var err error
-	if a.public, err = listen(ctx, a.settings.Addr, a.api, a.log); err != nil {
+	if a.public, err = listen(ctx, a.settings.Addr, a.Readiness.Proving(a.api), a.log); err != nil {
 		return fmt.Errorf("%w; choose another address with %s", err, a.addrSetting())
 	}
 	if a.settings.OpsAddr != "" {

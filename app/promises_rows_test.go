@@ -193,6 +193,11 @@ func billingBreakages() []breakage {
 }
 
 func systemBreakages() []breakage {
+	unbelieved := inProduction("system.tls", "the certificate is its own authority's (self-signed)", func(t *testing.T, l *live) func() {
+		l.front.signItself(t)
+		return func() { l.front.certify(t, 90*24*time.Hour) }
+	})
+	unbelieved.also = []string{"health.public"} // no browser shows what is answered there
 	kernel := func(check, by, file, broken, good string) breakage {
 		return inProduction(check, by, func(t *testing.T, l *live) func() {
 			l.write(t, file, broken)
@@ -215,7 +220,7 @@ func systemBreakages() []breakage {
 			},
 		},
 		{
-			check: "system.copies", by: "the server is stopped, which a command sees",
+			check: "system.copies", by: "the server is stopped, which a command sees", also: []string{"health.public"},
 			broken: func(t *testing.T, a *App) (*App, func() *App) {
 				a.stopWork()
 				command := asCommand(t, a.settings)
@@ -231,6 +236,7 @@ func systemBreakages() []breakage {
 			l.front.certify(t, 2*24*time.Hour)
 			return func() { l.front.certify(t, 90*24*time.Hour) }
 		}),
+		unbelieved,
 		inProduction("system.hsts", "the proxy takes the header away", func(_ *testing.T, l *live) func() {
 			l.front.changing(func(r *http.Response) { r.Header.Del("Strict-Transport-Security") })
 			return func() { l.front.change.Store(nil) }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
@@ -62,7 +63,7 @@ func (a *App) asCopy() readiness.Copy {
 	host, _ := os.Hostname() // a copy without a name is still one
 	c := readiness.Copy{Name: host, Version: a.options.Version.Version, StartedAt: docstore.At(time.Now()), Marks: a.marks()}
 	if !a.options.Offline {
-		c.ID = docstore.NewID()
+		c.ID, c.Key = docstore.NewID(), rand.Text()
 	}
 	return c
 }

@@ -22,6 +22,8 @@ type Copy struct {
 	// Marks are what has to be equal on all copies, by name: digests from which nothing can
 	// be guessed.
 	Marks map[string]string `json:"marks" docstore:"plainkeys"`
+	// Key is made anew at each start; answers are proved by it to be of this copy, see Proving.
+	Key string `json:"key"`
 	// Findings are what it has measured of itself and its machine.
 	Findings []CopyFinding `json:"findings"`
 }
