@@ -79,6 +79,7 @@ type App struct {
 	Readiness   *readiness.Service
 
 	settings config.Settings
+	inForce  atomic.Pointer[config.Settings] // those with the manus.yaml of now; nil: settings
 	options  Options
 	log      *slog.Logger     // has errors reported
 	reporter *report.Reporter // nil in commands

@@ -14,6 +14,7 @@ import (
 	"manus/billing"
 	"manus/config"
 	"manus/health"
+	"manus/internal/waittest"
 	"manus/notify"
 	"manus/readiness"
 )
@@ -229,6 +230,19 @@ func systemBreakages() []breakage {
 					other, _ := start(t, Options{Settings: a.settings})
 					awaitCopies(t, other, 1)
 					return asCommand(t, a.settings) // which makes one report
+				}
+			},
+		},
+		{
+			check: "system.copies", by: "a command reads another `limits.allow` than the running server has",
+			broken: func(t *testing.T, a *App) (*App, func() *App) {
+				settings := a.settings
+				settings.Limits.Allow = slices.Concat(settings.Limits.Allow, []string{"10.0.0.0/8"})
+				return asCommand(t, settings), func() *App {
+					must(t, a.apply(settings)) // as the server does with a changed manus.yaml
+					command := asCommand(t, settings)
+					waittest.Poll(t, func() bool { return find(t, command, "system.copies").Status == readiness.Pass }) // told of within ten seconds
+					return asCommand(t, settings)
 				}
 			},
 		},

@@ -2,7 +2,11 @@ package readiness
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,6 +81,7 @@ func (m *measurer) guarded(ctx context.Context) (f Finding) {
 type keptFinding struct {
 	ID      string        `json:"_id"` // the check's
 	At      docstore.Time `json:"at"`
+	With    string        `json:"with"` // the settings that it was found with, see with
 	Finding Finding       `json:"finding"`
 }
 
@@ -85,11 +90,13 @@ func (k keptFinding) DocumentID() string { return k.ID }
 
 var keptSpec = docstore.Spec{Collection: "readiness_findings", Of: keptFinding{}}
 
-// keptOrMeasured is what some copy has found a while ago, or is found now and kept. What is
-// broken is always measured anew: who mends something wants to see that.
-func (s *Service) keptOrMeasured(ctx context.Context, m *measurer, ask Ask) (Finding, time.Time, time.Duration) {
+// keptOrMeasured is what some copy has found a while ago with the same settings, or is found now and
+// kept. What is broken is always measured anew: who mends something wants to see that. What a
+// command finds with settings that no copy has is not kept: it says nothing of them.
+func (s *Service) keptOrMeasured(ctx context.Context, m *measurer, ask Ask, others []Copy) (Finding, time.Time, time.Duration) {
+	this := s.This()
 	if !ask.Fresh {
-		if k, err := s.kept.Get(ctx, m.ID); err == nil && k.Finding.holds() && stands(k.At.Time, m.Keep) {
+		if k, err := s.kept.Get(ctx, m.ID); err == nil && k.With == this.with() && k.Finding.holds() && stands(k.At.Time, m.Keep) {
 			return k.Finding, k.At.Time, 0
 		}
 	}
@@ -97,17 +104,32 @@ func (s *Service) keptOrMeasured(ctx context.Context, m *measurer, ask Ask) (Fin
 		return NotMeasured(language.Text{En: "It is measured when somebody asks for a report.", Ar: "يُقاس حين يطلب أحدهم تقريرًا."}), time.Time{}, 0
 	}
 	f, at, took := m.measure(ctx)
+	if this.ID != "" || slices.ContainsFunc(others, func(c Copy) bool { return c.with() == this.with() }) {
+		s.keep(ctx, keptFinding{m.ID, docstore.At(at), this.with(), f})
+	}
+	return f, at, took
+}
+
+// with is a digest of the settings, and whatever else copies should have in common.
+func (c Copy) with() string {
+	digest := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(c.Marks)) {
+		fmt.Fprintf(digest, "%s=%s\n", name, c.Marks[name]) //nolint:errcheck // never fails
+	}
+	return hex.EncodeToString(digest.Sum(nil))
+}
+
+// keep keeps a finding. If it can't be kept, the next report measures again.
+func (s *Service) keep(ctx context.Context, k keptFinding) {
 	keeping, cancel := context.WithTimeout(ctx, defaultPatience)
 	defer cancel()
-	k := keptFinding{m.ID, docstore.At(at), f}
 	_, err := s.kept.Upsert(keeping, k, func(old *keptFinding, _ bool) error {
 		*old = k
 		return nil
 	})
-	if err != nil { // the next report measures again
-		s.Log.WarnContext(ctx, "what was measured can't be kept", "check", m.ID, "error", err)
+	if err != nil {
+		s.Log.WarnContext(ctx, "what was measured can't be kept", "check", k.ID, "error", err)
 	}
-	return f, at, took
 }
 
 // stands tells whether a moment is not longer ago than a span. One that is still to come, by a

@@ -137,6 +137,8 @@ type Config struct {
 	NoStore language.Text
 	// Copy is what this copy of the server tells the others; a command's has no ID.
 	Copy Copy
+	// Marks are the Copy's by now; nil has none.
+	Marks func() map[string]string
 	// Tell has operators told that an essential promise doesn't hold, or does again. It may be told the
 	// same over and over. Nil tells nobody.
 	Tell    func(ctx context.Context, r Result) error
@@ -242,7 +244,7 @@ func (s *Service) result(ctx context.Context, m *measurer, ask Ask, others []Cop
 	case m.OfCopy:
 		r.Finding, r.MeasuredAt = s.ofAll(ctx, m, others)
 	case m.Keep > 0 && s.Store != nil:
-		r.Finding, r.MeasuredAt, r.Took = s.keptOrMeasured(ctx, m, ask)
+		r.Finding, r.MeasuredAt, r.Took = s.keptOrMeasured(ctx, m, ask, others)
 	default:
 		r.Finding, r.MeasuredAt, r.Took = m.measure(ctx)
 	}

@@ -106,6 +106,38 @@ func TestWhatIsExpensiveIsKept(t *testing.T) {
 	expect(5, s.Report(t.Context(), Ask{}))
 }
 
+// What was found with other settings says nothing of these, and what a command finds with settings
+// that no copy has says nothing to copies.
+func TestWhatWasFoundWithOtherSettingsIsMeasured(t *testing.T) {
+	t.Parallel()
+	measured := 0
+	s := setup(t, Check{ID: "backups.drill", Keep: time.Hour, Measure: func(context.Context) Finding { measured++; return Finding{Status: Pass} }})
+	settings := "of the start"
+	s.Marks = func() map[string]string { return map[string]string{"settings": settings} }
+	mended := New(Config{Checks: s.Checks, Store: s.Store, Log: s.Log, Marks: func() map[string]string { return map[string]string{"settings": "mended"} }})
+	alike := New(Config{Checks: s.Checks, Store: s.Store, Log: s.Log, Marks: s.Marks})
+	if err := s.tell(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, step := range []struct {
+		by   *Service
+		want int
+	}{{s, 1}, {s, 1}, {mended, 2}, {mended, 3}, {s, 3}, {alike, 3}} {
+		if step.by.Report(t.Context(), Ask{}); measured != step.want {
+			t.Errorf("step %d: measured %d times, want %d", i, measured, step.want)
+		}
+	}
+	alike.Report(t.Context(), Ask{Fresh: true}) // as the copy has it
+	kept, err := s.kept.Get(t.Context(), "backups.drill")
+	if err != nil || kept.With != s.This().with() {
+		t.Errorf("%+v, %v", kept, err)
+	}
+	settings = "after a reload"
+	if s.Report(t.Context(), Ask{}); measured != 5 {
+		t.Errorf("after a reload it was measured %d times", measured)
+	}
+}
+
 func TestWhatIsMeasuredWhenAskedIsLeftToWhoAsks(t *testing.T) {
 	t.Parallel()
 	measured := 0
