@@ -24,7 +24,7 @@ func (a *App) healthPromises() []readiness.Check {
 		{ID: "health.public", Essential: true, Title: language.Text{En: "Health, readiness and version are answered at the public address", Ar: "تجيب عناوين الصحّة والجاهزية والإصدار على العنوان العلني"}, Measure: a.measureHealth},
 		{ID: "health.drill", Title: language.Text{En: "/ready turns 503 when what it can't do without fails", Ar: "تجيب /ready بـ 503 حين يتعطّل ما لا غنى عنه"}, Offline: true, Measure: a.measureDrill},
 		{
-			ID: "errors.reported", Keep: 6 * time.Hour, Patience: 10 * time.Second, WhenAsked: true,
+			ID: "errors.reported", Keep: 6 * time.Hour, Patience: 9 * time.Second, WhenAsked: true,
 			Title: language.Text{En: "An error of the server is reported, and found again", Ar: "خطأ الخادم يُبلَّغ عنه ويُعثر عليه"}, Measure: a.measureReports,
 		},
 	}
