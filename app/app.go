@@ -107,6 +107,7 @@ type App struct {
 	health   *health.Service
 	pages    *console.Pages
 	listed   atomic.Pointer[[]statuspage.Listed] // the status page's components
+	past     pastIncidents                       // what that page tells of its days
 	api      *httpapi.API
 	routes   func() ratelimit.Routes // once all rooms are there
 
@@ -163,6 +164,7 @@ func (a *App) prepare(ctx context.Context) error {
 	a.api = httpapi.New(httpapi.Config{
 		Log: a.options.Log, Version: a.options.Version.Version, Caller: a.Accounts.Caller, TrustedProxies: a.settings.TrustedProxies, ProxyHeader: a.settings.ProxyHeader,
 		LoopbackOnly: a.settings.Dev, Root: a.statusRoot(), Origins: a.settings.Origins, Metrics: a.registry, Reporter: a.reporter, Routine: a.isOwnCheck,
+		Page: a.pages.ShowProblem,
 	})
 	a.register(a.api)
 	a.api.Limit(a.Limits)

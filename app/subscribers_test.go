@@ -114,7 +114,7 @@ func TestAPersonSubscribesIsToldAndUnsubscribes(t *testing.T) {
 	if _, err := a.Incidents.Plan(t.Context(), incident.Maintenance{Title: language.Text{En: "Upgrade"}, Components: []string{"api-1"}, StartsAt: start, EndsAt: docstore.At(start.Add(time.Hour))}); err != nil {
 		t.Fatal(err)
 	}
-	if text := textOf(smtp.Wait(t, before+2)[before+1]); !strings.Contains(text, "Upgrade") || !strings.Contains(text, start.UTC().Format("2006-01-02 15:04")) {
+	if text := textOf(smtp.Wait(t, before+2)[before+1]); !strings.Contains(text, "Upgrade") || !strings.Contains(text, "من \u2068"+language.Arabic.Moment(start.Time)+"\u2069 إلى ") || strings.Contains(text, start.UTC().Format(time.DateOnly)) {
 		t.Error(text)
 	}
 	// So is what was found out, once it is published.

@@ -131,7 +131,7 @@ const maxEntries = 10
 func entries(all []Entry, tag language.Tag) string {
 	var parts []string
 	for _, e := range all[:min(len(all), maxEntries)] {
-		text := tag.Isolate(e.At.UTC().Format("2006-01-02 15:04 UTC")) + " · " + e.Status.In(tag)
+		text := tag.Isolate(tag.Moment(e.At)) + " · " + e.Status.In(tag)
 		if said := language.Cut(e.Text.In(tag), 3000); said != "" {
 			text += "\n" + said
 		}
