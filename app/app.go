@@ -79,6 +79,7 @@ type App struct {
 	Readiness   *readiness.Service
 
 	settings config.Settings
+	inForce  atomic.Pointer[config.Settings] // those with the manus.yaml of now; nil: settings
 	options  Options
 	log      *slog.Logger     // has errors reported
 	reporter *report.Reporter // nil in commands
@@ -177,7 +178,7 @@ func (a *App) prepare(ctx context.Context) error {
 func (a *App) Start(ctx context.Context) error {
 	a.reach(ctx)
 	var err error
-	if a.public, err = listen(ctx, a.settings.Addr, a.api, a.log); err != nil {
+	if a.public, err = listen(ctx, a.settings.Addr, a.Readiness.Proving(a.api), a.log); err != nil {
 		return fmt.Errorf("%w; choose another address with %s", err, a.addrSetting())
 	}
 	if a.settings.OpsAddr != "" {

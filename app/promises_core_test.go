@@ -130,6 +130,11 @@ func healthBreakages() []breakage {
 			})
 			return func() { l.front.change.Store(nil) }
 		}),
+		inProduction("health.public", "`PUBLIC_URL` leads to another installation of the same version", func(t *testing.T, l *live) func() {
+			other, _ := setup(t)
+			was := l.front.to.Swap(&url.URL{Scheme: "http", Host: other.Addr()})
+			return func() { l.front.to.Store(was) }
+		}),
 		otherwise("health.drill", "`READY_CRITICAL` names only what isn't there", func(s *config.Settings) { s.ReadyCritical = []string{"redis"} }),
 		{
 			check: "errors.reported", by: "the Sentry of `SENTRY_DSN` refuses the key",

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"manus/health"
 	"manus/language"
 	"manus/readiness"
 )
@@ -22,7 +24,7 @@ func (a *App) healthPromises() []readiness.Check {
 		{ID: "health.public", Essential: true, Title: language.Text{En: "Health, readiness and version are answered at the public address", Ar: "تجيب عناوين الصحّة والجاهزية والإصدار على العنوان العلني"}, Measure: a.measureHealth},
 		{ID: "health.drill", Title: language.Text{En: "/ready turns 503 when what it can't do without fails", Ar: "تجيب /ready بـ 503 حين يتعطّل ما لا غنى عنه"}, Offline: true, Measure: a.measureDrill},
 		{
-			ID: "errors.reported", Keep: 6 * time.Hour, Patience: 10 * time.Second, WhenAsked: true,
+			ID: "errors.reported", Keep: 6 * time.Hour, Patience: 9 * time.Second, WhenAsked: true,
 			Title: language.Text{En: "An error of the server is reported, and found again", Ar: "خطأ الخادم يُبلَّغ عنه ويُعثر عليه"}, Measure: a.measureReports,
 		},
 	}
@@ -45,8 +47,11 @@ var answered = []string{"/live", "/health", "/ready", "/version", "/api/v1/live"
 
 // measureHealth asks them from outside of this process.
 func (a *App) measureHealth(ctx context.Context) readiness.Finding {
-	base := a.ServedAt(ctx)
-	if base == "" {
+	base, there := a.ServedAt(ctx), a.copiesThere(ctx)
+	switch {
+	case base == "" && there.none():
+		return ofCopies(nil)
+	case base == "":
 		return readiness.NotMeasured(servedNowhere)
 	}
 	outside := a.newOutside()
@@ -58,48 +63,111 @@ func (a *App) measureHealth(ctx context.Context) readiness.Finding {
 	}
 	asking.Wait()
 	var slowest time.Duration
-	var version string
-	for i, path := range answered {
-		got, err := replies[i], errs[i]
-		switch {
-		case err != nil:
-			return readiness.Broken(language.Text{En: "# can't be reached: #.", Ar: "تعذّر الوصول إلى #: #."}.Quoting(base+path, err.Error()), mendReach)
-		case got.status != http.StatusOK:
-			return readiness.Broken(language.Text{En: "# answers #.", Ar: "# يجيب بـ #."}.Quoting(base+path, strconv.Itoa(got.status)), mendReach)
-		}
-		slowest = max(slowest, got.took)
-		if version, err = versionOf(path, got.body, version); err != nil {
-			return readiness.Broken(language.Text{En: "What answers at # isn't this product: #.", Ar: "ما يجيب على # ليس هذا المنتَج: #."}.Quoting(base+path, err.Error()), mendReach)
-		}
-	}
-	return a.judgeVersion(ctx, version, slowest)
-}
-
-// versionOf is what an answer says of the version, or else what was said before.
-func versionOf(path string, body []byte, before string) (string, error) {
-	if !strings.HasSuffix(path, "/version") {
-		return before, nil
-	}
 	var said struct{ Version string }
-	if err := json.Unmarshal(body, &said); err != nil || said.Version == "" {
-		return before, errors.New("it tells no version")
-	}
-	return said.Version, nil
-}
-
-// judgeVersion is whether what answers in public is a copy on this store.
-func (a *App) judgeVersion(ctx context.Context, version string, slowest time.Duration) readiness.Finding {
-	copies, err := a.Readiness.Copies(ctx)
-	evidence := language.Text{En: "All are answered, the slowest in #, by version #.", Ar: "تُجاب كلّها، أبطؤها خلال #، بالإصدار #."}.Quoting(slowest.Round(time.Millisecond/10).String(), version)
-	if err != nil || len(copies) == 0 {
-		return readiness.Kept(evidence)
-	}
-	for _, c := range copies {
-		if c.Version == version {
-			return readiness.Kept(evidence)
+	for i, path := range answered {
+		if wrong, is := there.wrong(base+path, replies[i], errs[i]); is {
+			return wrong
+		}
+		slowest = max(slowest, replies[i].took)
+		if strings.HasSuffix(path, "/version") {
+			_ = json.Unmarshal(replies[i].body, &said) // it is proved whose it is
 		}
 	}
-	return readiness.Broken(evidence, language.Text{En: "No copy on this store has that version: the address leads to another installation, or a cache answers.", Ar: "لا توجد على هذا المخزن نسخة بهذا الإصدار: يقود العنوان إلى تثبيت آخر أو تجيب ذاكرة وسيطة."})
+	return readiness.Kept(language.Text{En: "All are answered by a copy on this store, as it has proved, the slowest in #, by version #.", Ar: "تُجاب كلّها من نسخة على هذا المخزن كما أثبتت، أبطؤها خلال #، بالإصدار #."}.Quoting(slowest.Round(time.Millisecond/10).String(), said.Version))
+}
+
+// there are the copies of the server that are there, as far as is known.
+type there struct {
+	copies []readiness.Copy
+	unsure error // why they may not be all
+}
+
+func (t there) none() bool { return len(t.copies) == 0 && t.unsure == nil }
+
+func (a *App) copiesThere(ctx context.Context) (t there) {
+	if t.copies, t.unsure = a.Readiness.Copies(ctx); t.unsure != nil && a.Readiness.Copy.ID != "" {
+		t.copies = []readiness.Copy{a.Readiness.Copy}
+	}
+	return t
+}
+
+// wrong is what is wrong with the answer of an address that a copy on this store should have given,
+// or with not having one; false where nothing is.
+func (t there) wrong(address string, got reply, err error) (f readiness.Finding, is bool) {
+	proven := readiness.Proven(t.copies, got.challenge, got.header)
+	answers := language.Text{En: "# answers #.", Ar: "# يجيب بـ #."}.Quoting(address, strconv.Itoa(got.status))
+	switch {
+	case err != nil:
+		return t.mending(unreached(address, err)), true
+	case got.status == http.StatusTooManyRequests:
+		return readiness.NotMeasured(tooMany), true
+	case proven && got.status == http.StatusServiceUnavailable && strings.HasSuffix(address, "/ready"):
+		return notReady(address, got.body), true
+	case got.status != http.StatusOK:
+		return t.mending(readiness.Broken(answers, mendReach)), true
+	case proven:
+		return readiness.Finding{}, false
+	case t.unsure != nil:
+		return readiness.NotMeasured(language.Text{En: "# answers, but the store doesn't say which copies of the server there are: #.", Ar: "# يجيب، لكنّ المخزن لا يقول أيّ نسخ الخادم موجودة: #."}.Quoting(address, t.unsure.Error())), true
+	}
+	return t.mending(readiness.Broken(
+		language.Text{En: "What answers at # isn't a copy of the server on this store: it can't prove that.", Ar: "ما يجيب على # ليس نسخة من الخادم على هذا المخزن: لا يستطيع إثبات ذلك."}.Quoting(address),
+		language.Text{En: "See that the address leads to this installation, that no cache answers for it, and that the proxy passes the headers Manus-Challenge and Manus-Proof.", Ar: "تحقّق من أنّ العنوان يقود إلى هذا التثبيت، وأنّ ذاكرة وسيطة لا تجيب عنه، وأنّ الوكيل يمرّر الترويستين Manus-Challenge وManus-Proof."})), true
+}
+
+// mending has what is broken mended by starting the server, where none runs.
+func (t there) mending(f readiness.Finding) readiness.Finding {
+	if t.none() {
+		f.Mend = mendStart
+	}
+	return f
+}
+
+var tooMany = language.Text{En: "Too many requests were sent from here a moment ago; ask again in a minute.", Ar: "أُرسلت من هنا طلبات كثيرة قبل لحظات؛ أعد المحاولة بعد دقيقة."}
+
+// unreached is an address that can't be reached.
+func unreached(address string, err error) readiness.Finding {
+	mend := mendReach
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		mend = language.Text{En: "Browsers don't believe the certificate of the address either: see system.tls.", Ar: "المتصفّحات أيضًا لا تثق بشهادة العنوان: انظر system.tls."}
+	}
+	return readiness.Broken(language.Text{En: "# can't be reached: #.", Ar: "تعذّر الوصول إلى #: #."}.Quoting(address, err.Error()), mend)
+}
+
+// notReady is what /ready says of why a copy can't do its work.
+func notReady(address string, body []byte) readiness.Finding {
+	var said health.Readiness
+	_ = json.Unmarshal(body, &said) // who says nothing names nothing
+	var failed []string
+	for name, check := range said.Checks {
+		if check.Status == health.Failed {
+			failed = append(failed, name)
+		}
+	}
+	slices.Sort(failed)
+	if len(failed) == 0 {
+		return readiness.Broken(language.Text{En: "# says that the server isn't ready: it stops.", Ar: "يقول # إنّ الخادم غير جاهز: إنّه يتوقّف."}.Quoting(address), mendStart)
+	}
+	return readiness.Broken(language.Text{En: "# says that the server isn't ready: # failed.", Ar: "يقول # إنّ الخادم غير جاهز: فشل #."}.Quoting(address, strings.Join(failed, ", ")),
+		language.Text{En: "The address leads here; mend what isn't there: see the checks of it in this report, and the log.", Ar: "العنوان يقود إلى هنا؛ أصلح ما ليس متاحًا: انظر فحوصه في هذا التقرير، والسجلّ."})
+}
+
+// notReached is why nothing can be measured at the public address, of which health.public says
+// what to do; false where it can.
+func (a *App) notReached(ctx context.Context, base string) (readiness.Finding, bool) {
+	got, err := a.ask(ctx, base+"/live")
+	wrong, is := a.copiesThere(ctx).wrong(base+"/live", got, err)
+	return seeHealth(wrong), is
+}
+
+// seeHealth is what health.public finds, elsewhere: one thing that is broken is told of once.
+func seeHealth(f readiness.Finding) readiness.Finding {
+	if f.Status != readiness.Fail {
+		return f
+	}
+	return readiness.NotMeasured(language.Both(func(t language.Tag) string {
+		return f.Evidence.In(t) + " " + language.Text{En: "See health.public.", Ar: "انظر health.public."}.In(t)
+	}))
 }
 
 // measureDrill works out what /ready would answer if each critical check failed, by what answers

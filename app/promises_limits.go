@@ -112,6 +112,9 @@ func (a *App) measureForged(ctx context.Context) readiness.Finding {
 	if base == "" {
 		return readiness.NotMeasured(servedNowhere)
 	}
+	if why, not := a.notReached(ctx, base); not {
+		return why
+	}
 	outside := a.newOutside()
 	defer outside.close()
 	f := outside.measureForged(ctx, base)

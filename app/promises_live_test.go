@@ -256,6 +256,15 @@ func (f *front) certify(t *testing.T, left time.Duration) {
 	f.shown.Store(&tls.Certificate{Certificate: [][]byte{der}, PrivateKey: f.key})
 }
 
+// signItself has it show a certificate that nobody has signed but itself.
+func (f *front) signItself(t *testing.T) {
+	t.Helper()
+	template := &x509.Certificate{SerialNumber: big.NewInt(3), NotAfter: time.Now().AddDate(1, 0, 0), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &f.key.PublicKey, f.key)
+	must(t, err)
+	f.shown.Store(&tls.Certificate{Certificate: [][]byte{der}, PrivateKey: f.key})
+}
+
 // changing has it change answers.
 func (f *front) changing(change func(*http.Response)) { f.change.Store(&change) }
 

@@ -2,6 +2,7 @@ package app
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"slices"
@@ -12,6 +13,8 @@ import (
 	"manus/backup"
 	"manus/billing"
 	"manus/config"
+	"manus/health"
+	"manus/internal/waittest"
 	"manus/notify"
 	"manus/readiness"
 )
@@ -38,6 +41,15 @@ func (l *live) with(t *testing.T, change func(*config.Settings)) (mend func()) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// asCommand is what a command has that works beside a server.
+func asCommand(t *testing.T, settings config.Settings) *App {
+	t.Helper()
+	a, err := New(t.Context(), Options{Settings: settings, Offline: true, Version: health.Version{Version: "test"}, Log: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	t.Cleanup(func() { must(t, a.Close()) })
+	return a
 }
 
 func must(t *testing.T, err error) {
@@ -182,6 +194,11 @@ func billingBreakages() []breakage {
 }
 
 func systemBreakages() []breakage {
+	unbelieved := inProduction("system.tls", "the certificate is its own authority's (self-signed)", func(t *testing.T, l *live) func() {
+		l.front.signItself(t)
+		return func() { l.front.certify(t, 90*24*time.Hour) }
+	})
+	unbelieved.also = []string{"health.public"} // no browser shows what is answered there
 	kernel := func(check, by, file, broken, good string) breakage {
 		return inProduction(check, by, func(t *testing.T, l *live) func() {
 			l.write(t, file, broken)
@@ -203,10 +220,37 @@ func systemBreakages() []breakage {
 				}
 			},
 		},
+		{
+			check: "system.copies", by: "the server is stopped, which a command sees", also: []string{"health.public"},
+			broken: func(t *testing.T, a *App) (*App, func() *App) {
+				a.stopWork()
+				command := asCommand(t, a.settings)
+				awaitCopies(t, command, 0)
+				return command, func() *App {
+					other, _ := start(t, Options{Settings: a.settings})
+					awaitCopies(t, other, 1)
+					return asCommand(t, a.settings) // which makes one report
+				}
+			},
+		},
+		{
+			check: "system.copies", by: "a command reads another `limits.allow` than the running server has",
+			broken: func(t *testing.T, a *App) (*App, func() *App) {
+				settings := a.settings
+				settings.Limits.Allow = slices.Concat(settings.Limits.Allow, []string{"10.0.0.0/8"})
+				return asCommand(t, settings), func() *App {
+					must(t, a.apply(settings)) // as the server does with a changed manus.yaml
+					command := asCommand(t, settings)
+					waittest.Poll(t, func() bool { return find(t, command, "system.copies").Status == readiness.Pass }) // told of within ten seconds
+					return asCommand(t, settings)
+				}
+			},
+		},
 		inProduction("system.tls", "the certificate has two days left", func(t *testing.T, l *live) func() {
 			l.front.certify(t, 2*24*time.Hour)
 			return func() { l.front.certify(t, 90*24*time.Hour) }
 		}),
+		unbelieved,
 		inProduction("system.hsts", "the proxy takes the header away", func(_ *testing.T, l *live) func() {
 			l.front.changing(func(r *http.Response) { r.Header.Del("Strict-Transport-Security") })
 			return func() { l.front.change.Store(nil) }

@@ -44,11 +44,11 @@ func (w world) diskOf(path string) (machine.Disk, error) {
 func (a *App) systemPromises() []readiness.Check {
 	return []readiness.Check{
 		a.checkStatusPage(),
-		{ID: "system.tls", Essential: true, Keep: 10 * time.Minute, Patience: 10 * time.Second, Title: language.Text{En: "The public address has a certificate that lasts", Ar: "للعنوان العلني شهادة سارية"}, Measure: a.measureTLS},
+		{ID: "system.tls", Essential: true, Keep: 10 * time.Minute, Patience: 9 * time.Second, Title: language.Text{En: "The public address has a certificate that lasts", Ar: "للعنوان العلني شهادة سارية"}, Measure: a.measureTLS},
 		{ID: "system.hsts", Keep: 10 * time.Minute, Title: language.Text{En: "Browsers are told to use HTTPS only (HSTS)", Ar: "يُطلب من المتصفّحات استعمال HTTPS وحده (HSTS)"}, Measure: a.measureHSTS},
 		{ID: "system.clock", Title: language.Text{En: "The clocks agree", Ar: "الساعات متّفقة"}, Measure: a.measureClocks},
-		{ID: "system.disk", OfCopy: true, Title: language.Text{En: "There is room on the data's disk", Ar: "توجد مساحة على قرص البيانات"}, Measure: a.measureDisk},
-		{ID: "system.memory", OfCopy: true, Title: language.Text{En: "There is memory to spare", Ar: "توجد ذاكرة كافية"}, Measure: a.measureMemory},
+		{ID: "system.disk", OfCopy: true, Offline: true, Title: language.Text{En: "There is room on the data's disk", Ar: "توجد مساحة على قرص البيانات"}, Measure: a.measureDisk},
+		{ID: "system.memory", OfCopy: true, Offline: true, Title: language.Text{En: "There is memory to spare", Ar: "توجد ذاكرة كافية"}, Measure: a.measureMemory},
 		{ID: "system.files", OfCopy: true, Title: language.Text{En: "More files and connections can be opened", Ar: "يمكن فتح مزيد من الملفّات والاتصالات"}, Measure: a.measureFiles},
 		a.checkCopies(),
 	}
@@ -59,6 +59,8 @@ type reply struct {
 	status int
 	header http.Header
 	body   []byte
+	// challenge is what a copy of the server proves in its header that it is one.
+	challenge string
 	// began is when it was asked for, and took how long that lasted.
 	began time.Time
 	took  time.Duration
@@ -74,7 +76,8 @@ func (a *App) ask(ctx context.Context, address string) (got reply, err error) {
 	return outside.ask(ctx, address, nil)
 }
 
-// outside asks as somebody outside does, over as few connections as that takes.
+// outside asks as somebody outside does, over as few connections as that takes, and has who
+// answers prove that it is a copy of this server.
 type outside struct {
 	http.Client
 	dialer net.Dialer
@@ -117,7 +120,9 @@ func (o *outside) ask(ctx context.Context, address string, header http.Header) (
 	for name, values := range header {
 		request.Header[name] = values
 	}
+	got.challenge = readiness.NewChallenge()
 	request.Header.Set("User-Agent", "Manus check")
+	request.Header.Set(readiness.ChallengeHeader, got.challenge)
 	got.began = time.Now()
 	response, err := o.Do(request)
 	if err != nil {
@@ -144,6 +149,11 @@ func (a *App) checkStatusPage() readiness.Check {
 			if base == "" {
 				return readiness.NotMeasured(servedNowhere)
 			}
+			if base == a.ServedAt(ctx) {
+				if why, not := a.notReached(ctx, base); not {
+					return why
+				}
+			}
 			return a.measureStatusPage(ctx, base+page, base+"/api/v2/summary.json")
 		},
 	}
@@ -163,7 +173,9 @@ func (a *App) measureStatusPage(ctx context.Context, page, summary string) readi
 		got, err := a.ask(ctx, address)
 		switch {
 		case err != nil:
-			return readiness.Broken(language.Text{En: "# can't be reached: #.", Ar: "تعذّر الوصول إلى #: #."}.Quoting(address, err.Error()), mendReach)
+			return unreached(address, err)
+		case got.status == http.StatusTooManyRequests:
+			return readiness.NotMeasured(tooMany)
 		case got.status != http.StatusOK:
 			return readiness.Broken(language.Text{En: "# answers #.", Ar: "# يجيب بـ #."}.Quoting(address, strconv.Itoa(got.status)), mendReach)
 		}
@@ -279,7 +291,7 @@ func (a *App) measureHSTS(ctx context.Context) readiness.Finding {
 	}
 	got, err := a.ask(ctx, a.settings.PublicURL+"/live")
 	if err != nil {
-		return readiness.Broken(language.Text{En: "# can't be reached: #.", Ar: "تعذّر الوصول إلى #: #."}.Quoting(a.settings.PublicURL, err.Error()), mendReach)
+		return seeHealth(unreached(a.settings.PublicURL, err))
 	}
 	mend := language.Text{En: "Have the proxy where TLS ends send 'Strict-Transport-Security: max-age=31536000'.", Ar: "اجعل الوكيل الذي ينتهي عنده TLS يرسل 'Strict-Transport-Security: max-age=31536000'."}
 	said := got.header.Get("Strict-Transport-Security")

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
@@ -23,7 +24,7 @@ import (
 func (a *App) addReadiness() error {
 	a.Readiness = readiness.New(readiness.Config{
 		Checks: slices.Concat(a.promises(), []readiness.Check{a.checkSettings()}, a.secretsPromises(), a.limitsPromises(), a.healthPromises(), a.systemPromises()),
-		Store:  a.store, NoStore: a.whyNoStore(), Copy: a.asCopy(), Tell: a.tellBroken, Metrics: a.registry, Log: a.log,
+		Store:  a.store, NoStore: a.whyNoStore(), Copy: a.asCopy(), Marks: a.marks, Tell: a.tellBroken, Metrics: a.registry, Log: a.log,
 	})
 	a.add(room{name: "readiness", specs: append(readiness.Specs(), agesSpec), routes: a.Readiness.Routes, run: a.runReadiness, sweep: a.Readiness.Sweep})
 	return nil
@@ -60,9 +61,9 @@ func (a *App) runReadiness(ctx context.Context) {
 // asCopy is what this copy tells the others of itself; a command tells nothing.
 func (a *App) asCopy() readiness.Copy {
 	host, _ := os.Hostname() // a copy without a name is still one
-	c := readiness.Copy{Name: host, Version: a.options.Version.Version, StartedAt: docstore.At(time.Now()), Marks: a.marks()}
+	c := readiness.Copy{Name: host, Version: a.options.Version.Version, StartedAt: docstore.At(time.Now())}
 	if !a.options.Offline {
-		c.ID = docstore.NewID()
+		c.ID, c.Key = docstore.NewID(), rand.Text()
 	}
 	return c
 }
@@ -71,12 +72,15 @@ func (a *App) asCopy() readiness.Copy {
 // that signs tokens: who has the store alone can guess nothing by them.
 func (a *App) marks() map[string]string {
 	s := a.settings
+	if now := a.inForce.Load(); now != nil {
+		s = *now
+	}
 	of := func(name, value string) string {
 		mac := hmac.New(sha256.New, []byte(s.JWTSecret.Reveal()))
 		mac.Write([]byte(name + "\x00" + value))
 		return hex.EncodeToString(mac.Sum(nil)[:8])
 	}
-	marks := map[string]string{"version": a.options.Version.Version, "collections": of("", describe(a.specs()))}
+	marks := map[string]string{"version": a.options.Version.Version, "collections": of("", describe(a.specs())), "settings": of("settings", s.Text())}
 	for name, secret := range s.Secrets() {
 		marks[name] = of(name, secret)
 	}
@@ -147,27 +151,50 @@ func (a *App) ServedAt(ctx context.Context) string {
 func (a *App) checkCopies() readiness.Check {
 	return readiness.Check{
 		ID: "system.copies", Essential: true,
-		Title: language.Text{En: "All copies of the server are the same", Ar: "كلّ نسخ الخادم متطابقة"},
+		Title: language.Text{En: "A server runs, and all copies of it are the same", Ar: "الخادم يعمل، وكلّ نسخه متطابقة"},
 		Measure: func(ctx context.Context) readiness.Finding {
 			copies, err := a.Readiness.Copies(ctx)
 			if err != nil {
 				return readiness.Broken(language.Text{En: "The store doesn't say which copies there are: #.", Ar: "لا يقول المخزن أيّ النسخ موجودة: #."}.Quoting(err.Error()), mendStore)
 			}
-			return ofCopies(copies)
+			if f := ofCopies(copies); f.Status != readiness.Pass || !a.options.Offline {
+				return f
+			}
+			return a.besideCopies(copies)
 		},
 	}
 }
 
 var mendStore = language.Text{En: "See /ready and the log for why the store can't be used.", Ar: "انظر \u200e/ready والسجلّ لمعرفة سبب تعذّر استعمال المخزن."}
 
+// besideCopies is ofCopies for a command, which has to have read the settings that they have: what it
+// measures says nothing of others.
+func (a *App) besideCopies(copies []readiness.Copy) readiness.Finding {
+	differ := differing([]readiness.Copy{copies[0], a.Readiness.This()})
+	if len(differ) == 0 {
+		return ofCopies(copies)
+	}
+	return readiness.Broken(
+		language.Text{En: "The server that runs has others of these than this command has read: #.", Ar: "للخادم العامل غير ما قرأه هذا الأمر من هذه: #."}.Quoting(strings.Join(differ, ", ")),
+		language.Text{En: "Restart the server, so that it takes them; or give this command the server's: the same environment or --env-file, --config and version. The rest of this report is about what this command has read.", Ar: "أعد تشغيل الخادم ليأخذها، أو أعطِ هذا الأمر ما للخادم من بيئة أو --env-file و--config وإصدار. بقيّة هذا التقرير عمّا قرأه هذا الأمر."})
+}
+
+// differing are the marks that differ; all do with the secret that they are keyed with.
+func differing(copies []readiness.Copy) []string {
+	unequal := readiness.Unequal(copies)
+	if slices.Contains(unequal, signingMark) {
+		return []string{signingMark}
+	}
+	return unequal
+}
+
+var mendStart = language.Text{En: "Start the server: manus serve, or the service that does it. If it runs, it has another store: give this command its settings.", Ar: "شغّل الخادم: manus serve أو الخدمة التي تشغّله. وإن كان يعمل فله مخزن آخر: أعطِ هذا الأمر إعداداته."}
+
 func ofCopies(copies []readiness.Copy) readiness.Finding {
 	if len(copies) == 0 {
-		return readiness.NotMeasured(language.Text{En: "No server runs on this store.", Ar: "لا يعمل أيّ خادم على هذا المخزن."})
+		return readiness.Broken(language.Text{En: "No server runs on this store.", Ar: "لا يعمل أيّ خادم على هذا المخزن."}, mendStart)
 	}
-	if unequal := readiness.Unequal(copies); len(unequal) > 0 {
-		if slices.Contains(unequal, signingMark) { // the others are keyed with it
-			unequal = []string{signingMark}
-		}
+	if unequal := differing(copies); len(unequal) > 0 {
 		return readiness.Broken(
 			language.Text{En: "These differ between copies: #.", Ar: "تختلف هذه بين النسخ: #."}.Quoting(strings.Join(unequal, ", ")),
 			language.Text{En: "Give every copy the same settings and the same version. While a new version is brought out this passes by itself.", Ar: "أعطِ كلّ نسخة الإعدادات نفسها والإصدار نفسه. يزول هذا من تلقاء نفسه عند اكتمال نشر إصدار جديد."})

@@ -130,6 +130,7 @@ func (a *App) apply(s config.Settings) error {
 	for _, put := range puts {
 		put()
 	}
+	a.inForce.Store(&s)
 	a.warn(s)
 	return nil
 }

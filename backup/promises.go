@@ -37,7 +37,7 @@ type PromisesConfig struct {
 func Promises(c PromisesConfig) []readiness.Check {
 	p := promises{c}
 	check := func(name string, title language.Text, measure func(context.Context, *Service) readiness.Finding) readiness.Check {
-		return readiness.Check{ID: "backups." + name, Title: title, Patience: 10 * time.Second, Measure: func(ctx context.Context) readiness.Finding {
+		return readiness.Check{ID: "backups." + name, Title: title, Patience: 9 * time.Second, Measure: func(ctx context.Context) readiness.Finding {
 			if s := p.Service(); s != nil {
 				return measure(ctx, s)
 			}

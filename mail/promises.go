@@ -34,7 +34,7 @@ const keepAnswer = 10 * time.Minute
 // Promises are what is measured of mail.
 func Promises(c PromisesConfig) []readiness.Check {
 	check := func(name string, title language.Text, measure func(context.Context) readiness.Finding) readiness.Check {
-		return readiness.Check{ID: "system." + name, Title: title, Keep: keepAnswer, Patience: 10 * time.Second, Measure: func(ctx context.Context) readiness.Finding {
+		return readiness.Check{ID: "system." + name, Title: title, Keep: keepAnswer, Patience: 9 * time.Second, Measure: func(ctx context.Context) readiness.Finding {
 			switch {
 			case c.Kept && c.Server == nil:
 				return readiness.NotMeasured(language.Text{En: "Mails are kept in the store, to be looked at: there is no mail server.", Ar: "تُحفظ رسائل البريد في المخزن للاطّلاع عليها: لا يوجد خادم بريد."})

@@ -22,6 +22,8 @@ type Copy struct {
 	// Marks are what has to be equal on all copies, by name: digests from which nothing can
 	// be guessed.
 	Marks map[string]string `json:"marks" docstore:"plainkeys"`
+	// Key is made anew at each start; answers are proved by it to be of this copy, see Proving.
+	Key string `json:"key"`
 	// Findings are what it has measured of itself and its machine.
 	Findings []CopyFinding `json:"findings"`
 }
@@ -54,8 +56,20 @@ const (
 func (s *Service) Copies(ctx context.Context) ([]Copy, error) {
 	since := docstore.At(time.Now().Add(-tellWithin))
 	all, _, err := s.copies.Find(ctx, docstore.Query{Index: bySeen, From: since, Limit: maxCopies})
+	if err == nil && s.Copy.ID != "" && !slices.ContainsFunc(all, func(c Copy) bool { return c.ID == s.Copy.ID }) {
+		all = append(all, s.This()) // it has just started
+	}
 	slices.SortFunc(all, func(a, b Copy) int { return strings.Compare(a.Name+a.ID, b.Name+b.ID) })
 	return all, err
+}
+
+// This is this copy, or the command, as it is now.
+func (s *Service) This() Copy {
+	c := s.Copy
+	if s.Marks != nil {
+		c.Marks = s.Marks()
+	}
+	return c
 }
 
 // others are the other copies that are there; none while the store is gone.
@@ -72,7 +86,7 @@ func (s *Service) others(ctx context.Context) []Copy {
 
 // tell tells the others of this copy.
 func (s *Service) tell(ctx context.Context) error {
-	now := s.Copy
+	now := s.This()
 	now.SeenAt = docstore.At(time.Now())
 	now.Findings = nil
 	for _, m := range s.checks {

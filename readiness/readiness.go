@@ -137,6 +137,8 @@ type Config struct {
 	NoStore language.Text
 	// Copy is what this copy of the server tells the others; a command's has no ID.
 	Copy Copy
+	// Marks are the Copy's by now; nil has none.
+	Marks func() map[string]string
 	// Tell has operators told that an essential promise doesn't hold, or does again. It may be told the
 	// same over and over. Nil tells nobody.
 	Tell    func(ctx context.Context, r Result) error
@@ -198,9 +200,14 @@ type Ask struct {
 // maxAtOnce is how many checks are measured at once.
 const maxAtOnce = 16
 
+// reportWithin bounds a report: what hasn't been measured by then is broken.
+const reportWithin = 9500 * time.Millisecond
+
 // Report measures what is asked for, all at once, and takes no longer than the slowest of
-// it may.
+// it may, nor than ten seconds.
 func (s *Service) Report(ctx context.Context, ask Ask) Report {
+	ctx, cancel := context.WithTimeout(ctx, reportWithin)
+	defer cancel()
 	checks := s.of(ask.Only)
 	results := make([]Result, len(checks))
 	others := s.others(ctx)
@@ -242,7 +249,7 @@ func (s *Service) result(ctx context.Context, m *measurer, ask Ask, others []Cop
 	case m.OfCopy:
 		r.Finding, r.MeasuredAt = s.ofAll(ctx, m, others)
 	case m.Keep > 0 && s.Store != nil:
-		r.Finding, r.MeasuredAt, r.Took = s.keptOrMeasured(ctx, m, ask)
+		r.Finding, r.MeasuredAt, r.Took = s.keptOrMeasured(ctx, m, ask, others)
 	default:
 		r.Finding, r.MeasuredAt, r.Took = m.measure(ctx)
 	}

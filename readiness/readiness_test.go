@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,6 +50,73 @@ func TestACheckThatFailsItselfIsABrokenPromise(t *testing.T) {
 			t.Errorf("it hangs, and is %+v", again.Results[0])
 		}
 		close(never)
+	})
+}
+
+// Many who ask at once for what takes its time share it, and don't wait one after the other.
+func TestThoseWhoAskAtOnceShareAMeasurement(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		measured := 0
+		s := New(Config{Checks: []Check{{ID: "health.slow", Offline: true, Measure: func(context.Context) Finding {
+			measured++
+			time.Sleep(2 * time.Second)
+			return Finding{Status: Pass, Evidence: language.Text{En: strconv.Itoa(measured)}}
+		}}}, Log: slog.New(slog.DiscardHandler)})
+		var asking sync.WaitGroup
+		for i := range 20 {
+			asking.Go(func() {
+				time.Sleep(time.Duration(i) * 50 * time.Millisecond)
+				r := s.Report(t.Context(), Ask{Fresh: true}).Results[0]
+				if want := map[bool]string{true: "1", false: "2"}[i == 0]; r.Status != Pass || r.Evidence.En != want {
+					t.Errorf("number %d got %s %s", i, r.Status, r.Evidence.En)
+				}
+			})
+		}
+		asking.Wait()
+		if measured != 2 {
+			t.Errorf("it was measured %d times", measured)
+		}
+	})
+}
+
+// A report has its end, however patient a check is, and one that listens says who hasn't answered.
+func TestAReportEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hangs := func(ctx context.Context) Finding { <-ctx.Done(); return found(Fail)(ctx) }
+		s := New(Config{Checks: []Check{
+			{ID: "health.patient", Patience: time.Minute, Offline: true, Measure: hangs},
+			{ID: "health.listens", Offline: true, Measure: hangs},
+		}, Log: slog.New(slog.DiscardHandler)})
+		began := time.Now()
+		r := s.Report(t.Context(), Ask{})
+		if took := time.Since(began); took != reportWithin || r.Results[0].Status != Fail || r.Results[1].Evidence.En != "fail" {
+			t.Errorf("it took %v: %+v", took, r.Results)
+		}
+	})
+}
+
+// What nobody waits for any more ends, and who asks then has it measured.
+func TestWhatNobodyWaitsForEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &measurer{Check: Check{ID: "health.slow", Measure: func(ctx context.Context) Finding {
+			select {
+			case <-ctx.Done():
+				return Finding{Status: Fail}
+			case <-time.After(time.Second):
+				return Finding{Status: Pass}
+			}
+		}}}
+		gone, leave := context.WithTimeout(t.Context(), time.Millisecond)
+		defer leave()
+		if f, _, took := m.measure(gone); f.Status != Fail || took != time.Millisecond {
+			t.Errorf("who left got %s after %v", f.Status, took)
+		}
+		if f, _, took := m.measure(t.Context()); f.Status != Pass || took > time.Second {
+			t.Errorf("who came got %s after %v", f.Status, took)
+		}
 	})
 }
 
@@ -104,6 +173,38 @@ func TestWhatIsExpensiveIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(5, s.Report(t.Context(), Ask{}))
+}
+
+// What was found with other settings says nothing of these, and what a command finds with settings
+// that no copy has says nothing to copies.
+func TestWhatWasFoundWithOtherSettingsIsMeasured(t *testing.T) {
+	t.Parallel()
+	measured := 0
+	s := setup(t, Check{ID: "backups.drill", Keep: time.Hour, Measure: func(context.Context) Finding { measured++; return Finding{Status: Pass} }})
+	settings := "of the start"
+	s.Marks = func() map[string]string { return map[string]string{"settings": settings} }
+	mended := New(Config{Checks: s.Checks, Store: s.Store, Log: s.Log, Marks: func() map[string]string { return map[string]string{"settings": "mended"} }})
+	alike := New(Config{Checks: s.Checks, Store: s.Store, Log: s.Log, Marks: s.Marks})
+	if err := s.tell(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, step := range []struct {
+		by   *Service
+		want int
+	}{{s, 1}, {s, 1}, {mended, 2}, {mended, 3}, {s, 3}, {alike, 3}} {
+		if step.by.Report(t.Context(), Ask{}); measured != step.want {
+			t.Errorf("step %d: measured %d times, want %d", i, measured, step.want)
+		}
+	}
+	alike.Report(t.Context(), Ask{Fresh: true}) // as the copy has it
+	kept, err := s.kept.Get(t.Context(), "backups.drill")
+	if err != nil || kept.With != s.This().with() {
+		t.Errorf("%+v, %v", kept, err)
+	}
+	settings = "after a reload"
+	if s.Report(t.Context(), Ask{}); measured != 5 {
+		t.Errorf("after a reload it was measured %d times", measured)
+	}
 }
 
 func TestWhatIsMeasuredWhenAskedIsLeftToWhoAsks(t *testing.T) {

@@ -82,7 +82,7 @@ func (s *Service) checkMonitors(ctx context.Context, c PromisesConfig) readiness
 	watches := j.Alive.IsZero() || now.Sub(j.Alive.Time).Abs() <= smallGap // before the first look nobody has
 	worst, said := readiness.Pass, []language.Text{}
 	for i, w := range own {
-		status, text := w.watchedWell(addresses[i][0], watches, now)
+		status, text := w.watchedWell(addresses[i][0], watches, j.resumed(), now)
 		if said = append(said, text); status == readiness.Fail || worst == readiness.Pass {
 			worst = status
 		}
@@ -106,8 +106,17 @@ func (s *Service) checkMonitors(ctx context.Context, c PromisesConfig) readiness
 // lateBy is how much later than it should a look may be.
 const lateBy = 30 * time.Second
 
-// watchedWell tells how well an address is watched by a monitor, nil being none.
-func (w *Watched) watchedWell(address string, somebody bool, now time.Time) (readiness.Status, language.Text) {
+// resumed is when somebody has begun to watch again, after nobody did; zero if that never was.
+func (j journal) resumed() time.Time {
+	if len(j.Gaps) == 0 || j.Gaps.IsOpen() {
+		return time.Time{}
+	}
+	return time.UnixMilli(j.Gaps[len(j.Gaps)-1].Until)
+}
+
+// watchedWell tells how well an address is watched by a monitor, nil being none. What was looked at
+// before a while in which nobody watched is looked at in its turn, as after a first start.
+func (w *Watched) watchedWell(address string, somebody bool, resumed, now time.Time) (readiness.Status, language.Text) {
 	switch {
 	case w == nil:
 		return readiness.Fail, language.Text{En: "Nothing watches #.", Ar: "لا شيء يراقب #."}.Quoting(address)
@@ -122,8 +131,11 @@ func (w *Watched) watchedWell(address string, somebody bool, now time.Time) (rea
 	text := language.Both(func(t language.Tag) string {
 		return language.Text{En: "#: looked at # ago, #.", Ar: "#: نُظر فيه قبل #، #."}.Quoting(w.ID, t.Duration(age), statusWords[w.Status].In(t)).In(t)
 	})
+	late := 2*w.Every + w.Timeout + lateBy
 	switch {
-	case age > 2*w.Every+w.Timeout+lateBy:
+	case age > late && now.Sub(resumed).Abs() <= late:
+		return readiness.Warn, text
+	case age > late:
 		return readiness.Fail, text
 	case w.Status == Down:
 		return readiness.Warn, text

@@ -50,6 +50,11 @@ func (c checkCommand) Run(p *process) error {
 	if err := c.valid(); err != nil {
 		return err
 	}
+	if c.JUnit != "" { // rather than when all is measured
+		if err := canWriteJUnit(c.JUnit); err != nil {
+			return usageError{fmt.Errorf("--junit: %w", err)}
+		}
+	}
 	tag := spoken(p.environ)
 	if c.URL != "" {
 		return c.report(p, tag, c.fromServer(p, tag))
@@ -85,23 +90,30 @@ func groupNames() string {
 // report has reports made until nothing fails, or there is no time left for another one, and
 // prints the last one.
 func (c checkCommand) report(p *process, tag language.Tag, measure reports) error {
-	until := time.Now().Add(c.Wait)
+	until, between := time.Now().Add(c.Wait), time.Second
 	for {
 		progress := newCheckProgress(p, c.JSON)
 		body, err := measure(p.ctx, progress)
 		progress.end()
-		if time.Now().Before(until) && (err != nil || body.Status == readiness.Fail) {
-			if err := pause(p.ctx, time.Second); err != nil {
-				return err
+		switch {
+		case p.ctx.Err() != nil: // what was being measured says nothing
+			return usageError{errors.New("it was stopped before everything was measured: there is no report")}
+		case time.Now().Before(until) && (err != nil || body.Status == readiness.Fail):
+			if err := pause(p.ctx, min(between, time.Until(until))); err != nil {
+				continue // and is stopped
 			}
-			continue
-		}
-		if err != nil {
+			between = min(2*between, mostBetween)
+		case err != nil:
 			return err
+		default:
+			return c.print(p, tag, body)
 		}
-		return c.print(p, tag, body)
 	}
 }
+
+// mostBetween is how long is waited between two reports, after ever longer pauses: reports are
+// requests too, and there is a limit on those.
+const mostBetween = 10 * time.Second
 
 func pause(ctx context.Context, d time.Duration) error {
 	select {
@@ -238,7 +250,7 @@ func getReport(request *http.Request) (body readiness.Body, err error) {
 	case response.StatusCode != http.StatusOK:
 		return body, fmt.Errorf("it answers %s", response.Status)
 	}
-	if err := json.Unmarshal(data, &body); err != nil || body.Status == "" {
+	if err := json.Unmarshal(data, &body); err != nil || body.Status == "" || len(body.Checks) == 0 {
 		return body, errors.New("what answers there is no report of Manus")
 	}
 	return body, nil

@@ -1,16 +1,22 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
@@ -124,6 +130,66 @@ func TestWhatBuildServersReadIsWhole(t *testing.T) {
 	c := read.Cases
 	if read.Tests != 3 || read.Failures != 1 || read.Skipped != 1 || len(c) != 3 || c[0].Failure == nil || c[1].Skipped == nil || !strings.Contains(c[2].Output, "Mend it.") {
 		t.Errorf("it is %s", text)
+	}
+}
+
+// For a deploy reports are asked for until one is good, and ever more seldom; one that was stopped is
+// none.
+func TestReportsAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		var out bytes.Buffer
+		p := &process{ctx: ctx, stdio: stdio{out: &out, err: io.Discard}}
+		asked := 0
+		refused := func(context.Context, *checkProgress) (readiness.Body, error) {
+			asked++
+			return readiness.Body{}, errors.New("it answers 429")
+		}
+		began := time.Now()
+		if err := (checkCommand{Wait: 70 * time.Second}).report(p, language.English, refused); err == nil || time.Since(began) != 70*time.Second || asked > 12 {
+			t.Errorf("asked %d times in %v: %v", asked, time.Since(began), err)
+		}
+		asked = 0
+		atLast := func(ctx context.Context, progress *checkProgress) (readiness.Body, error) {
+			if asked < 3 {
+				return refused(ctx, progress)
+			}
+			return readiness.Body{Status: readiness.Pass}, nil
+		}
+		if err := (checkCommand{Wait: 70 * time.Second, JSON: true}).report(p, language.English, atLast); err != nil || asked != 3 || out.Len() == 0 {
+			t.Errorf("asked %d times: %v", asked, err)
+		}
+		out.Reset()
+		stopped := func(context.Context, *checkProgress) (readiness.Body, error) {
+			stop()
+			return readiness.Body{Status: readiness.Pass}, nil
+		}
+		err := (checkCommand{Wait: time.Minute}).report(p, language.English, stopped)
+		if _, ok := errors.AsType[usageError](err); !ok || out.Len() > 0 {
+			t.Errorf("it was stopped: %v %s", err, &out)
+		}
+	})
+}
+
+func TestAServersReportIsRead(t *testing.T) {
+	t.Parallel()
+	for body, good := range map[string]bool{
+		`{"status":"pass","score":100,"checks":[{"id":"health.public","status":"pass"}]}`: true,
+		`{"status":"pass","score":100,"checks":[]}`:                                       false,
+		`{"status":"pass","score":100}`:                                                   false,
+		`{}`:                                                                              false,
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))
+		request, err := http.NewRequestWithContext(t.Context(), "GET", server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := getReport(request); (err == nil) != good {
+			t.Errorf("%s: %v", body, err)
+		}
+		server.Close()
 	}
 }
 

@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -178,6 +180,14 @@ func (s checkSheet) mends(body readiness.Body) {
 	}
 }
 
+var partSum = language.Text{En: "No score, as most of it was not measured: # of # were. # hold, # to look after, # fail.", Ar: "بلا نتيجة لأنّ معظمها لم يُقَس: قيس # من #. يصحّ #، ويحتاج إلى عناية #، ولا يصحّ #."}
+
+// partly is the sum of a report on less than half of what there is: a score would say too much.
+func (s checkSheet) partly(body readiness.Body, n map[readiness.Status]int) string {
+	number := func(n int) string { return s.tag.Number(n) }
+	return partSum.Quoting(number(len(body.Checks)-n[readiness.Skipped]), number(len(body.Checks)), number(n[readiness.Pass]), number(n[readiness.Warn]), number(n[readiness.Fail])).In(s.tag)
+}
+
 var checkSum = language.Text{En: "Score #: # hold, # to look after, # fail, # not measured.", Ar: "النتيجة #: يصحّ #، ويحتاج إلى عناية #، ولا يصحّ #، ولم يُقَس #."}
 
 // sum is the report in a line.
@@ -185,6 +195,9 @@ func (s checkSheet) sum(body readiness.Body) string {
 	n := map[readiness.Status]int{}
 	for _, c := range body.Checks {
 		n[c.Status]++
+	}
+	if n[readiness.Skipped] > len(body.Checks)/2 {
+		return s.partly(body, n)
 	}
 	number := func(n int) string { return s.tag.Number(n) }
 	return checkSum.Quoting(number(body.Score), number(n[readiness.Pass]), number(n[readiness.Warn]), number(n[readiness.Fail]), number(n[readiness.Skipped])).In(s.tag)
@@ -232,5 +245,29 @@ func writeJUnit(path string, body readiness.Body) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, append([]byte(xml.Header), append(data, '\n')...), 0o644)
+	file, err := os.CreateTemp(filepath.Dir(path), junitPattern)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name()) //nolint:errcheck // it has the other name by then
+	_, err = file.Write(append([]byte(xml.Header), append(data, '\n')...))
+	if err := errors.Join(err, file.Chmod(0o644), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), path)
+}
+
+const junitPattern = ".manus-check-*.xml"
+
+// canWriteJUnit tells why writeJUnit couldn't write there: in the place of a link or a device
+// nothing is put.
+func canWriteJUnit(path string) error {
+	if there, err := os.Lstat(path); err == nil && !there.Mode().IsRegular() {
+		return fmt.Errorf("%s is a folder, a link or a device; name a file", path)
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), junitPattern)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Close(), os.Remove(file.Name()))
 }
