@@ -29,7 +29,7 @@ func (a *App) addStatusPage() error {
 	if err != nil && !a.options.Offline { // a command has no use for a logo, or says so itself
 		return err
 	}
-	a.listed.Store(&settings.Components)
+	a.setListed(settings.Policy)
 	a.Status = statuspage.New(statuspage.Config{
 		Read: a.statusModel, Incident: a.publicIncident, Markdown: incident.HTML, Log: a.log,
 	}, settings)
@@ -43,12 +43,18 @@ func (a *App) addStatusPage() error {
 		apply: func(s config.Settings) (func(), error) {
 			changed, err := a.statusSettings(s)
 			return func() {
-				a.listed.Store(&changed.Components)
+				a.setListed(changed.Policy)
 				a.Status.Set(changed)
 			}, err
 		},
 	})
 	return nil
+}
+
+// setListed is what others go by of what manus.yaml says of the page.
+func (a *App) setListed(p statuspage.Policy) {
+	a.listed.Store(&p.Components)
+	a.privateWebhooks.Store(p.PrivateWebhooks)
 }
 
 // subscribeHere is where people ask to be told, from the root of the site.

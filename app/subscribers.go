@@ -17,7 +17,7 @@ import (
 func (a *App) addSubscribers() (err error) {
 	a.Subscribers, err = subscribe.New(subscribe.Config{
 		Store: a.store, Secrets: a.secrets(), Send: a.sendToSubscribers(), Read: a.readNotice, Names: a.namesOf, BaseURL: func() string { return strings.TrimSuffix(a.siteURL(), "/") },
-		AllowPrivate: a.settings.Alerts.AllowPrivate, Version: a.options.Version.Version, Metrics: a.registry, Log: a.log,
+		AllowPrivate: a.privateWebhooks.Load, Version: a.options.Version.Version, Metrics: a.registry, Log: a.log,
 	})
 	if err != nil {
 		return err

@@ -49,10 +49,12 @@ func setup(t *testing.T) (*httpapi.API, http.Handler) {
 // nobody subscribes.
 type nobody struct{}
 
-func (nobody) TakesMail() bool                             { return true }
-func (nobody) Ask(context.Context, subscribe.Asking) error { return nil }
-func (nobody) Confirm(context.Context, string) error       { return subscribe.ErrLink }
-func (nobody) Unsubscribe(context.Context, string) error   { return nil }
+func (nobody) TakesMail() bool                              { return true }
+func (nobody) Ask(context.Context, subscribe.Asking) error  { return nil }
+func (nobody) CanConfirm(context.Context, string) error     { return nil }
+func (nobody) Confirm(context.Context, string) error        { return subscribe.ErrLink }
+func (nobody) CanUnsubscribe(context.Context, string) error { return nil }
+func (nobody) Unsubscribe(context.Context, string) error    { return nil }
 
 // setupAccounts has the accounts behind the pages too, whose mails are kept.
 func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) {

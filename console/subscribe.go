@@ -17,7 +17,9 @@ import (
 type Subscribers interface {
 	TakesMail() bool
 	Ask(ctx context.Context, a subscribe.Asking) error
+	CanConfirm(ctx context.Context, token string) error
 	Confirm(ctx context.Context, token string) error
+	CanUnsubscribe(ctx context.Context, token string) error
 	Unsubscribe(ctx context.Context, token string) error
 }
 
@@ -61,6 +63,7 @@ func (p *Pages) subscribeForms() []linkForm {
 			language.Text{En: "Press the button to be told of incidents and planned work.", Ar: "اضغط الزرّ لتصلك إشعارات الحوادث والصيانة."},
 		},
 		Button: language.Text{En: "Confirm", Ar: "أؤكِّد"},
+		check:  func(r *http.Request) error { return p.Subscribers.CanConfirm(r.Context(), r.FormValue("token")) },
 		submit: func(r *http.Request) error { return p.Subscribers.Confirm(r.Context(), r.FormValue("token")) },
 		done: message{
 			language.Text{En: "You will be told", Ar: "ستصلك الإشعارات"},
@@ -73,6 +76,7 @@ func (p *Pages) subscribeForms() []linkForm {
 			language.Text{En: "Press the button, and you aren't told any more. Your address is erased.", Ar: "اضغط الزرّ لتتوقف الإشعارات ويُمحى عنوانك."},
 		},
 		Button: language.Text{En: "Unsubscribe", Ar: "ألغِ الاشتراك"},
+		check:  func(r *http.Request) error { return p.Subscribers.CanUnsubscribe(r.Context(), r.FormValue("token")) },
 		submit: func(r *http.Request) error { return p.Subscribers.Unsubscribe(r.Context(), r.FormValue("token")) },
 		done: message{
 			language.Text{En: "You aren't told any more", Ar: "توقفت الإشعارات"},

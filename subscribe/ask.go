@@ -98,6 +98,9 @@ func (s *Service) answer(ctx context.Context, job queue.Job[request]) error {
 			p = r.To
 			p.Secret = newSecret()
 		}
+		if p.URL != "" && p.Key == "" {
+			p.Key, p.Derived = newKey(), exists && err == nil
+		}
 		sub.Asked = slices.DeleteFunc(sub.Asked, func(a asked) bool { return now.Sub(a.At.Time).Abs() >= confirmWithin })
 		if len(sub.Asked) >= maxAsked {
 			return errEnough
@@ -151,13 +154,21 @@ func (s *Service) Confirm(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	return s.confirm(ctx, sub.ID, text[strings.LastIndexByte(text, '.')+1:])
+	return s.confirm(ctx, sub.ID, wishOf(text))
+}
+
+// wishOf is which wish a link's token confirms.
+func wishOf(text string) string { return text[strings.LastIndexByte(text, '.')+1:] }
+
+// asked is which of a subscriber's wishes has an id and can be confirmed still; -1 for none.
+func (s *Service) asked(sub Subscriber, wish string) int {
+	return slices.IndexFunc(sub.Asked, func(a asked) bool { return a.ID == wish && s.c.Now().Sub(a.At.Time).Abs() < confirmWithin })
 }
 
 // confirm has what was asked for hold, by its id.
 func (s *Service) confirm(ctx context.Context, id, wish string) error {
 	_, err := s.subscribers.Update(ctx, id, func(sub *Subscriber) error {
-		i := slices.IndexFunc(sub.Asked, func(a asked) bool { return a.ID == wish && s.c.Now().Sub(a.At.Time).Abs() < confirmWithin })
+		i := s.asked(*sub, wish)
 		if i < 0 {
 			return docstore.ErrNotFound
 		}
@@ -170,17 +181,37 @@ func (s *Service) confirm(ctx context.Context, id, wish string) error {
 	return docstore.NotFoundAs(err, ErrLink)
 }
 
-// Unsubscribe erases a subscriber, and what waits to be told to it. Called again, it is nil
-// too: so nobody learns by a link who is told. Errors are the store's.
-func (s *Service) Unsubscribe(ctx context.Context, text string) error {
+// CanConfirm is nil where Confirm would take the token, and else its error.
+func (s *Service) CanConfirm(ctx context.Context, text string) error {
 	sub, err := s.byToken(ctx, text)
-	if errors.Is(err, ErrLink) {
-		return nil
+	if err == nil && s.asked(sub, wishOf(text)) < 0 {
+		err = ErrLink
 	}
+	return err
+}
+
+// Unsubscribe erases a subscriber, and what waits to be told to it. It returns ErrUnsubscribed, also
+// for a link that isn't whole, or an error of the store.
+func (s *Service) Unsubscribe(ctx context.Context, text string) error {
+	sub, err := s.unsubscribing(ctx, text)
 	if err != nil {
 		return err
 	}
 	return s.erase(ctx, sub.ID)
+}
+
+// CanUnsubscribe is nil where Unsubscribe would take the token, and else its error.
+func (s *Service) CanUnsubscribe(ctx context.Context, text string) error {
+	_, err := s.unsubscribing(ctx, text)
+	return err
+}
+
+func (s *Service) unsubscribing(ctx context.Context, text string) (Subscriber, error) {
+	sub, err := s.byToken(ctx, text)
+	if errors.Is(err, ErrLink) {
+		err = ErrUnsubscribed
+	}
+	return sub, err
 }
 
 func (s *Service) erase(ctx context.Context, id string) error {

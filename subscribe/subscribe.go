@@ -80,7 +80,11 @@ func (s Subscriber) DocumentID() string { return s.ID }
 type private struct {
 	Email  string `json:"email,omitempty"`
 	URL    string `json:"url,omitempty"` // of a webhook
-	Secret string `json:"secret"`        // of links, and what a webhook is signed with
+	Secret string `json:"secret"`        // of links
+	// Key is what a webhook is signed with. One from before there were such keys has none, and is signed
+	// as it was; Derived has it signed so as well once it was asked anew.
+	Key     string `json:"key,omitempty"`
+	Derived bool   `json:"derived,omitempty"`
 }
 
 const (
@@ -112,6 +116,8 @@ var (
 	ErrAddress = errors.New("that is no address that can be written to")
 	// ErrLink is for a link that is wrong, has been used up or is too old.
 	ErrLink = errors.New("the link doesn't hold any more")
+	// ErrUnsubscribed is for a link that nobody can be told by, as it is wrong or was used already.
+	ErrUnsubscribed = errors.New("nobody is told by the link")
 	// ErrNoMail is returned where there is no mail server.
 	ErrNoMail = errors.New("there is no mail server")
 )
@@ -155,8 +161,8 @@ type Config struct {
 	Names func(ids []string) map[string]language.Text
 	// BaseURL is the site's own address, without a slash at its end.
 	BaseURL func() string
-	// AllowPrivate lets webhooks be at addresses of the own network, and without TLS.
-	AllowPrivate bool
+	// AllowPrivate lets webhooks be at addresses of the own network, and without TLS. Nil: never.
+	AllowPrivate func() bool
 	Version      string
 	Metrics      prometheus.Registerer // nil: nobody counts
 	Now          func() time.Time      // the clock; nil means time.Now
@@ -187,6 +193,9 @@ func New(c Config) (*Service, error) {
 	}
 	if c.most == 0 {
 		c.most = maxSubscribers
+	}
+	if c.AllowPrivate == nil {
+		c.AllowPrivate = func() bool { return false }
 	}
 	if c.quick == 0 {
 		c.quick = quick
@@ -335,7 +344,7 @@ func readEmail(text string) (address, key string, err error) {
 func (s *Service) readURL(text string) (string, error) {
 	text = strings.TrimSpace(text)
 	u, err := url.Parse(text)
-	if err != nil || len(text) > maxURL || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && (u.Scheme != "http" || !s.c.AllowPrivate) {
+	if err != nil || len(text) > maxURL || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && (u.Scheme != "http" || !s.c.AllowPrivate()) {
 		return "", ErrAddress
 	}
 	u.Host = strings.ToLower(u.Host)

@@ -67,7 +67,7 @@ func (r *rig) open(t *testing.T, secrets ...string) *Service {
 		t.Fatal(err)
 	}
 	s, err := New(Config{
-		Store: r.store, Secrets: secrets, Send: sender.Many().Send, BaseURL: func() string { return "https://example.com" }, AllowPrivate: true, Version: "test", Now: r.clock.Now, Log: slog.New(slog.DiscardHandler),
+		Store: r.store, Secrets: secrets, Send: sender.Many().Send, BaseURL: func() string { return "https://example.com" }, AllowPrivate: func() bool { return true }, Version: "test", Now: r.clock.Now, Log: slog.New(slog.DiscardHandler),
 		Read: func(context.Context, Ref) (Notice, bool, error) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -152,6 +152,9 @@ func TestAMailboxIsToldOnceItHasConfirmedAndUntilItUnsubscribes(t *testing.T) {
 		t.Fatalf("%d mails before it has confirmed", n)
 	}
 	token := tokenIn(t, confirmation, confirmPath)
+	if cut := r.CanConfirm(t.Context(), token[:len(token)-1]); !errors.Is(cut, ErrLink) || r.CanConfirm(t.Context(), token) != nil {
+		t.Errorf("a link that isn't whole: %v", cut)
+	}
 	for range 2 { // a second click is no error
 		if err := r.Confirm(t.Context(), token); err != nil {
 			t.Fatal(err)
@@ -176,10 +179,17 @@ func TestAMailboxIsToldOnceItHasConfirmedAndUntilItUnsubscribes(t *testing.T) {
 		unsubscribe != "<https://example.com/status/unsubscribe?token="+url.QueryEscape(tokenIn(t, m, unsubscribePath))+">" {
 		t.Errorf("%+v", m)
 	}
-	for range 2 {
-		if err := r.Unsubscribe(t.Context(), tokenIn(t, m, unsubscribePath)); err != nil {
-			t.Fatal(err)
+	whole := tokenIn(t, m, unsubscribePath)
+	for _, cut := range []string{"", whole[:len(whole)-1], whole[:10], whole + "x"} {
+		if err := r.Unsubscribe(t.Context(), cut); !errors.Is(err, ErrUnsubscribed) || !errors.Is(r.CanUnsubscribe(t.Context(), cut), ErrUnsubscribed) {
+			t.Errorf("by %q somebody is told no more: %v", cut, err)
 		}
+	}
+	if err := errors.Join(r.CanUnsubscribe(t.Context(), whole), r.Unsubscribe(t.Context(), whole)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Unsubscribe(t.Context(), whole); !errors.Is(err, ErrUnsubscribed) {
+		t.Errorf("once more: %v", err)
 	}
 	tell("u2")
 	if n := len(r.smtp.Mails()); n != 2 {
@@ -328,6 +338,9 @@ type receiver struct {
 	key   string
 	came  []event
 	wrong int
+
+	bodies  []string
+	headers []http.Header
 }
 
 func receive(t *testing.T, echo bool) *receiver {
@@ -348,7 +361,7 @@ func receive(t *testing.T, echo bool) *receiver {
 		if verifier, err := standardwebhooks.NewWebhook(r.key); err != nil || verifier.Verify(text, q.Header) != nil {
 			r.wrong++
 		}
-		r.came = append(r.came, event{Type: e.Type, Data: e.Data})
+		r.came, r.bodies, r.headers = append(r.came, event{Type: e.Type, Data: e.Data}), append(r.bodies, string(text)), append(r.headers, q.Header)
 		w.WriteHeader(r.code)
 		if r.echo {
 			fmt.Fprint(w, e.Data.Challenge)
@@ -483,7 +496,7 @@ func TestWhatCantBeWrittenToIsRefused(t *testing.T) {
 	// An address of the own network isn't dialled unless that is allowed.
 	hook := receive(t, true)
 	guarded := r.open(t, secretA)
-	guarded.poster = newPoster(Config{})
+	guarded.poster = newPoster(Config{AllowPrivate: func() bool { return false }})
 	if err := guarded.Ask(t.Context(), Asking{Webhook: hook.URL}); err != nil {
 		t.Fatal(err)
 	}
@@ -499,7 +512,7 @@ func FuzzToken(f *testing.F) {
 		if address, key, err := readEmail(text); err == nil && (address == "" || key == "" || strings.ContainsAny(address, "\r\n")) {
 			t.Errorf("%q is %q", text, address)
 		}
-		if address, err := (&Service{}).readURL(text); err == nil && !strings.HasPrefix(address, "https://") {
+		if address, err := (&Service{c: Config{AllowPrivate: func() bool { return false }}}).readURL(text); err == nil && !strings.HasPrefix(address, "https://") {
 			t.Errorf("%q is %q", text, address)
 		}
 	})
