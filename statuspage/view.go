@@ -79,22 +79,13 @@ func newView(m Model, title language.Text, now time.Time) *view {
 }
 
 func (v *view) newRow(c Component, now time.Time) row {
-	r := row{Component: c, Status: watchedStatus(c.Watched)}
+	r := row{Component: c, Status: v.status(c)}
 	if r.IsMeasured() {
 		r.Counted = count(c.Watched, now)
 		r.Days = r.Counted.Days
 	}
 	for _, d := range r.Days {
 		r.Total = r.Total.add(d)
-	}
-	for _, i := range v.Open {
-		if slices.Contains(i.Components, c.ID) && !i.Automatic {
-			r.Status = worse(r.Status, i.Severity.claimed())
-		}
-	}
-	isWork := func(m Maintenance) bool { return len(m.Components) == 0 || slices.Contains(m.Components, c.ID) }
-	if !r.Status.isTrouble() && slices.ContainsFunc(v.On, isWork) {
-		r.Status = UnderMaintenance
 	}
 	r.Watched = slices.Clone(r.Watched)
 	for _, w := range r.Watched {
@@ -107,6 +98,21 @@ func (v *view) newRow(c Component, now time.Time) row {
 		r.Watched[i] = Watched{State: r.Watched[i].State}
 	}
 	return r
+}
+
+// status is how a component is.
+func (v *view) status(c Component) Status {
+	status := watchedStatus(c.Watched)
+	for _, i := range v.Open {
+		if slices.Contains(i.Components, c.ID) && !i.Automatic {
+			status = worse(status, i.Severity.claimed())
+		}
+	}
+	isWork := func(m Maintenance) bool { return len(m.Components) == 0 || slices.Contains(m.Components, c.ID) }
+	if !status.isTrouble() && slices.ContainsFunc(v.On, isWork) {
+		return UnderMaintenance
+	}
+	return status
 }
 
 // group puts components together that have the same group, where its first one stands.

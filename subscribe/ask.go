@@ -120,7 +120,10 @@ func (s *Service) answer(ctx context.Context, job queue.Job[request]) error {
 	case p.URL != "":
 		err = s.challenge(ctx, sub, p)
 	default:
-		err = s.send(ctx, s.confirmation(sub, p), p.Email)
+		var m mail.Message
+		if m, err = s.confirmation(sub, p); err == nil {
+			err = s.send(ctx, m, p.Email)
+		}
 	}
 	if errors.Is(err, errRefused) { // of an address that anybody may have written
 		s.c.Log.InfoContext(ctx, "an address could not be asked whether it wants to be told", "subscriber", job.ID, "error", err)

@@ -37,7 +37,7 @@ func TestAMailSaysWhatItsLinkConfirms(t *testing.T) {
 	r := setup(t)
 	r.named()
 	first := r.subscribe(t, "amal@example.com", language.English, "api", "evil.example.com")
-	if text := body(r.smtp.Mails()[0]); !strings.Contains(text, "It would be told of: API.") || strings.Contains(text, "evil") || strings.Contains(text, "So far") {
+	if text := r.smtp.Mails()[0].Text(); !strings.Contains(text, "It would be told of: API.") || strings.Contains(text, "evil") || strings.Contains(text, "So far") {
 		t.Error(text)
 	}
 	id := idOf("mail", "amal@example.com")
@@ -61,7 +61,7 @@ func TestAMailSaysWhatItsLinkConfirms(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.work(t, r.Service)
-		if text := body(r.smtp.Wait(t, i+2)[i+1]); !strings.Contains(text, c.want) || !strings.Contains(text, c.so) {
+		if text := r.smtp.Wait(t, i+2)[i+1].Text(); !strings.Contains(text, c.want) || !strings.Contains(text, c.so) {
 			t.Error(text)
 		}
 		wants("api")

@@ -14,6 +14,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"html/template"
 	"log/slog"
 	stdmail "net/mail"
 	"net/url"
@@ -159,6 +160,13 @@ type Config struct {
 	Read func(ctx context.Context, ref Ref) (Notice, bool, error)
 	// Names are what components are called; those that there aren't are left out. Nil: as their ids.
 	Names func(ids []string) map[string]language.Text
+	// Title is what the page is called; nil or empty: where it is.
+	Title func() language.Text
+	// Markdown makes HTML of what was said, whatever was written, and Plain what is read without HTML.
+	Markdown func(text string) template.HTML
+	Plain    func(text string) string
+	// PageURL is where a notice's page is in a language; nil: below BaseURL.
+	PageURL func(path string, tag language.Tag) string
 	// BaseURL is the site's own address, without a slash at its end.
 	BaseURL func() string
 	// AllowPrivate lets webhooks be at addresses of the own network, and without TLS. Nil: never.
@@ -196,6 +204,14 @@ func New(c Config) (*Service, error) {
 	}
 	if c.AllowPrivate == nil {
 		c.AllowPrivate = func() bool { return false }
+	}
+	if c.Plain == nil {
+		c.Plain = func(text string) string { return text }
+	}
+	if c.Markdown == nil {
+		c.Markdown = func(text string) template.HTML {
+			return template.HTML("<p>" + template.HTMLEscapeString(text) + "</p>") //nolint:gosec // it is escaped
+		}
 	}
 	if c.quick == 0 {
 		c.quick = quick

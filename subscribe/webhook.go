@@ -45,27 +45,40 @@ type noticeData struct {
 	Title          string      `json:"title"`
 	TitleAr        string      `json:"title_ar"`
 	Status         string      `json:"status"`
+	Severity       string      `json:"severity,omitempty"` // of an incident
 	Components     []string    `json:"components"`
-	Updates        []entryData `json:"updates"` // the newest first
+	Affected       []partData  `json:"affected"` // how those are
+	Updates        []entryData `json:"updates"`  // the newest first
 	URL            string      `json:"url"`
 	UnsubscribeURL string      `json:"unsubscribe_url"`
 }
 
+type partData struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	NameAr string `json:"name_ar"`
+	Status string `json:"status"` // in the words of Statuspage's API
+}
+
 type entryData struct {
 	At     string `json:"at"`
+	Status string `json:"status"`
 	Text   string `json:"text"` // Markdown
 	TextAr string `json:"text_ar"`
 }
 
 func (s *Service) eventData(sub Subscriber, p private, n Notice) noticeData {
 	data := noticeData{
-		ID: n.Thread, Title: n.Title.En, TitleAr: n.Title.Ar, Status: n.State, Components: append([]string{}, n.Components...), Updates: []entryData{},
-		URL: s.c.BaseURL() + n.Path, UnsubscribeURL: s.link(unsubscribePath, sub, p, ""),
+		ID: n.Thread, Title: n.Title.En, TitleAr: n.Title.Ar, Status: n.State, Severity: n.Severity, Affected: []partData{}, Components: append([]string{}, n.Components...), Updates: []entryData{},
+		URL: s.page(n.Path, ""), UnsubscribeURL: s.link(unsubscribePath, sub, p, ""),
 	}
 	for _, e := range append(append([]Entry{}, n.News...), n.Before...) {
 		if len(data.Updates) < maxEntries {
-			data.Updates = append(data.Updates, entryData{docstore.At(e.At).String(), e.Text.En, e.Text.Ar})
+			data.Updates = append(data.Updates, entryData{docstore.At(e.At).String(), e.State, e.Text.En, e.Text.Ar})
 		}
+	}
+	for _, a := range n.Affected {
+		data.Affected = append(data.Affected, partData{a.ID, a.Name.En, a.Name.Ar, a.State})
 	}
 	return data
 }
