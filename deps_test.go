@@ -148,7 +148,7 @@ var arrows = map[string]struct {
 		"what is measured of every promise, whatever it is about: each room brings its own checks, so it knows none of them"},
 	"health": {[]string{"httpapi", "ratelimit"},
 		"it registers its routes and their limits; it is given its checks and knows no database"},
-	"console": {[]string{"account", "design", "docstore", "httpapi", "language", "mail", "notify", "ratelimit", "subscribe"},
+	"console": {[]string{"account", "design", "docstore", "httpapi", "identity", "language", "mail", "notify", "ratelimit", "subscribe"},
 		"pages show what the API says of itself, and do what capabilities do"},
 	"incident": {[]string{"audit", "docstore", "httpapi", "identity", "incident/planned", "internal/timeline", "internal/words", "language"},
 		"a capability: what is told of trouble and of planned work; who finds trouble, and who is told, it doesn't know"},

@@ -16,7 +16,7 @@ import (
 // addSubscribers adds those who are told of incidents and planned work.
 func (a *App) addSubscribers() (err error) {
 	a.Subscribers, err = subscribe.New(subscribe.Config{
-		Store: a.store, Secrets: a.secrets(), Send: a.sendToSubscribers(), Read: a.readNotice, Names: a.namesOf, Title: a.statusTitle, Markdown: incident.HTML, Plain: incident.Plain, PageURL: a.statusPageURL,
+		Store: a.store, Secrets: a.secrets(), Send: a.sendToSubscribers(), Read: a.readNotice, Names: a.namesOf, Title: func() language.Text { return a.Status.Title() }, Markdown: incident.HTML, Plain: incident.Plain, PageURL: a.statusPageURL,
 		BaseURL:      func() string { return strings.TrimSuffix(a.siteURL(), "/") },
 		AllowPrivate: a.privateWebhooks.Load, Version: a.options.Version.Version, Metrics: a.registry, Log: a.log,
 	})
@@ -44,11 +44,6 @@ func (a *App) siteURL() string {
 		return localURL(a.Addr())
 	}
 	return a.settings.PublicURL
-}
-
-// statusTitle is what the page is called.
-func (a *App) statusTitle() language.Text {
-	return language.Both(func(tag language.Tag) string { return a.Status.Look(tag).Name })
 }
 
 // statusPageURL is where a part of the page is, in a language: at the page's own address where it has one,

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"manus/httpapi"
+	"manus/identity"
 	"manus/language"
 	"manus/ratelimit"
 	"manus/subscribe"
@@ -36,6 +37,7 @@ type subscribePage struct {
 	ByWebhook bool   // and not by mail
 	Instead   string // the page for the other of the two; empty where there is no mail
 	Parts     []Part
+	Typed     string // what was typed as the address, by whoever sent the form
 }
 
 const subscribePath = "/status/subscribe"
@@ -117,6 +119,10 @@ func (p *Pages) subscribePage(r *http.Request) subscribePage {
 	if p.Parts != nil {
 		page.Parts = p.Parts()
 	}
+	page.Typed = r.PostForm.Get("email")
+	if page.ByWebhook {
+		page.Typed = r.PostForm.Get("webhook")
+	}
 	for i, part := range page.Parts {
 		page.Parts[i].Chosen = slices.Contains(r.Form["component"], part.ID)
 	}
@@ -139,6 +145,7 @@ func (p *Pages) askSubscription(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = p.Subscribers.Ask(r.Context(), subscribe.Asking{
 			Email: r.PostFormValue("email"), Webhook: r.PostFormValue("webhook"), Components: page.chosen(), Language: page.Lang,
+			From: identity.From(r.Context()).Address,
 		})
 	}
 	if err != nil {

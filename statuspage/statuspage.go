@@ -100,6 +100,9 @@ func (s *Service) Look(tag language.Tag) Look {
 	return Look{now.Title.In(tag), "/" + now.style, "/" + now.logo}
 }
 
+// Title is what the page is called; empty where nobody has said.
+func (s *Service) Title() language.Text { return s.settings.Load().Title }
+
 // Listed are the components on the page, in its order.
 func (s *Service) Listed() (all []Component) {
 	if now := s.site.Load(); now != nil {

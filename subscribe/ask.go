@@ -1,11 +1,14 @@
 package subscribe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"manus/docstore"
 	"manus/language"
@@ -18,6 +21,7 @@ type Asking struct {
 	Email, Webhook string
 	Components     []string // none: all
 	Language       language.Tag
+	From           netip.Addr // who asks
 }
 
 // request is an asking as it waits. It is written down alike for every address, and answered
@@ -31,8 +35,8 @@ type request struct {
 func (s *Service) TakesMail() bool { return s.c.Send != nil }
 
 // Ask has an address asked whether it wants to be told. However often it is called for an
-// address at a time, it is one request. It returns ErrAddress, ErrNoMail or an error of the
-// store, whoever is told already.
+// address at a time, it is one request. It returns ErrAddress, ErrNoMail, ErrAskedOften,
+// ErrCrowded, ErrFull or an error of the store, whoever is told already.
 func (s *Service) Ask(ctx context.Context, a Asking) error {
 	var r request
 	var id string
@@ -57,7 +61,19 @@ func (s *Service) Ask(ctx context.Context, a Asking) error {
 	if r.To.URL != "" {
 		lane = laneWebhook
 	}
-	return s.requests.Put(ctx, queue.Job[request]{ID: id, Lane: lane, Group: id, Args: r})
+	if err := s.check(ctx, mailboxOf(r.To), ofMailbox); err != nil {
+		return err
+	}
+	if err := s.count(ctx, networkOf(a.From), ofNetwork, s.c.Now()); err != nil {
+		return err
+	}
+	if err := s.requests.Put(ctx, queue.Job[request]{ID: id, Lane: lane, Group: id, Args: r}); err != nil {
+		return err
+	}
+	if full, _, err := s.room(ctx); err != nil || full {
+		return cmp.Or(err, ErrFull) // said to everybody alike
+	}
+	return nil
 }
 
 // known are what can be components, each once.
@@ -67,9 +83,6 @@ func known(components []string) []string {
 	kept = slices.Compact(kept)
 	return kept[:min(len(kept), maxComponents)]
 }
-
-// errEnough is that an address was written to often enough.
-var errEnough = errors.New("the address was asked often enough")
 
 // offered are those of the components of a wish that there are; false where there is none of them.
 func (s *Service) offered(w Wish) (Wish, bool) {
@@ -91,6 +104,14 @@ func (s *Service) answer(ctx context.Context, job queue.Job[request]) error {
 	if full, err := s.isFull(ctx, job.ID); err != nil || full {
 		return err
 	}
+	err := s.count(ctx, mailboxOf(r.To), ofMailbox, job.QueuedAt)
+	if errors.Is(err, ErrAskedOften) {
+		s.c.Log.WarnContext(ctx, "an address was asked no more whether it wants to be told: it was often enough", "subscriber", job.ID)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	initial := Subscriber{ID: job.ID, ExpiresAt: docstore.At(now.Add(confirmWithin))}
 	var p private
 	sub, err := s.subscribers.Upsert(ctx, initial, func(sub *Subscriber, exists bool) (err error) {
@@ -101,20 +122,13 @@ func (s *Service) answer(ctx context.Context, job queue.Job[request]) error {
 		if p.URL != "" && p.Key == "" {
 			p.Key, p.Derived = newKey(), exists && err == nil
 		}
-		sub.Asked = slices.DeleteFunc(sub.Asked, func(a asked) bool { return now.Sub(a.At.Time).Abs() >= confirmWithin })
-		if len(sub.Asked) >= maxAsked {
-			return errEnough
-		}
-		sub.Asked = append(sub.Asked, asked{docstore.NewID(), now, wish})
+		sub.ask(wish, job.QueuedAt, now.Time)
 		if sub.ConfirmedAt.IsZero() {
 			sub.ExpiresAt = docstore.At(now.Add(confirmWithin))
 		}
 		return s.close(sub, p)
 	})
 	switch {
-	case errors.Is(err, errEnough):
-		s.c.Log.WarnContext(ctx, "an address was asked no more whether it wants to be told: it was often enough", "subscriber", job.ID)
-		return nil
 	case err != nil:
 		return err
 	case p.URL != "":
@@ -130,6 +144,19 @@ func (s *Service) answer(ctx context.Context, job queue.Job[request]) error {
 		return nil
 	}
 	return err
+}
+
+// ask notes what was asked for at a time, once however often it is tried to write to the address.
+func (s *Subscriber) ask(wish Wish, queued, now time.Time) {
+	this := asked{docstore.NewID(), docstore.At(queued), wish}
+	kept := slices.DeleteFunc(s.Asked, func(a asked) bool {
+		again := a.At.Equal(this.At.Time)
+		if again {
+			this.ID = a.ID
+		}
+		return again || now.Sub(a.At.Time).Abs() >= confirmWithin
+	})
+	s.Asked = append(kept[max(0, len(kept)+1-maxAsked):], this)
 }
 
 // errRefused is for what an address will never take.
@@ -223,12 +250,6 @@ func (s *Service) erase(ctx context.Context, id string) error {
 }
 
 // Count is how many are told, up to 100,000. Errors are the store's.
-func (s *Service) Count(ctx context.Context) (n int, err error) {
-	for _, err := range s.subscribers.All(ctx, docstore.Query{Index: byConfirmed}) {
-		if err != nil || n == 100_000 {
-			return n, err
-		}
-		n++
-	}
-	return n, nil
+func (s *Service) Count(ctx context.Context) (int, error) {
+	return s.counted(ctx, byConfirmed, maxSubscribers)
 }

@@ -129,6 +129,9 @@ func (s *Service) name() language.Text {
 			return name
 		}
 	}
+	if u, err := url.Parse(s.c.BaseURL()); err == nil && u.Host != "" {
+		return language.Text{En: u.Host}
+	}
 	return language.Text{En: s.c.BaseURL()}
 }
 
@@ -249,7 +252,7 @@ func (s *Service) noticeLetter(n Notice, tag language.Tag) letter {
 			value = tag.Moment(f.From)
 		}
 		if !f.Until.IsZero() {
-			value = tag.Isolate(value) + " – " + tag.Isolate(tag.Moment(f.Until))
+			value += " – " + tag.Moment(f.Until)
 		}
 		l.Facts = append(l.Facts, mailFact{f.Name.In(tag), value})
 	}

@@ -2,6 +2,7 @@ package subscribe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -91,10 +92,10 @@ func TestThereIsABoundOfSubscribers(t *testing.T) {
 	r.c.most = 2
 	r.subscribe(t, "a@example.com", language.English)
 	token := r.subscribe(t, "b@example.com", language.English)
-	ask := func(email string, mails int) {
+	ask := func(email string, mails int, full error) {
 		t.Helper()
 		before := len(r.smtp.Mails())
-		if err := r.Ask(t.Context(), Asking{Email: email}); err != nil {
+		if err := r.Ask(t.Context(), Asking{Email: email}); !errors.Is(err, full) {
 			t.Fatal(err)
 		}
 		r.work(t, r.Service)
@@ -102,13 +103,14 @@ func TestThereIsABoundOfSubscribers(t *testing.T) {
 			t.Errorf("%s: %d mails, want %d", email, n, mails)
 		}
 	}
-	ask("c@example.com", 0)
-	ask("a@example.com", 1) // who is there needs no room
+	r.clock.Add(recount)
+	ask("c@example.com", 0, ErrFull)
+	ask("a@example.com", 1, ErrFull) // who is there needs no room
 	if err := r.Unsubscribe(t.Context(), token); err != nil {
 		t.Fatal(err)
 	}
 	r.clock.Add(recount)
-	ask("c@example.com", 1)
+	ask("c@example.com", 1, nil)
 }
 
 // hanging is a receiver that takes what it is sent and doesn't answer.
