@@ -31,7 +31,7 @@ func (a *App) addStatusPage() error {
 	}
 	a.setListed(settings.Policy)
 	a.Status = statuspage.New(statuspage.Config{
-		Read: a.statusModel, Incident: a.publicIncident, Markdown: incident.HTML, Log: a.log,
+		Read: a.statusModel, Incident: a.publicIncident, Markdown: incident.HTML, Plain: incident.Plain, Log: a.log,
 	}, settings)
 	a.add(room{
 		name: "statuspage", routes: a.statusRoutes, run: a.Status.Run,
