@@ -262,26 +262,26 @@ func (in *refreshInput) token() string {
 
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
-	s.signInRoutes(httpapi.Group{API: api, Name: "Signing in", About: "Opening an account, signing in and out, and getting new tokens.", Kinds: Kinds})
-	s.accountRoutes(httpapi.Group{API: api, Name: "Your account", About: "Your profile, password and devices, a copy of your data, and its erasure.", Kinds: Kinds})
-	s.factorRoutes(httpapi.Group{API: api, Name: "Second factors and passkeys", About: "Authenticator apps, recovery codes and passkeys.", Kinds: Kinds})
-	s.keyRoutes(httpapi.Group{API: api, Name: "API keys", About: "Keys for programs that act for you.", Kinds: Kinds})
-	s.introspectRoute(httpapi.Group{API: api, Name: "API keys", About: "Keys for programs that act for you.", Kinds: Kinds})
+	s.signInRoutes(httpapi.Group{API: api, Name: language.Text{En: "Signing in", Ar: "تسجيل الدخول"}, About: language.Text{En: "Opening an account, signing in and out, and getting new tokens.", Ar: "فتح حساب، وتسجيل الدخول والخروج، والحصول على رموز جديدة."}, Kinds: Kinds})
+	s.accountRoutes(httpapi.Group{API: api, Name: language.Text{En: "Your account", Ar: "حسابك"}, About: language.Text{En: "Your profile, password and devices, a copy of your data, and its erasure.", Ar: "ملفّك وكلمة مرورك وأجهزتك، ونسخة من بياناتك، ومحوها."}, Kinds: Kinds})
+	s.factorRoutes(httpapi.Group{API: api, Name: language.Text{En: "Second factors and passkeys", Ar: "العامل الثاني ومفاتيح المرور"}, About: language.Text{En: "Authenticator apps, recovery codes and passkeys.", Ar: "تطبيقات المصادقة ورموز الاسترداد ومفاتيح المرور."}, Kinds: Kinds})
+	s.keyRoutes(httpapi.Group{API: api, Name: language.Text{En: "API keys", Ar: "المفاتيح البرمجية"}, About: language.Text{En: "Keys for programs that act for you.", Ar: "مفاتيح للبرامج التي تعمل باسمك."}, Kinds: Kinds})
+	s.introspectRoute(httpapi.Group{API: api, Name: language.Text{En: "API keys", Ar: "المفاتيح البرمجية"}, About: language.Text{En: "Keys for programs that act for you.", Ar: "مفاتيح للبرامج التي تعمل باسمك."}, Kinds: Kinds})
 	if len(s.c.Origins) > 0 {
 		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET /.well-known/webauthn", Caching: "public, max-age=300"}, http.HandlerFunc(s.serveOrigins))
 	}
-	s.providerRoutes(httpapi.Group{API: api, Name: "Other providers", About: "Signing in by another provider, and which of them your account is linked with.", Kinds: slices.Concat(providerKinds, Kinds)})
+	s.providerRoutes(httpapi.Group{API: api, Name: language.Text{En: "Other providers", Ar: "المزوّدون الآخرون"}, About: language.Text{En: "Signing in by another provider, and which of them your account is linked with.", Ar: "تسجيل الدخول عبر مزوّد آخر، والمزوّدون المرتبطون بحسابك."}, Kinds: slices.Concat(providerKinds, Kinds)})
 }
 
 func (s *Service) signInRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: "POST /auth/register", ID: "register", Status: http.StatusCreated, Summary: "Open an account",
-		Description: "Refused where the installation has its accounts by invitation, or closed. Signs in at once, or, where the installation sends mails, asks by mail to confirm the address first; then the answer is the same for every address.",
+		Access: httpapi.Public, Pattern: "POST /auth/register", ID: "register", Problems: []error{ErrClosed, ErrInvitedOnly, ErrWrongDomain, ErrTaken, ErrInvalidEmail, ErrWeakPassword, ErrCommonPassword, errBusy}, Status: http.StatusCreated, Summary: language.Text{En: "Open an account", Ar: "افتح حسابًا"},
+		Description: language.Text{En: "Refused where the installation has its accounts by invitation, or closed. Signs in at once, or, where the installation sends mails, asks by mail to confirm the address first; then the answer is the same for every address.", Ar: "يُرفض حيث لا تُنشأ الحسابات إلّا بدعوة أو كان التسجيل مغلقًا. يسجّل الدخول فورًا، أو يطلب بالبريد تأكيد العنوان أوّلًا حيث تُرسل الخدمة بريدًا؛ والجواب حينئذ واحد لكلّ العناوين."},
 		Answers:     map[string]httpapi.Answer{"201": httpapi.JSON[tokensBody]("Signed in"), "202": httpapi.JSON[acceptedBody]("Goes on by mail")},
 		Limits:      []ratelimit.Rule{ratelimit.NewRule("3/minute, 10/hour", ratelimit.ByAddress)},
 	}, s.register)
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: signIn, ID: "login", Summary: "Sign in",
+		Access: httpapi.Public, Pattern: signIn, ID: "login", Problems: []error{ErrBadCredentials, ErrSecondFactor, errUnreadableFactor, errCeremony, errNoPasskeys, errBusy}, Summary: language.Text{En: "Sign in", Ar: "سجّل الدخول"},
 		Limits: []ratelimit.Rule{ratelimit.NewRule("5/minute, 20/hour", ratelimit.ByAddress, ratelimit.ByAccount)},
 	},
 		func(ctx context.Context, in *loginInput) (*tokensOutput, error) {
@@ -290,7 +290,7 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 			})
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: "POST /auth/refresh", ID: "refresh", Summary: "Get new tokens for a refresh token",
+		Access: httpapi.Public, Pattern: "POST /auth/refresh", ID: "refresh", Problems: []error{ErrInvalidToken}, Summary: language.Text{En: "Get new tokens for a refresh token", Ar: "استبدل برمز التجديد رموزًا جديدة"},
 		Limits: []ratelimit.Rule{
 			ratelimit.NewRule("10/minute, 50/hour", ratelimit.ByLogin),
 			ratelimit.NewRule("300/minute", ratelimit.ByAddress), // many people behind one are many logins
@@ -300,46 +300,46 @@ func (s *Service) signInRoutes(group httpapi.Group) {
 			return s.tokensAnswer(ctx, in.TokensInput, func() (Tokens, error) { return s.Refresh(ctx, in.token()) })
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Persons, Caller: s.formerCaller, Pattern: "POST /auth/logout", ID: "logout", Summary: "Sign out of this login",
-		Description: "The access token may have expired, and the login may have ended.",
+		Access: httpapi.Persons, Caller: s.formerCaller, Pattern: "POST /auth/logout", ID: "logout", Problems: []error{ErrInvalidToken}, Summary: language.Text{En: "Sign out of this login", Ar: "سجّل الخروج من عملية الدخول هذه"},
+		Description: language.Text{En: "The access token may have expired, and the login may have ended.", Ar: "لا يضرّ أن يكون رمز الوصول منتهي الصلاحية أو عملية الدخول منتهية."},
 	},
 		func(ctx context.Context, _ *httpapi.Nothing) (*signedOutOutput, error) {
 			caller := identity.From(ctx)
 			return s.signedOut(s.Logout(ctx, caller.UserID, caller.LoginID))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/logout-all", ID: "logout-all", Summary: "Sign out of every login"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/logout-all", ID: "logout-all", Problems: []error{ErrUnknownUser}, Summary: language.Text{En: "Sign out of every login", Ar: "سجّل الخروج من كلّ عمليات الدخول"}},
 		func(ctx context.Context, _ *httpapi.Nothing) (*signedOutOutput, error) {
 			return s.signedOut(s.LogoutAll(ctx, identity.From(ctx).UserID))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/verify", ID: "verify", Summary: "Confirm an e-mail address by a mailed link"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/verify", ID: "verify", Problems: []error{ErrInvalidLink, ErrTaken, errBusy}, Summary: language.Text{En: "Confirm an e-mail address by a mailed link", Ar: "أكّد عنوان بريد إلكتروني من رابط مرسل إليه"}},
 		func(ctx context.Context, in *httpapi.Input[verifyInputBody]) (*httpapi.Nothing, error) {
 			return nil, s.Verify(ctx, in.Body.Token)
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "POST /ops/invitations", ID: "invite", Status: http.StatusAccepted, Summary: "Invite somebody by mail",
-		Description: "The link in the mail makes an account, whatever registration says, and holds for a week. At most three go to an address within that time.",
+		Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "POST /ops/invitations", ID: "invite", Problems: []error{ErrInvalidEmail, ErrNoMail, ErrTaken}, Status: http.StatusAccepted, Summary: language.Text{En: "Invite somebody by mail", Ar: "ادعُ شخصًا بالبريد"},
+		Description: language.Text{En: "The link in the mail makes an account, whatever registration says, and holds for a week. At most three go to an address within that time.", Ar: "ينشئ الرابط الذي في الرسالة حسابًا أيًّا كان حال التسجيل، ويصلح أسبوعًا. ولا تُرسل إلى العنوان الواحد في هذه المدّة أكثر من ثلاث دعوات."},
 	},
 		func(ctx context.Context, in *inviteInput) (*acceptedOutput, error) {
 			return accepted(ctx, invitationMailed, s.Invite(ctx, in.Body.Email, cmp.Or(in.Body.Language, language.From(ctx))))
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: "POST /auth/join", ID: "join", Summary: "Make the account of an invitation, by its mailed link",
-		Description: "Signs in nobody.",
+		Access: httpapi.Public, Pattern: "POST /auth/join", ID: "join", Problems: []error{ErrInvalidLink, ErrTaken, ErrWeakPassword, ErrCommonPassword, errBusy}, Summary: language.Text{En: "Make the account of an invitation, by its mailed link", Ar: "أنشئ حساب الدعوة من رابطها المرسل بالبريد"},
+		Description: language.Text{En: "Signs in nobody.", Ar: "لا يسجّل دخول أحد."},
 		Limits:      []ratelimit.Rule{ratelimit.NewRule("10/minute, 50/hour", ratelimit.ByAddress)},
 	},
 		func(ctx context.Context, in *httpapi.Input[joinInputBody]) (*httpapi.Nothing, error) {
 			return nil, s.Join(ctx, in.Body.Token, in.Body.FullName, in.Body.Password)
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: "POST /auth/password/forgot", ID: "forgot-password", Status: http.StatusAccepted, Summary: "Ask for a link that sets a new password",
-		Description: "The answer is the same for every address.",
+		Access: httpapi.Public, Pattern: "POST /auth/password/forgot", ID: "forgot-password", Problems: []error{ErrInvalidEmail, ErrNoMail, errBusy}, Status: http.StatusAccepted, Summary: language.Text{En: "Ask for a link that sets a new password", Ar: "اطلب رابطًا لتعيين كلمة مرور جديدة"},
+		Description: language.Text{En: "The answer is the same for every address.", Ar: "الجواب واحد لكلّ العناوين."},
 	},
 		func(ctx context.Context, in *forgotInput) (*acceptedOutput, error) {
 			return accepted(ctx, ResetMailed, s.ForgotPassword(ctx, in.Body.Email))
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: "POST /auth/password/reset", ID: "reset-password", Summary: "Set a new password by a mailed link",
-		Description: "Ends every login, and signs in nobody.",
+		Access: httpapi.Public, Pattern: "POST /auth/password/reset", ID: "reset-password", Problems: []error{ErrInvalidLink, ErrWeakPassword, ErrCommonPassword, errBusy}, Summary: language.Text{En: "Set a new password by a mailed link", Ar: "عيّن كلمة مرور جديدة من رابط مرسل بالبريد"},
+		Description: language.Text{En: "Ends every login, and signs in nobody.", Ar: "ينهي كلّ عمليات الدخول، ولا يسجّل دخول أحد."},
 	},
 		func(ctx context.Context, in *httpapi.Input[resetInputBody]) (*httpapi.Nothing, error) {
 			return nil, s.ResetPassword(ctx, in.Body.Token, in.Body.NewPassword)

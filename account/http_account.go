@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
-	"strings"
+	"slices"
 
 	"manus/docstore"
 	"manus/httpapi"
@@ -74,13 +74,15 @@ func (b *ProofBody) proof() Proof {
 // gate is a proof that a route asks for beside an access token, in the words of the
 // reference.
 type gate struct {
-	words string
+	words language.Text
 	ask   func(ctx context.Context, caller identity.Caller, proof Proof) error
 }
 
-func (s *Service) stepUp() gate { return gate{"Needs a step-up.", s.StepUp} }
+func (s *Service) stepUp() gate {
+	return gate{language.Text{En: "Needs a step-up.", Ar: "يلزم إثبات الهوية من جديد."}, s.StepUp}
+}
 func (s *Service) fresh() gate {
-	return gate{"Needs a sign-in or a step-up of a moment ago.", s.Fresh}
+	return gate{language.Text{En: "Needs a sign-in or a step-up of a moment ago.", Ar: "يلزم تسجيل دخول أو إثبات هوية قبل لحظات."}, s.Fresh}
 }
 
 // tried tells whether there is something in the proof that can be guessed: a passkey can't.
@@ -101,7 +103,8 @@ type gatedInput[I any] interface {
 
 // registerGated registers a route for people that the gate lets through.
 func registerGated[I, O any, P gatedInput[I]](group httpapi.Group, g gate, route httpapi.Route, handler func(context.Context, identity.Caller, *I) (*O, error)) {
-	route.Access, route.Description, route.Guesses = httpapi.Persons, strings.TrimSpace(route.Description+" "+g.words), wrongSecrets
+	route.Access, route.Description, route.Guesses = httpapi.Persons, route.Description.Then(g.words), wrongSecrets
+	route.Problems = append(slices.Clip(route.Problems), ErrStepUp, ErrWrongPassword, ErrSecondFactor, errUnreadableFactor, errCeremony, errNoPasskeys, ErrUnknownUser, errBusy)
 	route.Guesses.Tried = func(in any) bool { return P(in.(*I)).proof().tried() }
 	httpapi.Register(group, route, func(ctx context.Context, in *I) (*O, error) {
 		caller := identity.From(ctx)
@@ -148,60 +151,60 @@ func (in *proofInput) proof() *ProofBody   { return in.Body }
 func (in *idProofInput) proof() *ProofBody { return in.Body }
 
 func (s *Service) accountRoutes(group httpapi.Group) {
-	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /auth/me", ID: "get-me", Summary: "See your account"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /auth/me", ID: "get-me", Problems: []error{ErrUnknownUser}, Summary: language.Text{En: "See your account", Ar: "اعرض حسابك"}},
 		func(ctx context.Context, _ *httpapi.Nothing) (*userOutput, error) {
 			return userAnswer(s.Get(ctx, identity.From(ctx).UserID))
 		})
-	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "PATCH /auth/me", ID: "update-me", Summary: "Change your name or language"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "PATCH /auth/me", ID: "update-me", Problems: []error{ErrUnknownUser}, Summary: language.Text{En: "Change your name or language", Ar: "غيّر اسمك أو لغتك"}},
 		func(ctx context.Context, in *httpapi.Input[profileInputBody]) (*userOutput, error) {
 			return userAnswer(s.SetProfile(ctx, identity.From(ctx).UserID, Profile{in.Body.FullName, in.Body.Language}))
 		})
 	registerGated(group, s.stepUp(), httpapi.Route{
-		Pattern: "DELETE /auth/me", ID: "erase-me", Summary: "Erase your account",
-		Description: "Everything that is kept of you goes, at once and for good.",
+		Pattern: "DELETE /auth/me", ID: "erase-me", Problems: []error{ErrLastOperator}, Summary: language.Text{En: "Erase your account", Ar: "امحُ حسابك"},
+		Description: language.Text{En: "Everything that is kept of you goes, at once and for good.", Ar: "يزول كلّ ما يُحفظ عنك فورًا ونهائيًّا."},
 	},
 		func(ctx context.Context, caller identity.Caller, _ *proofInput) (*httpapi.Nothing, error) {
 			return nil, s.Erase(ctx, caller.UserID)
 		})
 	httpapi.Stream(group, httpapi.Route{
-		Access: httpapi.Persons, Pattern: "GET /auth/me/export", ID: "export-me", Summary: "Get a copy of everything kept of you",
+		Access: httpapi.Persons, Pattern: "GET /auth/me/export", ID: "export-me", Problems: []error{ErrUnknownUser}, Summary: language.Text{En: "Get a copy of everything kept of you", Ar: "احصل على نسخة من كلّ ما يُحفظ عنك"},
 		Answers: map[string]httpapi.Answer{"200": {Description: "A zip archive of JSON files", Types: map[string]reflect.Type{"application/zip": nil}}},
 	}, s.export)
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Guesses: wrongSecrets, Pattern: "POST /auth/password", ID: "change-password", Summary: "Change your password and end your other logins"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Guesses: wrongSecrets, Pattern: "POST /auth/password", ID: "change-password", Problems: []error{ErrWrongPassword, ErrStepUp, ErrSecondFactor, errUnreadableFactor, errCeremony, errNoPasskeys, ErrWeakPassword, ErrCommonPassword, ErrUnknownUser, errBusy}, Summary: language.Text{En: "Change your password and end your other logins", Ar: "غيّر كلمة مرورك وأنهِ عمليات دخولك الأخرى"}},
 		func(ctx context.Context, in *httpapi.Input[passwordInputBody]) (*httpapi.Nothing, error) {
 			caller := identity.From(ctx)
 			proof := Proof{in.Body.CurrentPassword, in.Body.OTP, in.Body.Passkey.answer()}
 			return nil, s.ChangePassword(ctx, caller.UserID, caller.LoginID, proof, in.Body.NewPassword)
 		})
 	registerGated(group, s.stepUp(), httpapi.Route{
-		Pattern: "POST /auth/email", ID: "change-email", Status: http.StatusAccepted, Summary: "Change or confirm your e-mail address",
-		Description: "A link is mailed to the address; it becomes yours when the link is opened.",
+		Pattern: "POST /auth/email", ID: "change-email", Problems: []error{ErrInvalidEmail, ErrNoMail}, Status: http.StatusAccepted, Summary: language.Text{En: "Change or confirm your e-mail address", Ar: "غيّر عنوان بريدك الإلكتروني أو أكّده"},
+		Description: language.Text{En: "A link is mailed to the address; it becomes yours when the link is opened.", Ar: "يُرسل رابط إلى العنوان، ويصبح عنوانك حين يُفتح الرابط."},
 	},
 		func(ctx context.Context, caller identity.Caller, in *emailInput) (*acceptedOutput, error) {
 			return accepted(ctx, linkMailed, s.ChangeEmail(ctx, caller.UserID, in.Body.Email))
 		})
-	registerGated(group, gate{ask: s.StepUp}, httpapi.Route{Pattern: "POST /auth/step-up", ID: "step-up", Summary: "Prove again that it is you, for the next five minutes"},
+	registerGated(group, gate{ask: s.StepUp}, httpapi.Route{Pattern: "POST /auth/step-up", ID: "step-up", Problems: []error{}, Summary: language.Text{En: "Prove again that it is you, for the next five minutes", Ar: "أثبت من جديد أنّك صاحب الحساب، للدقائق الخمس التالية"}},
 		func(context.Context, identity.Caller, *proofInput) (*httpapi.Nothing, error) { return nil, nil })
 	s.deviceRoutes(group)
 }
 
 func (s *Service) deviceRoutes(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Persons, Pattern: "GET /auth/devices", ID: "list-devices", Summary: "See where you are signed in",
-		Description: "Latest first. A page may have fewer logins than its limit, as those that have ended are left out.",
+		Access: httpapi.Persons, Pattern: "GET /auth/devices", ID: "list-devices", Problems: []error{ErrUnknownUser}, Summary: language.Text{En: "See where you are signed in", Ar: "اعرض الأجهزة التي سجّلت الدخول منها"},
+		Description: language.Text{En: "Latest first. A page may have fewer logins than its limit, as those that have ended are left out.", Ar: "الأحدث أوّلًا. قد تكون في الصفحة عمليات دخول أقلّ من حدّها، لأنّ ما انتهى منها لا يُذكر."},
 	},
 		func(ctx context.Context, in *httpapi.Page) (*httpapi.ListOutput[deviceBody], error) {
 			caller := identity.From(ctx)
 			found, next, err := s.devices(ctx, caller.UserID, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, func(l login) deviceBody { return newDeviceBody(l, caller.LoginID) })
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "PATCH /auth/devices/{id}", ID: "name-device", Summary: "Give a login a name"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "PATCH /auth/devices/{id}", ID: "name-device", Problems: []error{errUnknownDevice, ErrUnknownUser}, Summary: language.Text{En: "Give a login a name", Ar: "سمِّ عملية دخول"}},
 		func(ctx context.Context, in *deviceInput) (*httpapi.Output[deviceBody], error) {
 			caller := identity.From(ctx)
 			l, err := s.nameDevice(ctx, caller.UserID, in.ID, in.Body.Name)
 			return httpapi.OutputOf(newDeviceBody(l, caller.LoginID), err)
 		})
-	registerGated(group, s.fresh(), httpapi.Route{Pattern: "DELETE /auth/devices/{id}", ID: "revoke-device", Summary: "End a login"},
+	registerGated(group, s.fresh(), httpapi.Route{Pattern: "DELETE /auth/devices/{id}", ID: "revoke-device", Problems: []error{errUnknownDevice}, Summary: language.Text{En: "End a login", Ar: "أنهِ عملية دخول"}},
 		func(ctx context.Context, caller identity.Caller, in *idProofInput) (*httpapi.Nothing, error) {
 			return nil, s.revokeDevice(ctx, caller.UserID, in.ID)
 		})

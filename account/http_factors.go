@@ -6,6 +6,7 @@ import (
 
 	"manus/httpapi"
 	"manus/identity"
+	"manus/language"
 )
 
 // passkeyBody is a passkey as its owner sees it.
@@ -66,8 +67,8 @@ type (
 
 func (s *Service) factorRoutes(group httpapi.Group) {
 	registerGated(group, s.fresh(), httpapi.Route{
-		Pattern: "POST /auth/totp", ID: "begin-totp", Summary: "Begin to add an authenticator app",
-		Description: "It counts once POST /auth/totp/confirm has seen a code of it.",
+		Pattern: "POST /auth/totp", ID: "begin-totp", Problems: []error{errFactorExists}, Summary: language.Text{En: "Begin to add an authenticator app", Ar: "ابدأ إضافة تطبيق مصادقة"},
+		Description: language.Text{En: "It counts once POST /auth/totp/confirm has seen a code of it.", Ar: "يسري بعد أن يرى POST /auth/totp/confirm رمزًا منه."},
 	},
 		func(ctx context.Context, caller identity.Caller, _ *proofInput) (*httpapi.Output[totpOutputBody], error) {
 			key, err := s.newTOTP(ctx, caller.UserID)
@@ -77,23 +78,23 @@ func (s *Service) factorRoutes(group httpapi.Group) {
 			return httpapi.OutputOf(totpOutputBody{key.Secret(), key.URL()}, nil)
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Persons, Guesses: wrongSecrets, Pattern: "POST /auth/totp/confirm", ID: "confirm-totp", Summary: "Put the authenticator app in force",
-		Description: "Ends every other login, and answers the recovery codes.",
+		Access: httpapi.Persons, Guesses: wrongSecrets, Pattern: "POST /auth/totp/confirm", ID: "confirm-totp", Problems: []error{ErrWrongPassword, errFactorExists, errNoFactor, errUnreadableFactor, ErrUnknownUser}, Summary: language.Text{En: "Put the authenticator app in force", Ar: "فعّل تطبيق المصادقة"},
+		Description: language.Text{En: "Ends every other login, and answers the recovery codes.", Ar: "ينهي كلّ عملية دخول أخرى، ويجيب برموز الاسترداد."},
 	},
 		func(ctx context.Context, in *httpapi.Input[codeInputBody]) (*codesOutput, error) {
 			caller := identity.From(ctx)
 			return codesAnswer(s.confirmTOTP(ctx, caller.UserID, caller.LoginID, in.Body.OTP))
 		})
 	registerGated(group, s.stepUp(), httpapi.Route{
-		Pattern: "DELETE /auth/totp", ID: "remove-totp", Summary: "Remove the authenticator app",
-		Description: "Ends every other login.",
+		Pattern: "DELETE /auth/totp", ID: "remove-totp", Problems: []error{errNoFactor}, Summary: language.Text{En: "Remove the authenticator app", Ar: "أزل تطبيق المصادقة"},
+		Description: language.Text{En: "Ends every other login.", Ar: "ينهي كلّ عملية دخول أخرى."},
 	},
 		func(ctx context.Context, caller identity.Caller, _ *proofInput) (*httpapi.Nothing, error) {
 			return nil, s.removeTOTP(ctx, caller.UserID, caller.LoginID)
 		})
 	registerGated(group, s.stepUp(), httpapi.Route{
-		Pattern: "POST /auth/recovery-codes", ID: "renew-recovery-codes", Summary: "Replace the recovery codes",
-		Description: "Those of before don't work any more.",
+		Pattern: "POST /auth/recovery-codes", ID: "renew-recovery-codes", Problems: []error{errNoFactor}, Summary: language.Text{En: "Replace the recovery codes", Ar: "استبدل رموز الاسترداد"},
+		Description: language.Text{En: "Those of before don't work any more.", Ar: "لا تعود الرموز السابقة صالحة."},
 	},
 		func(ctx context.Context, caller identity.Caller, _ *proofInput) (*codesOutput, error) {
 			return codesAnswer(s.renewRecoveryCodes(ctx, caller.UserID))
@@ -102,36 +103,36 @@ func (s *Service) factorRoutes(group httpapi.Group) {
 }
 
 func (s *Service) passkeyRoutes(group httpapi.Group) {
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/passkeys", ID: "list-passkeys", Summary: "See your passkeys"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/passkeys", ID: "list-passkeys", Problems: []error{ErrUnknownUser}, Summary: language.Text{En: "See your passkeys", Ar: "اعرض مفاتيح المرور لديك"}},
 		func(ctx context.Context, _ *httpapi.Nothing) (*httpapi.ListOutput[passkeyBody], error) {
 			user, err := s.Get(ctx, identity.From(ctx).UserID)
 			return httpapi.ListOf(user.Passkeys, "", err, newPasskeyBody)
 		})
-	registerGated(group, s.fresh(), httpapi.Route{Pattern: "POST /auth/passkeys/new", ID: "begin-passkey", Summary: "Begin to add a passkey"},
+	registerGated(group, s.fresh(), httpapi.Route{Pattern: "POST /auth/passkeys/new", ID: "begin-passkey", Problems: []error{errTooManyPasskeys}, Summary: language.Text{En: "Begin to add a passkey", Ar: "ابدأ إضافة مفتاح مرور"}},
 		func(ctx context.Context, caller identity.Caller, _ *proofInput) (*optionsOutput, error) {
 			return optionsAnswer(s.beginPasskey(ctx, caller.UserID))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/passkeys", ID: "add-passkey", Status: http.StatusCreated, Summary: "Add the passkey that the browser has made"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "POST /auth/passkeys", ID: "add-passkey", Problems: []error{errCeremony, errNoPasskeys, errTooManyPasskeys, ErrUnknownUser}, Status: http.StatusCreated, Summary: language.Text{En: "Add the passkey that the browser has made", Ar: "أضف مفتاح المرور الذي أنشأه المتصفّح"}},
 		func(ctx context.Context, in *httpapi.Input[addPasskeyInputBody]) (*httpapi.Output[addPasskeyOutputBody], error) {
 			caller, answer := identity.From(ctx), PasskeyAnswer{in.Body.CeremonyID, jsonText(in.Body.Credential)}
 			added, codes, err := s.addPasskey(ctx, caller.UserID, caller.LoginID, in.Body.Name, in.Body.SecondFactor, answer)
 			return httpapi.OutputOf(addPasskeyOutputBody{newPasskeyBody(added), codes}, err)
 		})
 	registerGated(group, s.stepUp(), httpapi.Route{
-		Pattern: "DELETE /auth/passkeys/{id}", ID: "remove-passkey", Summary: "Remove a passkey",
-		Description: "Ends every other login.",
+		Pattern: "DELETE /auth/passkeys/{id}", ID: "remove-passkey", Problems: []error{errNoFactor, errLastWayIn}, Summary: language.Text{En: "Remove a passkey", Ar: "أزل مفتاح مرور"},
+		Description: language.Text{En: "Ends every other login.", Ar: "ينهي كلّ عملية دخول أخرى."},
 	},
 		func(ctx context.Context, caller identity.Caller, in *idProofInput) (*httpapi.Nothing, error) {
 			return nil, s.removePasskey(ctx, caller.UserID, caller.LoginID, in.ID)
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: "POST /auth/passkeys/options", ID: "begin-passkey-use", Summary: "Begin to use a passkey",
-		Description: "For signing in, as a second factor, or for a step-up.",
+		Access: httpapi.Public, Pattern: "POST /auth/passkeys/options", ID: "begin-passkey-use", Problems: []error{errNoPasskeys}, Summary: language.Text{En: "Begin to use a passkey", Ar: "ابدأ استعمال مفتاح مرور"},
+		Description: language.Text{En: "For signing in, as a second factor, or for a step-up.", Ar: "لتسجيل الدخول أو عاملًا ثانيًا أو لإثبات الهوية من جديد."},
 	},
 		func(ctx context.Context, _ *httpapi.Nothing) (*optionsOutput, error) {
 			return optionsAnswer(s.beginPasskeyUse(ctx))
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/passkeys/login", ID: "login-with-passkey", Summary: "Sign in with a passkey alone"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/passkeys/login", ID: "login-with-passkey", Problems: []error{errBadPasskey, errCeremony, errNoPasskeys}, Summary: language.Text{En: "Sign in with a passkey alone", Ar: "سجّل الدخول بمفتاح مرور وحده"}},
 		func(ctx context.Context, in *signInInput[passkeyInput]) (*tokensOutput, error) {
 			return s.tokensAnswer(ctx, in.TokensInput, func() (Tokens, error) { return s.LoginWithPasskey(ctx, *in.Body.answer()) })
 		})

@@ -8,6 +8,7 @@ import (
 
 	"manus/httpapi"
 	"manus/identity"
+	"manus/language"
 )
 
 // keyBody is an API key as its owner sees it.
@@ -42,18 +43,18 @@ type (
 func (in *newKeyInput) proof() *ProofBody { return &in.Body.ProofBody }
 
 func (s *Service) keyRoutes(group httpapi.Group) {
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/api-keys", ID: "list-api-keys", Summary: "See your API keys"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/api-keys", ID: "list-api-keys", Problems: []error{ErrUnknownUser}, Summary: language.Text{En: "See your API keys", Ar: "اعرض مفاتيحك البرمجية"}},
 		func(ctx context.Context, in *httpapi.Page) (*httpapi.ListOutput[keyBody], error) {
 			found, next, err := s.keysOf(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, newKeyBody)
 		})
-	registerGated(group, s.fresh(), httpapi.Route{Pattern: "POST /auth/api-keys", ID: "make-api-key", Status: http.StatusCreated, Summary: "Make an API key"},
+	registerGated(group, s.fresh(), httpapi.Route{Pattern: "POST /auth/api-keys", ID: "make-api-key", Problems: []error{errInvalidScope, errInvalidTime, errTooManyKeys}, Status: http.StatusCreated, Summary: language.Text{En: "Make an API key", Ar: "أنشئ مفتاحًا برمجيًّا"}},
 		func(ctx context.Context, caller identity.Caller, in *newKeyInput) (*httpapi.Output[newKeyOutputBody], error) {
 			expires := cmp.Or(in.Body.ExpiresAt, &time.Time{})
 			key, shown, err := s.makeKey(ctx, caller.UserID, in.Body.Name, in.Body.Scopes, *expires)
 			return httpapi.OutputOf(newKeyOutputBody{newKeyBody(key), shown}, err)
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "DELETE /auth/api-keys/{id}", ID: "revoke-api-key", Summary: "Revoke an API key"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "DELETE /auth/api-keys/{id}", ID: "revoke-api-key", Problems: []error{errUnknownKey, ErrUnknownUser}, Summary: language.Text{En: "Revoke an API key", Ar: "ألغِ مفتاحًا برمجيًّا"}},
 		func(ctx context.Context, in *idInput) (*httpapi.Nothing, error) {
 			return nil, s.revokeKey(ctx, identity.From(ctx).UserID, in.ID)
 		})
@@ -118,33 +119,33 @@ func (in *linkProviderInput) body() *linkProviderInputBody {
 func (in *linkProviderInput) proof() *ProofBody { return &in.body().ProofBody }
 
 func (s *Service) providerRoutes(group httpapi.Group) {
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /auth/providers", ID: "list-providers", Summary: "See which providers you can sign in with"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /auth/providers", ID: "list-providers", Problems: []error{}, Summary: language.Text{En: "See which providers you can sign in with", Ar: "اعرض المزوّدين الذين يمكنك تسجيل الدخول عبرهم"}},
 		func(context.Context, *httpapi.Nothing) (*httpapi.ListOutput[providerBody], error) {
 			return httpapi.ListOf(s.oidc.Load().list, "", nil, func(p Provider) providerBody { return providerBody{p.ID, p.Name} })
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/providers/{id}", ID: "begin-provider", Summary: "Begin to sign in with a provider"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "POST /auth/providers/{id}", ID: "begin-provider", Problems: []error{errUnknownProvider, errRedirect, errProviderDown}, Summary: language.Text{En: "Begin to sign in with a provider", Ar: "ابدأ تسجيل الدخول عبر مزوّد"}},
 		func(ctx context.Context, in *beginProviderInput) (*beginProviderOutput, error) {
 			return s.beginProvider(ctx, in.ID, in.Body, identity.Caller{})
 		})
-	registerGated(group, s.fresh(), httpapi.Route{Pattern: "POST /auth/providers/{id}/link", ID: "link-provider", Summary: "Begin to link a provider to your account"},
+	registerGated(group, s.fresh(), httpapi.Route{Pattern: "POST /auth/providers/{id}/link", ID: "link-provider", Problems: []error{errUnknownProvider, errRedirect, errProviderDown}, Summary: language.Text{En: "Begin to link a provider to your account", Ar: "ابدأ ربط مزوّد بحسابك"}},
 		func(ctx context.Context, caller identity.Caller, in *linkProviderInput) (*beginProviderOutput, error) {
 			return s.beginProvider(ctx, in.ID, &in.body().RedirectBody, caller)
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Public, Pattern: "POST /auth/providers/finish", ID: "finish-provider", Summary: "Finish to sign in with a provider",
-		Description: "After 'second-factor-required', send the same again with 'otp' or 'passkey'. Sent again by a page that was loaded again, it answers the same login's tokens, until they have been refreshed.",
+		Access: httpapi.Public, Pattern: "POST /auth/providers/finish", ID: "finish-provider", Problems: []error{ErrBadCredentials, ErrSecondFactor, errWrongFactor, errUnreadableFactor, errCeremony, errNoPasskeys, errUnknownProvider, errProvider, errProviderDown, errUnverifiedEmail, errLinkFirst, errLinked, errTooManyLinked, errBeingFinished, errFinished, ErrClosed, ErrInvitedOnly, ErrWrongDomain, ErrTaken, ErrUnknownUser, errBusy}, Summary: language.Text{En: "Finish to sign in with a provider", Ar: "أكمل تسجيل الدخول عبر مزوّد"},
+		Description: language.Text{En: "After 'second-factor-required', send the same again with 'otp' or 'passkey'. Sent again by a page that was loaded again, it answers the same login's tokens, until they have been refreshed.", Ar: "بعد second-factor-required أرسل الطلب نفسه ومعه otp أو passkey. وإن أعادت إرساله صفحة أُعيد تحميلها أجاب برموز عملية الدخول نفسها ما لم تُجدَّد."},
 	},
 		func(ctx context.Context, in *signInInput[finishProviderInputBody]) (*tokensOutput, error) {
 			return s.tokensAnswer(ctx, in.TokensInput, func() (Tokens, error) {
 				return s.FinishProvider(ctx, ProviderAnswer{in.Body.Ticket, in.Body.Code, in.Body.State, in.Body.OTP, in.Body.Passkey.answer()})
 			})
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/identities", ID: "list-identities", Summary: "See which providers are linked to your account"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/identities", ID: "list-identities", Problems: []error{ErrUnknownUser}, Summary: language.Text{En: "See which providers are linked to your account", Ar: "اعرض المزوّدين المرتبطين بحسابك"}},
 		func(ctx context.Context, _ *httpapi.Nothing) (*httpapi.ListOutput[identityBody], error) {
 			found, err := s.identitiesOf(ctx, identity.From(ctx).UserID)
 			return httpapi.ListOf(found, "", err, newIdentityBody)
 		})
-	registerGated(group, s.stepUp(), httpapi.Route{Pattern: "DELETE /auth/identities/{id}", ID: "unlink-identity", Summary: "Unlink a provider from your account"},
+	registerGated(group, s.stepUp(), httpapi.Route{Pattern: "DELETE /auth/identities/{id}", ID: "unlink-identity", Problems: []error{errUnknownProvider, errLastWayIn}, Summary: language.Text{En: "Unlink a provider from your account", Ar: "افصل مزوّدًا عن حسابك"}},
 		func(ctx context.Context, caller identity.Caller, in *idProofInput) (*httpapi.Nothing, error) {
 			return nil, s.unlink(ctx, caller.UserID, in.ID)
 		})

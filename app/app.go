@@ -108,6 +108,7 @@ type App struct {
 	listed   atomic.Pointer[[]statuspage.Listed] // the status page's components
 	// privateWebhooks lets subscribers' webhooks be in the own network.
 	privateWebhooks atomic.Bool
+	past            pastIncidents // what that page tells of its days
 	api             *httpapi.API
 	routes          func() ratelimit.Routes // once all rooms are there
 
@@ -164,6 +165,7 @@ func (a *App) prepare(ctx context.Context) error {
 	a.api = httpapi.New(httpapi.Config{
 		Log: a.options.Log, Version: a.options.Version.Version, Caller: a.Accounts.Caller, TrustedProxies: a.settings.TrustedProxies, ProxyHeader: a.settings.ProxyHeader,
 		LoopbackOnly: a.settings.Dev, Root: a.statusRoot(), Origins: a.settings.Origins, Metrics: a.registry, Reporter: a.reporter, Routine: a.isOwnCheck,
+		Page: a.pages.ShowProblem,
 	})
 	a.register(a.api)
 	a.api.Limit(a.Limits)

@@ -222,6 +222,45 @@ func TestEveryProblemStandsInBothLanguages(t *testing.T) {
 	}
 }
 
+// No route can be added without saying what it is for in both languages, and its group's page
+// stays one that a phone loads at once.
+func TestTheReferenceStandsInBothLanguages(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t)
+	english, arabic := regexp.MustCompile(`^\P{Arabic}+$`), regexp.MustCompile(`^\p{Arabic}`)
+	check := func(what string, text language.Text) {
+		if !english.MatchString(text.En) || !arabic.MatchString(text.Ar) {
+			t.Errorf("%s: %+v", what, text)
+		}
+	}
+	for _, route := range a.api.Reference() {
+		check(route.ID, route.Summary)
+		if route.Description != (language.Text{}) {
+			check(route.ID, route.Description)
+		}
+	}
+	paths := []string{"/docs"}
+	for _, group := range a.api.Groups() {
+		check(group.Name.En, group.Name)
+		check(group.Name.En, group.About)
+		paths = append(paths, "/docs/"+strings.ReplaceAll(strings.ToLower(group.Name.En), " ", "-"))
+	}
+	ids := regexp.MustCompile(` id="([^"]*)"`)
+	for _, path := range paths {
+		status, page := call(t, a, "GET", path+"?lang=ar", "", "")
+		if status != 200 || len(page) > 300_000 {
+			t.Errorf("%s: %d, %d bytes", path, status, len(page))
+		}
+		seen := map[string]bool{}
+		for _, id := range ids.FindAllStringSubmatch(page, -1) {
+			if seen[id[1]] {
+				t.Errorf("%s: %s is the id of two", path, id[1])
+			}
+			seen[id[1]] = true
+		}
+	}
+}
+
 func TestAChangedFileIsAppliedWholeOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "manus.yaml")

@@ -68,10 +68,14 @@ func (a *App) build() (err error) {
 		}
 	}
 
-	a.health = health.New(health.Config{Checks: a.checks(), Hints: a.hints, Version: a.options.Version, Log: a.log})
+	showHealth := func(w http.ResponseWriter, r *http.Request, ready *health.Readiness) bool {
+		return a.pages.ShowHealth(w, r, ready)
+	}
+	a.health = health.New(health.Config{Checks: a.checks(), Hints: a.hints, Page: showHealth, Version: a.options.Version, Log: a.log})
 	a.add(room{name: "health", routes: a.health.Routes})
 
-	pages := console.Config{Version: a.options.Version.Version, Accounts: a.Accounts, Alerts: a.Alerts, Subscribers: a.Subscribers, StatusLook: a.statusLook, Parts: a.statusParts, Components: s.KeepMails, Product: s.Product.Name, Support: s.Product.Support, Logo: s.Product.Logo, Log: a.log}
+	pages := console.Config{Version: a.options.Version.Version, Accounts: a.Accounts, Alerts: a.Alerts, Subscribers: a.Subscribers, StatusLook: a.statusLook, Parts: a.statusParts, Components: s.KeepMails, Product: s.Product.Name, Support: s.Product.Support, Logo: s.Product.Logo, Log: a.log,
+		URL: URLOf(s), Limits: func(method, path string) []ratelimit.Rule { return a.Limits.Match(method, path, "") }}
 	if s.KeepMails {
 		pages.Mails = a.outbox
 	}
@@ -265,6 +269,7 @@ func (a *App) addLimits() {
 	r.apply = func(s config.Settings) (func(), error) {
 		return func() {
 			a.Limits.SetConfig(s.Limits)
+			a.pages.Refresh()
 			if gone := s.Limits.Replaced(c.Routes); len(gone) > 0 {
 				a.log.Warn("the list limits.rules of "+filepath.Base(a.settings.ConfigPath)+" takes the place of all default rules; it has none in the place of these", "gone", gone)
 			}

@@ -228,7 +228,7 @@ func TestPlansHaveLimitsOfTheirOwn(t *testing.T) {
 func TestEveryRouteHasARule(t *testing.T) {
 	t.Parallel()
 	a, _ := setup(t, limited)
-	paths := []string{"GET /", "GET /docs", "GET /openapi.json", "GET /account/verify", "POST /account/reset", "GET /dev/mails", "GET /health", "GET /live", "GET /ready", "GET /version", "GET /nowhere", "PUT /docs", "GET /api/v1/nowhere"}
+	paths := []string{"GET /", "GET /docs", "GET /docs/x", "GET /openapi.json", "GET /account/verify", "POST /account/reset", "GET /dev/mails", "GET /health", "GET /live", "GET /ready", "GET /version", "GET /nowhere", "PUT /docs", "GET /api/v1/nowhere"}
 	for _, route := range a.api.Reference() {
 		paths = append(paths, route.Method()+" /api/v1"+strings.NewReplacer("{id}", "x").Replace(route.Path()))
 	}
@@ -258,7 +258,7 @@ func TestRoutesHaveTheLimitsOfTheContract(t *testing.T) {
 		"GET /health": "300/minute [address]", "GET /ready": "300/minute [address]", "GET /live": "300/minute [address]", "GET /version": "100/minute [address]",
 		"GET /ping/x": "100/minute [address] 60/minute [proof]", "POST /ping/x/y/z": "100/minute [address] 60/minute [proof]",
 		"GET /api/v1/ready": "300/minute [address]", "GET /api/v1/version": "100/minute [address]",
-		"GET /status": "600/minute [address]", "GET /status/incidents/x": "600/minute [address]", "GET /api/v2/incidents/unresolved.json": "600/minute [address]",
+		"GET /docs": "600/minute [address]", "GET /docs/sessions": "600/minute [address]", "GET /status": "600/minute [address]", "GET /status/incidents/x": "600/minute [address]", "GET /api/v2/incidents/unresolved.json": "600/minute [address]",
 		"GET /": "100/minute, 1000/hour [user-or-address]", "GET /nowhere": "100/minute, 1000/hour [user-or-address]", "OPTIONS /api/v1/sessions": "600/minute [address]",
 	} {
 		method, path, _ := strings.Cut(request, " ")

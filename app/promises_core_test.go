@@ -4,9 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,6 +35,12 @@ func here(check, by string, do func(t *testing.T, a *App) (mend func()), also ..
 	}}
 }
 
+// among has a breakage done to an installation that others are done to as well.
+func among(which string, b breakage) breakage {
+	b.among = which
+	return b
+}
+
 // otherwise is one of an installation that was started otherwise.
 func otherwise(check, by string, change func(*config.Settings)) breakage {
 	return breakage{check: check, by: by, broken: func(t *testing.T, a *App) (*App, func() *App) {
@@ -43,14 +52,18 @@ func otherwise(check, by string, change func(*config.Settings)) breakage {
 func secretsBreakages() []breakage {
 	return []breakage{
 		{check: "secrets.settings", by: "a placeholder stands in `JWT_SECRET_KEY` (no server starts then: see TestUnusableSettingsAreAReport)"},
-		here("secrets.files", "the data folder and the store's file are made readable for all", func(t *testing.T, a *App) func() {
+		among("secrets", here("secrets.files", "the data folder and the store's file are made readable for all", func(t *testing.T, a *App) func() {
 			set := func(dir, file os.FileMode) {
 				must(t, os.Chmod(a.settings.DataDir, dir))
 				must(t, os.Chmod(StoreFile(a.settings.DataDir), file))
 			}
 			set(0o755, 0o644)
 			return func() { set(0o700, 0o600) }
-		}),
+		})),
+		among("secrets", here("secrets.files", "others can put files into the data folder", func(t *testing.T, a *App) func() {
+			must(t, os.Chmod(a.settings.DataDir, 0o733))
+			return func() { must(t, os.Chmod(a.settings.DataDir, 0o700)) }
+		})),
 		{
 			check: "secrets.files", by: "the file of `--env-file` is made readable for all",
 			start: func(t *testing.T) *App {
@@ -64,7 +77,7 @@ func secretsBreakages() []breakage {
 				return a, func() *App { must(t, os.Chmod(a.settings.EnvFile, 0o600)); return a }
 			},
 		},
-		here("secrets.rotated", "`JWT_SECRET_KEY` has been in use for three years", func(t *testing.T, a *App) func() {
+		among("secrets", here("secrets.rotated", "`JWT_SECRET_KEY` has been in use for three years", func(t *testing.T, a *App) func() {
 			waittest.Poll(t, func() bool { return find(t, a, "secrets.rotated").Status == readiness.Pass })
 			set := func(years int) {
 				_, err := docstore.NewCollection[secretAges](a.store, agesSpec).Update(t.Context(), theSecrets, func(s *secretAges) error {
@@ -75,7 +88,7 @@ func secretsBreakages() []breakage {
 			}
 			set(-3)
 			return func() { set(3) }
-		}),
+		})),
 	}
 }
 
@@ -143,6 +156,7 @@ func errorsBreakages() []breakage {
 
 func limitsBreakages() []breakage {
 	var redis *redistest.Server
+	var passesOn atomic.Bool
 	return []breakage{
 		here("limits.routes", "a rule for `POST /api/v1/auth/login` only counts (`mode: shadow`)", func(t *testing.T, a *App) func() {
 			s := a.settings
@@ -179,14 +193,11 @@ func limitsBreakages() []breakage {
 			}
 		}),
 		{
-			check: "limits.forged", by: "`TRUSTED_PROXIES` names the network that clients come from",
-			start: func(t *testing.T) *App {
-				a, _ := setup(t, limited)
-				return a
-			},
-			broken: func(t *testing.T, a *App) (*App, func() *App) {
-				other, _ := setup(t, limited, func(s *config.Settings) { s.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
-				return other, func() *App { return a }
+			check: "limits.forged", by: "the proxy passes on the `X-Forwarded-For` that clients send, instead of overwriting it",
+			start: func(t *testing.T) *App { return startBehind(t, &passesOn) },
+			broken: func(_ *testing.T, a *App) (*App, func() *App) {
+				passesOn.Store(true)
+				return a, func() *App { passesOn.Store(false); return a }
 			},
 		},
 		{
@@ -202,6 +213,56 @@ func limitsBreakages() []breakage {
 				return other, func() *App { return a }
 			},
 		},
+	}
+}
+
+// startBehind starts one behind a proxy on this machine, which passes on what clients say of
+// themselves, or overwrites it.
+func startBehind(t *testing.T, passesOn *atomic.Bool) *App {
+	t.Helper()
+	var to atomic.Pointer[url.URL]
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(to.Load())
+		r.Out.Host = r.In.Host
+		if passesOn.Load() {
+			r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
+		} else {
+			r.SetXForwarded()
+		}
+	}})
+	t.Cleanup(proxy.Close)
+	a, _ := setup(t, limited, func(s *config.Settings) {
+		s.PublicURL, s.TrustedProxies = proxy.URL, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	})
+	to.Store(&url.URL{Scheme: "http", Host: a.Addr()})
+	return a
+}
+
+// A program that has the address of a trusted proxy may claim what it likes: that is no hole.
+func TestWhoIsATrustedProxyIsBelieved(t *testing.T) {
+	t.Parallel()
+	trusting := func(networks ...string) readiness.Finding {
+		a, _ := setup(t, limited, func(s *config.Settings) {
+			for _, n := range networks {
+				s.TrustedProxies = append(s.TrustedProxies, netip.MustParsePrefix(n))
+			}
+		})
+		return find(t, a, "limits.forged")
+	}
+	if f := trusting("127.0.0.1/32"); f.Status != readiness.Pass { // from another address of this machine
+		t.Errorf("one is trusted: %s: %s", f.Status, f.Evidence.En)
+	}
+	own := []string{"127.0.0.0/8"}
+	addresses, err := net.InterfaceAddrs()
+	must(t, err)
+	for _, address := range addresses {
+		own = append(own, address.String())
+	}
+	if f := trusting(own...); f.Status != readiness.Warn || !strings.Contains(f.Evidence.En, "127.0.0.1") {
+		t.Errorf("all of this machine are: %s: %s", f.Status, f.Evidence.En)
+	}
+	if f := trusting("0.0.0.0/1", "128.0.0.0/1"); f.Status != readiness.Fail {
+		t.Errorf("everybody is: %s: %s", f.Status, f.Evidence.En)
 	}
 }
 

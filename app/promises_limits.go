@@ -2,13 +2,17 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"net"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"manus/httpapi"
 	"manus/language"
 	"manus/ratelimit"
 	"manus/readiness"
@@ -83,12 +87,14 @@ func (a *App) measureCounts(ctx context.Context) readiness.Finding {
 // remaining is what RateLimit says is left.
 var remaining = regexp.MustCompile(`r=(\d+)`)
 
-// forged are the headers of a request that claims to be of somebody else: always the same one,
-// as who claims to be of several looks like a proxy. Nobody has the address (RFC 5737).
-var forged = func() http.Header {
-	const of = "203.0.113.77"
-	return http.Header{"X-Forwarded-For": {of}, "Forwarded": {"for=" + of}, "X-Real-Ip": {of}}
-}()
+// forged are the headers of a request that claims to be of somebody else, whom no other
+// measurement claims to be: reports that run at once would count each other's.
+func forged() http.Header {
+	nobodys := httpapi.Nobodys.Addr().As16()
+	_, _ = rand.Read(nobodys[httpapi.Nobodys.Bits()/8:]) // it never fails
+	of := netip.AddrFrom16(nobodys).String()
+	return http.Header{"X-Forwarded-For": {of}, "Forwarded": {`for="[` + of + `]"`}, "X-Real-Ip": {of}}
+}
 
 // between is how many requests are sent between two forged ones, and rounds how often that is
 // done before it is believed that they are counted apart: what was counted before may be
@@ -99,7 +105,8 @@ const (
 )
 
 // measureForged sends forged requests with others between them, and sees whether all are counted
-// as of one.
+// as of one. A trusted proxy may say whom a request is of: where this program has the address of
+// one, it sends them from another address of this machine.
 func (a *App) measureForged(ctx context.Context) readiness.Finding {
 	base := a.ServedAt(ctx)
 	if base == "" {
@@ -107,15 +114,60 @@ func (a *App) measureForged(ctx context.Context) readiness.Finding {
 	}
 	outside := a.newOutside()
 	defer outside.close()
-	return outside.measureForged(ctx, base)
+	f := outside.measureForged(ctx, base)
+	way := outside.way.Load()
+	if f.Status != readiness.Fail || way == nil || !a.trusts(way.from) || a.trusts(somebodys) {
+		return f
+	}
+	for _, stranger := range a.strangers(*way) {
+		outside := a.newOutside()
+		defer outside.close()
+		outside.dialer.LocalAddr = &net.TCPAddr{IP: stranger.AsSlice()}
+		if f := outside.measureForged(ctx, base); outside.way.Load() != nil {
+			return f
+		}
+	}
+	return readiness.Doubtful(language.Text{En: "A request from here, #, may claim to be of somebody else, as TRUSTED_PROXIES names that address: others weren't tried.", Ar: "يجوز لطلب من هنا، #، أن يدّعي أنّه من غير مرسله لأنّ TRUSTED_PROXIES يذكر هذا العنوان، ولم تُجرَّب عناوين أخرى."}.Quoting(way.from.String()),
+		language.Text{En: "If others than your proxies send from there, name only the proxies' own addresses in TRUSTED_PROXIES; else run the check on another machine.", Ar: "إن كان غير وكلائك يرسل من هناك فلا تذكر في TRUSTED_PROXIES إلّا عناوين الوكلاء، وإلّا فشغّل الفحص على جهاز آخر."})
+}
+
+// somebodys is an address that is no proxy's: where even that is trusted, everybody is.
+var somebodys = netip.MustParseAddr("203.0.113.77")
+
+func (a *App) trusts(address netip.Addr) bool {
+	return slices.ContainsFunc(a.settings.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(address) })
+}
+
+// strangers are addresses of this machine that aren't a trusted proxy's, from which the same
+// place is reached: it has to be on this machine too.
+func (a *App) strangers(w way) (all []netip.Addr) {
+	if w.from != w.to && !w.from.IsLoopback() {
+		return nil
+	}
+	own, _ := net.InterfaceAddrs() // none where it doesn't tell
+	for _, address := range append(own, &net.IPNet{IP: net.IPv4(127, 0, 0, 2)}) {
+		network, ok := address.(*net.IPNet)
+		if !ok {
+			continue
+		}
+		ip, _ := netip.AddrFromSlice(network.IP)
+		if ip = ip.Unmap(); ip.Is4() == w.from.Is4() && !ip.IsLinkLocalUnicast() && !a.trusts(ip) {
+			all = append(all, ip)
+		}
+	}
+	return all
 }
 
 func (o *outside) measureForged(ctx context.Context, base string) readiness.Finding {
+	claim := forged()
 	for range rounds {
-		before, after, together, err := o.countedTogether(ctx, base+"/version")
+		before, after, together, err := o.countedTogether(ctx, base+"/version", claim)
+		unlimited, isUnlimited := errors.AsType[unlimitedError](err)
 		switch {
-		case errors.Is(err, errNotLimited):
-			return readiness.NotMeasured(language.Text{En: "Requests from here aren't limited (limits.allow), so nothing is seen of it.", Ar: "لا تُحدّ الطلبات من هنا (limits.allow)، فلا يُرى شيء."})
+		case isUnlimited && unlimited.status != http.StatusOK:
+			return readiness.NotMeasured(language.Text{En: "# answers #, so nothing is seen of it.", Ar: "# يجيب بـ #، فلا يُرى شيء."}.Quoting(base+"/version", strconv.Itoa(unlimited.status)))
+		case isUnlimited:
+			return readiness.NotMeasured(language.Text{En: "Answers to requests from here say nothing of a limit: they have none (limits.allow), or a proxy takes the header RateLimit away.", Ar: "لا تذكر الإجابات عن الطلبات من هنا حدًّا: إمّا أنّها بلا حدّ (limits.allow) أو أنّ وكيلًا يزيل الترويسة RateLimit."})
 		case errors.Is(err, errRefused):
 			return readiness.NotMeasured(language.Text{En: "Too many requests were sent from here a moment ago; ask again in a minute.", Ar: "أُرسلت من هنا طلبات كثيرة قبل لحظات؛ أعد المحاولة بعد دقيقة."})
 		case err != nil:
@@ -128,16 +180,18 @@ func (o *outside) measureForged(ctx context.Context, base string) readiness.Find
 		language.Text{En: "Name in TRUSTED_PROXIES only the addresses of your own proxies, and have the outermost one overwrite X-Forwarded-For.", Ar: "لا تذكر في TRUSTED_PROXIES إلّا عناوين وكلائك، واجعل أوّلهم يستبدل X-Forwarded-For."})
 }
 
-var (
-	errNotLimited = errors.New("it isn't limited")
-	errRefused    = errors.New("it is refused for now")
-)
+// unlimitedError is an answer that says nothing of a limit.
+type unlimitedError struct{ status int }
+
+func (unlimitedError) Error() string { return "it isn't limited" }
+
+var errRefused = errors.New("it is refused for now")
 
 // countedTogether sends a forged request, others, and a forged one again, and tells how many more
-// the forged ones had left, and whether the others were counted with them. It returns errNotLimited
-// or errRefused where nothing is seen.
-func (o *outside) countedTogether(ctx context.Context, address string) (before, after int, together bool, err error) {
-	before, refused, err := o.left(ctx, address, forged)
+// the forged ones had left, and whether the others were counted with them. It returns an
+// unlimitedError or errRefused where nothing is seen.
+func (o *outside) countedTogether(ctx context.Context, address string, claim http.Header) (before, after int, together bool, err error) {
+	before, refused, err := o.left(ctx, address, claim)
 	if err != nil {
 		return 0, 0, false, err
 	}
@@ -154,7 +208,7 @@ func (o *outside) countedTogether(ctx context.Context, address string) (before, 
 			return before, 0, before < between, nil
 		}
 	}
-	after, refused, err = o.left(ctx, address, forged)
+	after, refused, err = o.left(ctx, address, claim)
 	return before, after, before-after > between || refused && before <= between, err
 }
 
@@ -167,7 +221,7 @@ func (o *outside) left(ctx context.Context, address string, header http.Header) 
 	}
 	found := remaining.FindStringSubmatch(got.header.Get("RateLimit"))
 	if found == nil {
-		return 0, false, errNotLimited
+		return 0, false, unlimitedError{got.status}
 	}
 	n, err = strconv.Atoi(found[1])
 	return n, false, err

@@ -266,10 +266,13 @@ type names struct {
 	text map[string][]string // TXT records
 }
 
+const goodSPF = "v=spf1 include:_spf.example.net -all"
+
 func newNames(t *testing.T) *names {
 	t.Helper()
 	n := &names{text: map[string][]string{
-		"mail.example.com.":   {"v=spf1 include:_spf.example.net -all", "something else"},
+		"mail.example.com.":   {goodSPF, "something else"},
+		"_spf.example.net.":   {"v=spf1 ip4:192.0.2.1 -all"},
 		"_dmarc.example.com.": {"v=DMARC1; p=reject; rua=mailto:dmarc@example.com"},
 	}}
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")

@@ -232,11 +232,15 @@ func systemBreakages() []breakage {
 		}),
 		inProduction("system.spf", "the domain's SPF record is gone", func(_ *testing.T, l *live) func() {
 			l.names.say("mail.example.com.", "something else")
-			return func() { l.names.say("mail.example.com.", "v=spf1 -all") }
+			return func() { l.names.say("mail.example.com.", goodSPF) }
 		}),
 		inProduction("system.spf", "the domain lets everybody send (`+all`)", func(_ *testing.T, l *live) func() {
 			l.names.say("mail.example.com.", "v=spf1 +all")
-			return func() { l.names.say("mail.example.com.", "v=spf1 -all") }
+			return func() { l.names.say("mail.example.com.", goodSPF) }
+		}),
+		inProduction("system.spf", "a record that it leads to (`include:`) is gone", func(_ *testing.T, l *live) func() {
+			l.names.say("_spf.example.net.")
+			return func() { l.names.say("_spf.example.net.", "v=spf1 ip4:192.0.2.1 -all") }
 		}),
 		inProduction("system.dmarc", "the domain has two DMARC records", func(_ *testing.T, l *live) func() {
 			l.names.say("_dmarc.example.com.", "v=DMARC1; p=reject", "v=DMARC1; p=none")

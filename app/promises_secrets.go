@@ -7,14 +7,19 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"manus/docstore"
+	"manus/internal/shellword"
 	"manus/language"
 	"manus/readiness"
 )
@@ -24,7 +29,7 @@ func (a *App) secretsPromises() []readiness.Check {
 	return []readiness.Check{
 		{
 			ID: "secrets.files", Essential: true, Offline: true, OfCopy: true,
-			Title: language.Text{En: "Nobody else on the machine can read the data and the secrets", Ar: "لا يستطيع غير صاحب الخادم على الجهاز قراءة البيانات والأسرار"}, Measure: a.measureModes,
+			Title: language.Text{En: "Nobody else on the machine can read or change the data and the secrets", Ar: "لا يستطيع غير صاحب الخادم على الجهاز قراءة البيانات والأسرار أو تغييرها"}, Measure: a.measureModes,
 		},
 		{
 			ID: "secrets.rotated", Title: language.Text{En: "Secrets are replaced from time to time", Ar: "تُستبدل الأسرار من حين إلى آخر"}, Measure: a.measureRotation,
@@ -32,17 +37,18 @@ func (a *App) secretsPromises() []readiness.Check {
 	}
 }
 
-// measureModes looks at who may read the files that secrets come from, the data and backups in
+// measureModes looks at who may read and change the files that secrets come from, the data and backups in
 // clear.
 func (a *App) measureModes(context.Context) readiness.Finding {
 	s := a.settings
-	findings := []readiness.Finding{ofFile(s.EnvFile, readiness.Broken)}
+	own := ownersOf(os.Geteuid(), s.DataDir)
+	findings := []readiness.Finding{own.ofFile(s.EnvFile, readiness.Broken)}
 	for _, path := range s.SecretFiles { // containers are given them readable for all who are in there
-		findings = append(findings, ofFile(path, readiness.Doubtful))
+		findings = append(findings, own.ofFile(path, readiness.Doubtful))
 	}
-	findings = append(findings, ofFolder(s.DataDir, readiness.Broken))
+	findings = append(findings, own.ofFolder(s.DataDir, readiness.Broken))
 	if len(s.Backup.Recipients) == 0 {
-		findings = append(findings, ofFolder(s.Backup.Dir, readiness.Doubtful))
+		findings = append(findings, own.ofFolder(s.Backup.Dir, readiness.Doubtful))
 	}
 	findings = slices.DeleteFunc(findings, func(f readiness.Finding) bool { return f.Status == "" })
 	if len(findings) == 0 {
@@ -67,60 +73,154 @@ func (a *App) measureModes(context.Context) readiness.Finding {
 	return readiness.Kept(evidence)
 }
 
-// othersCanRead is a finding about a file or folder, by how grave that is.
-func othersCanRead(path string, mode fs.FileMode, of func(evidence, mend language.Text) readiness.Finding, chmod string, mended string) readiness.Finding {
-	return of(language.Text{En: "Others can read #, which has the mode #.", Ar: "يستطيع آخرون قراءة #، وحقوقه #."}.Quoting(path, mode.String()),
-		language.Text{En: "#", Ar: "#"}.Quoting("chmod "+chmod+" "+mended))
+// openTo is a finding about a file or folder that others can get at, by how grave that is.
+func openTo(path string, mode fs.FileMode, grave gravity, mend string) readiness.Finding {
+	return grave(language.Text{En: "Others can read or change #, which has the mode #.", Ar: "يستطيع آخرون قراءة # أو تغييره، وحقوقه #."}.Quoting(path, mode.String()),
+		language.Text{En: "#", Ar: "#"}.Quoting(mend))
 }
+
+// gravity makes a finding: Broken or Doubtful.
+type gravity func(evidence, mend language.Text) readiness.Finding
 
 func unseen(path string, err error) readiness.Finding {
 	return readiness.NotMeasured(language.Text{En: "# can't be looked at: #.", Ar: "تعذّر فحص #: #."}.Quoting(path, err.Error()))
 }
 
-// ofFile is whether a file with secrets can be read by others than its user and its group; nothing
-// for no file.
-func ofFile(path string, grave func(evidence, mend language.Text) readiness.Finding) readiness.Finding {
+// owners are the users that files may belong to, besides root; none means any.
+type owners []int
+
+// ownersOf are the user whom the program runs as; root, who may look after another's server, goes
+// by whose the data is.
+func ownersOf(user int, dataDir string) owners {
+	if user != 0 {
+		return owners{user}
+	}
+	if info, err := os.Stat(dataDir); err == nil {
+		return owners{ownerOf(info)}
+	}
+	return nil
+}
+
+func ownerOf(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }
+
+// foreign is a finding where a file is another user's, who can change it and its mode.
+func (o owners) foreign(path string, info fs.FileInfo, grave gravity) (f readiness.Finding, is bool) {
+	owner := ownerOf(info)
+	if owner == 0 || len(o) == 0 || slices.Contains(o, owner) {
+		return f, false
+	}
+	return grave(language.Text{En: "# is another user's (#), who can read and change it.", Ar: "# لمستخدم آخر (#) يستطيع قراءته وتغييره."}.Quoting(path, strconv.Itoa(owner)),
+		language.Text{En: "#", Ar: "#"}.Quoting(fmt.Sprintf("chown %d %s", o[0], shellword.Quote(path)))), true
+}
+
+// ofFile is whether a file with secrets can be read by others than its user and its group, or be
+// changed by others than its user; nothing for no file.
+func (o owners) ofFile(path string, grave gravity) readiness.Finding {
 	if path == "" {
 		return readiness.Finding{}
 	}
-	path, err := filepath.Abs(path)
+	path, err := real(path)
 	if err != nil {
 		return unseen(path, err)
 	}
-	mode, err := modeOf(path)
+	info, err := os.Stat(path)
 	if err != nil {
 		return unseen(path, err)
 	}
-	if mode&0o004 != 0 && othersCanReach(filepath.Dir(path)) {
-		return othersCanRead(path, mode, grave, "o=", path)
+	mode, dir := info.Mode().Perm(), filepath.Dir(path)
+	if f, is := o.foreign(path, info, grave); is {
+		return f
+	}
+	if f, is := replaceable(dir, grave); is {
+		return f
+	}
+	if mode&0o020 != 0 || mode&0o006 != 0 && othersCanReach(dir) {
+		return openTo(path, mode, grave, "chmod g-w,o= "+shellword.Quote(path))
 	}
 	return readiness.Kept(language.Text{En: "# has the mode #.", Ar: "حقوق # هي #."}.Quoting(path, mode.String()))
 }
 
+// real is where a file or folder is, whatever leads to it.
+func real(path string) (string, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return path, err
+	}
+	there, err := filepath.EvalSymlinks(absolute)
+	if err != nil {
+		return absolute, err
+	}
+	return there, nil
+}
+
+// above are a folder and those that it is in.
+func above(dir string) iter.Seq2[string, fs.FileMode] {
+	return func(yield func(string, fs.FileMode) bool) {
+		for {
+			var mode fs.FileMode
+			if info, err := os.Stat(dir); err == nil {
+				mode = info.Mode()
+			}
+			up := filepath.Dir(dir)
+			if !yield(dir, mode) || up == dir {
+				return
+			}
+			dir = up
+		}
+	}
+}
+
 // othersCanReach tells whether others may enter a folder and all above it.
 func othersCanReach(dir string) bool {
-	for {
-		if mode, err := modeOf(dir); err != nil || mode&0o001 == 0 {
+	for _, mode := range above(dir) {
+		if mode&0o001 == 0 {
 			return false
 		}
-		if above := filepath.Dir(dir); above != dir {
-			dir = above
-			continue
-		}
-		return true
 	}
+	return true
+}
+
+// replaceable is a finding where others can put another file in the place of one in a folder, or
+// another folder in its place.
+func replaceable(dir string, grave gravity) (f readiness.Finding, is bool) {
+	for one, mode := range above(dir) {
+		if mode&0o002 != 0 && mode&fs.ModeSticky == 0 && othersCanReach(one) {
+			return openTo(one, mode.Perm(), grave, "chmod o-w "+shellword.Quote(one)), true
+		}
+	}
+	return f, false
 }
 
 // maxLooked is how many files of a folder are looked at.
 const maxLooked = 10_000
 
-// ofFolder is whether others can read a folder, or else any file in it; nothing for no folder.
-func ofFolder(dir string, grave func(evidence, mend language.Text) readiness.Finding) readiness.Finding {
+// ofFolder is whether others can read or change a folder, or else any file in it; nothing for no
+// folder.
+func (o owners) ofFolder(dir string, grave gravity) readiness.Finding {
 	if dir == "" {
 		return readiness.Finding{}
 	}
-	open, looked := readiness.Finding{}, 0
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	dir, err := real(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return readiness.Finding{}
+	}
+	open, is := replaceable(filepath.Dir(dir), grave)
+	if err == nil && !is {
+		open, err = o.inFolder(dir, grave)
+	}
+	switch {
+	case err != nil:
+		return unseen(dir, err)
+	case open.Status != "":
+		return open
+	}
+	return readiness.Kept(language.Text{En: "Only the server's user can read and change what is in #.", Ar: "لا يقرأ ما في # ولا يغيّره إلّا مستخدم الخادم."}.Quoting(dir))
+}
+
+// inFolder finds the first of what others can read or change in a folder.
+func (o owners) inFolder(dir string, grave gravity) (open readiness.Finding, err error) {
+	looked := 0
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if looked++; err != nil || looked > maxLooked {
 			return cmp.Or(err, filepath.SkipAll)
 		}
@@ -128,33 +228,27 @@ func ofFolder(dir string, grave func(evidence, mend language.Text) readiness.Fin
 		if err != nil {
 			return nil //nolint:nilerr // it is gone by now
 		}
-		mode := info.Mode()
-		switch private := mode&0o077 == 0; {
-		case private && d.IsDir():
-			return filepath.SkipDir
-		case !private && mode.IsRegular():
-			open = othersCanRead(path, mode.Perm(), grave, "700", dir)
+		mode, is := info.Mode(), false
+		private := mode&0o077 == 0
+		switch {
+		case !d.IsDir() && !mode.IsRegular():
+			return nil
+		case !private && !d.IsDir() || mode&0o022 != 0:
+			if d.IsDir() && mode&0o002 == 0 { // as volumes are given to a container's group
+				grave = readiness.Doubtful
+			}
+			open = openTo(path, mode.Perm(), grave, "chmod 700 "+shellword.Quote(dir))
 			return filepath.SkipAll
+		}
+		if open, is = o.foreign(path, info, grave); is {
+			return filepath.SkipAll
+		}
+		if private && d.IsDir() {
+			return filepath.SkipDir
 		}
 		return nil
 	})
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return readiness.Finding{}
-	case err != nil:
-		return unseen(dir, err)
-	case open.Status != "":
-		return open
-	}
-	return readiness.Kept(language.Text{En: "Only the server's user can read what is in #.", Ar: "لا يقرأ ما في # إلّا مستخدم الخادم."}.Quoting(dir))
-}
-
-func modeOf(path string) (fs.FileMode, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return 0, err
-	}
-	return info.Mode().Perm(), nil
+	return open, err
 }
 
 // secretAges are since when the installation's secrets are in use.

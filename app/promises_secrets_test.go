@@ -75,26 +75,71 @@ func TestWhatOthersCanReadIsSeen(t *testing.T) {
 	file := filepath.Join(deep, "file")
 	must(t, os.Mkdir(deep, 0o755))
 	must(t, os.WriteFile(file, nil, 0o600))
+	own := ownersOf(os.Geteuid(), dir)
 	for _, c := range []struct {
 		dir, file os.FileMode
 		folder    readiness.Status // of the folder above both
 		alone     readiness.Status // of the file, as one with secrets
 	}{
 		{0o755, 0o600, readiness.Pass, readiness.Pass},
-		{0o755, 0o640, readiness.Fail, readiness.Pass}, // secrets may be their group's
+		{0o755, 0o640, readiness.Fail, readiness.Pass}, // secrets may be their group's to read
 		{0o755, 0o644, readiness.Fail, readiness.Fail},
+		{0o755, 0o602, readiness.Fail, readiness.Fail},
+		{0o755, 0o620, readiness.Fail, readiness.Fail},
 		{0o700, 0o644, readiness.Pass, readiness.Pass},
+		{0o700, 0o602, readiness.Pass, readiness.Pass},
+		{0o733, 0o600, readiness.Fail, readiness.Fail}, // another file can take its place
+		{0o722, 0o600, readiness.Fail, readiness.Pass}, // nobody can enter it
+		{0o730, 0o600, readiness.Warn, readiness.Pass}, // its group is let in
 	} {
 		must(t, os.Chmod(deep, c.dir))
 		must(t, os.Chmod(file, c.file))
-		if f := ofFolder(dir, readiness.Broken); f.Status != c.folder {
+		if f := own.ofFolder(dir, readiness.Broken); f.Status != c.folder {
 			t.Errorf("%v, %v: of the folder: %s %s", c.dir, c.file, f.Status, f.Evidence.En)
 		}
-		if f := ofFile(file, readiness.Broken); f.Status != c.alone {
+		if f := own.ofFile(file, readiness.Broken); f.Status != c.alone {
 			t.Errorf("%v, %v: of the file: %s %s", c.dir, c.file, f.Status, f.Evidence.En)
 		}
 	}
-	if f := ofFile(filepath.Join(dir, "nothing"), readiness.Broken); f.Status != readiness.Skipped {
+	if f := own.ofFile(filepath.Join(dir, "nothing"), readiness.Broken); f.Status != readiness.Skipped {
 		t.Errorf("of no file: %s", f.Status)
+	}
+	must(t, os.Chmod(deep, 0o755))
+	must(t, os.Chmod(file, 0o644))
+	link := filepath.Join(t.TempDir(), "link")
+	must(t, os.Symlink(dir, link))
+	if f := own.ofFolder(link, readiness.Broken); f.Status != readiness.Fail {
+		t.Errorf("by a link: %s %s", f.Status, f.Evidence.En)
+	}
+}
+
+// What is another user's that user can read and change. Root looks after the server's.
+func TestFilesOfAnotherUserAreSeen(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	must(t, os.WriteFile(file, nil, 0o600))
+	if os.Geteuid() == 0 { // else all is this user's, of whom another one is told
+		must(t, os.Chown(dir, 1234, -1))
+		must(t, os.Chown(file, 1234, -1))
+	}
+	info, err := os.Stat(file)
+	must(t, err)
+	owner := ownerOf(info)
+	for name, c := range map[string]struct {
+		own  owners
+		want readiness.Status
+	}{
+		"another's":              {owners{owner + 1}, readiness.Fail},
+		"one's own":              {owners{owner}, readiness.Pass},
+		"the server's, for root": {ownersOf(0, dir), readiness.Pass},
+		"by root, without data":  {ownersOf(0, ""), readiness.Pass},
+	} {
+		if f := c.own.ofFolder(dir, readiness.Broken); f.Status != c.want {
+			t.Errorf("%s: of the folder: %s %s", name, f.Status, f.Evidence.En)
+		}
+		if f := c.own.ofFile(file, readiness.Broken); f.Status != c.want {
+			t.Errorf("%s: of the file: %s %s", name, f.Status, f.Evidence.En)
+		}
 	}
 }

@@ -11,10 +11,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"manus/internal/machine"
@@ -73,13 +75,35 @@ func (a *App) ask(ctx context.Context, address string) (got reply, err error) {
 }
 
 // outside asks as somebody outside does, over as few connections as that takes.
-type outside struct{ http.Client }
+type outside struct {
+	http.Client
+	dialer net.Dialer
+	way    atomic.Pointer[way] // of the last connection
+}
+
+// way is where a connection goes from and to.
+type way struct{ from, to netip.Addr }
 
 func (a *App) newOutside() *outside {
-	return &outside{http.Client{
-		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.options.world.roots}, Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 2, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true},
+	o := &outside{}
+	o.Client = http.Client{
+		Transport:     &http.Transport{DialContext: o.dial, TLSClientConfig: &tls.Config{RootCAs: a.options.world.roots}, Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 2, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	}
+	return o
+}
+
+func (o *outside) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := o.dialer.DialContext(ctx, network, address)
+	if err == nil {
+		o.way.Store(&way{addressOf(conn.LocalAddr()), addressOf(conn.RemoteAddr())})
+	}
+	return conn, err
+}
+
+func addressOf(a net.Addr) netip.Addr {
+	address, _ := netip.ParseAddrPort(a.String())
+	return address.Addr().Unmap()
 }
 
 func (o *outside) close() { o.CloseIdleConnections() }

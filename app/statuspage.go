@@ -15,6 +15,7 @@ import (
 	"manus/httpapi"
 	"manus/identity"
 	"manus/incident"
+	"manus/internal/timeline"
 	"manus/language"
 	"manus/ratelimit"
 	"manus/statuspage"
@@ -181,25 +182,24 @@ func (a *App) components() []statuspage.Listed {
 
 // statusModel is all that the page tells, as it is now.
 func (a *App) statusModel(ctx context.Context) (m statuspage.Model, err error) {
-	if m.Components, err = a.publicComponents(ctx); err != nil {
-		return m, err
-	}
-	if m.Incidents, err = a.publicIncidents(ctx); err != nil {
-		return m, err
-	}
 	planned, err := a.Incidents.PlannedNow(ctx)
 	if err != nil {
 		return m, err
 	}
 	now := time.Now()
-	for _, p := range planned {
-		m.Maintenances = append(m.Maintenances, a.publishedTimes(p, now)...)
+	if m.Components, err = a.publicComponents(ctx, planned, now); err != nil {
+		return m, err
 	}
-	slices.SortStableFunc(m.Maintenances, func(x, y statuspage.Maintenance) int { return x.From.Compare(y.From) })
+	if m.Incidents, m.IncidentsSince, err = a.publicIncidents(ctx, now); err != nil {
+		return m, err
+	}
+	m.Maintenances, m.WorksLeft = a.publishedWorks(planned, now)
 	return m, nil
 }
 
-func (a *App) publicComponents(ctx context.Context) ([]statuspage.Component, error) {
+// publicComponents are the components with how they are and were. Planned work excuses those that it names, and not
+// others that have the same monitors.
+func (a *App) publicComponents(ctx context.Context, planned []incident.Timed, now time.Time) ([]statuspage.Component, error) {
 	listed := a.components()
 	var ids []string
 	for _, l := range listed {
@@ -210,48 +210,27 @@ func (a *App) publicComponents(ctx context.Context) ([]statuspage.Component, err
 	if err != nil {
 		return nil, err
 	}
-	states := map[uptime.Status]statuspage.State{uptime.Up: statuspage.IsUp, uptime.Down: statuspage.IsDown, uptime.Maintenance: statuspage.IsWork}
+	states := map[uptime.Status]statuspage.State{uptime.Up: statuspage.IsUp, uptime.Down: statuspage.IsDown}
+	works := worksOf(planned, timeline.Between(now.AddDate(0, 0, -statuspage.HistoryDays), now.Add(time.Second)))
 	var all []statuspage.Component
 	for _, l := range listed {
 		c := statuspage.Component{ID: l.ID, Name: l.Name, About: l.About, Group: l.Group}
 		for _, id := range l.Monitors {
-			if p, there := pasts[id]; there {
-				c.Watched = append(c.Watched, statuspage.Watched{State: states[p.Status], History: p.History, Cut: p.Cut, Paused: p.Paused})
+			p, there := pasts[id]
+			if !there {
+				continue
 			}
+			w := statuspage.Watched{State: states[p.Status], History: p.History, Cut: p.Cut, Paused: p.Paused}
+			if w.History.Excused = works.at(l.ID, id); w.State != statuspage.IsUnknown && w.History.IsExcused(now) {
+				w.State = statuspage.IsWork
+			}
+			c.Watched = append(c.Watched, w)
 		}
 		if len(c.Watched) == 0 && &listed[0] == &ownComponents[0] { // the product isn't watched
 			continue
 		}
 		all = append(all, c)
 	}
-	return all, nil
-}
-
-// maxIncidents is how many of the latest incidents the page knows by itself, and how many open ones.
-const maxIncidents = 100
-
-func (a *App) publicIncidents(ctx context.Context) ([]statuspage.Incident, error) {
-	open, _, err := a.Incidents.Incidents(ctx, true, maxIncidents, "")
-	if err != nil {
-		return nil, err
-	}
-	latest, _, err := a.Incidents.Incidents(ctx, false, maxIncidents, "")
-	if err != nil {
-		return nil, err
-	}
-	since := time.Now().AddDate(0, 0, -statuspage.HistoryDays)
-	var all []statuspage.Incident
-	seen := map[string]bool{}
-	for _, i := range append(latest, open...) {
-		if seen[i.ID] || i.Status() == incident.Resolved && i.ResolvedAt.Before(since) {
-			continue
-		}
-		seen[i.ID] = true
-		if public, is := a.published(i); is {
-			all = append(all, public)
-		}
-	}
-	slices.SortStableFunc(all, func(x, y statuspage.Incident) int { return y.StartedAt.Compare(x.StartedAt) })
 	return all, nil
 }
 
@@ -264,42 +243,11 @@ func (a *App) publicIncident(ctx context.Context, id string) (statuspage.Inciden
 	if err != nil {
 		return statuspage.Incident{}, false, err
 	}
-	public, is := a.published(i)
-	return public, is, nil
-}
-
-// What is told of an outage that nobody has written of. What a look has found may name
-// machines that are nobody's business.
-var (
-	outageBegan = language.Text{En: "Our monitoring finds that this doesn’t work as it should. We are looking into it.", Ar: "كشفت المراقبة أنّ هذا لا يعمل كما ينبغي، ونحن نتحقّق من السبب."}
-	outageEnded = language.Text{En: "It works again.", Ar: "عاد إلى العمل."}
-)
-
-// published is an incident as everybody may see it; false where it is of nothing that the page
-// lists.
-func (a *App) published(i incident.Incident) (statuspage.Incident, bool) {
-	p := statuspage.Incident{
-		ID: i.ID, Title: i.Title, Severity: statuspage.Severity(i.Severity), StartedAt: i.StartedAt.Time, ResolvedAt: i.ResolvedAt.Time, Automatic: i.Monitor != "",
+	if public, is := a.published(i); is {
+		return public, true, nil
 	}
-	var names []language.Text
-	p.Components, names = a.concerned(append(slices.Clone(i.Components), i.Monitor)...)
-	if len(names) == 0 && (p.Automatic || len(i.Components) > 0) {
-		return p, false
-	}
-	if p.Automatic && !i.Named {
-		p.Title = language.Text{En: joined(names, language.English, ", ") + ": outage", Ar: joined(names, language.Arabic, "، ") + ": انقطاع"}
-	}
-	for _, u := range i.Updates {
-		public := statuspage.Update{ID: u.ID, At: u.At.Time, Stage: statuspage.Stage(u.Status), Text: publicText(u)}
-		for _, e := range u.Earlier {
-			public.Earlier = append(public.Earlier, statuspage.Earlier{Text: e.Text, Until: e.Until.Time})
-		}
-		p.Updates = append(p.Updates, public)
-	}
-	if at := i.Postmortem.PublishedAt; !at.IsZero() {
-		p.Updates = append(p.Updates, statuspage.Update{ID: i.ID + "-postmortem", At: at.Time, Stage: statuspage.Postmortem, Text: i.Postmortem.Text})
-	}
-	return p, true
+	public, was := former(i)
+	return public, was, nil
 }
 
 // concerned are the listed components that ids are of, or of monitors of, and their names.
@@ -312,38 +260,44 @@ func (a *App) concerned(ids ...string) (components []string, names []language.Te
 	return components, names
 }
 
-// publicText is what an update says to everybody.
-func publicText(u incident.Update) language.Text {
-	switch {
-	case !u.Automatic:
-		return u.Text
-	case u.Status == incident.Resolved:
-		return outageEnded
-	}
-	return outageBegan
-}
-
-func joined(names []language.Text, tag language.Tag, by string) string {
-	var all []string
-	for _, name := range names {
-		all = append(all, name.In(tag))
-	}
-	return strings.Join(all, by)
-}
-
-// How many times of one planned work the page tells of.
+// How many times of planned work the page tells of: of one work, and of those that are over of all.
 const (
-	maxOver   = 10
-	maxComing = 5
+	maxOver    = 120
+	maxComing  = 5
+	maxAllOver = 1000
 )
 
+// publishedWorks are the times of planned works that the page tells of, by when they begin; left tells that there were
+// older ones in its days.
+func (a *App) publishedWorks(planned []incident.Timed, now time.Time) (all []statuspage.Maintenance, left bool) {
+	for _, t := range planned {
+		times, more := a.publishedTimes(t, now)
+		all, left = append(all, times...), left || more
+	}
+	slices.SortStableFunc(all, func(x, y statuspage.Maintenance) int { return x.From.Compare(y.From) })
+	over := 0
+	for i, m := range slices.Backward(all) {
+		if m.Progress != statuspage.Completed {
+			continue
+		}
+		if over++; over > maxAllOver {
+			all, left = slices.Delete(all, i, i+1), true
+		}
+	}
+	return all, left
+}
+
 // publishedTimes are the times of a planned work that the page tells of.
-func (a *App) publishedTimes(t incident.Timed, now time.Time) (all []statuspage.Maintenance) {
+func (a *App) publishedTimes(t incident.Timed, now time.Time) (all []statuspage.Maintenance, left bool) {
+	if ids, _ := a.concerned(t.Components...); len(t.Components) > 0 && len(ids) == 0 {
+		return nil, false
+	}
 	times := t.Occurrences(now.AddDate(0, 0, -statuspage.HistoryDays), now.AddDate(1, 0, 0))
 	coming := slices.IndexFunc(times, func(o incident.Occurrence) bool { return o.Until.After(now) })
 	if coming < 0 {
 		coming = len(times)
 	}
+	left = coming > maxOver
 	for _, o := range times[max(0, coming-maxOver):min(len(times), coming+maxComing)] {
 		if m, is := a.publishedTime(o, now); is {
 			all = append(all, m)
@@ -354,7 +308,7 @@ func (a *App) publishedTimes(t incident.Timed, now time.Time) (all []statuspage.
 			all = append(all, m)
 		}
 	}
-	return all
+	return all, left
 }
 
 // publishedTime is a time of a planned work as everybody may see it; false where it is at nothing that the

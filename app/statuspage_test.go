@@ -119,6 +119,149 @@ func TestAPlannedWorkAtAComponentIsOneAtItsMonitors(t *testing.T) {
 	waittest.Poll(t, func() bool { return summaryOf(t, a).Components[0].Status == "under_maintenance" })
 }
 
+// Planned work excuses the component that it names: of another one that has the same monitor each moment counts, and
+// it isn't said to be worked at. Work that names the monitor, or nothing, is at both.
+func TestAPlannedWorkExcusesTheComponentThatItNames(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t, func(s *config.Settings) {
+		s.StatusPage.Components = []statuspage.Listed{{ID: "api", Name: language.Text{En: "API"}, Monitors: []string{"health", "ready"}}, {ID: "web", Name: language.Text{En: "Web"}, Monitors: []string{"health"}}}
+	})
+	plan := func(title string, hours int, at ...string) {
+		t.Helper()
+		_, err := a.Incidents.Plan(t.Context(), incident.Maintenance{Title: language.Text{En: title}, Components: at, StartsAt: docstore.At(time.Now().Add(-time.Duration(hours) * time.Hour)), EndsAt: docstore.At(time.Now().Add(time.Hour))})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	excused := func() (lengths [3]time.Duration) {
+		now := time.Now()
+		planned, err := a.Incidents.PlannedNow(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		components, err := a.publicComponents(t.Context(), planned, now)
+		if err != nil || len(components) != 2 {
+			t.Fatal(components, err)
+		}
+		for i, w := range append(components[0].Watched, components[1].Watched...) {
+			lengths[i] = w.History.Excused.Within(timeline.Between(now.Add(-100*time.Hour), now)).Length().Round(time.Hour)
+		}
+		return lengths
+	}
+	plan("Web", 1, "web")
+	if got := excused(); got != [3]time.Duration{0, 0, time.Hour} {
+		t.Errorf("work at a component excuses %v", got)
+	}
+	waittest.Poll(t, func() bool {
+		s := summaryOf(t, a)
+		return s.Components[1].Status == "under_maintenance" && s.Components[0].Status == "operational"
+	})
+	if a.plannedOf(t.Context(), "health", timeline.Since(time.Now())) == nil {
+		t.Error("people are told of the monitor meanwhile")
+	}
+	plan("Health", 2, "health")
+	if got := excused(); got != [3]time.Duration{2 * time.Hour, 0, 2 * time.Hour} {
+		t.Errorf("work at a monitor excuses %v", got)
+	}
+	plan("All", 3)
+	if got := excused(); got != [3]time.Duration{3 * time.Hour, 3 * time.Hour, 3 * time.Hour} {
+		t.Errorf("work at everything excuses %v", got)
+	}
+}
+
+// outage is one that a monitor has found so long ago, and that is over.
+func outage(t *testing.T, a *App, monitor string, ago time.Duration) (id string) {
+	t.Helper()
+	o := incident.Outage{Key: monitor + "-" + ago.String(), Monitor: monitor, Components: []string{monitor}, Title: language.Text{En: "down"}, At: docstore.At(time.Now().Add(-ago))}
+	for _, over := range []bool{false, true} {
+		o.Over = over
+		if err := a.Incidents.Tell(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return o.Key
+}
+
+// However much there was that is nobody's business, what everybody may see is on the page; where there is too
+// much of that, the page says so and not that there was nothing.
+func TestWhatIsPrivateTakesNoPlaceOnTheStatusPage(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t, func(s *config.Settings) {
+		s.StatusPage.Components = []statuspage.Listed{{ID: "store", Name: language.Text{En: "The store"}, Monitors: []string{"shop"}}}
+	})
+	first := outage(t, a, "shop", 60*24*time.Hour)
+	for i := range 2*latestRead + 20 {
+		outage(t, a, "db", time.Duration(i+1)*time.Hour)
+	}
+	open, err := a.Incidents.Open(t.Context(), incident.Opening{Title: language.Text{En: "Still"}, Components: []string{"store"}, Text: language.Text{En: "x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	forget := func(all ...statuspage.Incident) {
+		a.past.mu.Lock()
+		defer a.past.mu.Unlock()
+		if a.past.all, a.past.at = all, now; len(all) == 0 {
+			a.past.at = time.Time{}
+		}
+	}
+	forget() // what was put in long after its time
+	all, since, err := a.publicIncidents(t.Context(), now)
+	if err != nil || len(all) != 2 || all[0].ID != open.ID || all[1].ID != first || !since.IsZero() {
+		t.Fatalf("%+v since %v: %v", all, since, err)
+	}
+	second := outage(t, a, "shop", 30*24*time.Hour)
+	for name, bounds := range map[string][2]int{"of what is public": {2, 1000}, "of what is looked at": {1000, 2*latestRead + 22}} {
+		all, since, err = a.readPast(t.Context(), now, bounds[0], bounds[1])
+		if err != nil || len(all) != 2 || all[1].ID != second || since.IsZero() || since.After(all[1].StartedAt) {
+			t.Errorf("the bound %s: %+v since %v: %v", name, all, since, err)
+		}
+	}
+	// One that was open when all were read, and is not among the latest, doesn't vanish when it ends.
+	forget(statuspage.Incident{ID: first, StartedAt: now.AddDate(0, 0, -60), Updates: []statuspage.Update{{Stage: statuspage.Investigating}}})
+	if all, _, err = a.publicIncidents(t.Context(), now); err != nil || len(all) != 2 || !all[1].IsOver() {
+		t.Errorf("%+v: %v", all, err)
+	}
+}
+
+// An incident that everybody has seen stays to be read when its component is listed no more, by the name that it had;
+// one that nobody has isn't, nor what a person has said to be of something else.
+func TestAnIncidentThatWasPublicStays(t *testing.T) {
+	t.Parallel()
+	listed := []statuspage.Listed{{ID: "store", Name: language.Text{En: "The store", Ar: "المتجر"}, Monitors: []string{"shop"}}}
+	a, _ := setup(t, func(s *config.Settings) { s.StatusPage.Components = listed })
+	public, private := outage(t, a, "shop", time.Hour), outage(t, a, "db", time.Hour)
+	moved, err := a.Incidents.Open(t.Context(), incident.Opening{Title: language.Text{En: "Wrong place"}, Components: []string{"store"}, Text: language.Text{En: "x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waittest.Poll(t, func() bool {
+		i, err := a.Incidents.Incident(t.Context(), moved.ID)
+		o, _ := a.Incidents.Incident(t.Context(), public)
+		return err == nil && len(i.Shown) == 1 && len(o.Shown) == 1
+	})
+	if _, err := a.Incidents.Change(t.Context(), moved.ID, incident.Change{Components: &[]string{"health"}}); err != nil {
+		t.Fatal(err)
+	}
+	a.listed.Store(&[]statuspage.Listed{{ID: "other", Name: language.Text{En: "Other"}}})
+	if code, body := call(t, a, "GET", "/status/incidents/"+public+"?lang=en", "", ""); code != 200 || !strings.Contains(body, "The store: outage") {
+		t.Errorf("%d %s", code, body)
+	}
+	waittest.Poll(t, func() bool {
+		_, body := call(t, a, "GET", "/status/history?lang=ar", "", "")
+		return strings.Contains(body, "المتجر: انقطاع") && !strings.Contains(body, "Wrong place")
+	})
+	for _, id := range []string{private, moved.ID} {
+		waittest.Poll(t, func() bool {
+			code, _ := call(t, a, "GET", "/status/incidents/"+id, "", "")
+			return code == http.StatusNotFound
+		})
+	}
+	if s := summaryOf(t, a); len(s.Incidents) != 0 || s.Status.Indicator != "none" {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestTheStatusPageHasAHostOfItsOwn(t *testing.T) {
 	t.Parallel()
 	a, _ := setup(t, func(s *config.Settings) { s.StatusURL = "http://status.localhost" })

@@ -120,9 +120,32 @@ func (a *App) plannedOf(ctx context.Context, monitor string, window timeline.Spa
 			concerned = append(concerned, c.ID)
 		}
 	}
+	return worksOf(planned, window).at(concerned...)
+}
+
+// works are times of planned work, each with what it names.
+type works []struct {
+	names []string
+	times timeline.Spans
+}
+
+func worksOf(planned []incident.Timed, window timeline.Span) (all works) {
 	for _, m := range planned {
-		if len(m.Components) == 0 || slices.ContainsFunc(m.Components, func(id string) bool { return slices.Contains(concerned, id) }) {
-			all = all.Or(m.Within(window)...)
+		if times := m.Within(window); len(times) > 0 {
+			all = append(all, struct {
+				names []string
+				times timeline.Spans
+			}{m.Components, times})
+		}
+	}
+	return all
+}
+
+// at are the times of works that name one of some ids, or none.
+func (w works) at(ids ...string) (all timeline.Spans) {
+	for _, one := range w {
+		if len(one.names) == 0 || slices.ContainsFunc(one.names, func(id string) bool { return slices.Contains(ids, id) }) {
+			all = all.Or(one.times...)
 		}
 	}
 	return all

@@ -5,6 +5,7 @@ import (
 
 	"manus/httpapi"
 	"manus/identity"
+	"manus/language"
 )
 
 // auditBody is a line of the log.
@@ -31,13 +32,13 @@ type listInput struct {
 
 // Routes registers the room's routes.
 func (l *Log) Routes(api *httpapi.API) {
-	group := httpapi.Group{API: api, Name: "Your account"}
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/me/events", ID: "list-my-events", Summary: "See what has happened to your account's security"},
+	group := httpapi.Group{API: api, Name: language.Text{En: "Your account", Ar: "حسابك"}}
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Persons, Pattern: "GET /auth/me/events", ID: "list-my-events", Summary: language.Text{En: "See what has happened to your account's security", Ar: "اعرض ما جرى لأمان حسابك"}},
 		func(ctx context.Context, in *httpapi.Page) (*httpapi.ListOutput[auditBody], error) {
 			found, next, err := l.List(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, newAuditBody)
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "GET /ops/audit", ID: "list-events", Summary: "See the security events of all accounts"},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "GET /ops/audit", ID: "list-events", Summary: language.Text{En: "See the security events of all accounts", Ar: "اعرض أحداث الأمان لكلّ الحسابات"}},
 		func(ctx context.Context, in *listInput) (*httpapi.ListOutput[auditBody], error) {
 			found, next, err := l.List(ctx, in.User, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, newAuditBody)

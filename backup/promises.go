@@ -181,14 +181,14 @@ func (p promises) encrypted(ctx context.Context, s *Service) readiness.Finding {
 	if len(s.Recipients) == 0 {
 		return readiness.Doubtful(
 			language.Text{En: "They are stored in clear: whoever gets at a destination reads all data.", Ar: "تُحفظ بلا تشفير: من يصل إلى الوجهة يقرأ كلّ البيانات."},
-			language.Text{En: "Make a key with age-keygen, set BACKUP_RECIPIENTS to its public part, and keep the other part elsewhere.", Ar: "أنشئ مفتاحًا بالأمر age-keygen، واضبط BACKUP_RECIPIENTS على جزئه العلني، واحفظ الجزء الآخر في مكان آخر."})
+			language.Text{En: "Make a key with age-keygen, set BACKUP_AGE_RECIPIENTS to its public part, and keep the other part elsewhere.", Ar: "أنشئ مفتاحًا بالأمر age-keygen، واضبط BACKUP_AGE_RECIPIENTS على جزئه العلني، واحفظ الجزء الآخر في مكان آخر."})
 	}
 	b, ok, why := p.listed(ctx, s)
 	switch {
 	case !ok:
 		return why
 	case b.Encryption == "":
-		return readiness.Broken(language.Text{En: "# isn't, although BACKUP_RECIPIENTS is set.", Ar: "# ليست مشفّرة، مع أنّ BACKUP_RECIPIENTS مضبوط."}.Quoting(b.File),
+		return readiness.Broken(language.Text{En: "# isn't, although BACKUP_AGE_RECIPIENTS is set.", Ar: "# ليست مشفّرة، مع أنّ BACKUP_AGE_RECIPIENTS مضبوط."}.Quoting(b.File),
 			language.Text{En: "Make a new one: manus backup create. Remove the one in clear.", Ar: "أنشئ نسخة جديدة: manus backup create. واحذف غير المشفّرة."})
 	}
 	return readiness.Kept(language.Both(func(t language.Tag) string {

@@ -68,20 +68,20 @@ func subscriptionAnswer(s Subscription, err error) (*subscriptionOutput, error) 
 
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
-	group := httpapi.Group{API: api, Name: "Billing", About: "Plans, and what is left of yours.", Kinds: kinds}
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /billing/plans", ID: "list-plans", Summary: "List the plans"},
+	group := httpapi.Group{API: api, Name: language.Text{En: "Billing", Ar: "الاشتراك"}, About: language.Text{En: "Plans, and what is left of yours.", Ar: "الباقات، وما بقي من باقتك."}, Kinds: kinds}
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /billing/plans", ID: "list-plans", Summary: language.Text{En: "List the plans", Ar: "اعرض الباقات"}},
 		func(context.Context, *httpapi.Nothing) (*httpapi.ListOutput[planBody], error) {
 			return httpapi.ListOf(s.Plans(), "", nil, newPlanBody)
 		})
 	httpapi.Register(group, httpapi.Route{
-		Scope: identity.Read, Pattern: "GET /billing/subscription", ID: "get-subscription", Summary: "See your plan and what you have used of it",
+		Scope: identity.Read, Pattern: "GET /billing/subscription", ID: "get-subscription", Summary: language.Text{En: "See your plan and what you have used of it", Ar: "اعرض باقتك وما استعملته منها"},
 		Limits: []ratelimit.Rule{ratelimit.NewRule("30/minute, 300/hour", ratelimit.ByUser)},
 	},
 		func(ctx context.Context, _ *httpapi.Nothing) (*subscriptionOutput, error) {
 			return subscriptionAnswer(s.Get(ctx, identity.From(ctx).UserID))
 		})
 	httpapi.Register(group, httpapi.Route{
-		Scope: identity.Write, Pattern: "POST /billing/trial", ID: "start-trial", Summary: "Start the trial, once per account",
+		Scope: identity.Write, Pattern: "POST /billing/trial", ID: "start-trial", Summary: language.Text{En: "Start the trial, once per account", Ar: "ابدأ الفترة التجريبية، مرّة واحدة لكلّ حساب"},
 		Limits: []ratelimit.Rule{ratelimit.NewRule("3/hour", ratelimit.ByUser)},
 	},
 		func(ctx context.Context, _ *httpapi.Nothing) (*subscriptionOutput, error) {

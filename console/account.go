@@ -35,9 +35,31 @@ type linkForm struct {
 	AskEmail, AskName, AskPassword bool
 	check                          func(*http.Request) error // whether the link still holds; nil: submit tells
 	submit                         func(*http.Request) error
+	// lost is what to do where the link isn't valid, and instead the form by which to do that;
+	// nextPages are where to go on from there, and once it is done. A form without lost needs no link.
+	lost      language.Text
+	instead   *linkForm
+	nextPages []nextPage
 }
 
+// nextPage is where people may go on to.
+type nextPage struct {
+	Path string
+	Text language.Text
+}
+
+var (
+	toHome   = nextPage{"/", language.Text{En: "Go to the home page", Ar: "اذهب إلى الصفحة الرئيسية"}}
+	toForgot = nextPage{"/account/forgot", language.Text{En: "Set a new password", Ar: "عيِّن كلمة مرور جديدة"}}
+	toStatus = nextPage{"/status", language.Text{En: "How everything is now", Ar: "حالة كلّ شيء الآن"}}
+	cutLink  = message{
+		language.Text{En: "The link isn't whole", Ar: "الرابط ناقص"},
+		language.Text{En: "Its end is missing. Open it in the mail once more, or copy all of it.", Ar: "سقط آخره. افتحه من الرسالة مرّة أخرى، أو انسخه كاملًا."},
+	}
+)
+
 func (p *Pages) linkForms() []linkForm {
+	forgot := p.forgotForm()
 	return []linkForm{{
 		Path: "/account/verify",
 		question: message{
@@ -50,6 +72,8 @@ func (p *Pages) linkForms() []linkForm {
 			language.Text{En: "Your address is confirmed", Ar: "تمّ تأكيد عنوانك"},
 			language.Text{En: "You can sign in with it now.", Ar: "يمكنك الآن تسجيل الدخول به."},
 		},
+		lost:      language.Text{En: "If you have confirmed the address before, you can simply sign in. If not, sign up or change your address once more, and you get a new link.", Ar: "إن سبق أن أكّدت العنوان فيمكنك تسجيل الدخول مباشرة. وإلا فسجّل أو غيّر عنوانك مرّة أخرى ليصلك رابط جديد."},
+		nextPages: []nextPage{toHome, toForgot},
 	}, {
 		Path: "/account/reset",
 		question: message{
@@ -65,6 +89,9 @@ func (p *Pages) linkForms() []linkForm {
 			language.Text{En: "Your password was changed", Ar: "غُيِّرت كلمة مرورك"},
 			language.Text{En: "Sign in with the new one. Every device was signed out.", Ar: "سجّل الدخول بكلمة المرور الجديدة. سُجِّل الخروج من كلّ الأجهزة."},
 		},
+		lost:      language.Text{En: "Give the address of your account, and a new link is mailed to it. It works once, within an hour.", Ar: "اكتب عنوان حسابك وسيصل إليه رابط جديد، يعمل مرّة واحدة خلال ساعة."},
+		instead:   &forgot,
+		nextPages: []nextPage{toHome},
 	}, {
 		Path: "/account/join",
 		question: message{
@@ -80,26 +107,36 @@ func (p *Pages) linkForms() []linkForm {
 			language.Text{En: "Your account is there", Ar: "حسابك جاهز"},
 			language.Text{En: "You can sign in with your address and password now.", Ar: "يمكنك الآن تسجيل الدخول بعنوانك وكلمة مرورك."},
 		},
-	}, {
+		lost:      language.Text{En: "If you have accepted it before, you can simply sign in. If not, ask whoever has invited you for a new invitation.", Ar: "إن سبق أن قبلتها فيمكنك تسجيل الدخول مباشرة. وإلا فاطلب دعوة جديدة ممّن دعاك."},
+		nextPages: []nextPage{toHome, toForgot},
+	}, forgot}
+}
+
+// forgotForm asks for a link that sets a new password. Its answer is the same for every address.
+func (p *Pages) forgotForm() linkForm {
+	return linkForm{
 		Path: "/account/forgot",
 		question: message{
 			language.Text{En: "Forgotten your password?", Ar: "نسيت كلمة المرور؟"},
 			language.Text{En: "Give the address of your account, and a link to set a new password is mailed to it.", Ar: "اكتب عنوان حسابك وسيصل إليه رابط لتعيين كلمة مرور جديدة."},
 		},
-		AskEmail: true,
-		Button:   language.Text{En: "Send the link", Ar: "أرسل الرابط"},
-		submit:   func(r *http.Request) error { return p.Accounts.ForgotPassword(r.Context(), r.PostFormValue("email")) },
-		done:     message{language.Text{En: "Look into your mailbox", Ar: "تفقّد بريدك"}, account.ResetMailed},
-	}}
+		AskEmail:  true,
+		Button:    language.Text{En: "Send the link", Ar: "أرسل الرابط"},
+		submit:    func(r *http.Request) error { return p.Accounts.ForgotPassword(r.Context(), r.PostFormValue("email")) },
+		done:      message{language.Text{En: "Look into your mailbox", Ar: "تفقّد بريدك"}, account.ResetMailed},
+		nextPages: []nextPage{{"/account/forgot", language.Text{En: "Ask once more", Ar: "اطلبه مرّة أخرى"}}, toHome},
+	}
 }
 
 // linkPage is a form, or what came of it.
 type linkPage struct {
 	frame
 	message
+	Do           language.Text // what to do, where the link leads nowhere
 	Subject      language.Text // what the message is about, where it doesn't say
 	Times        []moment      // when that happened, and what came of it
 	Form         *linkForm     // nil when there is nothing to send
+	Next         []nextPage    // where to go on
 	Token        string
 	PasswordRule language.Text
 	Problem      language.Text
@@ -121,7 +158,7 @@ func (p *Pages) formRoutes(api *httpapi.API, forms []linkForm) {
 	for _, form := range forms {
 		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET " + form.Path}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			page, status := p.linkPage(r, form), http.StatusOK
-			if form.check != nil {
+			if form.check != nil && page.Token != "" {
 				if err := form.check(r); err != nil {
 					status = p.fail(r, &page, err)
 				}
@@ -135,7 +172,24 @@ func (p *Pages) formRoutes(api *httpapi.API, forms []linkForm) {
 
 func (p *Pages) linkPage(r *http.Request, form linkForm) linkPage {
 	rule, _ := account.Kinds.Find(account.ErrWeakPassword)
-	return linkPage{frame: p.frame(r), message: form.question, Form: &form, Token: r.FormValue("token"), PasswordRule: rule.Detail}
+	page := linkPage{frame: p.frame(r), message: form.question, Form: &form, Token: r.FormValue("token"), PasswordRule: rule.Detail}
+	if form.lost != (language.Text{}) && page.Token == "" && r.Method != http.MethodPost {
+		page.message = cutLink
+		page.endLink()
+	}
+	return page
+}
+
+// endLink is the page of a link that leads nowhere: it says what to do now.
+func (page *linkPage) endLink() {
+	form := page.Form
+	page.Form, page.Token = nil, ""
+	if form != nil {
+		page.Do, page.Form, page.Next = form.lost, form.instead, form.nextPages
+	}
+	if page.Form != nil {
+		page.Next = nil
+	}
 }
 
 func (p *Pages) submit(w http.ResponseWriter, r *http.Request, form linkForm) {
@@ -147,7 +201,7 @@ func (p *Pages) submit(w http.ResponseWriter, r *http.Request, form linkForm) {
 	if err != nil {
 		status = p.fail(r, &page, err)
 	} else {
-		page.message, page.Form = form.done, nil
+		page.message, page.Form, page.Next = form.done, nil, form.nextPages
 	}
 	p.show(w, r, status, "link.html", page)
 }
@@ -161,7 +215,8 @@ func (p *Pages) fail(r *http.Request, page *linkPage, err error) (status int) {
 	kind, known := kinds.Find(err)
 	page.Problem = kind.Detail
 	if errors.Is(err, account.ErrInvalidLink) || errors.Is(err, account.ErrTaken) || errors.Is(err, subscribe.ErrLink) || errors.Is(err, subscribe.ErrUnsubscribed) {
-		page.Form, page.Text = nil, language.Text{}
+		page.Text = language.Text{}
+		page.endLink()
 	}
 	id := httpapi.RequestID(r.Context())
 	switch {

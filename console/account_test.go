@@ -81,7 +81,7 @@ func TestAForgottenPasswordIsSetByThePages(t *testing.T) {
 	for _, c := range []struct {
 		password, says string
 		status         int
-	}{{"short", "8 to 256", 422}, {"iloveyou", "first that are guessed", 422}, {"a new password", "was changed", 200}, {"another password", "isn&#39;t valid", 422}} {
+	}{{"short", "8 to 256", 422}, {"iloveyou", "first that are guessed", 422}, {"a new password", "Go to the home page", 200}, {"another password", "isn&#39;t valid", 422}} {
 		w := post(t, handler, "/account/reset", url.Values{"token": {found[1]}, "password": {c.password}})
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) || strings.Contains(w.Body.String(), c.password) || w.Header().Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: %d %s", c.password, w.Code, w.Body)
@@ -148,7 +148,7 @@ func TestPagesSayWhatIsWrongAsTheAPIDoes(t *testing.T) {
 			for tag, says := range map[string]string{"en": c.en, "ar": c.ar} {
 				w := post(t, handler, form.Path+"?lang="+tag, url.Values{"token": {"t"}})
 				body := w.Body.String()
-				if w.Code != c.status || !strings.Contains(body, says) || strings.Contains(body, "<form") != c.form || strings.Contains(body, "secret cause") {
+				if w.Code != c.status || !strings.Contains(body, says) || strings.Contains(body, `action="`+form.Path+`?`) != c.form || strings.Contains(body, "secret cause") {
 					t.Errorf("%v at %s in %s: %d %s", c.err, form.Path, tag, w.Code, body)
 				}
 				if strings.Contains(body, w.Header().Get("X-Request-Id")) != c.id {
@@ -156,6 +156,40 @@ func TestPagesSayWhatIsWrongAsTheAPIDoes(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestNoLinkIsADeadEnd opens links that are cut short, and sends those that don't hold any more: each
+// page says what to do, and leads there.
+func TestNoLinkIsADeadEnd(t *testing.T) {
+	t.Parallel()
+	_, handler, _ := setupAccounts(t)
+	for path, c := range map[string]struct{ en, ar, leads string }{
+		"/account/verify":           {"you can simply sign in", "تسجيل الدخول مباشرة", `href="/account/forgot?lang=`},
+		"/account/reset":            {"a new link is mailed to it", "وسيصل إليه رابط جديد", `<form method="post" action="/account/forgot?lang=`},
+		"/account/join":             {"ask whoever has invited you", "اطلب دعوة جديدة", `href="/account/forgot?lang=`},
+		"/status/subscribe/confirm": {"you are told already", "تصلك بالفعل", `href="/status/subscribe?lang=`},
+		"/status/unsubscribe":       {"the latest message that you got", "آخر رسالة وصلتك", `href="/status?lang=`},
+	} {
+		for tag, says := range map[string]string{"en": c.en, "ar": c.ar} {
+			cut := get(t, handler, path+"?lang="+tag)
+			if body := cut.Body.String(); cut.Code != 200 || !strings.Contains(body, says) || !strings.Contains(body, c.leads+tag) || strings.Contains(body, `action="`+path) {
+				t.Errorf("%s without a token: %d %s", path, cut.Code, body)
+			}
+			if whole := get(t, handler, path+"?token=x&lang="+tag).Body.String(); strings.Contains(whole, says) || !strings.Contains(whole, `action="`+path) {
+				t.Errorf("%s with a token: %s", path, whole)
+			}
+			if path == "/status/unsubscribe" { // nobody's is refused in this test
+				continue
+			}
+			used := post(t, handler, path+"?lang="+tag, url.Values{"token": {"x"}, "password": {"correct horse battery"}})
+			if body := used.Body.String(); used.Code/100 != 4 || !strings.Contains(body, says) || !strings.Contains(body, c.leads+tag) || strings.Contains(body, `action="`+path) || !strings.Contains(body, `role="alert"`) {
+				t.Errorf("%s with a used token: %d %s", path, used.Code, body)
+			}
+		}
+	}
+	if done := post(t, handler, "/account/forgot", url.Values{"email": {email}}).Body.String(); !strings.Contains(done, `href="/account/forgot?lang=en"`) {
+		t.Errorf("nobody can ask once more: %s", done)
 	}
 }
 

@@ -60,7 +60,7 @@ func (p *Pages) showAlert(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	switch err = errors.Join(err, linkedErr); {
 	case errors.Is(err, notify.ErrNoAlert):
-		page.message, status = noAlert, http.StatusNotFound
+		page.message, page.Next, status = noAlert, []nextPage{toStatus, toHome}, http.StatusNotFound
 	case err != nil:
 		status = p.fail(r, &page, err)
 		page.message.Heading = linked.Title

@@ -20,12 +20,14 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"manus/design"
 	"manus/httpapi"
 	"manus/language"
 	"manus/mail"
+	"manus/ratelimit"
 )
 
 //go:embed pages
@@ -52,15 +54,25 @@ type Config struct {
 	Mails *mail.Outbox
 	// Components has /dev/components show what pages are made of.
 	Components bool
-	Log        *slog.Logger
+	// URL is where the server is reached, for the examples in the reference, and Limits the rules
+	// in force of a request; nil: those that routes have of their own.
+	URL    string
+	Limits func(method, path string) []ratelimit.Rule
+	Log    *slog.Logger
 }
 
 // Pages are the pages of the site.
 type Pages struct {
 	Config
 	home      map[language.Tag]document
-	reference func() (reference, error)
+	reference atomic.Pointer[reference]
+	api       *httpapi.API
 	assets    map[string]document // by path
+	favicon   document
+
+	inline      template.CSS // the style sheet, in pages that stand alone
+	errorPolicy string
+	docsStyle   string // its path
 
 	templates map[language.Tag]*template.Template
 	base      frame // in no language yet
@@ -81,12 +93,17 @@ func (p *Pages) Render(api *httpapi.API) error {
 	if err != nil {
 		return err
 	}
-	style := p.keep("/style.css", newDocument("text/css; charset=utf-8", design.Stylesheet(design.Brand{}, string(own))))
-	icon, err := p.icon()
+	sheet := design.Stylesheet(design.Brand{}, string(own))
+	style := p.keep("/style.css", newDocument("text/css; charset=utf-8", sheet))
+	p.inline = template.CSS(sheet) //nolint:gosec // it is ours
+	p.errorPolicy = policyWith(p.inline)
+	icon := p.keepIcons()
+	docs, err := files.ReadFile("pages/docs.css")
 	if err != nil {
 		return err
 	}
-	p.reference = sync.OnceValues(func() (reference, error) { return p.newReference(api) })
+	p.docsStyle = p.keep("/docs.css", newDocument("text/css; charset=utf-8", docs))
+	p.api = api
 	p.base = frame{Style: style, Icon: icon, Version: p.Version, Support: p.Support, IsProduct: p.Product != (language.Text{})}
 	for _, tag := range []language.Tag{language.English, language.Arabic} {
 		if p.templates[tag], err = template.New("").Funcs(wordsOf(tag)).ParseFS(files, "pages/*.html"); err != nil {
@@ -96,23 +113,37 @@ func (p *Pages) Render(api *httpapi.API) error {
 			return err
 		}
 	}
+	p.reference.Store(p.newReference(api))
 	return nil
 }
 
-// icon keeps the product's logo, or that of Manus, and returns its path.
-func (p *Pages) icon() (path string, err error) {
-	if p.Logo.Body != nil {
-		return p.keep("/logo", newDocument(p.Logo.Type, p.Logo.Body)), nil
+// Refresh has the reference made anew: what it tells, as the limits in force, has changed.
+func (p *Pages) Refresh() {
+	if p.reference.Load() != nil { // it has been rendered
+		p.reference.Store(p.newReference(p.api))
 	}
-	return p.asset("pages/icon.svg", "image/svg+xml")
+}
+
+// keepIcons keeps the product's logo, or that of Manus, and returns its path.
+func (p *Pages) keepIcons() (path string) {
+	logo, favicon := p.Logo, p.Logo
+	if logo.Body == nil {
+		logo, favicon = design.Mark(), design.MarkIcon()
+	}
+	p.favicon = newDocument(favicon.Type, favicon.Body)
+	return p.keep("/logo", newDocument(logo.Type, logo.Body))
 }
 
 // wordsOf is how a page says something in a language: text picks between words
-// that stand in the page itself, say takes those that come from elsewhere.
+// that stand in the page itself, say takes those that come from elsewhere, lang is the language; prose
+// is a text with names of programs in it.
 func wordsOf(tag language.Tag) template.FuncMap {
 	return template.FuncMap{
-		"text": func(english, arabic string) string { return language.Text{En: english, Ar: arabic}.In(tag) },
-		"say":  func(text language.Text) string { return text.In(tag) },
+		"text":  func(english, arabic string) string { return language.Text{En: english, Ar: arabic}.In(tag) },
+		"say":   func(text language.Text) string { return text.In(tag) },
+		"rate":  func(limit ratelimit.Limit) string { return saidLimit(tag, limit) },
+		"prose": prose,
+		"lang":  func() language.Tag { return tag },
 	}
 }
 
@@ -128,14 +159,28 @@ type frame struct {
 	IsProduct   bool   // the name is that of the operator's product
 	Support     string // where people write to for help; may be empty
 	Version     string
-	OfStatus    bool       // it belongs to the status page
-	kept        url.Values // of the query, when the language is changed
+	OfStatus    bool         // it belongs to the status page
+	Inline      template.CSS // the style, of a page that can ask the server for nothing else
+	Elsewhere   string       // where people begin, if that isn't a path of the site
+	kept        url.Values   // of the query, when the language is changed
 }
 
 func (p *Pages) frameIn(tag language.Tag) frame {
 	f := p.base
 	f.Lang, f.Name = tag, cmp.Or(p.Product.In(tag), "Manus")
 	return f
+}
+
+// alone makes it a page that asks the server for nothing else.
+func (f *frame) alone(style template.CSS) { f.Inline, f.Icon, f.OfStatus = style, "", false }
+
+// Home is where people begin.
+func (f frame) Home() string {
+	site := "/"
+	if f.OfStatus {
+		site = "/status"
+	}
+	return cmp.Or(f.Elsewhere, site) + "?lang=" + f.Lang.String()
 }
 
 // Other is the language that the page isn't in.
@@ -150,17 +195,8 @@ func (f frame) OtherLanguage() string {
 	return "?" + query.Encode()
 }
 
-// asset reads an embedded file and returns the path to serve it under: it has
-// the contents' hash in it, so that it can be cached for ever.
-func (p *Pages) asset(name, contentType string) (path string, err error) {
-	body, err := files.ReadFile(name)
-	if err != nil {
-		return "", err
-	}
-	return p.keep(name[len("pages"):], newDocument(contentType, body)), nil
-}
-
-// keep serves what never changes, and returns its path.
+// keep serves what never changes, and returns its path: it has the contents' hash in it, so
+// that it can be cached for ever.
 func (p *Pages) keep(name string, d document) (path string) {
 	path = "/assets/" + d.hash + name[1:]
 	p.assets[path] = d
@@ -226,17 +262,24 @@ func (p *Pages) frame(r *http.Request) frame {
 
 // show renders a page for one request. Nobody keeps it.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	if err := p.tryShow(w, r, status, name, data); err != nil {
+		p.unrendered(w, r, name, err)
+	}
+}
+
+// tryShow is show for what has another answer when the page can't be rendered.
+func (p *Pages) tryShow(w http.ResponseWriter, r *http.Request, status int, name string, data any) error {
 	tag := language.From(r.Context())
 	d, err := p.render(tag, name, data)
 	if err != nil {
-		p.unrendered(w, r, name, err)
-		return
+		return err
 	}
 	header := w.Header()
 	header.Set("Content-Type", d.contentType)
 	tag.Mark(header)
 	w.WriteHeader(status)
 	_, _ = w.Write(d.body) // the client is gone if this fails
+	return nil
 }
 
 // checkSite returns [httpapi.ErrCrossSite] for a form that a page of another site sends.
@@ -253,9 +296,10 @@ func (p *Pages) unrendered(w http.ResponseWriter, r *http.Request, name string, 
 	httpapi.WriteError(w, r, nil, err)
 }
 
-// What browsers may do with documents: ask each time whether there is a newer one, or
-// keep what never changes.
+// What browsers may do with documents: ask each time whether there is a newer one, do so
+// once a day, or keep what never changes.
 const (
+	daily       = "public, max-age=86400"
 	revalidated = "no-cache"
 	immutable   = "public, max-age=31536000, immutable"
 )
@@ -273,10 +317,10 @@ func (p *Pages) Routes(api *httpapi.API) {
 		Access: httpapi.Public, Pattern: "GET /{$}", Caching: revalidated,
 		Headers: map[string]string{"Content-Security-Policy": homePolicy},
 	}, localized(p.home))
-	page("GET /docs", revalidated, p.ofReference(func(made reference) http.Handler { return localized(made.docs) }))
-	page("GET /openapi.json", revalidated, p.ofReference(func(made reference) http.Handler { return made.openapi }))
+	p.docsRoutes(api)
 	p.problemRoutes(api)
 	page("GET /assets/{name}", immutable, http.HandlerFunc(p.sendAsset))
+	p.fileRoutes(api)
 	p.accountRoutes(api)
 	p.alertRoutes(api)
 	p.subscribeRoutes(api)
@@ -286,6 +330,23 @@ func (p *Pages) Routes(api *httpapi.API) {
 	if p.Components {
 		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET /dev/components"}, http.HandlerFunc(p.componentsPage))
 	}
+}
+
+// robots are what search engines may look at.
+//
+//go:embed pages/robots.txt
+var robots []byte
+
+// fileRoutes adds what browsers and search engines ask every site for by its name.
+func (p *Pages) fileRoutes(api *httpapi.API) {
+	file := func(pattern string, send http.HandlerFunc) {
+		api.Handle(httpapi.Route{
+			Access: httpapi.Public, Pattern: pattern, Caching: daily,
+			Limits: []ratelimit.Rule{ratelimit.NewRule("600/minute", ratelimit.ByAddress)},
+		}, send)
+	}
+	file("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) { p.favicon.ServeHTTP(w, r) })
+	file("GET /robots.txt", newDocument("text/plain; charset=utf-8", robots).ServeHTTP)
 }
 
 func (p *Pages) sendAsset(w http.ResponseWriter, r *http.Request) {

@@ -71,6 +71,8 @@ func (p *Pages) subscribeForms() []linkForm {
 			language.Text{En: "You will be told", Ar: "ستصلك الإشعارات"},
 			language.Text{En: "Each message has a link that ends it.", Ar: "في كلّ رسالة رابط لإلغاء الاشتراك."},
 		},
+		lost:      language.Text{En: "If you have confirmed it before, you are told already. If not, ask once more, and you get a new link.", Ar: "إن سبق أن أكّدت فالإشعارات تصلك بالفعل. وإلا فاطلب مرّة أخرى ليصلك رابط جديد."},
+		nextPages: []nextPage{toStatus, {subscribePath, language.Text{En: "Ask once more", Ar: "اطلب مرّة أخرى"}}},
 	}, {
 		Path: "/status/unsubscribe",
 		question: message{
@@ -84,6 +86,8 @@ func (p *Pages) subscribeForms() []linkForm {
 			language.Text{En: "You aren't told any more", Ar: "توقفت الإشعارات"},
 			language.Text{En: "Your address was erased.", Ar: "مُحي عنوانك."},
 		},
+		lost:      language.Text{En: "Open the link in the latest message that you got: each has one that works.", Ar: "افتح الرابط الذي في آخر رسالة وصلتك: في كلّ رسالة رابط صالح."},
+		nextPages: []nextPage{toStatus},
 	}}
 }
 

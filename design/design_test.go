@@ -41,6 +41,38 @@ func TestColoursCanBeReadInBothThemes(t *testing.T) {
 	}
 }
 
+// Where something can be written or pressed is seen in each of its states: its border differs from what
+// is inside of it and from whatever page it is on (WCAG 2.2, 1.4.11).
+func TestBordersOfInputsAreSeen(t *testing.T) {
+	t.Parallel()
+	border, background := regexp.MustCompile(`border: \d+px \w+ var\(--([a-z-]+)\)`), regexp.MustCompile(`background: var\(--([a-z-]+)\)`)
+	for selector, inside := range map[string]string{
+		"\ninput, select, textarea": "", "\n:is(input, select, textarea):disabled": "", "\n:is(input, select, textarea):is(:user-invalid, [aria-invalid=true])": "page",
+		"\n.button:disabled": "panel", "\n.empty": "panel",
+	} {
+		_, rule, found := strings.Cut(sheet, selector+" {")
+		rule, _, _ = strings.Cut(rule, "}")
+		edge, back := border.FindStringSubmatch(rule), background.FindStringSubmatch(rule)
+		if !found || edge == nil || back == nil && inside == "" {
+			t.Errorf("%q: no border is found in %q", selector, rule)
+			continue
+		}
+		if back != nil {
+			inside = back[1]
+		}
+		for theme, c := range map[string]map[string]Colour{"light": Light(), "dark": Dark()} {
+			for _, beside := range []string{inside, "page", "panel"} {
+				if got := Contrast(c[edge[1]], c[beside]); got < DrawingContrast {
+					t.Errorf("%q in %s: its border has a contrast of %.2f with %s", selector, theme, got, beside)
+				}
+			}
+		}
+	}
+	if !strings.Contains(sheet, "\n:focus-visible { outline: 3px solid var(--accent)") { // whose contrast is that of texts
+		t.Error("what has the focus isn't outlined")
+	}
+}
+
 func TestThemesHaveTheSameColours(t *testing.T) {
 	t.Parallel()
 	light, dark := Light(), Dark()

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -54,7 +55,10 @@ type Config struct {
 	Checks []Check
 	// Hints has what an operator should look after, which no check tells: each a name such
 	// as "proxy-not-trusted" or "data-damaged"; nil has none.
-	Hints   func() []string
+	Hints func() []string
+	// Page shows people what /ready tells, and /health where ready is nil, and tells whether it
+	// could; nil shows them what programs get.
+	Page    func(w http.ResponseWriter, r *http.Request, ready *Readiness) (shown bool)
 	Version Version
 	Log     *slog.Logger
 }
@@ -70,6 +74,7 @@ const (
 type Service struct {
 	version  Version
 	hints    func() []string
+	show     func(http.ResponseWriter, *http.Request, *Readiness) bool
 	started  time.Time
 	checkers []*checker
 	draining atomic.Bool
@@ -77,7 +82,7 @@ type Service struct {
 
 // New makes a Service. The program counts as started now.
 func New(c Config) *Service {
-	s := &Service{version: c.Version, hints: c.Hints, started: time.Now()}
+	s := &Service{version: c.Version, hints: c.Hints, show: c.Page, started: time.Now()}
 	for _, check := range c.Checks {
 		s.checkers = append(s.checkers, &checker{Check: check, log: c.Log})
 	}

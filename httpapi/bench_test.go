@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"manus/identity"
+	"manus/language"
 	"manus/ratelimit"
 	"manus/ratelimit/memorylimit"
 )
@@ -45,7 +46,7 @@ func wholeDoor(b *testing.B) http.Handler {
 			return identity.Caller{UserID: "0190f0a0-0000-7000-8000-000000000000", LoginID: "l", Role: identity.User}, nil
 		},
 	})
-	Register(Group{API: api, Name: "Tea"}, Route{Scope: identity.Read, Pattern: "GET /tea/{id}", ID: "tea"},
+	Register(Group{API: api, Name: language.Text{En: "Tea", Ar: "شاي"}}, Route{Scope: identity.Read, Pattern: "GET /tea/{id}", ID: "tea"},
 		func(_ context.Context, in *readInput) (*readOutput, error) {
 			out := &readOutput{}
 			out.Body.ID, out.Body.Title = in.ID, "A title"

@@ -39,6 +39,7 @@ func (api *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer x.end()
 	if api.LoopbackOnly && !IsLoopbackHost(r.Host) {
+		x.enter(api.fallback)
 		WriteError(x, x.r, nil, errWrongHost)
 		return
 	}
@@ -110,7 +111,7 @@ const refusedBodyTimeout = 100 * time.Millisecond
 // enter notes the route that is asked for, and says what its answers have in
 // common.
 func (x *exchange) enter(e *endpoint) {
-	x.endpoint = e
+	x.endpoint, x.entered = e, true
 	header := x.w.Header()
 	for _, f := range e.header {
 		header[f.name] = f.values

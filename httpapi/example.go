@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -41,7 +40,7 @@ func example(schemas huma.Registry, name string, schema *huma.Schema, depth int)
 	case huma.TypeInteger, huma.TypeNumber:
 		return atLeast(resolved)
 	case huma.TypeString:
-		return cmp.Or(usualByFormat[resolved.Format], usualByName[name], "text")
+		return usual(name, resolved.Format)
 	case huma.TypeArray:
 		if depth >= maxExampleDepth {
 			return []any{}
@@ -72,6 +71,22 @@ func exampleObject(schemas huma.Registry, schema *huma.Schema, depth int) map[st
 	return object
 }
 
+// usual is a text that is usual for a field's format or its name.
+func usual(name, format string) string {
+	text, named := usualByName[name]
+	switch {
+	case usualByFormat[format] != "":
+		return usualByFormat[format]
+	case named:
+		return text
+	case strings.HasSuffix(name, "_at") || strings.HasSuffix(name, "_until"):
+		return usualByFormat["date-time"]
+	case strings.HasSuffix(name, "_id"):
+		return usualByName["id"]
+	}
+	return "text"
+}
+
 func atLeast(schema *huma.Schema) float64 {
 	if schema.Minimum != nil {
 		return *schema.Minimum
@@ -89,21 +104,45 @@ var (
 		"uri":       "https://example.com/",
 	}
 	usualByName = map[string]string{
-		"access_token":  "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0R1pUTCJ9.c2lnbmF0dXJl",
-		"address":       "192.0.2.7",
-		"agent":         "Mozilla/5.0",
-		"ceremony_id":   "YX7KQ2M4RWCJ5H3NBT6ZPVDLFA",
-		"code":          "492039",
-		"detail":        "A mail is on its way to the address; open the link in it.",
-		"email":         "amal@example.com",
-		"full_name":     "Amal Haddad",
-		"id":            "4GZTLGJVK3A5XOAWZBQ3PVNM4U",
-		"name":          "Amal's laptop",
-		"next_cursor":   "",
-		"otp":           "492039",
-		"refresh_token": "rt_4GZTLGJVK3A5XOAWZBQ3PVNM4U",
-		"text":          "Summarise the third chapter.",
-		"title":         "Quarterly report",
-		"url":           "https://example.com/",
+		"access_token":     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0R1pUTCJ9.c2lnbmF0dXJl",
+		"address":          "192.0.2.7",
+		"agent":            "Mozilla/5.0",
+		"assignee":         "amal@example.com",
+		"ceremony_id":      "YX7KQ2M4RWCJ5H3NBT6ZPVDLFA",
+		"code":             "492039",
+		"component":        "api",
+		"culprit":          "shop.(*Cart).checkout",
+		"current_password": "correct horse battery staple",
+		"dsn":              "https://4c1d9a7b2e6f4d3c8b5a0f1e2d3c4b5a@app.example.com/1",
+		"detail":           "A mail is on its way to the address; open the link in it.",
+		"email":            "amal@example.com",
+		"environment":      "production",
+		"fingerprint":      "5b1f0c6f2a9d4e37",
+		"first_release":    "shop@1.4.1",
+		"full_name":        "Amal Haddad",
+		"id":               "4GZTLGJVK3A5XOAWZBQ3PVNM4U",
+		"last_release":     "shop@1.4.2",
+		"lease":            "NQ3PVWZB4GZTLGJVK3A5XOAM4U",
+		"monitor":          "website",
+		"name":             "Amal's laptop",
+		"new_password":     "a cart of unrelated words",
+		"next_cursor":      "",
+		"origin":           "https://app.example.com",
+		"otp":              "492039",
+		"password":         "correct horse battery staple",
+		"place":            "frankfurt",
+		"platform":         "go",
+		"redirect_url":     "https://app.example.com/signed-in",
+		"refresh_token":    "rt_4GZTLGJVK3A5XOAWZBQ3PVNM4U",
+		"scope":            "read",
+		"text":             "Summarise the third chapter.",
+		"text_ar":          "لخّص الفصل الثالث.",
+		"ticket":           "VDLFAYX7KQ2M4RWCJ5H3NBT6ZP",
+		"timezone":         "Europe/Berlin",
+		"title":            "Quarterly report",
+		"title_ar":         "التقرير الفصلي",
+		"token":            "VDLFAYX7KQ2M4RWCJ5H3NBT6ZP",
+		"url":              "https://example.com/",
+		"version":          "1.4.2",
 	}
 )

@@ -30,6 +30,7 @@ type exchange struct {
 
 	status    int
 	bytes     int64
+	entered   bool                                   // the headers of all answers are set
 	asked     bool                                   // the limits have been asked
 	overruled bool                                   // a refusal was answered in place of what is still being written
 	guessed   bool                                   // a secret of the caller's account was wrong
@@ -108,7 +109,7 @@ const lateTimeout = 5 * time.Second
 // the mux, what should have proved something. It answers itself when the request is one
 // too many.
 func (x *exchange) askLate() bool {
-	if x.endpoint == x.api.fallback {
+	if !x.entered {
 		x.enter(x.endpoint)
 	}
 	err := x.askUndecoded()

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"regexp"
 	"strings"
 	"unicode"
 
@@ -55,7 +54,7 @@ func newFault(tag language.Tag, e *huma.ErrorDetail) Fault {
 	if name, missing := missingProperty(message); missing {
 		location += "." + name
 	}
-	return Fault{Location: plainLocation(location), Message: faultIn(tag, message)}
+	return Fault{Location: plainLocation(location), Message: faultText(message).In(tag)}
 }
 
 // missingProperty is the name of a property that a message says to be missing.
@@ -79,31 +78,14 @@ func plainLocation(location string) string {
 
 const unknownProperty = "there is a property that this address doesn't know"
 
-// faultIn is a validation message in a language; as it is where no other words are known.
-func faultIn(tag language.Tag, message string) string {
-	for i, pattern := range faultPatterns {
-		if values := pattern.FindStringSubmatch(message); values != nil {
-			said := faults[i].In(tag)
-			for _, value := range values[1:] {
-				said = strings.Replace(said, "%s", tag.Isolate(value), 1)
-			}
-			return said
-		}
-	}
-	return message
+// faultText is a validation message; as it is where no other words are known.
+func faultText(message string) language.Text {
+	text, _ := faults.Find(message)
+	return text
 }
 
-// faultPatterns are what recognises the messages of faults.
-var faultPatterns = func() (all []*regexp.Regexp) {
-	for _, text := range faults {
-		all = append(all, regexp.MustCompile("(?s)^"+strings.ReplaceAll(regexp.QuoteMeta(text.En), "%s", "(.*)")+"$"))
-	}
-	return all
-}()
-
-// faults are the messages of validation: ours, and those of huma's package validation that
-// its schemas can say. %s is a value of the schema's.
-var faults = []language.Text{
+// faults are the messages of validation: ours, and those of huma. %s is a value of the schema's.
+var faults = language.NewPhrases([]language.Text{
 	{En: errNotJSON.Error(), Ar: "جسم الطلب ليس JSON صالحًا"},
 	{En: errDuplicateKey.Error(), Ar: "في جسم الطلب مفتاح مكرّر في كائن واحد"},
 	{En: errNotText.Error(), Ar: "في جسم الطلب نصّ ليس Unicode صالحًا"},
@@ -168,4 +150,4 @@ var faults = []language.Text{
 	{En: "invalid url.URL value", Ar: "ليس عنوان URL صالحًا"},
 	{En: "invalid value", Ar: "قيمة غير صالحة"},
 	{En: "invalid date/time for format %s", Ar: "ليس تاريخًا ووقتًا بالصيغة %s"},
-}
+}...)

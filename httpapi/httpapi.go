@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"manus/identity"
+	"manus/language"
 	"manus/ratelimit"
 )
 
@@ -49,6 +50,8 @@ type Config struct {
 	// Routine tells of requests that nobody reads of as long as they go well: they are logged for
 	// debugging alone. Where it is nil there are none.
 	Routine func(*http.Request) bool
+	// Page shows problems to people who ask for pages; nil shows them what programs get.
+	Page ProblemPage
 	// Reporter is told of requests that failed; nil is nobody.
 	Reporter Reporter
 	// Metrics gets the times of answers; nil measures none.
@@ -69,6 +72,7 @@ type API struct {
 	draining  atomic.Bool
 	proxies   proxyWatch
 	tags      []*huma.Tag // the groups of routes
+	groups    []Group     // the same, in both languages
 }
 
 // New makes an API without routes.
@@ -111,9 +115,9 @@ func (api *API) Drain() { api.draining.Store(true) }
 // Group is the routes of one room.
 type Group struct {
 	API  *API
-	Name string // in the reference
+	Name language.Text // in the reference
 	// About is what its routes are for, in a sentence; several groups of one name share one.
-	About string
+	About language.Text
 	// Kinds is what the room's errors are to a client.
 	Kinds Kinds
 }
@@ -132,6 +136,7 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 	e := api.newEndpoint(Prefix, route, nil)
 	e.learnInput(new(I))
 	e.handler = handler
+	e.kinds = group.Kinds
 	api.mount(e)
 	if api.huma == nil {
 		return
@@ -148,6 +153,7 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 		if x := exchangeOf(ctx); x != nil && route.Guesses.Wrong != nil {
 			x.guessed = errors.Is(err, route.Guesses.Wrong)
 		}
+		e.tellUnnamed(ctx, err)
 		return nil, answer(ctx, group.Kinds, err)
 	})
 }

@@ -64,7 +64,7 @@ func setup(t *testing.T, fails error) (*API, http.Handler, *bytes.Buffer) {
 		return out, nil
 	}
 	for path, access := range map[string]Access{"/tea": Public, "/my-tea": Known, "/all-tea": Operators} {
-		Register(Group{API: api, Name: "Tea", Kinds: kinds}, Route{Access: access, Scope: identity.Write, Pattern: "POST " + path, ID: path[1:]}, handler)
+		Register(Group{API: api, Name: language.Text{En: "Tea", Ar: "شاي"}, Kinds: kinds}, Route{Access: access, Scope: identity.Write, Pattern: "POST " + path, ID: path[1:]}, handler)
 	}
 	return api, api, &logged
 }
@@ -409,7 +409,7 @@ func TestTheOpenAPIDocument(t *testing.T) {
 		inner
 		Note string `json:"note,omitempty" doc:"The outer one."`
 	}
-	Register(Group{API: api, Name: "Tea", About: "Hot drinks."}, Route{Access: Public, Pattern: "GET /mixed/{id}", ID: "mixed"},
+	Register(Group{API: api, Name: language.Text{En: "Tea", Ar: "شاي"}, About: language.Text{En: "Hot drinks.", Ar: "مشروبات ساخنة."}}, Route{Access: Public, Pattern: "GET /mixed/{id}", ID: "mixed"},
 		func(context.Context, *struct {
 			ID string `path:"id"`
 		}) (*Output[outer], error) {

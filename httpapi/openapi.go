@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"manus/language"
 )
 
 // problemRef is the answer that all problems share in the document.
@@ -34,7 +36,7 @@ func describe(doc *huma.OpenAPI) {
 func (api *API) operation(route *Route) huma.Operation {
 	operation := huma.Operation{
 		Method: route.Method(), Path: route.Path(), OperationID: route.ID, DefaultStatus: route.Status,
-		Summary: route.Summary, Description: route.Description, Tags: []string{route.Group},
+		Summary: route.Summary.En, Description: route.Description.En, Tags: []string{route.Group.En},
 		MaxBodyBytes: -1, BodyReadTimeout: -1, // see readJSON
 		Responses: map[string]*huma.Response{},
 		Security:  []map[string][]string{}, // which says that none is needed
@@ -150,12 +152,12 @@ func (api *API) OpenAPI() ([]byte, error) {
 
 // addTag adds a group to those that the document describes.
 func (api *API) addTag(group Group) {
-	known := slices.IndexFunc(api.tags, func(t *huma.Tag) bool { return t.Name == group.Name })
+	known := slices.IndexFunc(api.tags, func(t *huma.Tag) bool { return t.Name == group.Name.En })
 	if known < 0 {
-		known, api.tags = len(api.tags), append(api.tags, &huma.Tag{Name: group.Name})
+		known, api.tags, api.groups = len(api.tags), append(api.tags, &huma.Tag{Name: group.Name.En}), append(api.groups, Group{Name: group.Name})
 	}
-	if group.About != "" {
-		api.tags[known].Description = group.About
+	if group.About != (language.Text{}) {
+		api.tags[known].Description, api.groups[known].About = group.About.En, group.About
 	}
 }
 

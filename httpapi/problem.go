@@ -203,16 +203,22 @@ func (p *Problem) mark(header http.Header) {
 }
 
 // WriteError answers a request with the problem that stands for err in the
-// tables, outside of a typed handler.
+// tables, outside of a typed handler: as a page, where a person has asked for one.
 func WriteError(w http.ResponseWriter, r *http.Request, kinds Kinds, err error) {
-	p := answer(r.Context(), kinds, err)
+	p, header := answer(r.Context(), kinds, err), w.Header()
 	media, body := p.ContentType(""), any(p)
-	if x := exchangeOf(r.Context()); x != nil && x.endpoint.Problem != nil {
+	x := exchangeOf(r.Context())
+	if x != nil && x.endpoint.Problem != nil {
 		media, body = "application/json", x.endpoint.Problem(p)
 	}
-	header := w.Header()
-	header.Set("Content-Type", media)
 	p.mark(header)
+	if x != nil && x.forPeople(r) {
+		VaryByAccept(header)
+		if PrefersHTML(r) && x.api.Page(w, r, p) {
+			return
+		}
+	}
+	header.Set("Content-Type", media)
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(body) // the client is gone if this fails
 }

@@ -25,6 +25,10 @@ type proxyWatch struct {
 // enoughClients are so many that it isn't one program on this network that sets the header.
 const enoughClients = 3
 
+// Nobodys is a network of which nobody has an address (RFC 3849): it is for trying whether a
+// forged one is believed.
+var Nobodys = netip.MustParsePrefix("2001:db8:fa00::/40")
+
 // carrierNAT is the network between the customers of a carrier and its address
 // translation (RFC 6598); clouds use it for their own too.
 var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
@@ -36,7 +40,7 @@ func (w *proxyWatch) note(r *http.Request, address netip.Addr, trusted []netip.P
 		return
 	}
 	client, header := claimedClient(r, address, trusted, believed)
-	if !client.IsValid() || !w.isEnough(client) {
+	if !client.IsValid() || Nobodys.Contains(client) || !w.isEnough(client) {
 		return
 	}
 	var mend []string

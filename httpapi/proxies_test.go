@@ -39,6 +39,7 @@ func TestAProxyThatIsNotTrustedIsNoticed(t *testing.T) {
 		"of itself, as a bundler":       {"127.0.0.1:1", "X-Forwarded-For", "127.0.0.1|127.0.0.1|127.0.0.1|127.0.0.1", "", false, ""},
 		"from the Internet by a client": {"203.0.113.9:1", "X-Forwarded-For", three, "", false, ""},
 		"without a header":              {"10.0.0.5:1", "X-Other", three, "", false, ""},
+		"of nobody, as 'manus check'":   {"127.0.0.1:1", "X-Forwarded-For", "2001:db8:fa00::1|2001:db8:fa00::2|2001:db8:fa00::3", "", false, ""},
 		"of what is no address":         {"10.0.0.5:1", "X-Forwarded-For", "unknown|_a|b|,|;", "", false, ""},
 	} {
 		api, handler, logged := setup(t, nil)

@@ -1,14 +1,21 @@
 package httpapi
 
 import (
+	"bytes"
 	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"manus/docstore"
+	"manus/idempotency"
 	"manus/internal/words"
 )
 
@@ -16,7 +23,13 @@ import (
 type Operation struct {
 	Route
 	Parameters, Body []Field
-	Answers          []OperationAnswer
+	// Example is a body that it takes, as JSON; empty where it takes none.
+	Example string
+	Answers []OperationAnswer
+	// Problems are those that a request to such a route can be answered before its handler is
+	// asked, and Theirs those of its handler. What every address may answer is left out: that
+	// is Everywhere.
+	Problems, Theirs Kinds
 }
 
 // OperationAnswer is one of an operation's answers, problems left out.
@@ -25,13 +38,16 @@ type OperationAnswer struct {
 	Description string
 	Types       []string // media types
 	Fields      []Field
+	Example     string // of the body, as JSON
 }
 
 // Field is a parameter, or a property of a JSON body. Rules say in a few words what
-// a value has to be like.
+// a value has to be like; Example is one, as it stands in an address or a header. Fields are
+// the properties of an object, or of each object of a list.
 type Field struct {
-	Name, Where, Type, Rules, Doc string
-	Required                      bool
+	Name, Where, Type, Rules, Doc, Example string
+	Required                               bool
+	Fields                                 []Field
 }
 
 // Reference lists the operations of the API, in order of their registration, for
@@ -40,39 +56,130 @@ func (api *API) Reference() []Operation {
 	var all []Operation
 	for _, e := range api.endpoints {
 		if e.operation != nil {
-			all = append(all, newOperation(api.huma.OpenAPI().Components.Schemas, e.Route, e.operation))
+			all = append(all, newOperation(api.huma.OpenAPI().Components.Schemas, e))
 		}
 	}
 	return all
 }
 
-func newOperation(schemas huma.Registry, route Route, operation *huma.Operation) Operation {
-	o := Operation{Route: route}
-	for _, p := range operation.Parameters {
-		field := newField(schemas, p.Name, p.Schema, p.Required)
+// Groups are the groups of the operations, with what they are called and for.
+func (api *API) Groups() []Group { return slices.Clone(api.groups) }
+
+func newOperation(schemas huma.Registry, e *endpoint) Operation {
+	o := Operation{Route: e.Route, Problems: e.problems(), Theirs: e.theirs()}
+	for _, p := range e.operation.Parameters {
+		field := newField(schemas, p.Name, p.Schema, p.Required, maxFieldDepth)
 		field.Where = p.In
 		field.Doc = cmp.Or(p.Description, field.Doc)
+		field.Example = fmt.Sprint(example(schemas, p.Name, p.Schema, 0))
 		o.Parameters = append(o.Parameters, field)
 	}
-	if operation.RequestBody != nil {
-		o.Body = fields(schemas, operation.RequestBody.Content)
+	if body := e.operation.RequestBody; body != nil {
+		o.Body, o.Example = fields(schemas, body.Content), exampleOf(body.Content)
 	}
-	for _, status := range slices.Sorted(maps.Keys(operation.Responses)) {
-		response := operation.Responses[status]
+	for _, status := range slices.Sorted(maps.Keys(e.operation.Responses)) {
+		response := e.operation.Responses[status]
 		if response.Ref == problemRef {
-			continue // problems, which are told of once
+			continue // see Problems
 		}
 		answer := OperationAnswer{
-			Status: status, Description: response.Description,
+			Status: status, Description: response.Description, Example: exampleOf(response.Content),
 			Types: slices.Sorted(maps.Keys(response.Content)), Fields: fields(schemas, response.Content),
 		}
-		for i := range answer.Fields {
-			answer.Fields[i].Required = false // it is the server who has to send them
-		}
+		optional(answer.Fields) // it is the server who has to send them
 		o.Answers = append(o.Answers, answer)
 	}
 	return o
 }
+
+// theirs are the kinds of the group that the handler answers with, one of each name.
+func (e *endpoint) theirs() (all Kinds) {
+	for _, kind := range e.kinds {
+		if e.names(kind) && !slices.ContainsFunc(all, func(k Kind) bool { return k.Name == kind.Name }) {
+			all = append(all, kind)
+		}
+	}
+	return all
+}
+
+// names tells whether the route says that it answers such a problem.
+func (e *endpoint) names(kind Kind) bool {
+	return e.Route.Problems == nil || slices.ContainsFunc(e.Route.Problems, func(err error) bool {
+		named, _ := e.kinds.Find(err)
+		return named.Name == kind.Name
+	})
+}
+
+// tellUnnamed logs that the reference is wrong, where a handler's error is of its group but not
+// of those that the route names.
+func (e *endpoint) tellUnnamed(ctx context.Context, err error) {
+	for _, kind := range e.kinds {
+		if !errors.Is(err, kind.Err) {
+			continue
+		}
+		if !e.names(kind) {
+			e.api.Log.ErrorContext(ctx, Unnamed, "route", e.pattern, "problem", kind.Name)
+		}
+		return
+	}
+}
+
+// Unnamed is what the log says of a problem that its route should name in [Route].Problems.
+const Unnamed = "a route answers a problem that its reference lacks"
+
+// problems are what is answered to a request to the route before, or instead of, what its
+// handler does: of what the route is it follows what can be wrong.
+func (e *endpoint) problems() (all Kinds) {
+	add := func(is bool, errs ...error) {
+		for _, err := range errs {
+			if is {
+				kind, _ := common.Find(err)
+				all = append(all, kind)
+			}
+		}
+	}
+	add(slices.ContainsFunc(e.operation.Parameters, func(p *huma.Param) bool { return p.Name == "cursor" }), docstore.ErrCursor)
+	add(e.creates(), errInvalidKey)
+	add(e.operation.RequestBody != nil, errBrokenBody)
+	add(e.Access != Public, ErrUnauthorized)
+	add(e.Access == Persons, ErrNotForKeys)
+	add(e.Access == Operators || e.Access == Workers || e.Access == Known && e.Scope != "", ErrForbidden)
+	add(e.operation.RequestBody != nil, errSlowBody)
+	add(e.creates(), idempotency.ErrAtWork)
+	add(e.conditional(), docstore.ErrChanged)
+	add(e.operation.RequestBody != nil, errTooLarge, errMediaType)
+	add(e.operation.RequestBody != nil || len(e.operation.Parameters) > 0, errInvalidRequest)
+	add(e.creates(), idempotency.ErrReused, idempotency.ErrTooMany)
+	add(true, ErrTooMany)
+	slices.SortStableFunc(all, func(a, b Kind) int { return cmp.Compare(a.Status, b.Status) })
+	return all
+}
+
+// Everywhere are the problems that any request can be answered, whatever its route is.
+func Everywhere() Kinds {
+	return slices.DeleteFunc(slices.Clone(common), func(k Kind) bool {
+		return k.Status < http.StatusInternalServerError && !slices.ContainsFunc([]error{ErrNotFound, errMethodNotAllowed, errWrongHost}, func(err error) bool { return errors.Is(k.Err, err) })
+	})
+}
+
+// exampleOf is a body's example as JSON; empty where there is none.
+func exampleOf(content map[string]*huma.MediaType) string {
+	body, ok := content["application/json"]
+	if !ok || body.Example == nil {
+		return ""
+	}
+	var out bytes.Buffer
+	write := json.NewEncoder(&out)
+	write.SetEscapeHTML(false) // the page escapes it
+	write.SetIndent("", "  ")
+	if write.Encode(body.Example) != nil {
+		return ""
+	}
+	return strings.TrimSpace(out.String())
+}
+
+// maxFieldDepth bounds how far fields of fields are told.
+const maxFieldDepth = 4
 
 // fields are the properties of a JSON body.
 func fields(schemas huma.Registry, content map[string]*huma.MediaType) []Field {
@@ -80,10 +187,20 @@ func fields(schemas huma.Registry, content map[string]*huma.MediaType) []Field {
 	if !ok || json.Schema == nil {
 		return nil
 	}
-	schema := resolve(schemas, json.Schema)
+	return properties(schemas, resolve(schemas, json.Schema), maxFieldDepth)
+}
+
+// properties are the fields of an object, or of each object of a list.
+func properties(schemas huma.Registry, schema *huma.Schema, depth int) []Field {
+	if schema.Type == huma.TypeArray && schema.Items != nil {
+		schema = resolve(schemas, schema.Items)
+	}
+	if depth == 0 {
+		return nil
+	}
 	var all []Field
 	for name, property := range schema.Properties {
-		all = append(all, newField(schemas, name, property, slices.Contains(schema.Required, name)))
+		all = append(all, newField(schemas, name, property, slices.Contains(schema.Required, name), depth))
 	}
 	// Required ones first, as people think of them.
 	slices.SortFunc(all, func(a, b Field) int {
@@ -95,7 +212,14 @@ func fields(schemas huma.Registry, content map[string]*huma.MediaType) []Field {
 	return all
 }
 
-func newField(schemas huma.Registry, name string, schema *huma.Schema, required bool) Field {
+func optional(fields []Field) {
+	for i := range fields {
+		fields[i].Required = false
+		optional(fields[i].Fields)
+	}
+}
+
+func newField(schemas huma.Registry, name string, schema *huma.Schema, required bool, depth int) Field {
 	resolved := resolve(schemas, schema)
 	return Field{
 		Name:     name,
@@ -103,6 +227,7 @@ func newField(schemas huma.Registry, name string, schema *huma.Schema, required 
 		Rules:    rules(resolved),
 		Doc:      cmp.Or(schema.Description, resolved.Description),
 		Required: required,
+		Fields:   properties(schemas, resolved, depth-1),
 	}
 }
 
@@ -139,17 +264,27 @@ func rules(schema *huma.Schema) string {
 		}
 		all = append(all, strings.Join(values, " | "))
 	}
-	if schema.Minimum != nil {
-		all = append(all, fmt.Sprintf("≥ %v", *schema.Minimum))
+	bound := func(sign string, n *float64) {
+		if n != nil {
+			all = append(all, fmt.Sprintf("%s %v", sign, *n))
+		}
 	}
-	if schema.Maximum != nil {
-		all = append(all, fmt.Sprintf("≤ %v", *schema.Maximum))
+	count := func(sign string, n *int, what string) {
+		if n != nil {
+			all = append(all, sign+" "+words.Count(*n, what))
+		}
 	}
-	if schema.MaxLength != nil {
-		all = append(all, "≤ "+words.Count(*schema.MaxLength, "character"))
-	}
+	bound("≥", schema.Minimum)
+	bound("≤", schema.Maximum)
+	count("≥", schema.MinLength, "character")
+	count("≤", schema.MaxLength, "character")
+	count("≥", schema.MinItems, "item")
+	count("≤", schema.MaxItems, "item")
 	if schema.Pattern != "" {
 		all = append(all, schema.Pattern)
+	}
+	if schema.Default != nil {
+		all = append(all, fmt.Sprintf("default %v", schema.Default))
 	}
 	return strings.Join(all, ", ")
 }

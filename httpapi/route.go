@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"manus/identity"
+	"manus/language"
 	"manus/ratelimit"
 )
 
@@ -85,13 +86,16 @@ type Route struct {
 	Problem func(*Problem) any
 
 	// What stands in the reference of the API.
-	ID      string // of the operation, in kebab case
-	Group   string // its group's name, set by Register and Stream
-	Status  int    // of success; 0 means 200, or 204 where the answer has no body
-	Summary string // a few words; Description says the rest where it must
+	ID      string        // of the operation, in kebab case
+	Group   language.Text // its group's name, set by Register and Stream
+	Status  int           // of success; 0 means 200, or 204 where the answer has no body
+	Summary language.Text // a few words; Description says the rest where it must
 	// Description and Answers are what the types can't tell.
-	Description string
+	Description language.Text
 	Answers     map[string]Answer // by status
+	// Problems are the errors of its group's kinds that the handler answers with; nil: any of them.
+	// Another one is answered all the same, and the log says that the reference lacks it.
+	Problems []error
 }
 
 // Guesses bounds how often a caller may guess a secret of their account on a route.
@@ -184,7 +188,8 @@ type endpoint struct {
 	pattern string // the whole one
 	header  []field
 	serve   http.HandlerFunc
-	handler any // the function that it was registered with
+	handler any   // the function that it was registered with
+	kinds   Kinds // of its group
 	// operation is what huma knows of it; nil where it has no typed handler.
 	operation *huma.Operation
 	// byInput means that the limits may have to wait for the handler's input; tell are the

@@ -231,8 +231,8 @@ type planMaintenanceInput struct {
 
 // Routes registers the room's routes for operators.
 func (s *Service) Routes(api *httpapi.API) {
-	group := httpapi.Group{API: api, Name: "Incidents", About: "What is told of trouble and of planned work on the status page.", Kinds: kinds}
-	route := func(pattern, id, summary string) httpapi.Route {
+	group := httpapi.Group{API: api, Name: language.Text{En: "Incidents", Ar: "الحوادث"}, About: language.Text{En: "What is told of trouble and of planned work on the status page.", Ar: "ما يُعلن في صفحة الحالة عن الأعطال وأعمال الصيانة."}, Kinds: kinds}
+	route := func(pattern, id string, summary language.Text) httpapi.Route {
 		return httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: pattern, ID: id, Summary: summary}
 	}
 	long := func(r httpapi.Route) httpapi.Route { // with texts, in any script and escaped
@@ -243,49 +243,49 @@ func (s *Service) Routes(api *httpapi.API) {
 		r.Status = http.StatusCreated
 		return long(r)
 	}
-	httpapi.Register(group, route("GET /ops/incidents", "list-incidents", "See incidents, those that began last first"),
+	httpapi.Register(group, route("GET /ops/incidents", "list-incidents", language.Text{En: "See incidents, those that began last first", Ar: "اعرض الحوادث، آخرها بدءًا أوّلًا"}),
 		func(ctx context.Context, in *listIncidentsInput) (*httpapi.ListOutput[incidentBody], error) {
 			found, next, err := s.Incidents(ctx, in.Open, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, newIncidentBody)
 		})
-	httpapi.Register(group, created(route("POST /ops/incidents", "open-incident", "Open an incident")),
+	httpapi.Register(group, created(route("POST /ops/incidents", "open-incident", language.Text{En: "Open an incident", Ar: "افتح حادثة"})),
 		func(ctx context.Context, in *openIncidentInput) (*httpapi.Output[incidentBody], error) {
 			b := in.Body
 			return showIncident(s.Open(ctx, Opening{b.Template, language.Text{En: b.Title, Ar: b.TitleAr}, b.Severity, b.Components, b.Status, b.text(), cmp.Or(b.Key, docstore.IDFrom(ctx))}))
 		})
-	httpapi.Register(group, route("GET /ops/incidents/templates", "list-incident-templates", "See what incidents can be opened with"),
+	httpapi.Register(group, route("GET /ops/incidents/templates", "list-incident-templates", language.Text{En: "See what incidents can be opened with", Ar: "اعرض القوالب التي تُفتح بها الحوادث"}),
 		func(context.Context, *struct{}) (*httpapi.ListOutput[Template], error) {
 			return httpapi.ListOf(s.Templates(), "", nil, func(t Template) Template {
 				t.Components = append([]string{}, t.Components...)
 				return t
 			})
 		})
-	httpapi.Register(group, route("GET /ops/incidents/{id}", "get-incident", "See an incident"),
+	httpapi.Register(group, route("GET /ops/incidents/{id}", "get-incident", language.Text{En: "See an incident", Ar: "اعرض حادثة"}),
 		func(ctx context.Context, in *Path) (*httpapi.Output[incidentBody], error) {
 			return showIncident(s.Incident(ctx, in.ID))
 		})
-	httpapi.Register(group, route("PATCH /ops/incidents/{id}", "change-incident", "Change an incident's title, severity or components"),
+	httpapi.Register(group, route("PATCH /ops/incidents/{id}", "change-incident", language.Text{En: "Change an incident's title, severity or components", Ar: "غيّر عنوان حادثة أو شدّتها أو مكوّناتها"}),
 		func(ctx context.Context, in *changeIncidentInput) (*httpapi.Output[incidentBody], error) {
 			return showIncident(s.Change(ctx, in.ID, Change{in.Body.Title, in.Body.TitleAr, in.Body.Severity, in.Body.Components}))
 		})
-	httpapi.Register(group, created(route("POST /ops/incidents/{id}/updates", "update-incident", "Say something of an incident, or that it is resolved")),
+	httpapi.Register(group, created(route("POST /ops/incidents/{id}/updates", "update-incident", language.Text{En: "Say something of an incident, or that it is resolved", Ar: "أخبر بجديد حادثة أو بأنّها حُلّت"})),
 		func(ctx context.Context, in *updateIncidentInput) (*httpapi.Output[incidentBody], error) {
 			return showIncident(s.Say(ctx, in.ID, Saying{in.Body.Status, in.Body.text(), cmp.Or(in.Body.Key, docstore.IDFrom(ctx))}))
 		})
-	httpapi.Register(group, long(route("PATCH /ops/incidents/{id}/updates/{update}", "correct-update", "Correct the text of an update; the earlier one stays to be seen")),
+	httpapi.Register(group, long(route("PATCH /ops/incidents/{id}/updates/{update}", "correct-update", language.Text{En: "Correct the text of an update; the earlier one stays to be seen", Ar: "صحّح نصّ تحديث؛ ويبقى النصّ السابق ظاهرًا"})),
 		func(ctx context.Context, in *correctUpdateInput) (*httpapi.Output[incidentBody], error) {
 			return showIncident(s.Correct(ctx, in.ID, in.Update, in.Body.text()))
 		})
-	httpapi.Register(group, long(route("PUT /ops/incidents/{id}/postmortem", "write-postmortem", "Write what was found out afterwards, and publish it; an empty text takes it away")),
+	httpapi.Register(group, long(route("PUT /ops/incidents/{id}/postmortem", "write-postmortem", language.Text{En: "Write what was found out afterwards, and publish it; an empty text takes it away", Ar: "اكتب ما تبيّن بعد الحادثة وانشره؛ والنصّ الفارغ يزيله"})),
 		func(ctx context.Context, in *postmortemInput) (*httpapi.Output[incidentBody], error) {
 			return showIncident(s.WritePostmortem(ctx, in.ID, in.Body.text(), in.Body.Published))
 		})
-	httpapi.Register(group, route("GET /ops/maintenances", "list-maintenances", "See planned work"),
+	httpapi.Register(group, route("GET /ops/maintenances", "list-maintenances", language.Text{En: "See planned work", Ar: "اعرض أعمال الصيانة المخطّطة"}),
 		func(ctx context.Context, _ *struct{}) (*httpapi.ListOutput[maintenanceBody], error) {
 			all, err := s.Maintenances(ctx)
 			return httpapi.ListOf(all, "", err, s.maintenanceBody)
 		})
-	httpapi.Register(group, created(route("POST /ops/maintenances", "plan-maintenance", "Plan work")),
+	httpapi.Register(group, created(route("POST /ops/maintenances", "plan-maintenance", language.Text{En: "Plan work", Ar: "خطّط لصيانة"})),
 		func(ctx context.Context, in *planMaintenanceInput) (*httpapi.Output[maintenanceBody], error) {
 			b := in.Body
 			m, err := s.Plan(ctx, Maintenance{ID: cmp.Or(b.Key, docstore.IDFrom(ctx)), Title: language.Text{En: b.Title, Ar: b.TitleAr}, Text: b.text(), Components: b.Components, StartsAt: docstore.At(b.StartsAt), EndsAt: docstore.At(b.EndsAt), Rule: b.RRule, Zone: b.Timezone})
@@ -294,7 +294,7 @@ func (s *Service) Routes(api *httpapi.API) {
 			}
 			return httpapi.OutputOf(s.maintenanceBody(m), nil)
 		})
-	httpapi.Register(group, route("DELETE /ops/maintenances/{id}", "cancel-maintenance", "Cancel planned work; what is on is over then"),
+	httpapi.Register(group, route("DELETE /ops/maintenances/{id}", "cancel-maintenance", language.Text{En: "Cancel planned work; what is on is over then", Ar: "ألغِ صيانة مخطّطة؛ وما كان جاريًا منها ينتهي"}),
 		func(ctx context.Context, in *Path) (*struct{}, error) {
 			_, err := s.Cancel(ctx, in.ID)
 			return nil, err

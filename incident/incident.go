@@ -66,9 +66,27 @@ type Incident struct {
 	OpenSince  docstore.Time `json:"open_since,omitzero"`
 	// Postmortem is what was found out afterwards; its zero value where nothing was written.
 	Postmortem Postmortem `json:"postmortem,omitzero"`
+	// Shown are the parts of the public page as of which everybody has seen it: so it stays to be read
+	// when the page lists them no more.
+	Shown []Part `json:"shown,omitempty"`
 
 	Pending      []noted       `json:"pending,omitempty"`
 	PendingSince docstore.Time `json:"pending_since,omitzero"`
+}
+
+// Part is something that the public page lists, as it was called.
+type Part struct {
+	ID   string        `json:"id"`
+	Name language.Text `json:"name"`
+}
+
+// HasShown tells whether everybody has seen it as of all of these parts.
+func (i Incident) HasShown(parts []Part) bool {
+	return !slices.ContainsFunc(parts, func(p Part) bool { return !i.hasShown(p) })
+}
+
+func (i Incident) hasShown(p Part) bool {
+	return slices.ContainsFunc(i.Shown, func(s Part) bool { return s.ID == p.ID })
 }
 
 // Update is something that was said of an incident.
@@ -342,7 +360,7 @@ func (s *Service) Change(ctx context.Context, id string, c Change) (Incident, er
 			i.Severity = *c.Severity
 		}
 		if c.Components != nil {
-			i.Components = *c.Components
+			i.Components, i.Shown = *c.Components, nil // what it isn't of, nobody is to read of it
 		}
 		s.note(ctx, i, eventChanged, "", now)
 		return i.check()
@@ -371,6 +389,23 @@ func (s *Service) Say(ctx context.Context, id string, say Saying) (Incident, err
 		s.note(ctx, i, eventUpdated, update, now)
 		return err
 	})
+}
+
+// NoteShown notes that everybody sees an incident as of these parts of the page, unless it is of others by
+// now. It may be done again, and by several copies at once. It returns ErrNone or an error of the store.
+func (s *Service) NoteShown(ctx context.Context, seen Incident, parts []Part) error {
+	_, err := s.incidents.Update(ctx, seen.ID, func(i *Incident) error {
+		if !slices.Equal(i.Components, seen.Components) || i.HasShown(parts) {
+			return docstore.ErrUnchanged
+		}
+		for _, p := range parts {
+			if !i.hasShown(p) {
+				i.Shown = append(i.Shown, p)
+			}
+		}
+		return nil
+	})
+	return docstore.NotFoundAs(err, ErrNone)
 }
 
 func (s *Service) step(ctx context.Context, id string, change func(*Incident, docstore.Time) error) (Incident, error) {

@@ -120,8 +120,22 @@ func (s *Service) checkPlan(ctx context.Context, m Maintenance) (planned.Times, 
 // inPlan is what is wrong with when a maintenance is: the field and, behind a colon, why.
 func inPlan(err error) error {
 	field, why, _ := strings.Cut(err.Error(), ": ")
-	return invalid(field, why, "")
+	text, _ := planPhrases.Find(why)
+	return invalid(field, text.En, text.Ar)
 }
+
+// planPhrases are the errors of package planned.
+var planPhrases = language.NewPhrases([]language.Text{
+	{En: "is not after starts_at", Ar: "ليس بعد starts_at"},
+	{En: "is more than 31 days after starts_at; plan several", Ar: "بعد starts_at بأكثر من 31 يومًا؛ خطّط لعدّة أعمال"},
+	{En: "is more than ten years away", Ar: "يبعد أكثر من عشر سنوات"},
+	{En: "is none that is known; use a name such as Europe/Berlin", Ar: "ليست منطقة زمنية معروفة؛ استعمل اسمًا مثل Europe/Berlin"},
+	{En: "never comes within two years", Ar: "لا تحين خلال سنتين"},
+	{En: "is longer than %s", Ar: "أطول من %s"},
+	{En: "is one line such as FREQ=WEEKLY;BYDAY=SU; when it starts is starts_at", Ar: "سطر واحد مثل FREQ=WEEKLY;BYDAY=SU؛ وموعد البدء في starts_at"},
+	{En: "write one such as FREQ=WEEKLY;BYDAY=SU: %s", Ar: "اكتب قاعدة مثل FREQ=WEEKLY;BYDAY=SU: %s"},
+	{En: "use FREQ=DAILY, WEEKLY, MONTHLY or YEARLY; the time of day is that of starts_at", Ar: "استعمل FREQ=DAILY أو WEEKLY أو MONTHLY أو YEARLY؛ وساعة البدء هي ساعة starts_at"},
+}...)
 
 // note has a step in the audit log, with who did it, and told.
 func (m *Maintenance) note(ctx context.Context, kind audit.Kind, step Step, now docstore.Time) {

@@ -72,6 +72,11 @@ func (t Text) In(tag Tag) string {
 // Both is what is said in each of the languages.
 func Both(say func(Tag) string) Text { return Text{En: say(English), Ar: say(Arabic)} }
 
+// Then is the text and another sentence behind it; each may be nothing.
+func (t Text) Then(next Text) Text {
+	return Both(func(tag Tag) string { return strings.TrimSpace(t.In(tag) + " " + next.In(tag)) })
+}
+
 // Quoting is the text with values, which may be strangers', in the places of #, in turn.
 // See [Tag.Quote].
 func (t Text) Quoting(values ...string) Text {

@@ -6,6 +6,7 @@ import (
 	"net"
 	stdmail "net/mail"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -120,8 +121,9 @@ func (c PromisesConfig) domain() string {
 	return domain
 }
 
-// records are what a domain says in TXT records that begin so. None is no error.
-func (c PromisesConfig) records(ctx context.Context, name, begin string) (found []string, err error) {
+// records are what a domain says in TXT records that begin so, with one of these behind it. None
+// is no error.
+func (c PromisesConfig) records(ctx context.Context, name, begin, behind string) (found []string, err error) {
 	resolver := c.Resolver
 	if resolver == nil {
 		resolver = net.DefaultResolver
@@ -132,7 +134,7 @@ func (c PromisesConfig) records(ctx context.Context, name, begin string) (found 
 	}
 	for _, text := range all {
 		rest, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(text)), begin)
-		if ok && (rest == "" || rest[0] == ' ' || rest[0] == ';') {
+		if ok && (rest == "" || strings.ContainsRune(behind, rune(rest[0]))) {
 			found = append(found, strings.TrimSpace(text))
 		}
 	}
@@ -143,33 +145,8 @@ var (
 	noDomain = readiness.NotMeasured(language.Text{En: "The sender MAIL_FROM has no domain that others could look up.", Ar: "ليس للمرسِل MAIL_FROM نطاق يمكن لغيره البحث عنه."})
 	unheard  = language.Text{En: "The resolver doesn't say what # has: #.", Ar: "لا يذكر خادم الأسماء ما لدى #: #."}
 	several  = language.Text{En: "# has # of these records, so none of them holds.", Ar: "لدى # من هذه السجلّات #، فلا يسري أيّ منها."}
-	mendSPF  = language.Text{En: "Have the domain's DNS say it, as whoever sends your mail tells you: one TXT record such as 'v=spf1 include:… -all'.", Ar: "أضف إلى DNS النطاق ما يطلبه مزوّد بريدك: سجلّ TXT واحد مثل 'v=spf1 include:… -all'."}
 	mendMARC = language.Text{En: "Have the DNS say it: one TXT record at _dmarc of the domain, such as 'v=DMARC1; p=quarantine; rua=mailto:…'.", Ar: "أضف إلى DNS سجلّ TXT واحدًا عند \u200e_dmarc من النطاق، مثل 'v=DMARC1; p=quarantine; rua=mailto:…'."}
 )
-
-// checkSPF is that the domain has one such record, which doesn't let everybody send.
-func (c PromisesConfig) checkSPF(ctx context.Context) readiness.Finding {
-	domain := c.domain()
-	if domain == "" {
-		return noDomain
-	}
-	found, err := c.records(ctx, domain, "v=spf1")
-	switch {
-	case err != nil:
-		return readiness.NotMeasured(unheard.Quoting(domain, err.Error()))
-	case len(found) == 0:
-		return readiness.Broken(language.Text{En: "# says nothing: receivers may take the product's mails for spam.", Ar: "لا يذكر # شيئًا: قد يعدّ المستلمون رسائل المنتَج مزعجة."}.Quoting(domain), mendSPF)
-	case len(found) > 1:
-		return readiness.Broken(severalRecords(domain, found), mendSPF)
-	}
-	said := language.Text{En: "#: #", Ar: "#: #"}.Quoting(domain, language.Cut(found[0], 300))
-	for _, word := range strings.Fields(strings.ToLower(found[0])) {
-		if word == "all" || word == "+all" {
-			return readiness.Broken(said, language.Text{En: "It lets everybody send: let it end with -all or ~all.", Ar: "يسمح هذا لأيّ أحد بالإرسال: اجعله ينتهي بـ \u200e-all أو \u200e~all."})
-		}
-	}
-	return readiness.Kept(said)
-}
 
 // checkDMARC is that the domain, or the one that it was registered under, has one such record.
 func (c PromisesConfig) checkDMARC(ctx context.Context) readiness.Finding {
@@ -178,10 +155,10 @@ func (c PromisesConfig) checkDMARC(ctx context.Context) readiness.Finding {
 		return noDomain
 	}
 	at := domain
-	found, err := c.records(ctx, "_dmarc."+domain, "v=dmarc1")
+	found, err := c.records(ctx, "_dmarc."+domain, "v=dmarc1", " ;")
 	if registered, known := publicsuffix.EffectiveTLDPlusOne(domain); err == nil && len(found) == 0 && known == nil && registered != domain {
 		at = registered
-		found, err = c.records(ctx, "_dmarc."+registered, "v=dmarc1")
+		found, err = c.records(ctx, "_dmarc."+registered, "v=dmarc1", " ;")
 	}
 	switch {
 	case err != nil:
@@ -192,26 +169,33 @@ func (c PromisesConfig) checkDMARC(ctx context.Context) readiness.Finding {
 		return readiness.Broken(severalRecords(at, found), mendMARC)
 	}
 	said := language.Text{En: "#: #", Ar: "#: #"}.Quoting(at, language.Cut(found[0], 300))
-	switch policy(found[0]) {
-	case "quarantine", "reject":
-		return readiness.Kept(said)
-	case "none":
-		return readiness.Doubtful(said, language.Text{En: "Forged mail is delivered all the same (p=none): once reports show only your own mail, use p=quarantine or p=reject.", Ar: "يُسلَّم البريد المزوَّر رغم ذلك (p=none): متى أظهرت التقارير بريدك وحده، استعمل p=quarantine أو p=reject."})
+	tags := tagsOf(found[0])
+	policy := tags["p"]
+	if sub, ok := tags["sp"]; ok && at != domain {
+		policy = sub
 	}
-	return readiness.Broken(said, language.Text{En: "It says no policy that there is: use p=quarantine or p=reject.", Ar: "لا يذكر سياسة معروفة: استعمل p=quarantine أو p=reject."})
+	share, err := strconv.Atoi(tags["pct"])
+	switch holds := err != nil || share >= 100; {
+	case policy == "none":
+		return readiness.Doubtful(said, language.Text{En: "Forged mail is delivered all the same (p=none): once reports show only your own mail, use p=quarantine or p=reject.", Ar: "يُسلَّم البريد المزوَّر رغم ذلك (p=none): متى أظهرت التقارير بريدك وحده، استعمل p=quarantine أو p=reject."})
+	case policy != "quarantine" && policy != "reject":
+		return readiness.Broken(said, language.Text{En: "It says no policy that there is: use p=quarantine or p=reject.", Ar: "لا يذكر سياسة معروفة: استعمل p=quarantine أو p=reject."})
+	case !holds || tags["t"] == "y":
+		return readiness.Doubtful(said, language.Text{En: "It isn't done to all forged mail: once reports show only your own mail, take pct= and t=y away.", Ar: "لا يسري على كلّ البريد المزوَّر: متى أظهرت التقارير بريدك وحده، أزل pct= وt=y."})
+	}
+	return readiness.Kept(said)
 }
 
 func severalRecords(domain string, found []string) language.Text {
 	return language.Both(func(t language.Tag) string { return several.Quoting(domain, t.Number(len(found))).In(t) })
 }
 
-// policy is what a DMARC record says is done with forged mail.
-func policy(record string) string {
-	for part := range strings.SplitSeq(record, ";") {
+// tagsOf are what a DMARC record says.
+func tagsOf(record string) map[string]string {
+	tags := map[string]string{}
+	for part := range strings.SplitSeq(strings.ToLower(record), ";") {
 		name, value, _ := strings.Cut(part, "=")
-		if strings.EqualFold(strings.TrimSpace(name), "p") {
-			return strings.ToLower(strings.TrimSpace(value))
-		}
+		tags[strings.TrimSpace(name)] = strings.TrimSpace(value)
 	}
-	return ""
+	return tags
 }

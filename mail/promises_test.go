@@ -3,10 +3,13 @@ package mail_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 
 	"manus/internal/smtptest"
 	"manus/mail"
@@ -67,5 +70,125 @@ func TestWithoutAMailServerThatIsSaid(t *testing.T) {
 				t.Errorf("%s, kept %v: %s", c.ID, kept, f.Status)
 			}
 		}
+	}
+}
+
+// zone is a DNS server with TXT records.
+func zone(t *testing.T, texts map[string][]string) *net.Resolver {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, question *dns.Msg) {
+		answer := new(dns.Msg).SetReply(question)
+		name := question.Question[0].Name
+		if answer.Rcode = dns.RcodeSuccess; texts[name] == nil {
+			answer.Rcode = dns.RcodeNameError
+		}
+		for _, text := range texts[name] {
+			answer.Answer = append(answer.Answer, &dns.TXT{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeTXT, Class: dns.ClassINET}, Txt: []string{text}})
+		}
+		_ = w.WriteMsg(answer)
+	})}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = server.ActivateAndServe() }()
+	t.Cleanup(func() { _ = conn.Close(); <-done })
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "udp", conn.LocalAddr().String())
+	}}
+}
+
+// domainSays is what a check finds of a domain's records.
+func domainSays(t *testing.T, check string, texts map[string][]string) readiness.Finding {
+	t.Helper()
+	for _, c := range mail.Promises(mail.PromisesConfig{Server: accepting(t, "smtp://127.0.0.1:1"), From: "Manus <manus@mail.example.com>", Resolver: zone(t, texts)}) {
+		if c.ID == check {
+			return c.Measure(t.Context())
+		}
+	}
+	t.Fatalf("there is no check %s", check)
+	panic("unreachable")
+}
+
+func TestWhoMaySendIsFollowedByTheRecords(t *testing.T) {
+	t.Parallel()
+	others := map[string][]string{
+		"good.example.net.":   {"v=spf1 ip4:192.0.2.0/24 -all"},
+		"all.example.net.":    {"v=spf1 +all"},
+		"none.example.net.":   {"something else"},
+		"two.example.net.":    {"v=spf1 -all", "v=spf1 ~all"},
+		"nobody.example.net.": {"v=spf1 -all"},
+		"loop.example.net.":   {"v=spf1 include:loop.example.net -all"},
+	}
+	for record, want := range map[string]readiness.Status{
+		"v=spf1 include:good.example.net -all":                        readiness.Pass,
+		"v=spf1 redirect=good.example.net":                            readiness.Pass,
+		"V=SPF1 MX ~ALL":                                              readiness.Pass,
+		"v=spf1 a:mail.example.com/28//64 ptr exp=x.example.net -all": readiness.Pass,
+		"v=spf1 ip6:2001:db8::/32 -all":                               readiness.Pass,
+		"v=spf1 exists:%{i}.spf.example.net -all":                     readiness.Pass,
+		"v=spf1 include:%{d2}.example.net -all":                       readiness.Pass,
+		"v=spf1 ip4:192.0.2.1 -all redirect=all.example.net":          readiness.Pass, // it is never followed
+		"v=spf1 ip4:192.0.2.1 -all +all":                              readiness.Pass, // nor what is behind all
+		"v=spf1 ip4:192.0.2.1 ?include:all.example.net -all":          readiness.Pass,
+
+		"v=spf1 ip4:192.0.2.1":      readiness.Warn,
+		"v=spf1 ip4:192.0.2.1 ?all": readiness.Warn,
+
+		"v=spf1 all":                             readiness.Fail,
+		"v=spf1 +all":                            readiness.Fail,
+		"v=spf1 -all":                            readiness.Fail,
+		"v=spf1":                                 readiness.Fail,
+		"v=spf1 include:nobody.example.net -all": readiness.Fail,
+		"v=spf1 ip4:0.0.0.0/0 -all":              readiness.Fail,
+		"v=spf1 ip4:0.0.0.0/1 ip4:128.0.0.0/1 -all":                     readiness.Fail,
+		"v=spf1 ip6:::/0 -all":                                          readiness.Fail,
+		"v=spf1 a/0 -all":                                               readiness.Fail,
+		"v=spf1 mx//0 -all":                                             readiness.Fail,
+		"v=spf1 include:all.example.net -all":                           readiness.Fail,
+		"v=spf1 redirect=all.example.net":                               readiness.Fail,
+		"v=spf1 redirect=none.example.net":                              readiness.Fail,
+		"v=spf1 redirect=":                                              readiness.Fail,
+		"v=spf1 mx redirect=good.example.net redirect=good.example.net": readiness.Fail,
+		"v=spf1 include:missing.example.net -all":                       readiness.Fail,
+		"v=spf1 include:two.example.net -all":                           readiness.Fail,
+		"v=spf1 include:loop.example.net -all":                          readiness.Fail,
+		"v=spf1 mx bogus:x -all":                                        readiness.Fail,
+		"v=spf1 mx -all bogus:x":                                        readiness.Fail,
+		"v=spf1 ip4:192.0.2.300 -all":                                   readiness.Fail,
+		"v=spf1 ip4:192.0.2.0/33 -all":                                  readiness.Fail,
+		"v=spf1 include -all":                                           readiness.Fail,
+		"v=spf1 " + strings.Repeat("mx ", 11) + "-all":                  readiness.Fail,
+	} {
+		others["mail.example.com."] = []string{record}
+		if f := domainSays(t, "system.spf", maps.Clone(others)); f.Status != want {
+			t.Errorf("%s: %s: %s %s", record, f.Status, f.Evidence.En, f.Mend.En)
+		}
+	}
+}
+
+func TestWhatBecomesOfForgedMailIsRead(t *testing.T) {
+	t.Parallel()
+	for record, want := range map[string]readiness.Status{
+		"v=DMARC1; p=reject":              readiness.Pass,
+		"v=DMARC1; p=Quarantine; pct=100": readiness.Pass,
+		"v=DMARC1; p=none; sp=reject":     readiness.Pass, // it is the registered domain's, for one under it
+		"v=DMARC1; p=reject; sp=none":     readiness.Warn,
+		"v=DMARC1; p=none":                readiness.Warn,
+		"v=DMARC1; p=reject; pct=0":       readiness.Warn,
+		"v=DMARC1; p=reject; pct=50":      readiness.Warn,
+		"v=DMARC1; p=reject; t=y":         readiness.Warn,
+		"v=DMARC1; p=everything":          readiness.Fail,
+		"v=DMARC1":                        readiness.Fail,
+		"v=DMARC10; p=reject":             readiness.Fail,
+	} {
+		if f := domainSays(t, "system.dmarc", map[string][]string{"_dmarc.example.com.": {record}}); f.Status != want {
+			t.Errorf("%s: %s: %s %s", record, f.Status, f.Evidence.En, f.Mend.En)
+		}
+	}
+	own := map[string][]string{"_dmarc.example.com.": {"v=DMARC1; p=none"}, "_dmarc.mail.example.com.": {"v=DMARC1; p=reject; sp=none"}}
+	if f := domainSays(t, "system.dmarc", own); f.Status != readiness.Pass {
+		t.Errorf("of its own: %s: %s", f.Status, f.Evidence.En)
 	}
 }

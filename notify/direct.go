@@ -49,13 +49,19 @@ func (r *routing) unkept(e Event, now time.Time) occurrence {
 }
 
 // TestNow sends a test on a channel, or on all when channel is empty, and says for each
-// part how that went. It returns ErrNoAlert when there is no such channel.
+// part how that went; where there is a store, what was delivered is noted as any delivery is. It
+// returns ErrNoAlert when there is no such channel.
 func (s *Service) TestNow(ctx context.Context, channel string, tell func(lane string, err error)) error {
-	return s.atOnce(ctx, s.lanesToTest(channel), func(l *lane) Message { return s.testMessage(l, docstore.NewID()) }, tell)
+	return s.atOnce(ctx, s.lanesToTest(channel), func(l *lane) Message { return s.testMessage(l, docstore.NewID()) }, func(l *lane, err error) {
+		if err == nil && s.c.Store != nil {
+			s.proved(ctx, l)
+		}
+		tell(l.name, err)
+	})
 }
 
 // atOnce sends on several lanes at the same time.
-func (s *Service) atOnce(ctx context.Context, lanes []*lane, message func(*lane) Message, tell func(string, error)) error {
+func (s *Service) atOnce(ctx context.Context, lanes []*lane, message func(*lane) Message, tell func(*lane, error)) error {
 	if len(lanes) == 0 {
 		return ErrNoAlert
 	}
@@ -71,7 +77,7 @@ func (s *Service) atOnce(ctx context.Context, lanes []*lane, message func(*lane)
 	for i, l := range lanes {
 		taken = taken || errs[i] == nil
 		if tell != nil {
-			tell(l.name, errs[i])
+			tell(l, errs[i])
 		}
 	}
 	if taken && tell == nil {

@@ -23,6 +23,8 @@ type laneState struct {
 	DigestAt docstore.Time `json:"digest_at,omitzero"`
 	// DeliveredAt is when a receiver has last taken something, to about an hour.
 	DeliveredAt docstore.Time `json:"delivered_at,omitzero"`
+	// DeliveredTo is which receiver that was, by its digest; empty when it was noted before these were.
+	DeliveredTo string `json:"delivered_to,omitempty"`
 	// Since is when the lane was first seen.
 	Since docstore.Time `json:"since,omitzero"`
 	// FailingSince is the first failure since something was delivered; Dead is set, and
@@ -115,7 +117,7 @@ func (s *Service) proved(ctx context.Context, l *lane) {
 		return
 	}
 	now := docstore.At(s.c.Now())
-	if state.FailingSince.IsZero() && state.Refused == "" && now.Sub(state.DeliveredAt.Time).Abs() < provedEvery {
+	if state.FailingSince.IsZero() && state.Refused == "" && state.DeliveredTo == l.config.receiver() && now.Sub(state.DeliveredAt.Time).Abs() < provedEvery {
 		return
 	}
 	wasDead := state.Dead
@@ -130,7 +132,7 @@ func (s *Service) proved(ctx context.Context, l *lane) {
 			if state.Dead && !wasDead {
 				return docstore.ErrUnchanged // told meanwhile: its end comes with the next delivery
 			}
-			state.DeliveredAt, state.FailingSince, state.Refused, state.Dead, state.UnprovenTold = now, docstore.Time{}, "", false, docstore.Time{}
+			state.DeliveredAt, state.DeliveredTo, state.FailingSince, state.Refused, state.Dead, state.UnprovenTold = now, l.config.receiver(), docstore.Time{}, "", false, docstore.Time{}
 			return nil
 		})
 	}

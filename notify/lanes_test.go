@@ -12,6 +12,7 @@ import (
 
 	"manus/docstore"
 	"manus/language"
+	"manus/readiness"
 )
 
 // threeAddresses has a channel of three parts alone.
@@ -495,4 +496,31 @@ func TestAChannelThatDeliversWhileItIsToldToBeDeadIsNotDeadForEver(t *testing.T)
 	if dead, err := r.isDead(t.Context(), "a"); dead || err != nil {
 		t.Errorf("it is dead: %v", err)
 	}
+}
+
+// TestATestThatIsTakenProvesItsChannel: one from a command too, until the channel leads elsewhere.
+func TestATestThatIsTakenProvesItsChannel(t *testing.T) {
+	t.Parallel()
+	r := setup(t, nil)
+	check := func(when string, want readiness.Status) {
+		t.Helper()
+		if found := r.checkChannels(t.Context(), false); found.Status != want {
+			t.Errorf("%s: %s: %s", when, found.Status, found.Evidence.En)
+		}
+	}
+	check("at first", readiness.Fail)
+	if err := r.TestNow(t.Context(), "", func(lane string, err error) {
+		if err != nil {
+			t.Errorf("%s: %v", lane, err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	check("after a test", readiness.Pass)
+	r.rules.Load().lanes["a"].config.Secret += "x"
+	check("with another secret", readiness.Fail)
+	if err := r.TestNow(t.Context(), "a", func(string, error) {}); err != nil {
+		t.Fatal(err)
+	}
+	check("after a test of that", readiness.Pass)
 }

@@ -85,9 +85,9 @@ func (s *Service) checkChannels(ctx context.Context, kept bool) readiness.Findin
 			return readiness.Broken(language.Text{En: "The store doesn't say what was delivered: #.", Ar: "لا يذكر المخزن ما أُوصل: #."}.Quoting(err.Error()),
 				language.Text{En: "See /ready for why the store can't be used.", Ar: "انظر \u200e/ready لمعرفة سبب تعذّر استعمال المخزن."})
 		}
-		text := state.told(name, now)
+		text := state.told(lanes[name], now)
 		switch {
-		case !state.proves(now):
+		case !state.proves(lanes[name], now):
 			bad = append(bad, text)
 		case !state.FailingSince.IsZero():
 			doubtful = append(doubtful, text)
@@ -112,13 +112,19 @@ func (s *Service) checkChannels(ctx context.Context, kept bool) readiness.Findin
 	return readiness.Kept(evidence)
 }
 
-// proves tells whether something was delivered so lately that the lane is taken to work.
-func (l laneState) proves(now time.Time) bool {
-	return !l.Dead && !l.DeliveredAt.IsZero() && now.Sub(l.DeliveredAt.Time) < proofLasts
+// proves tells whether something was delivered so lately, to where the lane leads now, that it is taken to work.
+func (l laneState) proves(to *lane, now time.Time) bool {
+	return !l.Dead && !l.DeliveredAt.IsZero() && !l.elsewhere(to) && now.Sub(l.DeliveredAt.Time) < proofLasts
+}
+
+// elsewhere tells whether what was delivered went to another receiver than that of the settings.
+func (l laneState) elsewhere(to *lane) bool {
+	return l.DeliveredTo != "" && l.DeliveredTo != to.config.receiver()
 }
 
 // told is what is known of a lane's deliveries.
-func (l laneState) told(name string, now time.Time) language.Text {
+func (l laneState) told(to *lane, now time.Time) language.Text {
+	name := to.name
 	return language.Both(func(t language.Tag) string {
 		ago := func(at docstore.Time) string { return t.Duration(now.Sub(at.Time).Abs()) }
 		switch {
@@ -126,6 +132,8 @@ func (l laneState) told(name string, now time.Time) language.Text {
 			return language.Text{En: "#: has taken nothing for #.", Ar: "#: لا تقبل شيئًا منذ #."}.Quoting(name, ago(l.FailingSince)).In(t)
 		case l.DeliveredAt.IsZero():
 			return language.Text{En: "#: has never delivered anything.", Ar: "#: لم توصل شيئًا قطّ."}.Quoting(name).In(t)
+		case l.elsewhere(to):
+			return language.Text{En: "#: has delivered nothing since its address or secret was changed.", Ar: "#: لم توصل شيئًا منذ تغيّر عنوانها أو سرّها."}.Quoting(name).In(t)
 		case !l.FailingSince.IsZero():
 			return language.Text{En: "#: has delivered # ago, but has been failing for #.", Ar: "#: أوصلت قبل #، لكنّها تفشل منذ #."}.Quoting(name, ago(l.DeliveredAt), ago(l.FailingSince)).In(t)
 		}

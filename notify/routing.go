@@ -1,6 +1,9 @@
 package notify
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"path"
@@ -38,6 +41,13 @@ type lane struct {
 // reaches tells whether a channel's messages go to the same receiver as another's.
 func (c ChannelConfig) reaches(o ChannelConfig) bool {
 	return c.Type == o.Type && c.URL == o.URL && c.Secret == o.Secret && c.Chat == o.Chat && slices.Equal(c.To, o.To)
+}
+
+// receiver tells where a channel's messages go from where others do, without saying it.
+func (c ChannelConfig) receiver() string {
+	told := sha256.New()
+	_ = json.NewEncoder(told).Encode([]any{c.Type, c.URL, c.Secret, c.Chat, c.To}) // texts, which a digest takes
+	return hex.EncodeToString(told.Sum(nil)[:8])
 }
 
 // pause is a time in which a lane sends nothing.

@@ -139,11 +139,11 @@ func eventAnswer(e Event, err error) (*eventOutput, error) {
 // Routes registers the room's routes. opening is how often sessions may be opened by
 // users on a plan, where that is not how often anybody may.
 func (s *Service) Routes(api *httpapi.API, opening map[string]ratelimit.Limit) {
-	group := httpapi.Group{API: api, Name: "Sessions", About: "Metered sessions, the messages you write to them, and the log of what the product does.", Kinds: kinds}
+	group := httpapi.Group{API: api, Name: language.Text{En: "Sessions", Ar: "الجلسات"}, About: language.Text{En: "Metered sessions, the messages you write to them, and the log of what the product does.", Ar: "جلسات محسوبة من الرصيد، والرسائل التي تكتبها فيها، وسجلّ ما يفعله المنتج."}, Kinds: kinds}
 	limit := ratelimit.NewRule("10/minute, 100/hour", ratelimit.ByUser)
 	limit.Plans = opening
 	httpapi.Register(group, httpapi.Route{
-		Scope: identity.Write, Pattern: "POST /sessions", ID: "create-session", Status: http.StatusCreated, Summary: "Open a session, for one run of your quota",
+		Scope: identity.Write, Pattern: "POST /sessions", ID: "create-session", Problems: []error{ErrQuotaExhausted, ErrTooManyAtOnce}, Status: http.StatusCreated, Summary: language.Text{En: "Open a session, for one run of your quota", Ar: "افتح جلسة بمرّة تشغيل واحدة من رصيدك"},
 		Limits: []ratelimit.Rule{limit},
 	},
 		func(ctx context.Context, in *createInput) (*sessionOutput, error) {
@@ -153,50 +153,50 @@ func (s *Service) Routes(api *httpapi.API, opening map[string]ratelimit.Limit) {
 			}
 			return sessionAnswer(s.Create(ctx, identity.From(ctx).UserID, title))
 		})
-	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /sessions", ID: "list-sessions", Summary: "List your sessions, newest first"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /sessions", ID: "list-sessions", Problems: []error{}, Summary: language.Text{En: "List your sessions, newest first", Ar: "اعرض جلساتك، أحدثها أوّلًا"}},
 		func(ctx context.Context, in *httpapi.Page) (*httpapi.ListOutput[sessionBody], error) {
 			found, next, err := s.List(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, newSessionBody)
 		})
-	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Workers: true, Pattern: "GET /sessions/{id}", ID: "get-session", Summary: "See a session"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Workers: true, Pattern: "GET /sessions/{id}", ID: "get-session", Problems: []error{ErrNotFound}, Summary: language.Text{En: "See a session", Ar: "اعرض جلسة"}},
 		func(ctx context.Context, in *IDParam) (*sessionOutput, error) {
 			return sessionAnswer(s.Read(ctx, identity.From(ctx), in.ID))
 		})
-	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "PATCH /sessions/{id}", ID: "rename-session", Summary: "Give a session another title"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "PATCH /sessions/{id}", ID: "rename-session", Problems: []error{ErrNotFound}, Summary: language.Text{En: "Give a session another title", Ar: "غيّر عنوان جلسة"}},
 		func(ctx context.Context, in *renameInput) (*sessionOutput, error) {
 			return sessionAnswer(s.Rename(ctx, identity.From(ctx).UserID, in.ID, in.Body.Title))
 		})
-	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "DELETE /sessions/{id}", ID: "delete-session", Summary: "Delete a session and its events"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "DELETE /sessions/{id}", ID: "delete-session", Problems: []error{ErrNotFound}, Summary: language.Text{En: "Delete a session and its events", Ar: "احذف جلسة وأحداثها"}},
 		func(ctx context.Context, in *IDParam) (*httpapi.Nothing, error) {
 			return nil, s.Delete(ctx, identity.From(ctx).UserID, in.ID)
 		})
-	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "POST /sessions/{id}/stop", ID: "stop-session", Summary: "Stop a session for good"},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Write, Pattern: "POST /sessions/{id}/stop", ID: "stop-session", Problems: []error{ErrNotFound, ErrContended}, Summary: language.Text{En: "Stop a session for good", Ar: "أوقف جلسة نهائيًّا"}},
 		func(ctx context.Context, in *IDParam) (*sessionOutput, error) {
 			return sessionAnswer(s.Stop(ctx, identity.From(ctx).UserID, in.ID))
 		})
 	httpapi.Register(group, httpapi.Route{
-		Scope: identity.Write, Pattern: "POST /sessions/{id}/messages", ID: "write-message", Status: http.StatusAccepted, Summary: "Write a message to a session",
+		Scope: identity.Write, Pattern: "POST /sessions/{id}/messages", ID: "write-message", Problems: []error{ErrNotFound, ErrStopped, ErrLogFull, ErrKeyReused, ErrInvalidText, ErrContended}, Status: http.StatusAccepted, Summary: language.Text{En: "Write a message to a session", Ar: "اكتب رسالة في جلسة"},
 		MaxBody: maxMessageBody,
 	},
 		func(ctx context.Context, in *messageInput) (*eventOutput, error) {
 			return eventAnswer(s.Write(ctx, identity.From(ctx).UserID, in.ID, in.Body.Text, cmp.Or(in.Body.ClientKey, docstore.IDFrom(ctx))))
 		})
 	httpapi.Register(group, httpapi.Route{
-		Access: httpapi.Workers, Pattern: "POST /sessions/{id}/events", ID: "append-event", Status: http.StatusAccepted, Summary: "Append what a worker did to a session",
-		Description: "For programs of the product, with an operator's API key of scope 'worker', to anybody's session.",
+		Access: httpapi.Workers, Pattern: "POST /sessions/{id}/events", ID: "append-event", Problems: []error{ErrNotFound, ErrStopped, ErrLogFull, ErrKeyReused, errInvalidData, errReservedType, errAnswersNothing, errAnswered, ErrContended}, Status: http.StatusAccepted, Summary: language.Text{En: "Append what a worker did to a session", Ar: "أضف إلى جلسة ما فعله عامل"},
+		Description: language.Text{En: "For programs of the product, with an operator's API key of scope 'worker', to anybody's session.", Ar: "لبرامج المنتج، بمفتاح برمجي لمشغّل نطاقه worker، وإلى جلسة أيّ مستخدم."},
 		Limits:      []ratelimit.Rule{workLimit()},
 	},
 		s.appendEvent)
 	httpapi.Stream(group, s.eventsRoute(api.Caller), s.readEvents)
 	httpapi.Register(group, httpapi.Route{
-		Scope: identity.Read, Workers: true, Pattern: "POST /sessions/{id}/stream-ticket", ID: "stream-ticket", Summary: "Get a one-time address for a browser's EventSource",
-		Description: "An EventSource can't send an access token. The address opens one live stream of this session, within a minute. The ids of its events let the browser come back to it by itself, for a day; when it is refused (401), ask for another ticket.",
+		Scope: identity.Read, Workers: true, Pattern: "POST /sessions/{id}/stream-ticket", ID: "stream-ticket", Problems: []error{ErrNotFound}, Summary: language.Text{En: "Get a one-time address for a browser's EventSource", Ar: "احصل على عنوان لمرّة واحدة لكائن EventSource في المتصفّح"},
+		Description: language.Text{En: "An EventSource can't send an access token. The address opens one live stream of this session, within a minute. The ids of its events let the browser come back to it by itself, for a day; when it is refused (401), ask for another ticket.", Ar: "لا يستطيع EventSource إرسال رمز وصول. يفتح هذا العنوان بثًّا مباشرًا واحدًا لهذه الجلسة خلال دقيقة. وبمعرّفات أحداثه يعود إليه المتصفّح من تلقاء نفسه مدّة يوم؛ فإن رُفض (401) فاطلب تذكرة أخرى."},
 	},
 		func(ctx context.Context, in *IDParam) (*httpapi.Output[ticketBody], error) {
 			secret, err := s.giveTicket(ctx, identity.From(ctx), in.ID)
 			return httpapi.OutputOf(ticketBody{s.ticketAddress(ctx, in.ID, secret), int(ticketLifetime.Seconds())}, err)
 		})
-	s.workRoutes(httpapi.Group{API: api, Name: "Work", About: "New messages of all sessions, for the programs that answer them.", Kinds: kinds})
+	s.workRoutes(httpapi.Group{API: api, Name: language.Text{En: "Work", Ar: "العمل"}, About: language.Text{En: "New messages of all sessions, for the programs that answer them.", Ar: "الرسائل الجديدة في كلّ الجلسات، للبرامج التي تجيب عنها."}, Kinds: kinds})
 }
 
 func (s *Service) appendEvent(ctx context.Context, in *eventInput) (*eventOutput, error) {
@@ -221,9 +221,9 @@ func (s *Service) appendEvent(ctx context.Context, in *eventInput) (*eventOutput
 // eventsRoute answers in two media types, which the types of Go can't tell.
 func (s *Service) eventsRoute(find httpapi.FindCaller) httpapi.Route {
 	return httpapi.Route{
-		Scope: identity.Read, Workers: true, Caller: s.holder(find), Pattern: "GET /sessions/{id}/events", ID: "read-events",
-		Summary:     "Read a session's events, as a page or live",
-		Description: "With `Accept: text/event-stream` the answer is a live stream of server-sent events: first what there is, then each event as it comes, until the session is stopped. A stream that broke off is resumed with `Last-Event-ID`; nothing is lost or doubled. A stream of a stopped session of which everything has been seen is 204.",
+		Scope: identity.Read, Workers: true, Caller: s.holder(find), Pattern: "GET /sessions/{id}/events", ID: "read-events", Problems: []error{ErrNotFound, errBadEventID, errTicketUsed, errTooManyStreams},
+		Summary:     language.Text{En: "Read a session's events, as a page or live", Ar: "اقرأ أحداث جلسة، صفحاتٍ أو بثًّا مباشرًا"},
+		Description: language.Text{En: "With `Accept: text/event-stream` the answer is a live stream of server-sent events: first what there is, then each event as it comes, until the session is stopped. A stream that broke off is resumed with `Last-Event-ID`; nothing is lost or doubled. A stream of a stopped session of which everything has been seen is 204.", Ar: "مع `Accept: text/event-stream` يكون الجواب بثًّا مباشرًا (server-sent events): ما هو موجود أوّلًا، ثمّ كلّ حدث حين يقع، إلى أن تُوقف الجلسة. ويُستأنف البثّ المنقطع بترويسة `Last-Event-ID` فلا يضيع شيء ولا يتكرّر. أمّا جلسة موقوفة رُئي كلّ ما فيها فجوابها 204."},
 		Answers: map[string]httpapi.Answer{
 			"200": {Description: "A page of events, or a live stream", Types: map[string]reflect.Type{
 				"application/json":  reflect.TypeFor[httpapi.List[eventBody]](),

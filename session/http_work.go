@@ -15,6 +15,7 @@ import (
 	"manus/docstore"
 	"manus/httpapi"
 	"manus/identity"
+	"manus/language"
 	"manus/ratelimit"
 )
 
@@ -120,22 +121,25 @@ func (in *feedInput) place() (int64, error) {
 	return place, nil
 }
 
+// forWorkers says who may call a route.
+var forWorkers = language.Text{En: "For programs with an operator's API key of scope 'worker'.", Ar: "للبرامج التي لها مفتاح برمجي لمشغّل نطاقه worker."}
+
 func (s *Service) workRoutes(group httpapi.Group) {
-	route := func(pattern, id, summary, description string) httpapi.Route {
+	route := func(pattern, id string, summary, description language.Text, problems ...error) httpapi.Route {
 		return httpapi.Route{
 			Access: httpapi.Workers, Pattern: pattern, ID: id, Summary: summary,
-			Description: description + " For programs with an operator's API key of scope 'worker'.", Limits: []ratelimit.Rule{workLimit()},
+			Description: description.Then(forWorkers), Problems: append([]error{}, problems...), Limits: []ratelimit.Rule{workLimit()},
 		}
 	}
-	feed := route("GET /work/events", "read-work", "Read new messages of all sessions, as a page or live",
-		"A feed of the last 30 days, in one order that never changes; of one session it is that of its log. Messages of deleted sessions vanish. With `Accept: text/event-stream` it goes on as server-sent events, resumed by `Last-Event-ID`.")
+	feed := route("GET /work/events", "read-work", language.Text{En: "Read new messages of all sessions, as a page or live", Ar: "اقرأ الرسائل الجديدة في كلّ الجلسات، صفحاتٍ أو بثًّا مباشرًا"},
+		language.Text{En: "A feed of the last 30 days, in one order that never changes; of one session it is that of its log. Messages of deleted sessions vanish. With `Accept: text/event-stream` it goes on as server-sent events, resumed by `Last-Event-ID`.", Ar: "رسائل آخر 30 يومًا بترتيب واحد لا يتغيّر، هو ترتيب السجلّ في الجلسة الواحدة. وتختفي رسائل الجلسات المحذوفة. ومع `Accept: text/event-stream` تستمرّ بثًّا مباشرًا يُستأنف بترويسة `Last-Event-ID`."}, errBadFeedPlace, errTooManyStreams)
 	feed.Answers = map[string]httpapi.Answer{"200": {Description: "A page of messages, or a live stream", Types: map[string]reflect.Type{
 		"application/json":  reflect.TypeFor[httpapi.List[fedBody]](),
 		"text/event-stream": reflect.TypeFor[string](),
 	}}}
 	httpapi.Stream(group, feed, s.readWork)
-	httpapi.Register(group, route("POST /work/claim", "claim-work", "Claim messages, so that no other worker has them",
-		"Several workers share what there is. A message that isn't done when its lease is over comes back, with the same id; the session's next one can be had once it is done."),
+	httpapi.Register(group, route("POST /work/claim", "claim-work", language.Text{En: "Claim messages, so that no other worker has them", Ar: "احجز رسائل فلا ينالها عامل آخر"},
+		language.Text{En: "Several workers share what there is. A message that isn't done when its lease is over comes back, with the same id; the session's next one can be had once it is done.", Ar: "يتقاسم عدّة عاملين ما هو موجود. والرسالة التي لم تُنجز حين تنتهي مدّة حجزها تعود بالمعرّف نفسه؛ ولا تُنال الرسالة التالية من الجلسة إلّا بعد إنجازها."}, errTooManyStreams, ErrContended),
 		func(ctx context.Context, in *claimInput) (*httpapi.Output[claimOutputBody], error) {
 			asked := claimInputBody{Limit: 10, LeaseSeconds: 60}
 			if in.Body != nil {
@@ -148,13 +152,13 @@ func (s *Service) workRoutes(group httpapi.Group) {
 			}
 			return httpapi.OutputOf(claimOutputBody{list.Body.Items}, nil)
 		})
-	httpapi.Register(group, route("POST /work/{id}/done", "finish-work", "Tell that a message has been done",
-		"'lease-lost' says that it isn't yours any more. The same told again is well."),
+	httpapi.Register(group, route("POST /work/{id}/done", "finish-work", language.Text{En: "Tell that a message has been done", Ar: "أخبر بأنّ رسالة أُنجزت"},
+		language.Text{En: "'lease-lost' says that it isn't yours any more. The same told again is well.", Ar: "يقول lease-lost إنّها لم تعد لك. ولا بأس بتكرار الإخبار."}, errNoWork, errLeaseLost),
 		func(ctx context.Context, in *settleInput) (*httpapi.Nothing, error) {
 			return nil, s.Finish(ctx, identity.From(ctx), in.ID, in.lease())
 		})
-	httpapi.Register(group, route("POST /work/{id}/release", "release-work", "Give a message back",
-		"Another worker can have it at once; one that comes back again and again waits up to a minute."),
+	httpapi.Register(group, route("POST /work/{id}/release", "release-work", language.Text{En: "Give a message back", Ar: "أعد رسالة"},
+		language.Text{En: "Another worker can have it at once; one that comes back again and again waits up to a minute.", Ar: "يمكن أن ينالها عامل آخر فورًا؛ والتي تعود مرارًا تنتظر حتى دقيقة."}, errNoWork, errLeaseLost),
 		func(ctx context.Context, in *settleInput) (*httpapi.Nothing, error) {
 			return nil, s.Release(ctx, identity.From(ctx), in.ID, in.lease())
 		})

@@ -15,6 +15,14 @@ type counted struct {
 	Window timeline.Span
 
 	Up, Down, Work, Unknown timeline.Spans
+	// Measured is the part of Down that something has found, Told the rest, of which people tell.
+	Measured timeline.Spans
+	Told     []told
+	// Unseen is the part of Down in which nothing was watched.
+	Unseen timeline.Spans
+	// Trouble is when there was an incident and it wasn't down, Disturbed the part of it in which it was up.
+	Trouble   timeline.Spans
+	Disturbed []told
 	// Cut and Paused are the parts of Unknown in which nobody could watch anything, and in which
 	// it was paused or not in the list. In the rest no place was heard of.
 	Cut, Paused timeline.Spans
@@ -26,14 +34,13 @@ type counted struct {
 }
 
 // count works out the times of a component up to a moment. A moment counts as down when anything
-// that watches has seen it down, as up when any has and none was down, as maintenance when all
-// that isn't unknown is worked at, and as unknown when nobody looked.
-func count(watched []Watched, now time.Time) *counted {
+// that watches has seen it down or people say that it was out, as up when any has and none was down, as
+// maintenance when all that isn't unknown is worked at, and as unknown when nobody looked.
+func count(watched []Watched, r reports, now time.Time) *counted {
 	first := dayOf(now) - HistoryDays + 1
 	c := &counted{Window: timeline.Span{From: now.UnixMilli(), Until: now.UnixMilli()}}
 	window := timeline.Span{From: dayAt(first), Until: now.UnixMilli()}
-	var covered timeline.Spans
-	folded := map[int64]int64{} // milliseconds of a day
+	folded := map[int64]timeline.Day{}
 	for _, w := range watched {
 		h := w.History
 		c.Window.From = min(c.Window.From, max(window.From, h.Since))
@@ -41,26 +48,70 @@ func count(watched []Watched, now time.Time) *counted {
 		excused := h.Excused.Within(window)
 		known := all.Without(excused).Without(h.Unknown.Within(window))
 		c.Down, c.Up = c.Down.Or(both(h.Down.Within(window), known)...), c.Up.Or(known...)
-		c.Work, covered = c.Work.Or(both(excused, all)...), covered.Or(all...)
+		c.Work = c.Work.Or(both(excused, all)...)
 		c.Cut, c.Paused = c.Cut.Or(w.Cut...), c.Paused.Or(w.Paused...)
 		for _, day := range h.Days {
-			n := day.From / dayLength.Milliseconds()
-			folded[n] = max(folded[n], day.Down)
+			if n := day.From / dayLength.Milliseconds(); day.Down > folded[n].Down {
+				folded[n] = day
+			}
 		}
 	}
+	c.tell(r, window)
+	covered := timeline.Of(c.Window)
 	c.Up = c.Up.Without(c.Down)
 	c.Work = c.Work.Without(c.Up).Without(c.Down)
 	c.Unknown = covered.Without(c.Up).Without(c.Down).Without(c.Work)
 	c.Cut = both(c.Unknown, c.Cut)
 	c.Paused = both(c.Unknown, c.Paused).Without(c.Cut)
+	c.Disturbed = partsIn(r.All, both(c.Up, c.Trouble))
 	c.share(first)
-	for day, down := range folded {
+	for day, f := range folded {
 		if i := day - first; i >= 0 && i < HistoryDays {
-			c.Folded[i] = min(time.Duration(down)*time.Millisecond, c.Days[i].Up)
+			c.Folded[i] = min(c.untold(f), c.Days[i].Up)
 			c.Days[i] = c.Days[i].with(c.Folded[i])
 		}
 	}
 	return c
+}
+
+// tell adds what people tell, for as far as that goes back. Up is still all that is known.
+func (c *counted) tell(r reports, window timeline.Span) {
+	c.Measured = c.Down
+	out := spansOf(r.Out).Within(window)
+	if len(out) > 0 && out[0].From < c.Window.From { // it wasn't watched yet
+		c.Paused = c.Paused.Or(timeline.Span{From: out[0].From, Until: c.Window.From})
+		c.Window.From = out[0].From
+	}
+	c.Told = partsIn(r.Out, out.Without(c.Down))
+	c.Unseen = out.Without(c.Up)
+	c.Down = c.Down.Or(out...)
+	c.Trouble = spansOf(r.All).Within(c.Window).Without(c.Down)
+}
+
+// untold is what was folded of a day, without as large a part of it as people tell of of that time: that is
+// down already.
+func (c *counted) untold(f timeline.Day) time.Duration {
+	down := time.Duration(f.Down) * time.Millisecond
+	span := timeline.Span{From: f.From, Until: f.Until}
+	if span.IsEmpty() {
+		return down
+	}
+	var told time.Duration
+	for _, t := range c.Told {
+		told += t.Within(span).Length()
+	}
+	return time.Duration(float64(down) * (1 - float64(told)/float64(span.Length()))).Truncate(time.Millisecond)
+}
+
+// isEmpty tells that there is nothing to count: it was never watched, and nobody tells of it.
+func (c *counted) isEmpty() bool { return c.Window.IsEmpty() }
+
+// mark has the day that isn't over be one with an incident, unless it is one that wasn't up all the time.
+// What is trouble just now isn't counted yet.
+func (c *counted) mark() {
+	if today := &c.Days[HistoryDays-1]; today.Down == 0 && today.Trouble == 0 {
+		today.Trouble = time.Millisecond
+	}
 }
 
 // both is the time that is in both.
@@ -84,6 +135,8 @@ func (c *counted) share(first int64) {
 		{c.Up, func(d *Day) *time.Duration { return &d.Up }},
 		{c.Work, func(d *Day) *time.Duration { return &d.Work }},
 		{c.Unknown, func(d *Day) *time.Duration { return &d.Unknown }},
+		{c.Unseen, func(d *Day) *time.Duration { return &d.Unseen }},
+		{c.Trouble, func(d *Day) *time.Duration { return &d.Trouble }},
 	} {
 		for _, s := range of.spans {
 			for s.From < s.Until {
@@ -121,12 +174,28 @@ func (c *counted) last(length time.Duration) (sum Day, folded time.Duration) {
 			sum, folded = sum.add(d), folded+c.Folded[i]
 		default:
 			moved := time.Duration(float64(c.Folded[i]) * float64(part.Length()) / float64(day.Length()))
-			one := Day{Up: c.Up.Within(part).Length(), Down: c.Down.Within(part).Length(), Work: c.Work.Within(part).Length(), Unknown: c.Unknown.Within(part).Length()}
+			one := c.of(timeline.Of(part))
 			moved = min(moved, one.Up)
 			sum, folded = sum.add(one.with(moved)), folded+moved
 		}
 	}
 	return sum, folded
+}
+
+// of is how it did in some spans, without what is folded.
+func (c *counted) of(spans timeline.Spans) Day {
+	length := func(s timeline.Spans) time.Duration { return both(s, spans).Length() }
+	return Day{Up: length(c.Up), Down: length(c.Down), Work: length(c.Work), Unknown: length(c.Unknown), Unseen: length(c.Unseen), Trouble: length(c.Trouble)}
+}
+
+// reaches tells that the figures are of all of some spans, and each moment of them has its place.
+func (c *counted) reaches(spans timeline.Spans) bool {
+	for i := range c.Days {
+		if c.Folded[i] > 0 && len(spans.Within(c.day(i))) > 0 {
+			return false
+		}
+	}
+	return len(spans.Without(timeline.Of(c.Window))) == 0
 }
 
 // kind is what is said of a stretch, by its names in the JSON.
@@ -137,26 +206,35 @@ const (
 	kindWork    kind = "maintenance"
 	kindCut     kind = "not_watched" // nothing was
 	kindPaused  kind = "paused"
-	kindUnknown kind = "unknown" // no place was heard of
+	kindUnknown kind = "unknown"  // no place was heard of
+	kindTrouble kind = "incident" // it was up, and people were told of trouble
 )
 
 // stretch is a time in which it was in one state.
 type stretch struct {
 	timeline.Span
 	Kind kind
+	// Incident is the id of the one that tells of it; empty where that was measured.
+	Incident string
 }
 
-// stretches are the times in a window in which it wasn't up, the earliest first.
+// stretches are the times in a window in which it wasn't up, or there was an incident, the earliest first.
 func (c *counted) stretches(window timeline.Span) (all []stretch) {
 	for _, of := range []struct {
 		kind  kind
 		spans timeline.Spans
 	}{
-		{kindDown, c.Down}, {kindWork, c.Work}, {kindCut, c.Cut}, {kindPaused, c.Paused}, {kindUnknown, c.Unknown.Without(c.Cut).Without(c.Paused)},
+		{kindDown, c.Measured}, {kindWork, c.Work}, {kindCut, c.Cut}, {kindPaused, c.Paused}, {kindUnknown, c.Unknown.Without(c.Cut).Without(c.Paused)},
 	} {
 		for _, s := range of.spans.Within(window) {
-			all = append(all, stretch{s, of.kind})
+			all = append(all, stretch{s, of.kind, ""})
 		}
+	}
+	for _, t := range partsIn(c.Told, timeline.Of(window)) {
+		all = append(all, stretch{t.Span, kindDown, t.Incident})
+	}
+	for _, t := range partsIn(c.Disturbed, timeline.Of(window)) {
+		all = append(all, stretch{t.Span, kindTrouble, t.Incident})
 	}
 	slices.SortFunc(all, func(a, b stretch) int { return cmp.Compare(a.From, b.From) })
 	return all

@@ -82,14 +82,23 @@ func (s Severity) claimed() Status {
 
 // Day is how long something was in which state, of a day by UTC. What is left of the day was
 // before it was first watched, or hasn't come yet.
-type Day struct{ Up, Down, Unknown, Work time.Duration }
+type Day struct {
+	Up, Down, Unknown, Work time.Duration
+	// Unseen is the part of Down in which nothing was watched: people tell of it.
+	Unseen time.Duration
+	// Trouble is for how long there was an incident and it wasn't down. That is a part of the rest.
+	Trouble time.Duration
+}
 
 // known is for how long it was watched and not worked at.
 func (d Day) known() time.Duration { return d.Up + d.Down }
 
+// isWhole tells that there is nothing to tell of it: it was up as long as it was watched.
+func (d Day) isWhole() bool { return d.Down+d.Work+d.Unknown+d.Trouble == 0 }
+
 // add adds up days.
 func (d Day) add(o Day) Day {
-	return Day{d.Up + o.Up, d.Down + o.Down, d.Unknown + o.Unknown, d.Work + o.Work}
+	return Day{d.Up + o.Up, d.Down + o.Down, d.Unknown + o.Unknown, d.Work + o.Work, d.Unseen + o.Unseen, d.Trouble + o.Trouble}
 }
 
 // How much of a day has to be down for a bar to stand higher.
@@ -105,7 +114,7 @@ func (d Day) level() design.Level {
 		return design.Down
 	case d.Down >= muchOfADay:
 		return design.Partial
-	case d.Down > 0:
+	case d.Down > 0 || d.Trouble > 0:
 		return design.Degraded
 	case d.Unknown > d.Up && d.Unknown > d.Work:
 		return design.Unknown
@@ -119,13 +128,13 @@ func (d Day) level() design.Level {
 
 // percent is for how much of the known time it was up, with two digits behind the point or, close
 // to 100, three. It is cut off, never rounded up: 100 is said only of what was never down.
-// Empty where nothing is known.
+// Empty where nothing is known by watching, and of what was never down and yet had an incident.
 func (d Day) percent() string {
 	known := d.known()
-	if known <= 0 {
+	switch {
+	case known <= d.Unseen, d.Down <= 0 && d.Trouble > 0:
 		return ""
-	}
-	if d.Down <= 0 {
+	case d.Down <= 0:
 		return "100%"
 	}
 	ratio := float64(d.Up) / float64(known)

@@ -68,7 +68,7 @@ func TestEachMomentIsCountedOnceAsThePageSays(t *testing.T) {
 				d.Unknown += step
 			}
 		}
-		if got := count(watched, end).Days; got != want {
+		if got := count(watched, reports{}, end).Days; got != want {
 			for i := range got {
 				if got[i] != want[i] {
 					t.Fatalf("day %d of %+v: got %v, want %v", i, watched, got[i], want[i])
@@ -86,7 +86,7 @@ func TestWhatWasFoldedIsOfItsDay(t *testing.T) {
 		return timeline.Day{From: from, Until: from + dayLength.Milliseconds(), Down: down.Milliseconds()}
 	}
 	h.Days = []timeline.Day{folded(200, time.Hour), folded(5, 100*time.Hour), folded(3, 10*time.Minute)}
-	days := count([]Watched{{State: IsUp, History: h}}, now).Days
+	days := count([]Watched{{State: IsUp, History: h}}, reports{}, now).Days
 	if d := days[HistoryDays-4]; d.Down != 10*time.Minute || d.Up+d.Down != dayLength {
 		t.Errorf("%+v", d)
 	}

@@ -68,7 +68,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	now.send(w, r, found, tag)
 }
 
-// other is what isn't in the model: an older incident, or nothing. What pages of another
+// other is what isn't kept: an older incident, or nothing. What pages of another
 // version refer to is there as it is now: copies aren't replaced all at once.
 func (s *Service) other(now *site, r *http.Request, path string, tag language.Tag) *file {
 	if strings.HasPrefix(path, assets) {
@@ -81,9 +81,12 @@ func (s *Service) other(now *site, r *http.Request, path string, tag language.Ta
 	}
 	id, isIncident := strings.CutPrefix(path, "status/incidents/")
 	if isIncident && s.c.Incident != nil && !strings.Contains(id, "/") && len(id) <= maxIncidentID {
-		i, there, err := s.c.Incident(r.Context(), id)
-		if err != nil {
-			return now.gone(tag)
+		i, there := now.incidentOf(id)
+		if !there {
+			var err error
+			if i, there, err = s.c.Incident(r.Context(), id); err != nil {
+				return now.gone(tag)
+			}
 		}
 		if there {
 			p := now.newPage(path, tag)

@@ -13,9 +13,13 @@ type Model struct {
 	Components []Component
 	// Incidents are those that are open and those of the last HistoryDays, the latest first.
 	Incidents []Incident
+	// IncidentsSince is from when on all of those are there, if some are left out, as there are too many.
+	IncidentsSince time.Time `json:",omitzero"`
 	// Maintenances are those that are on, come, or were in the last HistoryDays, by when they
 	// begin. One that comes again and again is several.
 	Maintenances []Maintenance
+	// WorksLeft tells that some that are over are left out, as there are too many.
+	WorksLeft bool `json:",omitempty"`
 }
 
 // HistoryDays are how far back the page goes, today included.
@@ -83,8 +87,11 @@ type Incident struct {
 	StartedAt  time.Time
 	ResolvedAt time.Time // zero as long as it isn't
 	// Automatic is set for one that was opened by what watches: of its components that says
-	// how they are.
+	// how they are, but for those of Named, which people have added.
 	Automatic bool
+	Named     []string `json:",omitempty"`
+	// Former are the names of what it was of where nothing of that is listed any more.
+	Former []language.Text `json:",omitempty"`
 }
 
 // Update is something that was said of an incident.

@@ -66,7 +66,7 @@ func (c *counted) open() opened {
 	}
 	left := maxStretches
 	for i, d := range slices.Backward(c.Days[:]) {
-		if d.Down+d.Work+d.Unknown == 0 {
+		if d.isWhole() {
 			continue
 		}
 		day := c.day(i)
@@ -89,12 +89,15 @@ func (s stretch) sum() Day {
 		return Day{Down: s.Length()}
 	case kindWork:
 		return Day{Work: s.Length()}
+	case kindTrouble: // it was up
+		return Day{}
 	default:
 		return Day{Unknown: s.Length()}
 	}
 }
 
 var kindWords = map[kind]language.Text{
+	kindTrouble: {En: "An incident, not counted as down", Ar: "حادثة لا تُحسب انقطاعًا"},
 	kindDown:    {En: "Down", Ar: "انقطاع"},
 	kindWork:    {En: "Maintenance", Ar: "صيانة"},
 	kindCut:     {En: "Not watched: our monitoring didn’t run, or was cut off itself", Ar: "بلا مراقبة: لم تعمل مراقبتنا أو انقطع اتصالها هي"},
@@ -114,6 +117,8 @@ func (s stretch) Level() design.Level {
 		return design.Down
 	case kindWork:
 		return design.Work
+	case kindTrouble:
+		return design.Degraded
 	default:
 		return design.Unknown
 	}
@@ -132,10 +137,17 @@ func (p *page) minutes(r *row) any {
 	return struct {
 		*page
 		*row
-		Opened opened
-		Until  time.Time
-		From   time.Time
-	}{p, r, r.Counted.open(), time.UnixMilli(r.Counted.Window.Until), time.UnixMilli(r.Counted.Window.From)}
+		Opened  opened
+		IsEmpty bool
+		Until   time.Time
+		From    time.Time
+	}{p, r, r.Counted.open(), r.Counted.isEmpty(), time.UnixMilli(r.Counted.Window.Until), time.UnixMilli(r.Counted.Window.From)}
+}
+
+// TitleOf is what an incident is called.
+func (p *page) TitleOf(id string) string {
+	i, _ := p.incidentOf(id)
+	return i.Title.In(p.Tag)
 }
 
 // Percent is for how much of the known time it was up.
@@ -154,10 +166,11 @@ type (
 		Down    int64 `json:"down_ms"`
 		Unknown int64 `json:"unknown_ms"`
 		Work    int64 `json:"maintenance_ms"`
+		Trouble int64 `json:"incident_ms"` // of incidents in which it wasn't down; a part of the rest
 	}
 	openedAnswer struct {
 		Component string                  `json:"component"`
-		From      instant                 `json:"counted_from"`
+		From      *instant                `json:"counted_from"` // null where it was never watched
 		Until     instant                 `json:"counted_until"`
 		Windows   map[string]windowAnswer `json:"windows"`
 		Days      []openedDayAnswer       `json:"days"`
@@ -184,17 +197,23 @@ type (
 		Until  instant `json:"until"`
 		Kind   kind    `json:"state"`
 		Length int64   `json:"ms"`
+		// Incident is the one that tells of it; none where it was measured.
+		Incident string `json:"incident,omitempty"`
 	}
 )
 
 func newSum(d Day) sumAnswer {
-	return sumAnswer{d.Up.Milliseconds(), d.Down.Milliseconds(), d.Unknown.Milliseconds(), d.Work.Milliseconds()}
+	return sumAnswer{d.Up.Milliseconds(), d.Down.Milliseconds(), d.Unknown.Milliseconds(), d.Work.Milliseconds(), d.Trouble.Milliseconds()}
 }
 
 func openedAs(r *row) openedAnswer {
 	at := func(ms int64) instant { return instant(time.UnixMilli(ms)) }
 	o := r.Counted.open()
-	a := openedAnswer{r.ID, at(r.Counted.Window.From), at(r.Counted.Window.Until), map[string]windowAnswer{}, []openedDayAnswer{}}
+	a := openedAnswer{r.ID, nil, at(r.Counted.Window.Until), map[string]windowAnswer{}, []openedDayAnswer{}}
+	if r.Counted.isEmpty() {
+		return a
+	}
+	a.From = some(time.UnixMilli(r.Counted.Window.From))
 	for _, w := range o.Windows {
 		one := windowAnswer{From: instant(w.From), sumAnswer: newSum(w.Day), Folded: w.Folded.Milliseconds()}
 		if percent := w.Percent(); percent != "" {
@@ -205,7 +224,7 @@ func openedAs(r *row) openedAnswer {
 	for _, d := range o.Days {
 		one := openedDayAnswer{d.ID(), newSum(d.Day), d.Folded.Milliseconds(), []stretchAnswer{}, leftAnswer{d.Left, newSum(d.LeftSum)}}
 		for _, s := range d.Stretches {
-			one.Stretches = append(one.Stretches, stretchAnswer{at(s.From), at(s.Until), s.Kind, spanMS(s.Span)})
+			one.Stretches = append(one.Stretches, stretchAnswer{at(s.From), at(s.Until), s.Kind, spanMS(s.Span), s.Incident})
 		}
 		a.Days = append(a.Days, one)
 	}

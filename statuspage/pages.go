@@ -60,14 +60,42 @@ func (p *page) Age() time.Duration { return p.stale.Sub(p.At).Truncate(time.Seco
 type mainData struct {
 	*page
 	About  string
+	Now    []Incident // that are open, as many as are shown
 	Recent []day
+	Left   bool // there are more incidents than those
 }
 
 // recentDays are how far back the page itself goes.
 const recentDays = 15
 
+// How many incidents the page itself shows: what is open with its updates, and the latest by name.
+const (
+	maxNow    = 30
+	maxRecent = 15
+)
+
 func (p *page) main() any {
-	return mainData{page: p, About: p.settings.About.In(p.Tag), Recent: p.days(recentDays)}
+	d := mainData{page: p, About: p.settings.About.In(p.Tag), Now: p.Open[:min(len(p.Open), maxNow)]}
+	d.Recent, d.Left = cutDays(p.days(recentDays), maxRecent)
+	return d
+}
+
+// IsCut tells that there are more open incidents than those that are shown.
+func (d mainData) IsCut() bool { return len(d.Now) < len(d.Open) }
+
+// cutDays are as many of the days as have so many incidents together.
+func cutDays(days []day, most int) (some []day, cut bool) {
+	for _, d := range days {
+		if len(d.Incidents) > most {
+			if d.Incidents = d.Incidents[:most]; most > 0 {
+				some = append(some, d)
+			}
+			return some, true
+		}
+		most -= len(d.Incidents)
+		some = append(some, d)
+	}
+	return some, false
 }
 
 // Subscribe is where people ask to be told of everything; empty where they can't.
@@ -97,26 +125,26 @@ func (p *page) List() template.HTML { return p.rowsIn(p.Tag, p.links) }
 type day struct {
 	From, Until time.Time // the earliest and the latest day
 	Incidents   []Incident
+	Unlisted    bool // those that began on it aren't all there
 }
 
 // days are the last days, the latest first, with the incidents that began on them; days on which none did
 // are put together.
 func (p *page) days(n int) (all []day) {
+	began := map[int64][]Incident{}
+	for _, list := range [][]Incident{p.Open, p.Past} {
+		for _, incident := range list {
+			began[dayOf(incident.StartedAt)] = append(began[dayOf(incident.StartedAt)], incident)
+		}
+	}
 	for i := range n {
 		at := p.At.UTC().Truncate(dayLength).AddDate(0, 0, -i)
-		var began []Incident
-		for _, list := range [][]Incident{p.Open, p.Past} {
-			for _, incident := range list {
-				if dayOf(incident.StartedAt) == dayOf(at) {
-					began = append(began, incident)
-				}
-			}
-		}
-		if last := len(all) - 1; last >= 0 && len(began) == 0 && len(all[last].Incidents) == 0 {
+		d := day{at, at, began[dayOf(at)], at.Before(p.IncidentsSince)}
+		if last := len(all) - 1; last >= 0 && len(d.Incidents) == 0 && len(all[last].Incidents) == 0 && all[last].Unlisted == d.Unlisted {
 			all[last].From = at
 			continue
 		}
-		all = append(all, day{at, at, began})
+		all = append(all, d)
 	}
 	return all
 }
@@ -124,15 +152,55 @@ func (p *page) days(n int) (all []day) {
 func (p *page) history() any {
 	return struct {
 		*page
-		Days []day
-	}{p, p.days(HistoryDays)}
+		Days  []day
+		Works []Maintenance
+	}{p, p.days(HistoryDays), p.works()}
+}
+
+// works is the work that is over: of one that comes again, its text stands at the last time.
+func (p *page) works() []Maintenance {
+	all, said := slices.Clone(p.Over), map[string]bool{}
+	for i := range all {
+		if m := &all[i]; m.Series != "" && said[m.Series] {
+			m.Text = language.Text{}
+		} else {
+			said[m.Series] = true
+		}
+	}
+	return all
 }
 
 func (p *page) incident(i Incident) any {
 	return struct {
 		*page
 		shownIncident
-	}{p, p.Show(i)}
+		Counts []countedIncident
+	}{p, p.Show(i), p.counts(i)}
+}
+
+// countedIncident is what the figures of a component say of the time of an incident.
+type countedIncident struct {
+	ID, Name string
+	Day      Day
+}
+
+// counts are what figures say of the time of an incident that is over, where they don't say that all of it was down.
+// What they don't reach back to, and of which they have only sums, is left out.
+func (p *page) counts(i Incident) (all []countedIncident) {
+	open := i.open()
+	if open.IsOpen() {
+		return nil
+	}
+	for _, id := range i.Components {
+		r := p.view.component(id)
+		if r == nil || r.Counted == nil || !r.Counted.reaches(open) {
+			continue
+		}
+		if d := r.Counted.of(open); d.Down.Truncate(time.Second) != open.Length().Truncate(time.Second) {
+			all = append(all, countedIncident{id, r.Name.In(p.Tag), d})
+		}
+	}
+	return all
 }
 
 // shownIncident is an incident with how it stands in a page.
@@ -156,9 +224,12 @@ func (p *page) Show(i Incident) shownIncident {
 		Incident: i, Link: p.To("status/incidents/" + i.ID), Words: severityWords[i.Severity], Level: severityLevels[i.Severity], Affects: p.names(i.Components, p.Tag),
 		Newest: slices.Clone(i.Updates), Became: i.Stage(), IsResolved: i.IsOver(), IsAnalysed: i.Stage() == Postmortem,
 	}
+	for _, name := range i.Former {
+		s.Affects = append(s.Affects, name.In(p.Tag))
+	}
 	slices.Reverse(s.Newest)
 	if s.IsResolved {
-		s.Became, s.Level, s.Lasted = Resolved, design.Up, i.ResolvedAt.Sub(i.StartedAt).Truncate(time.Second)
+		s.Became, s.Level, s.Lasted = Resolved, design.Up, i.open().Length().Truncate(time.Second)
 	}
 	return s
 }
@@ -228,7 +299,7 @@ type tableDay struct {
 }
 
 // IsOpen tells that there is something to open: it wasn't up all the time.
-func (d tableDay) IsOpen() bool { return d.Day.Down+d.Day.Unknown+d.Day.Work > 0 }
+func (d tableDay) IsOpen() bool { return !d.Day.isWhole() }
 
 // ID is by which the day is linked to.
 func (d tableDay) ID() string { return d.At.Format(time.DateOnly) }

@@ -119,14 +119,22 @@ func (w *writer) bars(r *row) {
 // figures are for how much of the time it was up, and for how long it was not, or nobody knows.
 func (w *writer) figures(d Day) {
 	percent := d.percent()
-	if percent == "" {
+	part := func(text language.Text, d time.Duration) {
+		w.raw(strings.Replace(text.In(w.tag), "#", w.duration(max(d, time.Second)), 1))
+	}
+	if percent != "" {
+		w.raw(`<b><bdi>`, percent, `</bdi></b> · `)
+	}
+	switch {
+	case d.Down > 0:
+		part(down, d.Down)
+	case d.Trouble > 0:
+		w.raw(`<b>`, noOutage.In(w.tag), `</b> · `)
+		part(troubled, d.Trouble)
+	case percent == "":
 		w.raw(noFigures.In(w.tag))
 		return
-	}
-	w.raw(`<b><bdi>`, percent, `</bdi></b> · `)
-	if d.Down > 0 {
-		w.raw(strings.Replace(down.In(w.tag), "#", w.duration(d.Down), 1))
-	} else {
+	default:
 		w.raw(noDown.In(w.tag))
 	}
 	if d.Unknown >= time.Minute {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"slices"
 	"sync"
 	"time"
 
@@ -115,6 +116,10 @@ func brotlied(body []byte) []byte {
 	return out.Bytes()
 }
 
+// maxKept is how many incidents have pages that are kept: those that are open, and the latest. Others are rendered
+// for whoever asks.
+const maxKept = 100
+
 // newSite lists all that can be asked for.
 func newSite(v *view, settings Settings, markdown Markdown, stale time.Time) *site {
 	s := &site{view: v, settings: settings, markdown: markdown, stale: stale, files: map[string]localized{}}
@@ -123,7 +128,7 @@ func newSite(v *view, settings Settings, markdown Markdown, stale time.Time) *si
 	if settings.Picture.Body != nil {
 		s.logo = s.freeze("logo", settings.Picture.Type, settings.Picture.Body)
 	} else {
-		s.logo = s.freeze("svg", "image/svg+xml", []byte(mustRead("icon.svg")))
+		s.logo = s.freeze("svg", "image/svg+xml", design.Mark().Body)
 	}
 	s.page(mainPage, "main.html", func(p *page) any { return p.main() })
 	s.page("status/history", "history.html", func(p *page) any { return p.history() })
@@ -137,10 +142,11 @@ func newSite(v *view, settings Settings, markdown Markdown, stale time.Time) *si
 		s.each("status/badge/"+r.ID+".svg", "image/svg+xml", shared, func(tag language.Tag) []byte { return badge(r.Name.In(tag), r.Status, tag) })
 	}
 	s.each("status/badge/overall.svg", "image/svg+xml", shared, func(tag language.Tag) []byte { return badge(v.Title.In(tag), v.Overall, tag) })
-	for _, list := range [][]Incident{v.Open, v.Past} {
-		for _, i := range list {
-			s.page("status/incidents/"+i.ID, "incident.html", func(p *page) any { return p.incident(i) })
+	for k, i := range slices.Concat(v.Open, v.Past) {
+		if k >= maxKept && !settings.files {
+			break
 		}
+		s.page("status/incidents/"+i.ID, "incident.html", func(p *page) any { return p.incident(i) })
 	}
 	s.each("status/feed.atom", "application/atom+xml; charset=utf-8", shared, s.feed)
 	s.each("status/calendar.ics", "text/calendar; charset=utf-8", shared, s.calendar)

@@ -11,11 +11,13 @@ import (
 	"context"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"manus/design"
+	"manus/internal/timeline"
 	"manus/language"
 )
 
@@ -202,7 +204,28 @@ func (s *Service) show(v *view, stale time.Time) {
 func (v *view) tells(o *view) bool {
 	a, b := *v, *o
 	a.At, b.At = time.Time{}, time.Time{}
-	return reflect.DeepEqual(a, b)
+	a.Rows, b.Rows, a.Groups, b.Groups = nil, nil, nil, nil // groups are of rows
+	return slices.EqualFunc(v.Rows, o.Rows, row.tells) && reflect.DeepEqual(a, b)
+}
+
+// tells tells whether another row says the same. What is long is compared without reflection, as this is done
+// twice a second.
+func (r row) tells(o row) bool {
+	if r.Total != o.Total || r.Status != o.Status || !r.Since.Equal(o.Since) || !reflect.DeepEqual(r.Component, o.Component) {
+		return false
+	}
+	return r.Counted == o.Counted || r.Counted != nil && o.Counted != nil && r.Counted.tells(o.Counted)
+}
+
+func (c *counted) tells(o *counted) bool {
+	spans := func(c *counted) [9]timeline.Spans {
+		return [9]timeline.Spans{c.Up, c.Down, c.Work, c.Unknown, c.Measured, c.Unseen, c.Trouble, c.Cut, c.Paused}
+	}
+	if c.Window != o.Window || c.Days != o.Days || c.Folded != o.Folded || !slices.Equal(c.Told, o.Told) || !slices.Equal(c.Disturbed, o.Disturbed) {
+		return false
+	}
+	a, b := spans(c), spans(o)
+	return slices.EqualFunc(a[:], b[:], func(x, y timeline.Spans) bool { return slices.Equal(x, y) })
 }
 
 // languages are those that pages are in.

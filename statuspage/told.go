@@ -1,58 +1,115 @@
 package statuspage
 
 import (
+	"cmp"
 	"slices"
 
-	"manus/language"
+	"manus/internal/timeline"
 )
 
-// Stand is how a component is, for those who are told of it.
-type Stand struct {
-	ID     string
-	Name   language.Text
-	Status Status
+// told is a time in which an incident was open at a component.
+type told struct {
+	timeline.Span
+	Incident string // its id
 }
 
-// Stands are how components are by now, those that the page lists, with an incident or planned work as it
-// is given: the page itself may not have read that yet.
-func (s *Service) Stands(ids []string, incident *Incident, work *Maintenance) (all []Stand) {
-	now := s.site.Load()
-	if now == nil {
-		return nil
+// reports are the times of a component's incidents: no two of a list have a moment in common.
+type reports struct {
+	Out []told // people say that it is out
+	All []told // there is an incident at all
+}
+
+// claims tells whether people say in it that a component has trouble, and not only what watches that.
+func (i Incident) claims(component string) bool {
+	return slices.Contains(i.Components, component) && (!i.Automatic || slices.Contains(i.Named, component))
+}
+
+// isOut tells whether a component with such an incident is out, and not only disturbed.
+func (s Severity) isOut() bool { return s == Major || s == Critical }
+
+// isOver tells whether nothing more is done at that stage.
+func (s Stage) isOver() bool { return s == Resolved || s == Postmortem }
+
+// open are the times in which it wasn't resolved. Each has some time in it.
+func (i Incident) open() timeline.Spans {
+	var all []timeline.Span
+	from, over := i.StartedAt.UnixMilli(), false
+	for _, u := range i.Updates {
+		at := u.At.UnixMilli()
+		switch {
+		case u.Stage.isOver() && !over:
+			all = append(all, timeline.Span{From: from, Until: max(at, from+1)})
+		case !u.Stage.isOver() && over:
+			from = at
+		}
+		over = u.Stage.isOver()
 	}
-	told := *now.view
-	if incident != nil {
-		told.Open = slices.DeleteFunc(slices.Clone(told.Open), func(i Incident) bool { return i.ID == incident.ID })
-		if !incident.IsOver() {
-			told.Open = append(told.Open, *incident)
+	switch last := len(all) - 1; {
+	case !over:
+		all = append(all, timeline.Span{From: from, Until: timeline.End})
+	case !i.ResolvedAt.IsZero():
+		all[last].Until = max(i.ResolvedAt.UnixMilli(), all[last].From+1)
+	}
+	return timeline.Of(all...)
+}
+
+// reportsOf are the times of incidents by component.
+func reportsOf(incidents []Incident) map[string]reports {
+	all := map[string]reports{}
+	for _, i := range incidents {
+		for _, span := range i.open() {
+			for _, id := range i.Components {
+				s := all[id]
+				s.All = append(s.All, told{span, i.ID})
+				if i.claims(id) && i.Severity.isOut() {
+					s.Out = append(s.Out, told{span, i.ID})
+				}
+				all[id] = s
+			}
 		}
 	}
-	if work != nil {
-		told.On = slices.DeleteFunc(slices.Clone(told.On), func(m Maintenance) bool { return m.ID == work.ID })
-		if work.Progress == InProgress {
-			told.On = append(told.On, *work)
-		}
-	}
-	for i := range told.Rows {
-		if c := told.Rows[i].Component; slices.Contains(ids, c.ID) {
-			all = append(all, Stand{c.ID, c.Name, told.status(c)})
-		}
+	for id, s := range all {
+		all[id] = reports{apartInTime(s.Out), apartInTime(s.All)}
 	}
 	return all
 }
 
-// Words are those of a status, for people.
-func (s Status) Words() language.Text { return statusWords[s] }
-
-// Words are those of a severity, for people.
-func (s Severity) Words() language.Text { return severityWords[s] }
-
-// Colour is a status's, in a mail, which knows no stylesheet.
-func (s Status) Colour() string {
-	return map[Status]string{
-		Operational: "#009e73", UnderMaintenance: "#0072b2", Degraded: "#e69f00", PartialOutage: "#d55e00", MajorOutage: "#b3261e",
-	}[s]
+// apartInTime are the same moments, each once: it is of the incident that began first.
+func apartInTime(all []told) (apart []told) {
+	slices.SortStableFunc(all, func(a, b told) int {
+		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Incident, b.Incident))
+	})
+	end := int64(0)
+	for _, t := range all {
+		if t.From = max(t.From, end); !t.IsEmpty() {
+			apart, end = append(apart, t), t.Until
+		}
+	}
+	return apart
 }
 
-// Colour is that of trouble as bad.
-func (s Severity) Colour() string { return s.claimed().Colour() }
+// spansOf are the moments, whatever incident they are of.
+func spansOf(all []told) timeline.Spans {
+	spans := make([]timeline.Span, len(all))
+	for i, t := range all {
+		spans[i] = t.Span
+	}
+	return timeline.Of(spans...)
+}
+
+// partsIn are the parts that are in some spans.
+func partsIn(all []told, spans timeline.Spans) (parts []told) {
+	first := 0
+	for _, t := range all {
+		for first < len(spans) && spans[first].Until <= t.From {
+			first++
+		}
+		for _, s := range spans[first:] {
+			if s.From >= t.Until {
+				break
+			}
+			parts = append(parts, told{s.Within(t.Span), t.Incident})
+		}
+	}
+	return parts
+}

@@ -24,6 +24,9 @@ type view struct {
 	On   []Maintenance
 	Next []Maintenance // the next first, with what was cancelled and would have been
 	Over []Maintenance // the latest first
+	// IncidentsSince and WorksLeft are the model's.
+	IncidentsSince time.Time
+	WorksLeft      bool
 }
 
 // row is a component with how it is and was.
@@ -32,8 +35,8 @@ type row struct {
 	Status Status
 	// Counted is what figures are the sums of; nil where nothing watches it.
 	Counted *counted
-	Days    [HistoryDays]Day
-	Total   Day // of all days
+	Days    *[HistoryDays]Day // of Counted
+	Total   Day               // of all days
 	// Since is since when it is watched; zero where it isn't.
 	Since time.Time
 }
@@ -51,7 +54,7 @@ type group struct {
 
 // newView works out how everything is at a moment.
 func newView(m Model, title language.Text, now time.Time) *view {
-	v := &view{At: now, Title: title, Overall: Operational}
+	v := &view{At: now, Title: title, Overall: Operational, IncidentsSince: m.IncidentsSince, WorksLeft: m.WorksLeft}
 	for _, i := range m.Incidents {
 		if i.IsOver() {
 			v.Past = append(v.Past, i)
@@ -70,23 +73,31 @@ func newView(m Model, title language.Text, now time.Time) *view {
 		}
 	}
 	slices.Reverse(v.Over)
+	told := reportsOf(m.Incidents)
 	for _, c := range m.Components {
-		v.Rows = append(v.Rows, v.newRow(c, now))
+		v.Rows = append(v.Rows, v.newRow(c, told[c.ID], now))
 	}
 	v.group()
 	v.Overall = v.overall()
 	return v
 }
 
-func (v *view) newRow(c Component, now time.Time) row {
-	r := row{Component: c, Status: v.status(c)}
+// noDays are those of what nothing watches.
+var noDays [HistoryDays]Day
+
+func (v *view) newRow(c Component, told reports, now time.Time) row {
+	r := row{Component: c, Status: v.troubled(c), Days: &noDays}
 	if r.IsMeasured() {
-		r.Counted = count(c.Watched, now)
-		r.Days = r.Counted.Days
+		r.Counted = count(c.Watched, told, now)
+		if r.Status.isTrouble() {
+			r.Counted.mark()
+		}
+		r.Days = &r.Counted.Days
 	}
 	for _, d := range r.Days {
 		r.Total = r.Total.add(d)
 	}
+	r.Status = v.status(c)
 	r.Watched = slices.Clone(r.Watched)
 	for _, w := range r.Watched {
 		since := time.UnixMilli(w.History.Since)
@@ -100,14 +111,20 @@ func (v *view) newRow(c Component, now time.Time) row {
 	return r
 }
 
-// status is how a component is.
-func (v *view) status(c Component) Status {
+// troubled is how a component is by what watches it, and by what people say of it.
+func (v *view) troubled(c Component) Status {
 	status := watchedStatus(c.Watched)
 	for _, i := range v.Open {
-		if slices.Contains(i.Components, c.ID) && !i.Automatic {
+		if i.claims(c.ID) {
 			status = worse(status, i.Severity.claimed())
 		}
 	}
+	return status
+}
+
+// status is how a component is.
+func (v *view) status(c Component) Status {
+	status := v.troubled(c)
 	isWork := func(m Maintenance) bool { return len(m.Components) == 0 || slices.Contains(m.Components, c.ID) }
 	if !status.isTrouble() && slices.ContainsFunc(v.On, isWork) {
 		return UnderMaintenance
@@ -151,6 +168,16 @@ func (v *view) overall() Status {
 		return Unknown
 	}
 	return worst
+}
+
+// incidentOf is one of those that the page tells of by itself; false where there is none.
+func (v *view) incidentOf(id string) (Incident, bool) {
+	for _, list := range [][]Incident{v.Open, v.Past} {
+		if i := slices.IndexFunc(list, func(i Incident) bool { return i.ID == id }); i >= 0 {
+			return list[i], true
+		}
+	}
+	return Incident{}, false
 }
 
 // component is one of them; nil where there is none.

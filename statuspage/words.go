@@ -57,6 +57,8 @@ var (
 	noDown    = language.Text{En: "never down", Ar: "بلا انقطاع"}
 	down      = language.Text{En: "# down", Ar: "انقطاع #"}
 	notKnown  = language.Text{En: "# not known", Ar: "# غير معروف"}
+	noOutage  = language.Text{En: "no outage counted", Ar: "لم يُحسب انقطاع"}
+	troubled  = language.Text{En: "incidents for #", Ar: "حوادث مدّتها #"}
 	noFigures = language.Text{En: "no figures yet", Ar: "لا أرقام بعد"}
 
 	stretchesLeft = language.Plural{

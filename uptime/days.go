@@ -7,7 +7,8 @@ import (
 	"manus/internal/timeline"
 )
 
-// Past is how a monitor is, and the times from which figures of any window are worked out.
+// Past is how a monitor is, and the times from which figures of any window are worked out. Planned work isn't
+// in it: what that excuses, whoever asks knows.
 type Past struct {
 	ID      string
 	Name    string
@@ -47,8 +48,8 @@ func (s *Service) Pasts(ctx context.Context, days int, ids ...string) (map[strin
 	for _, m := range monitors {
 		st := states[m.ID]
 		w := Watched{}
-		h := st.history(gaps, s.c.Planned(ctx, m.ID, window))
-		w.Status, w.Since = st.status(m, gaps, h.Excused, now)
+		h := st.history(gaps, nil)
+		w.Status, w.Since = st.status(m, gaps, nil, now)
 		w.showBeats(s.beats(m, hearts, h.Unknown, now))
 		pasts[m.ID] = Past{ID: m.ID, Name: m.Name, Status: w.Status, History: h, Cut: cut, Paused: st.Pauses}
 	}

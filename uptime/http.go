@@ -139,21 +139,21 @@ type resultsInput struct {
 func (s *Service) Routes(api *httpapi.API) {
 	s.placeRoutes(api)
 	s.pingRoutes(api)
-	group := httpapi.Group{API: api, Name: "Monitors", About: "What is watched, from where, and what was found.", Kinds: kinds}
-	route := func(pattern, id, summary string) httpapi.Route {
+	group := httpapi.Group{API: api, Name: language.Text{En: "Monitors", Ar: "المراقَبات"}, About: language.Text{En: "What is watched, from where, and what was found.", Ar: "ما يُراقَب، ومن أين، وما وُجد."}, Kinds: kinds}
+	route := func(pattern, id string, summary language.Text) httpapi.Route {
 		return httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: pattern, ID: id, Summary: summary}
 	}
-	httpapi.Register(group, route("GET /ops/monitors", "list-monitors", "See what is watched, and how it is, in the order of the ids"),
+	httpapi.Register(group, route("GET /ops/monitors", "list-monitors", language.Text{En: "See what is watched, and how it is, in the order of the ids", Ar: "اعرض المراقَبات وحالها، بترتيب معرّفاتها"}),
 		func(ctx context.Context, in *httpapi.Page) (*httpapi.ListOutput[monitorBody], error) {
 			all, next, err := s.List(ctx, in.Limit, in.Cursor)
 			return httpapi.ListOf(all, next, err, newMonitorBody(ctx))
 		})
-	httpapi.Register(group, route("GET /ops/monitors/{id}", "get-monitor", "See a monitor"),
+	httpapi.Register(group, route("GET /ops/monitors/{id}", "get-monitor", language.Text{En: "See a monitor", Ar: "اعرض مراقَبًا"}),
 		func(ctx context.Context, in *Path) (*httpapi.Output[monitorBody], error) {
 			return s.showMonitor(ctx, in.ID, nil)
 		})
 	s.dayRoutes(group, route)
-	httpapi.Register(group, route("GET /ops/monitors/{id}/results", "list-monitor-results", "See the last checks, newest first; they are kept for 48 hours"),
+	httpapi.Register(group, route("GET /ops/monitors/{id}/results", "list-monitor-results", language.Text{En: "See the last checks, newest first; they are kept for 48 hours", Ar: "اعرض آخر الفحوص، أحدثها أوّلًا؛ وتُحفظ 48 ساعة"}),
 		func(ctx context.Context, in *resultsInput) (*httpapi.ListOutput[resultBody], error) {
 			set, _, err := s.current(ctx)
 			if err != nil {
@@ -165,7 +165,7 @@ func (s *Service) Routes(api *httpapi.API) {
 			all, next, err := s.Results(ctx, in.ID, in.Limit, in.Cursor)
 			return httpapi.ListOf(all, next, err, s.newResultBody(ctx))
 		})
-	httpapi.Register(group, route("POST /ops/monitors/{id}/check", "check-monitor", "Check once, now; it changes nothing"),
+	httpapi.Register(group, route("POST /ops/monitors/{id}/check", "check-monitor", language.Text{En: "Check once, now; it changes nothing", Ar: "افحص مرّة واحدة الآن؛ ولا يغيّر ذلك شيئًا"}),
 		func(ctx context.Context, in *Path) (*httpapi.Output[resultBody], error) {
 			r, err := s.Check(ctx, in.ID)
 			if err != nil {
@@ -173,9 +173,9 @@ func (s *Service) Routes(api *httpapi.API) {
 			}
 			return httpapi.OutputOf(s.newResultBody(ctx)(Found{Result: r}), nil)
 		})
-	httpapi.Register(group, route("POST /ops/monitors/{id}/pause", "pause-monitor", "Don't check for now"),
+	httpapi.Register(group, route("POST /ops/monitors/{id}/pause", "pause-monitor", language.Text{En: "Don't check for now", Ar: "أوقف الفحص مؤقّتًا"}),
 		func(ctx context.Context, in *Path) (*struct{}, error) { return nil, s.Pause(ctx, in.ID, true) })
-	httpapi.Register(group, route("POST /ops/monitors/{id}/resume", "resume-monitor", "Check again"),
+	httpapi.Register(group, route("POST /ops/monitors/{id}/resume", "resume-monitor", language.Text{En: "Check again", Ar: "استأنف الفحص"}),
 		func(ctx context.Context, in *Path) (*struct{}, error) { return nil, s.Pause(ctx, in.ID, false) })
 	s.changingRoutes(group, route)
 }

@@ -292,7 +292,7 @@ func invalidMonitor(problems ...string) error {
 	var all invalids
 	for _, problem := range problems {
 		field, why := fieldOf(problem)
-		all = append(all, &httpapi.Invalid{Of: ErrInvalid, Field: field, Why: language.Text{En: why, Ar: why}})
+		all = append(all, &httpapi.Invalid{Of: ErrInvalid, Field: field, Why: problemText(why)})
 	}
 	return all
 }

@@ -210,7 +210,7 @@ func (c checkCommand) fromServer(p *process, tag language.Tag) reports {
 		}
 		key := variable(p.environ, "MANUS_API_KEY")
 		if key == "" {
-			return readiness.Body{}, usageError{errors.New("MANUS_API_KEY is not set: make an operator's API key with the scope operate, and set it")}
+			return readiness.Body{}, usageError{errors.New("MANUS_API_KEY is not set: make an operator's API key with the scope operator, and set it")}
 		}
 		request.Header.Set("Authorization", "Bearer "+key)
 		request.Header.Set("Accept-Language", tag.String())
@@ -234,7 +234,7 @@ func getReport(request *http.Request) (body readiness.Body, err error) {
 	case err != nil:
 		return body, err
 	case response.StatusCode == http.StatusUnauthorized, response.StatusCode == http.StatusForbidden:
-		return body, fmt.Errorf("it answers %s; MANUS_API_KEY has to be an operator's key with the scope operate", response.Status)
+		return body, fmt.Errorf("it answers %s; MANUS_API_KEY has to be an operator's key with the scope operator", response.Status)
 	case response.StatusCode != http.StatusOK:
 		return body, fmt.Errorf("it answers %s", response.Status)
 	}

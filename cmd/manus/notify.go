@@ -127,8 +127,8 @@ type notifyTest struct {
 	Channel *string `arg:"" optional:"" help:"The channel's id, or that of a part, such as mail/2. Without one, all are tested."`
 }
 
-// Run sends tests from here, also without a server. The channels are those of the settings
-// that the command is given, which are to be the server's.
+// Run sends tests from here, also without a server or its store. The channels are those of the
+// settings that the command is given, which are to be the server's.
 func (c notifyTest) Run(p *process, parent *notifyCommand) error {
 	settings, err := config.LoadAlerts(parent.source(p), parent.Data)
 	if err != nil {
@@ -144,7 +144,7 @@ func (c notifyTest) Run(p *process, parent *notifyCommand) error {
 			return usageError{errors.New("the channel's id is empty; without one, all are tested")}
 		}
 	}
-	return withRooms(p, app.Options{Settings: settings, Unopened: true}, func(a *app.App) error {
+	return withRoomsAsFar(p, app.Options{Settings: settings}, func(a *app.App) error {
 		failed := 0
 		err := a.Alerts.TestNow(p.ctx, channel, func(lane string, err error) {
 			outcome := "the receiver has taken it"

@@ -110,7 +110,7 @@ func (w Work) iterate(zone *time.Location) (func() (time.Time, bool), error) {
 	}
 	r, err := rrule.NewRRule(*option)
 	if err != nil {
-		return nil, fmt.Errorf("rrule: %w", err)
+		return nil, fmt.Errorf("rrule: write one such as FREQ=WEEKLY;BYDAY=SU: %w", err)
 	}
 	return r.Iterator(), nil
 }

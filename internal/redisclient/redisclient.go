@@ -112,8 +112,11 @@ func (c *Client) Listen(ctx context.Context, channel string, onMessage func(mess
 	}
 }
 
-// Clock is what time it is by the server's clock.
+// Clock is what time it is by the server's clock. It connects, where nobody has yet.
 func (c *Client) Clock(ctx context.Context) (time.Time, error) {
+	if err := c.Connect(); err != nil {
+		return time.Time{}, err
+	}
 	client, err := c.Get()
 	if err != nil {
 		return time.Time{}, err

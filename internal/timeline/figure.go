@@ -15,6 +15,11 @@ type History struct {
 	Days    []Day // what was folded, see [Fold]
 }
 
+// IsExcused tells whether it is maintenance at a moment.
+func (h History) IsExcused(at time.Time) bool {
+	return slices.ContainsFunc(h.Excused, func(s Span) bool { return s.From <= at.UnixMilli() && at.UnixMilli() < s.Until })
+}
+
 // Day is what was folded of a day in UTC: all times of it in which it was known to be down,
 // as their sum. All is in milliseconds, the two moments since 1970.
 type Day struct {

@@ -229,12 +229,17 @@ var more = language.Plural{
 	Ar: language.Forms{One: "وواحد غيرها", Two: "واثنان غيرها", Few: "و# غيرها", Many: "و# غيرها", Other: "و# غيرها"},
 }
 
-// list is what was tried, or what a digest holds.
+// list is what was tried, or what a digest holds. What was tried begins with a time, and is said in
+// English.
 func (d draft) list() []string {
-	if d.left == 0 {
-		return d.Lines
+	lines := make([]string, len(d.Lines))
+	for i, line := range d.Lines {
+		lines[i] = d.Language.Isolate(line)
 	}
-	return append(slices.Clone(d.Lines), "… "+more.In(d.Language, d.left))
+	if d.left > 0 {
+		lines = append(lines, "… "+more.In(d.Language, d.left))
+	}
+	return lines
 }
 
 // listName is what the list is called.
