@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
-	"html/template"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"manus/audit"
+	"manus/design"
 	"manus/language"
 	"manus/mail"
 )
@@ -93,7 +93,7 @@ var notices = map[audit.Kind]letter{
 //go:embed mail.html
 var mailPage string
 
-var mailTemplate = template.Must(template.New("mail").Parse(mailPage))
+var mailTemplate = design.Letter("mail", mailPage)
 
 // invitation is the letter of one.
 func (s *Service) invitation() letter {
@@ -128,21 +128,23 @@ func (s *Service) signature(tag language.Tag) string {
 // compose makes a mail of a letter, as text and as HTML.
 func (s *Service) compose(tag language.Tag, l letter, link string, facts []fact) mail.Message {
 	t := struct {
-		Lang                               language.Tag
-		Subject, Body, Button, Link, After string
-		Signature                          string
-		Facts                              []fact
-	}{tag, l.subject.In(tag), l.body.In(tag), l.button.In(tag), link, l.after.In(tag), s.signature(tag), facts}
+		Lang                             language.Tag
+		Title, Body, Button, Link, After string
+		Colour, Signature                string
+		Facts                            []struct{ Name, Value string }
+	}{tag, l.subject.In(tag), l.body.In(tag), l.button.In(tag), link, l.after.In(tag), design.Accent, s.signature(tag), nil}
 	var lines []string
 	for _, f := range facts {
-		lines = append(lines, f.Name.In(tag)+": "+tag.Isolate(f.Value))
+		name := f.Name.In(tag)
+		t.Facts = append(t.Facts, struct{ Name, Value string }{name, f.Value})
+		lines = append(lines, name+": "+tag.Isolate(f.Value))
 	}
 	parts := slices.DeleteFunc([]string{t.Body, link, strings.Join(lines, "\n"), t.After, t.Signature}, func(part string) bool { return part == "" })
 	var html bytes.Buffer
 	if err := mailTemplate.Execute(&html, t); err != nil { // the template takes every text
 		s.c.Log.Error("a mail's HTML could not be made", "error", err)
 	}
-	return mail.Message{Subject: t.Subject, Text: strings.Join(parts, "\n\n") + "\n", HTML: html.String(), Language: tag.String()}
+	return mail.Message{Subject: t.Title, Text: strings.Join(parts, "\n\n") + "\n", HTML: html.String(), Language: tag.String()}
 }
 
 // mailLink sends a letter with a link to one of the account's pages, or to the

@@ -107,9 +107,11 @@ type App struct {
 	health   *health.Service
 	pages    *console.Pages
 	listed   atomic.Pointer[[]statuspage.Listed] // the status page's components
-	past     pastIncidents                       // what that page tells of its days
-	api      *httpapi.API
-	routes   func() ratelimit.Routes // once all rooms are there
+	// privateWebhooks lets subscribers' webhooks be in the own network.
+	privateWebhooks atomic.Bool
+	past            pastIncidents // what that page tells of its days
+	api             *httpapi.API
+	routes          func() ratelimit.Routes // once all rooms are there
 
 	public, ops *server
 	background  sync.WaitGroup

@@ -30,9 +30,9 @@ func (a *App) addStatusPage() error {
 	if err != nil && !a.options.Offline { // a command has no use for a logo, or says so itself
 		return err
 	}
-	a.listed.Store(&settings.Components)
+	a.setListed(settings.Policy)
 	a.Status = statuspage.New(statuspage.Config{
-		Read: a.statusModel, Incident: a.publicIncident, Markdown: incident.HTML, Log: a.log,
+		Read: a.statusModel, Incident: a.publicIncident, Markdown: incident.HTML, Plain: incident.Plain, Log: a.log,
 	}, settings)
 	a.add(room{
 		name: "statuspage", routes: a.statusRoutes, run: a.Status.Run,
@@ -44,12 +44,18 @@ func (a *App) addStatusPage() error {
 		apply: func(s config.Settings) (func(), error) {
 			changed, err := a.statusSettings(s)
 			return func() {
-				a.listed.Store(&changed.Components)
+				a.setListed(changed.Policy)
 				a.Status.Set(changed)
 			}, err
 		},
 	})
 	return nil
+}
+
+// setListed is what others go by of what manus.yaml says of the page.
+func (a *App) setListed(p statuspage.Policy) {
+	a.listed.Store(&p.Components)
+	a.privateWebhooks.Store(p.PrivateWebhooks)
 }
 
 // subscribeHere is where people ask to be told, from the root of the site.

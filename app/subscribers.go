@@ -16,8 +16,9 @@ import (
 // addSubscribers adds those who are told of incidents and planned work.
 func (a *App) addSubscribers() (err error) {
 	a.Subscribers, err = subscribe.New(subscribe.Config{
-		Store: a.store, Secrets: a.secrets(), Send: a.sendToSubscribers(), Read: a.readNotice, Names: a.namesOf, BaseURL: func() string { return strings.TrimSuffix(a.siteURL(), "/") },
-		AllowPrivate: a.settings.Alerts.AllowPrivate, Version: a.options.Version.Version, Metrics: a.registry, Log: a.log,
+		Store: a.store, Secrets: a.secrets(), Send: a.sendToSubscribers(), Read: a.readNotice, Names: a.namesOf, Title: func() language.Text { return a.Status.Title() }, Markdown: incident.HTML, Plain: incident.Plain, PageURL: a.statusPageURL,
+		BaseURL:      func() string { return strings.TrimSuffix(a.siteURL(), "/") },
+		AllowPrivate: a.privateWebhooks.Load, Version: a.options.Version.Version, Metrics: a.registry, Log: a.log,
 	})
 	if err != nil {
 		return err
@@ -43,6 +44,24 @@ func (a *App) siteURL() string {
 		return localURL(a.Addr())
 	}
 	return a.settings.PublicURL
+}
+
+// statusPageURL is where a part of the page is, in a language: at the page's own address where it has one,
+// which stands when the product doesn't; there it may be of files, whose names the server knows too.
+func (a *App) statusPageURL(path string, tag language.Tag) string {
+	root := strings.TrimSuffix(a.settings.StatusURL, "/")
+	switch {
+	case root == "":
+		root = strings.TrimSuffix(a.siteURL(), "/")
+	case path == "/status":
+		path = "/"
+	default:
+		return root + statuspage.FilePath(path, tag)
+	}
+	if tag == language.Arabic {
+		path += "?lang=ar"
+	}
+	return root + path
 }
 
 // sendToSubscribers is what their mails go by: not the outbox that other mails wait in, as
@@ -102,7 +121,7 @@ func (a *App) readNotice(ctx context.Context, ref subscribe.Ref) (subscribe.Noti
 		return subscribe.Notice{}, false, err
 	}
 	public, is := a.publishedTime(o, time.Now())
-	return noticeOfStep(what, public), is, nil
+	return a.noticeOfStep(what, public), is, nil
 }
 
 func (a *App) readUpdate(ctx context.Context, ref subscribe.Ref) (subscribe.Notice, bool, error) {
@@ -131,6 +150,7 @@ func (a *App) readUpdate(ctx context.Context, ref subscribe.Ref) (subscribe.Noti
 	last := said[len(said)-1]
 	return subscribe.Notice{
 		Thread: public.ID, Components: public.Components, Title: public.Title, Status: last.Stage.Words(), State: string(last.Stage),
+		Severity: string(public.Severity), Colour: colourOf(public), Affected: a.affected(public.Components, &public, nil), Facts: factsOf(public),
 		At: last.At, News: entries[:news], Before: entries[news:], Path: "/status/incidents/" + public.ID, NotBefore: at,
 	}, true, nil
 }
@@ -138,7 +158,7 @@ func (a *App) readUpdate(ctx context.Context, ref subscribe.Ref) (subscribe.Noti
 // entriesOf are updates as they are told, the newest first.
 func entriesOf(updates []statuspage.Update) (all []subscribe.Entry) {
 	for _, u := range slices.Backward(updates) {
-		all = append(all, subscribe.Entry{At: u.At, Status: u.Stage.Words(), Text: u.Text})
+		all = append(all, subscribe.Entry{At: u.At, Status: u.Stage.Words(), State: string(u.Stage), Text: u.Text})
 	}
 	return all
 }
@@ -151,16 +171,40 @@ var stepWords = map[string]language.Text{
 	"cancelled": {En: "Cancelled", Ar: "أُلغيت الصيانة"},
 }
 
-func noticeOfStep(what string, m statuspage.Maintenance) subscribe.Notice {
-	text := func(tag language.Tag) string {
-		when := language.Text{
-			En: m.From.UTC().Format("2006-01-02 15:04") + " – " + tag.Moment(m.Until),
-			Ar: "من " + tag.Isolate(tag.Moment(m.From)) + " إلى " + tag.Isolate(tag.Moment(m.Until)),
-		}.In(tag)
-		return strings.TrimSpace(when + "\n\n" + m.Text.In(tag))
-	}
+func (a *App) noticeOfStep(what string, m statuspage.Maintenance) subscribe.Notice {
 	return subscribe.Notice{
-		Thread: m.ID, Components: m.Components, Title: m.Title, Status: stepWords[what], State: what, At: m.ChangedAt,
-		News: []subscribe.Entry{{At: m.ChangedAt, Status: stepWords[what], Text: language.Text{En: text(language.English), Ar: text(language.Arabic)}}}, Path: "/status",
+		Thread: m.ID, Components: m.Components, Title: m.Title, Status: stepWords[what], State: what, At: m.ChangedAt, Colour: statuspage.UnderMaintenance.Colour(),
+		Facts: []subscribe.Fact{{Name: factWhen, From: m.From, Until: m.Until}}, Affected: a.affected(m.Components, nil, &m),
+		News: []subscribe.Entry{{At: m.ChangedAt, Status: stepWords[what], State: what, Text: m.Text}}, Path: "/status",
 	}
+}
+
+var (
+	factWhen     = language.Text{En: "When", Ar: "الموعد"}
+	factSeverity = language.Text{En: "How bad", Ar: "الخطورة"}
+	factSince    = language.Text{En: "Since", Ar: "منذ"}
+	factOver     = language.Text{En: "Over since", Ar: "انتهت في"}
+)
+
+func factsOf(i statuspage.Incident) []subscribe.Fact {
+	facts := []subscribe.Fact{{Name: factSeverity, Value: i.Severity.Words()}, {Name: factSince, From: i.StartedAt}}
+	if !i.ResolvedAt.IsZero() {
+		facts = append(facts, subscribe.Fact{Name: factOver, From: i.ResolvedAt})
+	}
+	return facts
+}
+
+func colourOf(i statuspage.Incident) string {
+	if i.IsOver() {
+		return statuspage.Operational.Colour()
+	}
+	return i.Severity.Colour()
+}
+
+// affected are the components of an incident or of planned work, and how they are.
+func (a *App) affected(ids []string, i *statuspage.Incident, m *statuspage.Maintenance) (all []subscribe.Affected) {
+	for _, c := range a.Status.Stands(ids, i, m) {
+		all = append(all, subscribe.Affected{ID: c.ID, Name: c.Name, Status: c.Status.Words(), State: string(c.Status), Colour: c.Status.Colour()})
+	}
+	return all
 }

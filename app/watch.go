@@ -113,7 +113,7 @@ func watchFrom(ctx context.Context, o WatchOptions, store docstore.Store, server
 		working.Go(func() {
 			statuspage.Mirror(ctx, statuspage.MirrorConfig{
 				Fetch: func(ctx context.Context) (page statuspage.Snapshot, err error) { return page, far.Page(ctx, &page) },
-				Dir:   o.StatusDir, URL: o.StatusURL, Wrote: check.Wrote, Markdown: incident.HTML, Log: o.Log,
+				Dir:   o.StatusDir, URL: o.StatusURL, Wrote: check.Wrote, Markdown: incident.HTML, Plain: incident.Plain, Log: o.Log,
 			})
 		})
 	}

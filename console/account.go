@@ -33,6 +33,7 @@ type linkForm struct {
 	question, done                 message
 	Button                         language.Text
 	AskEmail, AskName, AskPassword bool
+	check                          func(*http.Request) error // whether the link still holds; nil: submit tells
 	submit                         func(*http.Request) error
 	// lost is what to do where the link isn't valid, and instead the form by which to do that;
 	// nextPages are where to go on from there, and once it is done. A form without lost needs no link.
@@ -156,7 +157,13 @@ func (p *Pages) accountRoutes(api *httpapi.API) { p.formRoutes(api, p.linkForms(
 func (p *Pages) formRoutes(api *httpapi.API, forms []linkForm) {
 	for _, form := range forms {
 		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET " + form.Path}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			p.show(w, r, http.StatusOK, "link.html", p.linkPage(r, form))
+			page, status := p.linkPage(r, form), http.StatusOK
+			if form.check != nil && page.Token != "" {
+				if err := form.check(r); err != nil {
+					status = p.fail(r, &page, err)
+				}
+			}
+			p.show(w, r, status, "link.html", page)
 		}))
 		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "POST " + form.Path, MaxBody: maxForm},
 			http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.submit(w, r, form) }))
@@ -207,7 +214,7 @@ var kinds = slices.Concat(account.Kinds, subscribe.Kinds)
 func (p *Pages) fail(r *http.Request, page *linkPage, err error) (status int) {
 	kind, known := kinds.Find(err)
 	page.Problem = kind.Detail
-	if errors.Is(err, account.ErrInvalidLink) || errors.Is(err, account.ErrTaken) || errors.Is(err, subscribe.ErrLink) {
+	if errors.Is(err, account.ErrInvalidLink) || errors.Is(err, account.ErrTaken) || errors.Is(err, subscribe.ErrLink) || errors.Is(err, subscribe.ErrUnsubscribed) {
 		page.Text = language.Text{}
 		page.endLink()
 	}

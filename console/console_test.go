@@ -53,10 +53,17 @@ func setup(t *testing.T) (*httpapi.API, http.Handler) {
 // nobody subscribes.
 type nobody struct{}
 
-func (nobody) TakesMail() bool                             { return true }
-func (nobody) Ask(context.Context, subscribe.Asking) error { return nil }
-func (nobody) Confirm(context.Context, string) error       { return subscribe.ErrLink }
-func (nobody) Unsubscribe(context.Context, string) error   { return nil }
+func (nobody) TakesMail() bool { return true }
+func (nobody) Ask(_ context.Context, a subscribe.Asking) error {
+	if strings.HasPrefix(a.Email+a.Webhook, "wrong") {
+		return subscribe.ErrAddress
+	}
+	return nil
+}
+func (nobody) CanConfirm(context.Context, string) error     { return nil }
+func (nobody) Confirm(context.Context, string) error        { return subscribe.ErrLink }
+func (nobody) CanUnsubscribe(context.Context, string) error { return nil }
+func (nobody) Unsubscribe(context.Context, string) error    { return nil }
 
 // failures are what pages may answer, by the last part of an address that does.
 var failures = map[string]error{

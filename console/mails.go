@@ -2,10 +2,12 @@ package console
 
 import (
 	"errors"
+	"html"
 	"net/http"
 
 	"manus/docstore"
 	"manus/httpapi"
+	"manus/language"
 	"manus/mail"
 )
 
@@ -47,6 +49,17 @@ func (p *Pages) mailHTML(w http.ResponseWriter, r *http.Request) {
 		httpapi.WriteError(w, r, nil, err)
 		return
 	}
+	body := kept.HTML
+	if body == "" {
+		body = textPage(kept.Message)
+	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = w.Write([]byte(kept.HTML)) // the client is gone if this fails
+	_, _ = w.Write([]byte(body)) // the client is gone if this fails
+}
+
+// textPage shows a mail that is text alone.
+func textPage(m mail.Message) string {
+	tag := language.Tag(m.Language)
+	return `<!DOCTYPE html><html lang="` + tag.String() + `" dir="` + tag.Direction() + `"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">` +
+		`<title>` + html.EscapeString(m.Subject) + `</title><pre dir="auto" style="max-width:45em;margin:1em auto;padding:0 1em;font:16px/1.6 system-ui,sans-serif;white-space:pre-wrap;overflow-wrap:anywhere">` + html.EscapeString(m.Text) + `</pre></html>`
 }

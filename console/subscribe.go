@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"manus/httpapi"
+	"manus/identity"
 	"manus/language"
 	"manus/ratelimit"
 	"manus/subscribe"
@@ -17,7 +18,9 @@ import (
 type Subscribers interface {
 	TakesMail() bool
 	Ask(ctx context.Context, a subscribe.Asking) error
+	CanConfirm(ctx context.Context, token string) error
 	Confirm(ctx context.Context, token string) error
+	CanUnsubscribe(ctx context.Context, token string) error
 	Unsubscribe(ctx context.Context, token string) error
 }
 
@@ -34,6 +37,7 @@ type subscribePage struct {
 	ByWebhook bool   // and not by mail
 	Instead   string // the page for the other of the two; empty where there is no mail
 	Parts     []Part
+	Typed     string // what was typed as the address, by whoever sent the form
 }
 
 const subscribePath = "/status/subscribe"
@@ -61,6 +65,7 @@ func (p *Pages) subscribeForms() []linkForm {
 			language.Text{En: "Press the button to be told of incidents and planned work.", Ar: "اضغط الزرّ لتصلك إشعارات الحوادث والصيانة."},
 		},
 		Button: language.Text{En: "Confirm", Ar: "أؤكِّد"},
+		check:  func(r *http.Request) error { return p.Subscribers.CanConfirm(r.Context(), r.FormValue("token")) },
 		submit: func(r *http.Request) error { return p.Subscribers.Confirm(r.Context(), r.FormValue("token")) },
 		done: message{
 			language.Text{En: "You will be told", Ar: "ستصلك الإشعارات"},
@@ -75,6 +80,7 @@ func (p *Pages) subscribeForms() []linkForm {
 			language.Text{En: "Press the button, and you aren't told any more. Your address is erased.", Ar: "اضغط الزرّ لتتوقف الإشعارات ويُمحى عنوانك."},
 		},
 		Button: language.Text{En: "Unsubscribe", Ar: "ألغِ الاشتراك"},
+		check:  func(r *http.Request) error { return p.Subscribers.CanUnsubscribe(r.Context(), r.FormValue("token")) },
 		submit: func(r *http.Request) error { return p.Subscribers.Unsubscribe(r.Context(), r.FormValue("token")) },
 		done: message{
 			language.Text{En: "You aren't told any more", Ar: "توقفت الإشعارات"},
@@ -117,6 +123,10 @@ func (p *Pages) subscribePage(r *http.Request) subscribePage {
 	if p.Parts != nil {
 		page.Parts = p.Parts()
 	}
+	page.Typed = r.PostForm.Get("email")
+	if page.ByWebhook {
+		page.Typed = r.PostForm.Get("webhook")
+	}
 	for i, part := range page.Parts {
 		page.Parts[i].Chosen = slices.Contains(r.Form["component"], part.ID)
 	}
@@ -139,6 +149,7 @@ func (p *Pages) askSubscription(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = p.Subscribers.Ask(r.Context(), subscribe.Asking{
 			Email: r.PostFormValue("email"), Webhook: r.PostFormValue("webhook"), Components: page.chosen(), Language: page.Lang,
+			From: identity.From(r.Context()).Address,
 		})
 	}
 	if err != nil {

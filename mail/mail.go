@@ -32,8 +32,10 @@ type Message struct {
 	ID string `json:"-"`
 	// Thread is the ID of the mail that began what this one goes on with, whether or not
 	// that one was sent; empty, or the mail's own ID: it begins something itself.
-	Thread     string `json:"thread,omitempty"`
-	To         string `json:"to"`
+	Thread string `json:"thread,omitempty"`
+	To     string `json:"to"`
+	// FromName is the sender's name in place of the settings' own; empty: as they say.
+	FromName   string `json:"from_name,omitempty"`
 	Subject    string `json:"subject"`
 	Text, HTML string // the same in both
 	Language   string `json:"language"` // "en" or "ar"
@@ -55,9 +57,9 @@ const (
 )
 
 func (m Message) check() error {
-	head := m.To + m.Subject + m.Language + m.Thread + m.Unsubscribe
+	head := m.To + m.FromName + m.Subject + m.Language + m.Thread + m.Unsubscribe
 	switch {
-	case m.To == "" || len(m.To) > maxAddress || len(m.Subject) > maxSubject,
+	case m.To == "" || len(m.To) > maxAddress || len(m.Subject) > maxSubject, len(m.FromName) > maxAddress,
 		strings.ContainsFunc(head, func(c rune) bool { return c < ' ' || c == 0x7f }),
 		!utf8.ValidString(head), len(m.Text) > maxPart, len(m.HTML) > maxPart:
 		return ErrInvalid

@@ -28,6 +28,7 @@ const dialTimeout = 10 * time.Second
 // SMTP sends mails through a mail server. It is safe for concurrent use.
 type SMTP struct {
 	from    string
+	address string // of from
 	domain  string // of from, for message ids
 	host    string
 	tls     *tls.Config
@@ -71,7 +72,7 @@ func NewSMTP(serverURL, from string) (*SMTP, error) {
 		return nil, errFrom
 	}
 	s := &SMTP{
-		from: from, domain: sender.Address[strings.LastIndexByte(sender.Address, '@')+1:], host: u.Hostname(),
+		from: from, address: sender.Address, domain: sender.Address[strings.LastIndexByte(sender.Address, '@')+1:], host: u.Hostname(),
 		tls: &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12},
 	}
 	port := 587
@@ -215,6 +216,11 @@ func (s *SMTP) message(m Message) (*gomail.Msg, error) {
 	message := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	if err := errors.Join(message.From(s.from), message.To(m.To)); err != nil {
 		return nil, err
+	}
+	if m.FromName != "" {
+		if err := message.FromFormat(m.FromName, s.address); err != nil {
+			return nil, err
+		}
 	}
 	message.Subject(m.Subject)
 	message.SetDate()

@@ -12,7 +12,7 @@ const stamp = "20060102T150405Z"
 
 // calendar is the maintenance that is on, comes and was, as RFC 5545 has it. One that comes
 // again and again is several events, so that no program has to know its time zone.
-func (s *site) calendar() []byte {
+func (s *site) calendar(tag language.Tag) []byte {
 	var out []byte
 	line := func(name, value string) { out = appendFolded(out, name+":"+value) }
 	line("BEGIN", "VCALENDAR")
@@ -20,7 +20,7 @@ func (s *site) calendar() []byte {
 	line("PRODID", "-//Manus//Status page//EN")
 	line("CALSCALE", "GREGORIAN")
 	line("METHOD", "PUBLISH")
-	line("X-WR-CALNAME", calendarText(s.Title.In(language.English)))
+	line("X-WR-CALNAME", calendarText(s.Title.In(tag)))
 	line("REFRESH-INTERVAL;VALUE=DURATION", "PT1H")
 	for _, list := range [][]Maintenance{s.Over, s.On, s.Next} {
 		for _, m := range list {
@@ -33,20 +33,28 @@ func (s *site) calendar() []byte {
 				line("STATUS", "CANCELLED")
 				line("SEQUENCE", "1")
 			}
-			line("SUMMARY", calendarText(m.Title.In(language.English)))
-			text := m.Text.In(language.English)
-			if names := s.names(m.Components, language.English); len(names) > 0 {
+			line("SUMMARY", calendarText(m.Title.In(tag)))
+			text := s.plainText(m.Text.In(tag))
+			if names := s.names(m.Components, tag); len(names) > 0 {
 				text = strings.TrimSpace(strings.Join(names, ", ") + "\n" + text)
 			}
 			if text != "" {
 				line("DESCRIPTION", calendarText(text))
 			}
-			line("URL", links{tag: language.English, root: s.root(), files: s.settings.files}.to(mainPage))
+			line("URL", links{tag: tag, root: s.root(), files: s.settings.files}.to(mainPage))
 			line("END", "VEVENT")
 		}
 	}
 	line("END", "VCALENDAR")
 	return out
+}
+
+// plainText is a text without marks of Markdown.
+func (s *site) plainText(text string) string {
+	if s.plain == nil {
+		return text
+	}
+	return s.plain(text)
 }
 
 func latest(a, b time.Time) time.Time {

@@ -35,7 +35,7 @@ func FuzzCalendar(f *testing.F) {
 	f.Add(strings.Repeat("ترقية", 40), "\x00\x7f\u2028")
 	f.Fuzz(func(t *testing.T, title, text string) {
 		v := newView(Model{Maintenances: []Maintenance{{ID: "m", Title: language.Text{En: title}, Text: language.Text{En: text}, From: now, Until: now.Add(time.Hour), Progress: InProgress}}}, language.Text{En: "Status"}, now)
-		calendar := string((&site{view: v}).calendar())
+		calendar := string((&site{view: v}).calendar(language.English))
 		begins := 0
 		for line := range strings.SplitSeq(strings.TrimSuffix(calendar, "\r\n"), "\r\n") {
 			if len(line) > 75 || strings.ContainsAny(line, "\r\n\x00") || !utf8.ValidString(line) {

@@ -55,6 +55,9 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	tag := language.From(r.Context())
+	if page, in, is := pageOfFile(path); is {
+		path, tag = page, in
+	}
 	found := now.files[path].in(tag)
 	if found == nil && strings.HasPrefix(path, "api/") {
 		httpapi.WriteError(w, r, nil, httpapi.ErrNotFound)

@@ -46,3 +46,18 @@ func fileName(page string, tag language.Tag) string {
 	}
 	return page + ".html"
 }
+
+// FilePath is where a page is as a file, from its root: "/status/incidents/1.ar.html". The server answers
+// by such names too.
+func FilePath(path string, tag language.Tag) string {
+	return "/" + fileName(strings.TrimPrefix(path, "/"), tag)
+}
+
+// pageOfFile is the page that is called so as a file, and its language; false where the name isn't a file's.
+func pageOfFile(name string) (page string, tag language.Tag, is bool) {
+	page, is = strings.CutSuffix(name, ".html")
+	if arabic, ok := strings.CutSuffix(page, ".ar"); ok {
+		return arabic, language.Arabic, is
+	}
+	return page, language.English, is
+}

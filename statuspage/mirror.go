@@ -29,6 +29,7 @@ type MirrorConfig struct {
 	// Dir is the folder of the files, and URL where its root will be; empty where that isn't known.
 	Dir, URL string
 	Markdown Markdown
+	Plain    func(text string) string
 	// Wrote is told of what strangers should find at URL by now; nil where nobody asks.
 	Wrote func(Shown)
 	Now   func() time.Time // the clock; nil means time.Now
@@ -42,7 +43,7 @@ const mirrorEvery = 10 * time.Second
 // be fetched, the files say how old they are: so a machine that is dead doesn't look well.
 func Mirror(ctx context.Context, c MirrorConfig) {
 	var page *Service
-	page = New(Config{Now: c.Now, Markdown: c.Markdown, Log: c.Log, Read: func(ctx context.Context) (Model, error) {
+	page = New(Config{Now: c.Now, Markdown: c.Markdown, Plain: c.Plain, Log: c.Log, Read: func(ctx context.Context) (Model, error) {
 		got, err := c.Fetch(ctx)
 		if err != nil {
 			return Model{}, err

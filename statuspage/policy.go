@@ -27,6 +27,8 @@ type Policy struct {
 	Accent design.Brand `yaml:"accent"`
 	// Components are what the page lists; none is the product's own monitors.
 	Components []Listed `yaml:"components"`
+	// PrivateWebhooks lets the webhooks of subscribers, who may be anybody, be at addresses of the own network.
+	PrivateWebhooks bool `yaml:"private_webhooks"`
 }
 
 // Listed is a component as manus.yaml has it.

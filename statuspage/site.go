@@ -33,6 +33,7 @@ type site struct {
 	*view
 	settings Settings
 	markdown Markdown
+	plain    func(string) string
 	stale    time.Time // when the view was found to be old; zero while it isn't
 	files    map[string]localized
 	style    string // paths of what never changes
@@ -148,7 +149,7 @@ func newSite(v *view, settings Settings, markdown Markdown, stale time.Time) *si
 		s.page("status/incidents/"+i.ID, "incident.html", func(p *page) any { return p.incident(i) })
 	}
 	s.each("status/feed.atom", "application/atom+xml; charset=utf-8", shared, s.feed)
-	s.one("status/calendar.ics", "text/calendar; charset=utf-8", s.calendar)
+	s.each("status/calendar.ics", "text/calendar; charset=utf-8", shared, s.calendar)
 	s.one("status/widget.js", "text/javascript; charset=utf-8", func() []byte { return []byte(mustRead("widget.js")) })
 	s.one("status/widget.json", jsonType, s.widget)
 	for name, answer := range s.answers() {

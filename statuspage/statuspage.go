@@ -29,8 +29,10 @@ type Config struct {
 	// may tell of.
 	Incident func(ctx context.Context, id string) (Incident, bool, error)
 	Markdown Markdown
-	Now      func() time.Time // the clock; nil means time.Now
-	Log      *slog.Logger
+	// Plain is a text of Markdown without its marks; nil: as it is.
+	Plain func(text string) string
+	Now   func() time.Time // the clock; nil means time.Now
+	Log   *slog.Logger
 }
 
 // Settings are what the page looks like and where it is. They may change while it is served.
@@ -101,6 +103,9 @@ func (s *Service) Look(tag language.Tag) Look {
 	}
 	return Look{now.Title.In(tag), "/" + now.style, "/" + now.logo}
 }
+
+// Title is what the page is called; empty where nobody has said.
+func (s *Service) Title() language.Text { return s.settings.Load().Title }
 
 // Listed are the components on the page, in its order.
 func (s *Service) Listed() (all []Component) {
@@ -190,7 +195,9 @@ func (s *Service) grow(now time.Time) {
 // show has a view be answered; stale is when it was found to be old.
 func (s *Service) show(v *view, stale time.Time) {
 	s.shown = v
-	s.site.Store(newSite(v, *s.settings.Load(), s.c.Markdown, stale))
+	next := newSite(v, *s.settings.Load(), s.c.Markdown, stale)
+	next.plain = s.c.Plain
+	s.site.Store(next)
 }
 
 // tells tells whether another view says the same.

@@ -86,12 +86,7 @@ func newView(m Model, title language.Text, now time.Time) *view {
 var noDays [HistoryDays]Day
 
 func (v *view) newRow(c Component, told reports, now time.Time) row {
-	r := row{Component: c, Status: watchedStatus(c.Watched), Days: &noDays}
-	for _, i := range v.Open {
-		if i.claims(c.ID) {
-			r.Status = worse(r.Status, i.Severity.claimed())
-		}
-	}
+	r := row{Component: c, Status: v.troubled(c), Days: &noDays}
 	if r.IsMeasured() {
 		r.Counted = count(c.Watched, told, now)
 		if r.Status.isTrouble() {
@@ -102,10 +97,7 @@ func (v *view) newRow(c Component, told reports, now time.Time) row {
 	for _, d := range r.Days {
 		r.Total = r.Total.add(d)
 	}
-	isWork := func(m Maintenance) bool { return len(m.Components) == 0 || slices.Contains(m.Components, c.ID) }
-	if !r.Status.isTrouble() && slices.ContainsFunc(v.On, isWork) {
-		r.Status = UnderMaintenance
-	}
+	r.Status = v.status(c)
 	r.Watched = slices.Clone(r.Watched)
 	for _, w := range r.Watched {
 		since := time.UnixMilli(w.History.Since)
@@ -117,6 +109,27 @@ func (v *view) newRow(c Component, told reports, now time.Time) row {
 		r.Watched[i] = Watched{State: r.Watched[i].State}
 	}
 	return r
+}
+
+// troubled is how a component is by what watches it, and by what people say of it.
+func (v *view) troubled(c Component) Status {
+	status := watchedStatus(c.Watched)
+	for _, i := range v.Open {
+		if i.claims(c.ID) {
+			status = worse(status, i.Severity.claimed())
+		}
+	}
+	return status
+}
+
+// status is how a component is.
+func (v *view) status(c Component) Status {
+	status := v.troubled(c)
+	isWork := func(m Maintenance) bool { return len(m.Components) == 0 || slices.Contains(m.Components, c.ID) }
+	if !status.isTrouble() && slices.ContainsFunc(v.On, isWork) {
+		return UnderMaintenance
+	}
+	return status
 }
 
 // group puts components together that have the same group, where its first one stands.

@@ -1,11 +1,14 @@
 package subscribe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"manus/docstore"
 	"manus/language"
@@ -18,6 +21,7 @@ type Asking struct {
 	Email, Webhook string
 	Components     []string // none: all
 	Language       language.Tag
+	From           netip.Addr // who asks
 }
 
 // request is an asking as it waits. It is written down alike for every address, and answered
@@ -31,8 +35,8 @@ type request struct {
 func (s *Service) TakesMail() bool { return s.c.Send != nil }
 
 // Ask has an address asked whether it wants to be told. However often it is called for an
-// address at a time, it is one request. It returns ErrAddress, ErrNoMail or an error of the
-// store, whoever is told already.
+// address at a time, it is one request. It returns ErrAddress, ErrNoMail, ErrAskedOften,
+// ErrCrowded, ErrFull or an error of the store, whoever is told already.
 func (s *Service) Ask(ctx context.Context, a Asking) error {
 	var r request
 	var id string
@@ -57,7 +61,19 @@ func (s *Service) Ask(ctx context.Context, a Asking) error {
 	if r.To.URL != "" {
 		lane = laneWebhook
 	}
-	return s.requests.Put(ctx, queue.Job[request]{ID: id, Lane: lane, Group: id, Args: r})
+	if err := s.check(ctx, mailboxOf(r.To), ofMailbox); err != nil {
+		return err
+	}
+	if err := s.count(ctx, networkOf(a.From), ofNetwork, s.c.Now()); err != nil {
+		return err
+	}
+	if err := s.requests.Put(ctx, queue.Job[request]{ID: id, Lane: lane, Group: id, Args: r}); err != nil {
+		return err
+	}
+	if full, _, err := s.room(ctx); err != nil || full {
+		return cmp.Or(err, ErrFull) // said to everybody alike
+	}
+	return nil
 }
 
 // known are what can be components, each once.
@@ -67,9 +83,6 @@ func known(components []string) []string {
 	kept = slices.Compact(kept)
 	return kept[:min(len(kept), maxComponents)]
 }
-
-// errEnough is that an address was written to often enough.
-var errEnough = errors.New("the address was asked often enough")
 
 // offered are those of the components of a wish that there are; false where there is none of them.
 func (s *Service) offered(w Wish) (Wish, bool) {
@@ -91,6 +104,14 @@ func (s *Service) answer(ctx context.Context, job queue.Job[request]) error {
 	if full, err := s.isFull(ctx, job.ID); err != nil || full {
 		return err
 	}
+	err := s.count(ctx, mailboxOf(r.To), ofMailbox, job.QueuedAt)
+	if errors.Is(err, ErrAskedOften) {
+		s.c.Log.WarnContext(ctx, "an address was asked no more whether it wants to be told: it was often enough", "subscriber", job.ID)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	initial := Subscriber{ID: job.ID, ExpiresAt: docstore.At(now.Add(confirmWithin))}
 	var p private
 	sub, err := s.subscribers.Upsert(ctx, initial, func(sub *Subscriber, exists bool) (err error) {
@@ -98,32 +119,44 @@ func (s *Service) answer(ctx context.Context, job queue.Job[request]) error {
 			p = r.To
 			p.Secret = newSecret()
 		}
-		sub.Asked = slices.DeleteFunc(sub.Asked, func(a asked) bool { return now.Sub(a.At.Time).Abs() >= confirmWithin })
-		if len(sub.Asked) >= maxAsked {
-			return errEnough
+		if p.URL != "" && p.Key == "" {
+			p.Key, p.Derived = newKey(), exists && err == nil
 		}
-		sub.Asked = append(sub.Asked, asked{docstore.NewID(), now, wish})
+		sub.ask(wish, job.QueuedAt, now.Time)
 		if sub.ConfirmedAt.IsZero() {
 			sub.ExpiresAt = docstore.At(now.Add(confirmWithin))
 		}
 		return s.close(sub, p)
 	})
 	switch {
-	case errors.Is(err, errEnough):
-		s.c.Log.WarnContext(ctx, "an address was asked no more whether it wants to be told: it was often enough", "subscriber", job.ID)
-		return nil
 	case err != nil:
 		return err
 	case p.URL != "":
 		err = s.challenge(ctx, sub, p)
 	default:
-		err = s.send(ctx, s.confirmation(sub, p), p.Email)
+		var m mail.Message
+		if m, err = s.confirmation(sub, p); err == nil {
+			err = s.send(ctx, m, p.Email)
+		}
 	}
 	if errors.Is(err, errRefused) { // of an address that anybody may have written
 		s.c.Log.InfoContext(ctx, "an address could not be asked whether it wants to be told", "subscriber", job.ID, "error", err)
 		return nil
 	}
 	return err
+}
+
+// ask notes what was asked for at a time, once however often it is tried to write to the address.
+func (s *Subscriber) ask(wish Wish, queued, now time.Time) {
+	this := asked{docstore.NewID(), docstore.At(queued), wish}
+	kept := slices.DeleteFunc(s.Asked, func(a asked) bool {
+		again := a.At.Equal(this.At.Time)
+		if again {
+			this.ID = a.ID
+		}
+		return again || now.Sub(a.At.Time).Abs() >= confirmWithin
+	})
+	s.Asked = append(kept[max(0, len(kept)+1-maxAsked):], this)
 }
 
 // errRefused is for what an address will never take.
@@ -151,13 +184,21 @@ func (s *Service) Confirm(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	return s.confirm(ctx, sub.ID, text[strings.LastIndexByte(text, '.')+1:])
+	return s.confirm(ctx, sub.ID, wishOf(text))
+}
+
+// wishOf is which wish a link's token confirms.
+func wishOf(text string) string { return text[strings.LastIndexByte(text, '.')+1:] }
+
+// asked is which of a subscriber's wishes has an id and can be confirmed still; -1 for none.
+func (s *Service) asked(sub Subscriber, wish string) int {
+	return slices.IndexFunc(sub.Asked, func(a asked) bool { return a.ID == wish && s.c.Now().Sub(a.At.Time).Abs() < confirmWithin })
 }
 
 // confirm has what was asked for hold, by its id.
 func (s *Service) confirm(ctx context.Context, id, wish string) error {
 	_, err := s.subscribers.Update(ctx, id, func(sub *Subscriber) error {
-		i := slices.IndexFunc(sub.Asked, func(a asked) bool { return a.ID == wish && s.c.Now().Sub(a.At.Time).Abs() < confirmWithin })
+		i := s.asked(*sub, wish)
 		if i < 0 {
 			return docstore.ErrNotFound
 		}
@@ -170,17 +211,37 @@ func (s *Service) confirm(ctx context.Context, id, wish string) error {
 	return docstore.NotFoundAs(err, ErrLink)
 }
 
-// Unsubscribe erases a subscriber, and what waits to be told to it. Called again, it is nil
-// too: so nobody learns by a link who is told. Errors are the store's.
-func (s *Service) Unsubscribe(ctx context.Context, text string) error {
+// CanConfirm is nil where Confirm would take the token, and else its error.
+func (s *Service) CanConfirm(ctx context.Context, text string) error {
 	sub, err := s.byToken(ctx, text)
-	if errors.Is(err, ErrLink) {
-		return nil
+	if err == nil && s.asked(sub, wishOf(text)) < 0 {
+		err = ErrLink
 	}
+	return err
+}
+
+// Unsubscribe erases a subscriber, and what waits to be told to it. It returns ErrUnsubscribed, also
+// for a link that isn't whole, or an error of the store.
+func (s *Service) Unsubscribe(ctx context.Context, text string) error {
+	sub, err := s.unsubscribing(ctx, text)
 	if err != nil {
 		return err
 	}
 	return s.erase(ctx, sub.ID)
+}
+
+// CanUnsubscribe is nil where Unsubscribe would take the token, and else its error.
+func (s *Service) CanUnsubscribe(ctx context.Context, text string) error {
+	_, err := s.unsubscribing(ctx, text)
+	return err
+}
+
+func (s *Service) unsubscribing(ctx context.Context, text string) (Subscriber, error) {
+	sub, err := s.byToken(ctx, text)
+	if errors.Is(err, ErrLink) {
+		err = ErrUnsubscribed
+	}
+	return sub, err
 }
 
 func (s *Service) erase(ctx context.Context, id string) error {
@@ -189,12 +250,6 @@ func (s *Service) erase(ctx context.Context, id string) error {
 }
 
 // Count is how many are told, up to 100,000. Errors are the store's.
-func (s *Service) Count(ctx context.Context) (n int, err error) {
-	for _, err := range s.subscribers.All(ctx, docstore.Query{Index: byConfirmed}) {
-		if err != nil || n == 100_000 {
-			return n, err
-		}
-		n++
-	}
-	return n, nil
+func (s *Service) Count(ctx context.Context) (int, error) {
+	return s.counted(ctx, byConfirmed, maxSubscribers)
 }

@@ -20,7 +20,8 @@ type crowd struct {
 // census is how many subscribers there are, as they were counted a while ago.
 type census struct {
 	mu      sync.Mutex
-	n       int
+	full    bool
+	waiting int // to be confirmed
 	counted time.Time
 }
 
@@ -94,31 +95,56 @@ func (s *Service) isSlow(ctx context.Context, id string, slow bool) error {
 	return docstore.NotFoundAs(err, nil)
 }
 
-// isFull tells whether there is no room for one more subscriber, by a count of a while ago. One
-// that is there already needs none.
+// isFull tells whether there is no room for one more subscriber. One that is there already needs none.
 func (s *Service) isFull(ctx context.Context, id string) (bool, error) {
 	if _, err := s.subscribers.Get(ctx, id); !errors.Is(err, docstore.ErrNotFound) {
 		return false, err
 	}
+	full, waiting, err := s.room(ctx)
+	if err != nil || full {
+		return full, err
+	}
+	if waiting >= s.c.mostWaiting {
+		if waiting, err = s.makeRoom(ctx, waiting); err != nil {
+			return false, err
+		}
+	}
+	s.census.mu.Lock()
+	defer s.census.mu.Unlock()
+	s.census.waiting = waiting + 1
+	return false, nil
+}
+
+// room tells whether there are as many subscribers as there may be, and how many wait to be confirmed, by a
+// count of a while ago.
+func (s *Service) room(ctx context.Context) (full bool, waiting int, err error) {
 	c := &s.census
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now := s.c.Now(); c.counted.IsZero() || now.Sub(c.counted).Abs() >= recount {
-		n := 0
-		for _, err := range s.subscribers.All(ctx, docstore.Query{Limit: docstore.MaxLimit}) {
-			if err != nil {
-				return false, err
-			}
-			if n++; n >= s.c.most {
-				break
-			}
+	now := s.c.Now()
+	if !c.counted.IsZero() && now.Sub(c.counted).Abs() < recount {
+		return c.full, c.waiting, nil
+	}
+	n, err := s.counted(ctx, byConfirmed, s.c.most)
+	if err == nil {
+		c.waiting, err = s.counted(ctx, byExpiry, s.c.mostWaiting)
+	}
+	if err != nil {
+		return false, 0, err
+	}
+	if c.full, c.counted = n >= s.c.most, now; c.full {
+		s.c.Log.WarnContext(ctx, "there are as many subscribers as there may be; nobody new is asked whether they want to be told", "subscribers", n)
+	}
+	return c.full, c.waiting, nil
+}
+
+// counted is how many are in an index, up to a number.
+func (s *Service) counted(ctx context.Context, index string, most int) (n int, err error) {
+	for _, err := range s.subscribers.All(ctx, docstore.Query{Index: index}) {
+		if err != nil || n == most {
+			return n, err
 		}
-		c.n, c.counted = n, now
+		n++
 	}
-	if c.n >= s.c.most {
-		s.c.Log.WarnContext(ctx, "there are as many subscribers as there may be; nobody new is asked whether they want to be told", "subscribers", c.n)
-		return true, nil
-	}
-	c.n++
-	return false, nil
+	return n, nil
 }

@@ -2,6 +2,7 @@ package subscribe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -37,7 +38,7 @@ func TestAMailSaysWhatItsLinkConfirms(t *testing.T) {
 	r := setup(t)
 	r.named()
 	first := r.subscribe(t, "amal@example.com", language.English, "api", "evil.example.com")
-	if text := body(r.smtp.Mails()[0]); !strings.Contains(text, "It would be told of: API.") || strings.Contains(text, "evil") || strings.Contains(text, "So far") {
+	if text := r.smtp.Mails()[0].Text(); !strings.Contains(text, "It would be told of: API.") || strings.Contains(text, "evil") || strings.Contains(text, "So far") {
 		t.Error(text)
 	}
 	id := idOf("mail", "amal@example.com")
@@ -61,7 +62,7 @@ func TestAMailSaysWhatItsLinkConfirms(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.work(t, r.Service)
-		if text := body(r.smtp.Wait(t, i+2)[i+1]); !strings.Contains(text, c.want) || !strings.Contains(text, c.so) {
+		if text := r.smtp.Wait(t, i+2)[i+1].Text(); !strings.Contains(text, c.want) || !strings.Contains(text, c.so) {
 			t.Error(text)
 		}
 		wants("api")
@@ -91,10 +92,10 @@ func TestThereIsABoundOfSubscribers(t *testing.T) {
 	r.c.most = 2
 	r.subscribe(t, "a@example.com", language.English)
 	token := r.subscribe(t, "b@example.com", language.English)
-	ask := func(email string, mails int) {
+	ask := func(email string, mails int, full error) {
 		t.Helper()
 		before := len(r.smtp.Mails())
-		if err := r.Ask(t.Context(), Asking{Email: email}); err != nil {
+		if err := r.Ask(t.Context(), Asking{Email: email}); !errors.Is(err, full) {
 			t.Fatal(err)
 		}
 		r.work(t, r.Service)
@@ -102,13 +103,14 @@ func TestThereIsABoundOfSubscribers(t *testing.T) {
 			t.Errorf("%s: %d mails, want %d", email, n, mails)
 		}
 	}
-	ask("c@example.com", 0)
-	ask("a@example.com", 1) // who is there needs no room
+	r.clock.Add(recount)
+	ask("c@example.com", 0, ErrFull)
+	ask("a@example.com", 1, ErrFull) // who is there needs no room
 	if err := r.Unsubscribe(t.Context(), token); err != nil {
 		t.Fatal(err)
 	}
 	r.clock.Add(recount)
-	ask("c@example.com", 1)
+	ask("c@example.com", 1, nil)
 }
 
 // hanging is a receiver that takes what it is sent and doesn't answer.

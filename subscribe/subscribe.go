@@ -14,6 +14,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"html/template"
 	"log/slog"
 	stdmail "net/mail"
 	"net/url"
@@ -80,7 +81,11 @@ func (s Subscriber) DocumentID() string { return s.ID }
 type private struct {
 	Email  string `json:"email,omitempty"`
 	URL    string `json:"url,omitempty"` // of a webhook
-	Secret string `json:"secret"`        // of links, and what a webhook is signed with
+	Secret string `json:"secret"`        // of links
+	// Key is what a webhook is signed with. One from before there were such keys has none, and is signed
+	// as it was; Derived has it signed so as well once it was asked anew.
+	Key     string `json:"key,omitempty"`
+	Derived bool   `json:"derived,omitempty"`
 }
 
 const (
@@ -103,7 +108,7 @@ const (
 
 // Specs are the collections that the store has to have.
 func Specs() []docstore.Spec {
-	return []docstore.Spec{spec, queue.Spec[request](requestCollection), queue.Spec[Ref](noticeCollection), queue.Spec[delivery](deliveryCollection)}
+	return []docstore.Spec{spec, tallySpec, queue.Spec[request](requestCollection), queue.Spec[Ref](noticeCollection), queue.Spec[delivery](deliveryCollection)}
 }
 
 // Errors of the room.
@@ -112,6 +117,13 @@ var (
 	ErrAddress = errors.New("that is no address that can be written to")
 	// ErrLink is for a link that is wrong, has been used up or is too old.
 	ErrLink = errors.New("the link doesn't hold any more")
+	// ErrUnsubscribed is for a link that nobody can be told by, as it is wrong or was used already.
+	ErrUnsubscribed = errors.New("nobody is told by the link")
+	// ErrAskedOften is for an address that was written to often enough lately, ErrCrowded for a network that
+	// asks too often, and ErrFull says that nobody new can be told; who is told already is asked all the same.
+	ErrAskedOften = errors.New("the address was asked often enough")
+	ErrCrowded    = errors.New("the network has asked often enough")
+	ErrFull       = errors.New("nobody new can be told")
 	// ErrNoMail is returned where there is no mail server.
 	ErrNoMail = errors.New("there is no mail server")
 )
@@ -133,9 +145,10 @@ const (
 	// connections that a mail server usually takes of a client.
 	atOnce     = 48
 	noticeLife = 6 * time.Hour
-	// maxSubscribers is how many there may be, those who haven't confirmed yet among them, and recount
-	// how often they are counted.
+	// maxSubscribers is how many there may be, maxWaiting how many more may wait to be confirmed, and
+	// recount how often they are counted.
 	maxSubscribers = 100_000
+	maxWaiting     = 10_000
 	recount        = 10 * time.Minute
 )
 
@@ -153,23 +166,32 @@ type Config struct {
 	Read func(ctx context.Context, ref Ref) (Notice, bool, error)
 	// Names are what components are called; those that there aren't are left out. Nil: as their ids.
 	Names func(ids []string) map[string]language.Text
+	// Title is what the page is called; nil or empty: where it is.
+	Title func() language.Text
+	// Markdown makes HTML of what was said, whatever was written, and Plain what is read without HTML.
+	Markdown func(text string) template.HTML
+	Plain    func(text string) string
+	// PageURL is where a notice's page is in a language; nil: below BaseURL.
+	PageURL func(path string, tag language.Tag) string
 	// BaseURL is the site's own address, without a slash at its end.
 	BaseURL func() string
-	// AllowPrivate lets webhooks be at addresses of the own network, and without TLS.
-	AllowPrivate bool
+	// AllowPrivate lets webhooks be at addresses of the own network, and without TLS. Nil: never.
+	AllowPrivate func() bool
 	Version      string
 	Metrics      prometheus.Registerer // nil: nobody counts
 	Now          func() time.Time      // the clock; nil means time.Now
 	Log          *slog.Logger
 
-	most  int           // subscribers; zero: maxSubscribers
-	quick time.Duration // zero: quick
+	most        int           // subscribers; zero: maxSubscribers
+	mostWaiting int           // zero: maxWaiting
+	quick       time.Duration // zero: quick
 }
 
 // Service has the subscribers. It is safe for concurrent use.
 type Service struct {
 	c           Config
 	subscribers *docstore.Collection[Subscriber]
+	tallies     *docstore.Collection[tally]
 	box         *seal.Box
 	requests    *queue.Queue[request]
 	notices     *queue.Queue[Ref]
@@ -188,6 +210,20 @@ func New(c Config) (*Service, error) {
 	if c.most == 0 {
 		c.most = maxSubscribers
 	}
+	if c.mostWaiting == 0 {
+		c.mostWaiting = maxWaiting
+	}
+	if c.AllowPrivate == nil {
+		c.AllowPrivate = func() bool { return false }
+	}
+	if c.Plain == nil {
+		c.Plain = func(text string) string { return text }
+	}
+	if c.Markdown == nil {
+		c.Markdown = func(text string) template.HTML {
+			return template.HTML("<p>" + template.HTMLEscapeString(text) + "</p>") //nolint:gosec // it is escaped
+		}
+	}
 	if c.quick == 0 {
 		c.quick = quick
 	}
@@ -199,7 +235,7 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{c: c, subscribers: docstore.NewCollection[Subscriber](c.Store, spec), box: box, poster: newPoster(c)}
+	s := &Service{c: c, subscribers: docstore.NewCollection[Subscriber](c.Store, spec), tallies: docstore.NewCollection[tally](c.Store, tallySpec), box: box, poster: newPoster(c)}
 	s.requests = queue.New(queue.Config[request]{
 		Store: c.Store, Collection: requestCollection, Noun: "request to be told", Work: s.answer, Seal: requests, Lifetime: time.Hour,
 		Metrics: c.Metrics, Now: c.Now, Log: c.Log,
@@ -233,7 +269,10 @@ func (s *Service) Run(ctx context.Context) {
 // Sweep removes who hasn't confirmed in time, and seals anew what an earlier secret has sealed.
 // It may be run by several copies at once and be cut short.
 func (s *Service) Sweep(ctx context.Context) error {
-	_, err := s.subscribers.DeleteAll(ctx, docstore.Query{Index: byExpiry, Until: docstore.At(s.c.Now())})
+	past := docstore.Query{Index: byExpiry, Until: docstore.At(s.c.Now())}
+	_, err := s.subscribers.DeleteAll(ctx, past)
+	_, tallied := s.tallies.DeleteAll(ctx, past)
+	err = errors.Join(err, tallied)
 	for _, jobs := range []func(context.Context) error{s.requests.Sweep, s.notices.Sweep, s.deliveries.Sweep, s.reseal} {
 		err = errors.Join(err, jobs(ctx))
 	}
@@ -335,7 +374,7 @@ func readEmail(text string) (address, key string, err error) {
 func (s *Service) readURL(text string) (string, error) {
 	text = strings.TrimSpace(text)
 	u, err := url.Parse(text)
-	if err != nil || len(text) > maxURL || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && (u.Scheme != "http" || !s.c.AllowPrivate) {
+	if err != nil || len(text) > maxURL || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && (u.Scheme != "http" || !s.c.AllowPrivate()) {
 		return "", ErrAddress
 	}
 	u.Host = strings.ToLower(u.Host)

@@ -54,8 +54,8 @@ func aNotice() Notice {
 	status := language.Text{En: "Identified", Ar: "عُرف السبب"}
 	return Notice{
 		Thread: "i1", Components: []string{"api"}, Title: language.Text{En: "Logins fail", Ar: "تعذّر الدخول"}, Status: status, State: "identified", At: at,
-		News:   []Entry{{at, status, language.Text{En: "It is the *disk*."}}},
-		Before: []Entry{{at.Add(-time.Hour), language.Text{En: "Investigating"}, language.Text{En: "We look."}}}, Path: "/status/incidents/i1",
+		News:   []Entry{{at, status, "identified", language.Text{En: "It is the *disk*."}}},
+		Before: []Entry{{at.Add(-time.Hour), language.Text{En: "Investigating"}, "investigating", language.Text{En: "We look."}}}, Path: "/status/incidents/i1",
 	}
 }
 
@@ -67,7 +67,7 @@ func (r *rig) open(t *testing.T, secrets ...string) *Service {
 		t.Fatal(err)
 	}
 	s, err := New(Config{
-		Store: r.store, Secrets: secrets, Send: sender.Many().Send, BaseURL: func() string { return "https://example.com" }, AllowPrivate: true, Version: "test", Now: r.clock.Now, Log: slog.New(slog.DiscardHandler),
+		Store: r.store, Secrets: secrets, Send: sender.Many().Send, BaseURL: func() string { return "https://example.com" }, AllowPrivate: func() bool { return true }, Version: "test", Now: r.clock.Now, Log: slog.New(slog.DiscardHandler),
 		Read: func(context.Context, Ref) (Notice, bool, error) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -95,7 +95,7 @@ var linked = regexp.MustCompile(`https://example\.com(/status/\S+)\?token=(su_\S
 // tokenIn is the token of a mail's link to a page.
 func tokenIn(t *testing.T, m smtptest.Mail, path string) string {
 	t.Helper()
-	for _, found := range linked.FindAllStringSubmatch(body(m), -1) {
+	for _, found := range linked.FindAllStringSubmatch(m.Text(), -1) {
 		if found[1] == path {
 			text, err := url.QueryUnescape(found[2])
 			if err != nil {
@@ -104,17 +104,8 @@ func tokenIn(t *testing.T, m smtptest.Mail, path string) string {
 			return text
 		}
 	}
-	t.Fatalf("no link to %s in %q", path, body(m))
+	t.Fatalf("no link to %s in %q", path, m.Text())
 	return ""
-}
-
-// body is a mail's text without quoted-printable.
-func body(m smtptest.Mail) string {
-	text, err := io.ReadAll(decoded(m))
-	if err != nil {
-		return m.Body
-	}
-	return strings.ReplaceAll(string(text), "\r\n", "\n")
 }
 
 // subscribe has an address told, and returns its token.
@@ -152,6 +143,9 @@ func TestAMailboxIsToldOnceItHasConfirmedAndUntilItUnsubscribes(t *testing.T) {
 		t.Fatalf("%d mails before it has confirmed", n)
 	}
 	token := tokenIn(t, confirmation, confirmPath)
+	if cut := r.CanConfirm(t.Context(), token[:len(token)-1]); !errors.Is(cut, ErrLink) || r.CanConfirm(t.Context(), token) != nil {
+		t.Errorf("a link that isn't whole: %v", cut)
+	}
 	for range 2 { // a second click is no error
 		if err := r.Confirm(t.Context(), token); err != nil {
 			t.Fatal(err)
@@ -165,21 +159,28 @@ func TestAMailboxIsToldOnceItHasConfirmedAndUntilItUnsubscribes(t *testing.T) {
 		t.Fatalf("%d mails", len(mails))
 	}
 	m := mails[1]
-	text := body(m)
-	for _, want := range []string{"Logins fail", "It is the *disk*.", "https://example.com/status/incidents/i1", "Before that:", "We look.", "To unsubscribe:"} {
+	text := m.Text()
+	for _, want := range []string{"Logins fail", "It is the *disk*.", "https://example.com/status/incidents/i1", "Before that:", "We look.", "Unsubscribe: "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in %s", want, text)
 		}
 	}
 	unsubscribe := m.Header.Get("List-Unsubscribe")
-	if m.To != "Amal@Example.com" || m.Header.Get("Subject") != "[Identified] Logins fail" || m.Header.Get("List-Unsubscribe-Post") != "List-Unsubscribe=One-Click" ||
+	if m.To != "Amal@Example.com" || m.Subject() != "[example.com] Identified: Logins fail" || m.Header.Get("List-Unsubscribe-Post") != "List-Unsubscribe=One-Click" ||
 		unsubscribe != "<https://example.com/status/unsubscribe?token="+url.QueryEscape(tokenIn(t, m, unsubscribePath))+">" {
 		t.Errorf("%+v", m)
 	}
-	for range 2 {
-		if err := r.Unsubscribe(t.Context(), tokenIn(t, m, unsubscribePath)); err != nil {
-			t.Fatal(err)
+	whole := tokenIn(t, m, unsubscribePath)
+	for _, cut := range []string{"", whole[:len(whole)-1], whole[:10], whole + "x"} {
+		if err := r.Unsubscribe(t.Context(), cut); !errors.Is(err, ErrUnsubscribed) || !errors.Is(r.CanUnsubscribe(t.Context(), cut), ErrUnsubscribed) {
+			t.Errorf("by %q somebody is told no more: %v", cut, err)
 		}
+	}
+	if err := errors.Join(r.CanUnsubscribe(t.Context(), whole), r.Unsubscribe(t.Context(), whole)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Unsubscribe(t.Context(), whole); !errors.Is(err, ErrUnsubscribed) {
+		t.Errorf("once more: %v", err)
 	}
 	tell("u2")
 	if n := len(r.smtp.Mails()); n != 2 {
@@ -198,9 +199,10 @@ func TestAStrangerCanNeitherChangeAWishNorFillAMailbox(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
 	r.subscribe(t, "amal@example.com", language.English, "api")
-	for range 10 {
-		if err := r.Ask(t.Context(), Asking{Email: "AMAL@example.com", Components: []string{"web"}, Language: language.Arabic}); err != nil {
-			t.Fatal(err)
+	for n := range 10 {
+		err := r.Ask(t.Context(), Asking{Email: "AMAL@example.com", Components: []string{"web"}, Language: language.Arabic})
+		if often := n+1 >= maxAsked; errors.Is(err, ErrAskedOften) != often || err != nil && !often {
+			t.Fatalf("the %d. time: %v", n+1, err)
 		}
 		r.work(t, r.Service)
 		r.clock.Add(time.Minute)
@@ -308,7 +310,7 @@ func TestEachIsToldOfWhatTheyWantInTheirLanguage(t *testing.T) {
 		if m.To != "all@example.com" {
 			continue
 		}
-		if text := body(m); m.Header.Get("Content-Language") != "ar" || !strings.Contains(text, "lang=ar") || strings.Contains(text, "unsubscribe:") {
+		if text := m.Text(); m.Header.Get("Content-Language") != "ar" || !strings.Contains(text, "lang=ar") || strings.Contains(text, "Unsubscribe:") {
 			t.Errorf("%+v\n%s", m.Header, text)
 		}
 	}
@@ -328,6 +330,9 @@ type receiver struct {
 	key   string
 	came  []event
 	wrong int
+
+	bodies  []string
+	headers []http.Header
 }
 
 func receive(t *testing.T, echo bool) *receiver {
@@ -348,7 +353,7 @@ func receive(t *testing.T, echo bool) *receiver {
 		if verifier, err := standardwebhooks.NewWebhook(r.key); err != nil || verifier.Verify(text, q.Header) != nil {
 			r.wrong++
 		}
-		r.came = append(r.came, event{Type: e.Type, Data: e.Data})
+		r.came, r.bodies, r.headers = append(r.came, event{Type: e.Type, Data: e.Data}), append(r.bodies, string(text)), append(r.headers, q.Header)
 		w.WriteHeader(r.code)
 		if r.echo {
 			fmt.Fprint(w, e.Data.Challenge)
@@ -483,7 +488,7 @@ func TestWhatCantBeWrittenToIsRefused(t *testing.T) {
 	// An address of the own network isn't dialled unless that is allowed.
 	hook := receive(t, true)
 	guarded := r.open(t, secretA)
-	guarded.poster = newPoster(Config{})
+	guarded.poster = newPoster(Config{AllowPrivate: func() bool { return false }})
 	if err := guarded.Ask(t.Context(), Asking{Webhook: hook.URL}); err != nil {
 		t.Fatal(err)
 	}
@@ -499,7 +504,7 @@ func FuzzToken(f *testing.F) {
 		if address, key, err := readEmail(text); err == nil && (address == "" || key == "" || strings.ContainsAny(address, "\r\n")) {
 			t.Errorf("%q is %q", text, address)
 		}
-		if address, err := (&Service{}).readURL(text); err == nil && !strings.HasPrefix(address, "https://") {
+		if address, err := (&Service{c: Config{AllowPrivate: func() bool { return false }}}).readURL(text); err == nil && !strings.HasPrefix(address, "https://") {
 			t.Errorf("%q is %q", text, address)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 
 	"manus/docstore"
 	"manus/language"
+	"manus/mail"
 	"manus/queue"
 )
 
@@ -29,6 +30,10 @@ type Notice struct {
 	Title      language.Text
 	Status     language.Text // in a word or two
 	State      string        // the same for programs, such as resolved
+	Severity   string        // for programs, such as major; empty for what has none
+	Colour     string        // of a mail, as #b3261e; empty: none in particular
+	Facts      []Fact
+	Affected   []Affected // how the components are that it is about
 	At         time.Time
 	News       []Entry // what is new, newest first
 	Before     []Entry // what was said before, newest first
@@ -41,7 +46,22 @@ type Notice struct {
 type Entry struct {
 	At     time.Time
 	Status language.Text
+	State  string        // the same for programs
 	Text   language.Text // Markdown; may be empty
+}
+
+// Fact is what a mail says beside that: a value, or a time, or from when until when.
+type Fact struct {
+	Name, Value language.Text
+	From, Until time.Time
+}
+
+// Affected is a component and how it is.
+type Affected struct {
+	ID           string
+	Name, Status language.Text
+	State        string // for programs, such as partial_outage
+	Colour       string
 }
 
 // Announce has a notice told, no sooner than at a time, which is read again by then. Once it returns nil, that is durable,
@@ -117,7 +137,10 @@ func (s *Service) deliver(ctx context.Context, job queue.Job[delivery]) error {
 	if p.URL != "" {
 		err = s.tellReceiver(ctx, job, sub, p, event{Type: "status." + job.Args.Ref.Kind, Data: s.eventData(sub, p, notice)})
 	} else {
-		err = s.send(ctx, s.compose(sub, p, job.ID, notice), p.Email)
+		var m mail.Message
+		if m, err = s.compose(sub, p, job.ID, notice); err == nil {
+			err = s.send(ctx, m, p.Email)
+		}
 	}
 	switch {
 	case errors.Is(err, errRefused):

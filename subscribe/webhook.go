@@ -3,6 +3,7 @@ package subscribe
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -43,27 +45,40 @@ type noticeData struct {
 	Title          string      `json:"title"`
 	TitleAr        string      `json:"title_ar"`
 	Status         string      `json:"status"`
+	Severity       string      `json:"severity,omitempty"` // of an incident
 	Components     []string    `json:"components"`
-	Updates        []entryData `json:"updates"` // the newest first
+	Affected       []partData  `json:"affected"` // how those are
+	Updates        []entryData `json:"updates"`  // the newest first
 	URL            string      `json:"url"`
 	UnsubscribeURL string      `json:"unsubscribe_url"`
 }
 
+type partData struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	NameAr string `json:"name_ar"`
+	Status string `json:"status"` // in the words of Statuspage's API
+}
+
 type entryData struct {
 	At     string `json:"at"`
+	Status string `json:"status"`
 	Text   string `json:"text"` // Markdown
 	TextAr string `json:"text_ar"`
 }
 
 func (s *Service) eventData(sub Subscriber, p private, n Notice) noticeData {
 	data := noticeData{
-		ID: n.Thread, Title: n.Title.En, TitleAr: n.Title.Ar, Status: n.State, Components: append([]string{}, n.Components...), Updates: []entryData{},
-		URL: s.c.BaseURL() + n.Path, UnsubscribeURL: s.link(unsubscribePath, sub, p, ""),
+		ID: n.Thread, Title: n.Title.En, TitleAr: n.Title.Ar, Status: n.State, Severity: n.Severity, Affected: []partData{}, Components: append([]string{}, n.Components...), Updates: []entryData{},
+		URL: s.page(n.Path, ""), UnsubscribeURL: s.link(unsubscribePath, sub, p, ""),
 	}
 	for _, e := range append(append([]Entry{}, n.News...), n.Before...) {
 		if len(data.Updates) < maxEntries {
-			data.Updates = append(data.Updates, entryData{docstore.At(e.At).String(), e.Text.En, e.Text.Ar})
+			data.Updates = append(data.Updates, entryData{docstore.At(e.At).String(), e.State, e.Text.En, e.Text.Ar})
 		}
+	}
+	for _, a := range n.Affected {
+		data.Affected = append(data.Affected, partData{a.ID, a.Name.En, a.Name.Ar, a.State})
 	}
 	return data
 }
@@ -73,10 +88,13 @@ func (s *Service) eventData(sub Subscriber, p private, n Notice) noticeData {
 func (s *Service) challenge(ctx context.Context, sub Subscriber, p private) error {
 	text := newSecret()
 	answer, err := s.exchange(ctx, p, messageID("confirm", sub.last().ID), event{
-		Type: "status.confirm", Data: challengeData{text, signingKey(p), append([]string{}, sub.last().Wish.Components...), s.link(confirmPath, sub, p, ""), s.link(unsubscribePath, sub, p, "")},
+		Type: "status.confirm", Data: challengeData{text, keysOf(p)[0], append([]string{}, sub.last().Wish.Components...), s.link(confirmPath, sub, p, ""), s.link(unsubscribePath, sub, p, "")},
 	})
+	if err != nil && !errors.Is(err, errRefused) {
+		err = fmt.Errorf("%w: %w", errRefused, err) // whoever wants it asks again
+	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", errRefused, err) // whoever wants it asks again
+		return err
 	}
 	if !strings.Contains(answer, text) {
 		return nil
@@ -84,9 +102,43 @@ func (s *Service) challenge(ctx context.Context, sub Subscriber, p private) erro
 	return docstore.NotFoundAs(s.confirm(ctx, sub.ID, sub.last().ID), nil)
 }
 
-// signingKey is what events to a receiver are signed with, as Standard Webhooks has keys.
-func signingKey(p private) string {
-	return "whsec_" + base64.StdEncoding.EncodeToString([]byte("manus webhook "+p.Secret))
+// newKey is a key that events to a receiver are signed with, as Standard Webhooks has keys. Nothing else
+// that it is sent tells anything of it.
+func newKey() string {
+	var raw [32]byte
+	_, _ = rand.Read(raw[:]) // it never fails
+	return keyPrefix + base64.StdEncoding.EncodeToString(raw[:])
+}
+
+const keyPrefix = "whsec_"
+
+// keysOf are those that events to a receiver are signed with; the first is the one that it is sent. The
+// receivers of earlier versions know one that follows from their links.
+func keysOf(p private) (keys []string) {
+	if p.Key != "" {
+		keys = append(keys, p.Key)
+	}
+	if p.Key == "" || p.Derived {
+		keys = append(keys, keyPrefix+base64.StdEncoding.EncodeToString([]byte("manus webhook "+p.Secret)))
+	}
+	return keys
+}
+
+// sign is the signatures of a body, one by each key, as Standard Webhooks has a key that changes.
+func sign(p private, id string, at time.Time, body []byte) (string, error) {
+	var all []string
+	for _, key := range keysOf(p) {
+		signer, err := standardwebhooks.NewWebhook(key)
+		if err != nil {
+			return "", err
+		}
+		signature, err := signer.Sign(id, at, body)
+		if err != nil {
+			return "", err
+		}
+		all = append(all, signature)
+	}
+	return strings.Join(all, " "), nil
 }
 
 // post sends an event, which a receiver takes by any status of 2xx.
@@ -94,6 +146,9 @@ func (s *Service) post(ctx context.Context, p private, id string, e event) error
 	_, err := s.exchange(ctx, p, messageID(id), e)
 	return err
 }
+
+// errPrivate is that a receiver is in a network of one's own.
+var errPrivate = errors.New("an address of a private network, which subscribers' webhooks may be at only with status_page.private_webhooks: true")
 
 // errSlow is that a receiver hasn't answered in time.
 var errSlow = errors.New("the receiver has not answered in time")
@@ -109,7 +164,10 @@ const (
 )
 
 func newPoster(c Config) poster {
-	dialer := &net.Dialer{Timeout: patience / 2, Control: guard.Control(c.AllowPrivate)}
+	control := func(network, address string, raw syscall.RawConn) error {
+		return guard.Control(c.AllowPrivate())(network, address, raw)
+	}
+	dialer := &net.Dialer{Timeout: patience / 2, Control: control}
 	return poster{&http.Client{
 		Timeout:       patience,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -128,11 +186,7 @@ func (s *Service) exchange(ctx context.Context, p private, id string, e event) (
 	if err != nil {
 		return "", queue.Cancel(err)
 	}
-	signer, err := standardwebhooks.NewWebhook(signingKey(p))
-	if err != nil {
-		return "", queue.Cancel(err)
-	}
-	signature, err := signer.Sign(id, at, body)
+	signature, err := sign(p, id, at, body)
 	if err != nil {
 		return "", queue.Cancel(err)
 	}
@@ -163,7 +217,9 @@ func (s *Service) exchange(ctx context.Context, p private, id string, e event) (
 
 // unreached is why a receiver wasn't reached, without its address.
 func unreached(err error) error {
-	if cause := guard.Cause(err); cause != nil {
+	if cause := guard.Cause(err); errors.Is(cause, guard.ErrPrivate) {
+		return fmt.Errorf("%w: %w", errRefused, errPrivate)
+	} else if cause != nil {
 		return fmt.Errorf("%w: %w", errRefused, cause)
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {

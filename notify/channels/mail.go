@@ -8,9 +8,9 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"errors"
-	"html/template"
 	"strings"
 
+	"manus/design"
 	"manus/language"
 	"manus/mail"
 	"manus/notify"
@@ -84,7 +84,7 @@ func subject(m notify.Message) string { return cut(tidy(m).Title, maxSubject, in
 //go:embed mail.html
 var mailPage string
 
-var mailTemplate = template.Must(template.New("alert").Parse(mailPage))
+var mailTemplate = design.Letter("alert", mailPage)
 
 var whySent = language.Text{
 	En: "You get this mail because the settings of the service have your address for alerts.",
