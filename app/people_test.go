@@ -68,7 +68,7 @@ func TestPeopleGetPagesAndProgramsWhatTheyAlwaysGot(t *testing.T) {
 		}
 	}
 	check("GET", "/nowhere", 429, "Too many requests", true)
-	refused := opened(t, a, "GET", "/docs", aBrowser)
+	refused := opened(t, a, "GET", "/nowhere", aBrowser)
 	wait, err := time.ParseDuration(refused.Header().Get("Retry-After") + "s")
 	if err != nil || refused.Code != http.StatusTooManyRequests || !strings.Contains(refused.Body.String(), fmt.Sprintf("Wait %d second", int(wait.Seconds()))) && wait < time.Minute {
 		t.Errorf("%v: %v %s", err, refused.Header(), refused.Body)
