@@ -37,6 +37,17 @@ func (s *site) linksFrom(path string, tag language.Tag) links {
 	return l
 }
 
+// Calendar is where the calendar is in the page's language.
+func (p *page) Calendar() string {
+	switch {
+	case !p.links.files:
+		return p.Asset("status/calendar.ics") + "?lang=" + p.Tag.String()
+	case p.Tag == language.Arabic:
+		return p.Asset("status/calendar.ar.ics")
+	}
+	return p.Asset("status/calendar.ics")
+}
+
 // To is where another page is, In the same page in another language, Asset what is in none.
 func (p *page) To(path string) string    { return p.links.to(path) }
 func (p *page) Asset(path string) string { return p.links.asset(path) }
