@@ -40,6 +40,9 @@ func (s Settings) Secrets() map[string]string {
 // one text that differs where that does. Where a copy listens, where it keeps files of its own and
 // how it logs and stops isn't in it.
 func (s Settings) Text() string {
+	if s.Backup.Dir == filepath.Join(s.DataDir, "backups") { // where they are kept unless that is set
+		s.Backup.Dir = ""
+	}
 	s.Addr, s.OpsAddr, s.DataDir, s.LogLevel, s.LogFormat, s.ConfigPath, s.EnvFile, s.SecretFiles, s.Probe = "", "", "", 0, "", "", "", nil, Probe{}
 	s.ShutdownDelay, s.ShutdownTimeout, s.MongoDatabase, s.MongoUnnamed = 0, 0, "", false
 	if s.Dev { // by the port that is listened on
