@@ -421,7 +421,7 @@ func decideAtRandom(t *testing.T, s *Service, random *rand.Rand, done <-chan str
 				err = s.Recover(t.Context(), silentFor)
 			}
 		}
-		if err != nil && !errors.Is(err, ErrInvalid) && !errors.Is(err, ErrNoIssue) && !errors.Is(err, docstore.ErrUnavailable) {
+		if err != nil && !errors.Is(err, ErrInvalid) && !errors.Is(err, ErrNoIssue) && !errors.Is(err, ErrMergedAtOnce) && !errors.Is(err, docstore.ErrUnavailable) {
 			t.Error(err)
 		}
 	}
