@@ -64,7 +64,7 @@ func (s *Service) Ask(ctx context.Context, a Asking) error {
 	if err := s.check(ctx, mailboxOf(r.To), ofMailbox); err != nil {
 		return err
 	}
-	if err := s.count(ctx, networkOf(a.From), ofNetwork, s.c.Now()); err != nil {
+	if err := s.count(ctx, networkOf(a.From), ofNetwork, tallied{docstore.NewID(), docstore.At(s.c.Now())}); err != nil {
 		return err
 	}
 	if err := s.requests.Put(ctx, queue.Job[request]{ID: id, Lane: lane, Group: id, Args: r}); err != nil {
@@ -104,7 +104,7 @@ func (s *Service) answer(ctx context.Context, job queue.Job[request]) error {
 	if full, err := s.isFull(ctx, job.ID); err != nil || full {
 		return err
 	}
-	err := s.count(ctx, mailboxOf(r.To), ofMailbox, job.QueuedAt)
+	err := s.count(ctx, mailboxOf(r.To), ofMailbox, tallied{job.ID, docstore.At(job.QueuedAt)})
 	if errors.Is(err, ErrAskedOften) {
 		s.c.Log.WarnContext(ctx, "an address was asked no more whether it wants to be told: it was often enough", "subscriber", job.ID)
 		return nil

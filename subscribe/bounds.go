@@ -15,9 +15,15 @@ import (
 // tally is how often something was asked for lately: for a mailbox or a receiver, whatever its address is
 // written like, or by a network.
 type tally struct {
-	ID        string          `json:"_id"`
-	At        []docstore.Time `json:"at"`
-	ExpiresAt docstore.Time   `json:"expires_at"`
+	ID        string        `json:"_id"`
+	Requests  []tallied     `json:"requests"`
+	ExpiresAt docstore.Time `json:"expires_at"`
+}
+
+// tallied is one time at which it was asked for.
+type tallied struct {
+	ID string        `json:"id"` // two within a millisecond are two
+	At docstore.Time `json:"at"`
 }
 
 // DocumentID is the tally's id.
@@ -40,31 +46,31 @@ var (
 )
 
 // recent are those of the times that count.
-func (b bound) recent(all []docstore.Time, now time.Time) []docstore.Time {
-	return slices.DeleteFunc(slices.Clone(all), func(at docstore.Time) bool { return now.Sub(at.Time).Abs() >= b.within })
+func (b bound) recent(all []tallied, now time.Time) []tallied {
+	return slices.DeleteFunc(slices.Clone(all), func(one tallied) bool { return now.Sub(one.At.Time).Abs() >= b.within })
 }
 
 // check returns the bound's error where it is reached, or one of the store.
 func (s *Service) check(ctx context.Context, id string, b bound) error {
 	t, err := s.tallies.Get(ctx, id)
-	if err == nil && len(b.recent(t.At, s.c.Now())) >= b.most {
+	if err == nil && len(b.recent(t.Requests, s.c.Now())) >= b.most {
 		return b.err
 	}
 	return docstore.NotFoundAs(err, nil)
 }
 
-// count counts what was asked for at a time, once however often it is called for that. It returns the
-// bound's error where it is reached, or one of the store.
-func (s *Service) count(ctx context.Context, id string, b bound, at time.Time) error {
+// count counts a request, once however often it is called for it. It returns the bound's error where it is
+// reached, or one of the store.
+func (s *Service) count(ctx context.Context, id string, b bound, request tallied) error {
 	now := s.c.Now()
 	_, err := s.tallies.Upsert(ctx, tally{ID: id}, func(t *tally, _ bool) error {
-		if slices.ContainsFunc(t.At, func(o docstore.Time) bool { return o.Equal(docstore.At(at).Time) }) {
+		if slices.Contains(t.Requests, request) {
 			return docstore.ErrUnchanged
 		}
-		if t.At = b.recent(t.At, now); len(t.At) >= b.most {
+		if t.Requests = b.recent(t.Requests, now); len(t.Requests) >= b.most {
 			return b.err
 		}
-		t.At, t.ExpiresAt = append(t.At, docstore.At(at)), docstore.At(now.Add(b.within))
+		t.Requests, t.ExpiresAt = append(t.Requests, request), docstore.At(now.Add(b.within))
 		return nil
 	})
 	if errors.Is(err, docstore.ErrUnchanged) {

@@ -41,7 +41,12 @@ type rig struct {
 
 func setup(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{clock: clocktest.Running(0), smtp: smtptest.Start(t), store: storetest.New(t), notice: aNotice()}
+	return setupAt(t, clocktest.Running(0))
+}
+
+func setupAt(t *testing.T, clock *clocktest.Clock) *rig {
+	t.Helper()
+	r := &rig{clock: clock, smtp: smtptest.Start(t), store: storetest.New(t), notice: aNotice()}
 	if err := r.store.Declare(t.Context(), Specs()...); err != nil {
 		t.Fatal(err)
 	}
