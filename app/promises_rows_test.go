@@ -229,7 +229,9 @@ func systemBreakages() []breakage {
 				return command, func() *App {
 					other, _ := start(t, Options{Settings: a.settings})
 					awaitCopies(t, other, 1)
-					return asCommand(t, a.settings) // which makes one report
+					command := asCommand(t, a.settings)
+					waittest.Poll(t, func() bool { return find(t, command, "uptime.monitors").Status == readiness.Pass }) // it takes over the watch
+					return asCommand(t, a.settings)                                                                       // which makes one report
 				}
 			},
 		},
