@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -95,6 +96,56 @@ func TestAResolvedIssueComesBack(t *testing.T) {
 			}
 			if i, heard := r.only(t), r.heard(); i.Status != want || heard != told || i.Regression.EventID != by {
 				t.Errorf("it is %s by the event %q, and %q was told", i.Status, i.Regression.EventID, heard)
+			}
+		})
+	}
+}
+
+// TestOlderReleasesGoOnRunning: what is resolved in the newest release or the next one isn't
+// brought back by those before, whichever was seen last, and however many there were.
+func TestOlderReleasesGoOnRunning(t *testing.T) {
+	t.Parallel()
+	var commits []string
+	for n := range releasesKept + 10 {
+		commits = append(commits, fmt.Sprintf("c0ffee%02d", n))
+	}
+	last := len(commits) - 1
+	for name, test := range map[string]struct {
+		seen         []string
+		in           string
+		not, back    string
+		wantReleases int
+	}{
+		"numbers, in the next":         {[]string{"1.1.0", "1.0.0"}, "next", "1.1.0", "1.2.0", 2},
+		"numbers, in this":             {[]string{"1.1.0", "1.0.0"}, "release", "1.0.0", "1.1.0", 2},
+		"many commits, in the next":    {append(slices.Clone(commits), commits[last-1]), "next", commits[last], "feedc0de", releasesKept},
+		"many commits, in the next, 2": {append(slices.Clone(commits), commits[last-1]), "next", commits[last-3], "feedc0de", releasesKept},
+		"many commits, in this":        {append(slices.Clone(commits), commits[last-1]), "release", commits[last-1], commits[last], releasesKept},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, storetest.New(t, Specs()...))
+			n := 0
+			see := func(releases ...string) {
+				var events []*event.Event
+				for _, release := range releases {
+					n++
+					r.clock.Add(time.Second)
+					e := r.event("a", n)
+					e.Release = release
+					events = append(events, e)
+				}
+				r.counted(t, events...)
+			}
+			see(test.seen...)
+			r.change(t, IssueChange{Status: new(Resolved), In: test.in})
+			see(test.not)
+			if i := r.only(t); i.Status != Resolved || len(i.Releases()) != test.wantReleases {
+				t.Errorf("by %s it is %s, seen in %d releases", test.not, i.Status, len(i.Releases()))
+			}
+			see(test.back)
+			if i := r.only(t); i.Status != Unresolved {
+				t.Errorf("by %s it is %s", test.back, i.Status)
 			}
 		})
 	}

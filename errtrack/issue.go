@@ -45,7 +45,8 @@ type Issue struct {
 	First      string        `json:"first"` // its first event, as it is kept
 	// Regression is the event by which it came back the last time.
 	Regression regression `json:"regression,omitzero"`
-	Words      int        `json:"words,omitempty"` // how many it is found by
+	Words      int        `json:"words,omitempty"`  // how many it is found by,
+	Places     int        `json:"places,omitempty"` // and how many releases and environments
 
 	Count        int64         `json:"count"`
 	Users        int64         `json:"users"` // an estimate, see people
@@ -172,9 +173,12 @@ const (
 	daysKept   = 90
 	valuesKept = 20
 	tagsKept   = 24
+	// releasesKept are the newest that it has been seen in.
+	releasesKept = 50
 	// peoplePrecision makes sketches of 1 KiB that are 3 % off.
 	peoplePrecision = 10
 	wordsKept       = 500
+	placesKept      = 500 // releases and environments that it is found by
 	// maxHashes is how many hashes an issue knows to be its own.
 	maxHashes = 1000
 )
@@ -280,7 +284,8 @@ type valueCount struct {
 	Count int64  `json:"count"`
 }
 
-// Releases are those that the issue has been seen in, as far as there is room for them.
+// Releases are those that the issue has been seen in, in the order in which they came up: the
+// newest, as far as there is room for them.
 func (i *Issue) Releases() (all []string) {
 	for _, counts := range i.Tags {
 		if counts.Key == "release" {
@@ -296,7 +301,7 @@ func (i *Issue) Releases() (all []string) {
 func (i *Issue) countTag(t tag, n int64) {
 	k := slices.IndexFunc(i.Tags, func(counts tagCounts) bool { return counts.Key == t.key })
 	if k < 0 {
-		if len(i.Tags) >= tagsKept {
+		if len(i.Tags) >= tagsKept && t.key != "release" {
 			return
 		}
 		k, i.Tags = len(i.Tags), append(i.Tags, tagCounts{Key: t.key})
@@ -306,6 +311,11 @@ func (i *Issue) countTag(t tag, n int64) {
 	switch {
 	case v >= 0:
 		counts.Values[v].Count += n
+	case t.key == "release" && len(counts.Values) >= releasesKept:
+		counts.Other += counts.Values[0].Count
+		counts.Values = append(slices.Delete(counts.Values, 0, 1), valueCount{t.value, n})
+	case t.key == "release":
+		counts.Values = append(counts.Values, valueCount{t.value, n})
 	case len(counts.Values) < valuesKept:
 		counts.Values = append(counts.Values, valueCount{t.value, n})
 	default:
