@@ -48,7 +48,7 @@ const (
 	lostToStore    = "unavailable"
 	lostOnTheWay   = "cut_short"
 	lostUnknown    = "unknown_item"
-	lostUnkept     = "unkept:" // and the item's type: of the protocol, and nothing is made of it here
+	lostUnkept     = "unkept:"  // and the item's type: of the protocol, and nothing is made of it here
 	lostToBound    = "too_many" // jobs, or releases, of a project
 	lostDuplicate  = "duplicate"
 	lostUncounted  = "uncountable" // it is kept all the same

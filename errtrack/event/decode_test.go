@@ -469,3 +469,30 @@ func BenchmarkDecode(b *testing.B) {
 		})
 	}
 }
+
+// TestWhomAPageIsOf: the sender's address stands in where the program asks for it, and nowhere else.
+func TestWhomAPageIsOf(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]*User{
+		`{}`:                                 nil,
+		`{"user":{"ip_address":"{{auto}}"}}`: {IP: "192.0.2.1"},
+		`{"user":{"ip_address":"198.51.100.7"},"sdk":{"settings":{"infer_ip":"auto"}}}`: {IP: "198.51.100.7"},
+		`{"user":{"id":"7","ip_address":"{{auto}}"}}`:                                   {ID: "7", IP: "192.0.2.1"},
+		`{"sdk":{"name":"sentry.javascript.browser","settings":{"infer_ip":"auto"}}}`:   {IP: "192.0.2.1"},
+		`{"sdk":{"settings":{"infer_ip":"never"}}}`:                                     nil,
+		`{"sdk":{"settings":{"infer_ip":7}}}`:                                           nil,
+		`{"user":{"id":"7"},"sdk":{"settings":{"infer_ip":"auto"}}}`:                    {ID: "7"},
+	} {
+		e, err := Decode([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.SentFrom("192.0.2.1"); !reflect.DeepEqual(e.User, want) {
+			t.Errorf("%s: %+v", text, e.User)
+		}
+	}
+	e, _ := Decode([]byte(`{"user":{"ip_address":"{{auto}}"}}`))
+	if e.SentFrom(""); e.User != nil {
+		t.Errorf("of an unknown address it is %+v", e.User)
+	}
+}
