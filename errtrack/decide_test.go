@@ -151,6 +151,32 @@ func TestOlderReleasesGoOnRunning(t *testing.T) {
 	}
 }
 
+// TestAlertsHaveNobodysAddress: what chats and logs are told is without them; the inbox has them.
+func TestAlertsHaveNobodysAddress(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		"no mail to jane.doe@example.com, 192.0.2.7": "no mail to [e-mail], [address]",
+		"[2001:db8::7]:443 refused":                  "[[address]]:443 refused",
+		"Shop::RecordNotFound of std::vector":        "Shop::RecordNotFound of std::vector",
+		"shop@1.4.2 and 127.0.0.1, x@v0.50.0":        "shop@1.4.2 and 127.0.0.1, x@v0.50.0",
+	} {
+		r := newRig(t, storetest.New(t, Specs()...))
+		e := r.event("a", 1)
+		e.Exceptions[0].Value, e.Transaction = value, "/of/jane@example.com"
+		r.counted(t, e)
+		i := r.only(t)
+		if heard := r.heard(); heard != "issue.new Error: "+want {
+			t.Errorf("%q is told as %q", value, heard)
+		}
+		if title := i.Title; title != "Error: "+value {
+			t.Errorf("it is listed as %q", title)
+		}
+		if text := i.about(language.Text{}, "", language.English); strings.Contains(text, "jane") {
+			t.Errorf("it is told by %q", text)
+		}
+	}
+}
+
 func TestAnIgnoredIssueIsLookedAtAgain(t *testing.T) {
 	t.Parallel()
 	hour := time.Hour

@@ -448,10 +448,13 @@ func (i *Issue) tell(kind, occurrence string, s sighting, told int64, now time.T
 	i.outbox().Note(Alert{
 		ID: docstore.NewID(), Kind: kind, Occurrence: occurrence, At: docstore.At(now), Level: s.level, Environment: environment, EventID: s.eventID,
 		Release: s.release, Tags: tags, Before: max(0, i.Count-told),
-		Title: begin.Quoting(i.Title),
+		Title: begin.Quoting(i.ToldAs()),
 		Text:  language.Text{En: i.about(text, cameBack, language.English), Ar: i.about(text, cameBack, language.Arabic)},
 	}, now)
 }
+
+// ToldAs is the issue's title as alerts have it: without people's addresses.
+func (i Issue) ToldAs() string { return event.WithoutPeople(i.Title) }
 
 // beginnings are how the titles of alerts begin: with what has happened.
 var beginnings = map[string]language.Text{
@@ -472,7 +475,7 @@ func (i *Issue) about(said language.Text, eventID string, tag language.Tag) stri
 	if text := said.In(tag); text != "" {
 		parts = append(parts, text)
 	}
-	add(language.Text{En: "In #.", Ar: "في #."}, i.Culprit)
+	add(language.Text{En: "In #.", Ar: "في #."}, event.WithoutPeople(i.Culprit))
 	add(language.Text{En: "Release #.", Ar: "الإصدار #."}, i.LastRelease)
 	if i.Count > 1 {
 		parts = append(parts, language.Text{En: "Until now: ", Ar: "حتى الآن: "}.In(tag)+language.Events.In(tag, int(i.Count))+".")
