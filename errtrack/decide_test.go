@@ -318,6 +318,22 @@ func TestMergesAndSplitsHold(t *testing.T) {
 
 // TestWhatIsOldOrSpareGoes: events go by their age, and by their number as they should: the
 // first of an issue and its latest stay, and of the others some of all times.
+// TestAMergeForgetsNoRelease: that the last or the first event of one had none.
+func TestAMergeForgetsNoRelease(t *testing.T) {
+	t.Parallel()
+	for _, times := range [][2]time.Duration{{0, time.Minute}, {time.Minute, 0}} {
+		r := newRig(t, storetest.New(t, Specs()...))
+		with, without := r.event("a", 1), r.event("bb", 2)
+		with.Timestamp, without.Timestamp = with.Timestamp.Add(-times[0]), without.Timestamp.Add(-times[1])
+		without.Release = ""
+		r.counted(t, with, without)
+		i, err := r.Merge(t.Context(), r.issueOf2(t, "bb"), r.issueOf2(t, "a"))
+		if err != nil || i.FirstRelease != "1.0.0" || i.LastRelease != "1.0.0" {
+			t.Errorf("it was seen in %q at first and in %q at last: %v", i.FirstRelease, i.LastRelease, err)
+		}
+	}
+}
+
 func TestWhatIsOldOrSpareGoes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, storetest.New(t, Specs()...))

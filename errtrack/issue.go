@@ -343,13 +343,13 @@ func (i *Issue) absorb(from Issue) {
 	i.Absorbed = append(append(i.Absorbed, from.Absorbed...), from.ID)
 	i.Count += from.Count
 	if from.FirstSeen.Before(i.FirstSeen.Time) {
-		i.FirstSeen, i.FirstRelease = from.FirstSeen, from.FirstRelease
+		i.FirstSeen, i.FirstRelease = from.FirstSeen, cmp.Or(from.FirstRelease, i.FirstRelease)
 	}
 	if i.Regression.Kept == "" {
 		i.Regression = from.Regression
 	}
 	if from.LastSeen.After(i.LastSeen.Time) {
-		i.LastSeen, i.LastRelease, i.Level = from.LastSeen, from.LastRelease, from.Level
+		i.LastSeen, i.LastRelease, i.Level = from.LastSeen, cmp.Or(from.LastRelease, i.LastRelease), from.Level
 		i.Title, i.Type, i.Value, i.Culprit = from.Title, from.Type, from.Value, from.Culprit
 	}
 	for _, b := range from.Hours {
