@@ -167,8 +167,9 @@ func (a *App) tellMonitor(ctx context.Context, told uptime.Told) error {
 	if told.Severity == uptime.Page {
 		level = notify.Critical
 	}
+	components, _ := a.concerned(told.Monitor.ID)
 	return a.Alerts.Tell(ctx, notify.Event{
 		Kind: told.Kind, Level: level, Subject: cmp.Or(told.Monitor.ID, told.Place), Occurrence: told.Occurrence, Over: told.Over, At: told.At, Title: told.Title, Text: told.Text, Tried: told.Tried,
-		Monitor: told.Monitor.ID,
+		Monitor: told.Monitor.ID, Components: components,
 	})
 }

@@ -125,7 +125,7 @@ func (r *routing) facts(o occurrence, now time.Time, tag language.Tag) []Fact {
 	add(factProject, o.Event.Project)
 	add(factWhere, o.Event.Environment)
 	add(factMonitor, o.Event.Monitor)
-	add(factComponent, o.Event.Component)
+	add(factComponent, strings.Join(o.Event.Components, ", "))
 	add(factEvent, o.Event.Kind)
 	if o.End == nil {
 		add(factLevel, levelWords[o.Event.level()].In(tag))

@@ -19,7 +19,7 @@ func TestWhatAMessageSays(t *testing.T) {
 		p.Runbooks = map[string]string{"*": "https://wiki/any", "monitor.*": "https://wiki/monitors", "monitor.down": "https://wiki/down"}
 	})
 	e := r.down(1)
-	e.Project, e.Environment, e.Component = "shop", "production", "api"
+	e.Project, e.Environment, e.Components = "shop", "production", []string{"api"}
 	r.tell(t, e)
 	r.clock.Add(2*time.Hour + time.Minute)
 	r.work(t)

@@ -66,9 +66,11 @@ type Event struct {
 	ProjectAlso []string `json:"project_also,omitempty"`
 	Environment string   `json:"environment,omitempty"`
 	Monitor     string   `json:"monitor,omitempty"` // or the job, of check-ins
-	Component   string   `json:"component,omitempty"`
-	Release     string   `json:"release,omitempty"`
-	Tags        []Tag    `json:"tags,omitempty"`
+	// Components are all that it is about, as a monitor may be of several: a rule for any of
+	// them takes it.
+	Components []string `json:"components,omitempty"`
+	Release    string   `json:"release,omitempty"`
+	Tags       []Tag    `json:"tags,omitempty"`
 	// Events and Within are the rule's of a spike that has met them.
 	Events int           `json:"events,omitempty"`
 	Within time.Duration `json:"within,omitempty"`
@@ -106,8 +108,12 @@ func (e Event) bounded() Event {
 	for i := range e.Tried {
 		e.Tried[i] = language.Cut(language.Line(e.Tried[i]), maxTitle)
 	}
-	for _, value := range []*string{&e.Project, &e.Environment, &e.Monitor, &e.Component, &e.Release} { // which may be strangers'
+	for _, value := range []*string{&e.Project, &e.Environment, &e.Monitor, &e.Release} { // which may be strangers'
 		*value = language.Cut(language.Line(*value), maxTag)
+	}
+	e.Components = append([]string(nil), e.Components[:min(len(e.Components), maxTags)]...)
+	for i, component := range e.Components {
+		e.Components[i] = language.Cut(language.Line(component), maxTag)
 	}
 	e.Tags = append([]Tag(nil), e.Tags[:min(len(e.Tags), maxTags)]...)
 	for i, tag := range e.Tags {
