@@ -57,9 +57,15 @@ func upAlert(m Monitor, st State, now time.Time) Alert {
 	return a
 }
 
-// goneAlert says that a monitor that is down isn't watched any more.
-func goneAlert(m Monitor, st State, now time.Time) Alert {
-	return Alert{Kind: MonitorDown, Occurrence: st.occurrence(), Over: true, At: docstore.At(now), Title: about(m, "isn't watched any more", "لم يعد تحت المراقبة")}
+// Why what was told of a monitor is over, though nobody has seen that.
+var (
+	goneTitle   = language.Text{En: "isn't watched any more", Ar: "لم يعد تحت المراقبة"}
+	pausedTitle = language.Text{En: "is paused, and isn't watched meanwhile", Ar: "أوقفت مراقبته مؤقتًا"}
+)
+
+// endAlert says that what was told of a monitor is over, as the title says.
+func endAlert(m Monitor, kind, occurrence string, title language.Text, now time.Time) Alert {
+	return Alert{Kind: kind, Occurrence: occurrence, Over: true, At: docstore.At(now), Title: about(m, title.En, title.Ar)}
 }
 
 func flapAlert(m Monitor, st State, now time.Time) Alert {
@@ -126,11 +132,6 @@ func burntAlert(m Monitor, b burning, h timeline.History, now time.Time) Alert {
 		}
 	}
 	return a
-}
-
-// unwatchedBudgetAlert says that a monitor whose budget burns isn't watched any more.
-func unwatchedBudgetAlert(m Monitor, b burning, now time.Time) Alert {
-	return Alert{Kind: SLOBurning, Severity: b.Severity, Occurrence: b.occurrence(), Over: true, At: docstore.At(now), Title: about(m, "isn't watched any more", "لم يعد تحت المراقبة")}
 }
 
 // networkAlert is about this program: it can't reach anything.

@@ -405,6 +405,26 @@ func TestAPausedMonitorIsNotCheckedAndNobodyIsTold(t *testing.T) {
 	}
 }
 
+// Nobody is reminded of what somebody has paused. Down still, it is another outage.
+func TestAPauseEndsWhatWasTold(t *testing.T) {
+	t.Parallel()
+	api := newTarget(t)
+	api.down.Store(true)
+	r := start(t, nil, nil, api.monitor("api"))
+	r.hears(t, "API is down")
+	if err := r.Pause(t.Context(), "api", true); err != nil {
+		t.Fatal(err)
+	}
+	r.hears(t, "API is down", "API is paused, and isn't watched meanwhile")
+	if first, end := r.told[0], r.told[1]; !end.Over || first.Occurrence != end.Occurrence {
+		t.Errorf("the beginning is of %s, the end %v of %s", first.Occurrence, end.Over, end.Occurrence)
+	}
+	if err := r.Pause(t.Context(), "api", false); err != nil {
+		t.Fatal(err)
+	}
+	r.hears(t, "API is down", "API is paused, and isn't watched meanwhile", "API is down")
+}
+
 func TestTheLastResultsAreKept(t *testing.T) {
 	t.Parallel()
 	api := newTarget(t)

@@ -12,6 +12,7 @@ import (
 
 	"manus/docstore"
 	"manus/internal/timeline"
+	"manus/language"
 	"manus/lease"
 	"manus/uptime/confirm"
 	"manus/uptime/probe"
@@ -192,6 +193,11 @@ func (w *watch) read(ctx context.Context) error {
 			if st, err = w.paused(ctx, st, m.Paused); err != nil {
 				return err
 			}
+			if m.Paused || st.Paused {
+				if st, err = w.retire(ctx, st, m, pausedTitle); err != nil {
+					return err
+				}
+			}
 			states[st.ID] = st
 		} else {
 			retired = append(retired, st)
@@ -219,7 +225,10 @@ func (w *watch) read(ctx context.Context) error {
 	var retiring errgroup.Group
 	retiring.SetLimit(parallelWrites)
 	for _, st := range retired {
-		retiring.Go(func() error { return w.retire(ctx, st) })
+		retiring.Go(func() error {
+			_, err := w.retire(ctx, st, Monitor{ID: st.ID, Name: st.ID}, goneTitle)
+			return docstore.NotFoundAs(err, nil)
+		})
 	}
 	return retiring.Wait()
 }
@@ -294,25 +303,25 @@ func (w *watch) put(set *set, states map[string]State, fresh map[string]*watched
 	w.woken()
 }
 
-// retire ends what people were told of a monitor that isn't watched any more. What is known
-// of it stays, in case it comes back.
-func (w *watch) retire(ctx context.Context, st State) error {
+// retire ends what people were told of a monitor that isn't watched any more, or is paused, as
+// the title says: nobody is reminded of what nobody looks at. What is known of it stays, in
+// case it comes back.
+func (w *watch) retire(ctx context.Context, st State, m Monitor, title language.Text) (State, error) {
 	if !st.Told && st.FlapsTold.IsZero() && len(st.Burning) == 0 && !st.Down.IsOpen() && st.Pauses.IsOpen() {
-		return nil
+		return st, nil
 	}
 	now := w.c.Now()
 	st, err := w.states.Update(ctx, st.ID, func(st *State) error {
 		if err := w.held.Admit(&st.Fence); err != nil {
 			return err
 		}
-		m := Monitor{ID: st.ID, Name: st.ID}
 		if st.Told {
-			st.note(goneAlert(m, *st, now), now)
+			st.note(endAlert(m, MonitorDown, st.occurrence(), title, now), now)
 		}
 		if !st.FlapsTold.IsZero() {
-			st.note(calmAlert(m, st.FlapsTold, *st, now), now)
+			st.note(endAlert(m, MonitorFlapping, st.FlapsTold.String(), title, now), now)
 		}
-		st.endBurning(m, now)
+		st.endBurning(m, title, now)
 		st.Down, st.Confirm, st.Told, st.FlapsTold = st.Down.Close(now, time.Millisecond), confirm.State{}, false, docstore.Time{}
 		st.Here, st.Unseen = confirm.State{}, st.Unseen.Close(now, time.Millisecond)
 		st.pause(true, now)
@@ -321,7 +330,7 @@ func (w *watch) retire(ctx context.Context, st State) error {
 	if err == nil {
 		w.relay.Send(ctx, st)
 	}
-	return docstore.NotFoundAs(err, nil)
+	return st, err
 }
 
 // look checks a monitor once, and does what follows from that.
