@@ -169,7 +169,15 @@ func (a *App) tellMonitor(ctx context.Context, told uptime.Told) error {
 	}
 	components, _ := a.concerned(told.Monitor.ID)
 	return a.Alerts.Tell(ctx, notify.Event{
-		Kind: told.Kind, Level: level, Subject: cmp.Or(told.Monitor.ID, told.Place), Occurrence: told.Occurrence, Over: told.Over, At: told.At, Title: told.Title, Text: told.Text, Tried: told.Tried,
+		Kind: told.Kind, Level: level, Subject: cmp.Or(told.Monitor.ID, told.Place), Occurrence: told.Occurrence, Over: told.Over, At: told.At, Title: told.Title, Text: told.Text, Looks: looksOf(told),
 		Monitor: told.Monitor.ID, Components: components,
 	})
+}
+
+// looksOf are the looks that have shown what is told.
+func looksOf(told uptime.Told) (all []notify.Look) {
+	for _, l := range told.Looks {
+		all = append(all, notify.Look{At: l.At, Place: l.Place, Found: l.Error, Said: l.Said})
+	}
+	return all
 }

@@ -50,7 +50,7 @@ type watched struct {
 	// which the store has the changes only.
 	deciding sync.Mutex
 	confirm  confirm.State
-	looks    []tried       // those that speak for its being down, until it is
+	looks    []Look        // those that speak for its being down, until it is
 	failed   time.Duration // when the first of them was over
 	agreed
 
@@ -381,7 +381,7 @@ func (w *watch) judge(ctx context.Context, m *watched, began time.Duration, resu
 	looks := m.looks
 	switch {
 	case verdict == confirm.Bad && !m.confirm.Down:
-		looks = append(looks[:len(looks):len(looks)], tried{At: docstore.At(result.At.Add(time.Duration(result.Total * float64(time.Millisecond)))), Error: result.Error, Said: m.said()})
+		looks = append(looks[:len(looks):len(looks)], Look{At: docstore.At(result.At.Add(time.Duration(result.Total * float64(time.Millisecond)))), Error: result.Error, Said: m.said()})
 	case next.Looks == 0 && !step.WentDown:
 		looks = nil
 	}
@@ -443,7 +443,7 @@ func (w *watch) pastOf(ctx context.Context, m *watched, began time.Duration) pas
 }
 
 // alone is the change of a state that a look brings about where nobody else watches.
-func alone(m Monitor, next confirm.State, step confirm.Step, looks []tried, a around) func(*State) bool {
+func alone(m Monitor, next confirm.State, step confirm.Step, looks []Look, a around) func(*State) bool {
 	return func(st *State) bool {
 		first := st.begin(m, a.now)
 		steps := step.WentDown || step.WentUp || step.BeganToFlap || step.EndedToFlap || first || st.Confirm.Since.IsZero() != next.Since.IsZero()
