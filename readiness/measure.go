@@ -140,7 +140,9 @@ func (m *measurer) patience() time.Duration { return cmp.Or(m.Patience, defaultP
 // hangs is the finding of one that doesn't end in its time.
 func (m *measurer) hangs() Finding {
 	return Broken(
-		language.Text{En: "There was no answer within #.", Ar: "لم يأتِ جواب خلال #."}.Quoting(m.patience().Round(time.Second).String()),
+		language.Both(func(t language.Tag) string {
+			return language.Text{En: "There was no answer within #.", Ar: "لم يأتِ جواب خلال #."}.Quoting(t.Duration(m.patience().Round(time.Second))).In(t)
+		}),
 		language.Text{En: "See whether what it asks is overloaded or unreachable; the log may say more.", Ar: "انظر هل ما يُسأل مثقَل أو لا يمكن الوصول إليه؛ قد يقول السجلّ المزيد."})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -45,6 +46,9 @@ func TestACheckThatFailsItselfIsABrokenPromise(t *testing.T) {
 			if got := r.Results[i]; got.Status != want || want == Fail && (got.Evidence.En == "" || got.Mend.En == "") {
 				t.Errorf("%s: %+v", got.ID, got.Finding)
 			}
+		}
+		if said := r.Results[0].Evidence; said.En != "There was no answer within 5 seconds." || !strings.Contains(said.Ar, "5 ثوانٍ") {
+			t.Errorf("of the time it says: %+v", said)
 		}
 		if again := s.Report(t.Context(), Ask{}); again.Results[0].Status != Fail { // it hangs still, once
 			t.Errorf("it hangs, and is %+v", again.Results[0])

@@ -11,6 +11,7 @@ import (
 
 	"manus/docstore"
 	"manus/errtrack/event"
+	"manus/language"
 )
 
 // Trial is how a test of the reporter went.
@@ -74,7 +75,7 @@ func (r *Reporter) Try(ctx context.Context, find func(ctx context.Context, event
 // have gone.
 func stopped(ctx context.Context, began time.Time, what string) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("%s within %s", what, time.Since(began).Round(time.Millisecond))
+		return fmt.Errorf("%s within %s", what, language.English.Took(time.Since(began)))
 	}
 	return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 }
