@@ -20,7 +20,7 @@ import (
 // healthPromises are those of the store, of what strangers are answered, and of reports.
 func (a *App) healthPromises() []readiness.Check {
 	return []readiness.Check{
-		{ID: "health.database", Essential: true, Offline: a.options.NoStore != nil, Title: language.Text{En: "The database takes a write and gives it back", Ar: "قاعدة البيانات تقبل كتابة وتعيدها"}, Measure: a.measureStore},
+		{ID: "health.database", Essential: true, Basis: true, Offline: a.options.NoStore != nil, Title: language.Text{En: "The database takes a write and gives it back", Ar: "قاعدة البيانات تقبل كتابة وتعيدها"}, Measure: a.measureStore},
 		{ID: "health.public", Essential: true, Title: language.Text{En: "Health, readiness and version are answered at the public address", Ar: "تجيب عناوين الصحّة والجاهزية والإصدار على العنوان العلني"}, Measure: a.measureHealth},
 		{ID: "health.drill", Title: language.Text{En: "/ready turns 503 when what it can't do without fails", Ar: "تجيب /ready بـ 503 حين يتعطّل ما لا غنى عنه"}, Offline: true, Measure: a.measureDrill},
 		{

@@ -91,6 +91,26 @@ func TestAReportChangesNothing(t *testing.T) {
 	}
 }
 
+// A report on whichever groups is one of a server that runs.
+func TestNoPartOfAReportPassesWithoutAServer(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t)
+	a.stopWork()
+	command := asCommand(t, a.settings)
+	awaitCopies(t, command, 0)
+	for _, group := range readiness.Groups {
+		r := command.Readiness.Report(t.Context(), readiness.Ask{Only: []readiness.Group{group}})
+		if !slices.ContainsFunc(r.Failed(), func(r readiness.Result) bool { return r.ID == "system.copies" }) {
+			t.Errorf("%s: %s", group, r.Status)
+		}
+		for _, one := range r.Results {
+			if one.ID == "limits.store" && one.Status != readiness.Skipped {
+				t.Errorf("who counts where nothing runs? %+v", one.Finding)
+			}
+		}
+	}
+}
+
 func TestAReportOnSeveralCopies(t *testing.T) {
 	t.Parallel()
 	redis := redistest.Start(t)

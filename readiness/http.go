@@ -46,7 +46,7 @@ func NewBody(r Report, tag language.Tag) Body {
 
 type reportInput struct {
 	Fresh bool    `query:"fresh" doc:"Measure all of it anew, also what is expensive."`
-	Only  []Group `query:"only" maxItems:"8" enum:"secrets,health,backups,limits,errors,uptime,billing,system" doc:"These groups alone, with commas between."`
+	Only  []Group `query:"only" maxItems:"8" enum:"secrets,health,backups,limits,errors,uptime,billing,system" doc:"These groups alone, with commas between; and what all rest on, where that fails."`
 }
 
 // reportTimeout bounds a report. All checks are measured at once, so it is the longest one's

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -209,6 +210,45 @@ func TestWhatWasFoundWithOtherSettingsIsMeasured(t *testing.T) {
 	if s.Report(t.Context(), Ask{}); measured != 5 {
 		t.Errorf("after a reload it was measured %d times", measured)
 	}
+}
+
+// A report on some groups has what those rest on as well, where that fails.
+func TestWhatAllRestsOnIsSeenInEachReport(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[Status][]string{Fail: {"backups.new", "system.copies"}, Warn: {"backups.new"}, Skipped: {"backups.new"}, Pass: {"backups.new"}} {
+		s := setup(t, Check{ID: "system.copies", Basis: true, Measure: found(status)}, Check{ID: "system.disk", Measure: found(Fail)}, Check{ID: "backups.new", Measure: found(Pass)})
+		shown := 0
+		r := s.Report(t.Context(), Ask{Only: []Group{Backups}, OnResult: func(Result) { shown++ }})
+		ids := []string{}
+		for _, one := range r.Results {
+			ids = append(ids, one.ID)
+		}
+		if !slices.Equal(ids, want) || (r.Status == Fail) != (status == Fail) || shown != s.Count([]Group{Backups}) {
+			t.Errorf("%s: %v, %s, shown %d", status, ids, r.Status, shown)
+		}
+	}
+}
+
+// What a server has found that runs no more isn't taken for what is.
+func TestWhatADeadServerHasFoundIsMeasured(t *testing.T) {
+	t.Parallel()
+	status := Pass
+	s := setup(t, Check{ID: "errors.tried", Keep: time.Hour, Measure: func(context.Context) Finding { return Finding{Status: status} }})
+	command := New(Config{Checks: s.Checks, Store: s.Store, Log: s.Log})
+	expect := func(want Status) {
+		t.Helper()
+		if r := command.Report(t.Context(), Ask{}); r.Status != want {
+			t.Errorf("%+v, want %s", r, want)
+		}
+	}
+	if err := s.tell(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Report(t.Context(), Ask{})
+	status = Fail
+	expect(Pass) // it stands for a while
+	s.leave()
+	expect(Fail)
 }
 
 func TestWhatIsMeasuredWhenAskedIsLeftToWhoAsks(t *testing.T) {
