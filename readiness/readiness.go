@@ -122,6 +122,7 @@ type Result struct {
 type Report struct {
 	Status     Status // Fail, Warn or Pass
 	Score      int    // 0 to 100, see [score]
+	Measured   int    // how many of the results were
 	MeasuredAt time.Time
 	Results    []Result // in the order of Groups
 }
@@ -274,6 +275,9 @@ func Only(c Check) Report {
 func newReport(results []Result) Report {
 	r := Report{Status: Pass, Score: score(results), MeasuredAt: time.Now(), Results: results}
 	for _, one := range results {
+		if one.Status != Skipped {
+			r.Measured++
+		}
 		if one.Status == Fail || one.Status == Warn && r.Status == Pass {
 			r.Status = one.Status
 		}
@@ -288,9 +292,10 @@ const (
 )
 
 // score is how much of what was measured holds, out of 100: a doubtful promise is half of
-// one, an essential one is three. No score hides what is broken.
+// one, an essential one is three. No score hides what is broken, nor that most was not
+// measured: it is at most the share that was.
 func score(results []Result) int {
-	held, all, best := 0, 0, 100
+	held, all, measured, best := 0, 0, 0, 100
 	for _, r := range results {
 		weight := 2
 		if r.Essential {
@@ -310,9 +315,13 @@ func score(results []Result) int {
 			}
 		}
 		all += weight
+		measured++
 	}
 	if all == 0 {
 		return 0
+	}
+	if 2*measured < len(results) {
+		best = min(best, 100*measured/len(results))
 	}
 	return min(best, 100*held/all)
 }

@@ -139,13 +139,17 @@ func TestNoScoreHidesWhatIsBroken(t *testing.T) {
 		{[]Status{Pass, Pass, Pass, Pass, Pass, Pass, Pass, Pass, Fail}, Pass, 89, Fail},
 		{[]Status{Pass, Pass, Pass, Pass, Pass, Pass, Pass, Pass, Pass}, Fail, 49, Fail},
 		{[]Status{Skipped}, Skipped, 0, Pass},
+		{[]Status{Skipped, Skipped, Skipped}, Pass, 25, Pass}, // one of four was measured
+		{[]Status{Skipped, Skipped, Skipped}, Warn, 25, Warn},
+		{[]Status{Skipped, Skipped, Pass, Pass}, Skipped, 40, Pass},
 	} {
 		checks := []Check{{ID: "system.essential", Essential: true, Offline: true, Measure: found(c.essential)}}
 		for i, status := range c.statuses {
 			checks = append(checks, Check{ID: "system." + string(rune('a'+i)), Offline: true, Measure: found(status)})
 		}
 		r := New(Config{Checks: checks, Log: slog.New(slog.DiscardHandler)}).Report(t.Context(), Ask{})
-		if r.Score != c.score || r.Status != c.status {
+		measured := len(slices.DeleteFunc(append(slices.Clone(c.statuses), c.essential), func(s Status) bool { return s == Skipped }))
+		if r.Score != c.score || r.Status != c.status || r.Measured != measured {
 			t.Errorf("%+v: score %d, %s", c, r.Score, r.Status)
 		}
 	}

@@ -138,10 +138,15 @@ func (c checkCommand) print(p *process, tag language.Tag, body readiness.Body) e
 	} else {
 		err = newCheckSheet(p, tag).print(body)
 	}
-	if err == nil && body.Status == readiness.Fail {
-		err = errBroken
+	switch {
+	case err != nil:
+		return err
+	case body.Status == readiness.Fail:
+		return errBroken
+	case !slices.ContainsFunc(body.Checks, func(c readiness.CheckBody) bool { return c.Status != readiness.Skipped }):
+		return usageError{errors.New("nothing of it was measured: the report says why")}
 	}
-	return err
+	return nil
 }
 
 // measuring has f use reports that are measured by this process, for each of which the rooms are
