@@ -195,7 +195,7 @@ func (a *App) measureDrill(context.Context) readiness.Finding {
 
 // measureReports reports a test error, and finds it again.
 func (a *App) measureReports(ctx context.Context) readiness.Finding {
-	trial, err := a.TryReports(ctx)
+	trial, err := a.checkReports(ctx)
 	if err != nil {
 		return readiness.Broken(language.Text{En: "It isn't: #.", Ar: "لا: #."}.Quoting(err.Error()), language.Text{En: "See that SENTRY_DSN is right and can be reached; without it, see why the inbox takes nothing: manus errors test.", Ar: "تحقّق من صحّة SENTRY_DSN وإمكان الوصول إليه؛ وإن لم يُضبط فانظر لِمَ لا يقبل الصندوق شيئًا: manus errors test."})
 	}
@@ -203,6 +203,6 @@ func (a *App) measureReports(ctx context.Context) readiness.Finding {
 		if trial.Issue == "" {
 			return language.Text{En: "# has accepted it, in #.", Ar: "قبله # خلال #."}.Quoting(trial.Host, t.Took(trial.Took)).In(t)
 		}
-		return language.Text{En: "It was kept and found again in #, as # in the inbox, which nobody is told of.", Ar: "حُفظ وعُثر عليه خلال #، وهو # في الصندوق ولا يُبلَّغ به أحد."}.Quoting(t.Took(trial.Took), trial.Issue).In(t)
+		return language.Text{En: "It was kept in the inbox, found again in #, and removed; nobody was told of it.", Ar: "حُفظ في الصندوق وعُثر عليه خلال # ثمّ أُزيل، ولم يُبلَّغ به أحد."}.Quoting(t.Took(trial.Took)).In(t)
 	}))
 }

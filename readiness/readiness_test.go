@@ -255,6 +255,29 @@ func TestWhatADeadServerHasFoundIsMeasured(t *testing.T) {
 	expect(Fail)
 }
 
+// What a process wrote to try the store that was killed then is swept away, and nothing else.
+func TestATrialOfTheStoreThatWasKilledIsSweptAway(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	for id, age := range map[string]time.Duration{trials + "killed": 2 * time.Minute, trials + "of the future": -time.Hour, trials + "under way": 0, "backups.drill": time.Hour} {
+		if err := s.kept.Insert(t.Context(), keptFinding{ID: id, At: docstore.At(time.Now().Add(-age))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(s.Sweep(t.Context()), s.TryStore(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for k, err := range s.kept.All(t.Context(), docstore.Query{Limit: 10}) {
+		if left = append(left, k.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(left, []string{"backups.drill", trials + "under way"}) {
+		t.Errorf("there are %v", left)
+	}
+}
+
 func TestWhatIsMeasuredWhenAskedIsLeftToWhoAsks(t *testing.T) {
 	t.Parallel()
 	measured := 0
