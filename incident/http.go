@@ -244,9 +244,9 @@ type planMaintenanceInput struct {
 
 // Routes registers the room's routes for operators.
 func (s *Service) Routes(api *httpapi.API) {
-	group := httpapi.Group{API: api, Name: language.Text{En: "Incidents", Ar: "الحوادث"}, About: language.Text{En: "What is told of trouble and of planned work on the status page.", Ar: "ما يُعلن في صفحة الحالة عن الأعطال وأعمال الصيانة."}, Kinds: kinds}
-	route := func(pattern, id string, summary language.Text) httpapi.Route {
-		return httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: pattern, ID: id, Summary: summary}
+	group := httpapi.Group{API: api, Name: language.Text{En: "Incidents", Ar: "الحوادث"}, Chapter: httpapi.ChapterOperating, About: language.Text{En: "What is told of trouble and of planned work on the status page.", Ar: "ما يُعلن في صفحة الحالة عن الأعطال وأعمال الصيانة."}, Kinds: kinds}
+	route := func(pattern, id string, summary language.Text, problems ...error) httpapi.Route {
+		return httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: pattern, ID: id, Summary: summary, Problems: problems}
 	}
 	long := func(r httpapi.Route) httpapi.Route { // with texts, in any script and escaped
 		r.MaxBody = 32 * maxText
@@ -261,7 +261,7 @@ func (s *Service) Routes(api *httpapi.API) {
 			found, next, err := s.Incidents(ctx, in.Open, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, newIncidentBody)
 		})
-	httpapi.Register(group, created(route("POST /ops/incidents", "open-incident", language.Text{En: "Open an incident", Ar: "افتح حادثة"})),
+	httpapi.Register(group, created(route("POST /ops/incidents", "open-incident", language.Text{En: "Open an incident", Ar: "افتح حادثة"}, ErrInvalid)),
 		func(ctx context.Context, in *openIncidentInput) (*httpapi.Output[incidentBody], error) {
 			b := in.Body
 			return showIncident(s.Open(ctx, Opening{b.Template, language.Text{En: b.Title, Ar: b.TitleAr}, b.Severity, b.Components, b.Status, b.text(), cmp.Or(b.Key, docstore.IDFrom(ctx))}))
@@ -273,23 +273,23 @@ func (s *Service) Routes(api *httpapi.API) {
 				return t
 			})
 		})
-	httpapi.Register(group, route("GET /ops/incidents/{id}", "get-incident", language.Text{En: "See an incident", Ar: "اعرض حادثة"}),
+	httpapi.Register(group, route("GET /ops/incidents/{id}", "get-incident", language.Text{En: "See an incident", Ar: "اعرض حادثة"}, ErrNone),
 		func(ctx context.Context, in *Path) (*httpapi.Output[incidentBody], error) {
 			return showIncident(s.Incident(ctx, in.ID))
 		})
-	httpapi.Register(group, route("PATCH /ops/incidents/{id}", "change-incident", language.Text{En: "Change an incident's title, severity or components, or correct when it began and was over", Ar: "غيّر عنوان حادثة أو شدّتها أو مكوّناتها، أو صحّح وقت بدئها وانتهائها"}),
+	httpapi.Register(group, route("PATCH /ops/incidents/{id}", "change-incident", language.Text{En: "Change an incident's title, severity or components, or correct when it began and was over", Ar: "غيّر عنوان حادثة أو شدّتها أو مكوّناتها، أو صحّح وقت بدئها وانتهائها"}, ErrNone, ErrInvalid),
 		func(ctx context.Context, in *changeIncidentInput) (*httpapi.Output[incidentBody], error) {
 			return showIncident(s.Change(ctx, in.ID, Change{in.Body.Title, in.Body.TitleAr, in.Body.Severity, in.Body.Components, in.Body.StartedAt, in.Body.ResolvedAt}))
 		})
-	httpapi.Register(group, created(route("POST /ops/incidents/{id}/updates", "update-incident", language.Text{En: "Say something of an incident, or that it is resolved", Ar: "أخبر بجديد حادثة أو بأنّها حُلّت"})),
+	httpapi.Register(group, created(route("POST /ops/incidents/{id}/updates", "update-incident", language.Text{En: "Say something of an incident, or that it is resolved", Ar: "أخبر بجديد حادثة أو بأنّها حُلّت"}, ErrNone, ErrInvalid)),
 		func(ctx context.Context, in *updateIncidentInput) (*httpapi.Output[incidentBody], error) {
 			return showIncident(s.Say(ctx, in.ID, Saying{in.Body.Status, in.Body.text(), cmp.Or(in.Body.Key, docstore.IDFrom(ctx))}))
 		})
-	httpapi.Register(group, long(route("PATCH /ops/incidents/{id}/updates/{update}", "correct-update", language.Text{En: "Correct the text of an update; the earlier one stays to be seen", Ar: "صحّح نصّ تحديث؛ ويبقى النصّ السابق ظاهرًا"})),
+	httpapi.Register(group, long(route("PATCH /ops/incidents/{id}/updates/{update}", "correct-update", language.Text{En: "Correct the text of an update; the earlier one stays to be seen", Ar: "صحّح نصّ تحديث؛ ويبقى النصّ السابق ظاهرًا"}, ErrNone, ErrInvalid)),
 		func(ctx context.Context, in *correctUpdateInput) (*httpapi.Output[incidentBody], error) {
 			return showIncident(s.Correct(ctx, in.ID, in.Update, in.Body.text()))
 		})
-	httpapi.Register(group, long(route("PUT /ops/incidents/{id}/postmortem", "write-postmortem", language.Text{En: "Write what was found out afterwards, and publish it; an empty text takes it away", Ar: "اكتب ما تبيّن بعد الحادثة وانشره؛ والنصّ الفارغ يزيله"})),
+	httpapi.Register(group, long(route("PUT /ops/incidents/{id}/postmortem", "write-postmortem", language.Text{En: "Write what was found out afterwards, and publish it; an empty text takes it away", Ar: "اكتب ما تبيّن بعد الحادثة وانشره؛ والنصّ الفارغ يزيله"}, ErrNone, ErrInvalid)),
 		func(ctx context.Context, in *postmortemInput) (*httpapi.Output[incidentBody], error) {
 			return showIncident(s.WritePostmortem(ctx, in.ID, in.Body.text(), in.Body.Published))
 		})
@@ -298,7 +298,7 @@ func (s *Service) Routes(api *httpapi.API) {
 			all, err := s.Maintenances(ctx)
 			return httpapi.ListOf(all, "", err, s.maintenanceBody)
 		})
-	httpapi.Register(group, created(route("POST /ops/maintenances", "plan-maintenance", language.Text{En: "Plan work", Ar: "خطّط لصيانة"})),
+	httpapi.Register(group, created(route("POST /ops/maintenances", "plan-maintenance", language.Text{En: "Plan work", Ar: "خطّط لصيانة"}, ErrInvalid)),
 		func(ctx context.Context, in *planMaintenanceInput) (*httpapi.Output[maintenanceBody], error) {
 			b := in.Body
 			m, err := s.Plan(ctx, Maintenance{ID: cmp.Or(b.Key, docstore.IDFrom(ctx)), Title: language.Text{En: b.Title, Ar: b.TitleAr}, Text: b.text(), Components: b.Components, StartsAt: docstore.At(b.StartsAt), EndsAt: docstore.At(b.EndsAt), Rule: b.RRule, Zone: b.Timezone})
@@ -307,7 +307,7 @@ func (s *Service) Routes(api *httpapi.API) {
 			}
 			return httpapi.OutputOf(s.maintenanceBody(m), nil)
 		})
-	httpapi.Register(group, route("DELETE /ops/maintenances/{id}", "cancel-maintenance", language.Text{En: "Cancel planned work; what is on is over then", Ar: "ألغِ صيانة مخطّطة؛ وما كان جاريًا منها ينتهي"}),
+	httpapi.Register(group, route("DELETE /ops/maintenances/{id}", "cancel-maintenance", language.Text{En: "Cancel planned work; what is on is over then", Ar: "ألغِ صيانة مخطّطة؛ وما كان جاريًا منها ينتهي"}, ErrNone),
 		func(ctx context.Context, in *Path) (*struct{}, error) {
 			_, err := s.Cancel(ctx, in.ID)
 			return nil, err
