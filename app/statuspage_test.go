@@ -73,7 +73,8 @@ func TestTheStatusPageShowsWhatIsForEverybody(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := a.Incidents.Open(t.Context(), incident.Opening{Title: language.Text{En: "Payments fail"}, Severity: incident.Critical, Components: []string{"store"}, Text: language.Text{En: "We **look**."}}); err != nil {
+	opened, err := a.Incidents.Open(t.Context(), incident.Opening{Title: language.Text{En: "Payments fail"}, Severity: incident.Critical, Components: []string{"store"}, Text: language.Text{En: "We **look**."}})
+	if err != nil {
 		t.Fatal(err)
 	}
 	planned, err := a.Incidents.Plan(t.Context(), incident.Maintenance{Title: language.Text{En: "New disks"}, StartsAt: docstore.At(time.Now().Add(time.Hour)), EndsAt: docstore.At(time.Now().Add(2 * time.Hour)), Rule: "FREQ=DAILY;COUNT=3"})
@@ -100,6 +101,19 @@ func TestTheStatusPageShowsWhatIsForEverybody(t *testing.T) {
 	if code, body := call(t, a, "GET", "/status/incidents/shop-1?lang=ar", "", ""); code != 200 || !strings.Contains(body, "المتجر: انقطاع") {
 		t.Errorf("%d %s", code, body)
 	}
+	// It was over before that was said, and had begun before: so the page has it then, with what it said before.
+	_, err = a.Incidents.Say(t.Context(), opened.ID, incident.Saying{Status: incident.Resolved, Text: language.Text{En: "Over."}})
+	began, over := opened.StartedAt.Add(-2*time.Hour), opened.StartedAt.Add(-time.Hour)
+	if err == nil {
+		_, err = a.Incidents.Change(t.Context(), opened.ID, incident.Change{StartedAt: &began, ResolvedAt: &over})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	waittest.Poll(t, func() bool {
+		_, body := call(t, a, "GET", "/status/incidents/"+opened.ID+"?lang=en", "", "")
+		return strings.Contains(body, "after 1\u00a0hour.") && strings.Contains(body, began.Format(`<p>Began <time datetime="2006-01-02T15:04:05`)) && strings.Contains(body, opened.StartedAt.Format(`<del>Began <time datetime="2006-01-02T15:04:05`))
+	})
 }
 
 // During a planned work at a component nobody is told of the monitors that it is made of.
