@@ -118,6 +118,9 @@ func (i *Issue) findBy(words []string) (all []string) {
 // tokensOf are the words that an event's issue is found by: of its texts, its stack's
 // functions and files, and its tags.
 func tokensOf(e *event.Event, g grouping.Group, tags []tag) []string {
+	if e.IsCheck() { // nobody looks for what is gone in a moment
+		return nil
+	}
 	w := wordSet{seen: map[string]bool{}}
 	for _, t := range tags {
 		w.add(tagWord(t))

@@ -7,6 +7,7 @@ package event
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -57,11 +58,22 @@ type Event struct {
 
 // IsTrial tells whether the event tries whether errors are reported: nobody is told of it.
 func (e *Event) IsTrial() bool {
-	return e.Level == Info && len(e.Fingerprint) == 1 && e.Fingerprint[0] == TrialFingerprint
+	return e.Level == Info && len(e.Fingerprint) == 1 && (e.Fingerprint[0] == TrialFingerprint || e.IsCheck())
+}
+
+// IsCheck tells whether the event is a trial that is removed once it was found.
+func (e *Event) IsCheck() bool {
+	return e.Level == Info && len(e.Fingerprint) == 1 && strings.HasPrefix(e.Fingerprint[0], CheckFingerprint) && e.Message == CheckMessage
 }
 
 // TrialFingerprint is that of a trial, so that all of them are one issue.
 const TrialFingerprint = "manus-errors-test"
+
+// Of a check each trial is an issue of its own, which nobody else is at work on when it is removed.
+const (
+	CheckFingerprint = "manus-check-" // and what is the trial's own
+	CheckMessage     = "A check of Manus: this is removed once it was found"
+)
 
 // Level is how bad an event is.
 type Level string
