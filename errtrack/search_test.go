@@ -2,6 +2,7 @@ package errtrack
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -155,5 +156,39 @@ func TestAnIssueIsFoundByItsNewestRelease(t *testing.T) {
 	}
 	if i := r.only(t); i.Words != wordsKept || i.Places != 6 || !slices.Contains(i.Releases(), "2.1.0") {
 		t.Errorf("it is found by %d words and %d places, and was seen in %v", i.Words, i.Places, i.Releases())
+	}
+}
+
+// batchStore knows how many changes its largest batch had, and how many all.
+type batchStore struct {
+	docstore.Store
+	largest, all int
+}
+
+func (b *batchStore) Batch(ctx context.Context, changes []docstore.Change) []error {
+	b.largest, b.all = max(b.largest, len(changes)), b.all+len(changes)
+	return b.Store.Batch(ctx, changes)
+}
+
+// TestAFloodOfNewIssuesIsWrittenInParts: the words of a thousand new issues at once neither fill
+// the memory nor have what others send wait for all of them.
+func TestAFloodOfNewIssuesIsWrittenInParts(t *testing.T) {
+	t.Parallel()
+	store := &batchStore{Store: storetest.New(t, Specs()...)}
+	r := newRig(t, store)
+	var events []*event.Event
+	for n := range 40 {
+		e := r.event(fmt.Sprint("bug", n), n)
+		for k := range 25 {
+			e.Tags[fmt.Sprint("tag", k)] = fmt.Sprint(n)
+		}
+		events = append(events, e)
+	}
+	r.counted(t, events...)
+	if store.all < 2*postTogether || store.largest > postTogether {
+		t.Errorf("of %d changes %d were one batch", store.all, store.largest)
+	}
+	if got := r.list(t, Search{Query: "tag24:39"}); got != "Error: bug39 1" {
+		t.Errorf("the last is found as %q", got)
 	}
 }

@@ -261,25 +261,20 @@ func (s *Service) unknownWords(issue string, seen []sighting) (words []string) {
 	return slices.Compact(words)
 }
 
+// postTogether is how many postings are written at once: a flood of new issues has a hundred
+// thousand, and what others send waits for no more than these.
+const postTogether = 500
+
 // post has issues found by their new words.
 func (s *Service) post(ctx context.Context, counted []*at) error {
-	var changes []docstore.Change
+	var found []posting
 	for _, at := range counted {
 		for _, word := range at.words {
-			change, err := s.postings.UpsertChange(posting{postingID(at.issue.Project, word, at.issue.ID)}, new(posting), func(_ *posting, exists bool) error {
-				if exists {
-					return docstore.ErrUnchanged
-				}
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-			changes = append(changes, change)
+			found = append(found, posting{postingID(at.issue.Project, word, at.issue.ID)})
 		}
 	}
-	if len(changes) > 0 {
-		if err := errors.Join(s.c.Store.Batch(ctx, changes)...); err != nil {
+	for some := range slices.Chunk(found, postTogether) {
+		if err := s.postSome(ctx, some); err != nil {
 			return err
 		}
 	}
@@ -295,6 +290,23 @@ func (s *Service) post(ctx context.Context, counted []*at) error {
 		}
 	}
 	return nil
+}
+
+func (s *Service) postSome(ctx context.Context, found []posting) error {
+	changes := make([]docstore.Change, len(found))
+	for k, p := range found {
+		var err error
+		changes[k], err = s.postings.UpsertChange(p, new(posting), func(_ *posting, exists bool) error {
+			if exists {
+				return docstore.ErrUnchanged
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return errors.Join(s.c.Store.Batch(ctx, changes)...)
 }
 
 // found are the issues of a project that are found by a word, or by all that begin with
