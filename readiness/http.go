@@ -14,7 +14,8 @@ import (
 // Body is a report as the API and `manus check --json` have it, in one language.
 type Body struct {
 	Status     Status      `json:"status" enum:"pass,warn,fail"`
-	Score      int         `json:"score" doc:"0 to 100. At most 89 while anything fails, and at most 49 while something essential does."`
+	Score      int         `json:"score" doc:"0 to 100. Of what was measured, but at most 89 while anything fails, at most 49 while something essential does, and where most was not measured at most the share that was."`
+	Measured   int         `json:"measured" doc:"How many of the checks were measured."`
 	MeasuredAt string      `json:"measured_at" format:"date-time"`
 	Checks     []CheckBody `json:"checks"`
 }
@@ -33,7 +34,7 @@ type CheckBody struct {
 
 // NewBody is a report in a language.
 func NewBody(r Report, tag language.Tag) Body {
-	b := Body{Status: r.Status, Score: r.Score, MeasuredAt: docstore.At(r.MeasuredAt).String(), Checks: []CheckBody{}}
+	b := Body{Status: r.Status, Score: r.Score, Measured: r.Measured, MeasuredAt: docstore.At(r.MeasuredAt).String(), Checks: []CheckBody{}}
 	for _, c := range r.Results {
 		measured := ""
 		if !c.MeasuredAt.IsZero() {
@@ -46,7 +47,7 @@ func NewBody(r Report, tag language.Tag) Body {
 
 type reportInput struct {
 	Fresh bool    `query:"fresh" doc:"Measure all of it anew, also what is expensive."`
-	Only  []Group `query:"only" maxItems:"8" enum:"secrets,health,backups,limits,errors,uptime,billing,system" doc:"These groups alone, with commas between."`
+	Only  []Group `query:"only" maxItems:"8" enum:"secrets,health,backups,limits,errors,uptime,billing,system" doc:"These groups alone, with commas between; and what all rest on, where that fails."`
 }
 
 // reportTimeout bounds a report. All checks are measured at once, so it is the longest one's
@@ -55,7 +56,7 @@ const reportTimeout = 60 * time.Second
 
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
-	httpapi.Register(httpapi.Group{API: api, Name: language.Text{En: "Operations", Ar: "التشغيل"}, About: language.Text{En: "Whether the installation keeps what the product promises.", Ar: "هل تفي هذه الخدمة بما يعد به المنتج."}}, httpapi.Route{
+	httpapi.Register(httpapi.Group{API: api, Name: language.Text{En: "Operations", Ar: "التشغيل"}, Chapter: httpapi.ChapterOperating, About: language.Text{En: "Whether the installation keeps what the product promises, and what was done on it.", Ar: "هل تفي هذه الخدمة بما يعد به المنتج، وما جرى فيها."}}, httpapi.Route{
 		Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "GET /ops/readiness", ID: "get-readiness", Summary: language.Text{En: "Measure what the product promises", Ar: "قِس ما يَعِد به المنتج"},
 		Description: language.Text{En: "Every promise is measured on this installation, now, all at once. What is expensive is measured once in a while: measured_at says when. Nothing is changed that isn't cleaned up.", Ar: "يُقاس كلّ وعد على هذه الخدمة الآن وكلّها معًا. وما كان مكلفًا يُقاس من حين إلى حين، وفي measured_at وقت قياسه. ولا يُغيَّر شيء إلّا أُعيد كما كان."},
 		Limits:      []ratelimit.Rule{ratelimit.NewRule("30/minute", ratelimit.ByUser)}, Timeout: reportTimeout,
