@@ -165,7 +165,7 @@ func TestAnOutageIsToldOnceAndItsEnd(t *testing.T) {
 	if first.Kind != MonitorDown || first.Over || !r.told[1].Over || first.Occurrence != r.told[1].Occurrence || first.Occurrence == second.Occurrence {
 		t.Errorf("told were %+v", r.told)
 	}
-	if len(first.Looks) != 4 || !strings.Contains(first.Looks[0].Error.En, "500") || !strings.Contains(first.Text.En, "500") || first.Text.Ar == "" {
+	if len(first.Looks) != 4 || !strings.Contains(first.Looks[0].Error.En, "500") || !strings.Contains(first.Text.En, "500") || first.Text.Ar == "" || strings.Contains(first.Text.En, "has been down") {
 		t.Errorf("it says %+v", first)
 	}
 	if got := r.status(t, "api"); got != Up {

@@ -50,6 +50,7 @@ type watched struct {
 	// which the store has the changes only.
 	deciding sync.Mutex
 	confirm  confirm.State
+	blind    bool          // nothing was learned by the last look, for a reason of this machine's
 	looks    []Look        // those that speak for its being down, until it is
 	failed   time.Duration // when the first of them was over
 	agreed
@@ -367,6 +368,11 @@ func (w *watch) look(ctx context.Context, m *watched, l schedule.Look) {
 func (w *watch) judge(ctx context.Context, m *watched, began time.Duration, result *probe.Result) time.Time {
 	m.deciding.Lock()
 	defer m.deciding.Unlock()
+	if blind := result.Unknown && m.beat == nil; blind != m.blind {
+		if m.blind = blind; blind {
+			w.c.Log.WarnContext(ctx, "a monitor learns nothing of what it watches, so nobody will be told if that is down", "monitor", m.ID, "error", result.Error.En)
+		}
+	}
 	verdict, name := confirm.Good, "up"
 	switch {
 	case result.Up:

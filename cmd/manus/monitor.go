@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -65,6 +66,9 @@ func (monitorList) Run(p *process, parent *monitorCommand) error {
 				status += " (muted)"
 			}
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", w.ID, status, momentOf(w.Since), percent(w, "24h"), percent(w, "90d"), budgetLeft(w.Budget), every, url)
+			if w.Last.Unknown && w.Last.Error.En != "" {
+				fmt.Fprintln(table, strings.Repeat("\t", 7)+"nothing was learned: "+language.Line(w.Last.Error.En))
+			}
 		}
 		return table.Flush()
 	})
