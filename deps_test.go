@@ -56,6 +56,8 @@ var arrows = map[string]struct {
 		"the other processes of the tests; as internal/clocktest"},
 	"internal/waittest": {nil,
 		"how tests wait; but for suites and redistest, no room imports it outside of tests"},
+	"internal/referencetest": {[]string{"httpapi"},
+		"a log of the tests that holds the reference against what routes answer; no room imports it outside of tests"},
 	"internal/sentrytest": {[]string{"internal/browsertest", "internal/testprogram"},
 		"the clients of Sentry's protocol that tests start; no room imports it outside of tests"},
 	"internal/smtptest": {nil,

@@ -262,15 +262,15 @@ func (in *refreshInput) token() string {
 
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
-	s.signInRoutes(httpapi.Group{API: api, Name: language.Text{En: "Signing in", Ar: "تسجيل الدخول"}, About: language.Text{En: "Opening an account, signing in and out, and getting new tokens.", Ar: "فتح حساب، وتسجيل الدخول والخروج، والحصول على رموز جديدة."}, Kinds: Kinds})
-	s.accountRoutes(httpapi.Group{API: api, Name: language.Text{En: "Your account", Ar: "حسابك"}, About: language.Text{En: "Your profile, password and devices, a copy of your data, and its erasure.", Ar: "ملفّك وكلمة مرورك وأجهزتك، ونسخة من بياناتك، ومحوها."}, Kinds: Kinds})
-	s.factorRoutes(httpapi.Group{API: api, Name: language.Text{En: "Second factors and passkeys", Ar: "العامل الثاني ومفاتيح المرور"}, About: language.Text{En: "Authenticator apps, recovery codes and passkeys.", Ar: "تطبيقات المصادقة ورموز الاسترداد ومفاتيح المرور."}, Kinds: Kinds})
-	s.keyRoutes(httpapi.Group{API: api, Name: language.Text{En: "API keys", Ar: "المفاتيح البرمجية"}, About: language.Text{En: "Keys for programs that act for you.", Ar: "مفاتيح للبرامج التي تعمل باسمك."}, Kinds: Kinds})
-	s.introspectRoute(httpapi.Group{API: api, Name: language.Text{En: "API keys", Ar: "المفاتيح البرمجية"}, About: language.Text{En: "Keys for programs that act for you.", Ar: "مفاتيح للبرامج التي تعمل باسمك."}, Kinds: Kinds})
+	s.signInRoutes(httpapi.Group{API: api, Name: language.Text{En: "Signing in", Ar: "تسجيل الدخول"}, Chapter: httpapi.ChapterSigningIn, About: language.Text{En: "Opening an account, signing in and out, and getting new tokens.", Ar: "فتح حساب، وتسجيل الدخول والخروج، والحصول على رموز جديدة."}, Kinds: Kinds})
+	s.accountRoutes(httpapi.Group{API: api, Name: language.Text{En: "Your account", Ar: "حسابك"}, Chapter: httpapi.ChapterAccount, About: language.Text{En: "Your profile, password and devices, a copy of your data, and its erasure.", Ar: "ملفّك وكلمة مرورك وأجهزتك، ونسخة من بياناتك، ومحوها."}, Kinds: Kinds})
+	s.factorRoutes(httpapi.Group{API: api, Name: language.Text{En: "Second factors and passkeys", Ar: "العامل الثاني ومفاتيح المرور"}, Chapter: httpapi.ChapterSigningIn, About: language.Text{En: "Authenticator apps, recovery codes and passkeys.", Ar: "تطبيقات المصادقة ورموز الاسترداد ومفاتيح المرور."}, Kinds: Kinds})
+	s.keyRoutes(httpapi.Group{API: api, Name: language.Text{En: "API keys", Ar: "المفاتيح البرمجية"}, Chapter: httpapi.ChapterSigningIn, About: language.Text{En: "Keys for programs that act for you.", Ar: "مفاتيح للبرامج التي تعمل باسمك."}, Kinds: Kinds})
+	s.introspectRoute(httpapi.Group{API: api, Name: language.Text{En: "API keys", Ar: "المفاتيح البرمجية"}, Chapter: httpapi.ChapterSigningIn, About: language.Text{En: "Keys for programs that act for you.", Ar: "مفاتيح للبرامج التي تعمل باسمك."}, Kinds: Kinds})
 	if len(s.c.Origins) > 0 {
 		api.Handle(httpapi.Route{Access: httpapi.Public, Pattern: "GET /.well-known/webauthn", Caching: "public, max-age=300"}, http.HandlerFunc(s.serveOrigins))
 	}
-	s.providerRoutes(httpapi.Group{API: api, Name: language.Text{En: "Other providers", Ar: "المزوّدون الآخرون"}, About: language.Text{En: "Signing in by another provider, and which of them your account is linked with.", Ar: "تسجيل الدخول عبر مزوّد آخر، والمزوّدون المرتبطون بحسابك."}, Kinds: slices.Concat(providerKinds, Kinds)})
+	s.providerRoutes(httpapi.Group{API: api, Name: language.Text{En: "Other providers", Ar: "المزوّدون الآخرون"}, Chapter: httpapi.ChapterSigningIn, About: language.Text{En: "Signing in by another provider, and which of them your account is linked with.", Ar: "تسجيل الدخول عبر مزوّد آخر، والمزوّدون المرتبطون بحسابك."}, Kinds: slices.Concat(providerKinds, Kinds)})
 }
 
 func (s *Service) signInRoutes(group httpapi.Group) {

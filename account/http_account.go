@@ -183,7 +183,7 @@ func (s *Service) accountRoutes(group httpapi.Group) {
 		func(ctx context.Context, caller identity.Caller, in *emailInput) (*acceptedOutput, error) {
 			return accepted(ctx, linkMailed, s.ChangeEmail(ctx, caller.UserID, in.Body.Email))
 		})
-	registerGated(group, gate{ask: s.StepUp}, httpapi.Route{Pattern: "POST /auth/step-up", ID: "step-up", Problems: []error{}, Summary: language.Text{En: "Prove again that it is you, for the next five minutes", Ar: "أثبت من جديد أنّك صاحب الحساب، للدقائق الخمس التالية"}},
+	registerGated(group, gate{ask: s.StepUp}, httpapi.Route{Pattern: "POST /auth/step-up", ID: "step-up", Summary: language.Text{En: "Prove again that it is you, for the next five minutes", Ar: "أثبت من جديد أنّك صاحب الحساب، للدقائق الخمس التالية"}},
 		func(context.Context, identity.Caller, *proofInput) (*httpapi.Nothing, error) { return nil, nil })
 	s.deviceRoutes(group)
 }

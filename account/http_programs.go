@@ -119,7 +119,7 @@ func (in *linkProviderInput) body() *linkProviderInputBody {
 func (in *linkProviderInput) proof() *ProofBody { return &in.body().ProofBody }
 
 func (s *Service) providerRoutes(group httpapi.Group) {
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /auth/providers", ID: "list-providers", Problems: []error{}, Summary: language.Text{En: "See which providers you can sign in with", Ar: "اعرض المزوّدين الذين يمكنك تسجيل الدخول عبرهم"}},
+	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /auth/providers", ID: "list-providers", Summary: language.Text{En: "See which providers you can sign in with", Ar: "اعرض المزوّدين الذين يمكنك تسجيل الدخول عبرهم"}},
 		func(context.Context, *httpapi.Nothing) (*httpapi.ListOutput[providerBody], error) {
 			return httpapi.ListOf(s.oidc.Load().list, "", nil, func(p Provider) providerBody { return providerBody{p.ID, p.Name} })
 		})

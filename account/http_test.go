@@ -1,10 +1,8 @@
 package account
 
 import (
-	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -13,12 +11,13 @@ import (
 	"time"
 
 	"manus/httpapi"
+	"manus/internal/referencetest"
 )
 
 // serve answers the room's routes as the program does.
 func serve(t *testing.T, b bench) *httptest.Server {
 	t.Helper()
-	log := slog.New(referenceHolds{t})
+	log := referencetest.Log(t)
 	api := httpapi.New(httpapi.Config{Log: log, Version: "test", Caller: b.Caller})
 	b.Routes(api)
 	b.c.Audit.Routes(api)
@@ -193,17 +192,4 @@ func TestSigningOutWithAnExpiredTokenEndsTheLogin(t *testing.T) {
 	call(t, server, "POST", "/auth/logout", mine.AccessToken, "").want(t, 204)
 	call(t, server, "POST", "/auth/logout", mine.AccessToken, "").want(t, 204)
 	call(t, server, "POST", "/auth/refresh", "", `{"refresh_token":"`+mine.RefreshToken+`"}`).want(t, 401)
-}
-
-// referenceHolds is a log that fails a test in which a route answers what it doesn't name.
-type referenceHolds struct{ t *testing.T }
-
-func (h referenceHolds) Enabled(context.Context, slog.Level) bool { return true }
-func (h referenceHolds) WithAttrs([]slog.Attr) slog.Handler       { return h }
-func (h referenceHolds) WithGroup(string) slog.Handler            { return h }
-func (h referenceHolds) Handle(_ context.Context, r slog.Record) error {
-	if r.Message == httpapi.Unnamed {
-		r.Attrs(func(a slog.Attr) bool { h.t.Errorf("%s: %s", httpapi.Unnamed, a); return true })
-	}
-	return nil
 }

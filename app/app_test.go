@@ -238,11 +238,18 @@ func TestTheReferenceStandsInBothLanguages(t *testing.T) {
 		if route.Description != (language.Text{}) {
 			check(route.ID, route.Description)
 		}
+		names := func(k httpapi.Kind) bool { return k.Status == http.StatusNotFound }
+		if strings.Contains(route.Path(), "{") && !slices.ContainsFunc(route.Theirs, names) {
+			t.Errorf("%s can't be answered that there is no such thing", route.ID)
+		}
 	}
 	paths := []string{"/docs"}
 	for _, group := range a.api.Groups() {
 		check(group.Name.En, group.Name)
 		check(group.Name.En, group.About)
+		if group.Chapter == 0 {
+			t.Errorf("%s is in no chapter of the reference", group.Name.En)
+		}
 		paths = append(paths, "/docs/"+strings.ReplaceAll(strings.ToLower(group.Name.En), " ", "-"))
 	}
 	ids := regexp.MustCompile(` id="([^"]*)"`)

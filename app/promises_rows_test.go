@@ -228,8 +228,9 @@ func systemBreakages() []breakage {
 				awaitCopies(t, command, 0)
 				return command, func() *App {
 					start(t, Options{Settings: a.settings})
-					awaitCopies(t, command, 1)      // the other one knows of itself before it tells
-					return asCommand(t, a.settings) // which makes one report
+					awaitCopies(t, command, 1)                                                                            // the other one knows of itself before it tells
+					waittest.Poll(t, func() bool { return find(t, command, "uptime.monitors").Status == readiness.Pass }) // it takes over the watch
+					return asCommand(t, a.settings)                                                                       // which makes one report
 				}
 			},
 		},

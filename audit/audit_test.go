@@ -19,6 +19,7 @@ import (
 	"manus/httpapi"
 	"manus/identity"
 	"manus/internal/clocktest"
+	"manus/internal/referencetest"
 	"manus/internal/storetest"
 )
 
@@ -250,7 +251,7 @@ func TestEverybodySeesTheirOwnLinesAndOperatorsAll(t *testing.T) {
 		"key":  {UserID: "amal", KeyID: "k", Role: identity.User, Scopes: []identity.Scope{identity.Read}},
 		"root": {UserID: "root", LoginID: "2", Role: identity.Operator},
 	}
-	api := httpapi.New(httpapi.Config{Log: slog.New(slog.DiscardHandler), Version: "test", Caller: func(r *http.Request) (identity.Caller, error) {
+	api := httpapi.New(httpapi.Config{Log: referencetest.Log(t), Version: "test", Caller: func(r *http.Request) (identity.Caller, error) {
 		return callers[r.Header.Get("Authorization")], nil
 	}})
 	c.Routes(api)

@@ -38,7 +38,8 @@ func (l *Log) Routes(api *httpapi.API) {
 			found, next, err := l.List(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, newAuditBody)
 		})
-	httpapi.Register(group, httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "GET /ops/audit", ID: "list-events", Summary: language.Text{En: "See the security events of all accounts", Ar: "اعرض أحداث الأمان لكلّ الحسابات"}},
+	operations := httpapi.Group{API: api, Name: language.Text{En: "Operations", Ar: "التشغيل"}}
+	httpapi.Register(operations, httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "GET /ops/audit", ID: "list-events", Summary: language.Text{En: "See the security events of all accounts", Ar: "اعرض أحداث الأمان لكلّ الحسابات"}},
 		func(ctx context.Context, in *listInput) (*httpapi.ListOutput[auditBody], error) {
 			found, next, err := l.List(ctx, in.User, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, newAuditBody)

@@ -21,6 +21,7 @@ import (
 	"manus/httpapi"
 	"manus/identity"
 	"manus/internal/clocktest"
+	"manus/internal/referencetest"
 	"manus/internal/storetest"
 )
 
@@ -513,7 +514,7 @@ func TestProblemsOfACatalogue(t *testing.T) {
 func TestTheRoutes(t *testing.T) {
 	t.Parallel()
 	s, _ := setup(t)
-	api := httpapi.New(httpapi.Config{Log: slog.New(slog.DiscardHandler), Version: "test", Caller: func(r *http.Request) (identity.Caller, error) {
+	api := httpapi.New(httpapi.Config{Log: referencetest.Log(t), Version: "test", Caller: func(r *http.Request) (identity.Caller, error) {
 		return identity.Caller{UserID: r.Header.Get("X-Test-User")}, nil
 	}})
 	s.Routes(api)

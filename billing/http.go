@@ -68,7 +68,7 @@ func subscriptionAnswer(s Subscription, err error) (*subscriptionOutput, error) 
 
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
-	group := httpapi.Group{API: api, Name: language.Text{En: "Billing", Ar: "الاشتراك"}, About: language.Text{En: "Plans, and what is left of yours.", Ar: "الباقات، وما بقي من باقتك."}, Kinds: kinds}
+	group := httpapi.Group{API: api, Name: language.Text{En: "Billing", Ar: "الاشتراك"}, Chapter: httpapi.ChapterAccount, About: language.Text{En: "Plans, and what is left of yours.", Ar: "الباقات، وما بقي من باقتك."}, Kinds: kinds}
 	httpapi.Register(group, httpapi.Route{Access: httpapi.Public, Pattern: "GET /billing/plans", ID: "list-plans", Summary: language.Text{En: "List the plans", Ar: "اعرض الباقات"}},
 		func(context.Context, *httpapi.Nothing) (*httpapi.ListOutput[planBody], error) {
 			return httpapi.ListOf(s.Plans(), "", nil, newPlanBody)
@@ -81,7 +81,7 @@ func (s *Service) Routes(api *httpapi.API) {
 			return subscriptionAnswer(s.Get(ctx, identity.From(ctx).UserID))
 		})
 	httpapi.Register(group, httpapi.Route{
-		Scope: identity.Write, Pattern: "POST /billing/trial", ID: "start-trial", Summary: language.Text{En: "Start the trial, once per account", Ar: "ابدأ الفترة التجريبية، مرّة واحدة لكلّ حساب"},
+		Scope: identity.Write, Pattern: "POST /billing/trial", ID: "start-trial", Problems: []error{ErrTrialUsed, ErrAlreadySubscribed, ErrNoTrial}, Summary: language.Text{En: "Start the trial, once per account", Ar: "ابدأ الفترة التجريبية، مرّة واحدة لكلّ حساب"},
 		Limits: []ratelimit.Rule{ratelimit.NewRule("3/hour", ratelimit.ByUser)},
 	},
 		func(ctx context.Context, _ *httpapi.Nothing) (*subscriptionOutput, error) {

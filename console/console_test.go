@@ -123,12 +123,13 @@ func setupAccounts(t *testing.T) (*httpapi.API, http.Handler, *account.Service) 
 
 // registerTea has a group of routes of every kind.
 func registerTea(api *httpapi.API) {
-	kinds := httpapi.Kinds{{Err: errors.New("x"), Status: 418, Name: "teapot", Detail: language.Text{En: "Ask for tea.", Ar: "اطلب شايًا."}}}
+	teapot := errors.New("x")
+	kinds := httpapi.Kinds{{Err: teapot, Status: 418, Name: "teapot", Detail: language.Text{En: "Ask for tea.", Ar: "اطلب شايًا."}}}
 	handler := func(context.Context, *teaInput) (*teaOutput, error) { return &teaOutput{}, nil }
 	for path, access := range map[string]httpapi.Access{"/public/{id}": httpapi.Public, "/known/{id}": httpapi.Known} {
 		for _, method := range []string{"POST", "PATCH", "DELETE", "GET"} {
 			httpapi.Register(httpapi.Group{API: api, Name: language.Text{En: "Tea", Ar: "الشاي"}, About: language.Text{En: "Hot drinks.", Ar: "مشروبات ساخنة."}, Kinds: kinds}, httpapi.Route{
-				Access: access, Scope: identity.Read, Pattern: method + " " + path, Limits: []ratelimit.Rule{ratelimit.NewRule("3/minute", ratelimit.ByAddress)}, ID: strings.ToLower(method + path[1:2]), Summary: language.Text{En: "Make tea", Ar: "اصنع شايًا"},
+				Access: access, Scope: identity.Read, Pattern: method + " " + path, Limits: []ratelimit.Rule{ratelimit.NewRule("3/minute", ratelimit.ByAddress)}, ID: strings.ToLower(method + path[1:2]), Problems: []error{teapot}, Summary: language.Text{En: "Make tea", Ar: "اصنع شايًا"},
 			}, handler)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +18,7 @@ import (
 	"manus/docstore"
 	"manus/httpapi"
 	"manus/identity"
+	"manus/internal/referencetest"
 	"manus/internal/storetest"
 )
 
@@ -31,7 +31,7 @@ type site struct {
 func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{rig: newRig(t, storetest.New(t, Specs()...))}
-	api := httpapi.New(httpapi.Config{Log: slog.New(slog.DiscardHandler), Version: "test", Caller: func(*http.Request) (identity.Caller, error) {
+	api := httpapi.New(httpapi.Config{Log: referencetest.Log(t), Version: "test", Caller: func(*http.Request) (identity.Caller, error) {
 		return identity.Caller{UserID: "op", Role: identity.Operator}, nil
 	}})
 	s.Routes(api)

@@ -384,9 +384,9 @@ type eventInput struct {
 
 // Routes registers the room's routes for operators.
 func (s *Service) Routes(api *httpapi.API) {
-	group := httpapi.Group{API: api, Name: language.Text{En: "Errors", Ar: "الأخطاء"}, About: language.Text{En: "The inbox of errors: projects, issues, releases, traces and feedback.", Ar: "صندوق الأخطاء: المشاريع والمشكلات والإصدارات والتتبّعات وملاحظات الناس."}, Kinds: kinds}
-	route := func(pattern, id string, summary language.Text) httpapi.Route {
-		return httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: pattern, ID: id, Summary: summary}
+	group := httpapi.Group{API: api, Name: language.Text{En: "Errors", Ar: "الأخطاء"}, Chapter: httpapi.ChapterOperating, About: language.Text{En: "The inbox of errors: projects, issues, releases, traces and feedback.", Ar: "صندوق الأخطاء: المشاريع والمشكلات والإصدارات والتتبّعات وملاحظات الناس."}, Kinds: kinds}
+	route := func(pattern, id string, summary language.Text, problems ...error) httpapi.Route {
+		return httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: pattern, ID: id, Summary: summary, Problems: problems}
 	}
 	s.projectRoutes(group, route)
 	s.issueRoutes(group, route)
@@ -398,7 +398,8 @@ func (s *Service) Routes(api *httpapi.API) {
 	s.sentryRoutes(api)
 }
 
-type newRoute = func(pattern, id string, summary language.Text) httpapi.Route
+// newRoute is a route of operators that answers these errors.
+type newRoute = func(pattern, id string, summary language.Text, problems ...error) httpapi.Route
 
 func (s *Service) projectRoutes(group httpapi.Group, route newRoute) {
 	httpapi.Register(group, route("GET /ops/projects", "list-projects", language.Text{En: "See the projects that report errors", Ar: "اعرض المشاريع التي تُبلغ بالأخطاء"}),
@@ -410,18 +411,18 @@ func (s *Service) projectRoutes(group httpapi.Group, route newRoute) {
 			listed, err := s.listedProjects(ctx, all)
 			return httpapi.OutputOf(httpapi.List[projectBody]{Items: listed}, err)
 		})
-	create := route("POST /ops/projects", "create-project", language.Text{En: "Make a project", Ar: "أنشئ مشروعًا"})
+	create := route("POST /ops/projects", "create-project", language.Text{En: "Make a project", Ar: "أنشئ مشروعًا"}, ErrInvalid, ErrNameTaken, ErrSlugTaken)
 	create.Status = http.StatusCreated
 	httpapi.Register(group, create, func(ctx context.Context, in *newProjectInput) (*httpapi.Output[projectBody], error) {
 		p, err := s.NewProject(ctx, in.Body.Name, in.Body.Platform)
 		return s.showProject(ctx, p, err)
 	})
-	httpapi.Register(group, route("GET /ops/projects/{id}", "get-project", language.Text{En: "See a project", Ar: "اعرض مشروعًا"}),
+	httpapi.Register(group, route("GET /ops/projects/{id}", "get-project", language.Text{En: "See a project", Ar: "اعرض مشروعًا"}, ErrNoProject, ErrInvalid),
 		func(ctx context.Context, in *ProjectPath) (*httpapi.Output[projectBody], error) {
 			p, err := s.Project(ctx, in.ID)
 			return s.showProject(ctx, p, err)
 		})
-	httpapi.Register(group, route("PATCH /ops/projects/{id}", "change-project", language.Text{En: "Change a project and its keys", Ar: "غيّر مشروعًا ومفاتيحه"}),
+	httpapi.Register(group, route("PATCH /ops/projects/{id}", "change-project", language.Text{En: "Change a project and its keys", Ar: "غيّر مشروعًا ومفاتيحه"}, ErrNoProject, ErrInvalid, ErrNameTaken, ErrSlugTaken),
 		func(ctx context.Context, in *changeProjectInput) (*httpapi.Output[projectBody], error) {
 			b := in.Body
 			p, err := s.ChangeProject(ctx, in.ID, ProjectChange{Name: b.Name, Platform: b.Platform, PerMinute: b.PerMinute, NewKey: b.NewKey, Disable: b.Disable, Enable: b.Enable, Origins: b.Origins})
@@ -431,14 +432,14 @@ func (s *Service) projectRoutes(group httpapi.Group, route newRoute) {
 			}
 			return out, err
 		})
-	httpapi.Register(group, route("DELETE /ops/projects/{id}", "delete-project", language.Text{En: "Remove a project with all that it has", Ar: "أزل مشروعًا وكلّ ما له"}),
+	httpapi.Register(group, route("DELETE /ops/projects/{id}", "delete-project", language.Text{En: "Remove a project with all that it has", Ar: "أزل مشروعًا وكلّ ما له"}, ErrNoProject),
 		func(ctx context.Context, in *ProjectPath) (*struct{}, error) {
 			return nil, s.DeleteProject(ctx, in.ID)
 		})
 }
 
 func (s *Service) issueRoutes(group httpapi.Group, route newRoute) {
-	httpapi.Register(group, route("GET /ops/issues", "list-issues", language.Text{En: "Look for issues", Ar: "ابحث عن مشكلات"}),
+	httpapi.Register(group, route("GET /ops/issues", "list-issues", language.Text{En: "Look for issues", Ar: "ابحث عن مشكلات"}, ErrNoProject, ErrInvalid),
 		func(ctx context.Context, in *listIssuesInput) (*httpapi.Output[issuesBody], error) {
 			search := Search{
 				Project: in.Project, Environment: in.Environment, Release: in.Release, Status: in.Status, Query: in.Query, Sort: in.Sort, Limit: in.Limit, Cursor: in.Cursor,
@@ -461,12 +462,12 @@ func (s *Service) issueRoutes(group httpapi.Group, route newRoute) {
 		}
 		return httpapi.OutputOf(s.Whole(ctx, i, language.From(ctx)))
 	}
-	httpapi.Register(group, route("GET /ops/issues/{id}", "get-issue", language.Text{En: "See an issue", Ar: "اعرض مشكلة"}),
+	httpapi.Register(group, route("GET /ops/issues/{id}", "get-issue", language.Text{En: "See an issue", Ar: "اعرض مشكلة"}, ErrNoIssue),
 		func(ctx context.Context, in *IssuePath) (*httpapi.Output[WholeIssue], error) {
 			i, err := s.Issue(ctx, in.ID)
 			return whole(ctx, i, err)
 		})
-	httpapi.Register(group, route("PATCH /ops/issues/{id}", "change-issue", language.Text{En: "Resolve, ignore, assign or note an issue", Ar: "حُلّ مشكلة أو تجاهلها أو أسندها أو دوّن عنها"}),
+	httpapi.Register(group, route("PATCH /ops/issues/{id}", "change-issue", language.Text{En: "Resolve, ignore, assign or note an issue", Ar: "حُلّ مشكلة أو تجاهلها أو أسندها أو دوّن عنها"}, ErrNoIssue, ErrInvalid),
 		func(ctx context.Context, in *changeIssueInput) (*httpapi.Output[WholeIssue], error) {
 			change, err := in.change(s.c.Now())
 			if err != nil {
@@ -475,17 +476,17 @@ func (s *Service) issueRoutes(group httpapi.Group, route newRoute) {
 			i, err := s.ChangeIssue(ctx, in.ID, change)
 			return whole(ctx, i, err)
 		})
-	httpapi.Register(group, route("POST /ops/issues/{id}/merge", "merge-issue", language.Text{En: "Make an issue a part of another, for good", Ar: "اجعل مشكلة جزءًا من أخرى نهائيًّا"}),
+	httpapi.Register(group, route("POST /ops/issues/{id}/merge", "merge-issue", language.Text{En: "Make an issue a part of another, for good", Ar: "اجعل مشكلة جزءًا من أخرى نهائيًّا"}, ErrNoIssue, ErrInvalid, ErrMergedAtOnce),
 		func(ctx context.Context, in *mergeInput) (*httpapi.Output[WholeIssue], error) {
 			i, err := s.Merge(ctx, in.ID, in.Body.Into)
 			return whole(ctx, i, err)
 		})
-	httpapi.Register(group, route("POST /ops/issues/{id}/split", "split-issue", language.Text{En: "Give some of an issue's fingerprints an issue of their own, for good", Ar: "افصل بعض بصمات مشكلة في مشكلة خاصّة بها نهائيًّا"}),
+	httpapi.Register(group, route("POST /ops/issues/{id}/split", "split-issue", language.Text{En: "Give some of an issue's fingerprints an issue of their own, for good", Ar: "افصل بعض بصمات مشكلة في مشكلة خاصّة بها نهائيًّا"}, ErrNoIssue, ErrInvalid),
 		func(ctx context.Context, in *splitInput) (*httpapi.Output[WholeIssue], error) {
 			i, err := s.Split(ctx, in.ID, in.Body.Fingerprints)
 			return whole(ctx, i, err)
 		})
-	httpapi.Register(group, route("GET /ops/issues/{id}/events", "list-issue-events", language.Text{En: "See an issue's events, newest first", Ar: "اعرض أحداث مشكلة، أحدثها أوّلًا"}),
+	httpapi.Register(group, route("GET /ops/issues/{id}/events", "list-issue-events", language.Text{En: "See an issue's events, newest first", Ar: "اعرض أحداث مشكلة، أحدثها أوّلًا"}, ErrNoIssue, ErrNoEvent),
 		func(ctx context.Context, in *listEventsInput) (*httpapi.ListOutput[Kept], error) {
 			if in.At != "" {
 				one, err := s.End(ctx, in.ID, in.At == "latest")
@@ -494,7 +495,7 @@ func (s *Service) issueRoutes(group httpapi.Group, route newRoute) {
 			found, next, err := s.Events(ctx, in.ID, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, func(k Kept) Kept { return k })
 		})
-	httpapi.Register(group, route("GET /ops/events/{event_id}", "get-event", language.Text{En: "See an event", Ar: "اعرض حدثًا"}),
+	httpapi.Register(group, route("GET /ops/events/{event_id}", "get-event", language.Text{En: "See an event", Ar: "اعرض حدثًا"}, ErrNoEvent, ErrNoProject, ErrSeveralEvents, ErrInvalid),
 		func(ctx context.Context, in *eventInput) (*httpapi.Output[Kept], error) {
 			return httpapi.OutputOf(s.Event(ctx, in.Project, in.EventID))
 		})

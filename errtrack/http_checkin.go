@@ -55,12 +55,12 @@ type checkInInput struct {
 }
 
 func (s *Service) checkInRoutes(group httpapi.Group, route newRoute) {
-	httpapi.Register(group, route("GET /ops/check-ins", "list-check-ins", language.Text{En: "See the jobs that report when they run", Ar: "اعرض المهام التي تُبلغ حين تعمل"}),
+	httpapi.Register(group, route("GET /ops/check-ins", "list-check-ins", language.Text{En: "See the jobs that report when they run", Ar: "اعرض المهام التي تُبلغ حين تعمل"}, ErrNoProject, ErrInvalid),
 		func(ctx context.Context, in *listOfProjectInput) (*httpapi.ListOutput[checkInBody], error) {
 			found, next, err := s.CronMonitors(ctx, in.Project, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, newCheckInBody)
 		})
-	httpapi.Register(group, route("DELETE /ops/check-ins/{id}", "delete-check-in", language.Text{En: "Watch a job no more, unless it reports again", Ar: "أوقف مراقبة مهمة، ما لم تُبلغ من جديد"}),
+	httpapi.Register(group, route("DELETE /ops/check-ins/{id}", "delete-check-in", language.Text{En: "Watch a job no more, unless it reports again", Ar: "أوقف مراقبة مهمة، ما لم تُبلغ من جديد"}, ErrNoMonitor),
 		func(ctx context.Context, in *checkInInput) (*struct{}, error) {
 			return nil, s.RemoveCronMonitor(ctx, in.ID)
 		})

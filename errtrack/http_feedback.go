@@ -35,7 +35,7 @@ type listFeedbackInput struct {
 }
 
 func (s *Service) feedbackRoutes(group httpapi.Group, route newRoute) {
-	httpapi.Register(group, route("GET /ops/issues/{id}/feedback", "list-issue-feedback", language.Text{En: "See what people said of an issue's events, newest first", Ar: "اعرض ما قاله الناس عن أحداث مشكلة، أحدثه أوّلًا"}),
+	httpapi.Register(group, route("GET /ops/issues/{id}/feedback", "list-issue-feedback", language.Text{En: "See what people said of an issue's events, newest first", Ar: "اعرض ما قاله الناس عن أحداث مشكلة، أحدثه أوّلًا"}, ErrNoIssue),
 		func(ctx context.Context, in *issueFeedbackInput) (*httpapi.ListOutput[feedbackBody], error) {
 			issue, err := s.Issue(ctx, in.ID)
 			if err != nil {
@@ -44,7 +44,7 @@ func (s *Service) feedbackRoutes(group httpapi.Group, route newRoute) {
 			found, next, err := s.IssueFeedback(ctx, issue, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, func(f Feedback) feedbackBody { return newFeedbackBody(f, issue.ID) })
 		})
-	httpapi.Register(group, route("GET /ops/feedback", "list-feedback", language.Text{En: "See what people said of a project's program, or of all, newest first", Ar: "اعرض ما قاله الناس عن برنامج مشروع أو عن كلّ البرامج، أحدثه أوّلًا"}),
+	httpapi.Register(group, route("GET /ops/feedback", "list-feedback", language.Text{En: "See what people said of a project's program, or of all, newest first", Ar: "اعرض ما قاله الناس عن برنامج مشروع أو عن كلّ البرامج، أحدثه أوّلًا"}, ErrNoProject, ErrInvalid),
 		func(ctx context.Context, in *listFeedbackInput) (*httpapi.ListOutput[feedbackBody], error) {
 			found, next, err := s.AllFeedback(ctx, in.Project, in.Limit, in.Cursor)
 			list := httpapi.List[feedbackBody]{Items: []feedbackBody{}, NextCursor: next}

@@ -53,7 +53,7 @@ type listReleasesInput struct {
 }
 
 func (s *Service) releaseRoutes(group httpapi.Group, route newRoute) {
-	httpapi.Register(group, route("GET /ops/releases", "list-releases", language.Text{En: "See how releases do, the one that was seen last first", Ar: "اعرض حال الإصدارات، آخرها ظهورًا أوّلًا"}),
+	httpapi.Register(group, route("GET /ops/releases", "list-releases", language.Text{En: "See how releases do, the one that was seen last first", Ar: "اعرض حال الإصدارات، آخرها ظهورًا أوّلًا"}, ErrNoProject, ErrInvalid),
 		func(ctx context.Context, in *listReleasesInput) (*httpapi.ListOutput[releaseBody], error) {
 			all, err := s.Releases(ctx, in.Project)
 			all = all[:min(len(all), releasesListed)]

@@ -51,7 +51,7 @@ func sinceWhen(since string, now time.Time) (time.Time, error) {
 }
 
 func (s *Service) performanceRoutes(group httpapi.Group, route newRoute) {
-	httpapi.Register(group, route("GET /ops/traces/routes", "list-trace-routes", language.Text{En: "See how fast routes are and how often they fail", Ar: "اعرض سرعة المسارات وكم مرّة تفشل"}),
+	httpapi.Register(group, route("GET /ops/traces/routes", "list-trace-routes", language.Text{En: "See how fast routes are and how often they fail", Ar: "اعرض سرعة المسارات وكم مرّة تفشل"}, ErrNoProject, ErrInvalid),
 		func(ctx context.Context, in *listRoutesInput) (*httpapi.ListOutput[routeBody], error) {
 			since, err := sinceWhen(in.Since, s.c.Now())
 			if err != nil {

@@ -21,6 +21,7 @@ import (
 	"manus/errtrack/trace"
 	"manus/httpapi"
 	"manus/identity"
+	"manus/internal/referencetest"
 	"manus/internal/sentrytest"
 	"manus/internal/storetest"
 	"manus/internal/words"
@@ -29,7 +30,7 @@ import (
 // serve is the inbox behind its door, asked by an operator.
 func (r *rig) serve(t testing.TB) *httptest.Server {
 	t.Helper()
-	api := httpapi.New(httpapi.Config{Log: slog.New(slog.DiscardHandler), Version: "test", Caller: func(*http.Request) (identity.Caller, error) {
+	api := httpapi.New(httpapi.Config{Log: referencetest.Log(t), Version: "test", Caller: func(*http.Request) (identity.Caller, error) {
 		return identity.Caller{UserID: "op", Role: identity.Operator}, nil
 	}})
 	r.Routes(api)

@@ -71,7 +71,7 @@ func (s *Service) page(w http.ResponseWriter, r *http.Request, ready *Readiness)
 func register[T any](api *httpapi.API, limit string, route httpapi.Route, answer func(context.Context) (int, T), show func(http.ResponseWriter, *http.Request, T) bool) {
 	route.Access, route.Pattern = httpapi.Public, "GET /"+route.ID
 	route.Limits = []ratelimit.Rule{ratelimit.NewRule(limit, ratelimit.ByAddress)}
-	httpapi.Register(httpapi.Group{API: api, Name: language.Text{En: "Health", Ar: "حال الخدمة"}, About: language.Text{En: "Whether the service is up, ready, and which version it is.", Ar: "هل الخدمة عاملة وجاهزة، وما إصدارها."}}, route, func(ctx context.Context, _ *httpapi.Nothing) (*output[T], error) {
+	httpapi.Register(httpapi.Group{API: api, Name: language.Text{En: "Health", Ar: "حال الخدمة"}, Chapter: httpapi.ChapterOperating, About: language.Text{En: "Whether the service is up, ready, and which version it is.", Ar: "هل الخدمة عاملة وجاهزة، وما إصدارها."}}, route, func(ctx context.Context, _ *httpapi.Nothing) (*output[T], error) {
 		status, body := answer(ctx)
 		return &output[T]{status, body}, nil
 	})

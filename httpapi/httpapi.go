@@ -71,8 +71,7 @@ type API struct {
 	requests  *prometheus.HistogramVec
 	draining  atomic.Bool
 	proxies   proxyWatch
-	tags      []*huma.Tag // the groups of routes
-	groups    []Group     // the same, in both languages
+	groups    []Group // of routes, one of each name
 }
 
 // New makes an API without routes.
@@ -116,11 +115,26 @@ func (api *API) Drain() { api.draining.Store(true) }
 type Group struct {
 	API  *API
 	Name language.Text // in the reference
-	// About is what its routes are for, in a sentence; several groups of one name share one.
+	// About is what its routes are for, in a sentence; several groups of one name share one, and
+	// the routes of that which has it come first.
 	About language.Text
+	// Chapter is the part of the reference that it stands in.
+	Chapter Chapter
 	// Kinds is what the room's errors are to a client.
 	Kinds Kinds
 }
+
+// Chapter is a part of the reference. Readers are told of the first one first.
+type Chapter int
+
+// The chapters, in the order in which they are needed.
+const (
+	_                Chapter = iota
+	ChapterSigningIn         // how people and programs prove who they are
+	ChapterAccount           // what a person has here
+	ChapterProduct           // what it is all for
+	ChapterOperating         // for those who run it
+)
 
 // Register adds a route below Prefix. What the handler returns as an error is
 // answered by the first match in the group's kinds, then by what every route
@@ -136,12 +150,12 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 	e := api.newEndpoint(Prefix, route, nil)
 	e.learnInput(new(I))
 	e.handler = handler
-	e.kinds = group.Kinds
+	e.group = group
 	api.mount(e)
 	if api.huma == nil {
 		return
 	}
-	api.addTag(group)
+	api.learnGroup(group)
 	huma.Register(typed{api.huma, e}, api.operation(&e.Route), func(ctx context.Context, in *I) (*O, error) {
 		err := askDecoded(ctx, in)
 		if err == nil {

@@ -459,7 +459,7 @@ func TestTheOpenAPIDocument(t *testing.T) {
 	if public := doc.Paths["/tea"]["post"].Security; public == nil || len(*public) != 0 || len(*doc.Paths["/my-tea"]["post"].Security) != 1 {
 		t.Error("security isn't what the guards do")
 	}
-	statuses := map[string]string{"/tea": "200 422 429 default", "/my-tea": "200 401 403 422 429 default", "/all-tea": "200 401 403 422 429 default", "/mixed/{id}": "200 404 422 429 default"}
+	statuses := map[string]string{"/tea": "200 400 408 413 415 422 429 default", "/my-tea": "200 400 401 403 408 413 415 422 429 default", "/all-tea": "200 400 401 403 408 413 415 422 429 default", "/mixed/{id}": "200 422 429 default"}
 	for path, operations := range doc.Paths {
 		for method, operation := range operations {
 			if got := strings.Join(slices.Sorted(maps.Keys(operation.Responses)), " "); got != statuses[path] {

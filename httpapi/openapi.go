@@ -3,11 +3,9 @@ package httpapi
 import (
 	"encoding/json"
 	"maps"
-	"net/http"
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -60,12 +58,12 @@ func (api *API) operation(route *Route) huma.Operation {
 
 // complete says the rest, once huma has read the handler's types.
 func (e *endpoint) complete(operation *huma.Operation) {
-	for _, status := range e.refusals(operation) {
-		operation.Responses[strconv.Itoa(status)] = &huma.Response{Ref: problemRef}
+	e.takes = operation.RequestBody != nil || len(operation.Parameters) > 0
+	for _, kind := range slices.Concat(e.problems(), e.theirs()) {
+		operation.Responses[strconv.Itoa(kind.Status)] = &huma.Response{Ref: problemRef}
 	}
 	if e.creates() {
 		documentKey(operation)
-		operation.Responses["409"] = &huma.Response{Ref: problemRef}
 	}
 	e.documentConditions(operation)
 	schemas := e.api.huma.OpenAPI().Components.Schemas
@@ -76,24 +74,6 @@ func (e *endpoint) complete(operation *huma.Operation) {
 	for _, response := range operation.Responses {
 		exemplify(schemas, response.Content)
 	}
-}
-
-// refusals are the statuses of problems that every route like this one may answer.
-func (e *endpoint) refusals(operation *huma.Operation) []int {
-	all := []int{http.StatusTooManyRequests}
-	if e.Access != Public {
-		all = append(all, http.StatusUnauthorized)
-	}
-	if e.Access == Persons || e.Access == Operators || e.Access == Known && e.Scope != "" {
-		all = append(all, http.StatusForbidden)
-	}
-	if strings.Contains(e.pattern, "{") {
-		all = append(all, http.StatusNotFound)
-	}
-	if operation.RequestBody != nil || len(operation.Parameters) > 0 {
-		all = append(all, http.StatusUnprocessableEntity)
-	}
-	return all
 }
 
 // completeSchemas gives schemas the properties of embedded types that aren't exported, which
@@ -146,18 +126,20 @@ func (api *API) OpenAPI() ([]byte, error) {
 	doc := *api.huma.OpenAPI()
 	components := *doc.Components
 	components.Schemas, doc.Components = published{components.Schemas}, &components
-	doc.Tags = api.tags
+	for _, group := range api.Groups() {
+		doc.Tags = append(doc.Tags, &huma.Tag{Name: group.Name.En, Description: group.About.En})
+	}
 	return json.MarshalIndent(&doc, "", "  ")
 }
 
-// addTag adds a group to those that the document describes.
-func (api *API) addTag(group Group) {
-	known := slices.IndexFunc(api.tags, func(t *huma.Tag) bool { return t.Name == group.Name.En })
+// learnGroup adds a group to those that the reference describes.
+func (api *API) learnGroup(group Group) {
+	known := slices.IndexFunc(api.groups, func(g Group) bool { return g.Name == group.Name })
 	if known < 0 {
-		known, api.tags, api.groups = len(api.tags), append(api.tags, &huma.Tag{Name: group.Name.En}), append(api.groups, Group{Name: group.Name})
+		known, api.groups = len(api.groups), append(api.groups, Group{Name: group.Name})
 	}
 	if group.About != (language.Text{}) {
-		api.tags[known].Description, api.groups[known].About = group.About.En, group.About
+		api.groups[known].About, api.groups[known].Chapter = group.About, group.Chapter
 	}
 }
 

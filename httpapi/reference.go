@@ -17,6 +17,7 @@ import (
 	"manus/docstore"
 	"manus/idempotency"
 	"manus/internal/words"
+	"manus/language"
 )
 
 // Operation is a route of the reference, with what its types tell.
@@ -50,20 +51,28 @@ type Field struct {
 	Fields                                 []Field
 }
 
-// Reference lists the operations of the API, in order of their registration, for
-// pages that show them.
+// Reference lists the operations of the API, for pages that show them. Those of a group's own
+// room come before those that others add to it, else they are in order of their registration.
 func (api *API) Reference() []Operation {
-	var all []Operation
+	var own, added []Operation
 	for _, e := range api.endpoints {
-		if e.operation != nil {
-			all = append(all, newOperation(api.huma.OpenAPI().Components.Schemas, e))
+		if e.operation == nil {
+			continue
+		}
+		o := newOperation(api.huma.OpenAPI().Components.Schemas, e)
+		if e.group.About != (language.Text{}) {
+			own = append(own, o)
+		} else {
+			added = append(added, o)
 		}
 	}
-	return all
+	return append(own, added...)
 }
 
-// Groups are the groups of the operations, with what they are called and for.
-func (api *API) Groups() []Group { return slices.Clone(api.groups) }
+// Groups are the groups of the operations by their chapters, with what they are called and for.
+func (api *API) Groups() []Group {
+	return slices.SortedStableFunc(slices.Values(api.groups), func(a, b Group) int { return cmp.Compare(a.Chapter, b.Chapter) })
+}
 
 func newOperation(schemas huma.Registry, e *endpoint) Operation {
 	o := Operation{Route: e.Route, Problems: e.problems(), Theirs: e.theirs()}
@@ -94,7 +103,7 @@ func newOperation(schemas huma.Registry, e *endpoint) Operation {
 
 // theirs are the kinds of the group that the handler answers with, one of each name.
 func (e *endpoint) theirs() (all Kinds) {
-	for _, kind := range e.kinds {
+	for _, kind := range e.group.Kinds {
 		if e.names(kind) && !slices.ContainsFunc(all, func(k Kind) bool { return k.Name == kind.Name }) {
 			all = append(all, kind)
 		}
@@ -104,8 +113,8 @@ func (e *endpoint) theirs() (all Kinds) {
 
 // names tells whether the route says that it answers such a problem.
 func (e *endpoint) names(kind Kind) bool {
-	return e.Route.Problems == nil || slices.ContainsFunc(e.Route.Problems, func(err error) bool {
-		named, _ := e.kinds.Find(err)
+	return slices.ContainsFunc(e.Route.Problems, func(err error) bool {
+		named, _ := e.group.Kinds.Find(err)
 		return named.Name == kind.Name
 	})
 }
@@ -113,7 +122,7 @@ func (e *endpoint) names(kind Kind) bool {
 // tellUnnamed logs that the reference is wrong, where a handler's error is of its group but not
 // of those that the route names.
 func (e *endpoint) tellUnnamed(ctx context.Context, err error) {
-	for _, kind := range e.kinds {
+	for _, kind := range e.group.Kinds {
 		if !errors.Is(err, kind.Err) {
 			continue
 		}
@@ -148,7 +157,7 @@ func (e *endpoint) problems() (all Kinds) {
 	add(e.creates(), idempotency.ErrAtWork)
 	add(e.conditional(), docstore.ErrChanged)
 	add(e.operation.RequestBody != nil, errTooLarge, errMediaType)
-	add(e.operation.RequestBody != nil || len(e.operation.Parameters) > 0, errInvalidRequest)
+	add(e.takes, errInvalidRequest)
 	add(e.creates(), idempotency.ErrReused, idempotency.ErrTooMany)
 	add(true, ErrTooMany)
 	slices.SortStableFunc(all, func(a, b Kind) int { return cmp.Compare(a.Status, b.Status) })

@@ -93,7 +93,7 @@ type Route struct {
 	// Description and Answers are what the types can't tell.
 	Description language.Text
 	Answers     map[string]Answer // by status
-	// Problems are the errors of its group's kinds that the handler answers with; nil: any of them.
+	// Problems are the errors of its group's kinds that the handler answers with.
 	// Another one is answered all the same, and the log says that the reference lacks it.
 	Problems []error
 }
@@ -189,9 +189,11 @@ type endpoint struct {
 	header  []field
 	serve   http.HandlerFunc
 	handler any   // the function that it was registered with
-	kinds   Kinds // of its group
+	group   Group // without one, where it has no typed handler
 	// operation is what huma knows of it; nil where it has no typed handler.
 	operation *huma.Operation
+	// takes means that its handler is given something of a request, which can be wrong.
+	takes bool
 	// byInput means that the limits may have to wait for the handler's input; tell are the
 	// subjects that requests tell them, see [ratelimit.Routes].
 	byInput bool

@@ -19,17 +19,24 @@ var kinds = httpapi.Kinds{
 }
 
 type incidentBody struct {
-	ID         string          `json:"id"`
-	Title      string          `json:"title"`
-	TitleAr    string          `json:"title_ar" doc:"The title in Arabic; empty where it has one language."`
-	Severity   Severity        `json:"severity" enum:"minor,major,critical"`
-	Status     Status          `json:"status" enum:"investigating,identified,monitoring,resolved"`
-	Components []string        `json:"components"`
-	Monitor    string          `json:"monitor" doc:"The monitor that has opened it; empty where a person has."`
-	StartedAt  string          `json:"started_at" format:"date-time"`
-	ResolvedAt string          `json:"resolved_at" doc:"A time; empty as long as it isn't resolved."`
-	Updates    []updateBody    `json:"updates" doc:"Oldest first."`
-	Postmortem *postmortemBody `json:"postmortem" doc:"What was found out afterwards; null where nothing was written."`
+	ID           string             `json:"id"`
+	Title        string             `json:"title"`
+	TitleAr      string             `json:"title_ar" doc:"The title in Arabic; empty where it has one language."`
+	Severity     Severity           `json:"severity" enum:"minor,major,critical"`
+	Status       Status             `json:"status" enum:"investigating,identified,monitoring,resolved"`
+	Components   []string           `json:"components"`
+	Monitor      string             `json:"monitor" doc:"The monitor that has opened it; empty where a person has."`
+	StartedAt    string             `json:"started_at" format:"date-time"`
+	ResolvedAt   string             `json:"resolved_at" doc:"A time; empty as long as it isn't resolved."`
+	Updates      []updateBody       `json:"updates" doc:"Oldest first."`
+	EarlierTimes []earlierTimesBody `json:"earlier_times" doc:"What was told of its times before they were corrected, oldest first."`
+	Postmortem   *postmortemBody    `json:"postmortem" doc:"What was found out afterwards; null where nothing was written."`
+}
+
+type earlierTimesBody struct {
+	StartedAt  string `json:"started_at" format:"date-time"`
+	ResolvedAt string `json:"resolved_at" doc:"A time; empty where it wasn't resolved."`
+	Until      string `json:"until" format:"date-time" doc:"When they were corrected."`
 }
 
 type postmortemBody struct {
@@ -84,6 +91,10 @@ func newIncidentBody(i Incident) incidentBody {
 	b := incidentBody{
 		ID: i.ID, Title: i.Title.En, TitleAr: i.Title.Ar, Severity: i.Severity, Status: i.Status(), Components: append([]string{}, i.Components...), Monitor: i.Monitor,
 		StartedAt: i.StartedAt.String(), ResolvedAt: orEmpty(i.ResolvedAt), Postmortem: newPostmortemBody(i.Postmortem),
+		EarlierTimes: []earlierTimesBody{},
+	}
+	for _, e := range i.EarlierTimes {
+		b.EarlierTimes = append(b.EarlierTimes, earlierTimesBody{e.StartedAt.String(), orEmpty(e.ResolvedAt), e.Until.String()})
 	}
 	for _, u := range i.Updates {
 		b.Updates = append(b.Updates, newUpdateBody(u))
@@ -133,10 +144,12 @@ type openIncidentInput struct {
 type changeIncidentInput struct {
 	Path
 	Body struct {
-		Title      *string   `json:"title,omitempty" minLength:"1" maxLength:"200"`
-		TitleAr    *string   `json:"title_ar,omitempty" maxLength:"200"`
-		Severity   *Severity `json:"severity,omitempty" enum:"minor,major,critical"`
-		Components *[]string `json:"components,omitempty" maxItems:"50"`
+		Title      *string    `json:"title,omitempty" minLength:"1" maxLength:"200"`
+		TitleAr    *string    `json:"title_ar,omitempty" maxLength:"200"`
+		Severity   *Severity  `json:"severity,omitempty" enum:"minor,major,critical"`
+		Components *[]string  `json:"components,omitempty" maxItems:"50"`
+		StartedAt  *time.Time `json:"started_at,omitempty" doc:"Corrects when it began."`
+		ResolvedAt *time.Time `json:"resolved_at,omitempty" doc:"Corrects when it was over, of one that is resolved."`
 	}
 }
 
@@ -231,9 +244,9 @@ type planMaintenanceInput struct {
 
 // Routes registers the room's routes for operators.
 func (s *Service) Routes(api *httpapi.API) {
-	group := httpapi.Group{API: api, Name: language.Text{En: "Incidents", Ar: "الحوادث"}, About: language.Text{En: "What is told of trouble and of planned work on the status page.", Ar: "ما يُعلن في صفحة الحالة عن الأعطال وأعمال الصيانة."}, Kinds: kinds}
-	route := func(pattern, id string, summary language.Text) httpapi.Route {
-		return httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: pattern, ID: id, Summary: summary}
+	group := httpapi.Group{API: api, Name: language.Text{En: "Incidents", Ar: "الحوادث"}, Chapter: httpapi.ChapterOperating, About: language.Text{En: "What is told of trouble and of planned work on the status page.", Ar: "ما يُعلن في صفحة الحالة عن الأعطال وأعمال الصيانة."}, Kinds: kinds}
+	route := func(pattern, id string, summary language.Text, problems ...error) httpapi.Route {
+		return httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: pattern, ID: id, Summary: summary, Problems: problems}
 	}
 	long := func(r httpapi.Route) httpapi.Route { // with texts, in any script and escaped
 		r.MaxBody = 32 * maxText
@@ -248,7 +261,7 @@ func (s *Service) Routes(api *httpapi.API) {
 			found, next, err := s.Incidents(ctx, in.Open, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, newIncidentBody)
 		})
-	httpapi.Register(group, created(route("POST /ops/incidents", "open-incident", language.Text{En: "Open an incident", Ar: "افتح حادثة"})),
+	httpapi.Register(group, created(route("POST /ops/incidents", "open-incident", language.Text{En: "Open an incident", Ar: "افتح حادثة"}, ErrInvalid)),
 		func(ctx context.Context, in *openIncidentInput) (*httpapi.Output[incidentBody], error) {
 			b := in.Body
 			return showIncident(s.Open(ctx, Opening{b.Template, language.Text{En: b.Title, Ar: b.TitleAr}, b.Severity, b.Components, b.Status, b.text(), cmp.Or(b.Key, docstore.IDFrom(ctx))}))
@@ -260,23 +273,23 @@ func (s *Service) Routes(api *httpapi.API) {
 				return t
 			})
 		})
-	httpapi.Register(group, route("GET /ops/incidents/{id}", "get-incident", language.Text{En: "See an incident", Ar: "اعرض حادثة"}),
+	httpapi.Register(group, route("GET /ops/incidents/{id}", "get-incident", language.Text{En: "See an incident", Ar: "اعرض حادثة"}, ErrNone),
 		func(ctx context.Context, in *Path) (*httpapi.Output[incidentBody], error) {
 			return showIncident(s.Incident(ctx, in.ID))
 		})
-	httpapi.Register(group, route("PATCH /ops/incidents/{id}", "change-incident", language.Text{En: "Change an incident's title, severity or components", Ar: "غيّر عنوان حادثة أو شدّتها أو مكوّناتها"}),
+	httpapi.Register(group, route("PATCH /ops/incidents/{id}", "change-incident", language.Text{En: "Change an incident's title, severity or components, or correct when it began and was over", Ar: "غيّر عنوان حادثة أو شدّتها أو مكوّناتها، أو صحّح وقت بدئها وانتهائها"}, ErrNone, ErrInvalid),
 		func(ctx context.Context, in *changeIncidentInput) (*httpapi.Output[incidentBody], error) {
-			return showIncident(s.Change(ctx, in.ID, Change{in.Body.Title, in.Body.TitleAr, in.Body.Severity, in.Body.Components}))
+			return showIncident(s.Change(ctx, in.ID, Change{in.Body.Title, in.Body.TitleAr, in.Body.Severity, in.Body.Components, in.Body.StartedAt, in.Body.ResolvedAt}))
 		})
-	httpapi.Register(group, created(route("POST /ops/incidents/{id}/updates", "update-incident", language.Text{En: "Say something of an incident, or that it is resolved", Ar: "أخبر بجديد حادثة أو بأنّها حُلّت"})),
+	httpapi.Register(group, created(route("POST /ops/incidents/{id}/updates", "update-incident", language.Text{En: "Say something of an incident, or that it is resolved", Ar: "أخبر بجديد حادثة أو بأنّها حُلّت"}, ErrNone, ErrInvalid)),
 		func(ctx context.Context, in *updateIncidentInput) (*httpapi.Output[incidentBody], error) {
 			return showIncident(s.Say(ctx, in.ID, Saying{in.Body.Status, in.Body.text(), cmp.Or(in.Body.Key, docstore.IDFrom(ctx))}))
 		})
-	httpapi.Register(group, long(route("PATCH /ops/incidents/{id}/updates/{update}", "correct-update", language.Text{En: "Correct the text of an update; the earlier one stays to be seen", Ar: "صحّح نصّ تحديث؛ ويبقى النصّ السابق ظاهرًا"})),
+	httpapi.Register(group, long(route("PATCH /ops/incidents/{id}/updates/{update}", "correct-update", language.Text{En: "Correct the text of an update; the earlier one stays to be seen", Ar: "صحّح نصّ تحديث؛ ويبقى النصّ السابق ظاهرًا"}, ErrNone, ErrInvalid)),
 		func(ctx context.Context, in *correctUpdateInput) (*httpapi.Output[incidentBody], error) {
 			return showIncident(s.Correct(ctx, in.ID, in.Update, in.Body.text()))
 		})
-	httpapi.Register(group, long(route("PUT /ops/incidents/{id}/postmortem", "write-postmortem", language.Text{En: "Write what was found out afterwards, and publish it; an empty text takes it away", Ar: "اكتب ما تبيّن بعد الحادثة وانشره؛ والنصّ الفارغ يزيله"})),
+	httpapi.Register(group, long(route("PUT /ops/incidents/{id}/postmortem", "write-postmortem", language.Text{En: "Write what was found out afterwards, and publish it; an empty text takes it away", Ar: "اكتب ما تبيّن بعد الحادثة وانشره؛ والنصّ الفارغ يزيله"}, ErrNone, ErrInvalid)),
 		func(ctx context.Context, in *postmortemInput) (*httpapi.Output[incidentBody], error) {
 			return showIncident(s.WritePostmortem(ctx, in.ID, in.Body.text(), in.Body.Published))
 		})
@@ -285,7 +298,7 @@ func (s *Service) Routes(api *httpapi.API) {
 			all, err := s.Maintenances(ctx)
 			return httpapi.ListOf(all, "", err, s.maintenanceBody)
 		})
-	httpapi.Register(group, created(route("POST /ops/maintenances", "plan-maintenance", language.Text{En: "Plan work", Ar: "خطّط لصيانة"})),
+	httpapi.Register(group, created(route("POST /ops/maintenances", "plan-maintenance", language.Text{En: "Plan work", Ar: "خطّط لصيانة"}, ErrInvalid)),
 		func(ctx context.Context, in *planMaintenanceInput) (*httpapi.Output[maintenanceBody], error) {
 			b := in.Body
 			m, err := s.Plan(ctx, Maintenance{ID: cmp.Or(b.Key, docstore.IDFrom(ctx)), Title: language.Text{En: b.Title, Ar: b.TitleAr}, Text: b.text(), Components: b.Components, StartsAt: docstore.At(b.StartsAt), EndsAt: docstore.At(b.EndsAt), Rule: b.RRule, Zone: b.Timezone})
@@ -294,7 +307,7 @@ func (s *Service) Routes(api *httpapi.API) {
 			}
 			return httpapi.OutputOf(s.maintenanceBody(m), nil)
 		})
-	httpapi.Register(group, route("DELETE /ops/maintenances/{id}", "cancel-maintenance", language.Text{En: "Cancel planned work; what is on is over then", Ar: "ألغِ صيانة مخطّطة؛ وما كان جاريًا منها ينتهي"}),
+	httpapi.Register(group, route("DELETE /ops/maintenances/{id}", "cancel-maintenance", language.Text{En: "Cancel planned work; what is on is over then", Ar: "ألغِ صيانة مخطّطة؛ وما كان جاريًا منها ينتهي"}, ErrNone),
 		func(ctx context.Context, in *Path) (*struct{}, error) {
 			_, err := s.Cancel(ctx, in.ID)
 			return nil, err

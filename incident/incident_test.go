@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"manus/httpapi"
 	"manus/identity"
 	"manus/internal/clocktest"
+	"manus/internal/referencetest"
 	"manus/internal/storetest"
 	"manus/language"
 )
@@ -73,7 +73,7 @@ func setup(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{clock: clocktest.New()}
-	log := slog.New(slog.DiscardHandler)
+	log := referencetest.Log(t)
 	r.log = audit.New(audit.Config{Store: store, Now: r.clock.Now, Log: log})
 	r.Service = New(Config{
 		Store: store, Audit: r.log, Now: r.clock.Now, Log: log,

@@ -103,7 +103,7 @@ func (s *Service) checkPlan(ctx context.Context, m Maintenance) (planned.Times, 
 	if err := cmp.Or(checkTitle(m.Title), checkText(m.Text, false), checkKey(m.ID), s.chosen(ctx, m.Components, nil)); err != nil {
 		return planned.Times{}, err
 	}
-	times, err := m.times(s.c.Now())
+	times, err := m.work().Check(s.c.Now())
 	if err != nil {
 		return planned.Times{}, inPlan(err)
 	}
@@ -128,12 +128,29 @@ func inPlan(err error) error {
 var planPhrases = language.NewPhrases([]language.Text{
 	{En: "is not after starts_at", Ar: "ليس بعد starts_at"},
 	{En: "is more than 31 days after starts_at; plan several", Ar: "بعد starts_at بأكثر من 31 يومًا؛ خطّط لعدّة أعمال"},
+	{En: "comes after it has begun again by rrule, so it would go on for more than 31 days; say how long it takes each time", Ar: "يأتي بعد أن يبدأ من جديد وفق rrule، فيستمر أكثر من 31 يومًا؛ حدّد كم يستغرق في كل مرة"},
 	{En: "is more than ten years away", Ar: "يبعد أكثر من عشر سنوات"},
 	{En: "is none that is known; use a name such as Europe/Berlin", Ar: "ليست منطقة زمنية معروفة؛ استعمل اسمًا مثل Europe/Berlin"},
 	{En: "never comes within two years", Ar: "لا تحين خلال سنتين"},
 	{En: "is longer than %s", Ar: "أطول من %s"},
 	{En: "is one line such as FREQ=WEEKLY;BYDAY=SU; when it starts is starts_at", Ar: "سطر واحد مثل FREQ=WEEKLY;BYDAY=SU؛ وموعد البدء في starts_at"},
 	{En: "write one such as FREQ=WEEKLY;BYDAY=SU: %s", Ar: "اكتب قاعدة مثل FREQ=WEEKLY;BYDAY=SU: %s"},
+	{En: "%s must be between %s and %s or %s and %s", Ar: "تكون %s بين %s و%s أو بين %s و%s"},
+	{En: "%s must be between %s and %s", Ar: "تكون %s بين %s و%s"},
+	{En: "interval must be greater than 0", Ar: "تكون interval أكبر من 0"},
+	{En: "undefined frequency: %s", Ar: "لا توجد FREQ هي %s"},
+	{En: "undefined weekday: %s", Ar: "لا يوجد يوم هو %s"},
+	{En: "wrong format", Ar: "ليست على صورة KEY=VALUE;KEY=VALUE"},
+	{En: "%s option has no value", Ar: "لا قيمة في %s"},
+	{En: "unknown RRULE property: %s", Ar: "لا توجد خاصية %s في RRULE"},
+	{En: "RRULE property FREQ is required", Ar: "تنقصها FREQ"},
+	{En: "empty string", Ar: "هي فارغة"},
+	{En: "bad format", Ar: "صورتها خاطئة"},
+	{En: "strconv.Atoi: parsing %s: %s", Ar: "ليست %s عددًا صحيحًا: %s"},
+	{En: "invalid syntax", Ar: "صيغتها خاطئة"},
+	{En: "value out of range", Ar: "أكبر مما يُقبل"},
+	{En: "parsing time %s as %s: cannot parse %s as %s", Ar: "ليس %s وقتًا على الصورة %s: لا يُقرأ %s على أنّه %s"},
+	{En: "parsing time %s: %s out of range", Ar: "ليس %s وقتًا: %s خارج المدى"},
 	{En: "use FREQ=DAILY, WEEKLY, MONTHLY or YEARLY; the time of day is that of starts_at", Ar: "استعمل FREQ=DAILY أو WEEKLY أو MONTHLY أو YEARLY؛ وساعة البدء هي ساعة starts_at"},
 }...)
 

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Phrases are what a library or a parser says in English, in Arabic too. %s stands for what differs.
+// Phrases are what a library or a parser says in English, in Arabic too. %s stands for what differs,
+// which may be another of them.
 type Phrases []phrase
 
 type phrase struct {
@@ -28,13 +29,25 @@ func NewPhrases(texts ...Text) Phrases {
 func (p Phrases) Find(message string) (text Text, known bool) {
 	for _, phrase := range p {
 		if values := phrase.said.FindStringSubmatch(message); values != nil {
-			said := phrase.Ar
+			var said strings.Builder
+			rest := phrase.Ar
 			for _, value := range values[1:] {
-				before, after, _ := strings.Cut(said, "%s")
-				said = before + Arabic.Isolate(value) + after
+				before, after, _ := strings.Cut(rest, "%s")
+				said.WriteString(before + p.part(message, value))
+				rest = after
 			}
-			return Text{En: message, Ar: said}, true
+			return Text{En: message, Ar: said.String() + rest}, true
 		}
 	}
 	return Text{En: message}, false
+}
+
+// part is what differs in a message, in Arabic.
+func (p Phrases) part(message, value string) string {
+	if value != message {
+		if text, known := p.Find(value); known {
+			return text.Ar
+		}
+	}
+	return Arabic.Isolate(value)
 }

@@ -79,20 +79,20 @@ type testOutput struct {
 
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
-	group := httpapi.Group{API: api, Name: language.Text{En: "Alerts", Ar: "التنبيهات"}, About: language.Text{En: "What operators are told, what became of it, and a test of the way to them.", Ar: "ما يُخبَر به المشغّلون وما صار إليه، وتجربة للطريق إليهم."}, Kinds: kinds}
-	route := func(pattern, id string, summary language.Text) httpapi.Route {
-		return httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: pattern, ID: id, Summary: summary}
+	group := httpapi.Group{API: api, Name: language.Text{En: "Alerts", Ar: "التنبيهات"}, Chapter: httpapi.ChapterOperating, About: language.Text{En: "What operators are told, what became of it, and a test of the way to them.", Ar: "ما يُخبَر به المشغّلون وما صار إليه، وتجربة للطريق إليهم."}, Kinds: kinds}
+	route := func(pattern, id string, summary language.Text, problems ...error) httpapi.Route {
+		return httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: pattern, ID: id, Summary: summary, Problems: problems}
 	}
 	httpapi.Register(group, route("GET /ops/alerts", "list-alerts", language.Text{En: "See the alerts, newest first", Ar: "اعرض التنبيهات، أحدثها أوّلًا"}),
 		func(ctx context.Context, in *listInput) (*httpapi.ListOutput[alertBody], error) {
 			found, next, err := s.List(ctx, in.Status, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, newAlertBody)
 		})
-	httpapi.Register(group, route("POST /ops/alerts/{id}/retry", "retry-alert", language.Text{En: "Send an alert again that was given up", Ar: "أعد إرسال تنبيه تُرك"}),
+	httpapi.Register(group, route("POST /ops/alerts/{id}/retry", "retry-alert", language.Text{En: "Send an alert again that was given up", Ar: "أعد إرسال تنبيه تُرك"}, ErrNoAlert, ErrNotDead),
 		func(ctx context.Context, in *oneInput) (*struct{}, error) { return nil, s.Retry(ctx, in.ID) })
-	httpapi.Register(group, route("POST /ops/alerts/{id}/acknowledge", "acknowledge-alert", language.Text{En: "Say that somebody takes care of what an alert is about", Ar: "أعلن أنّ أحدًا يتولّى أمر تنبيه"}),
+	httpapi.Register(group, route("POST /ops/alerts/{id}/acknowledge", "acknowledge-alert", language.Text{En: "Say that somebody takes care of what an alert is about", Ar: "أعلن أنّ أحدًا يتولّى أمر تنبيه"}, ErrNoAlert),
 		func(ctx context.Context, in *oneInput) (*struct{}, error) { return nil, s.AcknowledgeAlert(ctx, in.ID) })
-	test := route("POST /ops/alerts/test", "test-alerts", language.Text{En: "Send a test on a channel, or on all", Ar: "أرسل تنبيهًا تجريبيًّا على قناة أو على كلّ القنوات"})
+	test := route("POST /ops/alerts/test", "test-alerts", language.Text{En: "Send a test on a channel, or on all", Ar: "أرسل تنبيهًا تجريبيًّا على قناة أو على كلّ القنوات"}, ErrNoAlert)
 	test.Status = http.StatusAccepted
 	httpapi.Register(group, test, func(ctx context.Context, in *testInput) (*testOutput, error) {
 		out := &testOutput{}

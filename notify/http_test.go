@@ -16,6 +16,7 @@ import (
 	"manus/docstore"
 	"manus/httpapi"
 	"manus/identity"
+	"manus/internal/referencetest"
 )
 
 // callers are who may ask, by the name that a test gives them.
@@ -43,7 +44,7 @@ func setupWeb(t *testing.T, change func(*Policy)) *web {
 	}
 	w := &web{rig: r, log: audit.New(audit.Config{Store: r.store, Now: r.clock.Now, Log: slog.New(slog.DiscardHandler)})}
 	r.c.Audit = w.log
-	api := httpapi.New(httpapi.Config{Log: slog.New(slog.DiscardHandler), Version: "test", Caller: func(r *http.Request) (identity.Caller, error) {
+	api := httpapi.New(httpapi.Config{Log: referencetest.Log(t), Version: "test", Caller: func(r *http.Request) (identity.Caller, error) {
 		return callers[r.Header.Get("X-Test-Caller")], nil
 	}})
 	r.Routes(api)

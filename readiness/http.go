@@ -56,7 +56,7 @@ const reportTimeout = 60 * time.Second
 
 // Routes registers the room's routes.
 func (s *Service) Routes(api *httpapi.API) {
-	httpapi.Register(httpapi.Group{API: api, Name: language.Text{En: "Operations", Ar: "التشغيل"}, About: language.Text{En: "Whether the installation keeps what the product promises.", Ar: "هل تفي هذه الخدمة بما يعد به المنتج."}}, httpapi.Route{
+	httpapi.Register(httpapi.Group{API: api, Name: language.Text{En: "Operations", Ar: "التشغيل"}, Chapter: httpapi.ChapterOperating, About: language.Text{En: "Whether the installation keeps what the product promises, and what was done on it.", Ar: "هل تفي هذه الخدمة بما يعد به المنتج، وما جرى فيها."}}, httpapi.Route{
 		Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: "GET /ops/readiness", ID: "get-readiness", Summary: language.Text{En: "Measure what the product promises", Ar: "قِس ما يَعِد به المنتج"},
 		Description: language.Text{En: "Every promise is measured on this installation, now, all at once. What is expensive is measured once in a while: measured_at says when. Nothing is changed that isn't cleaned up.", Ar: "يُقاس كلّ وعد على هذه الخدمة الآن وكلّها معًا. وما كان مكلفًا يُقاس من حين إلى حين، وفي measured_at وقت قياسه. ولا يُغيَّر شيء إلّا أُعيد كما كان."},
 		Limits:      []ratelimit.Rule{ratelimit.NewRule("30/minute", ratelimit.ByUser)}, Timeout: reportTimeout,

@@ -139,7 +139,7 @@ func eventAnswer(e Event, err error) (*eventOutput, error) {
 // Routes registers the room's routes. opening is how often sessions may be opened by
 // users on a plan, where that is not how often anybody may.
 func (s *Service) Routes(api *httpapi.API, opening map[string]ratelimit.Limit) {
-	group := httpapi.Group{API: api, Name: language.Text{En: "Sessions", Ar: "الجلسات"}, About: language.Text{En: "Metered sessions, the messages you write to them, and the log of what the product does.", Ar: "جلسات محسوبة من الرصيد، والرسائل التي تكتبها فيها، وسجلّ ما يفعله المنتج."}, Kinds: kinds}
+	group := httpapi.Group{API: api, Name: language.Text{En: "Sessions", Ar: "الجلسات"}, Chapter: httpapi.ChapterProduct, About: language.Text{En: "Metered sessions, the messages you write to them, and the log of what the product does.", Ar: "جلسات محسوبة من الرصيد، والرسائل التي تكتبها فيها، وسجلّ ما يفعله المنتج."}, Kinds: kinds}
 	limit := ratelimit.NewRule("10/minute, 100/hour", ratelimit.ByUser)
 	limit.Plans = opening
 	httpapi.Register(group, httpapi.Route{
@@ -153,7 +153,7 @@ func (s *Service) Routes(api *httpapi.API, opening map[string]ratelimit.Limit) {
 			}
 			return sessionAnswer(s.Create(ctx, identity.From(ctx).UserID, title))
 		})
-	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /sessions", ID: "list-sessions", Problems: []error{}, Summary: language.Text{En: "List your sessions, newest first", Ar: "اعرض جلساتك، أحدثها أوّلًا"}},
+	httpapi.Register(group, httpapi.Route{Scope: identity.Read, Pattern: "GET /sessions", ID: "list-sessions", Summary: language.Text{En: "List your sessions, newest first", Ar: "اعرض جلساتك، أحدثها أوّلًا"}},
 		func(ctx context.Context, in *httpapi.Page) (*httpapi.ListOutput[sessionBody], error) {
 			found, next, err := s.List(ctx, identity.From(ctx).UserID, in.Limit, in.Cursor)
 			return httpapi.ListOf(found, next, err, newSessionBody)
@@ -196,7 +196,7 @@ func (s *Service) Routes(api *httpapi.API, opening map[string]ratelimit.Limit) {
 			secret, err := s.giveTicket(ctx, identity.From(ctx), in.ID)
 			return httpapi.OutputOf(ticketBody{s.ticketAddress(ctx, in.ID, secret), int(ticketLifetime.Seconds())}, err)
 		})
-	s.workRoutes(httpapi.Group{API: api, Name: language.Text{En: "Work", Ar: "العمل"}, About: language.Text{En: "New messages of all sessions, for the programs that answer them.", Ar: "الرسائل الجديدة في كلّ الجلسات، للبرامج التي تجيب عنها."}, Kinds: kinds})
+	s.workRoutes(httpapi.Group{API: api, Name: language.Text{En: "Work", Ar: "العمل"}, Chapter: httpapi.ChapterProduct, About: language.Text{En: "New messages of all sessions, for the programs that answer them.", Ar: "الرسائل الجديدة في كلّ الجلسات، للبرامج التي تجيب عنها."}, Kinds: kinds})
 }
 
 func (s *Service) appendEvent(ctx context.Context, in *eventInput) (*eventOutput, error) {

@@ -21,13 +21,14 @@ import (
 
 	"manus/httpapi"
 	"manus/identity"
+	"manus/internal/referencetest"
 )
 
 // serve answers the room's routes; the caller is who the X-Test-User header
 // names, and alive as alive says.
 func serve(t *testing.T, b bench, alive func(context.Context) error) *httptest.Server {
 	t.Helper()
-	log := slog.New(referenceHolds{t})
+	log := referencetest.Log(t)
 	api := httpapi.New(httpapi.Config{Log: log, Version: "test", Caller: func(r *http.Request) (identity.Caller, error) {
 		return caller(r.Header.Get("X-Test-User"), alive), nil
 	}})
@@ -555,16 +556,3 @@ func FuzzParseEventID(f *testing.F) {
 }
 
 var _ Quota = (*runs)(nil)
-
-// referenceHolds is a log that fails a test in which a route answers what it doesn't name.
-type referenceHolds struct{ t *testing.T }
-
-func (h referenceHolds) Enabled(context.Context, slog.Level) bool { return true }
-func (h referenceHolds) WithAttrs([]slog.Attr) slog.Handler       { return h }
-func (h referenceHolds) WithGroup(string) slog.Handler            { return h }
-func (h referenceHolds) Handle(_ context.Context, r slog.Record) error {
-	if r.Message == httpapi.Unnamed {
-		r.Attrs(func(a slog.Attr) bool { h.t.Errorf("%s: %s", httpapi.Unnamed, a); return true })
-	}
-	return nil
-}

@@ -62,24 +62,24 @@ func (s *Service) showMonitor(ctx context.Context, id string, done error) (*http
 }
 
 // changingRoutes registers the routes by which monitors are made, changed, deleted and muted.
-func (s *Service) changingRoutes(group httpapi.Group, route func(pattern, id string, summary language.Text) httpapi.Route) {
+func (s *Service) changingRoutes(group httpapi.Group, route newRoute) {
 	large := func(r httpapi.Route, status int) httpapi.Route { // in any script and escaped
 		r.Status, r.MaxBody = status, 16*maxDefinition
 		return r
 	}
-	httpapi.Register(group, large(route("POST /ops/monitors", "create-monitor", language.Text{En: "Watch something; all keys are those of manus.yaml", Ar: "راقب شيئًا؛ والمفاتيح كلّها مفاتيح manus.yaml"}), http.StatusCreated),
+	httpapi.Register(group, large(route("POST /ops/monitors", "create-monitor", language.Text{En: "Watch something; all keys are those of manus.yaml", Ar: "راقب شيئًا؛ والمفاتيح كلّها مفاتيح manus.yaml"}, ErrInvalid, ErrExists, ErrOfFile, ErrTooMany), http.StatusCreated),
 		func(ctx context.Context, in *createMonitorInput) (*httpapi.Output[monitorBody], error) {
 			d := in.Body.Definition
 			d.Type = &in.Body.Type
 			return s.showMonitor(ctx, in.Body.ID, s.Create(ctx, in.Body.ID, d))
 		})
-	httpapi.Register(group, large(route("PATCH /ops/monitors/{id}", "change-monitor", language.Text{En: "Change a monitor that was made by the API; what isn't named stays, and null is as if it had never been said", Ar: "غيّر مراقَبًا أُنشئ عبر الواجهة البرمجية؛ يبقى ما لا يُذكر، وnull كأنّه لم يُذكر قطّ"}), http.StatusOK),
+	httpapi.Register(group, large(route("PATCH /ops/monitors/{id}", "change-monitor", language.Text{En: "Change a monitor that was made by the API; what isn't named stays, and null is as if it had never been said", Ar: "غيّر مراقَبًا أُنشئ عبر الواجهة البرمجية؛ يبقى ما لا يُذكر، وnull كأنّه لم يُذكر قطّ"}, ErrInvalid, ErrNoMonitor, ErrOfFile, ErrOfProduct), http.StatusOK),
 		func(ctx context.Context, in *changeMonitorInput) (*httpapi.Output[monitorBody], error) {
 			return s.showMonitor(ctx, in.ID, s.Change(ctx, in.ID, in.Body.text))
 		})
-	httpapi.Register(group, route("DELETE /ops/monitors/{id}", "delete-monitor", language.Text{En: "Don't watch any more what the API has made", Ar: "أوقف مراقبة ما أُنشئ عبر الواجهة البرمجية"}),
+	httpapi.Register(group, route("DELETE /ops/monitors/{id}", "delete-monitor", language.Text{En: "Don't watch any more what the API has made", Ar: "أوقف مراقبة ما أُنشئ عبر الواجهة البرمجية"}, ErrNoMonitor, ErrOfFile, ErrOfProduct, ErrHasChildren),
 		func(ctx context.Context, in *Path) (*struct{}, error) { return nil, s.Remove(ctx, in.ID) })
-	httpapi.Register(group, route("POST /ops/monitors/{id}/mute", "mute-monitor", language.Text{En: "Tell nobody that it goes down, for a time; the id * is for all. What is down at the end is told then", Ar: "لا تخبر أحدًا بتعطّله مدّةً؛ والمعرّف * للجميع. وما يكون متعطّلًا في نهايتها يُخبَر به حينئذ"}),
+	httpapi.Register(group, route("POST /ops/monitors/{id}/mute", "mute-monitor", language.Text{En: "Tell nobody that it goes down, for a time; the id * is for all. What is down at the end is told then", Ar: "لا تخبر أحدًا بتعطّله مدّةً؛ والمعرّف * للجميع. وما يكون متعطّلًا في نهايتها يُخبَر به حينئذ"}, ErrNoMonitor, ErrInvalid),
 		func(ctx context.Context, in *muteMonitorInput) (*httpapi.Output[muteMonitorBody], error) {
 			length, err := MuteFor(in.Body.For)
 			if err != nil {
@@ -88,7 +88,7 @@ func (s *Service) changingRoutes(group httpapi.Group, route func(pattern, id str
 			until, err := s.Mute(ctx, in.ID, length)
 			return httpapi.OutputOf(muteMonitorBody{timeText(until)}, err)
 		})
-	httpapi.Register(group, route("DELETE /ops/monitors/{id}/mute", "unmute-monitor", language.Text{En: "Tell again", Ar: "أعد الإخبار"}),
+	httpapi.Register(group, route("DELETE /ops/monitors/{id}/mute", "unmute-monitor", language.Text{En: "Tell again", Ar: "أعد الإخبار"}, ErrNoMonitor),
 		func(ctx context.Context, in *Path) (*struct{}, error) {
 			_, err := s.Mute(ctx, in.ID, 0)
 			return nil, err

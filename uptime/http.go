@@ -135,25 +135,28 @@ type resultsInput struct {
 	httpapi.Page
 }
 
+// newRoute is a route of operators that answers these errors.
+type newRoute = func(pattern, id string, summary language.Text, problems ...error) httpapi.Route
+
 // Routes registers the room's routes: for operators, and for jobs that report.
 func (s *Service) Routes(api *httpapi.API) {
 	s.placeRoutes(api)
 	s.pingRoutes(api)
-	group := httpapi.Group{API: api, Name: language.Text{En: "Monitors", Ar: "المراقَبات"}, About: language.Text{En: "What is watched, from where, and what was found.", Ar: "ما يُراقَب، ومن أين، وما وُجد."}, Kinds: kinds}
-	route := func(pattern, id string, summary language.Text) httpapi.Route {
-		return httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: pattern, ID: id, Summary: summary}
+	group := httpapi.Group{API: api, Name: language.Text{En: "Monitors", Ar: "المراقَبات"}, Chapter: httpapi.ChapterOperating, About: language.Text{En: "What is watched, from where, and what was found.", Ar: "ما يُراقَب، ومن أين، وما وُجد."}, Kinds: kinds}
+	route := func(pattern, id string, summary language.Text, problems ...error) httpapi.Route {
+		return httpapi.Route{Access: httpapi.Operators, Scope: identity.ScopeOperate, Pattern: pattern, ID: id, Summary: summary, Problems: problems}
 	}
 	httpapi.Register(group, route("GET /ops/monitors", "list-monitors", language.Text{En: "See what is watched, and how it is, in the order of the ids", Ar: "اعرض المراقَبات وحالها، بترتيب معرّفاتها"}),
 		func(ctx context.Context, in *httpapi.Page) (*httpapi.ListOutput[monitorBody], error) {
 			all, next, err := s.List(ctx, in.Limit, in.Cursor)
 			return httpapi.ListOf(all, next, err, newMonitorBody(ctx))
 		})
-	httpapi.Register(group, route("GET /ops/monitors/{id}", "get-monitor", language.Text{En: "See a monitor", Ar: "اعرض مراقَبًا"}),
+	httpapi.Register(group, route("GET /ops/monitors/{id}", "get-monitor", language.Text{En: "See a monitor", Ar: "اعرض مراقَبًا"}, ErrNoMonitor),
 		func(ctx context.Context, in *Path) (*httpapi.Output[monitorBody], error) {
 			return s.showMonitor(ctx, in.ID, nil)
 		})
 	s.dayRoutes(group, route)
-	httpapi.Register(group, route("GET /ops/monitors/{id}/results", "list-monitor-results", language.Text{En: "See the last checks, newest first; they are kept for 48 hours", Ar: "اعرض آخر الفحوص، أحدثها أوّلًا؛ وتُحفظ 48 ساعة"}),
+	httpapi.Register(group, route("GET /ops/monitors/{id}/results", "list-monitor-results", language.Text{En: "See the last checks, newest first; they are kept for 48 hours", Ar: "اعرض آخر الفحوص، أحدثها أوّلًا؛ وتُحفظ 48 ساعة"}, ErrNoMonitor),
 		func(ctx context.Context, in *resultsInput) (*httpapi.ListOutput[resultBody], error) {
 			set, _, err := s.current(ctx)
 			if err != nil {
@@ -165,7 +168,7 @@ func (s *Service) Routes(api *httpapi.API) {
 			all, next, err := s.Results(ctx, in.ID, in.Limit, in.Cursor)
 			return httpapi.ListOf(all, next, err, s.newResultBody(ctx))
 		})
-	httpapi.Register(group, route("POST /ops/monitors/{id}/check", "check-monitor", language.Text{En: "Check once, now; it changes nothing", Ar: "افحص مرّة واحدة الآن؛ ولا يغيّر ذلك شيئًا"}),
+	httpapi.Register(group, route("POST /ops/monitors/{id}/check", "check-monitor", language.Text{En: "Check once, now; it changes nothing", Ar: "افحص مرّة واحدة الآن؛ ولا يغيّر ذلك شيئًا"}, ErrNoMonitor),
 		func(ctx context.Context, in *Path) (*httpapi.Output[resultBody], error) {
 			r, err := s.Check(ctx, in.ID)
 			if err != nil {
@@ -173,9 +176,9 @@ func (s *Service) Routes(api *httpapi.API) {
 			}
 			return httpapi.OutputOf(s.newResultBody(ctx)(Found{Result: r}), nil)
 		})
-	httpapi.Register(group, route("POST /ops/monitors/{id}/pause", "pause-monitor", language.Text{En: "Don't check for now", Ar: "أوقف الفحص مؤقّتًا"}),
+	httpapi.Register(group, route("POST /ops/monitors/{id}/pause", "pause-monitor", language.Text{En: "Don't check for now", Ar: "أوقف الفحص مؤقّتًا"}, ErrNoMonitor),
 		func(ctx context.Context, in *Path) (*struct{}, error) { return nil, s.Pause(ctx, in.ID, true) })
-	httpapi.Register(group, route("POST /ops/monitors/{id}/resume", "resume-monitor", language.Text{En: "Check again", Ar: "استأنف الفحص"}),
+	httpapi.Register(group, route("POST /ops/monitors/{id}/resume", "resume-monitor", language.Text{En: "Check again", Ar: "استأنف الفحص"}, ErrNoMonitor),
 		func(ctx context.Context, in *Path) (*struct{}, error) { return nil, s.Pause(ctx, in.ID, false) })
 	s.changingRoutes(group, route)
 }

@@ -70,8 +70,8 @@ type daysInput struct {
 }
 
 // dayRoutes registers what is told of days.
-func (s *Service) dayRoutes(group httpapi.Group, route func(pattern, id string, summary language.Text) httpapi.Route) {
-	httpapi.Register(group, route("GET /ops/monitors/{id}/days", "list-monitor-days", language.Text{En: "See how it was on each day, the oldest first", Ar: "اعرض الحال في كلّ يوم، أقدمها أوّلًا"}),
+func (s *Service) dayRoutes(group httpapi.Group, route newRoute) {
+	httpapi.Register(group, route("GET /ops/monitors/{id}/days", "list-monitor-days", language.Text{En: "See how it was on each day, the oldest first", Ar: "اعرض الحال في كلّ يوم، أقدمها أوّلًا"}, ErrNoMonitor),
 		func(ctx context.Context, in *daysInput) (*httpapi.ListOutput[dayBody], error) {
 			all, err := s.Days(ctx, in.ID, in.Days)
 			return httpapi.ListOf(all, "", err, newDayBody)

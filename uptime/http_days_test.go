@@ -3,7 +3,6 @@ package uptime
 import (
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +13,7 @@ import (
 	"manus/httpapi"
 	"manus/identity"
 	"manus/internal/clocktest"
+	"manus/internal/referencetest"
 	"manus/internal/storetest"
 	"manus/internal/timeline"
 )
@@ -21,7 +21,7 @@ import (
 // asked is the answer to an operator, as JSON.
 func asked(t *testing.T, s *Service, path string) (status int, answer map[string]any) {
 	t.Helper()
-	api := httpapi.New(httpapi.Config{Log: slog.New(slog.DiscardHandler), Version: "test", Caller: func(*http.Request) (identity.Caller, error) {
+	api := httpapi.New(httpapi.Config{Log: referencetest.Log(t), Version: "test", Caller: func(*http.Request) (identity.Caller, error) {
 		return identity.Caller{UserID: "operator", Role: identity.Operator}, nil
 	}})
 	s.Routes(api)

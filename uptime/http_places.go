@@ -97,21 +97,21 @@ func (m Monitor) isOfHereAlone() bool {
 // placeRoutes registers the routes for other places, and those about them.
 func (s *Service) placeRoutes(api *httpapi.API) {
 	group := httpapi.Group{API: api, Name: language.Text{En: "Monitors", Ar: "المراقَبات"}, Kinds: placeKinds}
-	route := func(scope identity.Scope, pattern, id string, summary language.Text) httpapi.Route {
-		return httpapi.Route{Access: httpapi.Operators, Scope: scope, Pattern: pattern, ID: id, Summary: summary}
+	route := func(scope identity.Scope, pattern, id string, summary language.Text, problems ...error) httpapi.Route {
+		return httpapi.Route{Access: httpapi.Operators, Scope: scope, Pattern: pattern, ID: id, Summary: summary, Problems: problems}
 	}
-	probe := func(pattern, id string, summary language.Text) httpapi.Route {
-		r := route(identity.Probe, pattern, id, summary)
+	probe := func(pattern, id string, summary language.Text, problems ...error) httpapi.Route {
+		r := route(identity.Probe, pattern, id, summary, problems...)
 		r.Limits = []ratelimit.Rule{ratelimit.NewRule("3000/minute", ratelimit.ByUser)} // of all places together
 		return r
 	}
-	httpapi.Register(group, probe("GET /ops/probe/monitors", "list-probe-monitors", language.Text{En: "What a place watches; of 'manus watch'. Times are in nanoseconds", Ar: "ما يراقبه موقع، لأمر manus watch. والمُدد بالنانوثانية"}),
+	httpapi.Register(group, probe("GET /ops/probe/monitors", "list-probe-monitors", language.Text{En: "What a place watches; of 'manus watch'. Times are in nanoseconds", Ar: "ما يراقبه موقع، لأمر manus watch. والمُدد بالنانوثانية"}, ErrNoPlace),
 		func(ctx context.Context, in *PlaceInput) (*httpapi.Output[Watchlist], error) {
 			list, err := s.Watched(ctx, in.Place)
 			list.Monitors = slices.DeleteFunc(list.Monitors, Monitor.isOfHereAlone)
 			return httpapi.OutputOf(list, err)
 		})
-	handIn := probe("POST /ops/probe/results", "hand-in-results", language.Text{En: "Hand in what a place has found, and how it sees things now; of 'manus watch'", Ar: "سلّم ما وجده موقع وكيف يرى الحال الآن، لأمر manus watch"})
+	handIn := probe("POST /ops/probe/results", "hand-in-results", language.Text{En: "Hand in what a place has found, and how it sees things now; of 'manus watch'", Ar: "سلّم ما وجده موقع وكيف يرى الحال الآن، لأمر manus watch"}, ErrPlaceTaken, ErrPlaceKey, ErrOwnPlace, ErrTooManyPlace, ErrReport)
 	handIn.MaxBody, handIn.Status = maxReportBody, http.StatusOK
 	httpapi.Register(group, handIn, func(ctx context.Context, in *handInInput) (*httpapi.Output[Receipt], error) {
 		return httpapi.OutputOf(s.HandIn(ctx, in.Body))
@@ -121,6 +121,6 @@ func (s *Service) placeRoutes(api *httpapi.API) {
 			all, err := s.Places(ctx)
 			return httpapi.ListOf(all, "", err, newPlaceBody)
 		})
-	httpapi.Register(group, route(identity.ScopeOperate, "DELETE /ops/probes/{name}", "forget-probe", language.Text{En: "Forget a place that is no more", Ar: "انسَ موقعًا لم يعد موجودًا"}),
+	httpapi.Register(group, route(identity.ScopeOperate, "DELETE /ops/probes/{name}", "forget-probe", language.Text{En: "Forget a place that is no more", Ar: "انسَ موقعًا لم يعد موجودًا"}, ErrNoPlace),
 		func(ctx context.Context, in *placePath) (*struct{}, error) { return nil, s.ForgetPlace(ctx, in.Name) })
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -21,6 +20,7 @@ import (
 	"manus/httpapi"
 	"manus/identity"
 	"manus/internal/clocktest"
+	"manus/internal/referencetest"
 	"manus/internal/storetest"
 	"manus/internal/waittest"
 	"manus/lease"
@@ -51,7 +51,7 @@ func newDesk(t *testing.T, store docstore.Store, change func(*Config)) *desk {
 		store = storetest.New(t, deskSpecs()...)
 	}
 	d := &desk{clock: clocktest.New()}
-	log := slog.New(slog.DiscardHandler)
+	log := referencetest.Log(t)
 	d.log = audit.New(audit.Config{Store: store, Log: log, Now: d.clock.Now})
 	c := Config{Store: store, Prober: probe.New(probe.Options{}), Own: Policy{}, Now: d.clock.Now, Log: log, Audit: d.log, References: []string{}}
 	if change != nil {

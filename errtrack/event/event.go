@@ -178,6 +178,21 @@ type Request struct {
 type SDK struct {
 	Name    string `json:"name,omitempty"`
 	Version string `json:"version,omitempty"`
+	// asksAddress is set when the program wants people told apart by where they send from.
+	asksAddress bool
+}
+
+// SentFrom gives whom it happened to the address that the event was sent from, where the program
+// asks for that: by {{auto}} in place of one; or by its SDK's settings, and it names nobody.
+func (e *Event) SentFrom(address string) {
+	switch {
+	case e.User != nil && e.User.IP == "{{auto}}":
+		if e.User.IP = address; *e.User == (User{}) {
+			e.User = nil
+		}
+	case e.User == nil && e.SDK.asksAddress && address != "":
+		e.User = &User{IP: address}
+	}
 }
 
 // Image is a file of code, of debug_meta.
