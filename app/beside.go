@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"manus/internal/lockedfile"
+	"manus/readiness"
 )
 
 const (
@@ -52,6 +53,32 @@ func (a *App) watchBeside(ctx context.Context) {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// aloneWithin is how long nobody may hold the file until no server is at work: one that waits for its
+// turn looks every second.
+const aloneWithin = besideEvery + time.Second/2
+
+// wasKilled tells whether the one copy that has told of itself on an embedded store is no more, which
+// the store learns later. Where that can't be told it is there.
+func (a *App) wasKilled(ctx context.Context, copies []readiness.Copy) bool {
+	if a.fileFolder() == "" || len(copies) != 1 {
+		return false
+	}
+	for began := time.Now(); ; {
+		held, err := lockedfile.IsHeld(filepath.Join(a.settings.DataDir, servingFile))
+		if held || err != nil {
+			return false
+		}
+		if time.Since(began) > aloneWithin {
+			return true
+		}
+		select {
+		case <-time.After(besideEvery / 10):
+		case <-ctx.Done():
+			return false
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -16,19 +17,20 @@ func TestClocksThatDifferAreSeen(t *testing.T) {
 		skews  []time.Duration
 		silent []string
 		want   readiness.Status
+		says   string
 	}{
-		"they agree":         {[]time.Duration{time.Second, -time.Second}, nil, readiness.Pass},
-		"a little":           {[]time.Duration{0, -3 * time.Second}, nil, readiness.Warn},
-		"much, ahead":        {[]time.Duration{31 * time.Second}, nil, readiness.Fail},
-		"much, behind":       {[]time.Duration{0, -31 * time.Second}, nil, readiness.Fail},
-		"one doesn't answer": {[]time.Duration{0}, []string{"Redis: gone"}, readiness.Warn},
-		"none does":          {nil, []string{"Redis: gone"}, readiness.Skipped},
+		"they agree":         {[]time.Duration{time.Second, -400 * time.Millisecond}, nil, readiness.Pass, "a clock is 1 s ahead, a clock agrees."},
+		"a little":           {[]time.Duration{0, -3 * time.Second}, nil, readiness.Warn, "a clock agrees, a clock is 3 s behind."},
+		"much, ahead":        {[]time.Duration{31 * time.Second}, nil, readiness.Fail, "is 31 s ahead"},
+		"much, behind":       {[]time.Duration{0, -31 * time.Second}, nil, readiness.Fail, "is 31 s behind"},
+		"one doesn't answer": {[]time.Duration{0}, []string{"Redis: gone"}, readiness.Warn, "Not told: Redis: gone"},
+		"none does":          {nil, []string{"Redis: gone"}, readiness.Skipped, "Redis: gone"},
 	} {
 		var skews []skew
 		for _, d := range c.skews {
 			skews = append(skews, skew{clock, d})
 		}
-		if f := judgeClocks(skews, c.silent); f.Status != c.want {
+		if f := judgeClocks(skews, c.silent); f.Status != c.want || !strings.Contains(f.Evidence.En, c.says) {
 			t.Errorf("%s: %s: %s", name, f.Status, f.Evidence.En)
 		}
 	}

@@ -93,6 +93,26 @@ func TestAReportChangesNothing(t *testing.T) {
 	}
 }
 
+// One that was killed has told of itself a moment ago: a command beside its store sees that nobody
+// works there.
+func TestAServerThatWasKilledIsMissed(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t)
+	command := asCommand(t, a.settings)
+	awaitCopies(t, command, 1)
+	if f := find(t, command, "system.copies"); f.Status != readiness.Pass {
+		t.Errorf("it runs: %+v", f)
+	}
+	told := a.Readiness.This()
+	a.stopWork()
+	awaitCopies(t, command, 0)
+	told.SeenAt, told.Findings = docstore.At(time.Now()), []readiness.CopyFinding{}
+	must(t, docstore.NewCollection[readiness.Copy](command.store, readiness.Specs()[1]).Insert(t.Context(), told))
+	if f := find(t, command, "system.copies"); f.Status != readiness.Fail || !strings.Contains(f.Evidence.En, "No server runs") {
+		t.Errorf("it was killed: %+v", f)
+	}
+}
+
 // A report on whichever groups is one of a server that runs.
 func TestNoPartOfAReportPassesWithoutAServer(t *testing.T) {
 	t.Parallel()
@@ -138,13 +158,13 @@ func TestAReportOnSeveralCopies(t *testing.T) {
 	}
 	t.Logf("a whole fresh report on three copies took %v", time.Since(began))
 	for id, want := range map[string]string{
-		"system.copies": "pass 3 copies run", "secrets.rotated": "pass ", "errors.kept": "pass ", "system.disk": "On ", "system.memory": "On ", "system.files": "On ", "system.clock": "pass Ahead of this machine are the database: ",
+		"system.copies": "pass 3 copies run", "secrets.rotated": "pass ", "errors.kept": "pass ", "system.disk": "On ", "system.memory": "On ", "system.files": "On ", "system.clock": "pass Beside this machine's clock: the database agrees, ",
 	} {
 		if !strings.Contains(evidence[id], want) {
 			t.Errorf("%s: %s", id, evidence[id])
 		}
 	}
-	if !strings.Contains(evidence["system.clock"], "Redis: ") {
+	if !strings.Contains(evidence["system.clock"], "Redis agrees") {
 		t.Errorf("system.clock: %s", evidence["system.clock"])
 	}
 

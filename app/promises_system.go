@@ -324,6 +324,18 @@ type skew struct {
 	ahead time.Duration
 }
 
+// in says so, to the second: answers say no more.
+func (s skew) in(t language.Tag) string {
+	by, of := s.ahead.Round(time.Second), s.of.In(t)
+	switch {
+	case by > 0:
+		return language.Text{En: "# is # ahead", Ar: "# متقدّمة #"}.Quoting(of, t.Took(by)).In(t)
+	case by < 0:
+		return language.Text{En: "# is # behind", Ar: "# متأخّرة #"}.Quoting(of, t.Took(-by)).In(t)
+	}
+	return language.Text{En: "# agrees", Ar: "# متّفقة معها"}.Quoting(of).In(t)
+}
+
 const (
 	skewDoubtful = 2 * time.Second
 	skewBroken   = 30 * time.Second
@@ -349,7 +361,7 @@ func (a *App) measureClocks(ctx context.Context) readiness.Finding {
 		ask(language.Text{En: "Redis", Ar: "Redis"}, a.redis.Clock)
 	}
 	if base := a.ServedAt(ctx); base != "" {
-		ask(language.Text{En: "the answers at " + base, Ar: "إجابات " + language.Arabic.Isolate(base)}, func(ctx context.Context) (time.Time, error) { return a.answeredAt(ctx, base) })
+		ask(language.Text{En: "what answers at " + base, Ar: "إجابات " + language.Arabic.Isolate(base)}, func(ctx context.Context) (time.Time, error) { return a.answeredAt(ctx, base) })
 	}
 	return judgeClocks(skews, silent)
 }
@@ -378,9 +390,9 @@ func judgeClocks(skews []skew, silent []string) readiness.Finding {
 	evidence := language.Both(func(t language.Tag) string {
 		var parts []string
 		for _, s := range skews {
-			parts = append(parts, language.Text{En: "#: # s", Ar: "#: # ث"}.Quoting(s.of.In(t), fmt.Sprintf("%+.3f", s.ahead.Seconds())).In(t))
+			parts = append(parts, s.in(t))
 		}
-		text := language.Text{En: "Ahead of this machine are ", Ar: "تسبق ساعةَ هذا الجهاز: "}.In(t) + strings.Join(parts, language.Text{En: ", ", Ar: "، "}.In(t)) + "."
+		text := language.Text{En: "Beside this machine's clock: ", Ar: "بالنسبة إلى ساعة هذا الجهاز: "}.In(t) + strings.Join(parts, language.Text{En: ", ", Ar: "، "}.In(t)) + "."
 		if len(silent) > 0 {
 			text += language.Text{En: " Not told: #.", Ar: " ولم يُذكر: #."}.Quoting(strings.Join(silent, "; ")).In(t)
 		}
@@ -414,7 +426,7 @@ func untold(err error) readiness.Finding {
 
 // left says how much of something is left, with its share.
 func left(free, total string, r machine.Room) language.Text {
-	return language.Text{En: "# of # are free (# %).", Ar: "# من # خالية (# %)."}.Quoting(free, total, strconv.FormatFloat(100*r.Share(), 'f', 0, 64))
+	return language.Text{En: "# of # are free (# %).", Ar: "# من # خالية (# %)."}.Quoting(free, total, strconv.Itoa(int(100*r.Share())))
 }
 
 func (a *App) measureDisk(context.Context) readiness.Finding {

@@ -157,6 +157,9 @@ func (a *App) checkCopies() readiness.Check {
 			if err != nil {
 				return readiness.Broken(language.Text{En: "The store doesn't say which copies there are: #.", Ar: "لا يقول المخزن أيّ النسخ موجودة: #."}.Quoting(err.Error()), mendStore)
 			}
+			if a.options.Offline && a.wasKilled(ctx, copies) {
+				copies = nil
+			}
 			if f := ofCopies(copies); f.Status != readiness.Pass || !a.options.Offline {
 				return f
 			}

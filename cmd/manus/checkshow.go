@@ -22,12 +22,12 @@ import (
 // colour there.
 var signs = map[readiness.Status]struct {
 	sign, colour string
-	word         language.Text
+	todo         language.Text // the head of what to do about those
 }{
-	readiness.Pass:    {"✓", "\x1b[32m", language.Text{En: "holds", Ar: "يصحّ"}},
-	readiness.Warn:    {"!", "\x1b[33m", language.Text{En: "look after it", Ar: "يحتاج إلى عناية"}},
-	readiness.Fail:    {"✗", "\x1b[31m", language.Text{En: "FAILS", Ar: "لا يصحّ"}},
-	readiness.Skipped: {"-", "\x1b[2m", language.Text{En: "not measured", Ar: "لم يُقَس"}},
+	readiness.Pass:    {"✓", "\x1b[32m", language.Text{}},
+	readiness.Warn:    {"!", "\x1b[33m", language.Text{En: "To look after", Ar: "ما يحتاج إلى عناية"}},
+	readiness.Fail:    {"✗", "\x1b[31m", language.Text{En: "To mend", Ar: "للإصلاح"}},
+	readiness.Skipped: {"-", "\x1b[2m", language.Text{}},
 }
 
 // groupTitles are what the groups are called for people.
@@ -172,7 +172,7 @@ func (s checkSheet) mends(body readiness.Body) {
 			of[c.Mend] = append(of[c.Mend], c.ID)
 		}
 		if len(mends) > 0 {
-			s.head(language.Text{En: "To mend", Ar: "للإصلاح"}.In(s.tag) + " - " + signs[status].word.In(s.tag))
+			s.head(signs[status].todo.In(s.tag))
 		}
 		for _, mend := range mends {
 			s.line("  "+signs[status].sign+" ", strings.Join(of[mend], ", ")+": "+bareNumbers(mend))

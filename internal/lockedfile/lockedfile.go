@@ -75,6 +75,21 @@ func Hold(path string) (*os.File, error) {
 	return nil, errors.Join(err, file.Close())
 }
 
+// IsHeld tells whether a process holds the file at path. Where that isn't known, as where there is no
+// such file or it can't be read, the error says why.
+func IsHeld(path string) (bool, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close() //nolint:errcheck // nothing is written
+	err = lock(file, syscall.LOCK_SH|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
+}
+
 // Adopt takes over the file at path, which another process has left behind, for reading and
 // writing: it belongs to this one until it is closed. It returns ErrHeld while its owner
 // lives, or another has adopted it, and fs.ErrNotExist where there is no such regular file.
