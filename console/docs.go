@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"html/template"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -223,6 +224,17 @@ func prose(text string) template.HTML {
 	}
 	return template.HTML(out.String()) //nolint:gosec // every part has been escaped
 }
+
+// fieldDoc is what a field is for. In Arabic what stands between quotes is told apart: names and
+// values keep their direction.
+func fieldDoc(tag language.Tag, text string) template.HTML {
+	if tag == language.Arabic {
+		text = quotedNames.ReplaceAllString(text, "`$1`")
+	}
+	return prose(text)
+}
+
+var quotedNames = regexp.MustCompile(`'([^']+)'`)
 
 // Enforced tells whether the rule refuses anything.
 func (l docsLimit) Enforced() bool { return len(l.Limit) > 0 && l.Mode != ratelimit.Shadow }

@@ -14,7 +14,7 @@ import (
 // Body is a report as the API and `manus check --json` have it, in one language.
 type Body struct {
 	Status     Status      `json:"status" enum:"pass,warn,fail"`
-	Score      int         `json:"score" doc:"0 to 100. At most 89 while anything fails, and at most 49 while something essential does."`
+	Score      int         `json:"score" doc:"0 to 100. At most 89 while anything fails, and at most 49 while something essential does." ar:"من 0 إلى 100. لا يزيد على 89 ما دام شيء يفشل، ولا على 49 ما دام شيء أساسي يفشل."`
 	MeasuredAt string      `json:"measured_at" format:"date-time"`
 	Checks     []CheckBody `json:"checks"`
 }
@@ -26,9 +26,9 @@ type CheckBody struct {
 	Title      string `json:"title"`
 	Status     Status `json:"status" enum:"pass,warn,fail,skipped"`
 	Essential  bool   `json:"essential"`
-	Evidence   string `json:"evidence" doc:"What was measured; of what is skipped, why."`
-	MeasuredAt string `json:"measured_at" doc:"A time; empty where it wasn't measured. What is expensive stands for a while."`
-	Mend       string `json:"mend" doc:"What to do about it; empty where it holds."`
+	Evidence   string `json:"evidence" doc:"What was measured; of what is skipped, why." ar:"ما قيس؛ وللمتروك سبب تركه."`
+	MeasuredAt string `json:"measured_at" doc:"A time; empty where it wasn't measured. What is expensive stands for a while." ar:"وقت؛ فارغ حيث لم يُقَس. وما كان مكلفًا يبقى مدّة."`
+	Mend       string `json:"mend" doc:"What to do about it; empty where it holds." ar:"ما العمل حياله؛ فارغ حيث يتحقّق."`
 }
 
 // NewBody is a report in a language.
@@ -45,8 +45,8 @@ func NewBody(r Report, tag language.Tag) Body {
 }
 
 type reportInput struct {
-	Fresh bool    `query:"fresh" doc:"Measure all of it anew, also what is expensive."`
-	Only  []Group `query:"only" maxItems:"8" enum:"secrets,health,backups,limits,errors,uptime,billing,system" doc:"These groups alone, with commas between."`
+	Fresh bool    `query:"fresh" doc:"Measure all of it anew, also what is expensive." ar:"قِس كلّ شيء من جديد، وما كان مكلفًا أيضًا."`
+	Only  []Group `query:"only" maxItems:"8" enum:"secrets,health,backups,limits,errors,uptime,billing,system" doc:"These groups alone, with commas between." ar:"هذه المجموعات وحدها، وبينها فواصل."`
 }
 
 // reportTimeout bounds a report. All checks are measured at once, so it is the longest one's
