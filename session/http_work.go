@@ -40,7 +40,7 @@ func newMessageBody(e Event) messageBody {
 
 // fedBody is a message in the feed.
 type fedBody struct {
-	ID        string          `json:"id" doc:"Opaque. The same as in a claim." ar:"مُعتِم. هو نفسه كما في المطالبة."`
+	ID        string          `json:"id" doc:"Opaque. The same as in a claim." ar:"مُعتِم. هو نفسه كما في الحجز."`
 	Cursor    string          `json:"cursor" doc:"Its place in the feed: send it as after for what follows it." ar:"موضعه في الخلاصة: أرسله في after لتنال ما بعده."`
 	SessionID string          `json:"session_id"`
 	Seq       int64           `json:"seq" doc:"Its place in the session's log." ar:"موضعه في سجلّ الجلسة."`
@@ -66,7 +66,7 @@ type claimedBody struct {
 	Data           json.RawMessage `json:"data" doc:"{\"text\":…}" ar:"بالصورة '{\"text\":…}'"`
 	CreatedAt      string          `json:"created_at" format:"date-time"`
 	Attempt        int             `json:"attempt" doc:"How often the message has been given out, this time included." ar:"كم مرّة أُعطيت الرسالة، وهذه منها." example:"1"`
-	Lease          string          `json:"lease" doc:"Send it with done and release, so that it is known that they are of this claim." ar:"أرسله مع done وrelease ليُعرف أنّهما لهذه المطالبة."`
+	Lease          string          `json:"lease" doc:"Send it with done and release, so that it is known that they are of this claim." ar:"أرسله مع done وrelease ليُعرف أنّهما لهذا الحجز."`
 	LeaseExpiresAt string          `json:"lease_expires_at" format:"date-time" doc:"From then on another worker may have it." ar:"منذ ذلك الوقت يجوز أن يأخذها عامل آخر."`
 }
 
@@ -92,7 +92,7 @@ type (
 	settleInput struct {
 		ID   string `path:"id" maxLength:"64"`
 		Body *struct {
-			Lease string `json:"lease,omitempty" maxLength:"64" doc:"Of the claim. Without it, whoever has claimed the message last with your key counts." ar:"من المطالبة. وبدونه يُعدّ آخر من طالب بالرسالة بمفتاحك."`
+			Lease string `json:"lease,omitempty" maxLength:"64" doc:"Of the claim. Without it, whoever has claimed the message last with your key counts." ar:"من الحجز. وبدونه يُعدّ آخر من حجز الرسالة بمفتاحك."`
 		} `required:"false"`
 	}
 	feedInput struct {
