@@ -66,7 +66,7 @@ func (s *Service) introspect(ctx context.Context, token string) (introspection, 
 func (s *Service) introspectRoute(group httpapi.Group) {
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Operators, Scope: identity.ScopeOperate, Form: true, Pattern: "POST /auth/introspect", ID: "introspect", Status: http.StatusOK, Summary: language.Text{En: "Tell who a token belongs to, for your backend", Ar: "اعرف صاحب الرمز، لخادم منتجك"},
-		Description: language.Text{En: "RFC 7662, as JSON or as a form; with an API key of scope 'operator'. What another copy of the program has ended is seen within a second.", Ar: "وفق RFC 7662، في هيئة JSON أو نموذج، بمفتاح برمجي نطاقه operator. وما تنهيه نسخة أخرى من البرنامج يُرى خلال ثانية."},
+		Description: language.Text{En: "RFC 7662, as JSON or as a form; with an API key of scope 'operator'. What another copy of the program has ended is seen within a second.", Ar: "وفق RFC 7662، في هيئة JSON أو نموذج، بمفتاح برمجي بصلاحية operator. وما تنهيه نسخة أخرى من البرنامج يُرى خلال ثانية."},
 		Limits:      []ratelimit.Rule{ratelimit.NewRule("60000/minute", ratelimit.ByUser)},
 	},
 		func(ctx context.Context, in *httpapi.Input[introspectInputBody]) (*httpapi.Output[introspection], error) {

@@ -183,7 +183,7 @@ func (s *Service) Routes(api *httpapi.API, opening map[string]ratelimit.Limit) {
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Workers, Pattern: "POST /sessions/{id}/events", ID: "append-event", Problems: []error{ErrNotFound, ErrStopped, ErrLogFull, ErrKeyReused, errInvalidData, errReservedType, errAnswersNothing, errAnswered, ErrContended}, Status: http.StatusAccepted, Summary: language.Text{En: "Append what a worker did to a session", Ar: "أضف إلى جلسة ما فعله عامل"},
-		Description: language.Text{En: "For programs of the product, with an operator's API key of scope 'worker', to anybody's session.", Ar: "لبرامج المنتج، بمفتاح برمجي لمشغّل نطاقه worker، وإلى جلسة أيّ مستخدم."},
+		Description: language.Text{En: "For programs of the product, with an operator's API key of scope 'worker', to anybody's session.", Ar: "لبرامج المنتج، بمفتاح برمجي بصلاحية worker لمشغّل، وإلى جلسة أيّ مستخدم."},
 		Limits:      []ratelimit.Rule{workLimit()},
 	},
 		s.appendEvent)

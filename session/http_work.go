@@ -122,7 +122,7 @@ func (in *feedInput) place() (int64, error) {
 }
 
 // forWorkers says who may call a route.
-var forWorkers = language.Text{En: "For programs with an operator's API key of scope 'worker'.", Ar: "للبرامج التي لها مفتاح برمجي لمشغّل نطاقه worker."}
+var forWorkers = language.Text{En: "For programs with an operator's API key of scope 'worker'.", Ar: "للبرامج التي لها مفتاح برمجي بصلاحية worker لمشغّل."}
 
 func (s *Service) workRoutes(group httpapi.Group) {
 	route := func(pattern, id string, summary, description language.Text, problems ...error) httpapi.Route {
