@@ -15,7 +15,7 @@ import (
 
 // TokensInput is how tokens are to be given. It is exported as [ProofBody] is.
 type TokensInput struct {
-	Tokens string `query:"tokens" enum:"body,cookie" default:"body" doc:"'cookie' sets the tokens as cookies in place of answering them, for pages of this host."`
+	Tokens string `query:"tokens" enum:"body,cookie" default:"body" doc:"'cookie' sets the tokens as cookies in place of answering them, for pages of this host." ar:"القيمة 'cookie' تضع الرموز في ملفّات تعريف الارتباط بدل أن تكون في الجواب، لصفحات هذا المضيف."`
 }
 
 func (in TokensInput) cookies() bool { return in.Tokens == "cookie" }

@@ -114,10 +114,10 @@ func bearer(r *http.Request) (string, bool) {
 // tokensBody is the answer to signing in.
 type tokensBody struct {
 	User         userBody `json:"user"`
-	AccessToken  string   `json:"access_token" doc:"Send it as 'Authorization: Bearer …'. Empty where it is a cookie."`
-	RefreshToken string   `json:"refresh_token" doc:"Gives new tokens, once. Empty where it is a cookie."`
+	AccessToken  string   `json:"access_token" doc:"Send it as 'Authorization: Bearer …'. Empty where it is a cookie." ar:"أرسله هكذا: 'Authorization: Bearer …'. فارغ حيث هو في ملفّ تعريف ارتباط (cookie)."`
+	RefreshToken string   `json:"refresh_token" doc:"Gives new tokens, once. Empty where it is a cookie." ar:"يعطي رموزًا جديدة مرّة واحدة. فارغ حيث هو في ملفّ تعريف ارتباط (cookie)."`
 	TokenType    string   `json:"token_type" enum:"Bearer,Cookie"`
-	ExpiresIn    int      `json:"expires_in" doc:"Seconds until the access token expires." example:"900"`
+	ExpiresIn    int      `json:"expires_in" doc:"Seconds until the access token expires." ar:"كم ثانية حتى ينتهي رمز الوصول." example:"900"`
 }
 
 func newTokensBody(t Tokens) tokensBody {
@@ -165,8 +165,8 @@ type registerOutput struct {
 
 // passkeyInput is a browser's answer to a passkey's options.
 type passkeyInput struct {
-	CeremonyID string         `json:"ceremony_id" maxLength:"64" doc:"Of POST /auth/passkeys/options."`
-	Credential map[string]any `json:"credential" doc:"The browser's PublicKeyCredential, as its toJSON() gives it."`
+	CeremonyID string         `json:"ceremony_id" maxLength:"64" doc:"Of POST /auth/passkeys/options." ar:"من POST /auth/passkeys/options."`
+	Credential map[string]any `json:"credential" doc:"The browser's PublicKeyCredential, as its toJSON() gives it." ar:"كائن PublicKeyCredential من المتصفّح كما يعطيه toJSON()."`
 }
 
 // answer is the input as the rules take it; nil for none.
@@ -181,12 +181,12 @@ func (in *passkeyInput) answer() *PasskeyAnswer {
 type (
 	registerInput struct {
 		TokensInput
-		AcceptLanguage string `header:"Accept-Language" doc:"The language of the answer, and of mails unless 'language' says it."`
+		AcceptLanguage string `header:"Accept-Language" doc:"The language of the answer, and of mails unless 'language' says it." ar:"لغة الجواب، ولغة الرسائل ما لم تذكرها 'language'."`
 		Body           struct {
-			Email    string       `json:"email" maxLength:"254" doc:"At most 254 bytes of UTF-8." example:"amal@example.com"`
-			Password string       `json:"password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one." example:"correct horse battery staple"`
+			Email    string       `json:"email" maxLength:"254" doc:"At most 254 bytes of UTF-8." ar:"254 بايت على الأكثر بترميز UTF-8." example:"amal@example.com"`
+			Password string       `json:"password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one." ar:"8 محارف على الأقلّ من أيّ نوع؛ لا كلمة مرور شائعة." example:"correct horse battery staple"`
 			FullName string       `json:"full_name,omitempty" maxLength:"200" example:"Amal Haddad"`
-			Language language.Tag `json:"language,omitempty" enum:"en,ar" doc:"The language of mails."`
+			Language language.Tag `json:"language,omitempty" enum:"en,ar" doc:"The language of mails." ar:"لغة الرسائل."`
 		}
 	}
 	loginInput struct {
@@ -194,8 +194,8 @@ type (
 		Body struct {
 			Email    string        `json:"email" maxLength:"254" example:"amal@example.com"`
 			Password string        `json:"password" maxLength:"256" example:"correct horse battery staple"`
-			OTP      string        `json:"otp,omitempty" maxLength:"64" doc:"A code of the authenticator app, or a recovery code, for accounts with a second factor."`
-			Passkey  *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'."`
+			OTP      string        `json:"otp,omitempty" maxLength:"64" doc:"A code of the authenticator app, or a recovery code, for accounts with a second factor." ar:"رمز من تطبيق المصادقة أو رمز استرداد، للحسابات ذات العامل الثاني."`
+			Passkey  *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'." ar:"مفتاح مرور بدل 'otp'."`
 		}
 	}
 	refreshInput struct {
@@ -203,14 +203,14 @@ type (
 		SecureCookie string `cookie:"__Host-manus-refresh" hidden:"true"`
 		Cookie       string `cookie:"manus-refresh" hidden:"true"`
 		Body         struct {
-			RefreshToken string `json:"refresh_token,omitempty" maxLength:"200" doc:"Left out where it is a cookie."`
+			RefreshToken string `json:"refresh_token,omitempty" maxLength:"200" doc:"Left out where it is a cookie." ar:"يُترك حيث هو في ملفّ تعريف ارتباط (cookie)."`
 		}
 	}
 	passwordInputBody struct {
 		CurrentPassword string        `json:"current_password" maxLength:"256"`
-		NewPassword     string        `json:"new_password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one."`
-		OTP             string        `json:"otp,omitempty" maxLength:"64" doc:"For accounts with a second factor that was not proved in the last five minutes."`
-		Passkey         *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'."`
+		NewPassword     string        `json:"new_password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one." ar:"8 محارف على الأقلّ من أيّ نوع؛ لا كلمة مرور شائعة."`
+		OTP             string        `json:"otp,omitempty" maxLength:"64" doc:"For accounts with a second factor that was not proved in the last five minutes." ar:"للحسابات ذات العامل الثاني الذي لم يُثبت في آخر خمس دقائق."`
+		Passkey         *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'." ar:"مفتاح مرور بدل 'otp'."`
 	}
 	forgotInput struct {
 		Body struct {
@@ -220,20 +220,20 @@ type (
 	inviteInput struct {
 		Body struct {
 			Email    string       `json:"email" maxLength:"254" example:"amal@example.com"`
-			Language language.Tag `json:"language,omitempty" enum:"en,ar" doc:"The language of the mail."`
+			Language language.Tag `json:"language,omitempty" enum:"en,ar" doc:"The language of the mail." ar:"لغة الرسالة."`
 		}
 	}
 	joinInputBody struct {
-		Token    string `json:"token" maxLength:"200" doc:"Of the mailed link."`
-		Password string `json:"password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one."`
+		Token    string `json:"token" maxLength:"200" doc:"Of the mailed link." ar:"من الرابط المرسل بالبريد."`
+		Password string `json:"password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one." ar:"8 محارف على الأقلّ من أيّ نوع؛ لا كلمة مرور شائعة."`
 		FullName string `json:"full_name,omitempty" maxLength:"200"`
 	}
 	resetInputBody struct {
-		Token       string `json:"token" maxLength:"200" doc:"Of the mailed link."`
-		NewPassword string `json:"new_password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one."`
+		Token       string `json:"token" maxLength:"200" doc:"Of the mailed link." ar:"من الرابط المرسل بالبريد."`
+		NewPassword string `json:"new_password" maxLength:"256" doc:"At least 8 characters, of any kind; not a common one." ar:"8 محارف على الأقلّ من أيّ نوع؛ لا كلمة مرور شائعة."`
 	}
 	verifyInputBody struct {
-		Token string `json:"token" maxLength:"200" doc:"Of the mailed link."`
+		Token string `json:"token" maxLength:"200" doc:"Of the mailed link." ar:"من الرابط المرسل بالبريد."`
 	}
 )
 

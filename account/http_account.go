@@ -16,13 +16,13 @@ import (
 
 // userBody is an account as its owner sees it.
 type userBody struct {
-	ID            string        `json:"id" doc:"Opaque."`
+	ID            string        `json:"id" doc:"Opaque." ar:"مُعتِم."`
 	Email         string        `json:"email"`
 	EmailVerified bool          `json:"email_verified"`
 	FullName      string        `json:"full_name"`
-	Language      language.Tag  `json:"language" enum:"en,ar" doc:"The language of mails."`
+	Language      language.Tag  `json:"language" enum:"en,ar" doc:"The language of mails." ar:"لغة الرسائل."`
 	Role          identity.Role `json:"role" enum:"user,operator"`
-	SecondFactor  bool          `json:"second_factor" doc:"Whether signing in by password needs a second factor."`
+	SecondFactor  bool          `json:"second_factor" doc:"Whether signing in by password needs a second factor." ar:"هل يلزم الدخولَ بكلمة المرور عاملٌ ثانٍ."`
 	CreatedAt     string        `json:"created_at" format:"date-time"`
 }
 
@@ -41,14 +41,14 @@ func userAnswer(u User, err error) (*userOutput, error) {
 
 // deviceBody is a login as its owner sees it.
 type deviceBody struct {
-	ID         string `json:"id" doc:"Opaque."`
-	Name       string `json:"name" doc:"What you call it."`
-	Agent      string `json:"agent" doc:"What the program called itself when it signed in."`
-	Address    string `json:"address" doc:"The network address it signed in from."`
-	Current    bool   `json:"current" doc:"Whether it is the one that asks."`
+	ID         string `json:"id" doc:"Opaque." ar:"مُعتِم."`
+	Name       string `json:"name" doc:"What you call it." ar:"ما تسمّيه به."`
+	Agent      string `json:"agent" doc:"What the program called itself when it signed in." ar:"ما سمّى به البرنامج نفسه حين سجّل الدخول."`
+	Address    string `json:"address" doc:"The network address it signed in from." ar:"عنوان الشبكة الذي سجّل الدخول منه."`
+	Current    bool   `json:"current" doc:"Whether it is the one that asks." ar:"هل هو الذي يسأل."`
 	CreatedAt  string `json:"created_at" format:"date-time"`
-	LastSeenAt string `json:"last_seen_at" format:"date-time" doc:"When it signed in or last got new tokens."`
-	ExpiresAt  string `json:"expires_at" format:"date-time" doc:"When it ends unless it gets new tokens before."`
+	LastSeenAt string `json:"last_seen_at" format:"date-time" doc:"When it signed in or last got new tokens." ar:"متى سجّل الدخول أو نال رموزًا جديدة آخر مرّة."`
+	ExpiresAt  string `json:"expires_at" format:"date-time" doc:"When it ends unless it gets new tokens before." ar:"متى ينتهي إن لم ينل رموزًا جديدة قبل ذلك."`
 }
 
 func newDeviceBody(l login, current string) deviceBody {
@@ -62,8 +62,8 @@ func newDeviceBody(l login, current string) deviceBody {
 // because huma looks into no embedded types that are not.
 type ProofBody struct {
 	Password string        `json:"password,omitempty" maxLength:"256"`
-	OTP      string        `json:"otp,omitempty" maxLength:"64" doc:"A code of the authenticator app, or a recovery code."`
-	Passkey  *passkeyInput `json:"passkey,omitempty" doc:"A passkey, in place of both."`
+	OTP      string        `json:"otp,omitempty" maxLength:"64" doc:"A code of the authenticator app, or a recovery code." ar:"رمز من تطبيق المصادقة، أو رمز استرداد."`
+	Passkey  *passkeyInput `json:"passkey,omitempty" doc:"A passkey, in place of both." ar:"مفتاح مرور، بدل كليهما."`
 }
 
 func (b *ProofBody) proof() Proof {
@@ -119,11 +119,11 @@ func registerGated[I, O any, P gatedInput[I]](group httpapi.Group, g gate, route
 type (
 	profileInputBody struct {
 		FullName *string       `json:"full_name,omitempty" maxLength:"200"`
-		Language *language.Tag `json:"language,omitempty" enum:"en,ar" doc:"The language of mails."`
+		Language *language.Tag `json:"language,omitempty" enum:"en,ar" doc:"The language of mails." ar:"لغة الرسائل."`
 	}
 	emailInput struct {
 		Body struct {
-			Email string `json:"email" maxLength:"254" doc:"At most 254 bytes of UTF-8." example:"amal@example.com"`
+			Email string `json:"email" maxLength:"254" doc:"At most 254 bytes of UTF-8." ar:"254 بايت على الأكثر بترميز UTF-8." example:"amal@example.com"`
 			ProofBody
 		}
 	}

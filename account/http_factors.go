@@ -13,9 +13,9 @@ import (
 type passkeyBody struct {
 	ID           string `json:"id"`
 	Name         string `json:"name"`
-	SecondFactor bool   `json:"second_factor" doc:"Whether it makes signing in by password need a second factor."`
+	SecondFactor bool   `json:"second_factor" doc:"Whether it makes signing in by password need a second factor." ar:"هل يجعل الدخول بكلمة المرور يلزمه عامل ثانٍ."`
 	CreatedAt    string `json:"created_at" format:"date-time"`
-	LastUsedAt   string `json:"last_used_at" doc:"Empty if it never was."`
+	LastUsedAt   string `json:"last_used_at" doc:"Empty if it never was." ar:"فارغ إن لم يكن ذلك قطّ."`
 }
 
 func newPasskeyBody(p passkey) passkeyBody {
@@ -24,7 +24,7 @@ func newPasskeyBody(p passkey) passkeyBody {
 
 // codesBody is recovery codes, as they are shown once.
 type codesBody struct {
-	RecoveryCodes []string `json:"recovery_codes" doc:"Each signs in once in place of the second factor. They are shown only now; keep them on paper."`
+	RecoveryCodes []string `json:"recovery_codes" doc:"Each signs in once in place of the second factor. They are shown only now; keep them on paper." ar:"كلّ منها يسجّل الدخول مرّة بدل العامل الثاني. لا تُعرض إلّا الآن؛ احتفظ بها على ورق."`
 }
 
 type codesOutput = httpapi.Output[codesBody]
@@ -35,8 +35,8 @@ func codesAnswer(codes []string, err error) (*codesOutput, error) {
 
 // optionsOutputBody is what a browser needs to begin a ceremony.
 type optionsOutputBody struct {
-	CeremonyID string `json:"ceremony_id" doc:"Send it back with the browser's answer, within ten minutes."`
-	PublicKey  any    `json:"public_key" doc:"The options, for PublicKeyCredential.parseCreationOptionsFromJSON or parseRequestOptionsFromJSON."`
+	CeremonyID string `json:"ceremony_id" doc:"Send it back with the browser's answer, within ten minutes." ar:"أعده مع جواب المتصفّح خلال عشر دقائق."`
+	PublicKey  any    `json:"public_key" doc:"The options, for PublicKeyCredential.parseCreationOptionsFromJSON or parseRequestOptionsFromJSON." ar:"الخيارات، للدالّة PublicKeyCredential.parseCreationOptionsFromJSON أو parseRequestOptionsFromJSON."`
 }
 
 type optionsOutput = httpapi.Output[optionsOutputBody]
@@ -47,21 +47,21 @@ func optionsAnswer(id string, options any, err error) (*optionsOutput, error) {
 
 type (
 	totpOutputBody struct {
-		Secret     string `json:"secret" doc:"For apps that can't read the URL: base32, SHA-1, 6 digits, 30 seconds."`
-		OTPAuthURL string `json:"otpauth_url" doc:"Show it as a QR code."`
+		Secret     string `json:"secret" doc:"For apps that can't read the URL: base32, SHA-1, 6 digits, 30 seconds." ar:"للتطبيقات التي لا تقرأ العنوان: base32 وSHA-1 و6 أرقام و30 ثانية."`
+		OTPAuthURL string `json:"otpauth_url" doc:"Show it as a QR code." ar:"اعرضه رمز QR."`
 	}
 	codeInputBody struct {
-		OTP string `json:"otp" maxLength:"16" doc:"A code of the app."`
+		OTP string `json:"otp" maxLength:"16" doc:"A code of the app." ar:"رمز من التطبيق."`
 	}
 	addPasskeyInputBody struct {
-		CeremonyID   string         `json:"ceremony_id" maxLength:"64" doc:"Of POST /auth/passkeys/new."`
-		Credential   map[string]any `json:"credential" doc:"The browser's PublicKeyCredential, as its toJSON() gives it."`
-		Name         string         `json:"name" minLength:"1" maxLength:"100" doc:"What you call it."`
-		SecondFactor bool           `json:"second_factor,omitempty" doc:"From now on, signing in by password needs a second factor."`
+		CeremonyID   string         `json:"ceremony_id" maxLength:"64" doc:"Of POST /auth/passkeys/new." ar:"من POST /auth/passkeys/new."`
+		Credential   map[string]any `json:"credential" doc:"The browser's PublicKeyCredential, as its toJSON() gives it." ar:"كائن PublicKeyCredential من المتصفّح كما يعطيه toJSON()."`
+		Name         string         `json:"name" minLength:"1" maxLength:"100" doc:"What you call it." ar:"ما تسمّيه به."`
+		SecondFactor bool           `json:"second_factor,omitempty" doc:"From now on, signing in by password needs a second factor." ar:"من الآن يلزم الدخولَ بكلمة المرور عاملٌ ثانٍ."`
 	}
 	addPasskeyOutputBody struct {
 		passkeyBody
-		RecoveryCodes []string `json:"recovery_codes,omitempty" doc:"When the account needs a second factor for the first time. They are shown only now."`
+		RecoveryCodes []string `json:"recovery_codes,omitempty" doc:"When the account needs a second factor for the first time. They are shown only now." ar:"حين يلزم الحسابَ عامل ثانٍ لأوّل مرّة. ولا تُعرض إلّا الآن."`
 	}
 )
 

@@ -13,12 +13,12 @@ import (
 
 // keyBody is an API key as its owner sees it.
 type keyBody struct {
-	ID         string           `json:"id" doc:"Opaque."`
+	ID         string           `json:"id" doc:"Opaque." ar:"مُعتِم."`
 	Name       string           `json:"name"`
 	Scopes     []identity.Scope `json:"scopes"`
 	CreatedAt  string           `json:"created_at" format:"date-time"`
-	ExpiresAt  string           `json:"expires_at" doc:"Empty if it doesn't."`
-	LastUsedAt string           `json:"last_used_at" doc:"To about a minute; empty if it never was."`
+	ExpiresAt  string           `json:"expires_at" doc:"Empty if it doesn't." ar:"فارغ إن لم يكن كذلك."`
+	LastUsedAt string           `json:"last_used_at" doc:"To about a minute; empty if it never was." ar:"بدقّة دقيقة تقريبًا؛ فارغ إن لم يكن ذلك قطّ."`
 }
 
 func newKeyBody(k apiKey) keyBody {
@@ -28,15 +28,15 @@ func newKeyBody(k apiKey) keyBody {
 type (
 	newKeyInput struct {
 		Body struct {
-			Name      string           `json:"name" minLength:"1" maxLength:"100" example:"CI" doc:"What it is for."`
-			Scopes    []identity.Scope `json:"scopes" minItems:"1" maxItems:"5" uniqueItems:"true" enum:"read,write,worker,operator,probe" doc:"What it may do: read and change what is yours; for operators alone, work at all sessions as a part of the product, do what operators do, or of that only hand in what 'manus watch' finds elsewhere."`
-			ExpiresAt *time.Time       `json:"expires_at,omitempty" doc:"When it ends; never if it is left out."`
+			Name      string           `json:"name" minLength:"1" maxLength:"100" example:"CI" doc:"What it is for." ar:"ما الغرض منه."`
+			Scopes    []identity.Scope `json:"scopes" minItems:"1" maxItems:"5" uniqueItems:"true" enum:"read,write,worker,operator,probe" doc:"What it may do: read and change what is yours; for operators alone, work at all sessions as a part of the product, do what operators do, or of that only hand in what 'manus watch' finds elsewhere." ar:"ما يجوز له: read وwrite لقراءة ما لك وتغييره؛ وللمشغّلين وحدهم worker للعمل في كلّ الجلسات جزءًا من المنتج، وoperate لما يفعله المشغّلون، وprobe لتسليم ما يجده 'manus watch' في مكان آخر لا غير."`
+			ExpiresAt *time.Time       `json:"expires_at,omitempty" doc:"When it ends; never if it is left out." ar:"متى ينتهي؛ وإن لم يُذكر فلا ينتهي."`
 			ProofBody
 		}
 	}
 	newKeyOutputBody struct {
 		keyBody
-		Key string `json:"key" doc:"Send it as 'Authorization: Bearer mk_…'. It is shown only now."`
+		Key string `json:"key" doc:"Send it as 'Authorization: Bearer mk_…'. It is shown only now." ar:"أرسله هكذا: 'Authorization: Bearer mk_…'. ولا يُعرض إلّا الآن."`
 	}
 )
 
@@ -68,10 +68,10 @@ type providerBody struct {
 
 // identityBody is an account at a provider, as its owner sees it.
 type identityBody struct {
-	ID        string `json:"id" doc:"Opaque."`
+	ID        string `json:"id" doc:"Opaque." ar:"مُعتِم."`
 	Provider  string `json:"provider"`
 	Issuer    string `json:"issuer"`
-	Subject   string `json:"subject" doc:"Who you are at the provider."`
+	Subject   string `json:"subject" doc:"Who you are at the provider." ar:"من أنت عند المزوّد."`
 	CreatedAt string `json:"created_at" format:"date-time"`
 }
 
@@ -82,7 +82,7 @@ func newIdentityBody(i externalIdentity) identityBody {
 // RedirectBody is where a provider is to send people back to, as requests carry it; it may
 // be left out. It is exported as [ProofBody] is.
 type RedirectBody struct {
-	RedirectURL string `json:"redirect_url,omitempty" maxLength:"500" doc:"Where you are sent back to: one of those that the operator allows, the first if it is left out."`
+	RedirectURL string `json:"redirect_url,omitempty" maxLength:"500" doc:"Where you are sent back to: one of those that the operator allows, the first if it is left out." ar:"إلى أين تُعاد: واحد مما يسمح به المشغّل، والأوّل إن لم يُذكر."`
 }
 
 type (
@@ -99,16 +99,16 @@ type (
 		ProofBody
 	}
 	beginProviderOutputBody struct {
-		URL    string `json:"url" doc:"Open it in the browser."`
-		Ticket string `json:"ticket" doc:"Keep it, and finish with it within ten minutes."`
+		URL    string `json:"url" doc:"Open it in the browser." ar:"افتحه في المتصفّح."`
+		Ticket string `json:"ticket" doc:"Keep it, and finish with it within ten minutes." ar:"احتفظ به وأكمل به خلال عشر دقائق."`
 	}
 	beginProviderOutput     = httpapi.Output[beginProviderOutputBody]
 	finishProviderInputBody struct {
 		Ticket  string        `json:"ticket" maxLength:"100"`
-		Code    string        `json:"code" maxLength:"4096" doc:"Of the address you were sent back to."`
-		State   string        `json:"state" maxLength:"200" doc:"Of the address you were sent back to."`
-		OTP     string        `json:"otp,omitempty" maxLength:"64" doc:"For accounts with a second factor, after 'second-factor-required'."`
-		Passkey *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'."`
+		Code    string        `json:"code" maxLength:"4096" doc:"Of the address you were sent back to." ar:"من العنوان الذي أُعدت إليه."`
+		State   string        `json:"state" maxLength:"200" doc:"Of the address you were sent back to." ar:"من العنوان الذي أُعدت إليه."`
+		OTP     string        `json:"otp,omitempty" maxLength:"64" doc:"For accounts with a second factor, after 'second-factor-required'." ar:"للحسابات ذات العامل الثاني، بعد 'second-factor-required'."`
+		Passkey *passkeyInput `json:"passkey,omitempty" doc:"A passkey in place of 'otp'." ar:"مفتاح مرور بدل 'otp'."`
 	}
 )
 

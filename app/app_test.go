@@ -238,6 +238,10 @@ func TestTheReferenceStandsInBothLanguages(t *testing.T) {
 		if route.Description != (language.Text{}) {
 			check(route.ID, route.Description)
 		}
+		checkFields(t, route.ID, slices.Concat(route.Parameters, route.Body))
+		for _, answer := range route.Answers {
+			checkFields(t, route.ID, answer.Fields)
+		}
 		names := func(k httpapi.Kind) bool { return k.Status == http.StatusNotFound }
 		if strings.Contains(route.Path(), "{") && !slices.ContainsFunc(route.Theirs, names) {
 			t.Errorf("%s can't be answered that there is no such thing", route.ID)
@@ -265,6 +269,18 @@ func TestTheReferenceStandsInBothLanguages(t *testing.T) {
 			}
 			seen[id[1]] = true
 		}
+	}
+}
+
+// checkFields holds that what is told of fields is told in both languages: by the tags doc and ar.
+func checkFields(t *testing.T, route string, fields []httpapi.Field) {
+	t.Helper()
+	arabic := regexp.MustCompile(`\p{Arabic}`)
+	for _, f := range fields {
+		if f.Doc.En != "" && !arabic.MatchString(f.Doc.Ar) || f.Type.Ar == "" || (f.Rules.En == "") != (f.Rules.Ar == "") {
+			t.Errorf("%s: the field %s lacks Arabic: %q", route, f.Name, f.Doc.En)
+		}
+		checkFields(t, route, f.Fields)
 	}
 }
 

@@ -13,12 +13,12 @@ type auditBody struct {
 	ID      string `json:"id"`
 	UserID  string `json:"user_id"`
 	Kind    Kind   `json:"kind" example:"signed-in"`
-	Subject string `json:"subject,omitempty" doc:"What it was done to, where that is no account."`
+	Subject string `json:"subject,omitempty" doc:"What it was done to, where that is no account." ar:"ما فُعل به ذلك، إن لم يكن حسابًا."`
 	At      string `json:"at" format:"date-time"`
-	Count   int64  `json:"count" doc:"How many such events the line stands for."`
-	Address string `json:"address,omitempty" doc:"The client's."`
-	Agent   string `json:"agent,omitempty" doc:"What the client called itself."`
-	KeyID   string `json:"key_id,omitempty" doc:"The API key that did it."`
+	Count   int64  `json:"count" doc:"How many such events the line stands for." ar:"كم حدثًا كهذا يمثّله السطر."`
+	Address string `json:"address,omitempty" doc:"The client's." ar:"عنوان العميل."`
+	Agent   string `json:"agent,omitempty" doc:"What the client called itself." ar:"ما سمّى به العميل نفسه."`
+	KeyID   string `json:"key_id,omitempty" doc:"The API key that did it." ar:"المفتاح البرمجي الذي فعله."`
 }
 
 func newAuditBody(e Event) auditBody {
@@ -27,7 +27,7 @@ func newAuditBody(e Event) auditBody {
 
 type listInput struct {
 	httpapi.Page
-	User string `query:"user" maxLength:"64" doc:"Of this account alone."`
+	User string `query:"user" maxLength:"64" doc:"Of this account alone." ar:"ما لهذا الحساب وحده."`
 }
 
 // Routes registers the room's routes.

@@ -22,9 +22,9 @@ var kinds = httpapi.Kinds{
 type planBody struct {
 	ID           string `json:"id" example:"basic"`
 	Name         string `json:"name" example:"Basic"`
-	PriceUSD     *int   `json:"price_usd" doc:"A month's price in US dollars; null means on request."`
-	RunsPerMonth *int64 `json:"runs_per_month" doc:"Null means unlimited."`
-	Reset        Reset  `json:"reset" enum:"calendar,anniversary" doc:"Whether months begin on the first or on the day you subscribed, which for a new account is that of its first run."`
+	PriceUSD     *int   `json:"price_usd" doc:"A month's price in US dollars; null means on request." ar:"سعر الشهر بالدولار الأمريكي؛ وnull يعني عند الطلب."`
+	RunsPerMonth *int64 `json:"runs_per_month" doc:"Null means unlimited." ar:"القيمة null تعني بلا حدّ."`
+	Reset        Reset  `json:"reset" enum:"calendar,anniversary" doc:"Whether months begin on the first or on the day you subscribed, which for a new account is that of its first run." ar:"هل تبدأ الأشهر في أوّلها أو في يوم اشتراكك، وهو لحساب جديد يوم أوّل تشغيل له."`
 }
 
 func newPlanBody(p Plan) planBody {
@@ -33,15 +33,15 @@ func newPlanBody(p Plan) planBody {
 
 // subscriptionBody is a subscription as its owner sees it.
 type subscriptionBody struct {
-	Plan           string `json:"plan" doc:"The plan's id." example:"free"`
+	Plan           string `json:"plan" doc:"The plan's id." ar:"معرّف الباقة." example:"free"`
 	PlanName       string `json:"plan_name" example:"Free"`
 	Status         Status `json:"status" enum:"active,trialing"`
-	RunsUsed       int64  `json:"runs_used" doc:"In this period."`
-	RunsLimit      *int64 `json:"runs_limit" doc:"Null means unlimited."`
-	RunsRemaining  *int64 `json:"runs_remaining" doc:"Null means unlimited."`
+	RunsUsed       int64  `json:"runs_used" doc:"In this period." ar:"في هذه الفترة."`
+	RunsLimit      *int64 `json:"runs_limit" doc:"Null means unlimited." ar:"القيمة null تعني بلا حدّ."`
+	RunsRemaining  *int64 `json:"runs_remaining" doc:"Null means unlimited." ar:"القيمة null تعني بلا حدّ."`
 	PeriodStart    string `json:"period_start" format:"date-time"`
-	PeriodEnd      string `json:"period_end" format:"date-time" doc:"When the count starts again, or the trial ends."`
-	TrialAvailable bool   `json:"trial_available" doc:"Whether POST /billing/trial would start the trial."`
+	PeriodEnd      string `json:"period_end" format:"date-time" doc:"When the count starts again, or the trial ends." ar:"متى يبدأ العدّ من جديد، أو تنتهي الفترة التجريبية."`
+	TrialAvailable bool   `json:"trial_available" doc:"Whether POST /billing/trial would start the trial." ar:"هل يبدأ POST /billing/trial الفترة التجريبية."`
 }
 
 func newSubscriptionBody(s Subscription) subscriptionBody {

@@ -139,11 +139,12 @@ func (p *Pages) keepIcons() (path string) {
 // is a text with names of programs in it.
 func wordsOf(tag language.Tag) template.FuncMap {
 	return template.FuncMap{
-		"text":  tag.Pick,
-		"say":   func(text language.Text) string { return text.In(tag) },
-		"rate":  func(limit ratelimit.Limit) string { return saidLimit(tag, limit) },
-		"prose": prose,
-		"lang":  func() language.Tag { return tag },
+		"text":     tag.Pick,
+		"say":      func(text language.Text) string { return text.In(tag) },
+		"rate":     func(limit ratelimit.Limit) string { return saidLimit(tag, limit) },
+		"prose":    prose,
+		"fieldDoc": func(text string) template.HTML { return fieldDoc(tag, text) },
+		"lang":     func() language.Tag { return tag },
 	}
 }
 

@@ -32,7 +32,7 @@ import (
 type teaInput struct {
 	ID   string `path:"id" doc:"<script>alert(1)</script>"`
 	Body struct {
-		Cups int    `json:"cups" minimum:"1" doc:"How many."`
+		Cups int    `json:"cups" minimum:"1" doc:"How many." ar:"كم كوبًا، من '1'."`
 		Kind string `json:"kind,omitempty" enum:"green,black"`
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"html/template"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -224,6 +225,17 @@ func prose(text string) template.HTML {
 	return template.HTML(out.String()) //nolint:gosec // every part has been escaped
 }
 
+// fieldDoc is what a field is for. In Arabic what stands between quotes is told apart: names and
+// values keep their direction.
+func fieldDoc(tag language.Tag, text string) template.HTML {
+	if tag == language.Arabic {
+		text = quotedNames.ReplaceAllString(text, "`$1`")
+	}
+	return prose(text)
+}
+
+var quotedNames = regexp.MustCompile(`'([^']+)'`)
+
 // Enforced tells whether the rule refuses anything.
 func (l docsLimit) Enforced() bool { return len(l.Limit) > 0 && l.Mode != ratelimit.Shadow }
 
@@ -241,14 +253,14 @@ var subjectNames = map[ratelimit.Subject]language.Text{
 // accessNames say who may call a route; # is the scope that an API key needs.
 var accessNames = map[httpapi.Access]language.Text{
 	httpapi.Public:    {En: "Nothing: it is public", Ar: "لا شيء: هو عامّ"},
-	httpapi.Known:     {En: "A sign-in, or an API key of scope #", Ar: "تسجيل دخول، أو مفتاح برمجي نطاقه #"},
+	httpapi.Known:     {En: "A sign-in, or an API key of scope #", Ar: "تسجيل دخول، أو مفتاح برمجي بصلاحية #"},
 	httpapi.Persons:   {En: "A sign-in; API keys aren’t taken", Ar: "تسجيل دخول؛ ولا تُقبل المفاتيح البرمجية"},
-	httpapi.Operators: {En: "An operator’s sign-in, or their API key of scope #", Ar: "تسجيل دخول مشغّل، أو مفتاحه البرمجي الذي نطاقه #"},
-	httpapi.Workers:   {En: "An operator’s API key of scope worker", Ar: "مفتاح برمجي لمشغّل نطاقه worker"},
+	httpapi.Operators: {En: "An operator’s sign-in, or their API key of scope #", Ar: "تسجيل دخول مشغّل، أو مفتاحه البرمجي بصلاحية #"},
+	httpapi.Workers:   {En: "An operator’s API key of scope worker", Ar: "مفتاح برمجي بصلاحية worker لمشغّل"},
 }
 
 // orWorkers is said where programs of the product are let in too.
-var orWorkers = language.Text{En: "Workers are let in too, with an operator’s API key of scope worker.", Ar: "ويُقبل العاملون أيضًا بمفتاح برمجي لمشغّل نطاقه worker."}
+var orWorkers = language.Text{En: "Workers are let in too, with an operator’s API key of scope worker.", Ar: "ويُقبل العاملون أيضًا بمفتاح برمجي بصلاحية worker لمشغّل."}
 
 // needsOf says what a caller needs, in a sentence where there is more than one.
 func needsOf(r httpapi.Route) language.Text {

@@ -42,7 +42,7 @@ func TestAGroupTellsWhatItsRoutesTakeNeedAndAnswer(t *testing.T) {
 	_, handler := setup(t)
 	pages := map[string][]string{
 		"en": {"How many.", "≥ 1", "green | black", "array of string", "string or null", "required", "A sign-in, or an API key of scope read", "Nothing: it is public", "&lt;script&gt;", "3 a minute for each address", "Ask for tea.", "Hot drinks."},
-		"ar": {"اصنع شايًا", "مشروبات ساخنة.", "مفتاح برمجي نطاقه \u2068read\u2069", "3 في الدقيقة لكلّ عنوان", "<dd>اطلب شايًا.</dd>", `<div class="schema" dir="ltr" lang="en">`},
+		"ar": {"اصنع شايًا", "مشروبات ساخنة.", "مفتاح برمجي بصلاحية \u2068read\u2069", "3 في الدقيقة لكلّ عنوان", "<dd>اطلب شايًا.</dd>", "كم كوبًا، من <code><bdi>1</bdi></code>.", "1 فأكثر", "قائمة من string", "string أو null", "مطلوب"},
 	}
 	for tag, wants := range pages {
 		body := get(t, handler, "/docs/tea?lang="+tag).Body.String()

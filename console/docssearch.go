@@ -75,7 +75,7 @@ func (e *docsEntry) learn(weight int, texts ...string) {
 func (e *docsEntry) learnFields(weight int, fields []httpapi.Field) {
 	for _, field := range fields {
 		e.learn(weight, field.Name)
-		e.learn(1, field.Doc)
+		e.learn(1, field.Doc.En, field.Doc.Ar)
 		e.learnFields(weight, field.Fields)
 	}
 }

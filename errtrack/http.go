@@ -31,18 +31,18 @@ var kinds = httpapi.Kinds{
 }
 
 type projectBody struct {
-	ID        string       `json:"id" example:"1" doc:"A number, as text."`
+	ID        string       `json:"id" example:"1" doc:"A number, as text." ar:"عدد، في صورة نصّ."`
 	Name      string       `json:"name"`
-	Slug      string       `json:"slug" example:"my-web" doc:"What it may be called beside its name and its id, also by sentry-cli."`
+	Slug      string       `json:"slug" example:"my-web" doc:"What it may be called beside its name and its id, also by sentry-cli." ar:"ما يجوز أن يُسمّى به غير اسمه ومعرّفه، ولأمر sentry-cli أيضًا."`
 	Platform  string       `json:"platform"`
-	DSN       string       `json:"dsn" doc:"Where the project's programs report to, with the newest key that is in use."`
-	PerMinute int          `json:"per_minute" doc:"How many requests it may send in a minute; 0 is as the limits say."`
+	DSN       string       `json:"dsn" doc:"Where the project's programs report to, with the newest key that is in use." ar:"إلى أين تُبلغ برامج المشروع، بأحدث مفتاح مستعمل."`
+	PerMinute int          `json:"per_minute" doc:"How many requests it may send in a minute; 0 is as the limits say." ar:"كم طلبًا يجوز أن يرسل في الدقيقة؛ و0 يعني كما تقول الحدود."`
 	Keys      []dsnKeyBody `json:"keys"`
 	CreatedAt string       `json:"created_at" format:"date-time"`
-	Kept      int64        `json:"kept" doc:"Events that are kept."`
-	Losses    []lossBody   `json:"losses" doc:"Events that weren't, in the last 24 hours or so."`
-	Note      string       `json:"note,omitempty" doc:"With a new key: what becomes of the older ones."`
-	Problems  []string     `json:"problems,omitempty" doc:"What is wrong with what its programs say, such as a misspelt schedule of a job; where a project is seen by itself."`
+	Kept      int64        `json:"kept" doc:"Events that are kept." ar:"الأحداث المحفوظة."`
+	Losses    []lossBody   `json:"losses" doc:"Events that weren't, in the last 24 hours or so." ar:"الأحداث التي لم تُحفظ، في آخر 24 ساعة تقريبًا."`
+	Note      string       `json:"note,omitempty" doc:"With a new key: what becomes of the older ones." ar:"مع مفتاح جديد: ما يصير إليه الأقدم."`
+	Problems  []string     `json:"problems,omitempty" doc:"What is wrong with what its programs say, such as a misspelt schedule of a job; where a project is seen by itself." ar:"ما الخطأ فيما تقوله برامجه، كجدول مهمّة كُتب خطأ؛ حيث يُعرض المشروع وحده."`
 }
 
 // Changeable is the project; each event changes what is counted of it.
@@ -58,14 +58,14 @@ var olderKeys = language.Text{
 
 type dsnKeyBody struct {
 	Public    string   `json:"public"`
-	DSN       string   `json:"dsn" doc:"Where programs report to with this key."`
-	Disabled  bool     `json:"disabled" doc:"It takes nothing any more. Until then a key works, also after others were added."`
-	Origins   []string `json:"origins" doc:"Where pages may send from; none is from anywhere."`
+	DSN       string   `json:"dsn" doc:"Where programs report to with this key." ar:"إلى أين تُبلغ البرامج بهذا المفتاح."`
+	Disabled  bool     `json:"disabled" doc:"It takes nothing any more. Until then a key works, also after others were added." ar:"لا يقبل شيئًا بعد الآن. وحتى ذلك يبقى المفتاح صالحًا، وإن أُضيفت مفاتيح أخرى."`
+	Origins   []string `json:"origins" doc:"Where pages may send from; none is from anywhere." ar:"من أين يجوز للصفحات أن ترسل؛ والخالي من كلّ مكان."`
 	CreatedAt string   `json:"created_at" format:"date-time"`
 }
 
 type lossBody struct {
-	Reason string `json:"reason" example:"rate_limited" doc:"What programs have lost themselves is behind client:"`
+	Reason string `json:"reason" example:"rate_limited" doc:"What programs have lost themselves is behind client:" ar:"ما أضاعته البرامج نفسها يبدأ بـ 'client:'"`
 	Count  int64  `json:"count"`
 }
 
@@ -145,10 +145,10 @@ type changeProjectInput struct {
 		Name      *string   `json:"name,omitempty" maxLength:"64"`
 		Platform  *string   `json:"platform,omitempty" maxLength:"64"`
 		PerMinute *int      `json:"per_minute,omitempty" minimum:"0" maximum:"1000000"`
-		NewKey    bool      `json:"new_key,omitempty" doc:"Add a key; dsn has it then. Older ones go on working until they are disabled."`
-		Disable   []string  `json:"disable,omitempty" maxItems:"20" doc:"Keys that take nothing any more."`
+		NewKey    bool      `json:"new_key,omitempty" doc:"Add a key; dsn has it then. Older ones go on working until they are disabled." ar:"أضف مفتاحًا، فيصير في dsn. وتبقى المفاتيح الأقدم صالحة حتى تُعطَّل."`
+		Disable   []string  `json:"disable,omitempty" maxItems:"20" doc:"Keys that take nothing any more." ar:"المفاتيح التي لا تقبل شيئًا بعد الآن."`
 		Enable    []string  `json:"enable,omitempty" maxItems:"20"`
-		Origins   *[]string `json:"origins,omitempty" doc:"Where pages may send from; none is from anywhere."`
+		Origins   *[]string `json:"origins,omitempty" doc:"Where pages may send from; none is from anywhere." ar:"من أين يجوز للصفحات أن ترسل؛ والخالي من كلّ مكان."`
 	}
 }
 
@@ -164,7 +164,7 @@ type issueBody struct {
 	Level        event.Level `json:"level" enum:"debug,info,warning,error,fatal"`
 	Status       Status      `json:"status" enum:"unresolved,resolved,ignored"`
 	Count        int64       `json:"count"`
-	Users        int64       `json:"users" doc:"People it happened to; an estimate, some percent off."`
+	Users        int64       `json:"users" doc:"People it happened to; an estimate, some percent off." ar:"الناس الذين أصابتهم؛ تقدير يحيد ببضعة في المئة."`
 	FirstSeen    string      `json:"first_seen" format:"date-time"`
 	LastSeen     string      `json:"last_seen" format:"date-time"`
 	FirstRelease string      `json:"first_release"`
@@ -187,23 +187,23 @@ func (i Issue) Item() any { return newIssueBody(i) }
 // issuesBody is a page of a list of issues.
 type issuesBody struct {
 	Items      []issueBody `json:"items"`
-	NextCursor string      `json:"next_cursor" doc:"Send it as cursor for the next page; empty at the end."`
-	Hint       string      `json:"hint,omitempty" doc:"Why nothing may have been found: no issue has had a tag that is asked for."`
+	NextCursor string      `json:"next_cursor" doc:"Send it as cursor for the next page; empty at the end." ar:"أرسله في cursor لتنال الصفحة التالية؛ فارغ في النهاية."`
+	Hint       string      `json:"hint,omitempty" doc:"Why nothing may have been found: no issue has had a tag that is asked for." ar:"لماذا قد لا يُعثر على شيء: لم يكن لمشكلة وسم مما طُلب."`
 }
 
 // WholeIssue is an issue by itself, as the API shows it.
 type WholeIssue struct {
 	issueBody
-	Why          string                  `json:"why" doc:"Why its events are one issue."`
-	Fingerprints []string                `json:"fingerprints" doc:"What its events are put together by."`
+	Why          string                  `json:"why" doc:"Why its events are one issue." ar:"لماذا أحداثها مشكلة واحدة."`
+	Fingerprints []string                `json:"fingerprints" doc:"What its events are put together by." ar:"ما تُجمع به أحداثها."`
 	Resolution   *resolutionBody         `json:"resolution,omitempty"`
 	Ignore       *ignoreBody             `json:"ignore,omitempty"`
-	Regressed    int                     `json:"regressed" doc:"How often it came back."`
-	RegressedBy  string                  `json:"regressed_by,omitempty" doc:"The event by which it came back the last time; it is kept as long as the first is."`
-	Alerts       []alertedBody           `json:"alerts" doc:"Of its being new or of the last time that it came back, and of its last spikes, what has become of the alert."`
-	NextTold     string                  `json:"next_told" doc:"What will be told of it."`
+	Regressed    int                     `json:"regressed" doc:"How often it came back." ar:"كم مرّة عادت."`
+	RegressedBy  string                  `json:"regressed_by,omitempty" doc:"The event by which it came back the last time; it is kept as long as the first is." ar:"الحدث الذي عادت به آخر مرّة؛ ويُحفظ ما حُفظ الأوّل."`
+	Alerts       []alertedBody           `json:"alerts" doc:"Of its being new or of the last time that it came back, and of its last spikes, what has become of the alert." ar:"عن كونها جديدة أو آخر مرّة عادت فيها، وعن آخر طفراتها: ما صار إليه التنبيه."`
+	NextTold     string                  `json:"next_told" doc:"What will be told of it." ar:"ما سيُخبر به عنها."`
 	Stats        statsBody               `json:"stats"`
-	Tags         map[string][]ValueCount `json:"tags" doc:"The values that each tag had, the most often first."`
+	Tags         map[string][]ValueCount `json:"tags" doc:"The values that each tag had, the most often first." ar:"القيم التي كانت لكلّ وسم، أكثرها أوّلًا."`
 }
 
 // Changeable is what people say of the issue; each event changes the rest.
@@ -218,7 +218,7 @@ func (i WholeIssue) Changeable() any {
 
 type alertedBody struct {
 	Kind   string   `json:"kind" enum:"issue.new,issue.regressed,issue.spike"`
-	Became []string `json:"became" doc:"Of each channel, whether it was told, waits, or was given up; or why nobody is told."`
+	Became []string `json:"became" doc:"Of each channel, whether it was told, waits, or was given up; or why nobody is told." ar:"لكلّ قناة: هل أُخبرت أو تنتظر أو تُرك إخبارها؛ أو لماذا لا يُخبر أحد."`
 }
 
 type resolutionBody struct {
@@ -230,16 +230,16 @@ type resolutionBody struct {
 // ignoreBody has each as it was given and as it is met.
 type ignoreBody struct {
 	Until   *string `json:"until,omitempty" format:"date-time"`
-	Left    string  `json:"left,omitempty" example:"23h59m0s" doc:"How long that is from now."`
-	Count   int64   `json:"count,omitempty" doc:"After so many events more it is looked at again."`
-	AtCount int64   `json:"at_count,omitempty" doc:"Which is at so many in all."`
-	Users   int64   `json:"users,omitempty" doc:"After so many people more."`
-	AtUsers int64   `json:"at_users,omitempty" doc:"Which is at so many in all."`
+	Left    string  `json:"left,omitempty" example:"23h59m0s" doc:"How long that is from now." ar:"كم ذلك من الآن."`
+	Count   int64   `json:"count,omitempty" doc:"After so many events more it is looked at again." ar:"يُنظر إليها ثانية بعد هذا العدد من الأحداث."`
+	AtCount int64   `json:"at_count,omitempty" doc:"Which is at so many in all." ar:"وذلك عند هذا العدد في المجموع."`
+	Users   int64   `json:"users,omitempty" doc:"After so many people more." ar:"بعد هذا العدد من الناس."`
+	AtUsers int64   `json:"at_users,omitempty" doc:"Which is at so many in all." ar:"وذلك عند هذا العدد في المجموع."`
 }
 
 type statsBody struct {
-	Hours []int64 `json:"hours" doc:"Events in each of the last 24 hours, the newest last."`
-	Days  []int64 `json:"days" doc:"Events on each of the last 90 days, the newest last."`
+	Hours []int64 `json:"hours" doc:"Events in each of the last 24 hours, the newest last." ar:"الأحداث في كلّ ساعة من آخر 24 ساعة، أحدثها آخرًا."`
+	Days  []int64 `json:"days" doc:"Events on each of the last 90 days, the newest last." ar:"الأحداث في كلّ يوم من آخر 90 يومًا، أحدثها آخرًا."`
 }
 
 // ValueCount is how often a tag had a value; the value is empty for all others.
@@ -310,7 +310,7 @@ type listIssuesInput struct {
 	httpapi.Page
 	Project     string `query:"project" maxLength:"64"`
 	Status      Status `query:"status" enum:"unresolved,resolved,ignored"`
-	Query       string `query:"query" maxLength:"500" doc:"In Sentry's form: words, tag:value, is:unresolved, level:error, has:user, assigned:name, release:, environment:, timesSeen:>10, firstSeen:-24h, lastSeen:>2026-01-31, age:+7d; with ! before it for those without, * behind a value for anything, quotes around what has spaces."`
+	Query       string `query:"query" maxLength:"500" doc:"In Sentry's form: words, tag:value, is:unresolved, level:error, has:user, assigned:name, release:, environment:, timesSeen:>10, firstSeen:-24h, lastSeen:>2026-01-31, age:+7d; with ! before it for those without, * behind a value for anything, quotes around what has spaces." ar:"بصيغة Sentry: كلمات، و'tag:value' و'is:unresolved' و'level:error' و'has:user' و'assigned:name' و'release:' و'environment:' و'timesSeen:>10' و'firstSeen:-24h' و'lastSeen:>2026-01-31' و'age:+7d'؛ وقبله '!' لما ليس فيه ذلك، و'*' بعد قيمة لأيّ شيء، وعلامتا اقتباس حول ما فيه مسافات."`
 	Environment string `query:"environment" maxLength:"200"`
 	Release     string `query:"release" maxLength:"200"`
 	Sort        Sort   `query:"sort" enum:"last_seen,first_seen,count,users" default:"last_seen"`
@@ -325,11 +325,11 @@ type changeIssueInput struct {
 	IssuePath
 	Body struct {
 		Status *Status `json:"status,omitempty" enum:"unresolved,resolved,ignored"`
-		In     string  `json:"in,omitempty" enum:"release,next" doc:"With resolved: in the newest release that it was seen in, or in the one after."`
+		In     string  `json:"in,omitempty" enum:"release,next" doc:"With resolved: in the newest release that it was seen in, or in the one after." ar:"مع resolved: في أحدث إصدار رُئيت فيه، أو في الذي يليه."`
 		Ignore *struct {
-			Until string `json:"until,omitempty" maxLength:"64" example:"2026-01-31T12:00:00Z" doc:"A time to come, or a span from now: 30m, 24h, 7d."`
-			Count int64  `json:"count,omitempty" minimum:"0" doc:"So many events more."`
-			Users int64  `json:"users,omitempty" minimum:"0" doc:"So many people more."`
+			Until string `json:"until,omitempty" maxLength:"64" example:"2026-01-31T12:00:00Z" doc:"A time to come, or a span from now: 30m, 24h, 7d." ar:"وقت آتٍ، أو مدّة من الآن: 30m أو 24h أو 7d."`
+			Count int64  `json:"count,omitempty" minimum:"0" doc:"So many events more." ar:"هذا العدد من الأحداث بعد الآن."`
+			Users int64  `json:"users,omitempty" minimum:"0" doc:"So many people more." ar:"هذا العدد من الناس بعد الآن."`
 		} `json:"ignore,omitempty"`
 		Assignee *string `json:"assignee,omitempty" maxLength:"200"`
 		Note     *string `json:"note,omitempty" maxLength:"2000"`
@@ -374,12 +374,12 @@ type splitInput struct {
 type listEventsInput struct {
 	httpapi.Page
 	IssuePath
-	At string `query:"at" enum:"first,latest" doc:"That one alone."`
+	At string `query:"at" enum:"first,latest" doc:"That one alone." ar:"ذلك وحده."`
 }
 
 type eventInput struct {
 	EventID string `path:"event_id" maxLength:"64"`
-	Project string `query:"project" maxLength:"64" doc:"Its id, its name or its slug: ids of events are known to be one's alone within a project. Needed only where several have one."`
+	Project string `query:"project" maxLength:"64" doc:"Its id, its name or its slug: ids of events are known to be one's alone within a project. Needed only where several have one." ar:"معرّفه أو اسمه أو slug: لا يُعرف أنّ معرّفات الأحداث لواحد إلّا داخل مشروع. ولا يلزم إلّا حيث لعدّة مشاريع المعرّف نفسه."`
 }
 
 // Routes registers the room's routes for operators.

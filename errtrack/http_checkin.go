@@ -15,16 +15,16 @@ type checkInBody struct {
 	Slug         string        `json:"slug" example:"nightly-backup"`
 	Environment  string        `json:"environment"`
 	Status       MonitorStatus `json:"status" enum:"ok,error,timeout,missed,in_progress,waiting,invalid_schedule"`
-	LastAt       string        `json:"last_at" format:"date-time" doc:"When it reported last."`
-	NextDueAt    *string       `json:"next_due_at" format:"date-time" doc:"When its next run has to begin; null for never."`
-	Schedule     string        `json:"schedule" example:"0 2 * * *" doc:"A line of a crontab, or how often; empty where its program doesn't say."`
-	Timezone     string        `json:"timezone" doc:"Whose clocks the schedule is by; empty for UTC."`
-	Problem      string        `json:"problem" doc:"What is wrong with the schedule."`
-	Margin       int64         `json:"checkin_margin" doc:"By how many minutes it may be late."`
-	MaxRuntime   int64         `json:"max_runtime" doc:"How many minutes it may take."`
-	Duration     float64       `json:"duration" doc:"Of its last run that ended, in seconds; 0 where it isn't known."`
-	Failures     int64         `json:"failures" doc:"How many there were in a row."`
-	FailingSince *string       `json:"failing_since" format:"date-time" doc:"Since when it fails so often that it was told; null where it doesn't."`
+	LastAt       string        `json:"last_at" format:"date-time" doc:"When it reported last." ar:"متى أبلغ آخر مرّة."`
+	NextDueAt    *string       `json:"next_due_at" format:"date-time" doc:"When its next run has to begin; null for never." ar:"متى يلزم أن يبدأ تشغيله التالي؛ وnull حيث لا موعد."`
+	Schedule     string        `json:"schedule" example:"0 2 * * *" doc:"A line of a crontab, or how often; empty where its program doesn't say." ar:"سطر crontab، أو كلّ كم يعمل؛ فارغ حيث لا يذكره برنامجه."`
+	Timezone     string        `json:"timezone" doc:"Whose clocks the schedule is by; empty for UTC." ar:"المنطقة الزمنية للجدول؛ والفارغ UTC."`
+	Problem      string        `json:"problem" doc:"What is wrong with the schedule." ar:"ما الخطأ في الجدول."`
+	Margin       int64         `json:"checkin_margin" doc:"By how many minutes it may be late." ar:"بكم دقيقة يجوز أن يتأخّر."`
+	MaxRuntime   int64         `json:"max_runtime" doc:"How many minutes it may take." ar:"كم دقيقة يجوز أن يستغرق."`
+	Duration     float64       `json:"duration" doc:"Of its last run that ended, in seconds; 0 where it isn't known." ar:"لآخر تشغيل انتهى، بالثواني؛ و0 حيث لا يُعرف."`
+	Failures     int64         `json:"failures" doc:"How many there were in a row." ar:"كم كانت متتالية."`
+	FailingSince *string       `json:"failing_since" format:"date-time" doc:"Since when it fails so often that it was told; null where it doesn't." ar:"منذ متى يتكرّر فشله حتى أُخبر به؛ وnull حيث ليس كذلك."`
 }
 
 func newCheckInBody(m CronMonitor) checkInBody {

@@ -11,13 +11,13 @@ import (
 type feedbackBody struct {
 	ID        string `json:"id"`
 	ProjectID string `json:"project_id"`
-	EventID   string `json:"event_id" doc:"The event that it is about; empty for none."`
-	IssueID   string `json:"issue_id" doc:"That event's issue; empty where the event isn't there."`
+	EventID   string `json:"event_id" doc:"The event that it is about; empty for none." ar:"الحدث الذي هو عنه؛ فارغ حيث لا حدث."`
+	IssueID   string `json:"issue_id" doc:"That event's issue; empty where the event isn't there." ar:"مشكلة ذلك الحدث؛ فارغ حيث لا يوجد الحدث."`
 	At        string `json:"at" format:"date-time"`
 	Name      string `json:"name"`
 	Email     string `json:"email"`
 	Message   string `json:"message"`
-	URL       string `json:"url" doc:"The page that it was written on, without its query."`
+	URL       string `json:"url" doc:"The page that it was written on, without its query." ar:"الصفحة التي كُتب فيها، بلا استعلامها."`
 }
 
 func newFeedbackBody(f Feedback, issue string) feedbackBody {
@@ -31,7 +31,7 @@ type issueFeedbackInput struct {
 
 type listFeedbackInput struct {
 	httpapi.Page
-	Project string `query:"project" maxLength:"64" doc:"Its id, its name or its slug; all where it isn't said."`
+	Project string `query:"project" maxLength:"64" doc:"Its id, its name or its slug; all where it isn't said." ar:"معرّفه أو اسمه أو slug؛ والكلّ حيث لا يُذكر."`
 }
 
 func (s *Service) feedbackRoutes(group httpapi.Group, route newRoute) {

@@ -12,17 +12,17 @@ type releaseBody struct {
 	ProjectID      string   `json:"project_id"`
 	Release        string   `json:"release" example:"shop@1.4.2"`
 	Environment    string   `json:"environment"`
-	Sessions       int64    `json:"sessions" doc:"Sessions of the last 30 days. Numbers of more than some hundred are estimates, some percent off."`
-	Errored        int64    `json:"errored" doc:"Those that had errors and went on."`
+	Sessions       int64    `json:"sessions" doc:"Sessions of the last 30 days. Numbers of more than some hundred are estimates, some percent off." ar:"جلسات آخر 30 يومًا. وما زاد على بضع مئات تقدير يحيد ببضعة في المئة."`
+	Errored        int64    `json:"errored" doc:"Those that had errors and went on." ar:"التي كانت فيها أخطاء واستمرّت."`
 	Crashed        int64    `json:"crashed"`
-	Abnormal       int64    `json:"abnormal" doc:"Those that ended without the program's knowing how."`
-	CrashFree      *float64 `json:"crash_free" doc:"The share of sessions that didn't crash; null for none." example:"0.9987"`
-	Users          int64    `json:"users" doc:"People; 0 where programs name nobody."`
-	CrashFreeUsers *float64 `json:"crash_free_users" doc:"The share of people to whom nothing crashed; null for none."`
+	Abnormal       int64    `json:"abnormal" doc:"Those that ended without the program's knowing how." ar:"التي انتهت ولم يعرف البرنامج كيف."`
+	CrashFree      *float64 `json:"crash_free" doc:"The share of sessions that didn't crash; null for none." ar:"نسبة الجلسات التي لم تنهَر؛ وnull حيث لا جلسات." example:"0.9987"`
+	Users          int64    `json:"users" doc:"People; 0 where programs name nobody." ar:"الناس؛ و0 حيث لا تسمّي البرامج أحدًا."`
+	CrashFreeUsers *float64 `json:"crash_free_users" doc:"The share of people to whom nothing crashed; null for none." ar:"نسبة الناس الذين لم ينهَر لديهم شيء؛ وnull حيث لا أحد."`
 	FirstSeen      string   `json:"first_seen" format:"date-time"`
 	LastSeen       string   `json:"last_seen" format:"date-time"`
-	ReleasedAt     *string  `json:"released_at,omitempty" format:"date-time" doc:"Since when it is out, where sentry-cli has told of that."`
-	DeployedAt     *string  `json:"deployed_at,omitempty" format:"date-time" doc:"When it was deployed to the environment last, where sentry-cli has told of that."`
+	ReleasedAt     *string  `json:"released_at,omitempty" format:"date-time" doc:"Since when it is out, where sentry-cli has told of that." ar:"منذ متى صدر، حيث أخبر sentry-cli بذلك."`
+	DeployedAt     *string  `json:"deployed_at,omitempty" format:"date-time" doc:"When it was deployed to the environment last, where sentry-cli has told of that." ar:"متى نُشر في البيئة آخر مرّة، حيث أخبر sentry-cli بذلك."`
 }
 
 func newReleaseBody(r ReleaseHealth, told namedRelease) releaseBody {
@@ -49,7 +49,7 @@ func newReleaseBody(r ReleaseHealth, told namedRelease) releaseBody {
 }
 
 type listReleasesInput struct {
-	Project string `query:"project" maxLength:"64" doc:"Of this project alone."`
+	Project string `query:"project" maxLength:"64" doc:"Of this project alone." ar:"ما لهذا المشروع وحده."`
 }
 
 func (s *Service) releaseRoutes(group httpapi.Group, route newRoute) {

@@ -14,12 +14,12 @@ type routeBody struct {
 	ProjectID string  `json:"project_id"`
 	Route     string  `json:"route" example:"GET /orders/:id"`
 	Op        string  `json:"op" example:"http.server"`
-	Count     int64   `json:"count" doc:"Traces that arrived; of those that a program samples, the ones it sent."`
-	Errors    int64   `json:"errors" doc:"Those with a status that is neither ok, cancelled nor unknown, or with an answer of 500 or more."`
-	P50       float64 `json:"p50_ms" doc:"Milliseconds that half of all are at or below, to one percent."`
+	Count     int64   `json:"count" doc:"Traces that arrived; of those that a program samples, the ones it sent." ar:"التتبّعات التي وصلت؛ وإن كان البرنامج يأخذ عيّنات فما أرسله منها."`
+	Errors    int64   `json:"errors" doc:"Those with a status that is neither ok, cancelled nor unknown, or with an answer of 500 or more." ar:"التي حالتها ليست ok ولا cancelled ولا unknown، أو جوابها 500 فأكثر."`
+	P50       float64 `json:"p50_ms" doc:"Milliseconds that half of all are at or below, to one percent." ar:"المللي ثانية التي نصفها عندها أو دونها، بدقّة واحد في المئة."`
 	P95       float64 `json:"p95_ms"`
 	P99       float64 `json:"p99_ms"`
-	PerMinute float64 `json:"per_minute" doc:"The mean since the beginning of the hour of since."`
+	PerMinute float64 `json:"per_minute" doc:"The mean since the beginning of the hour of since." ar:"المتوسّط منذ أوّل ساعة since."`
 }
 
 func newRouteBody(r TracedRoute) routeBody {
@@ -29,8 +29,8 @@ func newRouteBody(r TracedRoute) routeBody {
 
 type listRoutesInput struct {
 	httpapi.Page
-	Project string    `query:"project" maxLength:"64" doc:"Its id, its name or its slug; all where it isn't said."`
-	Since   string    `query:"since" maxLength:"64" example:"24h" doc:"A time, or how long ago that was (30m, 24h, 7d); what is told begins with its hour. A day ago where it isn't said; 30 days are kept."`
+	Project string    `query:"project" maxLength:"64" doc:"Its id, its name or its slug; all where it isn't said." ar:"معرّفه أو اسمه أو slug؛ والكلّ حيث لا يُذكر."`
+	Since   string    `query:"since" maxLength:"64" example:"24h" doc:"A time, or how long ago that was (30m, 24h, 7d); what is told begins with its hour. A day ago where it isn't said; 30 days are kept." ar:"وقت، أو كم مضى (30m أو 24h أو 7d)؛ ويبدأ ما يُعرض بأوّل ساعته. ويومٌ مضى حيث لا يُذكر؛ وتُحفظ 30 يومًا."`
 	Sort    RouteSort `query:"sort" enum:"count,errors,p95" default:"count"`
 }
 

@@ -96,14 +96,14 @@ func (s *Service) Drain() { s.draining.Store(true) }
 // Result is how a check stands.
 type Result struct {
 	Status    Status  `json:"status" enum:"ok,failed,skipped"`
-	LatencyMS float64 `json:"latency_ms" doc:"How long the last probe took; 0 when there was none."`
+	LatencyMS float64 `json:"latency_ms" doc:"How long the last probe took; 0 when there was none." ar:"كم استغرق آخر فحص؛ و0 حيث لم يكن."`
 }
 
 // Readiness is how the program stands.
 type Readiness struct {
 	Status Status            `json:"status" enum:"ready,degraded,unavailable"`
 	Checks map[string]Result `json:"checks"`
-	Hints  []string          `json:"hints,omitempty" doc:"What an operator should look after, such as data-damaged or proxy-not-trusted; the log says more."`
+	Hints  []string          `json:"hints,omitempty" doc:"What an operator should look after, such as data-damaged or proxy-not-trusted; the log says more." ar:"ما ينبغي أن يتفقّده مشغّل، مثل data-damaged أو proxy-not-trusted؛ وفي السجلّ المزيد."`
 }
 
 // Readiness asks every check, all at once. It takes no longer than one

@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"manus/docstore"
+	"manus/language"
 )
 
 // tagged tells whether the route's answers have an ETag.
@@ -27,18 +28,24 @@ func (e *endpoint) conditional() bool {
 	return slices.Contains([]string{http.MethodPatch, http.MethodPut, http.MethodDelete}, e.Method())
 }
 
+// What the reference says of conditions.
+var (
+	unlessDescription = language.Text{En: "The ETag of an answer that you have: if that is still right, the answer is 304 without a body.", Ar: "وسم ETag لجواب عندك: فإن كان ما زال صحيحًا فالجواب 304 بلا جسم."}
+	ifDescription     = language.Text{En: "The ETag of this address as you have read it: if it has been changed since, this isn't done and the answer is 412.", Ar: "وسم ETag لهذا العنوان كما قرأته: فإن تغيّر منذ ذلك لم يُفعل هذا وكان الجواب 412."}
+)
+
 // documentConditions says in the document which of them the route takes.
 func (e *endpoint) documentConditions(operation *huma.Operation) {
-	name, description, status := "", "", ""
+	name, description, status := "", language.Text{}, ""
 	switch {
 	case e.tagged():
-		name, description, status = "If-None-Match", "The ETag of an answer that you have: if that is still right, the answer is 304 without a body.", "304"
+		name, description, status = "If-None-Match", unlessDescription, "304"
 	case e.conditional():
-		name, description, status = "If-Match", "The ETag of this address as you have read it: if it has been changed since, this isn't done and the answer is 412.", "412"
+		name, description, status = "If-Match", ifDescription, "412"
 	default:
 		return
 	}
-	operation.Parameters = append(operation.Parameters, &huma.Param{Name: name, In: "header", Description: description, Schema: &huma.Schema{Type: huma.TypeString}})
+	operation.Parameters = append(operation.Parameters, &huma.Param{Name: name, In: "header", Description: description.En, Schema: &huma.Schema{Type: huma.TypeString}})
 	operation.Responses[status] = &huma.Response{Ref: problemRef}
 	if status == "304" {
 		operation.Responses[status] = &huma.Response{Description: "What you have is right"}

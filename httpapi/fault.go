@@ -12,8 +12,8 @@ import (
 
 // Fault is one wrong part of a request.
 type Fault struct {
-	Location string `json:"location" doc:"Where it is." example:"body.email"`
-	Message  string `json:"message" doc:"What it should be, in English or Arabic; English where only that is known." example:"expected string"`
+	Location string `json:"location" doc:"Where it is." ar:"أين هو." example:"body.email"`
+	Message  string `json:"message" doc:"What it should be, in English or Arabic; English where only that is known." ar:"ما ينبغي أن يكون، بالإنجليزية أو العربية؛ وبالإنجليزية حيث لا يُعرف غيرها." example:"expected string"`
 }
 
 // Invalid is an error of a room that says which part of what was asked is wrong, what is wrong

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync/atomic"
 
@@ -150,7 +151,7 @@ func Register[I, O any](group Group, route Route, handler func(context.Context, 
 	e := api.newEndpoint(Prefix, route, nil)
 	e.learnInput(new(I))
 	e.handler = handler
-	e.group = group
+	e.group, e.types = group, []reflect.Type{reflect.TypeFor[I](), reflect.TypeFor[O]()}
 	api.mount(e)
 	if api.huma == nil {
 		return

@@ -3,13 +3,13 @@ package httpapi
 // Page is what lists are asked with.
 type Page struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20"`
-	Cursor string `query:"cursor" maxLength:"4096" doc:"The next_cursor of the page before."`
+	Cursor string `query:"cursor" maxLength:"4096" doc:"The next_cursor of the page before." ar:"قيمة next_cursor من الصفحة السابقة."`
 }
 
 // List is a page of a list.
 type List[T any] struct {
 	Items      []T    `json:"items"`
-	NextCursor string `json:"next_cursor" doc:"Send it as cursor for the next page; empty at the end."`
+	NextCursor string `json:"next_cursor" doc:"Send it as cursor for the next page; empty at the end." ar:"أرسله في cursor لتنال الصفحة التالية؛ فارغ في النهاية."`
 }
 
 // Input is a body as a handler gets it, Output one as it returns it.

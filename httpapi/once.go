@@ -12,6 +12,7 @@ import (
 
 	"manus/docstore"
 	"manus/idempotency"
+	"manus/language"
 )
 
 // Repeats remembers the answers of requests that have an Idempotency-Key.
@@ -31,7 +32,10 @@ var errInvalidKey = errors.New("the idempotency key isn't one")
 // endTimeout bounds how long an answer waits to be remembered.
 const endTimeout = 5 * time.Second
 
-const keyDescription = "Made up by you, another for each thing to be made, such as a UUID. The same request sent again with its key within 24 hours isn't done again and has the same answer, marked Idempotency-Replayed; another request with the key is 422, and 409 as long as the first is at work. A request that was refused (4xx) frees its key."
+var keyDescription = language.Text{
+	En: "Made up by you, another for each thing to be made, such as a UUID. The same request sent again with its key within 24 hours isn't done again and has the same answer, marked Idempotency-Replayed; another request with the key is 422, and 409 as long as the first is at work. A request that was refused (4xx) frees its key.",
+	Ar: "من عندك، ولكلّ ما يُنشأ غيره، مثل UUID. فالطلب نفسه إذا أُعيد بمفتاحه خلال 24 ساعة لم يُفعل ثانية وكان له الجواب نفسه وعليه Idempotency-Replayed؛ وطلب آخر بهذا المفتاح جوابه 422، وجوابه 409 ما دام الأوّل جاريًا. والطلب المرفوض (4xx) يحرّر مفتاحه.",
+}
 
 // Remember sets what remembers the answers of requests with an Idempotency-Key.
 func (api *API) Remember(r Repeats) { api.repeats = r }
@@ -45,7 +49,7 @@ func (e *endpoint) creates() bool {
 func documentKey(operation *huma.Operation) {
 	longest := 255
 	operation.Parameters = append(operation.Parameters, &huma.Param{
-		Name: keyHeader, In: "header", Description: keyDescription,
+		Name: keyHeader, In: "header", Description: keyDescription.En,
 		Schema: &huma.Schema{Type: huma.TypeString, MaxLength: &longest, Examples: []any{"8e03978e-40d5-43dd-bc93-6894a57f9324"}},
 	})
 }

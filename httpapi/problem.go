@@ -21,14 +21,14 @@ import (
 
 // Problem is an RFC 9457 error answer. It never carries what the client sent.
 type Problem struct {
-	Type      string  `json:"type" doc:"Names the kind of problem; a link to its explanation." example:"/problems/not-found"`
-	Title     string  `json:"title" doc:"The status in words, in the language of 'detail'." example:"Not Found"`
-	Status    int     `json:"status" doc:"The HTTP status." example:"404"`
-	Detail    string  `json:"detail" doc:"What is wrong and what to do about it, in English or Arabic, as Accept-Language prefers."`
-	RequestID string  `json:"request_id" doc:"Quote it when asking for help." example:"4GZTLGJVK3A5XOAWZBQ3PVNM4U"`
-	Errors    []Fault `json:"errors,omitempty" doc:"Each part of the request that is wrong."`
+	Type      string  `json:"type" doc:"Names the kind of problem; a link to its explanation." ar:"يسمّي نوع الخطأ؛ وهو رابط إلى شرحه." example:"/problems/not-found"`
+	Title     string  `json:"title" doc:"The status in words, in the language of 'detail'." ar:"الحالة بالكلمات، بلغة 'detail'." example:"Not Found"`
+	Status    int     `json:"status" doc:"The HTTP status." ar:"رمز حالة HTTP." example:"404"`
+	Detail    string  `json:"detail" doc:"What is wrong and what to do about it, in English or Arabic, as Accept-Language prefers." ar:"ما الخطأ وما العمل حياله، بالإنجليزية أو العربية كما تفضّل Accept-Language."`
+	RequestID string  `json:"request_id" doc:"Quote it when asking for help." ar:"اذكره حين تطلب المساعدة." example:"4GZTLGJVK3A5XOAWZBQ3PVNM4U"`
+	Errors    []Fault `json:"errors,omitempty" doc:"Each part of the request that is wrong." ar:"كلّ جزء خاطئ من الطلب."`
 	// Violated are the names of limits, as in the RateLimit-Policy header.
-	Violated []string `json:"violated-policies,omitempty" doc:"The limits that refuse the request, as RateLimit-Policy names them."`
+	Violated []string `json:"violated-policies,omitempty" doc:"The limits that refuse the request, as RateLimit-Policy names them." ar:"الحدود التي ترفض الطلب، كما تسمّيها RateLimit-Policy."`
 
 	retryAfter time.Duration
 	language   language.Tag // of Detail

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -46,20 +47,22 @@ type OperationAnswer struct {
 // a value has to be like; Example is one, as it stands in an address or a header. Fields are
 // the properties of an object, or of each object of a list.
 type Field struct {
-	Name, Where, Type, Rules, Doc, Example string
-	Required                               bool
-	Fields                                 []Field
+	Name, Where, Example string
+	Type, Rules, Doc     language.Text
+	Required             bool
+	Fields               []Field
 }
 
 // Reference lists the operations of the API, for pages that show them. Those of a group's own
 // room come before those that others add to it, else they are in order of their registration.
 func (api *API) Reference() []Operation {
 	var own, added []Operation
+	docs := docsOf{api.huma.OpenAPI().Components.Schemas, api.fieldTexts()}
 	for _, e := range api.endpoints {
 		if e.operation == nil {
 			continue
 		}
-		o := newOperation(api.huma.OpenAPI().Components.Schemas, e)
+		o := docs.newOperation(e)
 		if e.group.About != (language.Text{}) {
 			own = append(own, o)
 		} else {
@@ -74,17 +77,68 @@ func (api *API) Groups() []Group {
 	return slices.SortedStableFunc(slices.Values(api.groups), func(a, b Group) int { return cmp.Compare(a.Chapter, b.Chapter) })
 }
 
-func newOperation(schemas huma.Registry, e *endpoint) Operation {
+// docsOf reads what the document has of operations; texts are its descriptions of fields in Arabic.
+type docsOf struct {
+	schemas huma.Registry
+	texts   map[string]string
+}
+
+// fieldTexts are the descriptions of fields in Arabic, by the English ones: tags "doc" and "ar" of
+// the types that routes take and answer.
+func (api *API) fieldTexts() map[string]string {
+	texts, seen := map[string]string{}, map[reflect.Type]bool{}
+	for _, text := range []language.Text{keyDescription, unlessDescription, ifDescription} {
+		texts[text.En] = text.Ar
+	}
+	for _, e := range api.endpoints {
+		for _, t := range e.types {
+			learnTexts(t, seen, texts)
+		}
+		for _, answer := range e.Answers {
+			for _, t := range answer.Types {
+				learnTexts(t, seen, texts)
+			}
+		}
+	}
+	return texts
+}
+
+func learnTexts(t reflect.Type, seen map[reflect.Type]bool, texts map[string]string) {
+	if t == nil || seen[t] {
+		return
+	}
+	seen[t] = true
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		learnTexts(t.Elem(), seen, texts)
+	case reflect.Struct:
+		for field := range t.Fields() {
+			if doc := field.Tag.Get("doc"); doc != "" {
+				texts[doc] = field.Tag.Get("ar")
+			}
+			learnTexts(field.Type, seen, texts)
+		}
+	}
+}
+
+// told is a description in both languages.
+func (d docsOf) told(description string) language.Text {
+	return language.Text{En: description, Ar: d.texts[description]}
+}
+
+func (d docsOf) newOperation(e *endpoint) Operation {
 	o := Operation{Route: e.Route, Problems: e.problems(), Theirs: e.theirs()}
 	for _, p := range e.operation.Parameters {
-		field := newField(schemas, p.Name, p.Schema, p.Required, maxFieldDepth)
+		field := d.newField(p.Name, p.Schema, p.Required, maxFieldDepth)
 		field.Where = p.In
-		field.Doc = cmp.Or(p.Description, field.Doc)
-		field.Example = fmt.Sprint(example(schemas, p.Name, p.Schema, 0))
+		if p.Description != "" {
+			field.Doc = d.told(p.Description)
+		}
+		field.Example = fmt.Sprint(example(d.schemas, p.Name, p.Schema, 0))
 		o.Parameters = append(o.Parameters, field)
 	}
 	if body := e.operation.RequestBody; body != nil {
-		o.Body, o.Example = fields(schemas, body.Content), exampleOf(body.Content)
+		o.Body, o.Example = d.fields(body.Content), exampleOf(body.Content)
 	}
 	for _, status := range slices.Sorted(maps.Keys(e.operation.Responses)) {
 		response := e.operation.Responses[status]
@@ -93,7 +147,7 @@ func newOperation(schemas huma.Registry, e *endpoint) Operation {
 		}
 		answer := OperationAnswer{
 			Status: status, Description: response.Description, Example: exampleOf(response.Content),
-			Types: slices.Sorted(maps.Keys(response.Content)), Fields: fields(schemas, response.Content),
+			Types: slices.Sorted(maps.Keys(response.Content)), Fields: d.fields(response.Content),
 		}
 		optional(answer.Fields) // it is the server who has to send them
 		o.Answers = append(o.Answers, answer)
@@ -191,25 +245,25 @@ func exampleOf(content map[string]*huma.MediaType) string {
 const maxFieldDepth = 4
 
 // fields are the properties of a JSON body.
-func fields(schemas huma.Registry, content map[string]*huma.MediaType) []Field {
+func (d docsOf) fields(content map[string]*huma.MediaType) []Field {
 	json, ok := content["application/json"]
 	if !ok || json.Schema == nil {
 		return nil
 	}
-	return properties(schemas, resolve(schemas, json.Schema), maxFieldDepth)
+	return d.properties(resolve(d.schemas, json.Schema), maxFieldDepth)
 }
 
 // properties are the fields of an object, or of each object of a list.
-func properties(schemas huma.Registry, schema *huma.Schema, depth int) []Field {
+func (d docsOf) properties(schema *huma.Schema, depth int) []Field {
 	if schema.Type == huma.TypeArray && schema.Items != nil {
-		schema = resolve(schemas, schema.Items)
+		schema = resolve(d.schemas, schema.Items)
 	}
 	if depth == 0 {
 		return nil
 	}
 	var all []Field
 	for name, property := range schema.Properties {
-		all = append(all, newField(schemas, name, property, slices.Contains(schema.Required, name), depth))
+		all = append(all, d.newField(name, property, slices.Contains(schema.Required, name), depth))
 	}
 	// Required ones first, as people think of them.
 	slices.SortFunc(all, func(a, b Field) int {
@@ -228,15 +282,15 @@ func optional(fields []Field) {
 	}
 }
 
-func newField(schemas huma.Registry, name string, schema *huma.Schema, required bool, depth int) Field {
-	resolved := resolve(schemas, schema)
+func (d docsOf) newField(name string, schema *huma.Schema, required bool, depth int) Field {
+	resolved := resolve(d.schemas, schema)
 	return Field{
 		Name:     name,
-		Type:     typeName(schemas, resolved),
+		Type:     d.typeName(resolved),
 		Rules:    rules(resolved),
-		Doc:      cmp.Or(schema.Description, resolved.Description),
+		Doc:      d.told(cmp.Or(schema.Description, resolved.Description)),
 		Required: required,
-		Fields:   properties(schemas, resolved, depth-1),
+		Fields:   d.properties(resolved, depth-1),
 	}
 }
 
@@ -247,53 +301,66 @@ func resolve(schemas huma.Registry, schema *huma.Schema) *huma.Schema {
 	return schema
 }
 
-func typeName(schemas huma.Registry, schema *huma.Schema) string {
-	name := schema.Type
+// typeName is what JSON Schema calls a value, as people say it.
+func (d docsOf) typeName(schema *huma.Schema) language.Text {
+	name := language.Text{En: schema.Type, Ar: schema.Type}
 	switch {
 	case schema.Type == huma.TypeArray && schema.Items != nil:
-		name = "array of " + typeName(schemas, resolve(schemas, schema.Items))
+		of := d.typeName(resolve(d.schemas, schema.Items))
+		name = language.Text{En: "array of " + of.En, Ar: "قائمة من " + of.Ar}
 	case schema.Type == "":
-		name = "any JSON"
+		name = language.Text{En: "any JSON", Ar: "أيّ JSON"}
 	case schema.Format == "date-time":
-		name = "time"
+		name = language.Text{En: "time", Ar: "وقت"}
 	}
 	if schema.Nullable {
-		name += " or null"
+		name = name.Then(language.Text{En: "or null", Ar: "أو null"})
 	}
 	return name
 }
 
 // rules says what a value has to be like, in a few words.
-func rules(schema *huma.Schema) string {
-	var all []string
+func rules(schema *huma.Schema) language.Text {
+	var all []language.Text
 	if len(schema.Enum) > 0 {
 		var values []string
 		for _, value := range schema.Enum {
 			values = append(values, fmt.Sprint(value))
 		}
-		all = append(all, strings.Join(values, " | "))
+		list := strings.Join(values, " | ")
+		all = append(all, language.Text{En: list, Ar: language.Arabic.Isolate(list)})
 	}
-	bound := func(sign string, n *float64) {
+	if n := schema.Minimum; n != nil {
+		all = append(all, language.Text{En: fmt.Sprintf("≥ %v", *n), Ar: fmt.Sprintf("%v فأكثر", *n)})
+	}
+	if n := schema.Maximum; n != nil {
+		all = append(all, language.Text{En: fmt.Sprintf("≤ %v", *n), Ar: fmt.Sprintf("%v فأقلّ", *n)})
+	}
+	count := func(sign string, n *int, what, arabic string) {
 		if n != nil {
-			all = append(all, fmt.Sprintf("%s %v", sign, *n))
+			all = append(all, language.Text{En: sign + " " + words.Count(*n, what), Ar: fmt.Sprintf(arabic, *n)})
 		}
 	}
-	count := func(sign string, n *int, what string) {
-		if n != nil {
-			all = append(all, sign+" "+words.Count(*n, what))
-		}
-	}
-	bound("≥", schema.Minimum)
-	bound("≤", schema.Maximum)
-	count("≥", schema.MinLength, "character")
-	count("≤", schema.MaxLength, "character")
-	count("≥", schema.MinItems, "item")
-	count("≤", schema.MaxItems, "item")
+	count("≥", schema.MinLength, "character", "طوله %d فأكثر")
+	count("≤", schema.MaxLength, "character", "طوله %d فأقلّ")
+	count("≥", schema.MinItems, "item", "عدده %d فأكثر")
+	count("≤", schema.MaxItems, "item", "عدده %d فأقلّ")
 	if schema.Pattern != "" {
-		all = append(all, schema.Pattern)
+		all = append(all, language.Text{En: schema.Pattern, Ar: language.Arabic.Isolate(schema.Pattern)})
 	}
 	if schema.Default != nil {
-		all = append(all, fmt.Sprintf("default %v", schema.Default))
+		all = append(all, language.Text{En: "default #", Ar: "والأصل #"}.Quoting(fmt.Sprint(schema.Default)))
 	}
-	return strings.Join(all, ", ")
+	return joined(all)
+}
+
+// joined is a list in both languages.
+func joined(all []language.Text) language.Text {
+	return language.Both(func(tag language.Tag) string {
+		said := make([]string, len(all))
+		for i, text := range all {
+			said[i] = text.In(tag)
+		}
+		return strings.Join(said, language.Text{En: ", ", Ar: "، "}.In(tag))
+	})
 }

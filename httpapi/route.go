@@ -192,6 +192,7 @@ type endpoint struct {
 	group   Group // without one, where it has no typed handler
 	// operation is what huma knows of it; nil where it has no typed handler.
 	operation *huma.Operation
+	types     []reflect.Type // that its handler takes and answers
 	// takes means that its handler is given something of a request, which can be wrong.
 	takes bool
 	// byInput means that the limits may have to wait for the handler's input; tell are the

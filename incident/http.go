@@ -21,47 +21,47 @@ var kinds = httpapi.Kinds{
 type incidentBody struct {
 	ID           string             `json:"id"`
 	Title        string             `json:"title"`
-	TitleAr      string             `json:"title_ar" doc:"The title in Arabic; empty where it has one language."`
+	TitleAr      string             `json:"title_ar" doc:"The title in Arabic; empty where it has one language." ar:"العنوان بالعربية؛ فارغ حيث هو بلغة واحدة."`
 	Severity     Severity           `json:"severity" enum:"minor,major,critical"`
 	Status       Status             `json:"status" enum:"investigating,identified,monitoring,resolved"`
 	Components   []string           `json:"components"`
-	Monitor      string             `json:"monitor" doc:"The monitor that has opened it; empty where a person has."`
+	Monitor      string             `json:"monitor" doc:"The monitor that has opened it; empty where a person has." ar:"المراقَب الذي فتحها؛ فارغ حيث فتحها شخص."`
 	StartedAt    string             `json:"started_at" format:"date-time"`
-	ResolvedAt   string             `json:"resolved_at" doc:"A time; empty as long as it isn't resolved."`
-	Updates      []updateBody       `json:"updates" doc:"Oldest first."`
-	EarlierTimes []earlierTimesBody `json:"earlier_times" doc:"What was told of its times before they were corrected, oldest first."`
-	Postmortem   *postmortemBody    `json:"postmortem" doc:"What was found out afterwards; null where nothing was written."`
+	ResolvedAt   string             `json:"resolved_at" doc:"A time; empty as long as it isn't resolved." ar:"وقت؛ فارغ ما لم تُحلّ."`
+	Updates      []updateBody       `json:"updates" doc:"Oldest first." ar:"أقدمها أوّلًا."`
+	EarlierTimes []earlierTimesBody `json:"earlier_times" doc:"What was told of its times before they were corrected, oldest first." ar:"ما قيل عن أوقاتها قبل تصحيحها، أقدمها أوّلًا."`
+	Postmortem   *postmortemBody    `json:"postmortem" doc:"What was found out afterwards; null where nothing was written." ar:"ما تبيّن بعد الحادثة؛ وnull حيث لم يُكتب شيء."`
 }
 
 type earlierTimesBody struct {
 	StartedAt  string `json:"started_at" format:"date-time"`
-	ResolvedAt string `json:"resolved_at" doc:"A time; empty where it wasn't resolved."`
-	Until      string `json:"until" format:"date-time" doc:"When they were corrected."`
+	ResolvedAt string `json:"resolved_at" doc:"A time; empty where it wasn't resolved." ar:"وقت؛ فارغ حيث لم تكن قد حُلّت."`
+	Until      string `json:"until" format:"date-time" doc:"When they were corrected." ar:"متى صُحّحت."`
 }
 
 type postmortemBody struct {
-	Text        string `json:"text" doc:"Markdown."`
+	Text        string `json:"text" doc:"Markdown." ar:"بصيغة Markdown."`
 	TextAr      string `json:"text_ar"`
-	HTML        string `json:"html" doc:"The text as it may stand in a page."`
+	HTML        string `json:"html" doc:"The text as it may stand in a page." ar:"النصّ كما يجوز أن يوضع في صفحة."`
 	WrittenAt   string `json:"written_at" format:"date-time"`
-	PublishedAt string `json:"published_at" doc:"A time; empty as long as only operators see it."`
+	PublishedAt string `json:"published_at" doc:"A time; empty as long as only operators see it." ar:"وقت؛ فارغ ما دام لا يراه إلّا المشغّلون."`
 }
 
 type updateBody struct {
 	ID        string        `json:"id"`
 	At        string        `json:"at" format:"date-time"`
 	Status    Status        `json:"status" enum:"investigating,identified,monitoring,resolved"`
-	Text      string        `json:"text" doc:"Markdown."`
+	Text      string        `json:"text" doc:"Markdown." ar:"بصيغة Markdown."`
 	TextAr    string        `json:"text_ar"`
-	HTML      string        `json:"html" doc:"The text as it may stand in a page."`
-	Automatic bool          `json:"automatic" doc:"No person has written it."`
-	Earlier   []earlierBody `json:"earlier" doc:"What stood there before it was corrected, oldest first."`
+	HTML      string        `json:"html" doc:"The text as it may stand in a page." ar:"النصّ كما يجوز أن يوضع في صفحة."`
+	Automatic bool          `json:"automatic" doc:"No person has written it." ar:"لم يكتبه شخص."`
+	Earlier   []earlierBody `json:"earlier" doc:"What stood there before it was corrected, oldest first." ar:"ما كان هناك قبل أن يُصحَّح، أقدمه أوّلًا."`
 }
 
 type earlierBody struct {
-	Text   string `json:"text" doc:"Markdown."`
+	Text   string `json:"text" doc:"Markdown." ar:"بصيغة Markdown."`
 	TextAr string `json:"text_ar"`
-	Until  string `json:"until" format:"date-time" doc:"When it was corrected."`
+	Until  string `json:"until" format:"date-time" doc:"When it was corrected." ar:"متى صُحِّح."`
 }
 
 func newUpdateBody(u Update) updateBody {
@@ -122,22 +122,22 @@ type Path struct {
 
 // Words are a text in one language or both. It is exported as inputs embed it.
 type Words struct {
-	Text   string `json:"text,omitempty" maxLength:"10000" doc:"Markdown."`
-	TextAr string `json:"text_ar,omitempty" maxLength:"10000" doc:"The same in Arabic."`
+	Text   string `json:"text,omitempty" maxLength:"10000" doc:"Markdown." ar:"بصيغة Markdown."`
+	TextAr string `json:"text_ar,omitempty" maxLength:"10000" doc:"The same in Arabic." ar:"الشيء نفسه بالعربية."`
 }
 
 func (w Words) text() language.Text { return language.Text{En: w.Text, Ar: w.TextAr} }
 
 type openIncidentInput struct {
 	Body struct {
-		Template   string   `json:"template,omitempty" maxLength:"64" doc:"One of incidents.templates, which says what isn't said here."`
+		Template   string   `json:"template,omitempty" maxLength:"64" doc:"One of incidents.templates, which says what isn't said here." ar:"واحد من incidents.templates، ويُؤخذ منه ما لا يُذكر هنا."`
 		Title      string   `json:"title,omitempty" maxLength:"200"`
-		TitleAr    string   `json:"title_ar,omitempty" maxLength:"200" doc:"The same in Arabic."`
-		Severity   Severity `json:"severity,omitempty" enum:"minor,major,critical" doc:"minor, where neither this nor the template says."`
+		TitleAr    string   `json:"title_ar,omitempty" maxLength:"200" doc:"The same in Arabic." ar:"الشيء نفسه بالعربية."`
+		Severity   Severity `json:"severity,omitempty" enum:"minor,major,critical" doc:"minor, where neither this nor the template says." ar:"القيمة minor، حيث لا تُذكر هنا ولا في القالب."`
 		Components []string `json:"components,omitempty" maxItems:"50"`
-		Status     Status   `json:"status,omitempty" enum:"investigating,identified,monitoring,resolved" doc:"investigating, where it isn't said."`
+		Status     Status   `json:"status,omitempty" enum:"investigating,identified,monitoring,resolved" doc:"investigating, where it isn't said." ar:"القيمة investigating، حيث لا تُذكر."`
 		Words
-		Key string `json:"key,omitempty" maxLength:"64" doc:"Makes it one incident however often it is sent."`
+		Key string `json:"key,omitempty" maxLength:"64" doc:"Makes it one incident however often it is sent." ar:"يجعلها حادثة واحدة مهما تكرّر إرسالها."`
 	}
 }
 
@@ -156,15 +156,15 @@ type changeIncidentInput struct {
 type updateIncidentInput struct {
 	Path
 	Body struct {
-		Status Status `json:"status,omitempty" enum:"investigating,identified,monitoring,resolved" doc:"As before, where it isn't said."`
+		Status Status `json:"status,omitempty" enum:"investigating,identified,monitoring,resolved" doc:"As before, where it isn't said." ar:"كما كان، حيث لا تُذكر."`
 		Words
-		Key string `json:"key,omitempty" maxLength:"64" doc:"Makes it one update however often it is sent."`
+		Key string `json:"key,omitempty" maxLength:"64" doc:"Makes it one update however often it is sent." ar:"يجعله تحديثًا واحدًا مهما تكرّر إرساله."`
 	}
 }
 
 type correctUpdateInput struct {
 	Path
-	Update string `path:"update" maxLength:"64" doc:"An update's id, or last for the last one that a person has written."`
+	Update string `path:"update" maxLength:"64" doc:"An update's id, or last for the last one that a person has written." ar:"معرّف تحديث، أو last لآخر ما كتبه شخص."`
 	Body   Words
 }
 
@@ -172,30 +172,30 @@ type postmortemInput struct {
 	Path
 	Body struct {
 		Words
-		Published bool `json:"published,omitempty" doc:"Everybody sees it, and not operators alone."`
+		Published bool `json:"published,omitempty" doc:"Everybody sees it, and not operators alone." ar:"يراه الجميع، لا المشغّلون وحدهم."`
 	}
 }
 
 type listIncidentsInput struct {
 	httpapi.Page
-	Open bool `query:"open" doc:"Only those that aren't resolved."`
+	Open bool `query:"open" doc:"Only those that aren't resolved." ar:"ما لم يُحلّ وحده."`
 }
 
 type maintenanceBody struct {
 	ID         string        `json:"id"`
 	Title      string        `json:"title"`
 	TitleAr    string        `json:"title_ar"`
-	Text       string        `json:"text" doc:"Markdown."`
+	Text       string        `json:"text" doc:"Markdown." ar:"بصيغة Markdown."`
 	TextAr     string        `json:"text_ar"`
 	Components []string      `json:"components"`
 	StartsAt   string        `json:"starts_at" format:"date-time"`
 	EndsAt     string        `json:"ends_at" format:"date-time"`
 	RRule      string        `json:"rrule"`
 	Timezone   string        `json:"timezone"`
-	NextAt     string        `json:"next_at" doc:"When it begins next, or has begun where it is on; empty when it is over for good."`
-	On         bool          `json:"on" doc:"It is on now."`
-	Status     Stage         `json:"status" enum:"scheduled,in_progress,completed,cancelled" doc:"Of the time that is on, else the next, else the last one."`
-	Updates    []reachedBody `json:"updates" doc:"What became of that time so far, oldest first."`
+	NextAt     string        `json:"next_at" doc:"When it begins next, or has begun where it is on; empty when it is over for good." ar:"متى تبدأ في المرّة التالية، أو متى بدأت حيث هي جارية؛ فارغ حين تنتهي نهائيًّا."`
+	On         bool          `json:"on" doc:"It is on now." ar:"هي جارية الآن."`
+	Status     Stage         `json:"status" enum:"scheduled,in_progress,completed,cancelled" doc:"Of the time that is on, else the next, else the last one." ar:"للوقت الجاري، وإلّا فللتالي، وإلّا فللأخير."`
+	Updates    []reachedBody `json:"updates" doc:"What became of that time so far, oldest first." ar:"ما صار في ذلك الوقت إلى الآن، أقدمه أوّلًا."`
 	CreatedAt  string        `json:"created_at" format:"date-time"`
 }
 
@@ -231,14 +231,14 @@ func (s *Service) maintenanceBody(m Maintenance) maintenanceBody {
 type planMaintenanceInput struct {
 	Body struct {
 		Title   string `json:"title" minLength:"1" maxLength:"200"`
-		TitleAr string `json:"title_ar,omitempty" maxLength:"200" doc:"The same in Arabic."`
+		TitleAr string `json:"title_ar,omitempty" maxLength:"200" doc:"The same in Arabic." ar:"الشيء نفسه بالعربية."`
 		Words
 		Components []string  `json:"components,omitempty" maxItems:"50"`
 		StartsAt   time.Time `json:"starts_at"`
 		EndsAt     time.Time `json:"ends_at"`
-		RRule      string    `json:"rrule,omitempty" maxLength:"256" example:"FREQ=WEEKLY;BYDAY=SU" doc:"By which it comes again (RFC 5545)."`
-		Timezone   string    `json:"timezone,omitempty" maxLength:"64" example:"Europe/Berlin" doc:"By whose clocks it comes again; UTC where it isn't said."`
-		Key        string    `json:"key,omitempty" maxLength:"64" doc:"Makes it one maintenance however often it is sent."`
+		RRule      string    `json:"rrule,omitempty" maxLength:"256" example:"FREQ=WEEKLY;BYDAY=SU" doc:"By which it comes again (RFC 5545)." ar:"القاعدة التي تتكرّر بها (RFC 5545)."`
+		Timezone   string    `json:"timezone,omitempty" maxLength:"64" example:"Europe/Berlin" doc:"By whose clocks it comes again; UTC where it isn't said." ar:"المنطقة الزمنية التي تتكرّر بساعاتها؛ وUTC حيث لا تُذكر."`
+		Key        string    `json:"key,omitempty" maxLength:"64" doc:"Makes it one maintenance however often it is sent." ar:"يجعلها صيانة واحدة مهما تكرّر إرسالها."`
 	}
 }
 

@@ -26,7 +26,7 @@ type Template struct {
 	TitleAr    string   `yaml:"title_ar" json:"title_ar"`
 	Severity   Severity `yaml:"severity" json:"severity" enum:"minor,major,critical"`
 	Components []string `yaml:"components" json:"components"`
-	Text       string   `yaml:"text" json:"text" doc:"Markdown."`
+	Text       string   `yaml:"text" json:"text" doc:"Markdown." ar:"بصيغة Markdown."`
 	TextAr     string   `yaml:"text_ar" json:"text_ar"`
 }
 

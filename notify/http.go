@@ -20,19 +20,19 @@ var kinds = httpapi.Kinds{
 // alertBody is an alert as operators see it.
 type alertBody struct {
 	ID          string  `json:"id"`
-	Key         string  `json:"key" doc:"Kind, subject and occurrence of what it is about; the same for its end."`
+	Key         string  `json:"key" doc:"Kind, subject and occurrence of what it is about; the same for its end." ar:"النوع والموضوع والمرّة لما هو عنه؛ وهو نفسه عند انتهائه."`
 	Kind        string  `json:"kind" example:"backup.failed"`
-	State       State   `json:"state" enum:"raised,over,passed,reminder,escalated,digest,test" doc:"What it says of it."`
+	State       State   `json:"state" enum:"raised,over,passed,reminder,escalated,digest,test" doc:"What it says of it." ar:"ما يقوله عنه."`
 	Title       string  `json:"title"`
 	Text        string  `json:"text"`
 	URL         string  `json:"url"`
-	Channel     string  `json:"channel" example:"mail" doc:"Or a part of one: mail/2 is the second address of mail."`
+	Channel     string  `json:"channel" example:"mail" doc:"Or a part of one: mail/2 is the second address of mail." ar:"أو جزء من قناة: mail/2 هو العنوان الثاني من mail."`
 	Status      Status  `json:"status" enum:"pending,delivered,dead"`
 	Attempts    int     `json:"attempts"`
 	LastError   string  `json:"last_error"`
 	CreatedAt   string  `json:"created_at" format:"date-time"`
 	DeliveredAt *string `json:"delivered_at" format:"date-time"`
-	HeldUntil   *string `json:"held_until" format:"date-time" doc:"When it is told in a digest, of one that is pending for that."`
+	HeldUntil   *string `json:"held_until" format:"date-time" doc:"When it is told in a digest, of one that is pending for that." ar:"متى يُخبر به في ملخّص، لما ينتظر ذلك."`
 }
 
 func newAlertBody(a Alert) alertBody {
@@ -51,7 +51,7 @@ func newAlertBody(a Alert) alertBody {
 
 type listInput struct {
 	httpapi.Page
-	Status Status `query:"status" enum:"pending,delivered,dead" doc:"Of this status alone."`
+	Status Status `query:"status" enum:"pending,delivered,dead" doc:"Of this status alone." ar:"ما له هذه الحال وحدها."`
 }
 
 type oneInput struct {
@@ -60,7 +60,7 @@ type oneInput struct {
 
 type testInput struct {
 	Body *struct {
-		Channel string `json:"channel,omitempty" minLength:"1" maxLength:"40" doc:"The channel's id, or that of a part, such as mail/2; without one, all are tested."`
+		Channel string `json:"channel,omitempty" minLength:"1" maxLength:"40" doc:"The channel's id, or that of a part, such as mail/2; without one, all are tested." ar:"معرّف القناة، أو جزء منها مثل mail/2؛ وبدونه تُجرَّب كلّها."`
 	}
 }
 
@@ -73,7 +73,7 @@ func (in *testInput) channel() string {
 
 type testOutput struct {
 	Body struct {
-		IDs []string `json:"ids" doc:"The tests' alerts, one for each part of a channel."`
+		IDs []string `json:"ids" doc:"The tests' alerts, one for each part of a channel." ar:"تنبيهات التجربة، واحد لكلّ جزء من قناة."`
 	}
 }
 

@@ -52,7 +52,7 @@ const maxMessageBody = 12*maxText + 4<<10
 
 // sessionBody is a session as its owner sees it.
 type sessionBody struct {
-	ID        string `json:"id" doc:"Opaque."`
+	ID        string `json:"id" doc:"Opaque." ar:"مُعتِم."`
 	Title     string `json:"title"`
 	Status    Status `json:"status" enum:"active,stopped"`
 	CreatedAt string `json:"created_at" format:"date-time"`
@@ -65,11 +65,11 @@ func newSessionBody(s Session) sessionBody {
 
 // eventBody is an event as its reader sees it.
 type eventBody struct {
-	Seq       int64           `json:"seq" doc:"Its place in the log: 1, 2, 3, … without gaps. It is the id in a live stream."`
+	Seq       int64           `json:"seq" doc:"Its place in the log: 1, 2, 3, … without gaps. It is the id in a live stream." ar:"موضعه في السجلّ: 1 و2 و3 … بلا فجوات. وهو المعرّف في البثّ المباشر."`
 	Type      string          `json:"type" example:"message"`
-	Data      json.RawMessage `json:"data" doc:"For a message {\"text\":…}; otherwise what the worker sent."`
-	ID        string          `json:"id" doc:"Opaque; the same wherever the event is seen."`
-	Answers   string          `json:"answers,omitempty" doc:"The id of the message that it answers, where the worker said that."`
+	Data      json.RawMessage `json:"data" doc:"For a message {\"text\":…}; otherwise what the worker sent." ar:"للرسالة '{\"text\":…}'؛ ولغيرها ما أرسله العامل."`
+	ID        string          `json:"id" doc:"Opaque; the same wherever the event is seen." ar:"مُعتِم؛ هو نفسه حيثما رُئي الحدث."`
+	Answers   string          `json:"answers,omitempty" doc:"The id of the message that it answers, where the worker said that." ar:"معرّف الرسالة التي يجيب عنها، حيث ذكره العامل."`
 	CreatedAt string          `json:"created_at" format:"date-time"`
 }
 
@@ -100,29 +100,29 @@ type (
 		IDParam
 		Body struct {
 			Text      string `json:"text" minLength:"1" maxLength:"16384" example:"Summarise the third chapter."`
-			ClientKey string `json:"client_key,omitempty" pattern:"^[A-Za-z0-9._:-]{1,128}$" doc:"Made up by you, another for each message: a message sent again with its key is the same message."`
+			ClientKey string `json:"client_key,omitempty" pattern:"^[A-Za-z0-9._:-]{1,128}$" doc:"Made up by you, another for each message: a message sent again with its key is the same message." ar:"من عندك، ولكلّ رسالة غيره: فالرسالة التي يُعاد إرسالها بمفتاحها هي الرسالة نفسها."`
 		}
 	}
 	eventInput struct {
 		IDParam
 		Body struct {
 			Type      string          `json:"type" pattern:"^[a-z][a-z0-9._-]{0,63}$" example:"step.finished"`
-			Data      json.RawMessage `json:"data,omitempty" doc:"Any JSON, at most 32768 bytes."`
-			Answers   string          `json:"answers,omitempty" maxLength:"64" doc:"The id of the message that this answers. There is one such event of each type, unless client_key tells them apart: sent again it is the same event, with other data it is 'already-answered'."`
-			ClientKey string          `json:"client_key,omitempty" pattern:"^[A-Za-z0-9._:-]{1,128}$" doc:"An event sent again with its key is the same event."`
+			Data      json.RawMessage `json:"data,omitempty" doc:"Any JSON, at most 32768 bytes." ar:"أيّ JSON، 32768 بايت على الأكثر."`
+			Answers   string          `json:"answers,omitempty" maxLength:"64" doc:"The id of the message that this answers. There is one such event of each type, unless client_key tells them apart: sent again it is the same event, with other data it is 'already-answered'." ar:"معرّف الرسالة التي يجيب عنها. لها حدث واحد من كلّ نوع، ما لم يميّزها client_key: فإن أُعيد إرساله فهو الحدث نفسه، وإن كان ببيانات أخرى فجوابه 'already-answered'."`
+			ClientKey string          `json:"client_key,omitempty" pattern:"^[A-Za-z0-9._:-]{1,128}$" doc:"An event sent again with its key is the same event." ar:"الحدث الذي يُعاد إرساله بمفتاحه هو الحدث نفسه."`
 		}
 	}
 	eventsInput struct {
 		IDParam
 		httpapi.Page
-		After       int64  `query:"after" minimum:"0" maximum:"100001" doc:"Events after this place only."`
-		Accept      string `header:"Accept" doc:"text/event-stream for a live stream."`
-		LastEventID string `header:"Last-Event-ID" maxLength:"64" doc:"Goes on with a live stream after this event."`
-		Ticket      string `query:"ticket" maxLength:"64" doc:"Of POST /sessions/{id}/stream-ticket: a live stream for a browser's EventSource."`
+		After       int64  `query:"after" minimum:"0" maximum:"100001" doc:"Events after this place only." ar:"الأحداث التي بعد هذا الموضع وحدها."`
+		Accept      string `header:"Accept" doc:"text/event-stream for a live stream." ar:"القيمة text/event-stream لبثّ مباشر."`
+		LastEventID string `header:"Last-Event-ID" maxLength:"64" doc:"Goes on with a live stream after this event." ar:"يكمل بثًّا مباشرًا بعد هذا الحدث."`
+		Ticket      string `query:"ticket" maxLength:"64" doc:"Of POST /sessions/{id}/stream-ticket: a live stream for a browser's EventSource." ar:"من POST /sessions/{id}/stream-ticket: بثّ مباشر لكائن EventSource في المتصفّح."`
 	}
 	ticketBody struct {
-		URL       string `json:"url" doc:"For new EventSource(url). It opens one stream; a browser comes back to that by itself."`
-		ExpiresIn int    `json:"expires_in" doc:"Seconds in which it has to be opened." example:"60"`
+		URL       string `json:"url" doc:"For new EventSource(url). It opens one stream; a browser comes back to that by itself." ar:"لإنشاء new EventSource(url). يفتح بثًّا واحدًا؛ ويعود المتصفّح إليه بنفسه."`
+		ExpiresIn int    `json:"expires_in" doc:"Seconds in which it has to be opened." ar:"كم ثانية يلزم أن يُفتح خلالها." example:"60"`
 	}
 	sessionOutput = httpapi.Output[sessionBody]
 	eventOutput   = httpapi.Output[eventBody]
@@ -183,7 +183,7 @@ func (s *Service) Routes(api *httpapi.API, opening map[string]ratelimit.Limit) {
 		})
 	httpapi.Register(group, httpapi.Route{
 		Access: httpapi.Workers, Pattern: "POST /sessions/{id}/events", ID: "append-event", Problems: []error{ErrNotFound, ErrStopped, ErrLogFull, ErrKeyReused, errInvalidData, errReservedType, errAnswersNothing, errAnswered, ErrContended}, Status: http.StatusAccepted, Summary: language.Text{En: "Append what a worker did to a session", Ar: "أضف إلى جلسة ما فعله عامل"},
-		Description: language.Text{En: "For programs of the product, with an operator's API key of scope 'worker', to anybody's session.", Ar: "لبرامج المنتج، بمفتاح برمجي لمشغّل نطاقه worker، وإلى جلسة أيّ مستخدم."},
+		Description: language.Text{En: "For programs of the product, with an operator's API key of scope 'worker', to anybody's session.", Ar: "لبرامج المنتج، بمفتاح برمجي بصلاحية worker لمشغّل، وإلى جلسة أيّ مستخدم."},
 		Limits:      []ratelimit.Rule{workLimit()},
 	},
 		s.appendEvent)

@@ -26,11 +26,11 @@ var errBadFeedPlace = errors.New("what the feed is to go on after isn't a place 
 
 // messageBody is a message of a session as workers see it.
 type messageBody struct {
-	ID        string          `json:"id" doc:"Opaque. The same each time that the message is given out: by it you know work that you have done."`
+	ID        string          `json:"id" doc:"Opaque. The same each time that the message is given out: by it you know work that you have done." ar:"مُعتِم. هو نفسه كلّما أُعطيت الرسالة: به تعرف العمل الذي أنجزته."`
 	SessionID string          `json:"session_id"`
-	Seq       int64           `json:"seq" doc:"Its place in the session's log."`
+	Seq       int64           `json:"seq" doc:"Its place in the session's log." ar:"موضعه في سجلّ الجلسة."`
 	Type      string          `json:"type" example:"message"`
-	Data      json.RawMessage `json:"data" doc:"{\"text\":…}"`
+	Data      json.RawMessage `json:"data" doc:"{\"text\":…}" ar:"بالصورة '{\"text\":…}'"`
 	CreatedAt string          `json:"created_at" format:"date-time"`
 }
 
@@ -40,12 +40,12 @@ func newMessageBody(e Event) messageBody {
 
 // fedBody is a message in the feed.
 type fedBody struct {
-	ID        string          `json:"id" doc:"Opaque. The same as in a claim."`
-	Cursor    string          `json:"cursor" doc:"Its place in the feed: send it as after for what follows it."`
+	ID        string          `json:"id" doc:"Opaque. The same as in a claim." ar:"مُعتِم. هو نفسه كما في الحجز."`
+	Cursor    string          `json:"cursor" doc:"Its place in the feed: send it as after for what follows it." ar:"موضعه في الخلاصة: أرسله في after لتنال ما بعده."`
 	SessionID string          `json:"session_id"`
-	Seq       int64           `json:"seq" doc:"Its place in the session's log."`
+	Seq       int64           `json:"seq" doc:"Its place in the session's log." ar:"موضعه في سجلّ الجلسة."`
 	Type      string          `json:"type" example:"message"`
-	Data      json.RawMessage `json:"data" doc:"{\"text\":…}"`
+	Data      json.RawMessage `json:"data" doc:"{\"text\":…}" ar:"بالصورة '{\"text\":…}'"`
 	CreatedAt string          `json:"created_at" format:"date-time"`
 }
 
@@ -58,16 +58,16 @@ func placeText(place int64) string { return strconv.FormatInt(place, 10) }
 
 // claimedBody is a message in a worker's hands.
 type claimedBody struct {
-	ID             string          `json:"id" doc:"Opaque. The same each time that the message is given out: by it you know work that you have done."`
+	ID             string          `json:"id" doc:"Opaque. The same each time that the message is given out: by it you know work that you have done." ar:"مُعتِم. هو نفسه كلّما أُعطيت الرسالة: به تعرف العمل الذي أنجزته."`
 	SessionID      string          `json:"session_id"`
-	UserID         string          `json:"user_id" doc:"Whose session it is."`
-	Seq            int64           `json:"seq" doc:"Its place in the session's log."`
+	UserID         string          `json:"user_id" doc:"Whose session it is." ar:"صاحب الجلسة."`
+	Seq            int64           `json:"seq" doc:"Its place in the session's log." ar:"موضعه في سجلّ الجلسة."`
 	Type           string          `json:"type" example:"message"`
-	Data           json.RawMessage `json:"data" doc:"{\"text\":…}"`
+	Data           json.RawMessage `json:"data" doc:"{\"text\":…}" ar:"بالصورة '{\"text\":…}'"`
 	CreatedAt      string          `json:"created_at" format:"date-time"`
-	Attempt        int             `json:"attempt" doc:"How often the message has been given out, this time included." example:"1"`
-	Lease          string          `json:"lease" doc:"Send it with done and release, so that it is known that they are of this claim."`
-	LeaseExpiresAt string          `json:"lease_expires_at" format:"date-time" doc:"From then on another worker may have it."`
+	Attempt        int             `json:"attempt" doc:"How often the message has been given out, this time included." ar:"كم مرّة أُعطيت الرسالة، وهذه منها." example:"1"`
+	Lease          string          `json:"lease" doc:"Send it with done and release, so that it is known that they are of this claim." ar:"أرسله مع done وrelease ليُعرف أنّهما لهذا الحجز."`
+	LeaseExpiresAt string          `json:"lease_expires_at" format:"date-time" doc:"From then on another worker may have it." ar:"منذ ذلك الوقت يجوز أن يأخذها عامل آخر."`
 }
 
 func newClaimedBody(c Claimed) claimedBody {
@@ -82,25 +82,25 @@ type (
 		Body *claimInputBody `required:"false"`
 	}
 	claimInputBody struct {
-		Limit        int `json:"limit,omitempty" minimum:"1" maximum:"100" default:"10" doc:"How many messages at most, one of a session at a time."`
-		LeaseSeconds int `json:"lease_seconds,omitempty" minimum:"1" maximum:"1800" default:"60" doc:"How long they are yours; what isn't done by then comes back."`
-		WaitSeconds  int `json:"wait_seconds,omitempty" minimum:"0" maximum:"20" doc:"How long to wait while there is nothing."`
+		Limit        int `json:"limit,omitempty" minimum:"1" maximum:"100" default:"10" doc:"How many messages at most, one of a session at a time." ar:"كم رسالة على الأكثر، واحدة من كلّ جلسة في المرّة."`
+		LeaseSeconds int `json:"lease_seconds,omitempty" minimum:"1" maximum:"1800" default:"60" doc:"How long they are yours; what isn't done by then comes back." ar:"كم تبقى لك؛ وما لم يُنجز حتى ذلك يعود."`
+		WaitSeconds  int `json:"wait_seconds,omitempty" minimum:"0" maximum:"20" doc:"How long to wait while there is nothing." ar:"كم يُنتظر حين لا يوجد شيء."`
 	}
 	claimOutputBody struct {
-		Items []claimedBody `json:"items" doc:"Those that have waited for longest first; none when nothing waits."`
+		Items []claimedBody `json:"items" doc:"Those that have waited for longest first; none when nothing waits." ar:"أطولها انتظارًا أوّلًا؛ وخالية حين لا ينتظر شيء."`
 	}
 	settleInput struct {
 		ID   string `path:"id" maxLength:"64"`
 		Body *struct {
-			Lease string `json:"lease,omitempty" maxLength:"64" doc:"Of the claim. Without it, whoever has claimed the message last with your key counts."`
+			Lease string `json:"lease,omitempty" maxLength:"64" doc:"Of the claim. Without it, whoever has claimed the message last with your key counts." ar:"من الحجز. وبدونه يُعدّ آخر من حجز الرسالة بمفتاحك."`
 		} `required:"false"`
 	}
 	feedInput struct {
 		Limit       int    `query:"limit" minimum:"1" maximum:"100" default:"20"`
-		Cursor      string `query:"cursor" maxLength:"20" doc:"The next_cursor of the page before."`
-		After       string `query:"after" maxLength:"20" doc:"The cursor of the last message that you know; 0 or nothing is the beginning."`
-		Accept      string `header:"Accept" doc:"text/event-stream for a live stream."`
-		LastEventID string `header:"Last-Event-ID" maxLength:"20" doc:"Goes on with a live stream after this message."`
+		Cursor      string `query:"cursor" maxLength:"20" doc:"The next_cursor of the page before." ar:"قيمة next_cursor من الصفحة السابقة."`
+		After       string `query:"after" maxLength:"20" doc:"The cursor of the last message that you know; 0 or nothing is the beginning." ar:"مؤشّر آخر رسالة تعرفها؛ و0 أو لا شيء هو البداية."`
+		Accept      string `header:"Accept" doc:"text/event-stream for a live stream." ar:"القيمة text/event-stream لبثّ مباشر."`
+		LastEventID string `header:"Last-Event-ID" maxLength:"20" doc:"Goes on with a live stream after this message." ar:"يكمل بثًّا مباشرًا بعد هذه الرسالة."`
 	}
 )
 
@@ -122,7 +122,7 @@ func (in *feedInput) place() (int64, error) {
 }
 
 // forWorkers says who may call a route.
-var forWorkers = language.Text{En: "For programs with an operator's API key of scope 'worker'.", Ar: "للبرامج التي لها مفتاح برمجي لمشغّل نطاقه worker."}
+var forWorkers = language.Text{En: "For programs with an operator's API key of scope 'worker'.", Ar: "للبرامج التي لها مفتاح برمجي بصلاحية worker لمشغّل."}
 
 func (s *Service) workRoutes(group httpapi.Group) {
 	route := func(pattern, id string, summary, description language.Text, problems ...error) httpapi.Route {

@@ -13,7 +13,7 @@ import (
 
 type createMonitorInput struct {
 	Body struct {
-		ID   string     `json:"id" maxLength:"64" doc:"Lower-case letters, digits, '-' and '_'. What is known of a monitor hangs on it."`
+		ID   string     `json:"id" maxLength:"64" doc:"Lower-case letters, digits, '-' and '_'. What is known of a monitor hangs on it." ar:"حروف لاتينية صغيرة وأرقام و'-' و'_'. وبه يرتبط ما يُعرف عن المراقَب."`
 		Type probe.Kind `json:"type" enum:"http,tcp,dns,icmp,tls,domain,heartbeat"`
 		Definition
 	}
@@ -39,7 +39,7 @@ func (p *monitorPatch) UnmarshalJSON(text []byte) error {
 type muteMonitorInput struct {
 	Path
 	Body struct {
-		For string `json:"for" minLength:"1" maxLength:"30" example:"10m" doc:"For how long, from 1s to 24h."`
+		For string `json:"for" minLength:"1" maxLength:"30" example:"10m" doc:"For how long, from 1s to 24h." ar:"كم من الوقت، من 1s إلى 24h."`
 	}
 }
 

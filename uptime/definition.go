@@ -14,45 +14,45 @@ import (
 // that are left out, or null, have what holds where nothing is said. Read over another one it
 // changes what it names (RFC 7396).
 type Definition struct {
-	Name       *string            `json:"name,omitempty" nullable:"true" maxLength:"100" doc:"As people are told; the id, where it isn't said."`
+	Name       *string            `json:"name,omitempty" nullable:"true" maxLength:"100" doc:"As people are told; the id, where it isn't said." ar:"كما يُخبر به الناس؛ وهو المعرّف حيث لا يُذكر."`
 	Type       *probe.Kind        `json:"type,omitempty" enum:"http,tcp,dns,icmp,tls,domain,heartbeat"`
-	URL        *string            `json:"url,omitempty" nullable:"true" maxLength:"2000" doc:"An address of http; host:port of tcp and tls; a name of the others."`
+	URL        *string            `json:"url,omitempty" nullable:"true" maxLength:"2000" doc:"An address of http; host:port of tcp and tls; a name of the others." ar:"عنوان لنوع http؛ وhost:port لنوعَي tcp وtls؛ واسم لغيرها."`
 	Every      *string            `json:"every,omitempty" nullable:"true" maxLength:"30" example:"60s"`
 	Timeout    *string            `json:"timeout,omitempty" nullable:"true" maxLength:"30" example:"10s"`
-	Expect     []string           `json:"expect,omitzero" nullable:"true" maxItems:"50" doc:"Conditions, all of which have to hold."`
-	Confirm    []string           `json:"confirm,omitzero" nullable:"true" maxItems:"10" example:"[\"5s\",\"15s\",\"35s\"]" doc:"When it is looked at again before it is down, counted from the first failure."`
-	UpAfter    *int               `json:"up_after,omitempty" nullable:"true" doc:"How many good checks in a row make it up again."`
-	Parent     *string            `json:"parent,omitempty" nullable:"true" maxLength:"64" doc:"A monitor without which this one can't be up."`
+	Expect     []string           `json:"expect,omitzero" nullable:"true" maxItems:"50" doc:"Conditions, all of which have to hold." ar:"شروط لا بدّ أن تتحقّق كلّها."`
+	Confirm    []string           `json:"confirm,omitzero" nullable:"true" maxItems:"10" example:"[\"5s\",\"15s\",\"35s\"]" doc:"When it is looked at again before it is down, counted from the first failure." ar:"متى يُنظر إليه ثانية قبل أن يُعدّ متعطّلًا، محسوبًا من أوّل فشل."`
+	UpAfter    *int               `json:"up_after,omitempty" nullable:"true" doc:"How many good checks in a row make it up again." ar:"كم فحصًا جيّدًا متتاليًا يجعله عاملًا من جديد."`
+	Parent     *string            `json:"parent,omitempty" nullable:"true" maxLength:"64" doc:"A monitor without which this one can't be up." ar:"مراقَب لا يعمل هذا بدونه."`
 	SLO        *float64           `json:"slo,omitempty" nullable:"true" example:"0.999"`
 	Paused     *bool              `json:"paused,omitempty" nullable:"true"`
 	Method     *string            `json:"method,omitempty" nullable:"true" maxLength:"30"`
-	Headers    map[string]*string `json:"headers,omitempty" nullable:"true" doc:"Operators see their values, but of those that are credentials."`
+	Headers    map[string]*string `json:"headers,omitempty" nullable:"true" doc:"Operators see their values, but of those that are credentials." ar:"يرى المشغّلون قيمها، إلّا ما كان من بيانات الدخول."`
 	Body       *string            `json:"body,omitempty" nullable:"true" maxLength:"10000"`
 	Auth       *AuthDefinition    `json:"auth,omitempty"`
-	Redirects  *int               `json:"redirects,omitempty" nullable:"true" doc:"How many are followed."`
+	Redirects  *int               `json:"redirects,omitempty" nullable:"true" doc:"How many are followed." ar:"كم تحويلًا يُتبع."`
 	Proxy      *string            `json:"proxy,omitempty" nullable:"true" maxLength:"2000"`
-	IP         *int               `json:"ip,omitempty" nullable:"true" doc:"4 or 6 for that version alone."`
-	Private    *bool              `json:"private,omitempty" nullable:"true" doc:"It may be at an address of a private network. The API takes it where ALLOW_PRIVATE_TARGETS is true."`
-	ServerName *string            `json:"server_name,omitempty" nullable:"true" maxLength:"255" doc:"The name that a certificate has to have."`
+	IP         *int               `json:"ip,omitempty" nullable:"true" doc:"4 or 6 for that version alone." ar:"4 أو 6 لهذا الإصدار وحده."`
+	Private    *bool              `json:"private,omitempty" nullable:"true" doc:"It may be at an address of a private network. The API takes it where ALLOW_PRIVATE_TARGETS is true." ar:"يجوز أن يكون في عنوان شبكة خاصّة. تقبله الواجهة البرمجية حيث ALLOW_PRIVATE_TARGETS هو true."`
+	ServerName *string            `json:"server_name,omitempty" nullable:"true" maxLength:"255" doc:"The name that a certificate has to have." ar:"الاسم الذي يلزم أن يكون في الشهادة."`
 	Record     *string            `json:"record,omitempty" nullable:"true" maxLength:"20"`
 	Resolver   *string            `json:"resolver,omitempty" nullable:"true" maxLength:"100"`
-	Cron       *string            `json:"cron,omitempty" nullable:"true" maxLength:"200" doc:"When the job of a heartbeat reports, in place of every."`
+	Cron       *string            `json:"cron,omitempty" nullable:"true" maxLength:"200" doc:"When the job of a heartbeat reports, in place of every." ar:"متى تُبلغ مهمّة النبضة، بدل every."`
 	Timezone   *string            `json:"timezone,omitempty" nullable:"true" maxLength:"64"`
 	Grace      *string            `json:"grace,omitempty" nullable:"true" maxLength:"30"`
 	MaxRuntime *string            `json:"max_runtime,omitempty" nullable:"true" maxLength:"30"`
-	Locations  *WhereDefinition   `json:"locations,omitempty" doc:"Where it is watched from, and how many of those places have to see it down."`
+	Locations  *WhereDefinition   `json:"locations,omitempty" doc:"Where it is watched from, and how many of those places have to see it down." ar:"من أين يُراقَب، وكم من هذه المواقع يلزم أن يراه متعطّلًا."`
 }
 
 // WhereDefinition is where it is watched from.
 type WhereDefinition struct {
-	Quorum *int     `json:"quorum,omitempty" nullable:"true" doc:"More than half of the places, where it isn't said."`
-	Places []string `json:"places,omitzero" nullable:"true" maxItems:"50" doc:"All, where none is named."`
+	Quorum *int     `json:"quorum,omitempty" nullable:"true" doc:"More than half of the places, where it isn't said." ar:"أكثر من نصف المواقع، حيث لا يُذكر."`
+	Places []string `json:"places,omitzero" nullable:"true" maxItems:"50" doc:"All, where none is named." ar:"كلّها، حيث لا يُسمّى أيّ منها."`
 }
 
 // AuthDefinition is how a request says who asks. The secret stands in the server's
 // environment.
 type AuthDefinition struct {
-	Type *string `json:"type,omitempty" nullable:"true" maxLength:"20" doc:"basic or bearer; null for none."`
+	Type *string `json:"type,omitempty" nullable:"true" maxLength:"20" doc:"basic or bearer; null for none." ar:"basic أو bearer؛ وnull حيث لا شيء."`
 	User *string `json:"user,omitempty" nullable:"true" maxLength:"255"`
 }
 

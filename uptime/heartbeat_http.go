@@ -63,20 +63,20 @@ func (s *Service) servePing(w http.ResponseWriter, r *http.Request) {
 type heartbeatBody struct {
 	Schedule   string      `json:"schedule" example:"0 3 * * * Europe/Berlin"`
 	Grace      string      `json:"grace" example:"10m0s"`
-	MaxRuntime string      `json:"max_runtime" doc:"Empty where a run has until its next turn is overdue."`
-	NamedURL   string      `json:"named_url" doc:"As ping_url, by the installation's key and the monitor's id."`
-	Running    string      `json:"running_since" doc:"Since when a run is under way; else empty."`
-	Due        string      `json:"due_at" doc:"When it will be down if nothing comes; else empty."`
-	Expected   []turnBody  `json:"expected" doc:"The next five turns of a crontab's line, by the clocks of its zone."`
-	Clocks     *clocksBody `json:"clock_change,omitempty" doc:"The next time at which the zone's clocks are changed."`
-	Advice     string      `json:"advice" doc:"What seems to be wrong with the schedule; else empty."`
-	Timezone   string      `json:"advised_timezone" doc:"The time zone that its pings keep to, where that isn't the schedule's."`
-	Pings      []pingBody  `json:"pings" doc:"The last ones, the newest first."`
+	MaxRuntime string      `json:"max_runtime" doc:"Empty where a run has until its next turn is overdue." ar:"فارغ حيث يُمهَل التشغيل إلى أن يفوت موعده التالي."`
+	NamedURL   string      `json:"named_url" doc:"As ping_url, by the installation's key and the monitor's id." ar:"مثل ping_url، بمفتاح التثبيت ومعرّف المراقَب."`
+	Running    string      `json:"running_since" doc:"Since when a run is under way; else empty." ar:"منذ متى يجري تشغيل؛ وإلّا ففارغ."`
+	Due        string      `json:"due_at" doc:"When it will be down if nothing comes; else empty." ar:"متى يُعدّ متعطّلًا إن لم يأتِ شيء؛ وإلّا ففارغ."`
+	Expected   []turnBody  `json:"expected" doc:"The next five turns of a crontab's line, by the clocks of its zone." ar:"المواعيد الخمسة التالية لسطر crontab، بساعات منطقته."`
+	Clocks     *clocksBody `json:"clock_change,omitempty" doc:"The next time at which the zone's clocks are changed." ar:"الموعد التالي لتغيير ساعات المنطقة."`
+	Advice     string      `json:"advice" doc:"What seems to be wrong with the schedule; else empty." ar:"ما يبدو خطأ في الجدول؛ وإلّا ففارغ."`
+	Timezone   string      `json:"advised_timezone" doc:"The time zone that its pings keep to, where that isn't the schedule's." ar:"المنطقة الزمنية التي تلتزمها نبضاته، حيث ليست منطقة الجدول."`
+	Pings      []pingBody  `json:"pings" doc:"The last ones, the newest first." ar:"آخرها، أحدثها أوّلًا."`
 }
 
 type turnBody struct {
 	At    string `json:"at" format:"date-time"`
-	Shift string `json:"clocks_shifted" doc:"By how much clocks were changed since the turn before, such as 1h0m0s in spring; else empty."`
+	Shift string `json:"clocks_shifted" doc:"By how much clocks were changed since the turn before, such as 1h0m0s in spring; else empty." ar:"بكم غُيّرت الساعات منذ الموعد السابق، مثل 1h0m0s في الربيع؛ وإلّا ففارغ."`
 }
 
 type clocksBody struct {
@@ -89,10 +89,10 @@ type pingBody struct {
 	Signal    heartbeat.Signal `json:"signal" enum:"start,success,fail"`
 	Status    int64            `json:"exit_status"`
 	Run       string           `json:"run"`
-	Took      int64            `json:"took_ms" doc:"Since the start of its run; 0 where that isn't known."`
-	Overtaken bool             `json:"overtaken" doc:"A start that came after the end of its run, and says nothing."`
+	Took      int64            `json:"took_ms" doc:"Since the start of its run; 0 where that isn't known." ar:"منذ بدء تشغيله؛ و0 حيث لا يُعرف."`
+	Overtaken bool             `json:"overtaken" doc:"A start that came after the end of its run, and says nothing." ar:"بدء وصل بعد نهاية تشغيله، ولا يدلّ على شيء."`
 	From      string           `json:"from"`
-	Body      string           `json:"body" doc:"The first 10 KB."`
+	Body      string           `json:"body" doc:"The first 10 KB." ar:"أوّل '10 KB'."`
 }
 
 func newTurnBody(t heartbeat.Turn) turnBody {

@@ -43,28 +43,28 @@ var kinds = httpapi.Kinds{
 type monitorBody struct {
 	ID string `json:"id"`
 	Definition
-	From        Origin                 `json:"from" enum:"product,file,api" doc:"Where it is changed: file is manus.yaml."`
-	Note        string                 `json:"note" doc:"What an operator should know of it, in English or Arabic; empty where that is nothing."`
+	From        Origin                 `json:"from" enum:"product,file,api" doc:"Where it is changed: file is manus.yaml." ar:"أين يُغيَّر: file هو manus.yaml."`
+	Note        string                 `json:"note" doc:"What an operator should know of it, in English or Arabic; empty where that is nothing." ar:"ما ينبغي أن يعرفه مشغّل عنه، بالإنجليزية أو العربية؛ فارغ حيث لا شيء."`
 	Status      Status                 `json:"status" enum:"up,down,unknown,paused,maintenance"`
-	Since       string                 `json:"since" doc:"When the status began; empty where it was never known."`
-	MutedUntil  string                 `json:"muted_until" doc:"A time, until which nobody is told that it goes down; empty where they are."`
-	LastCheckAt string                 `json:"last_check_at" doc:"A time; empty where there was none."`
-	LatencyMS   float64                `json:"latency_ms" doc:"Of the last check."`
-	Error       string                 `json:"error" doc:"Of the last check; empty where it was up."`
+	Since       string                 `json:"since" doc:"When the status began; empty where it was never known." ar:"متى بدأت الحال؛ فارغ حيث لم تُعرف قطّ."`
+	MutedUntil  string                 `json:"muted_until" doc:"A time, until which nobody is told that it goes down; empty where they are." ar:"وقت لا يُخبر أحد بتعطّله قبله؛ فارغ حيث يُخبرون."`
+	LastCheckAt string                 `json:"last_check_at" doc:"A time; empty where there was none." ar:"وقت؛ فارغ حيث لم يكن."`
+	LatencyMS   float64                `json:"latency_ms" doc:"Of the last check." ar:"من آخر فحص."`
+	Error       string                 `json:"error" doc:"Of the last check; empty where it was up." ar:"من آخر فحص؛ فارغ حيث كان عاملًا."`
 	Uptime      map[Window]uptimeBody  `json:"uptime"`
-	Budget      *budgetBody            `json:"budget" doc:"The error budget of its SLO; null where it has none."`
-	Latency     map[Window]latencyBody `json:"latency,omitempty" doc:"Only of a single monitor; of the looks that found it up. A window begins with the hour, from 30 days on with the day, that it begins in."`
-	PingURL     string                 `json:"ping_url,omitempty" doc:"Where the job of a heartbeat reports."`
-	Heartbeat   *heartbeatBody         `json:"heartbeat,omitempty" doc:"Of a heartbeat that is asked for by itself."`
+	Budget      *budgetBody            `json:"budget" doc:"The error budget of its SLO; null where it has none." ar:"ميزانية الأخطاء لهدف SLO؛ وnull حيث لا هدف له."`
+	Latency     map[Window]latencyBody `json:"latency,omitempty" doc:"Only of a single monitor; of the looks that found it up. A window begins with the hour, from 30 days on with the day, that it begins in." ar:"لمراقَب يُطلب وحده؛ من النظرات التي وجدته عاملًا. تبدأ المدّة بأوّل الساعة التي تبدأ فيها، ومن 30 يومًا فصاعدًا بأوّل اليوم."`
+	PingURL     string                 `json:"ping_url,omitempty" doc:"Where the job of a heartbeat reports." ar:"إلى أين تُبلغ مهمّة النبضة."`
+	Heartbeat   *heartbeatBody         `json:"heartbeat,omitempty" doc:"Of a heartbeat that is asked for by itself." ar:"لنبضة تُطلب وحدها."`
 }
 
 // Changeable is what the API changes; how the monitor is changes with each check.
 func (b monitorBody) Changeable() any { return b.Definition }
 
 type uptimeBody struct {
-	Ratio          *float64 `json:"ratio" doc:"The part of the known time in which it was up; null where nothing is known. 1 only if it was never down."`
+	Ratio          *float64 `json:"ratio" doc:"The part of the known time in which it was up; null where nothing is known. 1 only if it was never down." ar:"نسبة الوقت المعروف الذي كان فيه عاملًا؛ وnull حيث لا يُعرف شيء. ولا يكون 1 إلّا إن لم يتعطّل قطّ."`
 	DownMinutes    float64  `json:"down_minutes"`
-	UnknownMinutes float64  `json:"unknown_minutes" doc:"Nobody watched, or who did was cut off; it counts neither as up nor as down."`
+	UnknownMinutes float64  `json:"unknown_minutes" doc:"Nobody watched, or who did was cut off; it counts neither as up nor as down." ar:"لم يراقب أحد، أو كان المراقِب منقطعًا؛ فلا يُعدّ عاملًا ولا متعطّلًا."`
 }
 
 func newUptimeBody(f timeline.Figure) uptimeBody {
@@ -103,7 +103,7 @@ func newMonitorBody(ctx context.Context) func(Watched) monitorBody {
 type resultBody struct {
 	At         string   `json:"at" format:"date-time"`
 	Up         bool     `json:"up"`
-	Unknown    bool     `json:"unknown" doc:"It says nothing of the target: the fault was here."`
+	Unknown    bool     `json:"unknown" doc:"It says nothing of the target: the fault was here." ar:"لا يدلّ على شيء من الهدف: كان العطل هنا."`
 	StatusCode int      `json:"status_code"`
 	DNS        float64  `json:"dns_ms"`
 	Connect    float64  `json:"connect_ms"`
@@ -111,8 +111,8 @@ type resultBody struct {
 	FirstByte  float64  `json:"first_byte_ms"`
 	Total      float64  `json:"total_ms"`
 	Error      string   `json:"error"`
-	Failed     []string `json:"failed" doc:"The conditions that didn't hold."`
-	Location   string   `json:"location" doc:"The place that it was checked from."`
+	Failed     []string `json:"failed" doc:"The conditions that didn't hold." ar:"الشروط التي لم تتحقّق."`
+	Location   string   `json:"location" doc:"The place that it was checked from." ar:"الموقع الذي فُحص منه."`
 }
 
 func (s *Service) newResultBody(ctx context.Context) func(Found) resultBody {

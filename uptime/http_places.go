@@ -30,22 +30,22 @@ const maxReportBody = 8 << 20
 type placeBody struct {
 	Name     string  `json:"name"`
 	Status   string  `json:"status" enum:"watching,cut-off,silent"`
-	Since    string  `json:"since" format:"date-time" doc:"When it was first heard of."`
-	HeardAt  string  `json:"heard_at" format:"date-time" doc:"When it was last heard of."`
-	Up       int     `json:"up" doc:"How many monitors it sees up."`
+	Since    string  `json:"since" format:"date-time" doc:"When it was first heard of." ar:"متى وردت أخباره أوّل مرّة."`
+	HeardAt  string  `json:"heard_at" format:"date-time" doc:"When it was last heard of." ar:"متى وردت أخباره آخر مرّة."`
+	Up       int     `json:"up" doc:"How many monitors it sees up." ar:"كم مراقَبًا يراه عاملًا."`
 	Down     int     `json:"down"`
-	ClockOff float64 `json:"clock_off_seconds" doc:"How far its clock is behind, where its times are corrected."`
-	Dropped  int64   `json:"dropped" doc:"Results that came too late to be kept."`
+	ClockOff float64 `json:"clock_off_seconds" doc:"How far its clock is behind, where its times are corrected." ar:"كم تتأخّر ساعته، حيث تُصحَّح أوقاته."`
+	Dropped  int64   `json:"dropped" doc:"Results that came too late to be kept." ar:"نتائج وصلت متأخّرة فلم تُحفظ."`
 	// Pages are those that it looks at as strangers do.
-	Pages []pageBody `json:"pages" doc:"How it finds that strangers are shown the status page, and a copy of it; of 'manus watch --status'."`
+	Pages []pageBody `json:"pages" doc:"How it finds that strangers are shown the status page, and a copy of it; of 'manus watch --status'." ar:"كيف يجد ما يُعرض على الناس من صفحة الحالة ونسختها؛ لأمر 'manus watch --status'."`
 }
 
 type pageBody struct {
 	Page   string  `json:"page" enum:"page,copy"`
 	URL    string  `json:"url"`
 	Status string  `json:"status" enum:"same,differs,unknown"`
-	Since  *string `json:"since" format:"date-time" doc:"Since when it differs, by what people were told."`
-	Text   string  `json:"text" doc:"How it differs."`
+	Since  *string `json:"since" format:"date-time" doc:"Since when it differs, by what people were told." ar:"منذ متى يختلف، بحسب ما أُخبر به الناس."`
+	Text   string  `json:"text" doc:"How it differs." ar:"كيف يختلف."`
 	TextAr string  `json:"text_ar"`
 }
 
@@ -77,7 +77,7 @@ func newPlaceBody(p Place) placeBody {
 
 // PlaceInput is which place watches. It is exported as [Path] is.
 type PlaceInput struct {
-	Place string `query:"place" required:"true" maxLength:"32" doc:"What the place is called: PROBE_NAME."`
+	Place string `query:"place" required:"true" maxLength:"32" doc:"What the place is called: PROBE_NAME." ar:"ما يُسمّى به الموقع: PROBE_NAME."`
 }
 
 type handInInput struct {

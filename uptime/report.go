@@ -39,29 +39,29 @@ const (
 // Report is what a place tells the server: how it sees the monitors now, and what it has found
 // since it last did.
 type Report struct {
-	Place string `json:"place" maxLength:"32" doc:"What the place is called."`
+	Place string `json:"place" maxLength:"32" doc:"What the place is called." ar:"ما يُسمّى به الموقع."`
 	// Instance tells two programs apart that have the same name.
-	Instance string `json:"instance" minLength:"1" maxLength:"64" doc:"Which program it is that says so; another one for each."`
+	Instance string `json:"instance" minLength:"1" maxLength:"64" doc:"Which program it is that says so; another one for each." ar:"أيّ برنامج يقول ذلك؛ ولكلّ برنامج غيره."`
 	// Now is the time by the clock of the place, by which all others are.
-	Now     time.Time `json:"now" doc:"The time by the clock that all other times are of."`
+	Now     time.Time `json:"now" doc:"The time by the clock that all other times are of." ar:"الوقت بالساعة التي تُقاس بها كلّ الأوقات الأخرى."`
 	View    View      `json:"view"`
-	Results []Found   `json:"results" maxItems:"1000" doc:"Checks, in any order. What was handed in before counts once."`
+	Results []Found   `json:"results" maxItems:"1000" doc:"Checks, in any order. What was handed in before counts once." ar:"فحوص، بأيّ ترتيب. وما سُلّم من قبل يُعدّ مرّة واحدة."`
 	// Pages are what strangers are shown of the status page, where the place looks.
-	Pages []PageLook `json:"pages,omitempty" maxItems:"4" doc:"Whether strangers are shown the status page as it should be, where the place looks; what isn't listed isn't looked at any more."`
+	Pages []PageLook `json:"pages,omitempty" maxItems:"4" doc:"Whether strangers are shown the status page as it should be, where the place looks; what isn't listed isn't looked at any more." ar:"هل يُعرض على الناس ما ينبغي من صفحة الحالة، حيث ينظر الموقع؛ وما لا يُذكر لم يعد يُنظر إليه."`
 	// Leaving is set by the last report of a program that ends.
-	Leaving bool `json:"leaving,omitempty" doc:"The program ends: another one may have its name at once."`
+	Leaving bool `json:"leaving,omitempty" doc:"The program ends: another one may have its name at once." ar:"البرنامج ينتهي: فيجوز أن يحمل آخر اسمه فورًا."`
 	// Dropped is how many results were given up in all, as the server was gone for too long.
-	Dropped int64 `json:"dropped,omitempty" minimum:"0" doc:"How many results were given up before they could be handed in."`
+	Dropped int64 `json:"dropped,omitempty" minimum:"0" doc:"How many results were given up before they could be handed in." ar:"كم نتيجة تُركت قبل أن يمكن تسليمها."`
 }
 
 // View is how a place sees what it watches.
 type View struct {
 	// CutOff is set while the place reaches nothing: then the rest is of before.
-	CutOff bool `json:"cut_off,omitempty" doc:"The place reaches nothing, so it says nothing of what it watches."`
+	CutOff bool `json:"cut_off,omitempty" doc:"The place reaches nothing, so it says nothing of what it watches." ar:"لا يصل الموقع إلى شيء، فلا يقول شيئًا عمّا يراقبه."`
 	// Up are the monitors that have been up for long, and Seen all others of which something is
 	// known.
-	Up   []string `json:"up" maxItems:"20000" doc:"The monitors that are up."`
-	Seen []Seen   `json:"seen" maxItems:"20000" doc:"Those that are down, or were lately."`
+	Up   []string `json:"up" maxItems:"20000" doc:"The monitors that are up." ar:"المراقَبات العاملة."`
+	Seen []Seen   `json:"seen" maxItems:"20000" doc:"Those that are down, or were lately." ar:"المتعطّلة، أو التي كانت كذلك قبل قليل."`
 }
 
 // Seen is how a place sees a monitor.
@@ -69,7 +69,7 @@ type Seen struct {
 	Monitor string    `json:"monitor" maxLength:"64"`
 	Down    bool      `json:"down,omitempty"`
 	Since   time.Time `json:"since"`
-	Tried   []Try     `json:"tried,omitempty" maxItems:"10" doc:"The checks that have shown it to be down."`
+	Tried   []Try     `json:"tried,omitempty" maxItems:"10" doc:"The checks that have shown it to be down." ar:"الفحوص التي بيّنت أنّه متعطّل."`
 }
 
 // Try is a check that has shown a monitor to be down.
@@ -90,9 +90,9 @@ type Found struct {
 type PageLook struct {
 	Page  string        `json:"page" enum:"page,copy"`
 	URL   string        `json:"url" maxLength:"2000"`
-	State string        `json:"state" enum:"same,differs,unknown" doc:"Unknown ends nothing that was said before."`
-	Since time.Time     `json:"since" doc:"Since when it differs."`
-	Text  language.Text `json:"text" doc:"How it differs."`
+	State string        `json:"state" enum:"same,differs,unknown" doc:"Unknown ends nothing that was said before." ar:"القيمة unknown لا تُنهي شيئًا مما قيل قبلها."`
+	Since time.Time     `json:"since" doc:"Since when it differs." ar:"منذ متى يختلف."`
+	Text  language.Text `json:"text" doc:"How it differs." ar:"كيف يختلف."`
 }
 
 // States of a PageLook.

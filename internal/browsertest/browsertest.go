@@ -4,9 +4,11 @@ package browsertest
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/chromedp"
 
 	"manus/internal/testprogram"
@@ -35,5 +37,31 @@ func Open(t testing.TB) context.Context {
 	if err := chromedp.Do(tab); err != nil {
 		t.Fatalf("the browser doesn't start: %v", err)
 	}
+	tellOnFailure(t, tab)
 	return tab
+}
+
+// tellOnFailure logs what the browser last said of a test that fails, such as why something couldn't
+// be loaded: scripts are told of that as "Failed to fetch", whatever the reason.
+func tellOnFailure(t testing.TB, tab context.Context) {
+	t.Helper()
+	var mu sync.Mutex
+	var said []string
+	err := chromedp.Listen(tab, func(event any) {
+		if e, ok := event.(*log.EventEntryAdded); ok {
+			mu.Lock()
+			defer mu.Unlock()
+			said = append(said[max(0, len(said)-19):], e.Entry.URL+" "+e.Entry.Text)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if t.Failed() {
+			t.Logf("the browser said: %q", said)
+		}
+	})
 }
