@@ -148,8 +148,8 @@ type changeIncidentInput struct {
 		TitleAr    *string    `json:"title_ar,omitempty" maxLength:"200"`
 		Severity   *Severity  `json:"severity,omitempty" enum:"minor,major,critical"`
 		Components *[]string  `json:"components,omitempty" maxItems:"50"`
-		StartedAt  *time.Time `json:"started_at,omitempty" doc:"Corrects when it began."`
-		ResolvedAt *time.Time `json:"resolved_at,omitempty" doc:"Corrects when it was over, of one that is resolved."`
+		StartedAt  *time.Time `json:"started_at,omitempty" doc:"Corrects when it began." ar:"يصحّح متى بدأت."`
+		ResolvedAt *time.Time `json:"resolved_at,omitempty" doc:"Corrects when it was over, of one that is resolved." ar:"يصحّح متى انتهت، لحادثة حُلّت."`
 	}
 }
 
