@@ -262,7 +262,7 @@ func TestAReceiverThatIsQuickAgain(t *testing.T) {
 	if err := r.Announce(t.Context(), Ref{"incident", "i1", "u1"}, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	r.c.quick = 300 * time.Millisecond
+	r.c.quick = time.Second // longer than a busy machine holds its answer up
 	r.work(t, r.Service)
 	if first, second := <-ids, <-ids; first != second || first == "" || isSlow() {
 		t.Errorf("it was told as %q and %q, and is slow: %t", first, second, isSlow())
