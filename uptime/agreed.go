@@ -40,11 +40,12 @@ func (st State) fromHere() confirm.State {
 // others are other places by their names.
 type others map[string]*other
 
-// other is a place with when it was heard of, by the schedule's clock: nobody knows whose wall
-// clock is set meanwhile.
+// other is a place with for how long nothing was heard of it, though somebody listened: not by wall
+// clocks, which are set, and without the time in which this program or the store stood still.
 type other struct {
 	outlook
-	heard  time.Duration
+	quiet  time.Duration
+	missed bool // nothing was heard of it when this program began to listen, nor since
 	silent bool
 }
 
@@ -139,13 +140,16 @@ func (w *watch) readPlaces(ctx context.Context) (others, error) {
 	w.mu.Lock()
 	before := w.others
 	w.mu.Unlock()
+	began := w.now()
+	listened := min(began-w.listened, w.pace.every)
 	now := others{}
 	for p, err := range w.places.All(ctx, docstore.Query{Limit: docstore.MaxLimit}) {
 		if err != nil {
 			return nil, err
 		}
-		now[p.Name] = w.heardOf(p, before[p.Name])
+		now[p.Name] = w.heardOf(p, before[p.Name], listened)
 	}
+	w.listened = began
 	return now, nil
 }
 
@@ -160,29 +164,29 @@ func (o others) differ(before others) bool {
 	return len(o) != len(before)
 }
 
-// heardOf is a place as it is now; was is what was known of it.
-func (w *watch) heardOf(p place, was *other) *other {
-	one := &other{heard: w.now()}
+// heardOf is a place as it is now; was is what was known of it, and listened for how long somebody has
+// listened since.
+func (w *watch) heardOf(p place, was *other, listened time.Duration) *other {
+	one := &other{}
 	switch {
 	case was == nil && w.c.Now().Sub(p.Heard.Time).Abs() > w.pace.freshFor:
-		one.heard = -w.pace.freshFor - 1 // by who has watched before
+		one.missed = true // by who has watched before, too
 	case was != nil && was.Beat == p.Beat && was.Instance == p.Instance:
-		one.heard = was.heard
+		one.quiet, one.missed = was.quiet+listened, was.missed
 	}
 	if was != nil && was.Changes == p.Changes && was.Since.Equal(p.Since.Time) {
 		one.outlook = outlook{p, was.sees}
 	} else {
 		one.outlook = p.outlook()
 	}
-	one.silent = p.CutOff || p.Instance == "" || w.now()-one.heard > w.pace.freshFor
+	one.silent = p.CutOff || p.Instance == "" || one.missed || one.quiet > w.pace.freshFor
 	return one
 }
 
 // tellSilence has people told when nothing is heard of a place for too long, and of the end of
 // that.
 func (w *watch) tellSilence(ctx context.Context, o *other) error {
-	silence := w.now() - max(0, o.heard)
-	if o.Silent.IsZero() == (silence < w.pace.silentAfter) {
+	if isGone := o.quiet >= w.pace.silentAfter || o.missed && !o.Silent.IsZero(); isGone != o.Silent.IsZero() {
 		return nil
 	}
 	now := w.c.Now()

@@ -342,6 +342,25 @@ func TestWhoTakesOverKnowsWhatPlacesHaveTold(t *testing.T) {
 	}
 }
 
+// Another copy takes over while a place is silent: that is no end of it.
+func TestASilentPlaceIsSilentForWhoTakesOver(t *testing.T) {
+	t.Parallel()
+	api := newPartial(t)
+	store := storetest.New(t)
+	first, places := startPlaces(t, store, []string{"fra"}, api.monitor("api"))
+	places["fra"].cut.Store(true)
+	first.hears(t, "fra: nothing is heard of the place")
+	first.stop()
+	second := start(t, store, func(c *Config) { c.Now = first.clock.Now; seenAs(c, DefaultPlace, first.clock.Now) }, api.monitor("api"))
+	api.checked(t, 30)
+	second.hears(t)
+	places["fra"].cut.Store(false)
+	second.hears(t, "fra: the place is heard of again")
+	if first.told[0].Occurrence != second.told[0].Occurrence {
+		t.Errorf("the beginning was %+v, the end is %+v", first.told[0], second.told[0])
+	}
+}
+
 // A monitor that is watched from elsewhere alone is down when that place sees it down, and
 // unknown while nothing is heard of it.
 func TestAMonitorOfAnotherPlaceAlone(t *testing.T) {

@@ -34,6 +34,7 @@ type watch struct {
 	written  map[string]State    // by looks, while states are read
 	void     time.Time           // of the first look that said nothing, as this program may be cut off
 	others   others              // what other places have told
+	listened time.Duration       // when they were listened to last; nobody but who listens has it
 	noted    journal             // as it was written last
 	hearts   map[string]heart    // what jobs have said, as far as that is known here
 
