@@ -24,6 +24,7 @@ import (
 	"manus/internal/waittest"
 	"manus/language"
 	"manus/notify"
+	"manus/uptime"
 )
 
 // hook is a receiver of webhooks.
@@ -334,5 +335,40 @@ func TestWhatAnInstallationIsCalledInAlerts(t *testing.T) {
 		if got := a.source(); got != want {
 			t.Errorf("%q: it is called %q", url, got)
 		}
+	}
+}
+
+// A rule for a component of the page takes what happens to its monitors, of all the components
+// that these are of.
+func TestARuleForAComponentTakesItsMonitors(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	a, _ := setup(t, alerting(h, nil))
+	settings := a.settings
+	settings.ConfigPath = filepath.Join(t.TempDir(), "manus.yaml")
+	file := `
+alerts: {rules: [{on: "monitor.*", component: "shop*", channels: [webhook]}]}
+monitors: [{id: gateway, type: tcp, url: "gateway.example.com:443"}, {id: blog, type: tcp, url: "blog.example.com:443"}]
+status_page:
+  components:
+  - {id: api, name: {en: API}, monitors: [gateway]}
+  - {id: shop-front, name: {en: Shop}, monitors: [gateway]}
+  - {id: blog, name: {en: Blog}, monitors: [blog]}
+`
+	if err := os.WriteFile(settings.ConfigPath, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newReloader(settings, a.apply).check(); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"blog", "gateway"} {
+		told := uptime.Told{Monitor: uptime.Monitor{ID: id}, Alert: uptime.Alert{Kind: uptime.MonitorDown, Occurrence: "1", At: docstore.At(time.Now()), Title: language.Text{En: id + " is down"}}}
+		if err := a.tellMonitor(t.Context(), told); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.wait(t, "gateway is down", "api, shop-front")
+	if n := h.count(); n != 1 {
+		t.Errorf("%d messages were sent of one monitor of the shop and one that isn't", n)
 	}
 }

@@ -8,13 +8,17 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 	"unicode"
 
+	"manus/docstore"
+	"manus/errtrack"
 	"manus/internal/waittest"
+	"manus/readiness"
 )
 
 // TestARefusalSaysWhichPartIsWrong, in both languages, and what may be given.
@@ -188,6 +192,59 @@ func TestATrialIsFoundAgainAndToldToNobody(t *testing.T) {
 	if got := a.ops(t, "GET", "/issues/"+issue, "", 200); got["status"] != "resolved" || got["count"] != 2.0 {
 		t.Errorf("%v", got)
 	}
+	if got := fmt.Sprint(a.ops(t, "GET", "/alerts", "", 200)["items"]); got != "[]" {
+		t.Errorf("alerts: %s", got)
+	}
+}
+
+// TestACheckLeavesNothingInTheInbox, nor does one that was killed, once the next has gone by; what
+// operators have made or changed stays.
+func TestACheckLeavesNothingInTheInbox(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	a := newInbox(t, alerting(h, nil))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	left := func() (issues []string) {
+		t.Helper()
+		for _, status := range []string{"ignored", "unresolved", "resolved"} {
+			for _, i := range a.ops(t, "GET", "/issues?status="+status, "", 200)["items"].([]any) {
+				issues = append(issues, i.(map[string]any)["short_id"].(string))
+			}
+		}
+		return issues
+	}
+	operators, err := a.TryReports(ctx)
+	must(t, err)
+	killed, err := a.tryReports(ctx, true) // before it has removed it
+	must(t, err)
+	changed, err := a.tryReports(ctx, true)
+	must(t, err)
+	a.ops(t, "PATCH", "/issues/"+changed.Issue, `{"note":"why is this here?"}`, 200)
+	for range 2 {
+		if f := a.measureReports(ctx); f.Status != readiness.Pass {
+			t.Fatalf("%+v", f)
+		}
+	}
+	if got := left(); len(got) != 3 { // another check may be at work on the killed one's
+		t.Errorf("the inbox has %v, want those of %s, %s and %s", got, operators.Issue, killed.Issue, changed.Issue)
+	}
+	store := docstore.NewCollection[errtrack.Issue](a.store, errtrack.Specs()[2])
+	for i, err := range store.All(ctx, docstore.Query{Limit: docstore.MaxLimit}) {
+		must(t, err)
+		_, err := store.Update(ctx, i.ID, func(i *errtrack.Issue) error {
+			i.CreatedAt = docstore.At(i.CreatedAt.Add(-2 * time.Minute))
+			return nil
+		})
+		must(t, err)
+	}
+	must(t, a.Errors.Sweep(ctx))
+	if got := left(); len(got) != 2 || slices.Contains(got, killed.Issue) {
+		t.Errorf("after a sweep the inbox has %v, want those of %s and %s", got, operators.Issue, changed.Issue)
+	}
+	a.ops(t, "GET", "/events/"+killed.EventID, "", 404)
+	a.ops(t, "GET", "/events/"+operators.EventID, "", 200)
+	a.ops(t, "GET", "/events/"+changed.EventID, "", 200)
 	if got := fmt.Sprint(a.ops(t, "GET", "/alerts", "", 200)["items"]); got != "[]" {
 		t.Errorf("alerts: %s", got)
 	}

@@ -116,5 +116,5 @@ func (a *App) standingOfIssue(ctx context.Context, subject string) (notify.Stand
 	if errors.Is(err, errtrack.ErrNoProject) {
 		err = notify.ErrNoAlert
 	}
-	return notify.Standing{Subject: i.Short, Title: i.Title, Project: p.Name, Events: i.Count, Releases: i.Releases()}, err
+	return notify.Standing{Subject: i.Short, Title: i.ToldAs(), Project: p.Name, Events: i.Count, Releases: i.Releases()}, err
 }

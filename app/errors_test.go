@@ -421,7 +421,7 @@ func TestPagesSendFromWhereTheyMay(t *testing.T) {
 			t.Errorf("from %q: %d %s", origin, got.status, got.text)
 		}
 	}
-	for _, origins := range []string{`["shop.example.com"]`, `["https://shop.example.com/path"]`, `["javascript:alert(1)"]`, `[""]`, `["https://u:p@shop.example.com"]`} {
+	for _, origins := range []string{`["shop.example.com"]`, `["https://shop.example.com/path"]`, `["javascript:alert(1)"]`, `[""]`, `["https://*.example.com"]`, `["https://u:p@shop.example.com"]`} {
 		s.ops(t, "PATCH", "/projects/"+s.project.ID, `{"origins":`+origins+`}`, 422)
 	}
 }

@@ -20,7 +20,7 @@ import (
 // healthPromises are those of the store, of what strangers are answered, and of reports.
 func (a *App) healthPromises() []readiness.Check {
 	return []readiness.Check{
-		{ID: "health.database", Essential: true, Offline: a.options.NoStore != nil, Title: language.Text{En: "The database takes a write and gives it back", Ar: "قاعدة البيانات تقبل كتابة وتعيدها"}, Measure: a.measureStore},
+		{ID: "health.database", Essential: true, Basis: true, Offline: a.options.NoStore != nil, Title: language.Text{En: "The database takes a write and gives it back", Ar: "قاعدة البيانات تقبل كتابة وتعيدها"}, Measure: a.measureStore},
 		{ID: "health.public", Essential: true, Title: language.Text{En: "Health, readiness and version are answered at the public address", Ar: "تجيب عناوين الصحّة والجاهزية والإصدار على العنوان العلني"}, Measure: a.measureHealth},
 		{ID: "health.drill", Title: language.Text{En: "/ready turns 503 when what it can't do without fails", Ar: "تجيب /ready بـ 503 حين يتعطّل ما لا غنى عنه"}, Offline: true, Measure: a.measureDrill},
 		{
@@ -39,7 +39,10 @@ func (a *App) measureStore(ctx context.Context) readiness.Finding {
 	if err := a.Readiness.TryStore(ctx); err != nil {
 		return readiness.Broken(language.Text{En: "It doesn't: #.", Ar: "لا تفعل: #."}.Quoting(err.Error()), mendStore)
 	}
-	return readiness.Kept(language.Text{En: "Written, read and removed within #.", Ar: "كُتبت وقُرئت وأُزيلت خلال #."}.Quoting(time.Since(began).Round(time.Millisecond / 10).String()))
+	took := time.Since(began)
+	return readiness.Kept(language.Both(func(t language.Tag) string {
+		return language.Text{En: "Written, read and removed within #.", Ar: "كُتبت وقُرئت وأُزيلت خلال #."}.Quoting(t.Took(took)).In(t)
+	}))
 }
 
 // answered are the addresses by which others see whether the product is well.
@@ -73,7 +76,9 @@ func (a *App) measureHealth(ctx context.Context) readiness.Finding {
 			_ = json.Unmarshal(replies[i].body, &said) // it is proved whose it is
 		}
 	}
-	return readiness.Kept(language.Text{En: "All are answered by a copy on this store, as it has proved, the slowest in #, by version #.", Ar: "تُجاب كلّها من نسخة على هذا المخزن كما أثبتت، أبطؤها خلال #، بالإصدار #."}.Quoting(slowest.Round(time.Millisecond/10).String(), said.Version))
+	return readiness.Kept(language.Both(func(t language.Tag) string {
+		return language.Text{En: "All are answered by a copy on this store, as it has proved, the slowest in #, by version #.", Ar: "تُجاب كلّها من نسخة على هذا المخزن كما أثبتت، أبطؤها خلال #، بالإصدار #."}.Quoting(t.Took(slowest), said.Version).In(t)
+	}))
 }
 
 // there are the copies of the server that are there, as far as is known.
@@ -190,13 +195,14 @@ func (a *App) measureDrill(context.Context) readiness.Finding {
 
 // measureReports reports a test error, and finds it again.
 func (a *App) measureReports(ctx context.Context) readiness.Finding {
-	trial, err := a.TryReports(ctx)
+	trial, err := a.checkReports(ctx)
 	if err != nil {
 		return readiness.Broken(language.Text{En: "It isn't: #.", Ar: "لا: #."}.Quoting(err.Error()), language.Text{En: "See that SENTRY_DSN is right and can be reached; without it, see why the inbox takes nothing: manus errors test.", Ar: "تحقّق من صحّة SENTRY_DSN وإمكان الوصول إليه؛ وإن لم يُضبط فانظر لِمَ لا يقبل الصندوق شيئًا: manus errors test."})
 	}
-	took := trial.Took.Round(time.Millisecond).String()
-	if trial.Issue == "" {
-		return readiness.Kept(language.Text{En: "# has accepted it, in #.", Ar: "قبله # خلال #."}.Quoting(trial.Host, took))
-	}
-	return readiness.Kept(language.Text{En: "It was kept and found again in #, as # in the inbox, which nobody is told of.", Ar: "حُفظ وعُثر عليه خلال #، وهو # في الصندوق ولا يُبلَّغ به أحد."}.Quoting(took, trial.Issue))
+	return readiness.Kept(language.Both(func(t language.Tag) string {
+		if trial.Issue == "" {
+			return language.Text{En: "# has accepted it, in #.", Ar: "قبله # خلال #."}.Quoting(trial.Host, t.Took(trial.Took)).In(t)
+		}
+		return language.Text{En: "It was kept in the inbox, found again in #, and removed; nobody was told of it.", Ar: "حُفظ في الصندوق وعُثر عليه خلال # ثمّ أُزيل، ولم يُبلَّغ به أحد."}.Quoting(t.Took(trial.Took)).In(t)
+	}))
 }

@@ -54,6 +54,9 @@ func TestTheReportIsForOperators(t *testing.T) {
 			measured++
 		}
 	}
+	if whole.Measured != measured {
+		t.Errorf("%d were measured, and it says %d", measured, whole.Measured)
+	}
 	families, err := a.registry.Gather()
 	for _, f := range families {
 		if f.GetName() == "manus_readiness_check" && len(f.GetMetric()) < measured {

@@ -77,6 +77,8 @@ func (a *App) measureCounts(ctx context.Context) readiness.Finding {
 	switch {
 	case err != nil:
 		return readiness.Broken(language.Text{En: "The store doesn't say which copies there are: #.", Ar: "لا يقول المخزن أيّ النسخ موجودة: #."}.Quoting(err.Error()), mendStore)
+	case len(copies) == 0:
+		return readiness.NotMeasured(language.Text{En: "No server runs on this store, so nothing is counted: see system.copies.", Ar: "لا يعمل أيّ خادم على هذا المخزن فلا يُعدّ شيء: انظر system.copies."})
 	case len(copies) > 1:
 		return readiness.Broken(language.Text{En: "# copies run, and each counts by itself: together they let through as much more.", Ar: "تعمل # نسخ وتعدّ كلّ منها وحدها، فتسمح معًا بأضعاف الحدّ."}.Quoting(strconv.Itoa(len(copies))),
 			language.Text{En: "Set REDIS_URL on every copy.", Ar: "اضبط REDIS_URL على كلّ نسخة."})

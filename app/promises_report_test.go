@@ -29,12 +29,14 @@ func TestNoPromiseTakesLongerThanAReportMay(t *testing.T) {
 
 // documents are all that a store has, but what changes all the time by itself: what copies tell
 // each other and what was measured, leases, what watching goes on to find, what other places hand
-// in, when backups were last looked at, and the test error that is of one ignored issue.
+// in, when backups were last looked at, and what is counted of errors.
 func documents(t *testing.T, a *App) (all []string) {
 	t.Helper()
 	busy := []string{"readiness_copies", "readiness_findings", "leases", "monitor_recent", "monitor_results", "monitor_states", "monitor_hours", "monitor_days", "uptime_journal", "uptime_places", "backup_schedule"}
 	for _, spec := range errtrack.Specs() {
-		busy = append(busy, spec.Collection)
+		if spec.Collection != "error_events" && spec.Collection != "error_issues" {
+			busy = append(busy, spec.Collection)
+		}
 	}
 	for _, spec := range a.specs() {
 		if slices.Contains(busy, spec.Collection) {
@@ -88,6 +90,26 @@ func TestAReportChangesNothing(t *testing.T) {
 	}
 	if len(l.mails.Mails()) != mails || l.receiver.asked.Load() != alerts {
 		t.Error("mails or alerts were sent")
+	}
+}
+
+// A report on whichever groups is one of a server that runs.
+func TestNoPartOfAReportPassesWithoutAServer(t *testing.T) {
+	t.Parallel()
+	a, _ := setup(t)
+	a.stopWork()
+	command := asCommand(t, a.settings)
+	awaitCopies(t, command, 0)
+	for _, group := range readiness.Groups {
+		r := command.Readiness.Report(t.Context(), readiness.Ask{Only: []readiness.Group{group}})
+		if !slices.ContainsFunc(r.Failed(), func(r readiness.Result) bool { return r.ID == "system.copies" }) {
+			t.Errorf("%s: %s", group, r.Status)
+		}
+		for _, one := range r.Results {
+			if one.ID == "limits.store" && one.Status != readiness.Skipped {
+				t.Errorf("who counts where nothing runs? %+v", one.Finding)
+			}
+		}
 	}
 }
 

@@ -227,9 +227,10 @@ func systemBreakages() []breakage {
 				command := asCommand(t, a.settings)
 				awaitCopies(t, command, 0)
 				return command, func() *App {
-					other, _ := start(t, Options{Settings: a.settings})
-					awaitCopies(t, other, 1)
-					return asCommand(t, a.settings) // which makes one report
+					start(t, Options{Settings: a.settings})
+					awaitCopies(t, command, 1)                                                                            // the other one knows of itself before it tells
+					waittest.Poll(t, func() bool { return find(t, command, "uptime.monitors").Status == readiness.Pass }) // it takes over the watch
+					return asCommand(t, a.settings)                                                                       // which makes one report
 				}
 			},
 		},

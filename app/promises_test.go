@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -48,12 +49,32 @@ func awaitCopies(t *testing.T, a *App, n int) {
 // failing are the promises that don't hold, all of them measured anew.
 func failing(t *testing.T, a *App) (ids []string) {
 	t.Helper()
-	for _, r := range a.Readiness.Report(t.Context(), readiness.Ask{Fresh: true}).Failed() {
+	report := a.Readiness.Report(t.Context(), readiness.Ask{Fresh: true})
+	areForPeople(t, report.Results)
+	for _, r := range report.Failed() {
 		ids = append(ids, r.ID)
 		t.Logf("%s: %s", r.ID, r.Evidence.En)
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+// goDuration is a time as Go writes it, such as 1.234567s: no words in any language.
+var goDuration = regexp.MustCompile(`(?:^|[^\pL\d.])(\d+h)?(\d+m)?\d+(\.\d+)?(ns|µs|ms|s)(?:$|[^\pL\d])`)
+
+// areForPeople is that what results say is in words, in both languages.
+func areForPeople(t *testing.T, results []readiness.Result) {
+	t.Helper()
+	for _, r := range results {
+		for _, said := range []string{r.Evidence.En, r.Evidence.Ar, r.Mend.En, r.Mend.Ar} {
+			if goDuration.MatchString(said) {
+				t.Errorf("%s says a time that isn't in words: %s", r.ID, said)
+			}
+		}
+		if (r.Evidence.En == "") != (r.Evidence.Ar == "") || (r.Mend.En == "") != (r.Mend.Ar == "") {
+			t.Errorf("%s speaks one language: %+v", r.ID, r.Finding)
+		}
+	}
 }
 
 // Each promise is broken on a running installation: exactly that check fails, and passes

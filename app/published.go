@@ -207,11 +207,14 @@ func publicIncident(i incident.Incident, names []language.Text) statuspage.Incid
 		p.Title = language.Text{En: joined(names, language.English, ", ") + ": outage", Ar: joined(names, language.Arabic, "، ") + ": انقطاع"}
 	}
 	for _, u := range i.Updates {
-		public := statuspage.Update{ID: u.ID, At: u.At.Time, Stage: statuspage.Stage(u.Status), Text: publicText(u)}
+		public := statuspage.Update{ID: u.ID, At: u.At.Time, Stage: statuspage.Stage(u.Status), Text: publicText(u), Over: u.Over.Time}
 		for _, e := range u.Earlier {
 			public.Earlier = append(public.Earlier, statuspage.Earlier{Text: e.Text, Until: e.Until.Time})
 		}
 		p.Updates = append(p.Updates, public)
+	}
+	for _, e := range i.EarlierTimes {
+		p.EarlierTimes = append(p.EarlierTimes, statuspage.EarlierTimes{StartedAt: e.StartedAt.Time, ResolvedAt: e.ResolvedAt.Time, Until: e.Until.Time})
 	}
 	if at := i.Postmortem.PublishedAt; !at.IsZero() {
 		p.Updates = append(p.Updates, statuspage.Update{ID: i.ID + "-postmortem", At: at.Time, Stage: statuspage.Postmortem, Text: i.Postmortem.Text})

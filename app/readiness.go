@@ -150,7 +150,7 @@ func (a *App) ServedAt(ctx context.Context) string {
 // checkCopies is that all copies of the server are the same.
 func (a *App) checkCopies() readiness.Check {
 	return readiness.Check{
-		ID: "system.copies", Essential: true,
+		ID: "system.copies", Essential: true, Basis: true,
 		Title: language.Text{En: "A server runs, and all copies of it are the same", Ar: "الخادم يعمل، وكلّ نسخه متطابقة"},
 		Measure: func(ctx context.Context) readiness.Finding {
 			copies, err := a.Readiness.Copies(ctx)

@@ -54,7 +54,18 @@ func (a *App) newReporter(metrics prometheus.Registerer) (*report.Reporter, erro
 // TryReports reports a test event as errors of this program are, and finds it again where
 // these come into its inbox; see [report.Reporter.Try]. In a command, what that needs of a
 // server is at work meanwhile.
-func (a *App) TryReports(ctx context.Context) (report.Trial, error) {
+func (a *App) TryReports(ctx context.Context) (report.Trial, error) { return a.tryReports(ctx, false) }
+
+// checkReports is TryReports, and leaves nothing in the inbox, nor what one that was killed has left.
+func (a *App) checkReports(ctx context.Context) (report.Trial, error) {
+	trial, err := a.tryReports(ctx, true)
+	if err == nil && trial.Issue != "" {
+		err = a.Errors.RemoveChecks(ctx, trial.Issue)
+	}
+	return trial, err
+}
+
+func (a *App) tryReports(ctx context.Context, check bool) (report.Trial, error) {
 	reporter := a.reporter
 	if a.options.Offline {
 		var err error
@@ -63,7 +74,7 @@ func (a *App) TryReports(ctx context.Context) (report.Trial, error) {
 		}
 		defer a.tryingWith(reporter)()
 	}
-	return reporter.Try(ctx, func(ctx context.Context, eventID string) (string, error) {
+	return reporter.Try(ctx, check, func(ctx context.Context, eventID string) (string, error) {
 		kept, err := a.Errors.Event(ctx, "", eventID)
 		if err != nil {
 			return "", err

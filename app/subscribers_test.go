@@ -104,7 +104,7 @@ func TestAPersonSubscribesIsToldAndUnsubscribes(t *testing.T) {
 	if _, err := a.Incidents.Plan(t.Context(), incident.Maintenance{Title: language.Text{En: "Upgrade"}, Components: []string{"api-1"}, StartsAt: start, EndsAt: docstore.At(start.Add(time.Hour))}); err != nil {
 		t.Fatal(err)
 	}
-	if text := smtp.Wait(t, before+2)[before+1].Text(); !strings.Contains(text, "Upgrade") || !strings.Contains(text, language.Arabic.Moment(start.Time)) {
+	if text := smtp.Wait(t, before+2)[before+1].Text(); !strings.Contains(text, "Upgrade") || !strings.Contains(text, language.Arabic.Between(start.Time, start.Add(time.Hour))) {
 		t.Error(text)
 	}
 	// So is what was found out, once it is published.

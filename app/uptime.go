@@ -167,8 +167,17 @@ func (a *App) tellMonitor(ctx context.Context, told uptime.Told) error {
 	if told.Severity == uptime.Page {
 		level = notify.Critical
 	}
+	components, _ := a.concerned(told.Monitor.ID)
 	return a.Alerts.Tell(ctx, notify.Event{
-		Kind: told.Kind, Level: level, Subject: cmp.Or(told.Monitor.ID, told.Place), Occurrence: told.Occurrence, Over: told.Over, At: told.At, Title: told.Title, Text: told.Text, Tried: told.Tried,
-		Monitor: told.Monitor.ID,
+		Kind: told.Kind, Level: level, Subject: cmp.Or(told.Monitor.ID, told.Place), Occurrence: told.Occurrence, Over: told.Over, At: told.At, Title: told.Title, Text: told.Text, Looks: looksOf(told),
+		Monitor: told.Monitor.ID, Components: components,
 	})
+}
+
+// looksOf are the looks that have shown what is told.
+func looksOf(told uptime.Told) (all []notify.Look) {
+	for _, l := range told.Looks {
+		all = append(all, notify.Look{At: l.At, Place: l.Place, Found: l.Error, Said: l.Said})
+	}
+	return all
 }

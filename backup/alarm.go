@@ -244,7 +244,10 @@ func (s *Schedule) silence(st Status) language.Text {
 	case age <= s.Service().deadline(s.When):
 		return language.Text{}
 	case st.Verified.File == "":
-		return saying("There is no verified backup, although backups have been scheduled since %s.", "لا توجد نسخة احتياطية مُتحقَّق منها، مع أنّ النسخ الاحتياطي مُجدوَل منذ %s.", last.UTC().Format(time.RFC3339))
+		return language.Text{
+			En: fmt.Sprintf("There is no verified backup, although backups have been scheduled since %s.", language.English.Moment(last.Time)),
+			Ar: fmt.Sprintf("لا توجد نسخة احتياطية مُتحقَّق منها، مع أنّ النسخ الاحتياطي مُجدوَل منذ %s.", language.Arabic.Isolate(language.Arabic.Moment(last.Time))),
+		}
 	}
 	return language.Text{
 		En: fmt.Sprintf("The newest verified backup is %s old: %s.", words.Span(age), st.Verified.File),

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -266,13 +267,21 @@ func tryTarget(ctx context.Context, t Target) (err error) {
 	return err
 }
 
-// removeTrials removes a file that was written to try a target, and those that were left there
-// long ago.
+// leftFor is how old a file is, by the clock of the target, that was left there by a process that was
+// killed: a trial takes seconds.
+const leftFor = 2 * time.Minute
+
+// ofTrial is the name of such a file: what else begins like it isn't ours.
+var ofTrial = regexp.MustCompile("^" + regexp.QuoteMeta(trialPrefix) + "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+
+// removeTrials removes a file that was written to try a target, and those that were left there.
 func removeTrials(ctx context.Context, t Target, name string) error {
 	files, err := t.List(ctx, trialPrefix)
-	for _, f := range files {
-		if f.Name != name && time.Since(f.Modified) > time.Hour {
-			err = errors.Join(err, t.Remove(ctx, f.Name))
+	if own := slices.IndexFunc(files, func(f File) bool { return f.Name == name }); own >= 0 {
+		for _, f := range files {
+			if ofTrial.MatchString(f.Name) && files[own].Modified.Sub(f.Modified).Abs() > leftFor {
+				err = errors.Join(err, t.Remove(ctx, f.Name))
+			}
 		}
 	}
 	return errors.Join(err, t.Remove(ctx, name))

@@ -17,7 +17,7 @@ var sheet string
 
 // Stylesheet is the style sheet, with a page's own rules behind it.
 func Stylesheet(b Brand, own string) []byte {
-	return []byte(sheet + b.css() + own)
+	return []byte(sheet + barRules + b.css() + own)
 }
 
 // Brand is what an owner of pages may change of the colours; what is empty stays as it is.

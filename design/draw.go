@@ -36,8 +36,17 @@ var barStyles = [...]struct {
 	Degraded: {"degraded", 26, ""}, Partial: {"partial", 30, ""}, Down: {"down", barsHeight, ""},
 }
 
+// barRules are what all bars of a level have: in the style sheet, as pages have hundreds of them.
+var barRules = func() string {
+	rules := ".bars path { stroke-dasharray: " + dash + "; }\n"
+	for _, style := range barStyles {
+		rules += ".bars ." + style.class + " { stroke-width: " + strconv.Itoa(style.height) + "; }\n"
+	}
+	return rules
+}()
+
 // AppendBars appends a drawing of the levels, the oldest first, to HTML. [Symbols] has to stand
-// in the page. What it says has to be said in words beside it: it is hidden from those who
+// in the page, and its style sheet is [Stylesheet]. What it says has to be said in words beside it: it is hidden from those who
 // don't see it.
 func AppendBars(to []byte, levels []Level) []byte {
 	width := len(levels)*dayWidth - 1
@@ -63,8 +72,6 @@ func AppendBars(to []byte, levels []Level) []byte {
 					to = append(to, `" stroke="`...)
 					to = append(to, style.stroke...)
 				}
-				to = append(to, `" stroke-dasharray="`+dash+`" stroke-width="`...)
-				to = strconv.AppendInt(to, int64(style.height), 10)
 				to = append(to, `" d="`...)
 			}
 			to = append(to, 'M')

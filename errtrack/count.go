@@ -373,9 +373,7 @@ func (c counting) countAt(issue *Issue, at *at, exists bool) error {
 		issue.countHash(own, 1)
 	}
 	issue.Counted = marks
-	words := min(len(at.words), max(0, wordsKept-issue.Words))
-	at.words = at.words[:words]
-	issue.Words += words
+	at.words = issue.findBy(at.words)
 	issue.see(fresh)
 	issue.judge(fresh, !exists, *c.policy.Load(), c.c.Now())
 	return nil

@@ -107,7 +107,7 @@ func (i *Issue) decide(status Status, in string, ignore *Ignore, now docstore.Ti
 	i.Status, i.Ignore = status, nil
 	switch status {
 	case Resolved:
-		i.Resolution = &Resolution{At: now, In: in, Release: i.LastRelease, Seen: i.Releases()}
+		i.Resolution = &Resolution{At: now, In: in, Release: i.newestRelease(), Seen: i.Releases()}
 	case Ignored:
 		i.Ignore = &Ignore{}
 		if ignore != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -97,6 +98,82 @@ func TestAResolvedIssueComesBack(t *testing.T) {
 				t.Errorf("it is %s by the event %q, and %q was told", i.Status, i.Regression.EventID, heard)
 			}
 		})
+	}
+}
+
+// TestOlderReleasesGoOnRunning: what is resolved in the newest release or the next one isn't
+// brought back by those before, whichever was seen last, and however many there were.
+func TestOlderReleasesGoOnRunning(t *testing.T) {
+	t.Parallel()
+	var commits []string
+	for n := range releasesKept + 10 {
+		commits = append(commits, fmt.Sprintf("c0ffee%02d", n))
+	}
+	last := len(commits) - 1
+	for name, test := range map[string]struct {
+		seen         []string
+		in           string
+		not, back    string
+		wantReleases int
+	}{
+		"numbers, in the next":         {[]string{"1.1.0", "1.0.0"}, "next", "1.1.0", "1.2.0", 2},
+		"numbers, in this":             {[]string{"1.1.0", "1.0.0"}, "release", "1.0.0", "1.1.0", 2},
+		"many commits, in the next":    {append(slices.Clone(commits), commits[last-1]), "next", commits[last], "feedc0de", releasesKept},
+		"many commits, in the next, 2": {append(slices.Clone(commits), commits[last-1]), "next", commits[last-3], "feedc0de", releasesKept},
+		"many commits, in this":        {append(slices.Clone(commits), commits[last-1]), "release", commits[last-1], commits[last], releasesKept},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, storetest.New(t, Specs()...))
+			n := 0
+			see := func(releases ...string) {
+				var events []*event.Event
+				for _, release := range releases {
+					n++
+					r.clock.Add(time.Second)
+					e := r.event("a", n)
+					e.Release = release
+					events = append(events, e)
+				}
+				r.counted(t, events...)
+			}
+			see(test.seen...)
+			r.change(t, IssueChange{Status: new(Resolved), In: test.in})
+			see(test.not)
+			if i := r.only(t); i.Status != Resolved || len(i.Releases()) != test.wantReleases {
+				t.Errorf("by %s it is %s, seen in %d releases", test.not, i.Status, len(i.Releases()))
+			}
+			see(test.back)
+			if i := r.only(t); i.Status != Unresolved {
+				t.Errorf("by %s it is %s", test.back, i.Status)
+			}
+		})
+	}
+}
+
+// TestAlertsHaveNobodysAddress: what chats and logs are told is without them; the inbox has them.
+func TestAlertsHaveNobodysAddress(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		"no mail to jane.doe@example.com, 192.0.2.7": "no mail to [e-mail], [address]",
+		"[2001:db8::7]:443 refused":                  "[[address]]:443 refused",
+		"Shop::RecordNotFound of std::vector":        "Shop::RecordNotFound of std::vector",
+		"shop@1.4.2 and 127.0.0.1, x@v0.50.0":        "shop@1.4.2 and 127.0.0.1, x@v0.50.0",
+	} {
+		r := newRig(t, storetest.New(t, Specs()...))
+		e := r.event("a", 1)
+		e.Exceptions[0].Value, e.Transaction = value, "/of/jane@example.com"
+		r.counted(t, e)
+		i := r.only(t)
+		if heard := r.heard(); heard != "issue.new Error: "+want {
+			t.Errorf("%q is told as %q", value, heard)
+		}
+		if title := i.Title; title != "Error: "+value {
+			t.Errorf("it is listed as %q", title)
+		}
+		if text := i.about(language.Text{}, "", language.English); strings.Contains(text, "jane") {
+			t.Errorf("it is told by %q", text)
+		}
 	}
 }
 
@@ -241,6 +318,22 @@ func TestMergesAndSplitsHold(t *testing.T) {
 
 // TestWhatIsOldOrSpareGoes: events go by their age, and by their number as they should: the
 // first of an issue and its latest stay, and of the others some of all times.
+// TestAMergeForgetsNoRelease: that the last or the first event of one had none.
+func TestAMergeForgetsNoRelease(t *testing.T) {
+	t.Parallel()
+	for _, times := range [][2]time.Duration{{0, time.Minute}, {time.Minute, 0}} {
+		r := newRig(t, storetest.New(t, Specs()...))
+		with, without := r.event("a", 1), r.event("bb", 2)
+		with.Timestamp, without.Timestamp = with.Timestamp.Add(-times[0]), without.Timestamp.Add(-times[1])
+		without.Release = ""
+		r.counted(t, with, without)
+		i, err := r.Merge(t.Context(), r.issueOf2(t, "bb"), r.issueOf2(t, "a"))
+		if err != nil || i.FirstRelease != "1.0.0" || i.LastRelease != "1.0.0" {
+			t.Errorf("it was seen in %q at first and in %q at last: %v", i.FirstRelease, i.LastRelease, err)
+		}
+	}
+}
+
 func TestWhatIsOldOrSpareGoes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, storetest.New(t, Specs()...))

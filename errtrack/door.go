@@ -18,6 +18,7 @@ import (
 	"manus/errtrack/event"
 	"manus/errtrack/trace"
 	"manus/httpapi"
+	"manus/identity"
 	"manus/ratelimit"
 )
 
@@ -222,8 +223,8 @@ func lossOf(err error) string {
 	return lostToForm
 }
 
-// loseSkipped counts items that were too large, or more than an envelope may have. Those that
-// nothing is made of here are no loss.
+// loseSkipped counts items that were too large, or more than an envelope may have, and those that
+// nothing is made of here: whoever sends them has to see that they are nowhere.
 func (d *delivery) loseSkipped(skipped []envelope.Skipped) {
 	for _, item := range skipped {
 		isTrace := item.Type == "transaction" || item.Type == "span"
@@ -232,7 +233,7 @@ func (d *delivery) loseSkipped(skipped []envelope.Skipped) {
 		case item.Reason == envelope.Unknown:
 			reason = lostUnknown
 		case item.Reason == envelope.Unkept || item.Type == "log":
-			continue
+			reason = lostUnkept + item.Type
 		case item.Reason == envelope.TooMany && isTrace:
 			reason = lostTraceToForm
 		case item.Reason == envelope.TooMany:
@@ -275,6 +276,8 @@ func (d *delivery) take(ctx context.Context, h envelope.Header, item envelope.It
 		d.takeSessions(ctx, h.SentAt, item.Payload)
 	case "check_in":
 		d.takeCheckIn(ctx, item.Payload)
+	case "log":
+		d.lose(d.project.ID, lostUnkept+"log", int64(max(1, item.Count)))
 	}
 }
 
@@ -351,6 +354,7 @@ func (d *delivery) takeEvent(ctx context.Context, id string, sentAt time.Time, p
 		e.Timestamp = d.c.Now()
 	}
 	e.Timestamp = d.onTime(e.Timestamp, sentAt)
+	e.SentFrom(identity.From(ctx).AddressText())
 	d.id = e.ID
 	err = d.Take(ctx, d.project.ID, &e)
 	switch {

@@ -17,6 +17,7 @@ import (
 
 	"manus/docstore"
 	"manus/errtrack/event"
+	"manus/errtrack/grouping"
 	"manus/internal/lockedfile"
 )
 
@@ -307,6 +308,9 @@ func (s *Service) write(ctx context.Context, w *writing, arrivals []*arrival) {
 	for i, a := range arrivals {
 		if a.isNew = errs[i] == nil && a.err == nil; a.isNew {
 			s.metrics.taken.Inc()
+			if a.sighting.group.Why.Rule == grouping.Flood {
+				s.lose(a.kept.Project, lostToFlood, 1)
+			}
 		}
 		if docstore.ConflictsOn(errs[i], byEvent) {
 			s.lose(a.kept.Project, lostDuplicate, 1)

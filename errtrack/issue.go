@@ -45,7 +45,8 @@ type Issue struct {
 	First      string        `json:"first"` // its first event, as it is kept
 	// Regression is the event by which it came back the last time.
 	Regression regression `json:"regression,omitzero"`
-	Words      int        `json:"words,omitempty"` // how many it is found by
+	Words      int        `json:"words,omitempty"`  // how many it is found by,
+	Places     int        `json:"places,omitempty"` // and how many releases and environments
 
 	Count        int64         `json:"count"`
 	Users        int64         `json:"users"` // an estimate, see people
@@ -172,9 +173,12 @@ const (
 	daysKept   = 90
 	valuesKept = 20
 	tagsKept   = 24
+	// releasesKept are the newest that it has been seen in.
+	releasesKept = 50
 	// peoplePrecision makes sketches of 1 KiB that are 3 % off.
 	peoplePrecision = 10
 	wordsKept       = 500
+	placesKept      = 500 // releases and environments that it is found by
 	// maxHashes is how many hashes an issue knows to be its own.
 	maxHashes = 1000
 )
@@ -280,7 +284,8 @@ type valueCount struct {
 	Count int64  `json:"count"`
 }
 
-// Releases are those that the issue has been seen in, as far as there is room for them.
+// Releases are those that the issue has been seen in, in the order in which they came up: the
+// newest, as far as there is room for them.
 func (i *Issue) Releases() (all []string) {
 	for _, counts := range i.Tags {
 		if counts.Key == "release" {
@@ -296,7 +301,7 @@ func (i *Issue) Releases() (all []string) {
 func (i *Issue) countTag(t tag, n int64) {
 	k := slices.IndexFunc(i.Tags, func(counts tagCounts) bool { return counts.Key == t.key })
 	if k < 0 {
-		if len(i.Tags) >= tagsKept {
+		if len(i.Tags) >= tagsKept && t.key != "release" {
 			return
 		}
 		k, i.Tags = len(i.Tags), append(i.Tags, tagCounts{Key: t.key})
@@ -306,6 +311,11 @@ func (i *Issue) countTag(t tag, n int64) {
 	switch {
 	case v >= 0:
 		counts.Values[v].Count += n
+	case t.key == "release" && len(counts.Values) >= releasesKept:
+		counts.Other += counts.Values[0].Count
+		counts.Values = append(slices.Delete(counts.Values, 0, 1), valueCount{t.value, n})
+	case t.key == "release":
+		counts.Values = append(counts.Values, valueCount{t.value, n})
 	case len(counts.Values) < valuesKept:
 		counts.Values = append(counts.Values, valueCount{t.value, n})
 	default:
@@ -333,13 +343,13 @@ func (i *Issue) absorb(from Issue) {
 	i.Absorbed = append(append(i.Absorbed, from.Absorbed...), from.ID)
 	i.Count += from.Count
 	if from.FirstSeen.Before(i.FirstSeen.Time) {
-		i.FirstSeen, i.FirstRelease = from.FirstSeen, from.FirstRelease
+		i.FirstSeen, i.FirstRelease = from.FirstSeen, cmp.Or(from.FirstRelease, i.FirstRelease)
 	}
 	if i.Regression.Kept == "" {
 		i.Regression = from.Regression
 	}
 	if from.LastSeen.After(i.LastSeen.Time) {
-		i.LastSeen, i.LastRelease, i.Level = from.LastSeen, from.LastRelease, from.Level
+		i.LastSeen, i.LastRelease, i.Level = from.LastSeen, cmp.Or(from.LastRelease, i.LastRelease), from.Level
 		i.Title, i.Type, i.Value, i.Culprit = from.Title, from.Type, from.Value, from.Culprit
 	}
 	for _, b := range from.Hours {
@@ -438,10 +448,13 @@ func (i *Issue) tell(kind, occurrence string, s sighting, told int64, now time.T
 	i.outbox().Note(Alert{
 		ID: docstore.NewID(), Kind: kind, Occurrence: occurrence, At: docstore.At(now), Level: s.level, Environment: environment, EventID: s.eventID,
 		Release: s.release, Tags: tags, Before: max(0, i.Count-told),
-		Title: begin.Quoting(i.Title),
+		Title: begin.Quoting(i.ToldAs()),
 		Text:  language.Text{En: i.about(text, cameBack, language.English), Ar: i.about(text, cameBack, language.Arabic)},
 	}, now)
 }
+
+// ToldAs is the issue's title as alerts have it: without people's addresses.
+func (i Issue) ToldAs() string { return event.WithoutPeople(i.Title) }
 
 // beginnings are how the titles of alerts begin: with what has happened.
 var beginnings = map[string]language.Text{
@@ -462,7 +475,7 @@ func (i *Issue) about(said language.Text, eventID string, tag language.Tag) stri
 	if text := said.In(tag); text != "" {
 		parts = append(parts, text)
 	}
-	add(language.Text{En: "In #.", Ar: "في #."}, i.Culprit)
+	add(language.Text{En: "In #.", Ar: "في #."}, event.WithoutPeople(i.Culprit))
 	add(language.Text{En: "Release #.", Ar: "الإصدار #."}, i.LastRelease)
 	if i.Count > 1 {
 		parts = append(parts, language.Text{En: "Until now: ", Ar: "حتى الآن: "}.In(tag)+language.Events.In(tag, int(i.Count))+".")

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"manus/httpapi"
+	"manus/internal/waittest"
 )
 
 // TestLossesOfBodies: what is refused before an event is read is a loss of the project whose
@@ -55,4 +56,39 @@ func TestLossesOfBodies(t *testing.T) {
 			t.Errorf("%s isn't in %s", want, answer.Body)
 		}
 	}
+}
+
+// TestWhatIsKeptNowhereIsCounted: items that nothing is made of here, each by its type, and
+// events of a flood.
+func TestWhatIsKeptNowhereIsCounted(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.start(t)
+	s.send(t, http.StatusOK, "attachment", "a", "log", `{"items":[{}]}`, "trace_metric", "{}", "profile", "{}", "attachment", "b")
+	s.budgets.of = map[string]budget{s.p.ID: {left: 1, at: s.c.Now()}}
+	for n := range 3 {
+		s.send(t, http.StatusOK, "event", fmt.Sprintf(`{"fingerprint":["%d"],"message":"new"}`, n))
+	}
+	answer := httptest.NewRecorder()
+	s.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, httpapi.Prefix+"/ops/projects/"+s.p.ID, nil))
+	project := answer.Body.String()
+	for reason, count := range map[string]int{"unkept:attachment": 2, "unkept:log": 1, "unkept:trace_metric": 1, "unkept:profile": 1, "flood": 2} {
+		if want := fmt.Sprintf(`{"reason":%q,"count":%d}`, reason, count); !strings.Contains(project, want) {
+			t.Errorf("%s isn't in %s", want, project)
+		}
+	}
+}
+
+// TestVisitorsOfPagesAreCounted: a page whose SDK leaves it to us whom an error has met.
+func TestVisitorsOfPagesAreCounted(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.start(t)
+	for range 2 {
+		s.send(t, http.StatusOK, "event", `{"message":"of a page","sdk":{"settings":{"infer_ip":"auto"}}}`)
+	}
+	waittest.Poll(t, func() bool {
+		issues, _, err := s.Issues(t.Context(), Search{})
+		return err == nil && len(issues) == 1 && issues[0].Count == 2 && issues[0].Users == 1
+	})
 }

@@ -383,8 +383,8 @@ func originsOf(texts []string) (origins []string, err error) {
 	}
 	for _, text := range texts {
 		u, err := url.Parse(strings.ToLower(text))
-		if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || len(text) > 300 {
-			return nil, invalid("body.origins", "Each is as https://shop.example.com or http://localhost:3000: without a path, and without a user.", "كلٌّ منها مثل https://shop.example.com أو http://localhost:3000 بلا مسار ولا مستخدم.")
+		if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || strings.Contains(u.Host, "*") || len(text) > 300 {
+			return nil, invalid("body.origins", "Each is as https://shop.example.com or http://localhost:3000: without a path, a user, or a *.", "كلٌّ منها مثل https://shop.example.com أو http://localhost:3000 بلا مسار ولا مستخدم ولا *.")
 		}
 		host := strings.TrimSuffix(u.Host, map[string]string{"http": ":80", "https": ":443"}[u.Scheme])
 		origins = append(origins, u.Scheme+"://"+host)

@@ -1,6 +1,7 @@
 package errtrack
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -14,11 +15,27 @@ func (i *Issue) comesAfter(release, other string) (newer, same bool) {
 	if release == other {
 		return false, true
 	}
-	if a, b := number(release), number(other); a != "" && b != "" {
-		order := semver.Compare(a, b)
+	if order, known := compare(release, other); known {
 		return order > 0, order == 0
 	}
 	return !i.wasIn(release), false
+}
+
+// newestRelease is the newest that the issue has been seen in, which needn't be that of its last
+// event: older ones go on running. Where they have no order, it is the one that came up last.
+func (i *Issue) newestRelease() (newest string) {
+	for _, release := range i.Releases() {
+		if order, known := compare(release, newest); !known || order > 0 {
+			newest = release
+		}
+	}
+	return cmp.Or(newest, i.LastRelease)
+}
+
+// compare compares releases by their numbers, where both have such.
+func compare(release, other string) (order int, known bool) {
+	a, b := number(release), number(other)
+	return semver.Compare(a, b), a != "" && b != ""
 }
 
 // number is a release's version as package semver wants it, or empty.

@@ -32,6 +32,9 @@ func (s *Service) Sweep(ctx context.Context) error {
 		_, err := s.removeSpare(ctx, p.ID, new(passed))
 		failure = errors.Join(failure, err, s.finishMerges(ctx, p), s.finishSplits(ctx, p), s.removeOld(ctx, p), s.removeEmpty(ctx, p), s.removeRoutes(ctx, p),
 			s.removeMonitors(ctx, p, s.isForgotten), s.removeReleases(ctx, p), s.removeFeedback(ctx, p), s.removeUploads(ctx, p), s.removeNamed(ctx, p))
+		if p.Own {
+			failure = errors.Join(failure, s.removeChecks(ctx, p, ""))
+		}
 	}
 	return errors.Join(failure, s.removeChunks(ctx))
 }

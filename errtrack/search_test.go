@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"manus/docstore"
+	"manus/errtrack/event"
 	"manus/internal/storetest"
 )
 
@@ -121,5 +122,38 @@ func TestASearchForFewReadsThemTogether(t *testing.T) {
 	}
 	if calls := counting.calls.Load(); calls > 5 {
 		t.Errorf("it takes %d calls", calls)
+	}
+}
+
+// TestAnIssueIsFoundByItsNewestRelease, however many words its texts have had before, and however
+// many tags: a search for today's release doesn't leave out the oldest bugs.
+func TestAnIssueIsFoundByItsNewestRelease(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, storetest.New(t, Specs()...))
+	var events []*event.Event
+	for n := range wordsKept / 10 {
+		e := r.event("a", n)
+		e.Tags = map[string]string{"bug": "a"}
+		for k := range 20 {
+			e.Tags[fmt.Sprintf("a%02d%d", k, n%2)] = fmt.Sprint(n)
+		}
+		events = append(events, e)
+	}
+	r.counted(t, events...)
+	if i := r.only(t); i.Words != wordsKept {
+		t.Fatalf("it is found by %d words", i.Words)
+	}
+	for _, release := range []string{"2.0.0", "2.1.0"} { // what is remembered is another thing the second time
+		e := r.event("a", 1_000+len(release)+int(release[2]))
+		e.Release, e.Environment = release, "canary"+release[:3]
+		r.counted(t, e)
+		for _, query := range []string{"release:" + release, "environment:canary" + release[:3]} {
+			if got := r.list(t, Search{Query: query}); got == "" {
+				t.Errorf("%s finds nothing", query)
+			}
+		}
+	}
+	if i := r.only(t); i.Words != wordsKept || i.Places != 6 || !slices.Contains(i.Releases(), "2.1.0") {
+		t.Errorf("it is found by %d words and %d places, and was seen in %v", i.Words, i.Places, i.Releases())
 	}
 }

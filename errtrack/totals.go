@@ -48,9 +48,11 @@ const (
 	lostToStore    = "unavailable"
 	lostOnTheWay   = "cut_short"
 	lostUnknown    = "unknown_item"
+	lostUnkept     = "unkept:"  // and the item's type: of the protocol, and nothing is made of it here
 	lostToBound    = "too_many" // jobs, or releases, of a project
 	lostDuplicate  = "duplicate"
 	lostUncounted  = "uncountable" // it is kept all the same
+	lostToFlood    = "flood"       // it is kept, with others of new kinds
 	lostByClient   = "client:"
 	// Of traces.
 	lostTraceToSize = "trace:too_large"
@@ -59,7 +61,7 @@ const (
 )
 
 // maxLosses bounds the reasons that are counted apart.
-const maxLosses = 40
+const maxLosses = 64
 
 func (s *Service) totalsOf(ctx context.Context, project string) (Totals, error) {
 	t, err := s.totals.Get(ctx, project)

@@ -58,25 +58,69 @@ const (
 // remembered: that is most of them only the first time.
 func (s *Service) wordsOf(seen sighting, e *event.Event) []string {
 	issue, known := s.byHash.Get(seen.hashes[0])
-	if known && s.known.Has(wordKey(issue, isFull)) {
-		return nil
-	}
-	all := tokensOf(e, seen.group, seen.tags)
 	if !known {
-		return all
+		return tokensOf(e, seen.group, seen.tags)
 	}
-	var fresh []string // so that what waits to be counted is small
+	var all, fresh []string // only these, so that what waits to be counted is small
+	if s.known.Has(wordKey(issue, isFull)) {
+		all = placesOf(seen.tags)
+	} else {
+		all = tokensOf(e, seen.group, seen.tags)
+	}
 	for _, word := range all {
-		if !s.known.Has(wordKey(issue, word)) {
+		if !s.isFoundBy(issue, word) {
 			fresh = append(fresh, word)
 		}
 	}
 	return fresh
 }
 
+// placesOf are the words of the release and the environment among tags.
+func placesOf(tags []tag) (words []string) {
+	for _, t := range tags {
+		if word := tagWord(t); isPlace(word) {
+			words = append(words, word)
+		}
+	}
+	return words
+}
+
+// isPlace tells whether a word is a release or an environment.
+func isPlace(word string) bool {
+	return strings.HasPrefix(word, ofTag+"release:") || strings.HasPrefix(word, ofTag+"environment:")
+}
+
+// isFoundBy tells whether an issue is remembered to be found by a word, or to have no room for it.
+func (s *Service) isFoundBy(issue, word string) bool {
+	full := isFull
+	if isPlace(word) {
+		full = isFullOfPlaces
+	}
+	return s.known.Has(wordKey(issue, word)) || s.known.Has(wordKey(issue, full))
+}
+
+// findBy are those of new words that there is room for. Releases and environments have a room
+// of their own: however long the issue lives and its texts differ, it is found by new ones.
+func (i *Issue) findBy(words []string) (all []string) {
+	for _, word := range words {
+		n, most := &i.Words, wordsKept
+		if isPlace(word) {
+			n, most = &i.Places, placesKept
+		}
+		if *n < most {
+			*n++
+			all = append(all, word)
+		}
+	}
+	return all
+}
+
 // tokensOf are the words that an event's issue is found by: of its texts, its stack's
 // functions and files, and its tags.
 func tokensOf(e *event.Event, g grouping.Group, tags []tag) []string {
+	if e.IsCheck() { // nobody looks for what is gone in a moment
+		return nil
+	}
 	w := wordSet{seen: map[string]bool{}}
 	for _, t := range tags {
 		w.add(tagWord(t))
@@ -160,8 +204,12 @@ func identifierParts(word string) (parts []string) {
 // words.
 var wordSeed = maphash.MakeSeed()
 
-// isFull stands for all words of an issue that is found by as many as may be.
-const isFull = ""
+// isFull stands for all words of an issue that is found by as many as may be, and isFullOfPlaces
+// for its releases and environments.
+const (
+	isFull         = ""
+	isFullOfPlaces = ofTag
+)
 
 func wordKey(issue, word string) uint64 {
 	var h maphash.Hash
@@ -202,12 +250,9 @@ func (s *Service) newWords(ctx context.Context, byIssue map[string]*at) error {
 
 // unknownWords are those of events that the issue isn't remembered to be found by.
 func (s *Service) unknownWords(issue string, seen []sighting) (words []string) {
-	if s.known.Has(wordKey(issue, isFull)) {
-		return nil
-	}
 	for _, one := range seen {
 		for _, word := range one.tokens {
-			if !s.known.Has(wordKey(issue, word)) {
+			if !s.isFoundBy(issue, word) {
 				words = append(words, word)
 			}
 		}
@@ -241,6 +286,9 @@ func (s *Service) post(ctx context.Context, counted []*at) error {
 	for _, at := range counted {
 		if at.issue.Words >= wordsKept {
 			s.known.Put(wordKey(at.issue.ID, isFull), struct{}{})
+		}
+		if at.issue.Places >= placesKept {
+			s.known.Put(wordKey(at.issue.ID, isFullOfPlaces), struct{}{})
 		}
 		for _, word := range at.words {
 			s.known.Put(wordKey(at.issue.ID, word), struct{}{})

@@ -19,17 +19,24 @@ var kinds = httpapi.Kinds{
 }
 
 type incidentBody struct {
-	ID         string          `json:"id"`
-	Title      string          `json:"title"`
-	TitleAr    string          `json:"title_ar" doc:"The title in Arabic; empty where it has one language." ar:"العنوان بالعربية؛ فارغ حيث هو بلغة واحدة."`
-	Severity   Severity        `json:"severity" enum:"minor,major,critical"`
-	Status     Status          `json:"status" enum:"investigating,identified,monitoring,resolved"`
-	Components []string        `json:"components"`
-	Monitor    string          `json:"monitor" doc:"The monitor that has opened it; empty where a person has." ar:"المراقَب الذي فتحها؛ فارغ حيث فتحها شخص."`
-	StartedAt  string          `json:"started_at" format:"date-time"`
-	ResolvedAt string          `json:"resolved_at" doc:"A time; empty as long as it isn't resolved." ar:"وقت؛ فارغ ما لم تُحلّ."`
-	Updates    []updateBody    `json:"updates" doc:"Oldest first." ar:"أقدمها أوّلًا."`
-	Postmortem *postmortemBody `json:"postmortem" doc:"What was found out afterwards; null where nothing was written." ar:"ما تبيّن بعد الحادثة؛ وnull حيث لم يُكتب شيء."`
+	ID           string             `json:"id"`
+	Title        string             `json:"title"`
+	TitleAr      string             `json:"title_ar" doc:"The title in Arabic; empty where it has one language." ar:"العنوان بالعربية؛ فارغ حيث هو بلغة واحدة."`
+	Severity     Severity           `json:"severity" enum:"minor,major,critical"`
+	Status       Status             `json:"status" enum:"investigating,identified,monitoring,resolved"`
+	Components   []string           `json:"components"`
+	Monitor      string             `json:"monitor" doc:"The monitor that has opened it; empty where a person has." ar:"المراقَب الذي فتحها؛ فارغ حيث فتحها شخص."`
+	StartedAt    string             `json:"started_at" format:"date-time"`
+	ResolvedAt   string             `json:"resolved_at" doc:"A time; empty as long as it isn't resolved." ar:"وقت؛ فارغ ما لم تُحلّ."`
+	Updates      []updateBody       `json:"updates" doc:"Oldest first." ar:"أقدمها أوّلًا."`
+	EarlierTimes []earlierTimesBody `json:"earlier_times" doc:"What was told of its times before they were corrected, oldest first." ar:"ما أُعلن من أوقاتها قبل أن تُصحَّح، أقدمه أوّلًا."`
+	Postmortem   *postmortemBody    `json:"postmortem" doc:"What was found out afterwards; null where nothing was written." ar:"ما تبيّن بعد الحادثة؛ وnull حيث لم يُكتب شيء."`
+}
+
+type earlierTimesBody struct {
+	StartedAt  string `json:"started_at" format:"date-time"`
+	ResolvedAt string `json:"resolved_at" doc:"A time; empty where it wasn't resolved." ar:"وقت؛ فارغ حيث لم تُحلّ."`
+	Until      string `json:"until" format:"date-time" doc:"When they were corrected." ar:"متى صُحِّحت."`
 }
 
 type postmortemBody struct {
@@ -84,6 +91,10 @@ func newIncidentBody(i Incident) incidentBody {
 	b := incidentBody{
 		ID: i.ID, Title: i.Title.En, TitleAr: i.Title.Ar, Severity: i.Severity, Status: i.Status(), Components: append([]string{}, i.Components...), Monitor: i.Monitor,
 		StartedAt: i.StartedAt.String(), ResolvedAt: orEmpty(i.ResolvedAt), Postmortem: newPostmortemBody(i.Postmortem),
+		EarlierTimes: []earlierTimesBody{},
+	}
+	for _, e := range i.EarlierTimes {
+		b.EarlierTimes = append(b.EarlierTimes, earlierTimesBody{e.StartedAt.String(), orEmpty(e.ResolvedAt), e.Until.String()})
 	}
 	for _, u := range i.Updates {
 		b.Updates = append(b.Updates, newUpdateBody(u))
@@ -133,10 +144,12 @@ type openIncidentInput struct {
 type changeIncidentInput struct {
 	Path
 	Body struct {
-		Title      *string   `json:"title,omitempty" minLength:"1" maxLength:"200"`
-		TitleAr    *string   `json:"title_ar,omitempty" maxLength:"200"`
-		Severity   *Severity `json:"severity,omitempty" enum:"minor,major,critical"`
-		Components *[]string `json:"components,omitempty" maxItems:"50"`
+		Title      *string    `json:"title,omitempty" minLength:"1" maxLength:"200"`
+		TitleAr    *string    `json:"title_ar,omitempty" maxLength:"200"`
+		Severity   *Severity  `json:"severity,omitempty" enum:"minor,major,critical"`
+		Components *[]string  `json:"components,omitempty" maxItems:"50"`
+		StartedAt  *time.Time `json:"started_at,omitempty" doc:"Corrects when it began." ar:"يصحّح متى بدأت."`
+		ResolvedAt *time.Time `json:"resolved_at,omitempty" doc:"Corrects when it was over, of one that is resolved." ar:"يصحّح متى انتهت، لحادثة حُلّت."`
 	}
 }
 
@@ -264,9 +277,9 @@ func (s *Service) Routes(api *httpapi.API) {
 		func(ctx context.Context, in *Path) (*httpapi.Output[incidentBody], error) {
 			return showIncident(s.Incident(ctx, in.ID))
 		})
-	httpapi.Register(group, route("PATCH /ops/incidents/{id}", "change-incident", language.Text{En: "Change an incident's title, severity or components", Ar: "غيّر عنوان حادثة أو شدّتها أو مكوّناتها"}, ErrNone, ErrInvalid),
+	httpapi.Register(group, route("PATCH /ops/incidents/{id}", "change-incident", language.Text{En: "Change an incident's title, severity or components, or correct when it began and was over", Ar: "غيّر عنوان حادثة أو شدّتها أو مكوّناتها، أو صحّح وقت بدئها وانتهائها"}, ErrNone, ErrInvalid),
 		func(ctx context.Context, in *changeIncidentInput) (*httpapi.Output[incidentBody], error) {
-			return showIncident(s.Change(ctx, in.ID, Change{in.Body.Title, in.Body.TitleAr, in.Body.Severity, in.Body.Components}))
+			return showIncident(s.Change(ctx, in.ID, Change{in.Body.Title, in.Body.TitleAr, in.Body.Severity, in.Body.Components, in.Body.StartedAt, in.Body.ResolvedAt}))
 		})
 	httpapi.Register(group, created(route("POST /ops/incidents/{id}/updates", "update-incident", language.Text{En: "Say something of an incident, or that it is resolved", Ar: "أخبر بجديد حادثة أو بأنّها حُلّت"}, ErrNone, ErrInvalid)),
 		func(ctx context.Context, in *updateIncidentInput) (*httpapi.Output[incidentBody], error) {

@@ -64,6 +64,8 @@ type Incident struct {
 	// is what those are found by.
 	ResolvedAt docstore.Time `json:"resolved_at,omitzero"`
 	OpenSince  docstore.Time `json:"open_since,omitzero"`
+	// EarlierTimes are those that were told before they were corrected, oldest first.
+	EarlierTimes []EarlierTimes `json:"earlier_times,omitempty"`
 	// Postmortem is what was found out afterwards; its zero value where nothing was written.
 	Postmortem Postmortem `json:"postmortem,omitzero"`
 	// Shown are the parts of the public page as of which everybody has seen it: so it stays to be read
@@ -99,6 +101,8 @@ type Update struct {
 	Automatic bool `json:"automatic,omitempty"`
 	// Earlier is what stood there before it was corrected, oldest first.
 	Earlier []Earlier `json:"earlier,omitempty"`
+	// Over is when it was over, where that was corrected; its zero value is At.
+	Over docstore.Time `json:"over,omitzero"`
 }
 
 // DocumentID is the incident's id.
@@ -335,6 +339,10 @@ type Change struct {
 	TitleAr    *string
 	Severity   *Severity
 	Components *[]string
+	// StartedAt and ResolvedAt correct when it began, and when it was over; what was told of that stays
+	// to be seen.
+	StartedAt  *time.Time
+	ResolvedAt *time.Time
 }
 
 // Change changes an incident. It returns ErrNone, ErrInvalid or an error of the store.
@@ -362,8 +370,12 @@ func (s *Service) Change(ctx context.Context, id string, c Change) (Incident, er
 		if c.Components != nil {
 			i.Components, i.Shown = *c.Components, nil // what it isn't of, nobody is to read of it
 		}
-		s.note(ctx, i, eventChanged, "", now)
-		return i.check()
+		kind := eventChanged
+		if c.StartedAt != nil || c.ResolvedAt != nil {
+			kind = eventCorrected
+		}
+		s.note(ctx, i, kind, "", now)
+		return cmp.Or(i.check(), i.retime(c.StartedAt, c.ResolvedAt, now))
 	})
 }
 
@@ -509,7 +521,7 @@ func (i *Incident) say(u Update) (id string, err error) {
 	case u.Status != Resolved:
 		i.ResolvedAt, i.OpenSince = docstore.Time{}, i.StartedAt
 	case !resolved: // else it was over before
-		i.ResolvedAt, i.OpenSince = u.At, docstore.Time{}
+		i.ResolvedAt, i.OpenSince = later(u.At, i.StartedAt), docstore.Time{}
 	}
 	return u.ID, nil
 }

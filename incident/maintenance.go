@@ -103,7 +103,7 @@ func (s *Service) checkPlan(ctx context.Context, m Maintenance) (planned.Times, 
 	if err := cmp.Or(checkTitle(m.Title), checkText(m.Text, false), checkKey(m.ID), s.chosen(ctx, m.Components, nil)); err != nil {
 		return planned.Times{}, err
 	}
-	times, err := m.times(s.c.Now())
+	times, err := m.work().Check(s.c.Now())
 	if err != nil {
 		return planned.Times{}, inPlan(err)
 	}
@@ -128,6 +128,7 @@ func inPlan(err error) error {
 var planPhrases = language.NewPhrases([]language.Text{
 	{En: "is not after starts_at", Ar: "ليس بعد starts_at"},
 	{En: "is more than 31 days after starts_at; plan several", Ar: "بعد starts_at بأكثر من 31 يومًا؛ خطّط لعدّة أعمال"},
+	{En: "comes after it has begun again by rrule, so it would go on for more than 31 days; say how long it takes each time", Ar: "يأتي بعد أن يبدأ من جديد وفق rrule، فيستمر أكثر من 31 يومًا؛ حدّد كم يستغرق في كل مرة"},
 	{En: "is more than ten years away", Ar: "يبعد أكثر من عشر سنوات"},
 	{En: "is none that is known; use a name such as Europe/Berlin", Ar: "ليست منطقة زمنية معروفة؛ استعمل اسمًا مثل Europe/Berlin"},
 	{En: "never comes within two years", Ar: "لا تحين خلال سنتين"},

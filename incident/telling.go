@@ -7,20 +7,23 @@ import (
 
 // Telling is when people are told of updates.
 type Telling struct {
-	// Together is the time whose updates are told as one, counted from the incident's start.
+	// Together is the time whose updates are told as one, counted from its first update.
 	Together time.Duration `yaml:"together"`
 	// AutomaticAfter is how long an outage lasts before people are told of what no person has
 	// written to.
 	AutomaticAfter time.Duration `yaml:"automatic_after"`
 }
 
+// begun is when it was first told of, which isn't corrected.
+func (i Incident) begun() time.Time { return i.Updates[0].At.Time }
+
 // At is when an update can be told at the earliest.
 func (t Telling) At(i Incident, u Update) time.Time {
 	at := u.At.Time
 	if t.Together > 0 {
-		at = i.StartedAt.Add(time.Duration(t.window(i, u)+1) * t.Together)
+		at = i.begun().Add(time.Duration(t.window(i, u)+1) * t.Together)
 	}
-	if after := i.StartedAt.Add(t.AutomaticAfter); u.Automatic && after.After(at) {
+	if after := i.begun().Add(t.AutomaticAfter); u.Automatic && after.After(at) {
 		return after
 	}
 	return at
@@ -28,7 +31,7 @@ func (t Telling) At(i Incident, u Update) time.Time {
 
 // window is in which of the times an update was.
 func (t Telling) window(i Incident, u Update) int64 {
-	return int64(u.At.Sub(i.StartedAt.Time) / t.Together)
+	return int64(u.At.Sub(i.begun()) / t.Together)
 }
 
 // together tells whether two updates are told as one.
@@ -81,5 +84,5 @@ func (t Telling) counts(i Incident, k int) bool {
 		}
 		end = i.Updates[next].At.Time
 	}
-	return end.Sub(i.StartedAt.Time) >= t.AutomaticAfter
+	return end.Sub(i.begun()) >= t.AutomaticAfter
 }

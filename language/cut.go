@@ -12,7 +12,7 @@ import (
 // marks (Unicode Standard Annex 15, normalization boundaries), and what isn't UTF-8 is
 // left out.
 func Cut(text string, n int) string {
-	if len(text) <= n {
+	if len(text) <= n || utf8.RuneCountInString(text) <= n {
 		return strings.ToValidUTF8(text, "")
 	}
 	if isASCII(text[:n+1]) { // in which nothing goes together

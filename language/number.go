@@ -87,6 +87,12 @@ func (t Tag) MomentIn(at time.Time, zone *time.Location) string {
 	return t.dayAndTime(at) + " " + t.clock(at)
 }
 
+// ClockIn is the time of day at a moment to the second, in a time zone. It is to be isolated.
+func (t Tag) ClockIn(at time.Time, zone *time.Location) string {
+	at = at.In(zone)
+	return at.Format(time.TimeOnly) + " " + t.clock(at)
+}
+
 // Between is a span of time to the minute, in UTC. Of one that ends on the day on which it begins, the day
 // is said once. As a date it is to be isolated.
 func (t Tag) Between(from, until time.Time) string {

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -123,14 +124,12 @@ func (c PromisesConfig) domain() string {
 	return domain
 }
 
+func (c PromisesConfig) resolver() *net.Resolver { return cmp.Or(c.Resolver, net.DefaultResolver) }
+
 // records are what a domain says in TXT records that begin so, with one of these behind it. None
 // is no error.
 func (c PromisesConfig) records(ctx context.Context, name, begin, behind string) (found []string, err error) {
-	resolver := c.Resolver
-	if resolver == nil {
-		resolver = net.DefaultResolver
-	}
-	all, err := resolver.LookupTXT(ctx, name+".") // no domain of the machine's is put behind it
+	all, err := c.resolver().LookupTXT(ctx, name+".") // no domain of the machine's is put behind it
 	if missing, ok := errors.AsType[*net.DNSError](err); ok && missing.IsNotFound {
 		return nil, nil
 	}

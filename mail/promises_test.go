@@ -97,7 +97,7 @@ func TestWithoutAMailServerThatIsSaid(t *testing.T) {
 	}
 }
 
-// zone is a DNS server with TXT records.
+// zone is a DNS server with TXT records, and with what begins with A or MX.
 func zone(t *testing.T, texts map[string][]string) *net.Resolver {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -111,7 +111,13 @@ func zone(t *testing.T, texts map[string][]string) *net.Resolver {
 			answer.Rcode = dns.RcodeNameError
 		}
 		for _, text := range texts[name] {
-			answer.Answer = append(answer.Answer, &dns.TXT{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeTXT, Class: dns.ClassINET}, Txt: []string{text}})
+			record, err := dns.NewRR(name + " 60 IN " + text)
+			if kind, _, _ := strings.Cut(text, " "); kind != "A" && kind != "MX" {
+				record, err = &dns.TXT{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeTXT, Class: dns.ClassINET}, Txt: []string{text}}, nil
+			}
+			if err == nil && record.Header().Rrtype == question.Question[0].Qtype {
+				answer.Answer = append(answer.Answer, record)
+			}
 		}
 		_ = w.WriteMsg(answer)
 	})}
@@ -137,6 +143,10 @@ func domainSays(t *testing.T, check string, texts map[string][]string) readiness
 
 func TestWhoMaySendIsFollowedByTheRecords(t *testing.T) {
 	t.Parallel()
+	var crowd []string
+	for i := range 11 {
+		crowd = append(crowd, fmt.Sprintf("MX 10 mx%d.example.com.", i))
+	}
 	others := map[string][]string{
 		"good.example.net.":   {"v=spf1 ip4:192.0.2.0/24 -all"},
 		"all.example.net.":    {"v=spf1 +all"},
@@ -144,6 +154,11 @@ func TestWhoMaySendIsFollowedByTheRecords(t *testing.T) {
 		"two.example.net.":    {"v=spf1 -all", "v=spf1 ~all"},
 		"nobody.example.net.": {"v=spf1 -all"},
 		"loop.example.net.":   {"v=spf1 include:loop.example.net -all"},
+		"macro.example.net.":  {"v=spf1 exists:%{i}.spf.example.net -all"},
+		"mx.example.com.":     {"A 192.0.2.1"},
+		"off.example.net.":    {"MX 0 ."},
+		"lost.example.net.":   {"MX 10 missing.example.net."},
+		"crowd.example.net.":  crowd,
 	}
 	for record, want := range map[string]readiness.Status{
 		"v=spf1 include:good.example.net -all":                        readiness.Pass,
@@ -151,29 +166,47 @@ func TestWhoMaySendIsFollowedByTheRecords(t *testing.T) {
 		"V=SPF1 MX ~ALL":                                              readiness.Pass,
 		"v=spf1 a:mail.example.com/28//64 ptr exp=x.example.net -all": readiness.Pass,
 		"v=spf1 ip6:2001:db8::/32 -all":                               readiness.Pass,
-		"v=spf1 exists:%{i}.spf.example.net -all":                     readiness.Pass,
-		"v=spf1 include:%{d2}.example.net -all":                       readiness.Pass,
-		"v=spf1 ip4:192.0.2.1 -all redirect=all.example.net":          readiness.Pass, // it is never followed
-		"v=spf1 ip4:192.0.2.1 -all +all":                              readiness.Pass, // nor what is behind all
-		"v=spf1 ip4:192.0.2.1 ?include:all.example.net -all":          readiness.Pass,
+		"v=spf1 ptr mx -all":                                          readiness.Pass,
+		"v=spf1 exists:missing.example.net mx -all":                   readiness.Pass,
+		"v=spf1 a:missing.example.net a:missing.example.org mx:lost.example.net ip4:192.0.2.1 -all": readiness.Fail, // three questions have no answer
+		"v=spf1 a:missing.example.net mx:off.example.net ip4:192.0.2.1 -all":                        readiness.Pass,
+
+		// It depends on the mail, so it isn't known.
+		"v=spf1 exists:%{i}.spf.example.net -all":            readiness.Skipped,
+		"v=spf1 exists:%{i}.spf.example.net mx -all":         readiness.Skipped,
+		"v=spf1 include:%{d2}.example.net -all":              readiness.Skipped,
+		"v=spf1 include:macro.example.net mx -all":           readiness.Skipped,
+		"v=spf1 a:%{l}.example.net -all":                     readiness.Skipped,
+		"v=spf1 redirect=%{d}.example.net":                   readiness.Skipped,
+		"v=spf1 ptr -all":                                    readiness.Skipped,
+		"v=spf1 exists:%{i}.spf.example.net +all":            readiness.Fail,
+		"v=spf1 -exists:%{i}.spf.example.net mx -all":        readiness.Pass,
+		"v=spf1 ip4:192.0.2.1 -all redirect=all.example.net": readiness.Pass, // it is never followed
+		"v=spf1 ip4:192.0.2.1 -all +all":                     readiness.Pass, // nor what is behind all
+		"v=spf1 ip4:192.0.2.1 ?include:all.example.net -all": readiness.Pass,
 
 		"v=spf1 ip4:192.0.2.1":      readiness.Warn,
 		"v=spf1 ip4:192.0.2.1 ?all": readiness.Warn,
 
-		"v=spf1 all":                             readiness.Fail,
-		"v=spf1 +all":                            readiness.Fail,
-		"v=spf1 -all":                            readiness.Fail,
-		"v=spf1":                                 readiness.Fail,
-		"v=spf1 include:nobody.example.net -all": readiness.Fail,
-		"v=spf1 ip4:0.0.0.0/0 -all":              readiness.Fail,
-		"v=spf1 ip4:0.0.0.0/1 ip4:128.0.0.0/1 -all":                     readiness.Fail,
-		"v=spf1 ip6:::/0 -all":                                          readiness.Fail,
-		"v=spf1 a/0 -all":                                               readiness.Fail,
-		"v=spf1 mx//0 -all":                                             readiness.Fail,
-		"v=spf1 include:all.example.net -all":                           readiness.Fail,
-		"v=spf1 redirect=all.example.net":                               readiness.Fail,
-		"v=spf1 redirect=none.example.net":                              readiness.Fail,
-		"v=spf1 redirect=":                                              readiness.Fail,
+		"v=spf1 all":                                readiness.Fail,
+		"v=spf1 a:missing.example.net -all":         readiness.Fail,
+		"v=spf1 mx:lost.example.net -all":           readiness.Fail,
+		"v=spf1 mx:off.example.net -all":            readiness.Fail,
+		"v=spf1 mx:crowd.example.net mx -all":       readiness.Fail,
+		"v=spf1 exists:mx.example.com -all":         readiness.Fail, // it is, whoever sends
+		"v=spf1 +all":                               readiness.Fail,
+		"v=spf1 -all":                               readiness.Fail,
+		"v=spf1":                                    readiness.Fail,
+		"v=spf1 include:nobody.example.net -all":    readiness.Fail,
+		"v=spf1 ip4:0.0.0.0/0 -all":                 readiness.Fail,
+		"v=spf1 ip4:0.0.0.0/1 ip4:128.0.0.0/1 -all": readiness.Fail,
+		"v=spf1 ip6:::/0 -all":                      readiness.Fail,
+		"v=spf1 a/0 -all":                           readiness.Fail,
+		"v=spf1 mx//0 -all":                         readiness.Fail,
+		"v=spf1 include:all.example.net -all":       readiness.Fail,
+		"v=spf1 redirect=all.example.net":           readiness.Fail,
+		"v=spf1 redirect=none.example.net":          readiness.Fail,
+		"v=spf1 redirect=":                          readiness.Fail,
 		"v=spf1 mx redirect=good.example.net redirect=good.example.net": readiness.Fail,
 		"v=spf1 include:missing.example.net -all":                       readiness.Fail,
 		"v=spf1 include:two.example.net -all":                           readiness.Fail,
@@ -185,7 +218,7 @@ func TestWhoMaySendIsFollowedByTheRecords(t *testing.T) {
 		"v=spf1 include -all":                                           readiness.Fail,
 		"v=spf1 " + strings.Repeat("mx ", 11) + "-all":                  readiness.Fail,
 	} {
-		others["mail.example.com."] = []string{record}
+		others["mail.example.com."] = []string{record, "A 192.0.2.2", "MX 10 mx.example.com."}
 		if f := domainSays(t, "system.spf", maps.Clone(others)); f.Status != want {
 			t.Errorf("%s: %s: %s %s", record, f.Status, f.Evidence.En, f.Mend.En)
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"regexp"
 	"strconv"
@@ -36,6 +37,7 @@ var (
 	mendSPF  = language.Text{En: "Have the domain's DNS say it, as whoever sends your mail tells you: one TXT record such as 'v=spf1 include:… -all'.", Ar: "أضف إلى DNS النطاق ما يطلبه مزوّد بريدك: سجلّ TXT واحد مثل 'v=spf1 include:… -all'."}
 	endsSPF  = language.Text{En: "It says nothing of others' mail: let it end with -all or ~all.", Ar: "لا يذكر شيئًا عن بريد غيرك: اجعله ينتهي بـ \u200e-all أو \u200e~all."}
 	nobody   = language.Text{En: "It lets nobody send, this product neither: name what sends your mail, such as 'v=spf1 include:… -all'.", Ar: "لا يسمح لأحد بالإرسال ولا لهذا المنتَج: اذكر ما يرسل بريدك مثل 'v=spf1 include:… -all'."}
+	notKnown = language.Text{En: "It isn't known whom # lets send, as that depends on each mail.", Ar: "لا يُعرف لمن يسمح # بالإرسال لأنّ ذلك يتوقّف على كلّ رسالة."}
 	everyone = language.Text{En: "By # everybody may send: name only what sends your mail, and let it end with -all or ~all.", Ar: "يسمح # لأيّ أحد بالإرسال: لا تذكر إلّا ما يرسل بريدك، واجعله ينتهي بـ \u200e-all أو \u200e~all."}
 	unusable = language.Text{En: "Receivers take it for none, as it can't be followed; mend this: #.", Ar: "يعدّه المستلمون كأن لم يكن لأنّه لا يمكن تتبّعه؛ أصلح هذا: #."}
 )
@@ -49,10 +51,12 @@ func judgeSPF(said language.Text, s senders, err error) readiness.Finding {
 		return readiness.NotMeasured(unheard.Quoting("SPF", err.Error()))
 	case s.everybody != "":
 		return readiness.Broken(said, everyone.Quoting(s.everybody))
-	case !s.somebody:
+	case !s.somebody && s.unknown == "":
 		return readiness.Broken(said, nobody)
 	case s.others == '?':
 		return readiness.Doubtful(said, endsSPF)
+	case s.unknown != "" && (s.open || !s.somebody):
+		return readiness.NotMeasured(said.Then(notKnown.Quoting(s.unknown)))
 	}
 	return readiness.Kept(said)
 }
@@ -61,6 +65,10 @@ const (
 	spfBegin = "v=spf1"
 	// maxLookups is how many terms may ask the DNS (RFC 7208, 4.6.4).
 	maxLookups = 10
+	// maxVoid is how many questions may have no answer, and maxServers how many servers a domain's
+	// mail may go to.
+	maxVoid    = 2
+	maxServers = 10
 	// A range of addresses that is wider than these is everybody's: nobody has such a one.
 	widest4, widest6 = 8, 16
 )
@@ -69,11 +77,14 @@ const (
 type senders struct {
 	everybody string // the term by which all may; empty: not all
 	somebody  bool   // somebody may
+	unknown   string // a term of which it isn't known whom it lets send
+	open      bool   // that may be everybody
 	others    byte   // what is said of those that aren't named: + - ~ or ?
 }
 
 func (s *senders) add(t senders) {
 	s.everybody, s.somebody = cmp.Or(s.everybody, t.everybody), s.somebody || t.somebody
+	s.unknown, s.open = cmp.Or(s.unknown, t.unknown), s.open || t.open
 }
 
 // spfError is a record that receivers can't follow, and the term by which.
@@ -84,14 +95,13 @@ func (e *spfError) Error() string { return "it can't be followed: " + e.term }
 // spfReader reads a record and those that it leads to.
 type spfReader struct {
 	PromisesConfig
-	lookups int
+	lookups, void int
 }
 
-// follow reads the record that a term leads to. Where that depends on the mail (a macro), it is
-// somebody's.
+// follow reads the record that a term leads to.
 func (r *spfReader) follow(ctx context.Context, term spfTerm) (senders, error) {
-	if strings.Contains(term.domain, "%") {
-		return senders{somebody: true, others: '-'}, nil
+	if term.dependsOnMail() {
+		return senders{unknown: term.text, open: true, others: '-'}, nil
 	}
 	found, err := r.records(ctx, strings.TrimSuffix(term.domain, "."), spfBegin, " ")
 	switch {
@@ -111,19 +121,15 @@ func (r *spfReader) read(ctx context.Context, domain, record string) (s senders,
 		if r.lookups += term.lookups(); r.lookups > maxLookups {
 			return s, &spfError{term.text}
 		}
-		named := senders{somebody: true}
-		switch {
-		case term.name == "all":
+		if term.name == "all" {
 			if s.others = term.says; s.others == '+' {
 				s.add(senders{everybody: term.text + " (" + domain + ")"})
 			}
 			return s, err
-		case term.name == "include":
-			if named, err = r.follow(ctx, term); err != nil {
-				return s, err
-			}
-		case term.wide:
-			named.everybody = term.text + " (" + domain + ")"
+		}
+		named, failure := r.named(ctx, domain, term)
+		if failure != nil {
+			return s, failure
 		}
 		if term.says == '+' {
 			s.add(named)
@@ -141,12 +147,84 @@ func (r *spfReader) read(ctx context.Context, domain, record string) (s senders,
 	return s, err
 }
 
+// named are whom a term of a domain's record names.
+func (r *spfReader) named(ctx context.Context, domain string, term spfTerm) (s senders, err error) {
+	at := term
+	at.domain = cmp.Or(term.domain, domain)
+	switch {
+	case term.name == "include":
+		return r.follow(ctx, term)
+	case term.name == "ptr": // by the name of who sends, so not everybody
+		return senders{unknown: term.text}, nil
+	case term.dependsOnMail():
+		return senders{unknown: term.text, open: true}, nil
+	case term.name == "a" || term.name == "exists":
+		s.somebody, err = r.hasAddress(ctx, at)
+	case term.name == "mx":
+		s.somebody, err = r.hasServers(ctx, at)
+	default:
+		s.somebody = true
+	}
+	if s.somebody && (term.wide || term.name == "exists") { // which is there for whoever sends
+		s.everybody = term.text + " (" + domain + ")"
+	}
+	return s, err
+}
+
+// hasAddress tells whether a term's domain has one.
+func (r *spfReader) hasAddress(ctx context.Context, term spfTerm) (bool, error) {
+	addresses, err := r.resolver().LookupNetIP(ctx, "ip", strings.TrimSuffix(term.domain, ".")+".")
+	return r.answered(len(addresses), err, term)
+}
+
+// hasServers tells whether the mail of a term's domain goes to servers that have an address.
+func (r *spfReader) hasServers(ctx context.Context, term spfTerm) (bool, error) {
+	servers, err := r.resolver().LookupMX(ctx, strings.TrimSuffix(term.domain, ".")+".")
+	if some, err := r.answered(len(servers), err, term); !some || err != nil {
+		return false, err
+	}
+	if len(servers) > maxServers {
+		return false, &spfError{term.text}
+	}
+	has := false
+	for _, server := range servers {
+		of := term
+		if of.domain = server.Host; of.domain == "." { // it takes no mail
+			continue
+		}
+		one, err := r.hasAddress(ctx, of)
+		if err != nil {
+			return false, err
+		}
+		has = has || one
+	}
+	return has, nil
+}
+
+// answered tells whether a question of a term has an answer; of too many without one nothing holds.
+func (r *spfReader) answered(n int, err error, term spfTerm) (bool, error) {
+	missing, ok := errors.AsType[*net.DNSError](err)
+	switch {
+	case n > 0:
+		return true, nil
+	case err != nil && !(ok && missing.IsNotFound):
+		return false, err
+	}
+	if r.void++; r.void > maxVoid {
+		return false, &spfError{term.text}
+	}
+	return false, nil
+}
+
 // spfTerm is a term of a record.
 type spfTerm struct {
 	text, name, domain string
 	says               byte // + - ~ or ?
 	wide               bool // a range of addresses that is everybody's
 }
+
+// dependsOnMail tells whether where it leads does (a macro).
+func (t spfTerm) dependsOnMail() bool { return strings.Contains(t.domain, "%") }
 
 // lookups is how often it asks the DNS.
 func (t spfTerm) lookups() int {

@@ -61,11 +61,11 @@ func (s *Service) message(l *lane, n int, at time.Time, o occurrence, say State)
 	r, e, tag := s.rules.Load(), o.Event, l.language
 	m := Message{
 		ID: alertID(o.ID, l.name, say, n), Thread: o.ID, State: say, Kind: e.Kind, Level: e.level(), At: at, Language: tag,
-		Facts: r.facts(o, at, tag), Lines: e.Tried, Runbook: r.runbook(e.Kind),
+		Facts: r.facts(o, at, tag), Lines: e.lines(tag, r.zone), Runbook: r.runbook(e.Kind),
 	}
 	m.Title, m.Text, m.URL = o.words(say, tag)
 	if o.End != nil {
-		m.Lines = o.End.Tried
+		m.Lines = o.End.lines(tag, r.zone)
 	}
 	if o.isOpen() && s.c.PublicURL != "" && len(s.c.Secrets) > 0 {
 		m.Acknowledge = strings.TrimSuffix(s.c.PublicURL, "/") + "/alerts/" + token(s.c.Secrets[0], o.ID)
@@ -125,7 +125,7 @@ func (r *routing) facts(o occurrence, now time.Time, tag language.Tag) []Fact {
 	add(factProject, o.Event.Project)
 	add(factWhere, o.Event.Environment)
 	add(factMonitor, o.Event.Monitor)
-	add(factComponent, o.Event.Component)
+	add(factComponent, strings.Join(o.Event.Components, ", "))
 	add(factEvent, o.Event.Kind)
 	if o.End == nil {
 		add(factLevel, levelWords[o.Event.level()].In(tag))

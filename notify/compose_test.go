@@ -19,7 +19,8 @@ func TestWhatAMessageSays(t *testing.T) {
 		p.Runbooks = map[string]string{"*": "https://wiki/any", "monitor.*": "https://wiki/monitors", "monitor.down": "https://wiki/down"}
 	})
 	e := r.down(1)
-	e.Project, e.Environment, e.Component = "shop", "production", "api"
+	e.Project, e.Environment, e.Components = "shop", "production", []string{"api"}
+	e.Tried, e.Looks = nil, []Look{{At: e.At, Place: "fra", Found: language.Text{En: "no answer", Ar: "لا رد"}, Said: "full"}}
 	r.tell(t, e)
 	r.clock.Add(2*time.Hour + time.Minute)
 	r.work(t)
@@ -46,6 +47,12 @@ func TestWhatAMessageSays(t *testing.T) {
 	}
 	if !strings.Contains(fmt.Sprint(b[2].Facts), "استمرّ ساعتان ودقيقة") {
 		t.Errorf("it has lasted %s", b[2].Facts)
+	}
+	for _, m := range append(a[:2:2], b[:2]...) { // by the operator's clocks, in the reader's language
+		want := language.Text{En: "15:00:00 +03, from fra: no answer; it said: full", Ar: "15:00:00 بتوقيت Asia/Riyadh، من fra: لا رد؛ وقال: full"}.In(m.Language)
+		if got := strings.NewReplacer("\u2068", "", "\u2069", "").Replace(strings.Join(m.Lines, "\n")); got != want {
+			t.Errorf("what was tried is %q", got)
+		}
 	}
 	if a[0].Runbook != "https://wiki/down" || a[0].Level != Critical || a[0].Kind != "monitor.down" {
 		t.Errorf("%+v", a[0])
@@ -148,6 +155,7 @@ func TestWhatIsTooLongIsCut(t *testing.T) {
 	for range 30 {
 		e.Tried = append(e.Tried, "again")
 	}
+	e.Looks = []Look{{Said: "more"}}
 	r.tell(t, e)
 	for _, m := range append(r.receivers["a"].messages(), r.receivers["b"].messages()...) {
 		if len([]rune(m.Title)) > maxTitle || len([]rune(m.Text)) > maxText || len(m.Lines) != maxTried || len([]rune(m.Lines[0])) > maxTitle {

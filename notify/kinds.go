@@ -18,7 +18,7 @@ type Kind struct {
 var (
 	hasOfIssue   = []string{"project", "environment", "release", "tags"}
 	hasOfJob     = []string{"project", "environment", "monitor"} // SDKs call a job a monitor
-	hasOfMonitor = []string{"project", "environment", "monitor", "component"}
+	hasOfMonitor = []string{"monitor", "component"}
 )
 
 // The kinds that this room tells of itself.

@@ -23,6 +23,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -60,21 +61,54 @@ type Event struct {
 	Text  language.Text `json:"text,omitzero"`
 	URL   string        `json:"url,omitempty"`   // where to look
 	Tried []string      `json:"tried,omitempty"` // what was tried before it was told
+	Looks []Look        `json:"looks,omitempty"` // and when, and where from
 	// What rules filter by.
 	Project string `json:"project,omitempty"`
 	// ProjectAlso are what else rules may call the project, such as its slug.
 	ProjectAlso []string `json:"project_also,omitempty"`
 	Environment string   `json:"environment,omitempty"`
 	Monitor     string   `json:"monitor,omitempty"` // or the job, of check-ins
-	Component   string   `json:"component,omitempty"`
-	Release     string   `json:"release,omitempty"`
-	Tags        []Tag    `json:"tags,omitempty"`
+	// Components are all that it is about, as a monitor may be of several: a rule for any of
+	// them takes it.
+	Components []string `json:"components,omitempty"`
+	Release    string   `json:"release,omitempty"`
+	Tags       []Tag    `json:"tags,omitempty"`
 	// Events and Within are the rule's of a spike that has met them.
 	Events int           `json:"events,omitempty"`
 	Within time.Duration `json:"within,omitempty"`
 	// Before is, of an event of an issue, how many events that had before those that this one
 	// tells of: a digest says how many there were since.
 	Before int64 `json:"before,omitempty"`
+}
+
+// Look is one time that was looked at what an event is about, and what came of that.
+type Look struct {
+	At    docstore.Time `json:"at"`
+	Place string        `json:"place,omitempty"` // where from, if there are several
+	Found language.Text `json:"found"`
+	Said  string        `json:"said,omitempty"` // by what was looked at
+}
+
+// line tells of a look, by the clocks of the operator's zone.
+func (l Look) line(tag language.Tag, zone *time.Location) string {
+	line := tag.Isolate(tag.ClockIn(l.At.Time, zone))
+	if l.Place != "" {
+		line += language.Text{En: ", from ", Ar: "، من "}.In(tag) + tag.Isolate(l.Place)
+	}
+	line += ": " + l.Found.In(tag)
+	if l.Said != "" {
+		line += language.Text{En: "; it said: ", Ar: "؛ وقال: "}.In(tag) + tag.Isolate(l.Said)
+	}
+	return line
+}
+
+// lines are what was tried, for people.
+func (e Event) lines(tag language.Tag, zone *time.Location) []string {
+	lines := slices.Clone(e.Tried)
+	for _, l := range e.Looks {
+		lines = append(lines, l.line(tag, zone))
+	}
+	return lines
 }
 
 // Tag is what an event says of where it happened, such as browser: chrome.
@@ -106,8 +140,17 @@ func (e Event) bounded() Event {
 	for i := range e.Tried {
 		e.Tried[i] = language.Cut(language.Line(e.Tried[i]), maxTitle)
 	}
-	for _, value := range []*string{&e.Project, &e.Environment, &e.Monitor, &e.Component, &e.Release} { // which may be strangers'
+	for _, value := range []*string{&e.Project, &e.Environment, &e.Monitor, &e.Release} { // which may be strangers'
 		*value = language.Cut(language.Line(*value), maxTag)
+	}
+	e.Looks = append([]Look(nil), e.Looks[:min(len(e.Looks), maxTried-len(e.Tried))]...)
+	for i, l := range e.Looks {
+		e.Looks[i].Place, e.Looks[i].Said = language.Cut(language.Line(l.Place), maxTag), language.Cut(language.Line(l.Said), maxTitle)
+		e.Looks[i].Found = cut(language.Text{En: language.Line(l.Found.En), Ar: language.Line(l.Found.Ar)}, maxTitle)
+	}
+	e.Components = append([]string(nil), e.Components[:min(len(e.Components), maxTags)]...)
+	for i, component := range e.Components {
+		e.Components[i] = language.Cut(language.Line(component), maxTag)
 	}
 	e.Tags = append([]Tag(nil), e.Tags[:min(len(e.Tags), maxTags)]...)
 	for i, tag := range e.Tags {

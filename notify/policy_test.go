@@ -49,12 +49,14 @@ func TestEachMistakeInAPolicyIsTold(t *testing.T) {
 		`alerts.rules[3].on: there are no events ""`:                                      rule(func(r *Rule) { r.On = "" }),
 		`alerts.rules[3].on: there are no events "nothing.*"`:                             rule(func(r *Rule) { r.On = "nothing.*" }),
 		`alerts.rules[3]: "[" is no pattern`:                                              rule(func(r *Rule) { r.Component = "[" }),
-		`alerts.rules[3].release: take it out; no event of "monitor.down" has any, those of issue.new, issue.regressed, issue.spike have`:                     rule(func(r *Rule) { r.Release = "1" }),
-		`alerts.rules[3].tags: take it out; no event of "monitor.down" has any`:                                                                               rule(func(r *Rule) { r.Tags = map[string]string{"a": "b"} }),
-		`alerts.rules[3].component: take it out; no event of "check_in.missed" has any, those of monitor.down, monitor.flapping, slo.burning have`:            rule(func(r *Rule) { r.On, r.Component = "check_in.missed", "api" }),
-		`alerts.rules[2].monitor: take it out; no event of "issue.spike" has any, those of check_in.missed, monitor.down, monitor.flapping, slo.burning have`: func(p *Policy) { p.Rules[2].Monitor = "*" },
-		`alerts.rules[1].project: take it out; no event of "backup.*" has any`:                                                                                func(p *Policy) { p.Rules[1].Project = "shop" },
-		`alerts.rules[1].environment: take it out; no event of "backup.*" has any`:                                                                            func(p *Policy) { p.Rules[1].Environment = "production" },
+		`alerts.rules[3].release: take it out; no event of "monitor.down" has any, those of issue.new, issue.regressed, issue.spike have`:                      rule(func(r *Rule) { r.Release = "1" }),
+		`alerts.rules[3].tags: take it out; no event of "monitor.down" has any`:                                                                                rule(func(r *Rule) { r.Tags = map[string]string{"a": "b"} }),
+		`alerts.rules[3].component: take it out; no event of "check_in.missed" has any, those of monitor.down, monitor.flapping, slo.burning have`:             rule(func(r *Rule) { r.On, r.Component = "check_in.missed", "api" }),
+		`alerts.rules[2].monitor: take it out; no event of "issue.spike" has any, those of check_in.missed, monitor.down, monitor.flapping, slo.burning have`:  func(p *Policy) { p.Rules[2].Monitor = "*" },
+		`alerts.rules[1].project: take it out; no event of "backup.*" has any`:                                                                                 func(p *Policy) { p.Rules[1].Project = "shop" },
+		`alerts.rules[3].environment: take it out; no event of "monitor.down" has any, those of issue.new, issue.regressed, issue.spike, check_in.missed have`: rule(func(r *Rule) { r.Environment = "production" }),
+		`alerts.rules[3].project: take it out; no event of "monitor.down" has any`:                                                                             rule(func(r *Rule) { r.Project = "shop" }),
+		`alerts.rules[1].environment: take it out; no event of "backup.*" has any`:                                                                             func(p *Policy) { p.Rules[1].Environment = "production" },
 		`alerts.rules[2]: "[" is no pattern`:                                          func(p *Policy) { p.Rules[2].Release = "[" },
 		`alerts.rules[2].tags: "[" is no pattern`:                                     func(p *Policy) { p.Rules[2].Tags["os.name"] = "[" },
 		`alerts.rules[2].tags: say which values of os.name, such as "a*"; "*" is any`: func(p *Policy) { p.Rules[2].Tags["os.name"] = "" },
@@ -115,8 +117,8 @@ func TestProblemsAreInTheSameOrderEachTime(t *testing.T) {
 func TestWhatAnEventSaysOfWhereIsOneLine(t *testing.T) {
 	t.Parallel()
 	const said = "a\r\n\nb\u2066\u200b"
-	e := Event{Title: language.Text{En: said}, Project: said, Environment: said, Monitor: said, Component: said, Release: said, Tags: []Tag{{said, said}}, Tried: []string{said}}.bounded()
-	for n, got := range []string{e.Title.En, e.Project, e.Environment, e.Monitor, e.Component, e.Release, e.Tags[0].Key, e.Tags[0].Value, e.Tried[0]} {
+	e := Event{Title: language.Text{En: said}, Project: said, Environment: said, Monitor: said, Components: []string{said}, Release: said, Tags: []Tag{{said, said}}, Tried: []string{said}}.bounded()
+	for n, got := range []string{e.Title.En, e.Project, e.Environment, e.Monitor, e.Components[0], e.Release, e.Tags[0].Key, e.Tags[0].Value, e.Tried[0]} {
 		if got != "a b" {
 			t.Errorf("%d is told as %q", n, got)
 		}

@@ -158,16 +158,17 @@ var levels = []Level{Info, Warning, Error, Critical}
 
 // filter is one that a rule has, what it takes, and what an event has of that.
 type filter struct {
-	Name  string `json:"name"`
-	Takes string `json:"takes"`
-	Has   string `json:"has,omitempty"`
+	Name  string   `json:"name"`
+	Takes string   `json:"takes"`
+	Has   string   `json:"has,omitempty"`
+	names []string // what it may take in the place of Has, where there are several
 }
 
 // filters are those of a rule that are patterns, but for tags, with what an event has of each.
 func (r Rule) filters(e Event) []filter {
 	return []filter{
-		{"project", r.Project, e.Project}, {"environment", r.Environment, e.Environment}, {"monitor", r.Monitor, e.Monitor},
-		{"component", r.Component, e.Component}, {"release", r.Release, e.Release},
+		{"project", r.Project, e.Project, e.ProjectAlso}, {"environment", r.Environment, e.Environment, nil}, {"monitor", r.Monitor, e.Monitor, nil},
+		{"component", r.Component, strings.Join(e.Components, ", "), e.Components}, {"release", r.Release, e.Release, nil},
 	}
 }
 
@@ -176,11 +177,10 @@ func (r Rule) filters(e Event) []filter {
 func (r Rule) misses(e Event) filter {
 	if r.On == spikeKind && (r.Events != e.Events || r.Within != e.Within) {
 		spike := func(events int, within time.Duration) string { return fmt.Sprint(events, " within ", within) }
-		return filter{"events", spike(r.Events, r.Within), spike(e.Events, e.Within)} // it was another rule's spike
+		return filter{Name: "events", Takes: spike(r.Events, r.Within), Has: spike(e.Events, e.Within)} // it was another rule's spike
 	}
 	for _, f := range r.filters(e) {
-		also := f.Name == "project" && slices.ContainsFunc(e.ProjectAlso, func(name string) bool { return filter{Takes: f.Takes, Has: name}.takes() })
-		if f.Takes != "" && !f.takes() && !also {
+		if f.Takes != "" && !f.takes() {
 			return f
 		}
 	}
@@ -195,14 +195,16 @@ func (r Rule) misses(e Event) filter {
 		}
 	}
 	if slices.Index(levels, e.level()) < slices.Index(levels, r.Level) {
-		return filter{"level", string(r.Level), string(e.level())}
+		return filter{Name: "level", Takes: string(r.Level), Has: string(e.level())}
 	}
 	return filter{}
 }
 
 func (f filter) takes() bool {
-	matched, _ := path.Match(f.Takes, f.Has)
-	return matched || f.Takes == "*"
+	return f.Takes == "*" || slices.ContainsFunc(append([]string{f.Has}, f.names...), func(name string) bool {
+		matched, _ := path.Match(f.Takes, name)
+		return matched
+	})
 }
 
 // unheard is why a rule that names an event's kind has told nobody of it: by a filter, or

@@ -27,7 +27,7 @@ func routes(t *testing.T, e Event, rules ...Rule) string {
 func TestWhereRulesTakeAnEvent(t *testing.T) {
 	t.Parallel()
 	a, b := []string{"a"}, []string{"b"}
-	down := Event{Kind: "monitor.down", Monitor: "health", Project: "web-shop", Environment: "production", Component: "api/v1"}
+	down := Event{Kind: "monitor.down", Monitor: "health", Project: "web-shop", Environment: "production", Components: []string{"web", "api/v1"}}
 	mild := Event{Kind: "monitor.down", Level: Warning}
 	bug := Event{Kind: "issue.new", Release: "shop@1.4.2", Tags: []Tag{{"browser", "Chrome 130"}, {"os.name", "Android"}}}
 	tags := func(of ...string) map[string]string {
@@ -58,6 +58,8 @@ func TestWhereRulesTakeAnEvent(t *testing.T) {
 		{"a project's number", Event{Kind: "issue.new", Project: "My Web", ProjectAlso: []string{"my-web", "7"}}, []Rule{{On: "*", Project: "7", Channels: a}, {On: "*", Project: "8", Channels: b}}, "a"},
 		{"a pattern of one character", down, []Rule{{On: "*", Monitor: "healt?", Channels: a}}, "a"},
 		{"all filters at once", down, []Rule{{On: "*", Monitor: "health", Environment: "staging", Channels: a}}, ""},
+		{"any of its components", down, []Rule{{On: "*", Component: "web", Channels: a}, {On: "*", Component: "api/*", Channels: b}}, "a b"},
+		{"none of its components", down, []Rule{{On: "*", Component: "web*v1", Channels: a}, {On: "*", Channels: b}}, "b"},
 		{"anything, also with a slash", down, []Rule{{On: "*", Component: "*", Channels: a}}, "a"},
 		{"nothing isn't everything", mild, []Rule{{On: "*", Project: "web-*", Channels: a}, {On: "*", Project: "*", Channels: b}}, "b"},
 		{"releases", bug, []Rule{{On: "issue.*", Release: "shop@1.*", Channels: a}, {On: "*", Release: "shop@2.*", Channels: b}}, "a"},

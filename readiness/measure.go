@@ -140,7 +140,9 @@ func (m *measurer) patience() time.Duration { return cmp.Or(m.Patience, defaultP
 // hangs is the finding of one that doesn't end in its time.
 func (m *measurer) hangs() Finding {
 	return Broken(
-		language.Text{En: "There was no answer within #.", Ar: "لم يأتِ جواب خلال #."}.Quoting(m.patience().Round(time.Second).String()),
+		language.Both(func(t language.Tag) string {
+			return language.Text{En: "There was no answer within #.", Ar: "لم يأتِ جواب خلال #."}.Quoting(t.Duration(m.patience().Round(time.Second))).In(t)
+		}),
 		language.Text{En: "See whether what it asks is overloaded or unreachable; the log may say more.", Ar: "انظر هل ما يُسأل مثقَل أو لا يمكن الوصول إليه؛ قد يقول السجلّ المزيد."})
 }
 
@@ -170,11 +172,12 @@ func (k keptFinding) DocumentID() string { return k.ID }
 var keptSpec = docstore.Spec{Collection: "readiness_findings", Of: keptFinding{}}
 
 // keptOrMeasured is what some copy has found a while ago with the same settings, or is found now and
-// kept. What is broken is always measured anew: who mends something wants to see that. What a
-// command finds with settings that no copy has is not kept: it says nothing of them.
+// kept. What is broken is always measured anew: who mends something wants to see that. Where no copy
+// runs with these settings, what was found says nothing of any: it is neither taken nor kept.
 func (s *Service) keptOrMeasured(ctx context.Context, m *measurer, ask Ask, others []Copy) (Finding, time.Time, time.Duration) {
 	this := s.This()
-	if !ask.Fresh {
+	runs := this.ID != "" || slices.ContainsFunc(others, func(c Copy) bool { return c.with() == this.with() })
+	if runs && !ask.Fresh {
 		if k, err := s.kept.Get(ctx, m.ID); err == nil && k.With == this.with() && k.Finding.holds() && stands(k.At.Time, m.Keep) {
 			return k.Finding, k.At.Time, 0
 		}
@@ -183,7 +186,7 @@ func (s *Service) keptOrMeasured(ctx context.Context, m *measurer, ask Ask, othe
 		return NotMeasured(language.Text{En: "It is measured when somebody asks for a report.", Ar: "يُقاس حين يطلب أحدهم تقريرًا."}), time.Time{}, 0
 	}
 	f, at, took := m.measure(ctx)
-	if this.ID != "" || slices.ContainsFunc(others, func(c Copy) bool { return c.with() == this.with() }) {
+	if runs {
 		s.keep(ctx, keptFinding{m.ID, docstore.At(at), this.with(), f})
 	}
 	return f, at, took

@@ -88,6 +88,9 @@ type Check struct {
 	// OfCopy tells that it is about one copy of the server or its machine: each copy measures
 	// its own, and a report has the worst of all.
 	OfCopy bool
+	// Basis tells that what the others measure says little without it: a report on other groups has it
+	// too, where it fails.
+	Basis bool
 	// WhenAsked tells that it is measured only when a person or a program asks for a report: not by
 	// the copy that watches, which goes by what was kept.
 	WhenAsked bool
@@ -119,6 +122,7 @@ type Result struct {
 type Report struct {
 	Status     Status // Fail, Warn or Pass
 	Score      int    // 0 to 100, see [score]
+	Measured   int    // how many of the results were
 	MeasuredAt time.Time
 	Results    []Result // in the order of Groups
 }
@@ -191,7 +195,7 @@ type Ask struct {
 	Fresh bool
 	// Watching leaves out what is measured when it is asked for, unless it was a while ago.
 	Watching bool
-	// Only has these groups; none means all.
+	// Only has these groups, and of others what they rest on where that fails; none means all.
 	Only []Group
 	// OnResult, where it isn't nil, is called for each result as it comes, one at a time.
 	OnResult func(Result)
@@ -227,17 +231,20 @@ func (s *Service) Report(ctx context.Context, ask Ask) Report {
 		})
 	}
 	measuring.Wait()
-	return newReport(results)
+	return newReport(slices.DeleteFunc(results, func(r Result) bool { return r.Status != Fail && !ask.has(r.Group) }))
 }
 
-// of are the checks of groups; none means all.
+// has tells whether a group is asked for.
+func (a Ask) has(g Group) bool { return len(a.Only) == 0 || slices.Contains(a.Only, g) }
+
+// of are the checks that a report on groups measures; none means all.
 func (s *Service) of(groups []Group) []*measurer {
 	return slices.DeleteFunc(slices.Clone(s.checks), func(m *measurer) bool {
-		return len(groups) > 0 && !slices.Contains(groups, m.Group())
+		return !m.Basis && !(Ask{Only: groups}).has(m.Group())
 	})
 }
 
-// Count is how many checks there are of groups; none means all.
+// Count is how many checks a report on groups measures; none means all.
 func (s *Service) Count(groups []Group) int { return len(s.of(groups)) }
 
 // result is how a promise stands, on this copy and on the others.
@@ -268,6 +275,9 @@ func Only(c Check) Report {
 func newReport(results []Result) Report {
 	r := Report{Status: Pass, Score: score(results), MeasuredAt: time.Now(), Results: results}
 	for _, one := range results {
+		if one.Status != Skipped {
+			r.Measured++
+		}
 		if one.Status == Fail || one.Status == Warn && r.Status == Pass {
 			r.Status = one.Status
 		}
@@ -282,9 +292,10 @@ const (
 )
 
 // score is how much of what was measured holds, out of 100: a doubtful promise is half of
-// one, an essential one is three. No score hides what is broken.
+// one, an essential one is three. No score hides what is broken, nor that most was not
+// measured: it is at most the share that was.
 func score(results []Result) int {
-	held, all, best := 0, 0, 100
+	held, all, measured, best := 0, 0, 0, 100
 	for _, r := range results {
 		weight := 2
 		if r.Essential {
@@ -304,9 +315,13 @@ func score(results []Result) int {
 			}
 		}
 		all += weight
+		measured++
 	}
 	if all == 0 {
 		return 0
+	}
+	if 2*measured < len(results) {
+		best = min(best, 100*measured/len(results))
 	}
 	return min(best, 100*held/all)
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -45,6 +47,9 @@ func TestACheckThatFailsItselfIsABrokenPromise(t *testing.T) {
 			if got := r.Results[i]; got.Status != want || want == Fail && (got.Evidence.En == "" || got.Mend.En == "") {
 				t.Errorf("%s: %+v", got.ID, got.Finding)
 			}
+		}
+		if said := r.Results[0].Evidence; said.En != "There was no answer within 5 seconds." || !strings.Contains(said.Ar, "5 ثوانٍ") {
+			t.Errorf("of the time it says: %+v", said)
 		}
 		if again := s.Report(t.Context(), Ask{}); again.Results[0].Status != Fail { // it hangs still, once
 			t.Errorf("it hangs, and is %+v", again.Results[0])
@@ -134,13 +139,17 @@ func TestNoScoreHidesWhatIsBroken(t *testing.T) {
 		{[]Status{Pass, Pass, Pass, Pass, Pass, Pass, Pass, Pass, Fail}, Pass, 89, Fail},
 		{[]Status{Pass, Pass, Pass, Pass, Pass, Pass, Pass, Pass, Pass}, Fail, 49, Fail},
 		{[]Status{Skipped}, Skipped, 0, Pass},
+		{[]Status{Skipped, Skipped, Skipped}, Pass, 25, Pass}, // one of four was measured
+		{[]Status{Skipped, Skipped, Skipped}, Warn, 25, Warn},
+		{[]Status{Skipped, Skipped, Pass, Pass}, Skipped, 40, Pass},
 	} {
 		checks := []Check{{ID: "system.essential", Essential: true, Offline: true, Measure: found(c.essential)}}
 		for i, status := range c.statuses {
 			checks = append(checks, Check{ID: "system." + string(rune('a'+i)), Offline: true, Measure: found(status)})
 		}
 		r := New(Config{Checks: checks, Log: slog.New(slog.DiscardHandler)}).Report(t.Context(), Ask{})
-		if r.Score != c.score || r.Status != c.status {
+		measured := len(slices.DeleteFunc(append(slices.Clone(c.statuses), c.essential), func(s Status) bool { return s == Skipped }))
+		if r.Score != c.score || r.Status != c.status || r.Measured != measured {
 			t.Errorf("%+v: score %d, %s", c, r.Score, r.Status)
 		}
 	}
@@ -204,6 +213,68 @@ func TestWhatWasFoundWithOtherSettingsIsMeasured(t *testing.T) {
 	settings = "after a reload"
 	if s.Report(t.Context(), Ask{}); measured != 5 {
 		t.Errorf("after a reload it was measured %d times", measured)
+	}
+}
+
+// A report on some groups has what those rest on as well, where that fails.
+func TestWhatAllRestsOnIsSeenInEachReport(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[Status][]string{Fail: {"backups.new", "system.copies"}, Warn: {"backups.new"}, Skipped: {"backups.new"}, Pass: {"backups.new"}} {
+		s := setup(t, Check{ID: "system.copies", Basis: true, Measure: found(status)}, Check{ID: "system.disk", Measure: found(Fail)}, Check{ID: "backups.new", Measure: found(Pass)})
+		shown := 0
+		r := s.Report(t.Context(), Ask{Only: []Group{Backups}, OnResult: func(Result) { shown++ }})
+		ids := []string{}
+		for _, one := range r.Results {
+			ids = append(ids, one.ID)
+		}
+		if !slices.Equal(ids, want) || (r.Status == Fail) != (status == Fail) || shown != s.Count([]Group{Backups}) {
+			t.Errorf("%s: %v, %s, shown %d", status, ids, r.Status, shown)
+		}
+	}
+}
+
+// What a server has found that runs no more isn't taken for what is.
+func TestWhatADeadServerHasFoundIsMeasured(t *testing.T) {
+	t.Parallel()
+	status := Pass
+	s := setup(t, Check{ID: "errors.tried", Keep: time.Hour, Measure: func(context.Context) Finding { return Finding{Status: status} }})
+	command := New(Config{Checks: s.Checks, Store: s.Store, Log: s.Log})
+	expect := func(want Status) {
+		t.Helper()
+		if r := command.Report(t.Context(), Ask{}); r.Status != want {
+			t.Errorf("%+v, want %s", r, want)
+		}
+	}
+	if err := s.tell(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Report(t.Context(), Ask{})
+	status = Fail
+	expect(Pass) // it stands for a while
+	s.leave()
+	expect(Fail)
+}
+
+// What a process wrote to try the store that was killed then is swept away, and nothing else.
+func TestATrialOfTheStoreThatWasKilledIsSweptAway(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	for id, age := range map[string]time.Duration{trials + "killed": 2 * time.Minute, trials + "of the future": -time.Hour, trials + "under way": 0, "backups.drill": time.Hour} {
+		if err := s.kept.Insert(t.Context(), keptFinding{ID: id, At: docstore.At(time.Now().Add(-age))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(s.Sweep(t.Context()), s.TryStore(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for k, err := range s.kept.All(t.Context(), docstore.Query{Limit: 10}) {
+		if left = append(left, k.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(left, []string{"backups.drill", trials + "under way"}) {
+		t.Errorf("there are %v", left)
 	}
 }
 

@@ -73,7 +73,7 @@ func (s *Service) tellOf(ctx context.Context, r Result) error {
 // TryStore writes something into the store, reads it again and removes it. Its error is the
 // store's.
 func (s *Service) TryStore(ctx context.Context) error {
-	k := keptFinding{ID: "trial/" + docstore.NewID(), At: docstore.At(time.Now())}
+	k := keptFinding{ID: trials + docstore.NewID(), At: docstore.At(time.Now())}
 	if err := s.kept.Insert(ctx, k); err != nil {
 		return err
 	}
@@ -81,8 +81,18 @@ func (s *Service) TryStore(ctx context.Context) error {
 	return errors.Join(err, s.kept.Delete(context.WithoutCancel(ctx), k.ID))
 }
 
-// Sweep removes copies that have gone without a word.
+// trials begins the IDs of what TryStore writes.
+const trials = "trial/"
+
+// Sweep removes copies that have gone without a word, and what a process has left that was killed
+// while it tried the store.
 func (s *Service) Sweep(ctx context.Context) error {
 	_, err := s.copies.DeleteAll(ctx, docstore.Query{Index: bySeen, Until: docstore.At(time.Now().Add(-forgetAfter))})
+	for k, failure := range s.kept.All(ctx, docstore.Query{From: trials, Until: "trial0", Limit: docstore.MaxLimit}) { // which comes after "/"
+		if failure == nil && !stands(k.At.Time, time.Minute) {
+			failure = docstore.NotFoundAs(s.kept.Delete(ctx, k.ID), nil)
+		}
+		err = errors.Join(err, failure)
+	}
 	return err
 }

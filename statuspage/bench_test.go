@@ -19,7 +19,7 @@ func BenchmarkRender(b *testing.B) {
 	var body []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		body = s.render("main.html", s.newPage(mainPage, language.English).main(), language.English)
+		body = s.front(language.English)
 	}
 	b.ReportMetric(float64(len(body)), "bytes")
 	b.ReportMetric(float64(len(gzipped(body))), "gzip-bytes")

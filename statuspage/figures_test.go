@@ -186,7 +186,7 @@ func TestBarsStandHigherTheWorseADayWas(t *testing.T) {
 		}
 	}
 	svg := string(design.Bars([]design.Level{design.Up, design.Up, design.Down, design.None, design.Unknown}))
-	for _, want := range []string{`d="M0 23h7"`, `stroke-width="34" d="M8 17h3"`, `stroke="url(#hatch)"`, `viewBox="0 0 19 34"`} {
+	for _, want := range []string{`d="M0 23h7"`, `class="down" d="M8 17h3"`, `stroke="url(#hatch)"`, `viewBox="0 0 19 34"`} {
 		if !strings.Contains(svg, want) {
 			t.Errorf("%s isn't in %s", want, svg)
 		}

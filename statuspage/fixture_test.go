@@ -62,7 +62,7 @@ func busy() Model {
 				{ID: "u3", At: now.Add(-75 * time.Hour), Stage: Investigating, Text: text("Our monitoring finds that this doesn’t work as it should.", "كشفت المراقبة أنّ هذا لا يعمل كما ينبغي.")},
 				{ID: "u4", At: now.Add(-74 * time.Hour), Stage: Resolved, Text: text("It works again.", "عاد إلى العمل.")},
 			}},
-			{ID: "i3", Title: text("Exports were empty", "ملفات التصدير كانت فارغة"), Severity: Minor, Components: []string{"exports"}, StartedAt: now.AddDate(0, 0, -5), ResolvedAt: now.AddDate(0, 0, -5).Add(2 * time.Hour), Updates: []Update{
+			{ID: "i3", Title: text("Exports were empty", "ملفات التصدير كانت فارغة"), Severity: Minor, Components: []string{"exports"}, StartedAt: now.AddDate(0, 0, -5), ResolvedAt: now.AddDate(0, 0, -5).Add(2 * time.Hour), EarlierTimes: []EarlierTimes{{now.AddDate(0, 0, -5).Add(time.Hour), time.Time{}, now.AddDate(0, 0, -5).Add(90 * time.Minute)}}, Updates: []Update{
 				{ID: "u5", At: now.AddDate(0, 0, -5), Stage: Investigating, Text: text("Exports of the last hour were empty.", "كانت ملفات التصدير في الساعة الأخيرة فارغة."), Earlier: []Earlier{
 					{text("All exports were empty.", "كانت كلّ ملفات التصدير فارغة."), now.AddDate(0, 0, -5).Add(20 * time.Minute)},
 				}},

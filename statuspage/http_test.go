@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"html/template"
 	"io"
 	"net/http"
@@ -395,6 +396,58 @@ func TestAFirstViewIsSmall(t *testing.T) {
 	plain := get(t, h, "/status").Body.Len()
 	if zipped := get(t, h, "/status", "Accept-Encoding", "gzip").Body.Len(); plain > 90_000 || zipped > 15_000 || total > 20_000 {
 		t.Errorf("the page has %d bytes, %d packed, and the first view %d", plain, zipped, total)
+	}
+}
+
+// However much is told, the page itself stays small, and leads to the rest.
+func TestAFullFrontPageIsSmall(t *testing.T) {
+	t.Parallel()
+	both := func(en, ar string, times int) language.Text {
+		return language.Text{En: strings.Repeat(en, times), Ar: strings.Repeat(ar, times)}
+	}
+	for name, c := range map[string]struct {
+		open, updates, times int // of each text
+	}{"as they are": {2, 3, 4}, "all open": {1000, 2, 4}, "all of everything": {1000, 40, 600}} {
+		m := many(100)
+		said := both("We look into it. ", "نحقق في الأمر. ", c.times)
+		for n := range 1000 {
+			i := lasting(Major, time.Duration(n+2)*time.Hour, time.Duration(n+1)*time.Hour)
+			if n < c.open {
+				i = lasting(Major, time.Duration(n+2)*time.Hour, 0)
+			}
+			i.ID, i.Title, i.Components = fmt.Sprintf("incident-%d", n), both("Payments fail ", "تعذّر الدفع ", min(c.times, 14)), []string{"component-0", "component-1"}
+			i.Updates[0].Text, i.Updates[0].Earlier = said, []Earlier{{said, now}}
+			for len(i.Updates) < c.updates {
+				i.Updates = append(i.Updates[:1:1], i.Updates...)
+			}
+			m.Incidents = append(m.Incidents, i)
+		}
+		for n := range c.updates {
+			m.Maintenances = append(m.Maintenances, Maintenance{
+				ID: fmt.Sprint("work-", n), Title: both("Upgrade", "ترقية", 1), Text: said,
+				From: now.Add(time.Hour), Until: now.Add(2 * time.Hour), Progress: []Progress{Scheduled, InProgress}[n%2],
+			})
+		}
+		h := refreshed(t, m)
+		for _, lang := range []string{"en", "ar"} {
+			body, zipped := get(t, h, "/status?lang="+lang).Body.String(), get(t, h, "/status?lang="+lang, "Accept-Encoding", "gzip").Body.Len()
+			if len(body) > 90_000 || zipped > 15_000 {
+				t.Errorf("%s, %s: the page has %d bytes, %d packed", name, lang, len(body), zipped)
+			}
+			for _, link := range []string{`href="status/history?lang=` + lang, `href="status/incidents/incident-0?lang=` + lang, `id="i-incident-0"`, `data-is="component/component-99"`} {
+				if !strings.Contains(body, link) {
+					t.Errorf("%s, %s: it has no %s", name, lang, link)
+				}
+			}
+			short := strings.Contains(body, "All that was said of it") || strings.Contains(body, "كلّ ما قيل عنها")
+			more := strings.Contains(body, "the calendar has all of it") || strings.Contains(body, "كلّها في التقويم")
+			if all := name == "all of everything"; all && (!short || !more) || name == "as they are" && lang == "en" && (short || more) {
+				t.Errorf("%s, %s: it says that texts are short: %t, and that there is more work: %t", name, lang, short, more)
+			}
+			if past := get(t, h, "/status/history?lang="+lang).Body.String(); !strings.Contains(past, "incidents/incident-999?") {
+				t.Errorf("%s, %s: the history doesn't have them all", name, lang)
+			}
+		}
 	}
 }
 

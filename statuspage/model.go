@@ -86,6 +86,8 @@ type Incident struct {
 	Updates    []Update // oldest first; there is one at least
 	StartedAt  time.Time
 	ResolvedAt time.Time // zero as long as it isn't
+	// EarlierTimes are what was told of both before they were corrected, oldest first.
+	EarlierTimes []EarlierTimes `json:",omitempty"`
 	// Automatic is set for one that was opened by what watches: of its components that says
 	// how they are, but for those of Named, which people have added.
 	Automatic bool
@@ -102,6 +104,15 @@ type Update struct {
 	Text  language.Text // Markdown
 	// Earlier is what it said before it was corrected, oldest first.
 	Earlier []Earlier
+	// Over is when an incident was over that it has resolved, where that was corrected.
+	Over time.Time `json:",omitzero"`
+}
+
+// EarlierTimes are when an incident was said to have been, until that was corrected.
+type EarlierTimes struct {
+	StartedAt  time.Time
+	ResolvedAt time.Time // zero where it wasn't resolved
+	Until      time.Time
 }
 
 // Earlier is what an update said until it was corrected.

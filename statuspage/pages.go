@@ -78,25 +78,88 @@ const lostAfter = 150 * time.Second
 // mainData is what the page itself shows.
 type mainData struct {
 	*page
+	room
 	About  string
-	Now    []Incident // that are open, as many as are shown
+	Now    []Incident    // that are open, as many as are shown
+	Under  []Maintenance // that are under way, as many as are shown
+	Coming []Maintenance
 	Recent []day
 	Left   bool // there are more incidents than those
+	// WorkLeft tells that there is more planned work.
+	WorkLeft bool
 }
 
 // recentDays are how far back the page itself goes.
 const recentDays = 15
 
-// How many incidents the page itself shows: what is open with its updates, and the latest by name.
-const (
-	maxNow    = 30
-	maxRecent = 15
-)
+// room is how much the page itself shows: open incidents, each with so many updates of so many characters, planned
+// works, and the latest incidents by name.
+type room struct{ now, updates, text, works, recent int }
 
-func (p *page) main() any {
-	d := mainData{page: p, About: p.settings.About.In(p.Tag), Now: p.Open[:min(len(p.Open), maxNow)]}
-	d.Recent, d.Left = cutDays(p.days(recentDays), maxRecent)
+// rooms are tried in turn, until the page is at most maxFront long. With the last it is as long as its components are.
+var rooms = []room{{30, 20, 10_000, 30, 15}, {15, 5, 2000, 15, 15}, {8, 3, 600, 5, 10}, {4, 2, 300, 3, 8}, {3, 1, 150, 1, 3}}
+
+// maxFront is how long the page itself is at most, in bytes, before it shows less.
+const maxFront = 88_000
+
+// front is the page itself.
+func (s *site) front(tag language.Tag) (body []byte) {
+	p := s.newPage(mainPage, tag)
+	for _, r := range rooms {
+		if body = s.render("main.html", p.main(r), tag); len(body) <= maxFront {
+			break
+		}
+	}
+	return body
+}
+
+func (p *page) main(r room) any {
+	coming := p.coming()
+	d := mainData{
+		page: p, room: r, About: p.settings.About.In(p.Tag),
+		Now: p.Open[:min(len(p.Open), r.now)], Under: p.On[:min(len(p.On), r.works)], Coming: coming[:min(len(coming), r.works)],
+	}
+	d.Recent, d.Left = cutDays(p.days(recentDays), r.recent)
+	d.WorkLeft = len(d.Under) < len(p.On) || len(d.Coming) < len(coming)
 	return d
+}
+
+// Updates is what the template of updates gets: as many as there is room for.
+func (d mainData) Updates(newest []Update) any {
+	newest = slices.Clone(newest[:min(len(newest), d.updates)])
+	for i := range newest {
+		u := &newest[i]
+		u.Text = d.cut(u.Text)
+		u.Earlier = slices.Clone(u.Earlier[max(0, len(u.Earlier)-d.updates):])
+		for k := range u.Earlier {
+			u.Earlier[k].Text = d.cut(u.Earlier[k].Text)
+		}
+	}
+	return d.page.Updates(newest)
+}
+
+// IsShort tells that there isn't room for all that was said of an incident.
+func (d mainData) IsShort(newest []Update) bool {
+	return len(newest) > d.updates || slices.ContainsFunc(newest, func(u Update) bool {
+		return u.Text != d.cut(u.Text) || len(u.Earlier) > d.updates
+	})
+}
+
+// Planned is what the template of a planned work gets.
+func (d mainData) Planned(m Maintenance) any {
+	m.Text = d.cut(m.Text)
+	return d.page.Planned(m)
+}
+
+// cut is as much of a text as there is room for.
+func (r room) cut(text language.Text) language.Text {
+	short := func(text string) string {
+		if cut := language.Cut(text, r.text); cut != text {
+			return cut + "…"
+		}
+		return text
+	}
+	return language.Text{En: short(text.En), Ar: short(text.Ar)}
 }
 
 // IsCut tells that there are more open incidents than those that are shown.
@@ -275,8 +338,8 @@ func (p *page) DaysOf(days []day) any {
 // there in words, and feeds and calendars have more.
 const shownOfSeries = 2
 
-// Coming is the planned work that the page shows.
-func (p *page) Coming() (some []Maintenance) {
+// coming is the planned work that the page shows.
+func (p *page) coming() (some []Maintenance) {
 	times := map[string]int{}
 	for _, m := range p.Next {
 		if times[m.Series]++; m.Series == "" || times[m.Series] <= shownOfSeries {

@@ -130,7 +130,7 @@ func newSite(v *view, settings Settings, markdown Markdown, stale time.Time) *si
 	} else {
 		s.logo = s.freeze(".svg", "image/svg+xml", design.Mark().Body)
 	}
-	s.page(mainPage, "main.html", func(p *page) any { return p.main() })
+	s.each(mainPage, htmlType, pages, s.front)
 	s.page("status/history", "history.html", func(p *page) any { return p.history() })
 	for i := range v.Rows {
 		r := &v.Rows[i]

@@ -38,6 +38,9 @@ func (i Incident) open() timeline.Spans {
 		at := u.At.UnixMilli()
 		switch {
 		case u.Stage.isOver() && !over:
+			if !u.Over.IsZero() {
+				at = u.Over.UnixMilli()
+			}
 			all = append(all, timeline.Span{From: from, Until: max(at, from+1)})
 		case !u.Stage.isOver() && over:
 			from = at

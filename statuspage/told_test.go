@@ -41,10 +41,17 @@ func TestWhatAPersonTellsIsWhatTheFiguresTell(t *testing.T) {
 	again := lasting(Critical, 5*time.Hour, 4*time.Hour)
 	again.Updates = append(again.Updates, Update{ID: "c", At: now.Add(-2 * time.Hour), Stage: Identified}, Update{ID: "d", At: now.Add(-time.Hour), Stage: Resolved}, Update{ID: "e", At: now, Stage: Postmortem})
 	again.ResolvedAt = now.Add(-time.Hour)
+	corrected := lasting(Critical, 5*time.Hour, 30*time.Minute)
+	corrected.Updates[0].At = now.Add(-2 * time.Hour)
+	late := again
+	late.Updates = slices.Clone(again.Updates)
+	late.Updates[1].Over = now.Add(-270 * time.Minute)
 	for name, c := range map[string]struct {
 		incident      Incident
 		down, trouble time.Duration
 	}{
+		"written late": {corrected, 270 * time.Minute, 0},
+		"over before it was told, and opened again": {late, 90 * time.Minute, 0},
 		"critical":              {lasting(Critical, 3*time.Hour, time.Hour), 2 * time.Hour, 0},
 		"major, and still open": {lasting(Major, 3*time.Hour, 0), 3*time.Hour - 2*time.Second, 0}, // figures are of each tenth second
 		"minor":                 {lasting(Minor, 3*time.Hour, time.Hour), 0, 2 * time.Hour},

@@ -248,11 +248,11 @@ func (s *Service) noticeLetter(n Notice, tag language.Tag) letter {
 	}
 	for _, f := range n.Facts {
 		value := f.Value.In(tag)
-		if !f.From.IsZero() {
+		switch {
+		case !f.Until.IsZero():
+			value = tag.Between(f.From, f.Until)
+		case !f.From.IsZero():
 			value = tag.Moment(f.From)
-		}
-		if !f.Until.IsZero() {
-			value += " – " + tag.Moment(f.Until)
 		}
 		l.Facts = append(l.Facts, mailFact{f.Name.In(tag), value})
 	}

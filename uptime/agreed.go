@@ -14,13 +14,13 @@ import (
 // agreed is what the copy that watches knows of how all places see a monitor, by the lock of
 // what is made of looks. Times are the schedule's.
 type agreed struct {
-	tried    []tried       // from here, while it is seen down from here
+	tried    []Look        // from here, while it is seen down from here
 	badSince time.Duration // since when most see it down; zero while they don't
 	unseen   time.Duration // since when nobody is heard of who watches it; zero while somebody is
 }
 
 // remember keeps what was tried from here for as long as it is seen down from here.
-func (a *agreed) remember(step confirm.Step, looks []tried) {
+func (a *agreed) remember(step confirm.Step, looks []Look) {
 	switch {
 	case step.WentDown:
 		a.tried = looks
@@ -57,7 +57,7 @@ func (o others) views(m Monitor) (all []view) {
 		}
 		v := view{place: name, down: seen.Down, since: seen.Since, silent: o[name].silent, until: o[name].Heard.Add(-m.noticing())}
 		for _, t := range seen.Tried {
-			v.tried = append(v.tried, tried{At: docstore.At(t.At), Error: t.Error, Place: name})
+			v.tried = append(v.tried, Look{At: docstore.At(t.At), Error: t.Error, Place: name})
 		}
 		all = append(all, v)
 	}
@@ -321,13 +321,13 @@ func (st *State) agree(m Monitor, own confirm.State, views []view, unseen time.D
 		here = confirm.State{Down: own.Down, Since: own.Since}
 	}
 	if steps = steps || here.Down != st.Here.Down || !here.Since.Equal(st.Here.Since.Time); steps {
-		var looks []tried
+		var looks []Look
 		for _, v := range views {
 			if v.down && !v.silent {
 				looks = append(looks, v.tried[max(0, len(v.tried)-maxTried):]...)
 			}
 		}
-		slices.SortStableFunc(looks, func(a, b tried) int { return a.At.Compare(b.At.Time) })
+		slices.SortStableFunc(looks, func(a, b Look) int { return a.At.Compare(b.At.Time) })
 		st.change(next, step, looks, a.past)
 		st.Here, st.Heard = here, max(st.Heard, a.heard)
 	}

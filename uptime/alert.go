@@ -2,7 +2,6 @@ package uptime
 
 import (
 	"math"
-	"strings"
 	"time"
 
 	"manus/docstore"
@@ -15,32 +14,14 @@ func about(m Monitor, en, ar string) language.Text {
 	return language.Text{En: m.Name + " " + en, Ar: language.Arabic.Isolate(m.Name) + " " + ar}
 }
 
-// downAlert says that a monitor is down: since when, why, and what was tried.
+// downAlert says that a monitor is down: since when, why, and what was tried. For how long
+// isn't in the text, which is that of reminders too.
 func downAlert(m Monitor, st State, now time.Time) Alert {
-	a := Alert{Kind: MonitorDown, Occurrence: st.occurrence(), At: st.Confirm.Since, Title: about(m, "is down", "متوقف")}
-	since := now.Sub(st.Confirm.Since.Time).Round(time.Second)
-	if since > 0 {
-		a.Text = language.Text{
-			En: " It has been down for " + language.English.Duration(since) + ".",
-			Ar: " وهو متوقف منذ " + language.Arabic.Duration(since) + ".",
-		}
-	}
-	for _, t := range st.Tried {
-		from := ""
-		if t.Place != "" {
-			from = ", from " + t.Place
-		}
-		line := t.At.UTC().Format(time.TimeOnly) + " UTC" + from + ": " + t.Error.En
-		if t.Said != "" { // which is for operators, and isn't to stand in the incident
-			line += "; it said: " + t.Said
-		}
-		a.Tried = append(a.Tried, line)
-	}
+	a := Alert{Kind: MonitorDown, Occurrence: st.occurrence(), At: st.Confirm.Since, Title: about(m, "is down", "متوقف"), Looks: st.Tried}
 	if n := len(st.Tried); n > 0 {
 		last := st.Tried[n-1].Error
-		a.Text.En, a.Text.Ar = last.En+"."+a.Text.En, last.Ar+"."+a.Text.Ar
+		a.Text = language.Text{En: last.En + ".", Ar: last.Ar + "."}
 	}
-	a.Text.En, a.Text.Ar = strings.TrimSpace(a.Text.En), strings.TrimSpace(a.Text.Ar)
 	return a
 }
 
@@ -51,15 +32,21 @@ func upAlert(m Monitor, st State, now time.Time) Alert {
 		lasted := st.Down[n-1].Length().Round(time.Second)
 		a.Text = language.Text{
 			En: "It was down for " + language.English.Duration(lasted) + ".",
-			Ar: "استمر التوقف " + language.Arabic.Duration(lasted) + ".",
+			Ar: "مدة التوقف: " + language.Arabic.Duration(lasted) + ".",
 		}
 	}
 	return a
 }
 
-// goneAlert says that a monitor that is down isn't watched any more.
-func goneAlert(m Monitor, st State, now time.Time) Alert {
-	return Alert{Kind: MonitorDown, Occurrence: st.occurrence(), Over: true, At: docstore.At(now), Title: about(m, "isn't watched any more", "لم يعد تحت المراقبة")}
+// Why what was told of a monitor is over, though nobody has seen that.
+var (
+	goneTitle   = language.Text{En: "isn't watched any more", Ar: "لم يعد تحت المراقبة"}
+	pausedTitle = language.Text{En: "is paused, and isn't watched meanwhile", Ar: "أوقفت مراقبته مؤقتًا"}
+)
+
+// endAlert says that what was told of a monitor is over, as the title says.
+func endAlert(m Monitor, kind, occurrence string, title language.Text, now time.Time) Alert {
+	return Alert{Kind: kind, Occurrence: occurrence, Over: true, At: docstore.At(now), Title: about(m, title.En, title.Ar)}
 }
 
 func flapAlert(m Monitor, st State, now time.Time) Alert {
@@ -94,7 +81,7 @@ func burnAlert(m Monitor, b burning, r burnRule, h timeline.History, now time.Ti
 	en, ar := language.English, language.Arabic
 	a.Text = language.Text{
 		En: "In the last " + en.Duration(r.long) + " it was down for " + en.Duration(down) + ", " + part(en, down) + " of what its SLO allows in 30 days (" + en.Duration(total) + "). ",
-		Ar: "في آخر " + ar.Duration(r.long) + " توقف " + ar.Duration(down) + "، أي " + part(ar, down) + " مما يسمح به هدفه في 30 يومًا (" + ar.Duration(total) + "). ",
+		Ar: "في آخر " + ar.Duration(r.long) + " كانت مدة التوقف: " + ar.Duration(down) + "، أي " + part(ar, down) + " مما يسمح به هدفه في 30 يومًا (" + ar.Duration(total) + "). ",
 	}
 	if left > 0 {
 		a.Text.En += part(en, left) + " is left, " + en.Duration(left) + "."
@@ -128,11 +115,6 @@ func burntAlert(m Monitor, b burning, h timeline.History, now time.Time) Alert {
 	return a
 }
 
-// unwatchedBudgetAlert says that a monitor whose budget burns isn't watched any more.
-func unwatchedBudgetAlert(m Monitor, b burning, now time.Time) Alert {
-	return Alert{Kind: SLOBurning, Severity: b.Severity, Occurrence: b.occurrence(), Over: true, At: docstore.At(now), Title: about(m, "isn't watched any more", "لم يعد تحت المراقبة")}
-}
-
 // networkAlert is about this program: it can't reach anything.
 func networkAlert(since docstore.Time, over bool, now time.Time) Alert {
 	a := Alert{Kind: NetworkDown, Occurrence: since.String(), Over: over, At: since}
@@ -142,7 +124,7 @@ func networkAlert(since docstore.Time, over bool, now time.Time) Alert {
 		a.Title = language.Text{En: "The monitor's own network is back", Ar: "عادت شبكة المراقِب نفسه"}
 		a.Text = language.Text{
 			En: "It was gone for " + language.English.Duration(lasted) + ". What was up or down meanwhile isn't known, and counts as neither.",
-			Ar: "انقطعت " + language.Arabic.Duration(lasted) + ". ما كان يعمل أو متوقفًا في تلك المدة غير معروف ولا يُحسب.",
+			Ar: "مدة الانقطاع: " + language.Arabic.Duration(lasted) + ". ما كان يعمل أو متوقفًا في تلك المدة غير معروف ولا يُحسب.",
 		}
 		return a
 	}
@@ -161,7 +143,7 @@ func silentAlert(name string, heard docstore.Time, now time.Time) Alert {
 		Kind: ProbeSilent, Occurrence: heard.String(), At: heard, Title: aboutPlace(name, "nothing is heard of the place", "انقطعت أخبار الموقع"),
 		Text: language.Text{
 			En: "It has been silent for " + language.English.Duration(silence) + ". Its program, its machine or its way to the server is gone; nothing is said of monitors by that. Those that it watches are judged by the other places.",
-			Ar: "وهو صامت منذ " + language.Arabic.Duration(silence) + ". توقف برنامجه أو جهازه أو طريقه إلى الخادم، ولا يدل ذلك على حال المراقَبات، وتحكم فيها المواقع الأخرى.",
+			Ar: "مدة صمته حتى الآن: " + language.Arabic.Duration(silence) + ". توقف برنامجه أو جهازه أو طريقه إلى الخادم، ولا يدل ذلك على حال المراقَبات، وتحكم فيها المواقع الأخرى.",
 		},
 	}
 }
@@ -173,7 +155,7 @@ func heardAlert(name string, silent docstore.Time, now time.Time) Alert {
 		Kind: ProbeSilent, Occurrence: silent.String(), Over: true, At: docstore.At(now), Title: aboutPlace(name, "the place is heard of again", "عادت أخبار الموقع"),
 		Text: language.Text{
 			En: "It was silent for " + language.English.Duration(lasted) + ". What it has found meanwhile comes in now, and changes nothing of what was told.",
-			Ar: "استمر صمته " + language.Arabic.Duration(lasted) + ". تصل الآن نتائجه من تلك المدة، ولا تغير شيئًا مما قيل.",
+			Ar: "كانت مدة صمته: " + language.Arabic.Duration(lasted) + ". تصل الآن نتائجه من تلك المدة، ولا تغير شيئًا مما قيل.",
 		},
 	}
 }

@@ -87,8 +87,8 @@ func TestAJobThatIsSilentIsDownAndUpWhenItReports(t *testing.T) {
 	if !strings.Contains(a.Text.En, "No success was reported since") || strings.Contains(a.Text.En, "42 files") || a.Text.Ar == "" {
 		t.Errorf("it says %+v", a.Text)
 	}
-	if len(a.Tried) != 1 || !strings.HasSuffix(a.Tried[0], "it said: 42 files") {
-		t.Errorf("it lists %q", a.Tried)
+	if len(a.Looks) != 1 || a.Looks[0].Said != "42 files" {
+		t.Errorf("it lists %+v", a.Looks)
 	}
 	r.SetMonitors(Policy{job("backup")}) // so that it isn't overdue again
 	r.pings(t, "backup", "", "")
@@ -127,8 +127,8 @@ func TestAJobSaysThatItFailed(t *testing.T) {
 	r.pings(t, "backup", "/3", "\x1b[31mno space\x00left \u202eon device\nsecond line")
 	r.hears(t, "BACKUP is down")
 	a := r.told[0]
-	if !strings.Contains(a.Text.En, "exit status 3") || !strings.HasSuffix(a.Tried[0], "it said: [31mno space left on device") {
-		t.Errorf("it says %q %q", a.Text.En, a.Tried)
+	if !strings.Contains(a.Text.En, "exit status 3") || a.Looks[0].Said != "[31mno space left on device" {
+		t.Errorf("it says %q %+v", a.Text.En, a.Looks)
 	}
 	r.pings(t, "backup", "/fail", "")
 	r.pings(t, "backup", "/0", "")

@@ -170,9 +170,12 @@ func TestMoreThanHalfOfThePlacesMakeAnOutage(t *testing.T) {
 	api.checked(t, 20)
 	api.fails("nyc")
 	r.hears(t, "API is down", "API is up again")
-	tried := strings.Join(r.told[0].Tried, "\n")
-	if !strings.Contains(tried, "from fra: ") || !strings.Contains(tried, "from nyc: ") || strings.Contains(tried, "from here") {
-		t.Errorf("it says\n%s", tried)
+	looks := r.told[0].Looks
+	from := func(place string) bool {
+		return slices.ContainsFunc(looks, func(l Look) bool { return l.Place == place })
+	}
+	if !from("fra") || !from("nyc") || from(DefaultPlace) {
+		t.Errorf("it says %+v", looks)
 	}
 	w, err := r.Monitor(t.Context(), "api")
 	if f := w.Figures["24h"]; err != nil || f.Down <= 0 || f.Unknown != 0 {
@@ -654,7 +657,7 @@ func TestAReportOfAllThatIsDownIsTaken(t *testing.T) {
 		id := fmt.Sprintf("%064d", n)
 		st := State{ID: id, Confirm: confirm.State{Down: true, Since: docstore.At(clock.Now())}}
 		for range 2 * maxTried {
-			st.Tried = append(st.Tried, tried{At: docstore.At(clock.Now()), Error: language.Text{En: text, Ar: text}})
+			st.Tried = append(st.Tried, Look{At: docstore.At(clock.Now()), Error: language.Text{En: text, Ar: text}})
 		}
 		w.watched[id] = &watched{state: st}
 	}

@@ -60,7 +60,7 @@ type view struct {
 	down  bool
 	// since is since when; zero for longer than anybody asks.
 	since time.Time
-	tried []tried
+	tried []Look
 	// silent is set while nothing is heard of the place; it has surely seen it so until then.
 	silent bool
 	until  time.Time

@@ -85,6 +85,6 @@ func (p *place) endOfPage(page shownPage, title language.Text, now time.Time) Al
 	lasted := now.Sub(page.Differs.Time).Round(time.Second)
 	a := p.pageAlert(page, title)
 	a.Over, a.At = true, docstore.At(now)
-	a.Text = language.Text{En: page.URL + ": it lasted " + language.English.Duration(lasted) + ".", Ar: language.Arabic.Isolate(page.URL) + ": استمر ذلك " + language.Arabic.Duration(lasted) + "."}
+	a.Text = language.Text{En: page.URL + ": it lasted " + language.English.Duration(lasted) + ".", Ar: language.Arabic.Isolate(page.URL) + ". المدة: " + language.Arabic.Duration(lasted) + "."}
 	return a
 }

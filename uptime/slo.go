@@ -8,6 +8,7 @@ import (
 
 	"manus/docstore"
 	"manus/internal/timeline"
+	"manus/language"
 )
 
 // A monitor with an SLO may be down for a part of the time: that is its error budget. How fast
@@ -175,9 +176,11 @@ func isCalm(h timeline.History, within time.Duration, now time.Time) bool {
 }
 
 // endBurning has people told that nobody knows any more how a budget does.
-func (st *State) endBurning(m Monitor, now time.Time) {
+func (st *State) endBurning(m Monitor, title language.Text, now time.Time) {
 	for _, one := range st.Burning {
-		st.note(unwatchedBudgetAlert(m, one, now), now)
+		end := endAlert(m, SLOBurning, one.occurrence(), title, now)
+		end.Severity = one.Severity
+		st.note(end, now)
 	}
 	st.Burning = nil
 }

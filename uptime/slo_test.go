@@ -304,7 +304,7 @@ func TestABudgetStopsBurningWithItsSLO(t *testing.T) {
 	r.watched["api"].Monitor = withSLO("api", 0).usual()
 	r.passes(t, time.Minute)
 	r.says(t, "end page api")
-	if err := r.retire(t.Context(), r.watched["web"].state); err != nil {
+	if _, err := r.retire(t.Context(), r.watched["web"].state, Monitor{ID: "web", Name: "web"}, goneTitle); err != nil {
 		t.Fatal(err)
 	}
 	if last := r.told[0]; len(r.told) != 1 || !last.Over || last.Title.En != "web isn't watched any more" {

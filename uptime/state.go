@@ -22,9 +22,9 @@ type State struct {
 	Confirm confirm.State `json:"confirm"`
 	// Outage is how many there were, with the one that is on; Tried are the looks that have
 	// confirmed that one. Told is set when people were told of it.
-	Outage int     `json:"outage,omitempty"`
-	Tried  []tried `json:"tried,omitempty"`
-	Told   bool    `json:"told,omitempty"`
+	Outage int    `json:"outage,omitempty"`
+	Tried  []Look `json:"tried,omitempty"`
+	Told   bool   `json:"told,omitempty"`
 	// Here is how the server's own place sees it, where that is another than what holds by
 	// most.
 	Here confirm.State `json:"here,omitzero"`
@@ -61,8 +61,8 @@ func (st *State) outbox() audit.Outbox[Alert] {
 
 var stateSpec = docstore.Spec{Collection: "monitor_states", Of: State{}, Indexes: []docstore.Index{audit.PendingIndex}}
 
-// tried is a look that has found a monitor down.
-type tried struct {
+// Look is a look that has found a monitor down.
+type Look struct {
 	At    docstore.Time `json:"at"` // when it had
 	Error language.Text `json:"error"`
 	Place string        `json:"place,omitempty"` // where from, if there are several
@@ -85,7 +85,7 @@ type Alert struct {
 	At         docstore.Time `json:"at"`
 	Title      language.Text `json:"title"`
 	Text       language.Text `json:"text"`
-	Tried      []string      `json:"tried,omitempty"`
+	Looks      []Look        `json:"looks,omitempty"`    // which have confirmed it
 	Severity   Severity      `json:"severity,omitempty"` // of SLOBurning
 }
 
@@ -150,7 +150,7 @@ type past struct {
 }
 
 // change notes what a look has changed; looks are those that have confirmed it.
-func (st *State) change(next confirm.State, step confirm.Step, looks []tried, p past) {
+func (st *State) change(next confirm.State, step confirm.Step, looks []Look, p past) {
 	if st.neverKnown() && next.Since.After(st.Since.Time) {
 		st.Since = next.Since // what was before is neither known nor unknown
 	}

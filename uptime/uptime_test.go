@@ -165,7 +165,7 @@ func TestAnOutageIsToldOnceAndItsEnd(t *testing.T) {
 	if first.Kind != MonitorDown || first.Over || !r.told[1].Over || first.Occurrence != r.told[1].Occurrence || first.Occurrence == second.Occurrence {
 		t.Errorf("told were %+v", r.told)
 	}
-	if len(first.Tried) != 4 || !strings.Contains(first.Tried[0], "500") || !strings.Contains(first.Text.En, "500") || first.Text.Ar == "" {
+	if len(first.Looks) != 4 || !strings.Contains(first.Looks[0].Error.En, "500") || !strings.Contains(first.Text.En, "500") || first.Text.Ar == "" {
 		t.Errorf("it says %+v", first)
 	}
 	if got := r.status(t, "api"); got != Up {
@@ -403,6 +403,26 @@ func TestAPausedMonitorIsNotCheckedAndNobodyIsTold(t *testing.T) {
 	if err := r.Pause(t.Context(), "nothing", true); err != ErrNoMonitor {
 		t.Errorf("a monitor that there isn't: %v", err)
 	}
+}
+
+// Nobody is reminded of what somebody has paused. Down still, it is another outage.
+func TestAPauseEndsWhatWasTold(t *testing.T) {
+	t.Parallel()
+	api := newTarget(t)
+	api.down.Store(true)
+	r := start(t, nil, nil, api.monitor("api"))
+	r.hears(t, "API is down")
+	if err := r.Pause(t.Context(), "api", true); err != nil {
+		t.Fatal(err)
+	}
+	r.hears(t, "API is down", "API is paused, and isn't watched meanwhile")
+	if first, end := r.told[0], r.told[1]; !end.Over || first.Occurrence != end.Occurrence {
+		t.Errorf("the beginning is of %s, the end %v of %s", first.Occurrence, end.Over, end.Occurrence)
+	}
+	if err := r.Pause(t.Context(), "api", false); err != nil {
+		t.Fatal(err)
+	}
+	r.hears(t, "API is down", "API is paused, and isn't watched meanwhile", "API is down")
 }
 
 func TestTheLastResultsAreKept(t *testing.T) {

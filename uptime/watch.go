@@ -12,6 +12,7 @@ import (
 
 	"manus/docstore"
 	"manus/internal/timeline"
+	"manus/language"
 	"manus/lease"
 	"manus/uptime/confirm"
 	"manus/uptime/probe"
@@ -49,7 +50,7 @@ type watched struct {
 	// which the store has the changes only.
 	deciding sync.Mutex
 	confirm  confirm.State
-	looks    []tried       // those that speak for its being down, until it is
+	looks    []Look        // those that speak for its being down, until it is
 	failed   time.Duration // when the first of them was over
 	agreed
 
@@ -192,6 +193,11 @@ func (w *watch) read(ctx context.Context) error {
 			if st, err = w.paused(ctx, st, m.Paused); err != nil {
 				return err
 			}
+			if m.Paused || st.Paused {
+				if st, err = w.retire(ctx, st, m, pausedTitle); err != nil {
+					return err
+				}
+			}
 			states[st.ID] = st
 		} else {
 			retired = append(retired, st)
@@ -219,7 +225,10 @@ func (w *watch) read(ctx context.Context) error {
 	var retiring errgroup.Group
 	retiring.SetLimit(parallelWrites)
 	for _, st := range retired {
-		retiring.Go(func() error { return w.retire(ctx, st) })
+		retiring.Go(func() error {
+			_, err := w.retire(ctx, st, Monitor{ID: st.ID, Name: st.ID}, goneTitle)
+			return docstore.NotFoundAs(err, nil)
+		})
 	}
 	return retiring.Wait()
 }
@@ -294,25 +303,25 @@ func (w *watch) put(set *set, states map[string]State, fresh map[string]*watched
 	w.woken()
 }
 
-// retire ends what people were told of a monitor that isn't watched any more. What is known
-// of it stays, in case it comes back.
-func (w *watch) retire(ctx context.Context, st State) error {
+// retire ends what people were told of a monitor that isn't watched any more, or is paused, as
+// the title says: nobody is reminded of what nobody looks at. What is known of it stays, in
+// case it comes back.
+func (w *watch) retire(ctx context.Context, st State, m Monitor, title language.Text) (State, error) {
 	if !st.Told && st.FlapsTold.IsZero() && len(st.Burning) == 0 && !st.Down.IsOpen() && st.Pauses.IsOpen() {
-		return nil
+		return st, nil
 	}
 	now := w.c.Now()
 	st, err := w.states.Update(ctx, st.ID, func(st *State) error {
 		if err := w.held.Admit(&st.Fence); err != nil {
 			return err
 		}
-		m := Monitor{ID: st.ID, Name: st.ID}
 		if st.Told {
-			st.note(goneAlert(m, *st, now), now)
+			st.note(endAlert(m, MonitorDown, st.occurrence(), title, now), now)
 		}
 		if !st.FlapsTold.IsZero() {
-			st.note(calmAlert(m, st.FlapsTold, *st, now), now)
+			st.note(endAlert(m, MonitorFlapping, st.FlapsTold.String(), title, now), now)
 		}
-		st.endBurning(m, now)
+		st.endBurning(m, title, now)
 		st.Down, st.Confirm, st.Told, st.FlapsTold = st.Down.Close(now, time.Millisecond), confirm.State{}, false, docstore.Time{}
 		st.Here, st.Unseen = confirm.State{}, st.Unseen.Close(now, time.Millisecond)
 		st.pause(true, now)
@@ -321,7 +330,7 @@ func (w *watch) retire(ctx context.Context, st State) error {
 	if err == nil {
 		w.relay.Send(ctx, st)
 	}
-	return docstore.NotFoundAs(err, nil)
+	return st, err
 }
 
 // look checks a monitor once, and does what follows from that.
@@ -372,7 +381,7 @@ func (w *watch) judge(ctx context.Context, m *watched, began time.Duration, resu
 	looks := m.looks
 	switch {
 	case verdict == confirm.Bad && !m.confirm.Down:
-		looks = append(looks[:len(looks):len(looks)], tried{At: docstore.At(result.At.Add(time.Duration(result.Total * float64(time.Millisecond)))), Error: result.Error, Said: m.said()})
+		looks = append(looks[:len(looks):len(looks)], Look{At: docstore.At(result.At.Add(time.Duration(result.Total * float64(time.Millisecond)))), Error: result.Error, Said: m.said()})
 	case next.Looks == 0 && !step.WentDown:
 		looks = nil
 	}
@@ -434,7 +443,7 @@ func (w *watch) pastOf(ctx context.Context, m *watched, began time.Duration) pas
 }
 
 // alone is the change of a state that a look brings about where nobody else watches.
-func alone(m Monitor, next confirm.State, step confirm.Step, looks []tried, a around) func(*State) bool {
+func alone(m Monitor, next confirm.State, step confirm.Step, looks []Look, a around) func(*State) bool {
 	return func(st *State) bool {
 		first := st.begin(m, a.now)
 		steps := step.WentDown || step.WentUp || step.BeganToFlap || step.EndedToFlap || first || st.Confirm.Since.IsZero() != next.Since.IsZero()

@@ -26,7 +26,7 @@ type checkCommand struct {
 	URL     string        `help:"Ask the running server there, with the API key of MANUS_API_KEY, instead of measuring from here." placeholder:"URL" name:"url"`
 	Offline bool          `help:"Look at settings and files only; nothing is connected to."`
 	Fresh   bool          `help:"Measure everything anew, also what is expensive and was measured a while ago."`
-	Only    []string      `help:"These groups alone: secrets, health, backups, limits, errors, uptime, billing, system." placeholder:"GROUP"`
+	Only    []string      `help:"These groups alone: secrets, health, backups, limits, errors, uptime, billing, system; and what all rest on, a server that runs and its store, where that fails." placeholder:"GROUP"`
 	Wait    time.Duration `help:"Measure again until nothing fails, for this long; for a deploy." placeholder:"60s"`
 	JSON    bool          `help:"Print the report as the API has it." name:"json"`
 	JUnit   string        `help:"Write the report into a file as well, as JUnit's XML, which build servers read." name:"junit" placeholder:"FILE" type:"path"`
@@ -138,10 +138,15 @@ func (c checkCommand) print(p *process, tag language.Tag, body readiness.Body) e
 	} else {
 		err = newCheckSheet(p, tag).print(body)
 	}
-	if err == nil && body.Status == readiness.Fail {
-		err = errBroken
+	switch {
+	case err != nil:
+		return err
+	case body.Status == readiness.Fail:
+		return errBroken
+	case !slices.ContainsFunc(body.Checks, func(c readiness.CheckBody) bool { return c.Status != readiness.Skipped }):
+		return usageError{errors.New("nothing of it was measured: the report says why")}
 	}
-	return err
+	return nil
 }
 
 // measuring has f use reports that are measured by this process, for each of which the rooms are

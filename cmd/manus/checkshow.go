@@ -180,15 +180,10 @@ func (s checkSheet) mends(body readiness.Body) {
 	}
 }
 
-var partSum = language.Text{En: "No score, as most of it was not measured: # of # were. # hold, # to look after, # fail.", Ar: "بلا نتيجة لأنّ معظمها لم يُقَس: قيس # من #. يصحّ #، ويحتاج إلى عناية #، ولا يصحّ #."}
-
-// partly is the sum of a report on less than half of what there is: a score would say too much.
-func (s checkSheet) partly(body readiness.Body, n map[readiness.Status]int) string {
-	number := func(n int) string { return s.tag.Number(n) }
-	return partSum.Quoting(number(len(body.Checks)-n[readiness.Skipped]), number(len(body.Checks)), number(n[readiness.Pass]), number(n[readiness.Warn]), number(n[readiness.Fail])).In(s.tag)
-}
-
-var checkSum = language.Text{En: "Score #: # hold, # to look after, # fail, # not measured.", Ar: "النتيجة #: يصحّ #، ويحتاج إلى عناية #، ولا يصحّ #، ولم يُقَس #."}
+var (
+	checkSum = language.Text{En: "Score #, with # of # measured: # hold, # to look after, # fail.", Ar: "النتيجة #، وقد قيس # من #: يصحّ #، ويحتاج إلى عناية #، ولا يصحّ #."}
+	partSum  = language.Text{En: "Score # at most, as only # of # were measured: # hold, # to look after, # fail.", Ar: "النتيجة # لا أكثر، إذ لم يُقَس إلّا # من #: يصحّ #، ويحتاج إلى عناية #، ولا يصحّ #."}
+)
 
 // sum is the report in a line.
 func (s checkSheet) sum(body readiness.Body) string {
@@ -196,11 +191,15 @@ func (s checkSheet) sum(body readiness.Body) string {
 	for _, c := range body.Checks {
 		n[c.Status]++
 	}
-	if n[readiness.Skipped] > len(body.Checks)/2 {
-		return s.partly(body, n)
+	sum, all, measured := checkSum, len(body.Checks), len(body.Checks)-n[readiness.Skipped]
+	if 2*measured < all {
+		sum = partSum
 	}
-	number := func(n int) string { return s.tag.Number(n) }
-	return checkSum.Quoting(number(body.Score), number(n[readiness.Pass]), number(n[readiness.Warn]), number(n[readiness.Fail]), number(n[readiness.Skipped])).In(s.tag)
+	var values []string
+	for _, number := range []int{body.Score, measured, all, n[readiness.Pass], n[readiness.Warn], n[readiness.Fail]} {
+		values = append(values, s.tag.Number(number))
+	}
+	return sum.Quoting(values...).In(s.tag)
 }
 
 // writeJUnit writes a report as build servers read it. What is doubtful passes there, and

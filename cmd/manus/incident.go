@@ -23,7 +23,7 @@ type incidentCommand struct {
 	Show       incidentShow       `cmd:"" help:"Show an incident with all that was said of it."`
 	Open       incidentOpen       `cmd:"" help:"Open an incident, and print its id. It asks nothing; without a title it says that you are looking into a problem."`
 	Update     incidentUpdate     `cmd:"" help:"Say something of an incident."`
-	Correct    incidentCorrect    `cmd:"" help:"Correct what was said of an incident. The earlier text stays to be seen."`
+	Correct    incidentCorrect    `cmd:"" help:"Correct what was said of an incident, or when it was. What was told before stays to be seen."`
 	Resolve    incidentResolve    `cmd:"" help:"Say that an incident is over."`
 	Postmortem incidentPostmortem `cmd:"" help:"Write what was found out after an incident, and publish it."`
 	Templates  incidentTemplates  `cmd:"" help:"List what incidents can be opened with."`
@@ -114,6 +114,13 @@ func story(i incident.Incident) string {
 		fmt.Fprintf(&b, "\nabout %s", about)
 	}
 	b.WriteByte('\n')
+	for _, e := range i.EarlierTimes {
+		fmt.Fprintf(&b, "  until %s it was told as since %s", clock(e.Until.Time), clock(e.StartedAt.Time))
+		if !e.ResolvedAt.IsZero() {
+			fmt.Fprintf(&b, " until %s", clock(e.ResolvedAt.Time))
+		}
+		b.WriteByte('\n')
+	}
 	for _, u := range i.Updates {
 		by := ""
 		if u.Automatic {
@@ -273,13 +280,24 @@ func (c incidentCommand) say(p *process, command, id string, say incident.Saying
 
 type incidentCorrect struct {
 	ID     string `arg:"" help:"The incident's id, as 'manus incident list' shows it; 'last' is the one that began last, resolved or not."`
-	Text   string `arg:"" help:"What it should have said, in Markdown; - reads it from standard input."`
+	Text   string `arg:"" optional:"" help:"What it should have said, in Markdown; - reads it from standard input."`
 	Update string `help:"Which update, by the id that 'manus incident show' has. Without it: the last one that a person has written." default:"last" placeholder:"ID"`
 	wordFlags
+	Began    string `help:"When it began, in place of a text: '02:10' for the last time that clocks showed that, '2026-12-01 02:10', or RFC 3339." placeholder:"TIME"`
+	Ended    string `help:"When it was over, of one that is resolved; as --began." placeholder:"TIME"`
+	Timezone string `help:"Whose clocks --began and --ended go by, such as Europe/Berlin." default:"UTC" placeholder:"ZONE"`
 }
 
-// Run corrects an update.
+// Run corrects an update, or when an incident was.
 func (c incidentCorrect) Run(p *process, parent *incidentCommand) error {
+	switch times := c.Began != "" || c.Ended != ""; {
+	case times && (c.Text != "" || c.TextAr != ""):
+		return usageError{errors.New("a text and times are corrected one after the other; leave one of them out")}
+	case times:
+		return c.times(p, parent)
+	case c.Text == "":
+		return usageError{errors.New("say what it should have said, or when it was with --began and --ended")}
+	}
 	text, err := said(p, c.Text)
 	if err != nil {
 		return err
@@ -297,6 +315,44 @@ func (c incidentCorrect) Run(p *process, parent *incidentCommand) error {
 			return noIncident(err)
 		}
 		_, err = fmt.Fprintf(p.out, "%s: corrected\n", titleOf(i))
+		return err
+	})
+}
+
+// times corrects when an incident was.
+func (c incidentCorrect) times(p *process, parent *incidentCommand) error {
+	zone, err := readZone(c.Timezone)
+	if err != nil {
+		return err
+	}
+	var change incident.Change
+	for _, one := range []struct {
+		name, text string
+		at         **time.Time
+	}{{"--began", c.Began, &change.StartedAt}, {"--ended", c.Ended, &change.ResolvedAt}} {
+		if one.text == "" {
+			continue
+		}
+		at, err := readMoment(one.text, time.Now().In(zone), -1)
+		if err != nil {
+			return usageError{fmt.Errorf("%s: %w", one.name, err)}
+		}
+		*one.at = &at
+	}
+	return parent.with(p, func(a *app.App) error {
+		id, err := incidentID(p, a, c.ID, false)
+		if err != nil {
+			return err
+		}
+		i, err := a.Incidents.Change(operating(p, "manus incident correct"), id, change)
+		if err != nil {
+			return noIncident(err)
+		}
+		until := "now"
+		if !i.ResolvedAt.IsZero() {
+			until = clock(i.ResolvedAt.Time)
+		}
+		_, err = fmt.Fprintf(p.out, "%s: since %s until %s\n", titleOf(i), clock(i.StartedAt.Time), until)
 		return err
 	})
 }

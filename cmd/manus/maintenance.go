@@ -41,13 +41,13 @@ func (c maintenancePlan) Run(p *process, parent *maintenanceCommand) error {
 	if err != nil {
 		return err
 	}
-	zone, err := time.LoadLocation(c.Timezone)
-	if err != nil || c.Timezone == "Local" {
-		return usageError{errors.New("--timezone: is none that is known; use a name such as Europe/Berlin")}
-	}
-	from, err := readMoment(c.From, time.Now().In(zone))
+	zone, err := readZone(c.Timezone)
 	if err != nil {
-		return usageError{err}
+		return err
+	}
+	from, err := readMoment(c.From, time.Now().In(zone), 1)
+	if err != nil {
+		return usageError{fmt.Errorf("--from: %w", err)}
 	}
 	m := incident.Maintenance{
 		ID: c.Key, Title: language.Text{En: c.Title, Ar: c.TitleAr}, Text: language.Text{En: text, Ar: c.TextAr}, Components: c.Component,
@@ -77,8 +77,18 @@ func again(m incident.Maintenance) string {
 	return ", " + m.Again().In(language.English)
 }
 
-// readMoment is a moment as a person writes it, by the clocks of now's zone.
-func readMoment(text string, now time.Time) (time.Time, error) {
+// readZone is a time zone by its name.
+func readZone(name string) (*time.Location, error) {
+	zone, err := time.LoadLocation(name)
+	if err != nil || name == "Local" {
+		return nil, usageError{errors.New("--timezone: is none that is known; use a name such as Europe/Berlin")}
+	}
+	return zone, nil
+}
+
+// readMoment is a moment as a person writes it, by the clocks of now's zone. What is only a time of day is the next
+// such time, or, with step -1, the last one.
+func readMoment(text string, now time.Time, step int) (time.Time, error) {
 	if text == "now" {
 		return now.Truncate(time.Second), nil
 	}
@@ -90,11 +100,11 @@ func readMoment(text string, now time.Time) (time.Time, error) {
 	}
 	clock, err := time.Parse("15:04", text)
 	if err != nil {
-		return now, fmt.Errorf("--from: %q is no moment; write 'now', '22:30', '2026-12-01 02:00' or 2026-12-01T02:00:00Z", text)
+		return now, fmt.Errorf("%q is no moment; write 'now', '22:30', '2026-12-01 02:00' or 2026-12-01T02:00:00Z", text)
 	}
 	at := time.Date(now.Year(), now.Month(), now.Day(), clock.Hour(), clock.Minute(), 0, 0, now.Location())
-	if !at.After(now) {
-		at = time.Date(now.Year(), now.Month(), now.Day()+1, clock.Hour(), clock.Minute(), 0, 0, now.Location())
+	if at.After(now) != (step > 0) {
+		at = time.Date(now.Year(), now.Month(), now.Day()+step, clock.Hour(), clock.Minute(), 0, 0, now.Location())
 	}
 	return at, nil
 }

@@ -196,8 +196,11 @@ func (d *decoder) message() (m message) {
 		m.formatted = d.flat("message", maxLong)
 		return m
 	}
+	var with params
 	d.object("message", func(name []byte) {
 		switch string(name) {
+		case "params":
+			with = d.params()
 		case "formatted":
 			m.formatted = d.text("message", maxLong)
 		case "message":
@@ -206,6 +209,11 @@ func (d *decoder) message() (m message) {
 			d.skip()
 		}
 	})
+	if m.formatted == "" && m.template != "" { // most SDKs leave that to whoever takes the event
+		if filled := with.fill(m.template); filled != m.template {
+			m.formatted = filled
+		}
+	}
 	return m
 }
 
@@ -434,6 +442,14 @@ func (d *decoder) sdk() (s SDK) {
 			s.Name = d.text("sdk", maxShort)
 		case "version":
 			s.Version = d.text("sdk", maxShort)
+		case "settings":
+			d.object("", func(setting []byte) {
+				if string(setting) != "infer_ip" {
+					d.skip()
+					return
+				}
+				s.asksAddress = d.text("", maxShort) == "auto"
+			})
 		default:
 			d.skip()
 		}

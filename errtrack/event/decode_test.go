@@ -53,38 +53,45 @@ func TestShapes(t *testing.T) {
 		`{"threads":{"values":[{"stacktrace":{"frames":[{}]}},{"crashed":true,"stacktrace":{"frames":[{"function":"f","lineno":7}]}}]}}`: {Stack: stack},
 		`{"threads":[{"current":true,"crashed":false,"stacktrace":{"frames":[{"function":"f","lineno":7}]}},{}]}`:                        {Stack: stack},
 		`{"threads":[{"stacktrace":{"frames":[{}]}},{}],"stacktrace":{"frames":[{"function":"f","lineno":7}]}}`:                          {Stack: stack},
-		`{"message":"test"}`:                                                   {Message: "test"},
-		`{"message":{"message":"test"}}`:                                       {Message: "test", Template: "test"},
-		`{"message":{"message":"test %s","formatted":"test 1"}}`:               {Message: "test 1", Template: "test %s"},
-		`{"message":"said","logentry":{"formatted":"logged"}}`:                 {Message: "logged"},
-		`{"message":"said","logentry":null}`:                                   {Message: "said"},
-		`{"message":["a"]}`:                                                    {Message: `["a"]`},
-		`{"message":7}`:                                                        {Message: "7"},
-		`{"message":{"message":"test"},"exception":{"values":[{"type":"E"}]}}`: {Message: "test", Template: "test", Exceptions: []Exception{{Type: "E", Frames: []Frame{}}}},
-		`{"tags":{"a":"1","b":2,"c":null,"d":true,"":"x"}}`:                    {Tags: map[string]string{"a": "1", "b": "2", "d": "true"}},
-		`{"tags":[["a","1"],["b",2],["d",true],["x"],["x","y","z"],null,7]}`:   {Tags: map[string]string{"a": "1", "b": "2", "d": "true"}, Cut: []string{"tags"}},
-		`{"tags":{"a":"0","a":"1"}}`:                                           {Tags: map[string]string{"a": "1"}},
-		`{"tags":"a"}`:                                                         {Cut: []string{"tags"}},
-		`{"event_id":"9EC79C33-EC99-42AB-8353-589FCB2E04DC"}`:                  {ID: "9ec79c33ec9942ab8353589fcb2e04dc"},
-		`{"event_id":"x"}`:                                                     {},
-		`{"level":"WARN"}`:                                                     {Level: Warning},
-		`{"level":"log"}`:                                                      {Level: Info},
-		`{"level":"critical"}`:                                                 {Level: Fatal},
-		`{"level":{"a":"b"}}`:                                                  {Cut: []string{"level"}},
-		`{"timestamp":1795732200.5}`:                                           {Timestamp: at},
-		`{"timestamp":"1795732200.5"}`:                                         {Timestamp: at},
-		`{"timestamp":"2026-11-26T22:30:00.5Z"}`:                               {Timestamp: at},
-		`{"timestamp":"2026-11-26T23:30:00.5+01:00"}`:                          {Timestamp: at},
-		`{"timestamp":"2026-11-26T23:30:00.5+0100"}`:                           {Timestamp: at},
-		`{"timestamp":"2026-11-26T22:30:00.500000"}`:                           {Timestamp: at},
-		`{"timestamp":"2026-11-26 22:30:00.5"}`:                                {Timestamp: at},
-		`{"timestamp":"9999-12-31T23:59:59-23:59"}`:                            {Cut: []string{"timestamp"}},
-		`{"timestamp":"yesterday"}`:                                            {Cut: []string{"timestamp"}},
-		`{"timestamp":-1}`:                                                     {Cut: []string{"timestamp"}},
-		`{"timestamp":null}`:                                                   {},
-		`{"user":{"id":7,"name":"Sam","email":"sam@example.com"}}`:             {User: &User{ID: "7", Username: "Sam", Email: "sam@example.com"}},
-		`{"user":{}}`:                                                          {},
-		`{"user":"sam"}`:                                                       {Cut: []string{"user"}},
+		`{"message":"test"}`:                                                    {Message: "test"},
+		`{"message":{"message":"test"}}`:                                        {Message: "test", Template: "test"},
+		`{"message":{"message":"test %s","formatted":"test 1"}}`:                {Message: "test 1", Template: "test %s"},
+		`{"logentry":{"message":"%s: paid %.2f of 100%%","params":["shop",7]}}`: {Message: "shop: paid 7 of 100%", Template: "%s: paid %.2f of 100%%"},
+		`{"logentry":{"params":{"id":5},"message":"order %(id)d"}}`:             {Message: "order 5", Template: "order %(id)d"},
+		`{"logentry":{"message":"{} and {}","params":["a",null]}}`:              {Message: "a and null", Template: "{} and {}"},
+		`{"logentry":{"message":"{1}, {0}","params":["a","b"]}}`:                {Message: "b, a", Template: "{1}, {0}"},
+		`{"logentry":{"message":"%s and %s","params":["a"]}}`:                   {Message: "%s and %s", Template: "%s and %s"},
+		`{"logentry":{"message":"{\"a\": {x}}","params":["a"]}}`:                {Message: `{"a": {x}}`, Template: `{"a": {x}}`},
+		`{"logentry":{"message":"100%","params":"x","formatted":""}}`:           {Message: "100%", Template: "100%"},
+		`{"message":"said","logentry":{"formatted":"logged"}}`:                  {Message: "logged"},
+		`{"message":"said","logentry":null}`:                                    {Message: "said"},
+		`{"message":["a"]}`:                                                     {Message: `["a"]`},
+		`{"message":7}`:                                                         {Message: "7"},
+		`{"message":{"message":"test"},"exception":{"values":[{"type":"E"}]}}`:  {Message: "test", Template: "test", Exceptions: []Exception{{Type: "E", Frames: []Frame{}}}},
+		`{"tags":{"a":"1","b":2,"c":null,"d":true,"":"x"}}`:                     {Tags: map[string]string{"a": "1", "b": "2", "d": "true"}},
+		`{"tags":[["a","1"],["b",2],["d",true],["x"],["x","y","z"],null,7]}`:    {Tags: map[string]string{"a": "1", "b": "2", "d": "true"}, Cut: []string{"tags"}},
+		`{"tags":{"a":"0","a":"1"}}`:                                            {Tags: map[string]string{"a": "1"}},
+		`{"tags":"a"}`:                                                          {Cut: []string{"tags"}},
+		`{"event_id":"9EC79C33-EC99-42AB-8353-589FCB2E04DC"}`:                   {ID: "9ec79c33ec9942ab8353589fcb2e04dc"},
+		`{"event_id":"x"}`:                                                      {},
+		`{"level":"WARN"}`:                                                      {Level: Warning},
+		`{"level":"log"}`:                                                       {Level: Info},
+		`{"level":"critical"}`:                                                  {Level: Fatal},
+		`{"level":{"a":"b"}}`:                                                   {Cut: []string{"level"}},
+		`{"timestamp":1795732200.5}`:                                            {Timestamp: at},
+		`{"timestamp":"1795732200.5"}`:                                          {Timestamp: at},
+		`{"timestamp":"2026-11-26T22:30:00.5Z"}`:                                {Timestamp: at},
+		`{"timestamp":"2026-11-26T23:30:00.5+01:00"}`:                           {Timestamp: at},
+		`{"timestamp":"2026-11-26T23:30:00.5+0100"}`:                            {Timestamp: at},
+		`{"timestamp":"2026-11-26T22:30:00.500000"}`:                            {Timestamp: at},
+		`{"timestamp":"2026-11-26 22:30:00.5"}`:                                 {Timestamp: at},
+		`{"timestamp":"9999-12-31T23:59:59-23:59"}`:                             {Cut: []string{"timestamp"}},
+		`{"timestamp":"yesterday"}`:                                             {Cut: []string{"timestamp"}},
+		`{"timestamp":-1}`:                                                      {Cut: []string{"timestamp"}},
+		`{"timestamp":null}`:                                                    {},
+		`{"user":{"id":7,"name":"Sam","email":"sam@example.com"}}`:              {User: &User{ID: "7", Username: "Sam", Email: "sam@example.com"}},
+		`{"user":{}}`:    {},
+		`{"user":"sam"}`: {Cut: []string{"user"}},
 		`{"request":{"headers":[["A","b"]],"query_string":[["a","b"]],"data":{"c":1}}}`: {Request: &Request{Headers: map[string]string{"A": "b"}, Query: `[["a","b"]]`, Data: `{"c":1}`}},
 		`{"request":[]}`: {Cut: []string{"request"}},
 		`{"breadcrumbs":{"values":[{"message":"m"},null]}}`:                                         {Breadcrumbs: []Breadcrumb{{Level: Info, Message: "m"}}},
@@ -460,5 +467,32 @@ func BenchmarkDecode(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestWhomAPageIsOf: the sender's address stands in where the program asks for it, and nowhere else.
+func TestWhomAPageIsOf(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]*User{
+		`{}`:                                 nil,
+		`{"user":{"ip_address":"{{auto}}"}}`: {IP: "192.0.2.1"},
+		`{"user":{"ip_address":"198.51.100.7"},"sdk":{"settings":{"infer_ip":"auto"}}}`: {IP: "198.51.100.7"},
+		`{"user":{"id":"7","ip_address":"{{auto}}"}}`:                                   {ID: "7", IP: "192.0.2.1"},
+		`{"sdk":{"name":"sentry.javascript.browser","settings":{"infer_ip":"auto"}}}`:   {IP: "192.0.2.1"},
+		`{"sdk":{"settings":{"infer_ip":"never"}}}`:                                     nil,
+		`{"sdk":{"settings":{"infer_ip":7}}}`:                                           nil,
+		`{"user":{"id":"7"},"sdk":{"settings":{"infer_ip":"auto"}}}`:                    {ID: "7"},
+	} {
+		e, err := Decode([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.SentFrom("192.0.2.1"); !reflect.DeepEqual(e.User, want) {
+			t.Errorf("%s: %+v", text, e.User)
+		}
+	}
+	e, _ := Decode([]byte(`{"user":{"ip_address":"{{auto}}"}}`))
+	if e.SentFrom(""); e.User != nil {
+		t.Errorf("of an unknown address it is %+v", e.User)
 	}
 }

@@ -7,6 +7,7 @@ package event
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -57,11 +58,22 @@ type Event struct {
 
 // IsTrial tells whether the event tries whether errors are reported: nobody is told of it.
 func (e *Event) IsTrial() bool {
-	return e.Level == Info && len(e.Fingerprint) == 1 && e.Fingerprint[0] == TrialFingerprint
+	return e.Level == Info && len(e.Fingerprint) == 1 && (e.Fingerprint[0] == TrialFingerprint || e.IsCheck())
+}
+
+// IsCheck tells whether the event is a trial that is removed once it was found.
+func (e *Event) IsCheck() bool {
+	return e.Level == Info && len(e.Fingerprint) == 1 && strings.HasPrefix(e.Fingerprint[0], CheckFingerprint) && e.Message == CheckMessage
 }
 
 // TrialFingerprint is that of a trial, so that all of them are one issue.
 const TrialFingerprint = "manus-errors-test"
+
+// Of a check each trial is an issue of its own, which nobody else is at work on when it is removed.
+const (
+	CheckFingerprint = "manus-check-" // and what is the trial's own
+	CheckMessage     = "A check of Manus: this is removed once it was found"
+)
 
 // Level is how bad an event is.
 type Level string
@@ -166,6 +178,21 @@ type Request struct {
 type SDK struct {
 	Name    string `json:"name,omitempty"`
 	Version string `json:"version,omitempty"`
+	// asksAddress is set when the program wants people told apart by where they send from.
+	asksAddress bool
+}
+
+// SentFrom gives whom it happened to the address that the event was sent from, where the program
+// asks for that: by {{auto}} in place of one; or by its SDK's settings, and it names nobody.
+func (e *Event) SentFrom(address string) {
+	switch {
+	case e.User != nil && e.User.IP == "{{auto}}":
+		if e.User.IP = address; *e.User == (User{}) {
+			e.User = nil
+		}
+	case e.User == nil && e.SDK.asksAddress && address != "":
+		e.User = &User{IP: address}
+	}
 }
 
 // Image is a file of code, of debug_meta.

@@ -2,7 +2,6 @@ package report
 
 import (
 	"maps"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -76,15 +75,14 @@ func allowData(data map[string]any) map[string]any {
 
 // Secrets and people in texts. Errors of libraries quote what they were given.
 var (
-	inURL     = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s/@"'<>]*@`)
-	query     = regexp.MustCompile(`\?[^\s"'<>]*=[^\s"'<>]*`)
-	named     = regexp.MustCompile(`(?i)\b(authorization|(?:set-)?cookie|signature|dsn)("?\s*[:=]\s*"?)(?:bearer\s+|basic\s+)?[^\s"',;&]+`)
-	bearer    = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}`)
-	mailed    = regexp.MustCompile(`[\pL\pN._%+'-]+@[\pL\pN.-]+`)
-	jwt       = regexp.MustCompile(`\beyJ[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*`)
-	long      = regexp.MustCompile(`[A-Za-z0-9_+=-]{20,}`)
-	digits    = regexp.MustCompile(`\b\d(?:[ -]?\d){11,18}\b`)
-	addresses = regexp.MustCompile(`\b\d{1,3}(?:\.\d{1,3}){3}\b|[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7}(?:\.\d{1,3}){0,3}`)
+	inURL  = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s/@"'<>]*@`)
+	query  = regexp.MustCompile(`\?[^\s"'<>]*=[^\s"'<>]*`)
+	named  = regexp.MustCompile(`(?i)\b(authorization|(?:set-)?cookie|signature|dsn)("?\s*[:=]\s*"?)(?:bearer\s+|basic\s+)?[^\s"',;&]+`)
+	bearer = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}`)
+	mailed = regexp.MustCompile(`[\pL\pN._%+'-]+@[\pL\pN.-]+`)
+	jwt    = regexp.MustCompile(`\beyJ[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*`)
+	long   = regexp.MustCompile(`[A-Za-z0-9_+=-]{20,}`)
+	digits = regexp.MustCompile(`\b\d(?:[ -]?\d){11,18}\b`)
 )
 
 // secrets are what the inbox takes out of texts too.
@@ -110,10 +108,5 @@ func clean(text string, most int) string {
 		return word
 	})
 	text = secrets().Text(text)
-	return addresses.ReplaceAllStringFunc(text, func(address string) string {
-		if ip, err := netip.ParseAddr(address); err == nil && !ip.IsLoopback() && !ip.IsUnspecified() {
-			return "[address]"
-		}
-		return address
-	})
+	return event.WithoutPeople(text)
 }

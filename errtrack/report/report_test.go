@@ -42,7 +42,7 @@ func TestATrialSaysHowLongItWaited(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	_, err = r.Try(ctx, nil) // it isn't started, so nothing is delivered
+	_, err = r.Try(ctx, false, nil) // it isn't started, so nothing is delivered
 	if err == nil || !strings.HasPrefix(err.Error(), "the test event wasn't delivered within ") || strings.Contains(err.Error(), "context") {
 		t.Errorf("it says %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"manus/docstore"
 	"manus/errtrack/event"
+	"manus/language"
 )
 
 // Trial is how a test of the reporter went.
@@ -30,11 +31,16 @@ type Trial struct {
 // inbox ignores from the beginning: nobody is told.
 //
 // The error is why it wasn't delivered, or not found again before ctx ended.
-func (r *Reporter) Try(ctx context.Context, find func(ctx context.Context, eventID string) (issue string, err error)) (Trial, error) {
+//
+// A check's is an issue of its own in this program's inbox, for who has found it to remove.
+func (r *Reporter) Try(ctx context.Context, check bool, find func(ctx context.Context, eventID string) (issue string, err error)) (Trial, error) {
 	t := Trial{EventID: event.ID(docstore.NewID()), Host: r.host}
 	e := sentry.NewEvent()
 	e.EventID, e.Level, e.Fingerprint = sentry.EventID(t.EventID), sentry.LevelInfo, []string{event.TrialFingerprint}
 	e.Message, e.Tags = "A test: errors of Manus are reported, and found again", map[string]string{"test": "manus errors test"}
+	if check && r.toOwn {
+		e.Fingerprint, e.Message, e.Tags = []string{event.CheckFingerprint + t.EventID}, event.CheckMessage, map[string]string{"test": "manus check"}
+	}
 	done := r.queue.await(e.EventID)
 	defer r.queue.forget(e.EventID)
 	began := time.Now()
@@ -74,7 +80,7 @@ func (r *Reporter) Try(ctx context.Context, find func(ctx context.Context, event
 // have gone.
 func stopped(ctx context.Context, began time.Time, what string) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("%s within %s", what, time.Since(began).Round(time.Millisecond))
+		return fmt.Errorf("%s within %s", what, language.English.Took(time.Since(began)))
 	}
 	return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -44,6 +45,16 @@ type Times struct {
 	spans timeline.Spans
 	// Until is up to when they are known; zero where they are known for good.
 	Until time.Time
+}
+
+// Check is Read for a work that is to be planned. One that begins again before it is over, and
+// so on, is refused as one that is too long: nobody would hear of anything any more.
+func (w Work) Check(now time.Time) (Times, error) {
+	times, err := w.Read(now)
+	if err == nil && slices.ContainsFunc(times.spans, func(s timeline.Span) bool { return s.Length() > MaxLength }) {
+		return Times{}, errors.New("ends_at: comes after it has begun again by rrule, so it would go on for more than 31 days; say how long it takes each time")
+	}
+	return times, err
 }
 
 // Read works out when a plan is on, from a moment on. Its errors are fit for whoever has

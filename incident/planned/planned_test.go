@@ -101,9 +101,20 @@ func TestAPlanThatCantBeSaysWhy(t *testing.T) {
 		"two lines":  {Work{now, now.Add(time.Hour), "FREQ=DAILY\nDTSTART:20260101", ""}, "is one line"},
 		"never":      {Work{now, now.Add(time.Hour), "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", ""}, "never comes"},
 		"interval 0": {Work{now, now.Add(time.Hour), "FREQ=DAILY;INTERVAL=-1", ""}, "rrule: "},
+		"no end":     {Work{now, now.AddDate(0, 0, 2), "FREQ=DAILY", ""}, "ends_at: comes after it has begun again"},
+		"no pause":   {Work{now, now.AddDate(0, 0, 1), "FREQ=DAILY", "Europe/Berlin"}, "ends_at: comes after it has begun again"},
 		"long":       {Work{now, now.Add(time.Hour), "FREQ=DAILY;" + strings.Repeat("X", 300), ""}, "longer than"},
 	} {
-		if _, err := c.plan.Read(now); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := c.plan.Check(now); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, plan := range map[string]Work{
+		"whole weekends": {now, now.AddDate(0, 0, 1), "FREQ=WEEKLY;BYDAY=SA,SU", ""},
+		"each night":     {now, now.Add(23 * time.Hour), "FREQ=DAILY", ""},
+		"three days":     {now, now.AddDate(0, 0, 1), "FREQ=DAILY;COUNT=3", ""},
+	} {
+		if _, err := plan.Check(now); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

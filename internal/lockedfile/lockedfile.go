@@ -17,7 +17,7 @@ import (
 )
 
 // Create makes a new file in the folder dir, for the owner's eyes only, open for
-// reading and writing. Its name is pattern, in which the last "*" is replaced by
+// reading and writing. Root makes it the owner's of the folder, who sweeps there. Its name is pattern, in which the last "*" is replaced by
 // digits that make it one of its own; they are appended where there is no "*".
 //
 // The file belongs to this process, and no Sweep takes it, until it is closed. It may
@@ -28,6 +28,7 @@ func Create(dir, pattern string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
+		giveToOwner(file)
 		if err := lock(file, syscall.LOCK_EX); err != nil {
 			return nil, errors.Join(err, Discard(file))
 		}
@@ -39,6 +40,18 @@ func Create(dir, pattern string) (*os.File, error) {
 		if err := errors.Join(err, file.Close()); err != nil {
 			return nil, err
 		}
+	}
+}
+
+// giveToOwner gives a file that root has just made to the owner of its folder. Where that can't be, as on
+// some file systems of others, it stays root's.
+func giveToOwner(file *os.File) {
+	folder, err := os.Stat(filepath.Dir(file.Name()))
+	if err != nil || os.Geteuid() != 0 {
+		return
+	}
+	if owner, ok := folder.Sys().(*syscall.Stat_t); ok && owner.Uid != 0 {
+		_ = file.Chown(int(owner.Uid), int(owner.Gid)) // see above
 	}
 }
 

@@ -239,6 +239,9 @@ func TestTheNextTurnsShowWhereClocksAreChanged(t *testing.T) {
 	if !ok || !change.Equal(at(t, "2027-03-28T01:00:00Z")) || !first.At.Equal(change) || first.Shift != time.Hour {
 		t.Errorf("clocks are changed at %s, %+v, %v", change, first, ok)
 	}
+	if at, _, ok := parse(t, Expectation{Cron: "0 3 * * *", Timezone: "Asia/Riyadh"}).ClockChange(at(t, "2026-11-26T12:00:00Z")); ok {
+		t.Errorf("clocks of Riyadh are changed at %s", at)
+	}
 	if _, _, ok := parse(t, Expectation{Cron: "0 3 * * *"}).ClockChange(time.Now()); ok {
 		t.Error("those of UTC are")
 	}

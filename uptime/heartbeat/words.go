@@ -34,7 +34,7 @@ func (s *Schedule) Tell(st Standing, r Record) language.Text {
 		began := r.Running[0].At.Time
 		return language.Text{
 			En: fmt.Sprintf("The run that began at %s hasn't ended within %s", en(began), language.English.Duration(st.Since.Sub(began))),
-			Ar: fmt.Sprintf("التشغيل الذي بدأ في %s لم ينته خلال %s", ar(began), language.Arabic.Duration(st.Since.Sub(began))),
+			Ar: fmt.Sprintf("التشغيل الذي بدأ في %s لم ينته؛ والمدة: %s", ar(began), language.Arabic.Duration(st.Since.Sub(began))),
 		}
 	}
 	return language.Text{}

@@ -40,9 +40,11 @@ func (s *Schedule) ClockChange(now time.Time) (at time.Time, turn Turn, ok bool)
 	if s.cron == nil {
 		return at, turn, false
 	}
-	_, at = now.In(s.Zone()).ZoneBounds()
-	if at.IsZero() {
-		return at, turn, false
+	// A zone's name may change without its clocks, and its table ends in 2038.
+	for _, at = now.In(s.Zone()).ZoneBounds(); offset(at) == offset(at.Add(-1)); _, at = at.ZoneBounds() {
+		if at.IsZero() {
+			return at, turn, false
+		}
 	}
 	first := s.next(at.Add(-time.Nanosecond))
 	return at, Turn{first, offset(at) - offset(at.Add(-1))}, !first.IsZero()
