@@ -29,14 +29,14 @@ type incidentBody struct {
 	StartedAt    string             `json:"started_at" format:"date-time"`
 	ResolvedAt   string             `json:"resolved_at" doc:"A time; empty as long as it isn't resolved." ar:"وقت؛ فارغ ما لم تُحلّ."`
 	Updates      []updateBody       `json:"updates" doc:"Oldest first." ar:"أقدمها أوّلًا."`
-	EarlierTimes []earlierTimesBody `json:"earlier_times" doc:"What was told of its times before they were corrected, oldest first." ar:"ما قيل عن أوقاتها قبل تصحيحها، أقدمها أوّلًا."`
+	EarlierTimes []earlierTimesBody `json:"earlier_times" doc:"What was told of its times before they were corrected, oldest first." ar:"ما أُعلن من أوقاتها قبل أن تُصحَّح، أقدمه أوّلًا."`
 	Postmortem   *postmortemBody    `json:"postmortem" doc:"What was found out afterwards; null where nothing was written." ar:"ما تبيّن بعد الحادثة؛ وnull حيث لم يُكتب شيء."`
 }
 
 type earlierTimesBody struct {
 	StartedAt  string `json:"started_at" format:"date-time"`
-	ResolvedAt string `json:"resolved_at" doc:"A time; empty where it wasn't resolved." ar:"وقت؛ فارغ حيث لم تكن قد حُلّت."`
-	Until      string `json:"until" format:"date-time" doc:"When they were corrected." ar:"متى صُحّحت."`
+	ResolvedAt string `json:"resolved_at" doc:"A time; empty where it wasn't resolved." ar:"وقت؛ فارغ حيث لم تُحلّ."`
+	Until      string `json:"until" format:"date-time" doc:"When they were corrected." ar:"متى صُحِّحت."`
 }
 
 type postmortemBody struct {

@@ -14,8 +14,8 @@ import (
 // Body is a report as the API and `manus check --json` have it, in one language.
 type Body struct {
 	Status     Status      `json:"status" enum:"pass,warn,fail"`
-	Score      int         `json:"score" doc:"0 to 100. Of what was measured, but at most 89 while anything fails, at most 49 while something essential does, and where most was not measured at most the share that was." ar:"من 0 إلى 100، مما قيس؛ لا يزيد على 89 ما دام شيء يفشل، ولا على 49 ما دام شيء أساسي يفشل، وحيث لم يُقَس أكثرها لا يزيد على نسبة ما قيس."`
-	Measured   int         `json:"measured" doc:"How many of the checks were measured." ar:"كم من الفحوص قيس."`
+	Score      int         `json:"score" doc:"0 to 100. Of what was measured, but at most 89 while anything fails, at most 49 while something essential does, and where most was not measured at most the share that was." ar:"من 0 إلى 100، مما قيس؛ ولا يزيد على 89 ما دام شيء يفشل، ولا على 49 ما دام شيء أساسي يفشل، ولا على نسبة ما قيس حيث لم يُقَس أكثره."`
+	Measured   int         `json:"measured" doc:"How many of the checks were measured." ar:"كم فحصًا قيس."`
 	MeasuredAt string      `json:"measured_at" format:"date-time"`
 	Checks     []CheckBody `json:"checks"`
 }
@@ -47,7 +47,7 @@ func NewBody(r Report, tag language.Tag) Body {
 
 type reportInput struct {
 	Fresh bool    `query:"fresh" doc:"Measure all of it anew, also what is expensive." ar:"قِس كلّ شيء من جديد، وما كان مكلفًا أيضًا."`
-	Only  []Group `query:"only" maxItems:"8" enum:"secrets,health,backups,limits,errors,uptime,billing,system" doc:"These groups alone, with commas between; and what all rest on, where that fails." ar:"هذه المجموعات وحدها، وبينها فواصل؛ وما يقوم عليه كلّ شيء حيث يفشل."`
+	Only  []Group `query:"only" maxItems:"8" enum:"secrets,health,backups,limits,errors,uptime,billing,system" doc:"These groups alone, with commas between; and what all rest on, where that fails." ar:"هذه المجموعات وحدها، وبينها فواصل؛ وما تقوم عليه كلّها حيث يفشل."`
 }
 
 // reportTimeout bounds a report. All checks are measured at once, so it is the longest one's
