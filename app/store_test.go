@@ -41,7 +41,7 @@ func fill(v reflect.Value, n *int) {
 		v.SetInt(int64(*n) << 40)
 	case reflect.Struct:
 		for i := range v.NumField() {
-			if f := v.Type().Field(i); f.IsExported() && f.Tag.Get("json") != "-" { // what is no part of the document
+			if v.Type().Field(i).Tag.Get("json") != "-" { // what is no part of the document
 				fill(v.Field(i), n)
 			}
 		}

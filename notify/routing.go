@@ -161,7 +161,7 @@ type filter struct {
 	Name  string   `json:"name"`
 	Takes string   `json:"takes"`
 	Has   string   `json:"has,omitempty"`
-	names []string // what it may take in the place of Has, where there are several
+	Names []string `json:"-"` // what it may take in the place of Has, where there are several
 }
 
 // filters are those of a rule that are patterns, but for tags, with what an event has of each.
@@ -201,7 +201,7 @@ func (r Rule) misses(e Event) filter {
 }
 
 func (f filter) takes() bool {
-	return f.Takes == "*" || slices.ContainsFunc(append([]string{f.Has}, f.names...), func(name string) bool {
+	return f.Takes == "*" || slices.ContainsFunc(append([]string{f.Has}, f.Names...), func(name string) bool {
 		matched, _ := path.Match(f.Takes, name)
 		return matched
 	})

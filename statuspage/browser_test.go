@@ -338,8 +338,8 @@ func TestTheWidgetSaysWhatThePageSays(t *testing.T) {
 		by         time.Duration // how old it is
 	}{
 		{many(1), "en-GB", "up|All systems operational", 0},
-		{unwatched, "en", "unknown|Some systems aren’t being watched right now", 0},
-		{unwatched, "ar-SA", "unknown|بعض الأنظمة غير مراقَبة الآن", 0},
+		{unwatched, "en", "unknown|The state of some systems isn’t known right now", 0},
+		{unwatched, "ar-SA", "unknown|حال بعض الأنظمة غير معروف الآن", 0},
 		{many(1), "", "unknown|2 hours ago: All systems operational", 2 * time.Hour},
 		{many(1), "ar", "unknown|قبل ساعتين: جميع الأنظمة تعمل", 2 * time.Hour},
 	} {

@@ -196,7 +196,7 @@ func TestWhatIsNotWatchedIsSaidInWordsThatClientsCanRead(t *testing.T) {
 	h := history()
 	h.Since = timeline.End
 	body := ask(refreshed(t, Model{Components: []Component{{ID: "new", Watched: []Watched{{State: IsUnknown, History: h}}}}}), "/api/v2/summary.json").Body.String()
-	for _, want := range []string{`"indicator":"none"`, `"description":"Some systems aren’t being watched right now"`, `"status":"operational"`} {
+	for _, want := range []string{`"indicator":"none"`, `"description":"The state of some systems isn’t known right now"`, `"status":"operational"`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s in %s", want, body)
 		}

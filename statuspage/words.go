@@ -18,7 +18,7 @@ var statusWords = map[Status]language.Text{
 // overallWords are the sentences of the banner.
 var overallWords = map[Status]language.Text{
 	Operational:      {En: "All systems operational", Ar: "جميع الأنظمة تعمل"},
-	Unknown:          {En: "Some systems aren’t being watched right now", Ar: "بعض الأنظمة غير مراقَبة الآن"},
+	Unknown:          {En: "The state of some systems isn’t known right now", Ar: "حال بعض الأنظمة غير معروف الآن"},
 	UnderMaintenance: {En: "Maintenance is under way", Ar: "أعمال صيانة جارية"},
 	Degraded:         {En: "Some systems are disturbed", Ar: "بعض الأنظمة متأثّرة"},
 	PartialOutage:    {En: "Some systems are down", Ar: "بعض الأنظمة متوقفة"},

@@ -448,7 +448,7 @@ func (d *decoder) sdk() (s SDK) {
 					d.skip()
 					return
 				}
-				s.asksAddress = d.text("", maxShort) == "auto"
+				s.AsksAddress = d.text("", maxShort) == "auto"
 			})
 		default:
 			d.skip()

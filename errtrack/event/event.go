@@ -178,8 +178,8 @@ type Request struct {
 type SDK struct {
 	Name    string `json:"name,omitempty"`
 	Version string `json:"version,omitempty"`
-	// asksAddress is set when the program wants people told apart by where they send from.
-	asksAddress bool
+	// AsksAddress is set when the program wants people told apart by where they send from.
+	AsksAddress bool `json:"-"`
 }
 
 // SentFrom gives whom it happened to the address that the event was sent from, where the program
@@ -190,7 +190,7 @@ func (e *Event) SentFrom(address string) {
 		if e.User.IP = address; *e.User == (User{}) {
 			e.User = nil
 		}
-	case e.User == nil && e.SDK.asksAddress && address != "":
+	case e.User == nil && e.SDK.AsksAddress && address != "":
 		e.User = &User{IP: address}
 	}
 }
