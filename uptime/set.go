@@ -49,7 +49,8 @@ func (s *set) add(m Monitor, of Origin) {
 type sources struct {
 	mu   sync.Mutex
 	file Policy
-	own  Policy // nil where only the copy that watches knows it; see journal.Own
+	own  Policy          // nil where only the copy that watches knows it; see journal.Own
+	told json.RawMessage // the journal's, where own is of it
 	made map[string]knownMade
 	// seen is the journal's count of changes that made is of; -1 before the first. stir is set
 	// where who watches is yet to hear of one.
@@ -138,7 +139,7 @@ func (s *Service) SetMonitors(p Policy) {
 // same id takes the place.
 func (s *Service) SetOwn(p Policy) {
 	s.sources.mu.Lock()
-	s.sources.own = append(Policy{}, p...)
+	s.sources.own, s.sources.told = append(Policy{}, p...), nil
 	s.recompose()
 	s.sources.mu.Unlock()
 	s.reread()
@@ -154,8 +155,8 @@ func (s *Service) catchUp(ctx context.Context, j journal) error {
 	src.mu.Lock()
 	seen := src.seen
 	src.muted = j.Muted.Time
-	if src.own == nil && j.Own != nil {
-		src.own = readOwn(j.Own)
+	if j.Own != nil && (src.own == nil || src.told != nil && !bytes.Equal(src.told, j.Own)) {
+		src.own, src.told = readOwn(j.Own), j.Own
 		s.recompose()
 	}
 	src.mu.Unlock()
