@@ -16,8 +16,8 @@ import (
 	"manus/docstore"
 	"manus/errtrack/event"
 	"manus/errtrack/sourcemap"
-	"manus/internal/waittest"
 	"manus/internal/storetest"
+	"manus/internal/waittest"
 	"manus/language"
 )
 
@@ -350,7 +350,7 @@ func TestEventsThatAreMappedHoldFewMaps(t *testing.T) { //nolint:paralleltest //
 		t.Errorf("%d MiB are held while events are mapped, want at most %d", more>>20, (mapsHeld+others)>>20)
 	}
 	close(store.on)
-	senders.Wait() // the time of those may be over: they stood still
+	senders.Wait()                                    // the time of those may be over: they stood still
 	waittest.Poll(t, func() bool { return send(12) }) // a map that takes longer is there for the next event
 }
 
